@@ -1,0 +1,87 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using DataPlane.Memory;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream;
+
+/// <summary>
+/// Writes the parts of a precopy main stream that are not pages (specification, 2-main-stream section 1). Buffered until <see cref="FlushAsync"/>.
+/// </summary>
+internal sealed class MainStreamWriter(PipeWriter output, string channel)
+{
+    /// <summary>Any id from 1 to 0x7FFFFFFF binds the sections of ram together; 0 would hit the wrong state in QEMU (section 1.3).</summary>
+    private const uint RamSection = 1;
+
+    public void WriteHeader(ConfigurationSection configuration)
+    {
+        StreamHeader.Write(output.GetSpan(StreamHeader.Size));
+        output.Advance(StreamHeader.Size);
+        configuration.Write(output);
+    }
+
+    public void WriteCommand(CommandType type)
+    {
+        CommandHeader.Write(output.GetSpan(CommandHeader.Size), type, length: 0);
+        output.Advance(CommandHeader.Size);
+    }
+
+    public void WritePing(uint value)
+    {
+        const int Size = CommandHeader.Size + PingCommand.PayloadSize;
+        PingCommand.Write(output.GetSpan(Size), value);
+        output.Advance(Size);
+    }
+
+    public void WriteRaw(ReadOnlySpan<byte> bytes) => output.Write(bytes);
+
+    /// <summary>Begins the START section of ram with the list of blocks. The caller goes on with its sync mark and ends the section.</summary>
+    public void BeginRam(GuestMemory memory)
+    {
+        var span = output.GetSpan(SectionHeader.MaxSize);
+        output.Advance(SectionHeader.WriteStart(span, SectionType.Start, RamSection, "ram"u8, instance: 0, RamRecordHeader.SectionVersion));
+        WriteRecord(RamFlags.MemorySize, memory.TotalBytes);
+        foreach (var block in memory.Blocks)
+        {
+            output.Advance(RamBlockEntry.Write(output.GetSpan(RamBlockEntry.MaxSize), block.Utf8Name, block.Length));
+        }
+    }
+
+    /// <summary>Begins a PART, or with <paramref name="last"/> the END section of ram.</summary>
+    public void BeginPages(bool last)
+    {
+        output.Advance(SectionHeader.WritePart(output.GetSpan(SectionHeader.MaxSize), last ? SectionType.End : SectionType.Part, RamSection));
+    }
+
+    /// <summary>Writes the mark that belongs to the SYNC packets just sent.</summary>
+    public void WriteSyncMark() => WriteRecord(RamFlags.MultifdFlush, offset: 0);
+
+    /// <summary>Ends a section of ram: EOS record and footer.</summary>
+    public void EndSection()
+    {
+        WriteRecord(RamFlags.EndOfSection, offset: 0);
+        SectionFooter.Write(output.GetSpan(SectionFooter.Size), RamSection);
+        output.Advance(SectionFooter.Size);
+    }
+
+    /// <summary>Hands everything written so far to the socket.</summary>
+    /// <exception cref="ChannelException">The peer is gone.</exception>
+    public async ValueTask FlushAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await output.FlushAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (IOException failure) when (failure is not ChannelException)
+        {
+            throw new ChannelException(FailureReason.PeerReset, channel, "the connection was lost while sending", failure);
+        }
+    }
+
+    private void WriteRecord(RamFlags flags, long offset)
+    {
+        RamRecordHeader.Write(output.GetSpan(RamRecordHeader.WordSize), flags, offset);
+        output.Advance(RamRecordHeader.WordSize);
+    }
+}
