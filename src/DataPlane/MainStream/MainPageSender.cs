@@ -99,16 +99,7 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool) : IPageSen
         var named = block != _lastBlock;
         _lastBlock = block;
         var flags = (isZero ? RamFlags.Zero : RamFlags.Page) | (named ? 0 : RamFlags.Continue);
-        RamRecordHeader.Write(destination, flags, offset);
-        var size = RamRecordHeader.WordSize;
-        if (named)
-        {
-            var name = block.Utf8Name;
-            destination[size] = (byte)name.Length;
-            name.CopyTo(destination[(size + 1)..]);
-            size += 1 + name.Length;
-        }
-
+        var size = RamRecordHeader.Write(destination, flags, offset, named ? block.Utf8Name : default);
         if (isZero)
         {
             destination[size++] = 0;

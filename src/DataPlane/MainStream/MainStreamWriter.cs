@@ -21,18 +21,11 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
         configuration.Write(output);
     }
 
-    public void WriteCommand(CommandType type)
-    {
-        CommandHeader.Write(output.GetSpan(CommandHeader.Size), type, length: 0);
-        output.Advance(CommandHeader.Size);
-    }
+    public void WriteOpenReturnPath() => output.Advance(CommandWriter.WriteOpenReturnPath(output.GetSpan(CommandWriter.MaxSize)));
 
-    public void WritePing(uint value)
-    {
-        const int Size = CommandHeader.Size + PingCommand.PayloadSize;
-        PingCommand.Write(output.GetSpan(Size), value);
-        output.Advance(Size);
-    }
+    public void WritePing(uint value) => output.Advance(CommandWriter.WritePing(output.GetSpan(CommandWriter.MaxSize), value));
+
+    public void WriteSwitchoverStart() => output.Advance(CommandWriter.WriteSwitchoverStart(output.GetSpan(CommandWriter.MaxSize)));
 
     public void WriteRaw(ReadOnlySpan<byte> bytes) => output.Write(bytes);
 
@@ -40,18 +33,18 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     public void BeginRam(GuestMemory memory)
     {
         var span = output.GetSpan(SectionHeader.MaxSize);
-        output.Advance(SectionHeader.WriteStart(span, SectionType.Start, RamSection, "ram"u8, instance: 0, RamRecordHeader.SectionVersion));
+        output.Advance(SectionHeader.Write(span, SectionType.Start, RamSection, "ram"u8, instance: 0, RamSectionReader.Version));
         WriteRecord(RamFlags.MemorySize, memory.TotalBytes);
         foreach (var block in memory.Blocks)
         {
-            output.Advance(RamBlockEntry.Write(output.GetSpan(RamBlockEntry.MaxSize), block.Utf8Name, block.Length));
+            new RamBlockEntry(block.Name, block.Length).Write(output);
         }
     }
 
     /// <summary>Begins a PART, or with <paramref name="last"/> the END section of ram.</summary>
     public void BeginPages(bool last)
     {
-        output.Advance(SectionHeader.WritePart(output.GetSpan(SectionHeader.MaxSize), last ? SectionType.End : SectionType.Part, RamSection));
+        output.Advance(SectionHeader.Write(output.GetSpan(SectionHeader.MaxSize), last ? SectionType.End : SectionType.Part, RamSection));
     }
 
     /// <summary>Writes the mark that belongs to the SYNC packets just sent.</summary>
@@ -81,7 +74,6 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
 
     private void WriteRecord(RamFlags flags, long offset)
     {
-        RamRecordHeader.Write(output.GetSpan(RamRecordHeader.WordSize), flags, offset);
-        output.Advance(RamRecordHeader.WordSize);
+        output.Advance(RamRecordHeader.Write(output.GetSpan(RamRecordHeader.MaxSize), flags, offset));
     }
 }

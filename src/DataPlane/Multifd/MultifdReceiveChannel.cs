@@ -94,16 +94,16 @@ internal sealed class MultifdReceiveChannel
         var header = block.Span[..MultifdPacket.HeaderSize];
         if (!MultifdPacketReader.TryRead(header, out var packet, out var error))
         {
-            throw ChannelException.Malformed(_channel.Name, error);
+            throw ChannelException.Malformed(_channel.Name, error!);
         }
 
-        if (packet.NormalPages + packet.ZeroPages > 0)
+        if (packet.PageCount > 0)
         {
             ReceivePages(in packet, vectors);
         }
 
         Volatile.Write(ref _packets, _packets + 1);
-        return !packet.Flags.HasFlag(MultifdFlags.Sync) || _owner.Barrier.ArriveAndWait(_id);
+        return !packet.IsSync || _owner.Barrier.ArriveAndWait(_id);
     }
 
     private void ReceivePages(in MultifdPacketReader packet, Span<IoVec> vectors)

@@ -94,11 +94,8 @@ internal sealed class MultifdSendChannel
     private unsafe void SendPages(PageBatch batch, PooledBlock headerBlock)
     {
         Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket + 1];
-        Span<long> zeroOffsets = stackalloc long[MultifdPacket.PagesPerPacket];
-        var packet = new MultifdPacketWriter(headerBlock.Span[..MultifdPacket.HeaderSize]);
-        packet.Begin(batch.Block.Utf8Name, _packetNumbers.Next(), flags: 0);
-
-        int vectorCount = 1, normal = 0, zero = 0;
+        var packet = MultifdPacketWriter.Begin(headerBlock.Span, batch.Block.Utf8Name, _packetNumbers.Next());
+        var vectorCount = 1;
         nint end = 0;
         foreach (var run in batch.Runs)
         {
@@ -109,11 +106,11 @@ internal sealed class MultifdSendChannel
                 // SAFETY: the batch holds only pages inside a mapped block; the guest may write it meanwhile, then the page is dirty again.
                 if (ZeroPage.IsZero((byte*)address))
                 {
-                    zeroOffsets[zero++] = offset;
+                    packet.AddZero(offset);
                     continue;
                 }
 
-                packet.SetOffset(normal++, offset);
+                packet.AddNormal(offset);
                 if (address == end)
                 {
                     vectors[vectorCount - 1] = new IoVec(vectors[vectorCount - 1].Address, vectors[vectorCount - 1].Length + TargetPage.Size);
@@ -127,24 +124,17 @@ internal sealed class MultifdSendChannel
             }
         }
 
-        for (var i = 0; i < zero; i++)
-        {
-            packet.SetOffset(normal + i, zeroOffsets[i]);
-        }
-
-        packet.Finish(normal, zero, payloadBytes: normal << TargetPage.Shift);
+        packet.Finish();
         vectors[0] = new IoVec(headerBlock.Address, MultifdPacket.HeaderSize);
         Send(vectors[..vectorCount], "sending pages");
-        Volatile.Write(ref _normalPages, _normalPages + normal);
-        Volatile.Write(ref _zeroPages, _zeroPages + zero);
+        Volatile.Write(ref _normalPages, _normalPages + packet.NormalPages);
+        Volatile.Write(ref _zeroPages, _zeroPages + packet.ZeroPages);
     }
 
     /// <summary>A SYNC packet has no pages: destinations of QEMU 9.2.0 lose pages that ride on one (specification, 3-multifd section 3.4).</summary>
     private void SendSync(PooledBlock headerBlock)
     {
-        var packet = new MultifdPacketWriter(headerBlock.Span[..MultifdPacket.HeaderSize]);
-        packet.Begin(default, _packetNumbers.Next(), MultifdFlags.Sync);
-        packet.Finish(normalPages: 0, zeroPages: 0, payloadBytes: 0);
+        MultifdPacketWriter.WriteSync(headerBlock.Span, _packetNumbers.Next());
         Span<IoVec> vectors = [new IoVec(headerBlock.Address, MultifdPacket.HeaderSize)];
         Send(vectors, "sending a sync");
     }

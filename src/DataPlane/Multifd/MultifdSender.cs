@@ -1,5 +1,7 @@
+using DataPlane.Linux;
 using DataPlane.Memory;
 using DataPlane.Transport;
+using DataPlane.Wire;
 
 namespace DataPlane.Multifd;
 
@@ -23,6 +25,19 @@ internal sealed class MultifdSender : IPageSender
         foreach (var channel in _channels)
         {
             channel.Start();
+        }
+    }
+
+    /// <summary>Sends the init packet, by which the destination knows the channel (specification, 3-multifd section 1). At once after connecting.</summary>
+    public static void Introduce(Channel channel, Guid uuid, byte id, BlockPool pool)
+    {
+        using var block = pool.RentBlock(channel.Name);
+        new MultifdInit(uuid, id).Write(block.Span);
+        Span<IoVec> vectors = [new IoVec(block.Address, MultifdInit.Size)];
+        var result = channel.Send(vectors);
+        if (!result.Complete)
+        {
+            throw ChannelException.From(result, channel, "introducing the channel");
         }
     }
 
