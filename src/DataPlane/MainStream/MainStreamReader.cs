@@ -1,5 +1,5 @@
 using System.Buffers;
-using DataPlane.Memory;
+using System.Buffers.Binary;
 using DataPlane.Transport;
 using DataPlane.Wire;
 
@@ -21,13 +21,14 @@ internal sealed class MainStreamReader
     private readonly StreamCursor _stream;
     private readonly MainStreamOptions _options;
     private readonly IMainStreamEvents _events;
-    private readonly ReturnPathWriter _returnPath;
+    private readonly ReturnPathSender _returnPath;
     private readonly RamSectionReader _ram;
     private readonly ArrayBufferWriter<byte> _earlySections = new();
     private uint _ramSection;
     private bool _returnPathOpen;
+    private bool _adviseRead;
 
-    public MainStreamReader(StreamCursor stream, ReturnPathWriter returnPath, MainStreamOptions options, IMainStreamEvents events)
+    public MainStreamReader(StreamCursor stream, ReturnPathSender returnPath, MainStreamOptions options, IMainStreamEvents events)
     {
         _stream = stream;
         _returnPath = returnPath;
@@ -60,7 +61,7 @@ internal sealed class MainStreamReader
         await _stream.RequireAsync(StreamHeader.Size, "the stream header", cancellationToken).ConfigureAwait(false);
         if (!StreamHeader.TryRead(_stream.Peek(StreamHeader.Size), out var error))
         {
-            throw _stream.Malformed(error);
+            throw _stream.Malformed(error!);
         }
 
         _stream.Advance(StreamHeader.Size);
@@ -113,49 +114,19 @@ internal sealed class MainStreamReader
 
     private async ValueTask ReadRamSectionAsync(SectionType type, CancellationToken cancellationToken)
     {
-        var header = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
-        if (type == SectionType.Start)
-        {
-            CheckStart(header);
-            _ramSection = header.Id;
-        }
-        else if (!_ram.Started || header.Id != _ramSection)
-        {
-            throw _stream.Malformed($"a {type} of section {header.Id}, which was not started");
-        }
-
+        var section = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
         await _ram.ReadBodyAsync(type == SectionType.Start, cancellationToken).ConfigureAwait(false);
         await _stream.RequireAsync(SectionFooter.Size, "a section footer", cancellationToken).ConfigureAwait(false);
-        if (!SectionFooter.TryRead(_stream.Peek(SectionFooter.Size), header.Id, out var error))
+        if (!SectionFooter.TryRead(_stream.Peek(SectionFooter.Size), section, out var error))
         {
-            throw _stream.Malformed(error);
+            throw _stream.Malformed(error!);
         }
 
         _stream.Advance(SectionFooter.Size);
     }
 
-    private void CheckStart(SectionHeader header)
-    {
-        if (header.Name != "ram" || header.Instance != 0)
-        {
-            throw new ChannelException(
-                FailureReason.NotSupported,
-                _stream.Channel,
-                $"section '{header.Name}' (iterable) is not supported; turn off capability dirty-bitmaps or detach the assigned device");
-        }
-
-        if (_ram.Started)
-        {
-            throw _stream.Malformed("the ram section starts twice");
-        }
-
-        if (header.Version != RamRecordHeader.SectionVersion)
-        {
-            throw _stream.Malformed($"version {header.Version} of the ram section, expected {RamRecordHeader.SectionVersion}");
-        }
-    }
-
-    private async ValueTask<SectionHeader> ReadSectionHeaderAsync(CancellationToken cancellationToken)
+    /// <summary>Reads and checks the header of a START, PART or END; returns the section's id.</summary>
+    private async ValueTask<uint> ReadSectionHeaderAsync(CancellationToken cancellationToken)
     {
         for (long wanted = 1; ; wanted = _stream.Buffered + 1)
         {
@@ -163,11 +134,46 @@ internal sealed class MainStreamReader
             switch (SectionHeader.Parse(_stream.Peek(SectionHeader.MaxSize), out var header, out var consumed, out var error))
             {
                 case OperationStatus.Done:
+                    CheckSection(header);
                     _stream.Advance(consumed);
-                    return header;
+                    return _ramSection;
                 case OperationStatus.InvalidData:
                     throw _stream.Malformed(error!);
             }
+        }
+    }
+
+    private void CheckSection(SectionHeader header)
+    {
+        if (header.Type == SectionType.Start)
+        {
+            CheckStart(header);
+            _ramSection = header.Id;
+        }
+        else if (!_ram.Started || header.Id != _ramSection)
+        {
+            throw _stream.Malformed($"a {header.Type} of section {header.Id}, which was not started");
+        }
+    }
+
+    private void CheckStart(SectionHeader header)
+    {
+        if (!header.Name.SequenceEqual("ram"u8) || header.Instance != 0)
+        {
+            throw new ChannelException(
+                FailureReason.NotSupported,
+                _stream.Channel,
+                $"section {WireName.Quote(header.Name)} (iterable) is not supported; turn off capability dirty-bitmaps or detach the assigned device");
+        }
+
+        if (_ram.Started)
+        {
+            throw _stream.Malformed("the ram section starts twice");
+        }
+
+        if (header.Version != RamSectionReader.Version)
+        {
+            throw _stream.Malformed($"version {header.Version} of the ram section, expected {RamSectionReader.Version}");
         }
     }
 
@@ -176,7 +182,7 @@ internal sealed class MainStreamReader
         await _stream.RequireAsync(CommandHeader.Size, "a command", cancellationToken).ConfigureAwait(false);
         if (!CommandHeader.TryRead(_stream.Peek(CommandHeader.Size), out var command, out var error))
         {
-            throw _stream.Malformed(error);
+            throw _stream.Malformed(error!);
         }
 
         switch (command.Type)
@@ -202,10 +208,10 @@ internal sealed class MainStreamReader
 
     private async ValueTask AnswerPingAsync(CancellationToken cancellationToken)
     {
-        await _stream.RequireAsync(CommandHeader.Size + PingCommand.PayloadSize, "a PING", cancellationToken).ConfigureAwait(false);
+        await _stream.RequireAsync(CommandHeader.Size + sizeof(uint), "a PING", cancellationToken).ConfigureAwait(false);
         _stream.Advance(CommandHeader.Size);
-        var value = PingCommand.Read(_stream.Peek(PingCommand.PayloadSize));
-        _stream.Advance(PingCommand.PayloadSize);
+        var value = BinaryPrimitives.ReadUInt32BigEndian(_stream.Peek(sizeof(uint)));
+        _stream.Advance(sizeof(uint));
         if (!_returnPathOpen)
         {
             throw _stream.Malformed("a PING without a return path");
@@ -217,19 +223,25 @@ internal sealed class MainStreamReader
     private async ValueTask ReadAdviseAsync(int length, CancellationToken cancellationToken)
     {
         await _stream.RequireAsync(CommandHeader.Size + length, "POSTCOPY_ADVISE", cancellationToken).ConfigureAwait(false);
-        if (_ram.Started || _ram.PostcopyAdvised)
+        if (_ram.Started || _adviseRead)
         {
             throw _stream.Malformed("POSTCOPY_ADVISE out of place");
         }
 
         _stream.Advance(CommandHeader.Size);
-        if (!PostcopyAdvise.TryRead(_stream.Peek(length)[..length], out var advise, out var error))
+        _adviseRead = true;
+        if (length == 0)
         {
-            throw _stream.Malformed(error);
+            return; // Only dirty bitmaps may follow the switch; the block list is as in precopy.
         }
 
-        _stream.Advance(length);
-        _ram.PostcopyAdvised = advise.ForRam;
+        if (!PostcopyAdvise.TryRead(_stream.Peek(PostcopyAdvise.Size), out var advise, out var error))
+        {
+            throw _stream.Malformed(error!);
+        }
+
+        _stream.Advance(PostcopyAdvise.Size);
+        _ram.AdvisedPageSizes = advise.PageSizes;
     }
 
     private async ValueTask ReadEarlySectionAsync(CancellationToken cancellationToken)
@@ -270,7 +282,7 @@ internal sealed class MainStreamReader
 
             if (!more)
             {
-                throw _stream.Malformed(error);
+                throw _stream.Malformed(error!);
             }
 
             if (bytes.WrittenCount >= _options.MaxDeviceStateBytes)

@@ -58,6 +58,20 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
         output.Advance(SectionFooter.Size);
     }
 
+    /// <summary>
+    /// Writes the device sections, the EOF byte and the VM description, but for its last byte, which is returned: without it no destination can finish,
+    /// so it is the hand-over and the caller's to send.
+    /// </summary>
+    public byte WriteDeviceState(DeviceState devices)
+    {
+        output.Write(devices.Sections.Span);
+        output.Write([(byte)SectionType.EndOfFile]);
+        VmDescriptionHeader.Write(output.GetSpan(VmDescriptionHeader.Size), devices.Description.Length);
+        output.Advance(VmDescriptionHeader.Size);
+        output.Write(devices.Description.Span[..^1]);
+        return devices.Description.Span[^1];
+    }
+
     /// <summary>Hands everything written so far to the socket.</summary>
     /// <exception cref="ChannelException">The peer is gone.</exception>
     public async ValueTask FlushAsync(CancellationToken cancellationToken)

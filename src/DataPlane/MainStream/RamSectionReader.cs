@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -15,14 +14,17 @@ namespace DataPlane.MainStream;
 /// </remarks>
 internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions options, IMainStreamEvents events)
 {
+    /// <summary>The version of the ram section that all of QEMU 7.2 to 11.1 send.</summary>
+    public const uint Version = 4;
+
     private readonly PageInflater _inflater = new();
     private ReceivedPages? _pages;
     private RamBlock? _lastBlock;
     private bool _flushIsMark;
     private byte[]? _xbzrle;
 
-    /// <summary>ADVISE with 16 bytes was read: the block list may carry page sizes.</summary>
-    public bool PostcopyAdvised { get; set; }
+    /// <summary>The page sizes of a 16-byte ADVISE, ORed: the block list may carry page sizes. 0 without one.</summary>
+    public ulong AdvisedPageSizes { get; set; }
 
     public long NormalPages { get; private set; }
 
@@ -42,7 +44,7 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
             }
 
             var record = await ReadHeaderAsync(cancellationToken).ConfigureAwait(false);
-            switch (record.Flags & ~RamFlags.Continue)
+            switch (record.Kind)
             {
                 case RamFlags.MemorySize when start && _pages is null:
                     _pages = await ReadBlockListAsync(record.Offset, cancellationToken).ConfigureAwait(false);
@@ -103,7 +105,7 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
     /// <summary>Reads a record header, sets the block it names, and leaves the stream at the record's payload.</summary>
     private async ValueTask<Record> ReadHeaderAsync(CancellationToken cancellationToken)
     {
-        for (long wanted = RamRecordHeader.WordSize; ; wanted = stream.Buffered + 1)
+        for (long wanted = RamRecordHeader.MinSize; ; wanted = stream.Buffered + 1)
         {
             await stream.RequireAsync(wanted, "a RAM record", cancellationToken).ConfigureAwait(false);
             if (TryReadHeader(out var record))
@@ -125,15 +127,18 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
                 throw stream.Malformed(error!);
         }
 
-        if (header.IsPage)
+        if (IsPage(header))
         {
             CheckPage(header, source);
         }
 
-        record = new Record(header.Flags, header.Offset);
+        record = new Record(header.Kind, header.Offset);
         stream.Advance(consumed);
         return true;
     }
+
+    private static bool IsPage(RamRecordHeader header) =>
+        header.Kind is RamFlags.Page or RamFlags.Zero or RamFlags.Xbzrle or RamFlags.CompressedPage;
 
     private void CheckPage(RamRecordHeader header, ReadOnlySpan<byte> source)
     {
@@ -147,7 +152,7 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
             var name = header.Name(source);
             if (!_pages.Memory.TryGetBlock(name, out var block))
             {
-                throw ChannelException.Violation(stream.Channel, $"unknown RAM block '{Encoding.UTF8.GetString(name)}', at offset {stream.Position}");
+                throw ChannelException.Violation(stream.Channel, $"unknown RAM block {WireName.Quote(name)}, at offset {stream.Position}");
             }
 
             _lastBlock = block;
@@ -168,17 +173,17 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
     /// <summary>The fast path: places every PAGE and ZERO record that is buffered as a whole, without waiting.</summary>
     private void PlaceBufferedPages(ReceivedPages pages)
     {
-        while (stream.Buffered >= RamRecordHeader.WordSize)
+        while (stream.Buffered >= RamRecordHeader.MinSize)
         {
             var source = stream.Peek(RamRecordHeader.MaxSize);
             if (RamRecordHeader.Parse(source, out var header, out var consumed, out _) != OperationStatus.Done
-                || (header.Flags & (RamFlags.Page | RamFlags.Zero)) == 0)
+                || header.Kind is not (RamFlags.Page or RamFlags.Zero))
             {
                 return;
             }
 
-            var isPage = (header.Flags & RamFlags.Page) != 0;
-            if (stream.Buffered < consumed + (isPage ? TargetPage.Size : 1))
+            var isPage = header.Kind == RamFlags.Page;
+            if (stream.Buffered < consumed + (isPage ? TargetPage.Size : ZeroPageFill.Size))
             {
                 return;
             }
@@ -199,14 +204,14 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
     private async ValueTask ReadPageAsync(Record record, CancellationToken cancellationToken)
     {
         var pages = _pages!;
-        switch (record.Flags & ~RamFlags.Continue)
+        switch (record.Kind)
         {
             case RamFlags.Page:
                 await stream.RequireAsync(TargetPage.Size, "a page", cancellationToken).ConfigureAwait(false);
                 PlacePage(pages, record.Offset);
                 break;
             case RamFlags.Zero:
-                await stream.RequireAsync(1, "a zero page", cancellationToken).ConfigureAwait(false);
+                await stream.RequireAsync(ZeroPageFill.Size, "a zero page", cancellationToken).ConfigureAwait(false);
                 PlaceZero(pages, record.Offset);
                 break;
             case RamFlags.Xbzrle:
@@ -216,7 +221,7 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
                 await ReadCompressedPageAsync(pages, record.Offset, cancellationToken).ConfigureAwait(false);
                 break;
             default:
-                throw new ChannelException(FailureReason.NotSupported, stream.Channel, $"RAM record {record.Flags} is not supported, before offset {stream.Position}");
+                throw new ChannelException(FailureReason.NotSupported, stream.Channel, $"RAM record {record.Kind} is not supported, before offset {stream.Position}");
         }
     }
 
@@ -229,12 +234,12 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
 
     private void PlaceZero(ReceivedPages pages, long offset)
     {
-        if (stream.PeekByte() != 0)
+        if (!ZeroPageFill.TryRead(stream.Peek(ZeroPageFill.Size), out var error))
         {
-            throw stream.Malformed($"a zero page with fill byte {stream.PeekByte()}");
+            throw stream.Malformed(error!);
         }
 
-        stream.Advance(1);
+        stream.Advance(ZeroPageFill.Size);
         pages.PlaceZero(_lastBlock!, offset >> TargetPage.Shift);
         ZeroPages++;
     }
@@ -245,7 +250,7 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
         await stream.RequireAsync(XbzrleHeader.Size, "an XBZRLE page", cancellationToken).ConfigureAwait(false);
         if (!XbzrleHeader.TryRead(stream.Peek(XbzrleHeader.Size), out var header, out var error))
         {
-            throw stream.Malformed(error);
+            throw stream.Malformed(error!);
         }
 
         stream.Advance(XbzrleHeader.Size);
@@ -267,7 +272,7 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
         await stream.RequireAsync(CompressedPageHeader.Size, "a compressed page", cancellationToken).ConfigureAwait(false);
         if (!CompressedPageHeader.TryRead(stream.Peek(CompressedPageHeader.Size), out var header, out var error))
         {
-            throw stream.Malformed(error);
+            throw stream.Malformed(error!);
         }
 
         stream.Advance(CompressedPageHeader.Size);
@@ -292,42 +297,29 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
 
     private async ValueTask<ReceivedPages> ReadBlockListAsync(long total, CancellationToken cancellationToken)
     {
-        if (total > options.MaxRamBytes)
+        if (!RamBlockList.TryBegin(total, options.MaxRamBytes, out var list, out var error))
         {
-            throw new ChannelException(
-                FailureReason.LimitExceeded,
-                stream.Channel,
-                $"the source announces {total} bytes of RAM, more than the limit of {options.MaxRamBytes} bytes");
+            throw new ChannelException(FailureReason.LimitExceeded, stream.Channel, error!);
         }
 
-        var blocks = new List<RamBlockEntry>();
-        var names = new HashSet<string>(StringComparer.Ordinal);
-        for (var left = total; left > 0;)
+        while (!list!.IsComplete)
         {
-            var entry = await ReadBlockAsync(left, cancellationToken).ConfigureAwait(false);
-            if (blocks.Count == options.MaxBlocks)
+            if (!list.TryAdd(await ReadBlockAsync(list.RemainingBytes, cancellationToken).ConfigureAwait(false), out error))
             {
-                throw new ChannelException(FailureReason.LimitExceeded, stream.Channel, $"the source announces more than {options.MaxBlocks} RAM blocks");
+                throw stream.Malformed(error!);
             }
-
-            if (!names.Add(entry.Name))
-            {
-                throw stream.Malformed($"RAM block '{entry.Name}' is announced twice");
-            }
-
-            blocks.Add(entry);
-            left -= entry.Length;
         }
 
-        return await events.OnRamBlocksAsync(blocks, cancellationToken).ConfigureAwait(false);
+        return await events.OnRamBlocksAsync(list.Entries, cancellationToken).ConfigureAwait(false);
     }
 
-    private async ValueTask<RamBlockEntry> ReadBlockAsync(long left, CancellationToken cancellationToken)
+    private async ValueTask<RamBlockEntry> ReadBlockAsync(long remaining, CancellationToken cancellationToken)
     {
+        var layout = new RamBlockEntryOptions(remaining, AdvisedPageSizes);
         for (long wanted = 1; ; wanted = stream.Buffered + 1)
         {
             await stream.RequireAsync(wanted, "the list of RAM blocks", cancellationToken).ConfigureAwait(false);
-            switch (RamBlockEntry.Parse(stream.Peek(RamBlockEntry.MaxSize), left, PostcopyAdvised, out var entry, out var consumed, out var error))
+            switch (RamBlockEntry.Parse(stream.Peek(RamBlockEntry.MaxSize), layout, out var entry, out var consumed, out var error))
             {
                 case OperationStatus.Done:
                     stream.Advance(consumed);
@@ -338,5 +330,5 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
         }
     }
 
-    private readonly record struct Record(RamFlags Flags, long Offset);
+    private readonly record struct Record(RamFlags Kind, long Offset);
 }

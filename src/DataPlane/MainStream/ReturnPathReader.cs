@@ -18,11 +18,11 @@ internal sealed class ReturnPathReader(StreamCursor stream)
     {
         while (true)
         {
-            await stream.RequireAsync(ReturnPathMessage.HeaderSize, "the return path, without the destination's word", cancellationToken).ConfigureAwait(false);
-            for (long wanted = ReturnPathMessage.HeaderSize; ; wanted = stream.Buffered + 1)
+            await stream.RequireAsync(ReturnPathHeader.Size, "the return path, without the destination's word", cancellationToken).ConfigureAwait(false);
+            for (long wanted = ReturnPathHeader.Size; ; wanted = stream.Buffered + 1)
             {
                 await stream.RequireAsync(wanted, "a return path message", cancellationToken).ConfigureAwait(false);
-                var status = ReturnPathMessage.Parse(stream.Peek(ReturnPathMessage.MaxSize), out var message, out var consumed, out var error);
+                var status = ReturnPathMessage.Parse(stream.Peek(WireLimits.MaxReturnPathMessageBytes + ReturnPathHeader.Size), out var message, out var consumed, out var error);
                 if (status == OperationStatus.InvalidData)
                 {
                     throw stream.Malformed(error!);

@@ -1,4 +1,3 @@
-using System.Text;
 using DataPlane.Admission;
 using DataPlane.MainStream;
 using DataPlane.Memory;
@@ -136,8 +135,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
     {
         Enter(MigrationPhase.Setup);
         var writer = _writer!;
-        writer.WriteHeader(new ConfigurationSection(_guest.MachineName));
-        writer.WriteCommand(CommandType.OpenReturnPath);
+        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName });
+        writer.WriteOpenReturnPath();
         writer.WritePing(1);
         writer.BeginRam(_guest.Memory);
         if (_multifdSender is not null)
@@ -209,7 +208,11 @@ internal sealed partial class SourceSession : IAsyncDisposable
     /// <summary>Ends the channels as a source does after the destination's word: multifd first, then main.</summary>
     private async Task CloseAsync()
     {
-        await _multifdSender.StopOrNothing().ConfigureAwait(false);
+        if (_multifdSender is not null)
+        {
+            await _multifdSender.StopAsync().ConfigureAwait(false);
+        }
+
         await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
         await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
     }

@@ -117,7 +117,7 @@ internal sealed class MultifdReceiveChannel
 
         if (!pages.Memory.TryGetBlock(packet.BlockName, out var block))
         {
-            throw ChannelException.Violation(_channel.Name, $"unknown RAM block '{System.Text.Encoding.UTF8.GetString(packet.BlockName)}'");
+            throw ChannelException.Violation(_channel.Name, $"unknown RAM block {WireName.Quote(packet.BlockName)}");
         }
 
         if (!packet.TryCheckOffsets(block.Length, out var error))

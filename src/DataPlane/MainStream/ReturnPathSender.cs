@@ -4,25 +4,26 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>The destination's messages to the source, on main's other direction (specification, 2-main-stream section 4). One message at a time, from any thread.</summary>
-internal sealed class ReturnPathWriter(PipeWriter output)
+internal sealed class ReturnPathSender(PipeWriter output)
 {
     private readonly SemaphoreSlim _turn = new(1, 1);
 
     /// <summary>Answers PING <paramref name="value"/>.</summary>
     public Task SendPongAsync(uint value, CancellationToken cancellationToken) =>
-        SendAsync(ReturnPathMessage.PongSize, span => ReturnPathMessage.WritePong(span, value), cancellationToken);
+        SendAsync(span => ReturnPathWriter.WritePong(span, value), cancellationToken);
 
     /// <summary>The destination's last word: success is the commit.</summary>
     public Task SendShutAsync(bool success, CancellationToken cancellationToken) =>
-        SendAsync(ReturnPathMessage.ShutSize, span => ReturnPathMessage.WriteShut(span, success), cancellationToken);
+        SendAsync(span => ReturnPathWriter.WriteShut(span, success ? 0u : 1u), cancellationToken);
 
-    private async Task SendAsync(int size, Action<Span<byte>> write, CancellationToken cancellationToken)
+    private delegate int MessageWriter(Span<byte> destination);
+
+    private async Task SendAsync(MessageWriter write, CancellationToken cancellationToken)
     {
         await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            write(output.GetSpan(size)[..size]);
-            output.Advance(size);
+            output.Advance(write(output.GetSpan(ReturnPathWriter.MaxSize)));
             await output.FlushAsync(cancellationToken).ConfigureAwait(false);
         }
         finally
