@@ -115,7 +115,7 @@ internal sealed partial class DestinationSession
                 try
                 {
                     await _returnPath!.SendShutAsync(success: false, deadline.Token).ConfigureAwait(false);
-                    await admitted.Channel.CloseAsync(TimeSpan.Zero, deadline.Token).ConfigureAwait(false);
+                    await admitted.Channel.CloseAsync(s_farewellTimeout, CancellationToken.None).ConfigureAwait(false);
                 }
                 catch (Exception lost) when (lost is IOException or OperationCanceledException)
                 {

@@ -1,23 +1,53 @@
+using DataPlane.Linux;
+
 namespace DataPlane.Transport;
 
 /// <summary>A channel can go no further. Carries what a <c>MigrationException</c> will say, apart from the phase, which the lower floors do not know.</summary>
-internal sealed class ChannelException(FailureReason reason, string channel, string message, Exception? inner = null)
-    : IOException(message, inner)
+internal sealed class ChannelException : IOException
 {
-    public FailureReason Reason { get; } = reason;
+    public ChannelException(FailureReason reason, string channel, string message, Exception? inner = null)
+        : base(message, inner)
+    {
+        Reason = reason;
+        Channel = channel;
+    }
+
+    /// <summary>The system refused a call, or the peer ended the channel: <paramref name="what"/> says what was going on.</summary>
+    public ChannelException(string channel, ChannelEnd end, int errno, string what)
+        : base(errno == 0 ? what : $"{what}: {Linux.Errno.Describe(errno)}")
+    {
+        Reason = end switch
+        {
+            ChannelEnd.Closed => FailureReason.PeerClosed,
+            ChannelEnd.Reset => FailureReason.PeerReset,
+            ChannelEnd.TimedOut => FailureReason.Stalled,
+            _ => FailureReason.LocalFailure,
+        };
+        Channel = channel;
+        End = end;
+        Errno = errno;
+    }
+
+    public FailureReason Reason { get; }
 
     /// <summary>The channel's name, such as <c>main</c> or <c>multifd 3</c>.</summary>
-    public string Channel { get; } = channel;
+    public string Channel { get; }
+
+    /// <summary>How the connection ended, where it was the connection that failed.</summary>
+    public ChannelEnd End { get; }
+
+    /// <summary>The system's error number, 0 where there was none.</summary>
+    public int Errno { get; }
 
     /// <summary>The exception for a transfer that did not complete. <paramref name="doing"/> says what was going on, such as "reading a packet header".</summary>
-    public static ChannelException From(TransferResult result, Channel channel, string doing) => result.End switch
+    public static ChannelException From(TransferResult result, Channel channel, string doing) => new(channel.Name, result.End, result.Errno, result.End switch
     {
-        ChannelEnd.Closed => new(FailureReason.PeerClosed, channel.Name, $"the peer closed the connection while {doing}"),
-        ChannelEnd.Reset => new(FailureReason.PeerReset, channel.Name, $"the connection was reset while {doing}"),
-        ChannelEnd.TimedOut => new(FailureReason.Stalled, channel.Name, $"the network timed out while {doing}"),
-        ChannelEnd.Aborted => new(FailureReason.LocalFailure, channel.Name, $"closed by us while {doing}"),
-        _ => new(FailureReason.LocalFailure, channel.Name, $"{Linux.Errno.Describe(result.Errno)} while {doing}"),
-    };
+        ChannelEnd.Closed => $"the peer closed the connection while {doing}",
+        ChannelEnd.Reset => $"the connection was reset while {doing}",
+        ChannelEnd.TimedOut => $"the network timed out while {doing}",
+        ChannelEnd.Aborted => $"closed by us while {doing}",
+        _ => $"failed while {doing}",
+    });
 
     public static ChannelException Malformed(string channel, string message) => new(FailureReason.MalformedStream, channel, message);
 
