@@ -80,7 +80,7 @@ internal sealed class MainStreamReader
             {
                 case OperationStatus.Done:
                     _stream.Advance(consumed);
-                    return configuration;
+                    return configuration!;
                 case OperationStatus.InvalidData:
                     throw _stream.Malformed(error!);
                 case OperationStatus.NeedMoreData when bytes.WrittenCount >= ConfigurationSection.MaxSize:

@@ -4,7 +4,7 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>The destination's messages to the source, on main's other direction (specification, 2-main-stream section 4). One message at a time, from any thread.</summary>
-internal sealed class ReturnPathSender(PipeWriter output)
+internal sealed class ReturnPathSender(PipeWriter output) : IDisposable
 {
     private readonly SemaphoreSlim _turn = new(1, 1);
 
@@ -15,6 +15,8 @@ internal sealed class ReturnPathSender(PipeWriter output)
     /// <summary>The destination's last word: success is the commit.</summary>
     public Task SendShutAsync(bool success, CancellationToken cancellationToken) =>
         SendAsync(span => ReturnPathWriter.WriteShut(span, success ? 0u : 1u), cancellationToken);
+
+    public void Dispose() => _turn.Dispose();
 
     private delegate int MessageWriter(Span<byte> destination);
 

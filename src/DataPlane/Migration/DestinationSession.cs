@@ -2,7 +2,6 @@ using DataPlane.Admission;
 using DataPlane.MainStream;
 using DataPlane.Multifd;
 using DataPlane.Transport;
-using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration;
@@ -90,6 +89,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             await admitted.Channel.DisposeAsync().ConfigureAwait(false);
         }
 
+        _returnPath?.Dispose();
         _failure.Dispose();
         _pool.Dispose();
     }

@@ -105,12 +105,17 @@ internal sealed partial class SourceSession : IAsyncDisposable
     {
         _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
         _writer = new MainStreamWriter(_main.Output, _main.Name);
-        if (_options.MultifdChannels == 0)
+        if (_options.MultifdChannels > 0)
         {
-            _pages = new MainPageSender(_main, _pool);
-            return;
+            await ConnectMultifdAsync(destination).ConfigureAwait(false);
+            _multifdSender = new MultifdSender(_multifd, _pool);
         }
 
+        _pages = _multifdSender is null ? new MainPageSender(_main, _pool) : _multifdSender;
+    }
+
+    private async Task ConnectMultifdAsync(ChannelAddress destination)
+    {
         var dials = Enumerable.Range(0, _options.MultifdChannels).Select(id => ConnectMultifdAsync(destination, id)).ToArray();
         try
         {
@@ -118,10 +123,11 @@ internal sealed partial class SourceSession : IAsyncDisposable
         }
         finally
         {
-            _multifd.AddRange(dials.Where(static dial => dial.IsCompletedSuccessfully).Select(static dial => dial.Result));
+            foreach (var dial in dials.Where(static dial => dial.IsCompletedSuccessfully))
+            {
+                _multifd.Add(await dial.ConfigureAwait(false));
+            }
         }
-
-        _pages = _multifdSender = new MultifdSender(_multifd, _pool);
     }
 
     private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)

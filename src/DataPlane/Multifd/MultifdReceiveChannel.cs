@@ -75,7 +75,7 @@ internal sealed class MultifdReceiveChannel
     }
 
     /// <summary>Receives one packet. False when the channel has ended at a packet boundary or the migration is over.</summary>
-    private bool ReceivePacket(PooledBlock block)
+    internal bool ReceivePacket(PooledBlock block)
     {
         Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket];
         vectors[0] = new IoVec(block.Address, MultifdPacket.HeaderSize);

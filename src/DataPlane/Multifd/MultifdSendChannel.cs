@@ -12,10 +12,11 @@ internal sealed class MultifdSendChannel
     private readonly Channel _channel;
     private readonly BlockPool _pool;
     private readonly PacketCounter _packetNumbers;
-    private readonly SemaphoreSlim _work = new(0);
+    private readonly object _gate = new();
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
-    private volatile SendRound? _round;
+    private SendRound? _next;
+    private bool _stopping;
     private long _normalPages;
     private long _zeroPages;
     private long _packets;
@@ -41,14 +42,20 @@ internal sealed class MultifdSendChannel
 
     public void Begin(SendRound round)
     {
-        _round = round;
-        _work.Release();
+        lock (_gate)
+        {
+            _next = round;
+            Monitor.Pulse(_gate);
+        }
     }
 
     public void Stop()
     {
-        _round = null;
-        _work.Release();
+        lock (_gate)
+        {
+            _stopping = true;
+            Monitor.Pulse(_gate);
+        }
     }
 
     private void Run()
@@ -56,19 +63,29 @@ internal sealed class MultifdSendChannel
         var batch = PageBatch.Pool.Get();
         using (var header = _pool.RentBlock(_thread.Name!))
         {
-            while (true)
+            while (TakeRound() is { } round && SendRoundAndReport(round, batch, header))
             {
-                _work.Wait();
-                if (_round is not { } round || !SendRoundAndReport(round, batch, header))
-                {
-                    break;
-                }
             }
         }
 
         PageBatch.Pool.Return(batch);
-        _work.Dispose();
         _stopped.SetResult();
+    }
+
+    /// <summary>Waits for the next round; null when there will be none.</summary>
+    private SendRound? TakeRound()
+    {
+        lock (_gate)
+        {
+            while (_next is null && !_stopping)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            var round = _next;
+            _next = null;
+            return round;
+        }
     }
 
     private bool SendRoundAndReport(SendRound round, PageBatch batch, PooledBlock header)
@@ -91,7 +108,7 @@ internal sealed class MultifdSendChannel
         }
     }
 
-    private unsafe void SendPages(PageBatch batch, PooledBlock headerBlock)
+    internal unsafe void SendPages(PageBatch batch, PooledBlock headerBlock)
     {
         Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket + 1];
         var packet = MultifdPacketWriter.Begin(headerBlock.Span, batch.Block.Utf8Name, _packetNumbers.Next());
@@ -132,7 +149,7 @@ internal sealed class MultifdSendChannel
     }
 
     /// <summary>A SYNC packet has no pages: destinations of QEMU 9.2.0 lose pages that ride on one (specification, 3-multifd section 3.4).</summary>
-    private void SendSync(PooledBlock headerBlock)
+    internal void SendSync(PooledBlock headerBlock)
     {
         MultifdPacketWriter.WriteSync(headerBlock.Span, _packetNumbers.Next());
         Span<IoVec> vectors = [new IoVec(headerBlock.Address, MultifdPacket.HeaderSize)];

@@ -1,5 +1,3 @@
-using DataPlane.Linux;
-
 namespace DataPlane.Transport;
 
 /// <summary>A channel can go no further. Carries what a <c>MigrationException</c> will say, apart from the phase, which the lower floors do not know.</summary>
