@@ -40,6 +40,9 @@ public sealed class GuestMemory : IDisposable
     /// <summary>The blocks, in the order given.</summary>
     public IReadOnlyList<RamBlock> Blocks => _blocks;
 
+    /// <summary>The same for loops that must not allocate an enumerator.</summary>
+    internal ReadOnlySpan<RamBlock> BlockSpan => _blocks;
+
     /// <summary>Sum of the blocks' lengths in bytes.</summary>
     public long TotalBytes { get; }
 

@@ -29,7 +29,7 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     public PagemapDirtyTracker(GuestMemory memory)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        foreach (RamBlock block in memory.Blocks)
+        foreach (RamBlock block in memory.BlockSpan)
         {
             if (block.Address % Environment.SystemPageSize != 0 || block.Length % Environment.SystemPageSize != 0)
                 throw new ArgumentException($"Block {block} does not start and end at pages of this machine.", nameof(memory));
@@ -68,7 +68,7 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
         {
             _pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
             _userfaultfd = Userfaultfd.OpenForWriteTracking();
-            foreach (RamBlock block in _memory.Blocks)
+            foreach (RamBlock block in _memory.BlockSpan)
             {
                 _userfaultfd.Register(block.Address, block.Length, UserfaultRegister.ModeWriteProtect);
                 // Not by PAGEMAP_SCAN: that leaves areas without page tables unprotected, and a first *read* there would count as a write.
@@ -89,7 +89,7 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
         if (_pageMap is not { } pageMap)
             throw new InvalidOperationException("Dirty tracking has not started.");
         long pages = 0;
-        foreach (RamBlock block in _memory.Blocks)
+        foreach (RamBlock block in _memory.BlockSpan)
             pages += CollectBlock(pageMap, block, dirty[block]);
         return pages;
     }

@@ -32,7 +32,7 @@ public sealed class RecordedDirtyTracker : IDirtyTracker
         if (_tracking)
             throw new InvalidOperationException("Dirty tracking has started already.");
         // What was marked so far was written before this call returned.
-        foreach (RamBlock block in _written.Memory.Blocks)
+        foreach (RamBlock block in _written.Memory.BlockSpan)
             _written[block].ClearRangeAtomic(0, block.PageCount);
         _tracking = true;
     }
@@ -44,7 +44,7 @@ public sealed class RecordedDirtyTracker : IDirtyTracker
         if (!_tracking)
             throw new InvalidOperationException("Dirty tracking has not started.");
         long pages = 0;
-        foreach (RamBlock block in _written.Memory.Blocks)
+        foreach (RamBlock block in _written.Memory.BlockSpan)
             pages += _written[block].TakeAtomic(dirty[block]);
         return pages;
     }

@@ -1,0 +1,127 @@
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+using Microsoft.Win32.SafeHandles;
+using Xunit;
+
+namespace DataPlane.Tests.Linux;
+
+public sealed class LinuxFileTests : IDisposable
+{
+    private const int Page = 4096;
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("dataplane-files-");
+
+    private string FilePath => Path.Combine(_folder.FullName, "file");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    [Fact]
+    public void A_memory_file_has_its_length_and_reads_as_zero()
+    {
+        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 3 * Page);
+
+        Assert.Equal(3 * Page, RandomAccess.GetLength(file));
+        byte[] bytes = [1, 2, 3];
+        Assert.Equal(3, RandomAccess.Read(file, bytes, 2 * Page));
+        Assert.Equal(new byte[3], bytes);
+    }
+
+    [Fact]
+    public void Reserving_grows_the_file_and_keeps_its_bytes()
+    {
+        using SafeFileHandle file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
+        RandomAccess.Write(file, "abc"u8, 0);
+
+        LinuxFile.Reserve(file, 0, 5 * Page);
+
+        byte[] bytes = new byte[4];
+        Assert.Equal(5 * Page, RandomAccess.GetLength(file));
+        Assert.Equal(4, RandomAccess.Read(file, bytes, 0));
+        Assert.Equal("abc\0"u8, bytes);
+    }
+
+    [Fact]
+    public void Reserving_more_than_the_disk_has_says_no_space()
+    {
+        using SafeFileHandle file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
+
+        LinuxException e = Assert.Throws<LinuxException>(() => LinuxFile.Reserve(file, 0, 1L << 42));
+
+        Assert.Contains(e.Errno, new[] { Errno.ENOSPC, Errno.EFBIG });
+        Assert.Equal("fallocate", e.Call);
+    }
+
+    [Fact]
+    public void A_punched_hole_reads_as_zero_and_keeps_the_length()
+    {
+        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 3 * Page);
+        byte[] ones = new byte[3 * Page];
+        Array.Fill(ones, (byte)1);
+        RandomAccess.Write(file, ones, 0);
+
+        Assert.True(LinuxFile.TryPunchHole(file, Page, Page));
+
+        byte[] bytes = new byte[3 * Page];
+        Assert.Equal(bytes.Length, RandomAccess.Read(file, bytes, 0));
+        Assert.Equal([1, 0, 1], new[] { bytes[Page - 1], bytes[Page], bytes[2 * Page] });
+        Assert.False(bytes.AsSpan(Page, Page).ContainsAnyExcept((byte)0));
+    }
+
+    [Fact]
+    public void Punching_a_closed_range_of_a_pipe_is_an_error_not_a_missing_feature()
+    {
+        using var pipe = new System.IO.Pipes.AnonymousPipeServerStream();
+        using var handle = new SafeFileHandle(pipe.SafePipeHandle.DangerousGetHandle(), ownsHandle: false);
+
+        Assert.Throws<LinuxException>(() => LinuxFile.TryPunchHole(handle, 0, Page));
+    }
+
+    [Fact]
+    public void Contents_and_directory_can_be_made_durable()
+    {
+        using SafeFileHandle file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
+        RandomAccess.Write(file, "abc"u8, 0);
+
+        LinuxFile.BeginWriteBack(file, 0, 3);
+        LinuxFile.SyncData(file);
+        LinuxFile.SyncDirectory(_folder.FullName);
+
+        Assert.Equal("abc", File.ReadAllText(FilePath));
+    }
+
+    [Fact]
+    public void Syncing_a_directory_that_is_a_file_is_refused()
+    {
+        File.WriteAllText(FilePath, "");
+
+        Assert.Equal(Errno.ENOTDIR, Assert.Throws<LinuxException>(() => LinuxFile.SyncDirectory(FilePath)).Errno);
+    }
+
+    [Fact]
+    public unsafe void Vectors_are_written_in_order_at_their_offset()
+    {
+        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 16);
+        byte[] head = [1, 2], tail = [3];
+        fixed (byte* first = head, second = tail)
+        {
+            nint* vectors = stackalloc nint[] { (nint)first, 2, (nint)second, 1 };
+            Assert.Equal(3, Libc.WriteVectors(file, vectors, 2, 5));
+        }
+
+        byte[] bytes = new byte[16];
+        Assert.Equal(16, RandomAccess.Read(file, bytes, 0));
+        Assert.Equal([0, 1, 2, 3, 0], bytes[4..9]);
+    }
+
+    [Fact]
+    public void Cpu_time_of_a_thread_grows_with_work_and_is_part_of_the_process()
+    {
+        TimeSpan before = ResourceUsage.CpuTime(Libc.UsageOfThread);
+        TimeSpan after = before;
+        for (ulong i = 0; after - before < TimeSpan.FromMilliseconds(2); i++)
+            after = ResourceUsage.CpuTime(Libc.UsageOfThread);
+
+        Assert.True(ResourceUsage.CpuTime(Libc.UsageOfProcess) >= after - before);
+        Assert.Equal(144, Marshal.SizeOf<ResourceUsage>());
+    }
+}

@@ -1,0 +1,142 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+using Microsoft.Win32.SafeHandles;
+using Xunit;
+
+namespace DataPlane.Tests.Linux;
+
+public sealed class MemoryMappingTests
+{
+    private const int Page = 4096;
+
+    [Theory]
+    [InlineData(Page, 0)]
+    [InlineData(3 * Page, 1 << 16)]
+    [InlineData((4 << 20) + Page, MemoryMapping.HugePageSize)]
+    public unsafe void Anonymous_memory_is_aligned_zero_and_writable_to_its_ends(long length, long alignment)
+    {
+        using MemoryMapping mapping = MemoryMapping.Anonymous(length, alignment);
+
+        Assert.Equal(0, mapping.Address % Math.Max(alignment, Page));
+        byte* bytes = (byte*)mapping.Address;
+        for (long i = 0; i < length; i += Page)
+            Assert.Equal(0, bytes[i]);
+        bytes[0] = 1;
+        bytes[length - 1] = 2;
+        Assert.Equal(3, bytes[0] + bytes[length - 1]);
+    }
+
+    [Fact]
+    public void What_was_reserved_for_alignment_is_given_back()
+    {
+        long before = AddressSpace();
+        var mappings = new List<MemoryMapping>();
+        for (int i = 0; i < 1000; i++)
+            mappings.Add(MemoryMapping.Anonymous(Page, 1 << 30));
+
+        // Each took a gibibyte for a moment; other tests may map a few meanwhile.
+        Assert.InRange(AddressSpace() - before, long.MinValue, 500L << 30);
+        mappings.ForEach(mapping => mapping.Dispose());
+    }
+
+    [Fact]
+    public unsafe void A_mapped_file_and_its_reader_see_the_same_bytes()
+    {
+        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 4 * Page);
+        using MemoryMapping mapping = MemoryMapping.OfFile(file, Page, 2 * Page);
+        ((byte*)mapping.Address)[7] = 42;
+        mapping.Sync();
+
+        byte[] bytes = new byte[1];
+        Assert.Equal(1, RandomAccess.Read(file, bytes, Page + 7));
+        Assert.Equal(42, bytes[0]);
+    }
+
+    [Fact]
+    public unsafe void Populating_and_touching_keep_the_bytes()
+    {
+        using MemoryMapping mapping = MemoryMapping.Anonymous(8 * Page);
+        var bytes = new Span<byte>((void*)mapping.Address, 8 * Page);
+        bytes[Page] = 0xFE;
+
+        mapping.Populate(0, mapping.Length);
+        mapping.Touch(0, mapping.Length);
+
+        Assert.Equal(0xFE, bytes[Page]);
+        Assert.False(bytes[(Page + 1)..].ContainsAnyExcept((byte)0));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Populated_or_touched_memory_has_all_its_pages(bool touch)
+    {
+        const long Pages = 512;
+        using MemoryMapping mapping = MemoryMapping.Anonymous(Pages * Page);
+        Assert.Equal(0, PresentPages(mapping));
+
+        if (touch)
+            mapping.Touch(0, mapping.Length);
+        else
+            mapping.Populate(0, mapping.Length);
+
+        Assert.Equal(Pages, PresentPages(mapping));
+    }
+
+    [Theory]
+    [InlineData(-1, Page)]
+    [InlineData(0, 2 * Page + 1)]
+    [InlineData(2 * Page, 1)]
+    [InlineData(0, -1)]
+    [InlineData(long.MaxValue, long.MaxValue)]
+    public void A_range_outside_the_mapping_is_refused(long offset, long length)
+    {
+        using MemoryMapping mapping = MemoryMapping.Anonymous(2 * Page);
+
+        Assert.Throws<ArgumentOutOfRangeException>(() => mapping.Populate(offset, length));
+    }
+
+    [Fact]
+    public void More_than_the_address_space_is_an_error_with_the_call_and_the_size()
+    {
+        LinuxException e = Assert.Throws<LinuxException>(() => MemoryMapping.Anonymous(1L << 60));
+
+        Assert.Equal(("mmap", Errno.ENOMEM), (e.Call, e.Errno));
+        Assert.Contains($"{1L << 60} bytes", e.Message);
+    }
+
+    [Fact]
+    public void A_file_that_cannot_be_mapped_leaves_nothing_behind()
+    {
+        using SafeFileHandle directory = LinuxFile.Open("/", Libc.OpenReadOnly);
+
+        LinuxException e = Assert.Throws<LinuxException>(() => MemoryMapping.OfFile(directory, 0, Page));
+
+        Assert.Equal("mmap", e.Call);
+    }
+
+    [Fact]
+    public void A_disposed_mapping_says_so()
+    {
+        MemoryMapping mapping = MemoryMapping.Anonymous(Page);
+        mapping.Dispose();
+        mapping.Dispose();
+
+        Assert.Equal(0, mapping.Address);
+        Assert.Throws<ObjectDisposedException>(() => mapping.Populate(0, Page));
+    }
+
+    // Bit 63 of a page's entry in pagemap: the page is in memory.
+    private static int PresentPages(MemoryMapping mapping)
+    {
+        using SafeFileHandle pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
+        long[] entries = new long[mapping.Length / Page];
+        int bytes = RandomAccess.Read(pageMap, MemoryMarshal.AsBytes(entries.AsSpan()), mapping.Address / Page * sizeof(long));
+        Assert.Equal(entries.Length * sizeof(long), bytes);
+        return entries.Count(entry => entry < 0);
+    }
+
+    private static long AddressSpace()
+        => long.Parse(File.ReadAllText("/proc/self/statm").Split(' ')[0], CultureInfo.InvariantCulture) * Environment.SystemPageSize;
+}
