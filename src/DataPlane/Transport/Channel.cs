@@ -48,6 +48,9 @@ internal sealed partial class Channel : IAsyncDisposable
 
     internal string Peer { get; }
 
+    /// <summary>For options and figures that only the kernel knows; not for moving bytes.</summary>
+    internal SafeSocketHandle Handle => _handle;
+
     /// <summary>Bytes that the kernel took from us. One writer; may be read by anyone, as the three below.</summary>
     internal long BytesSent { get; private set; }
 

@@ -1,0 +1,271 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using DataPlane.Linux;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+using Microsoft.Extensions.Time.Testing;
+using Xunit;
+
+namespace DataPlane.Tests.Transport;
+
+public sealed class ChannelDialerTests : IDisposable
+{
+    private readonly BlockPool _pool = new();
+    private readonly string _folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public void Dispose()
+    {
+        _pool.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:0")]
+    [InlineData("[::1]:0")]
+    [InlineData("localhost:0")]
+    [InlineData(":0")]
+    [InlineData("unix")]
+    public async Task A_dialled_channel_blocks_and_is_unknown_to_the_runtimes_engine(string where)
+    {
+        await StartTheRuntimesEngineAsync();
+        using ChannelListener listener = ChannelListener.Listen(where == "unix" ? ChannelAddress.Unix(_folder + "/s") : ChannelAddress.Parse(where), new ChannelOptions());
+        ChannelAddress to = where == ":0" ? ChannelAddress.Parse($":{listener.LocalAddress.Port}") : listener.LocalAddress;
+        await using Channel channel = await DialAsync(to, new ChannelOptions());
+        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
+
+        foreach (Channel end in new[] { channel, other })
+        {
+            Assert.Equal(0, Libc.SocketControl(end.Handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
+            Assert.DoesNotContain((int)end.Handle.DangerousGetHandle(), EpollMembers());
+        }
+
+        Exchange(channel, other);
+        // The proof that the check can fail: stream use registers.
+        Task read = other.Input.ReadAsync(Token).AsTask();
+        Assert.Contains((int)other.Handle.DangerousGetHandle(), EpollMembers());
+        channel.Abort();
+        await Assert.ThrowsAnyAsync<ChannelException>(async () =>
+        {
+            await read;
+            throw new ChannelException("unix sockets just end", ChannelEnd.Closed, 0, "");
+        });
+    }
+
+    [Fact]
+    public async Task Options_reach_both_ends()
+    {
+        ChannelOptions options = new()
+        {
+            SendBufferBytes = 64 * 1024,
+            ReceiveBufferBytes = 128 * 1024,
+            KeepAliveTime = TimeSpan.FromSeconds(11),
+            KeepAliveInterval = TimeSpan.FromSeconds(3),
+            KeepAliveProbes = 7,
+            UserTimeout = TimeSpan.FromSeconds(17),
+        };
+        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
+        await using Channel channel = await DialAsync(listener.LocalAddress, options);
+        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
+
+        foreach (SafeSocketHandle socket in new[] { channel.Handle, other.Handle })
+        {
+            Assert.Equal(2 * 64 * 1024, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionSendBuffer)); // the kernel doubles it
+            Assert.Equal(2 * 128 * 1024, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionReceiveBuffer));
+            Assert.Equal(1, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpNoDelay));
+            Assert.Equal(1, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionKeepAlive));
+            Assert.Equal(11, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepIdle));
+            Assert.Equal(3, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepInterval));
+            Assert.Equal(7, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepCount));
+            Assert.Equal(17_000, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpUserTimeout));
+        }
+    }
+
+    [Fact]
+    public async Task Channels_take_the_local_addresses_in_turn()
+    {
+        ChannelOptions options = new() { LocalAddresses = [IPAddress.Parse("127.0.0.2"), IPAddress.Parse("127.0.0.3"), IPAddress.IPv6Loopback] };
+        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
+        List<string> seen = [];
+        for (int i = 0; i < 4; i++)
+        {
+            await using Channel channel = await ChannelDialer.ConnectAsync(listener.LocalAddress, options, "c", i, _pool, Token);
+            Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+            seen.Add(accepted.Address!.ToString());
+            accepted.Socket.Dispose();
+        }
+
+        Assert.Equal(["127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.2"], seen);
+    }
+
+    [Fact]
+    public async Task A_local_address_that_is_not_ours_is_named()
+    {
+        ChannelOptions options = new() { LocalAddresses = [IPAddress.Parse("192.0.2.1")] };
+        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Parse("127.0.0.1:1"), options));
+        Assert.Contains("192.0.2.1", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_refused_connection_says_who_and_why()
+    {
+        ChannelAddress nobody;
+        using (ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions()))
+            nobody = listener.LocalAddress;
+        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(nobody, new ChannelOptions()));
+        Assert.Equal((ChannelEnd.Failed, Errno.ECONNREFUSED), (e.End, e.Errno));
+        Assert.Equal($"main: cannot connect to {nobody}: Connection refused (111)", e.Message);
+
+        e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
+        Assert.Equal(Errno.ENOENT, e.Errno);
+
+        e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Parse("no-such-host.invalid:1"), new ChannelOptions()));
+        Assert.Contains("no-such-host.invalid", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_listener_that_takes_nobody_ends_in_a_timeout_by_the_given_clock(bool unix)
+    {
+        FakeTimeProvider time = new();
+        using var full = new FullListener(unix ? _folder + "/s" : null);
+        Task<Channel> dialling = DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromSeconds(20) }, time);
+        time.Advance(TimeSpan.FromSeconds(19));
+        Assert.False(dialling.IsCompleted);
+        time.Advance(TimeSpan.FromSeconds(2));
+        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => dialling);
+        Assert.Equal(ChannelEnd.TimedOut, e.End);
+        Assert.Contains("within 20 s", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Cancelling_a_dial_is_a_cancellation_and_no_failure(bool unix)
+    {
+        using var full = new FullListener(unix ? _folder + "/s" : null);
+        using var cancel = new CancellationTokenSource();
+        Task<Channel> dialling = ChannelDialer.ConnectAsync(full.Address, new ChannelOptions(), "main", 0, _pool, cancel.Token);
+        Assert.False(dialling.IsCompleted);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => dialling);
+    }
+
+    [Fact]
+    public async Task A_unix_listener_with_a_full_backlog_is_asked_again_until_it_has_room()
+    {
+        using var full = new FullListener(_folder + "/s");
+        Task<Channel> dialling = DialAsync(full.Address, new ChannelOptions());
+        Assert.False(dialling.IsCompleted);
+        full.TakeOne();
+        await using Channel channel = await dialling;
+        Assert.Equal(full.Address.ToString(), channel.Peer);
+    }
+
+    [Fact]
+    public async Task Failed_dials_leave_no_descriptor_behind()
+    {
+        using var full = new FullListener(_folder + "/s");
+        int before = OpenDescriptors();
+        for (int i = 0; i < 20; i++)
+        {
+            await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
+            await Assert.ThrowsAsync<ChannelException>(() => DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromMilliseconds(1) }));
+        }
+
+        // Other tests of the process come and go meanwhile: only a leak per dial would show.
+        Assert.InRange(OpenDescriptors() - before, int.MinValue, 19);
+    }
+
+    private static void Exchange(Channel from, Channel to)
+    {
+        using NativeBuffer source = new NativeBuffer(100).Fill(1);
+        using NativeBuffer target = new(100);
+        Assert.True(from.Send([source.Whole]).Complete);
+        Assert.True(to.Receive([target.Whole]).Complete);
+        Assert.True(source.Span.SequenceEqual(target.Span));
+    }
+
+    private Task<Channel> DialAsync(ChannelAddress address, ChannelOptions options, TimeProvider? time = null) =>
+        ChannelDialer.ConnectAsync(address, options, "main", 0, _pool, Token, time);
+
+    private static int OpenDescriptors() => Directory.GetFileSystemEntries("/proc/self/fd").Length;
+
+    /// <summary>Makes sure that the engine exists, so that its set can be looked into.</summary>
+    private static async Task StartTheRuntimesEngineAsync()
+    {
+        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        ValueTask<System.IO.Pipelines.ReadResult> reading = pair.Channel.Input.ReadAsync(Token);
+        pair.Peer.Send(1);
+        pair.Channel.Input.AdvanceTo((await reading).Buffer.End);
+    }
+
+    /// <summary>Descriptors that are in some epoll set of this process.</summary>
+    private static HashSet<int> EpollMembers()
+    {
+        HashSet<int> members = [];
+        foreach (string file in Directory.GetFiles("/proc/self/fdinfo"))
+        {
+            try
+            {
+                members.UnionWith(File.ReadLines(file).Where(l => l.StartsWith("tfd:", StringComparison.Ordinal)).Select(l => int.Parse(l[4..].TrimStart().Split(' ')[0], null)));
+            }
+            catch (IOException)
+            {
+                // Closed meanwhile by another test.
+            }
+        }
+
+        return members;
+    }
+
+    /// <summary>Listens, takes nobody, and has its backlog full: the next connect stays pending.</summary>
+    private sealed class FullListener : IDisposable
+    {
+        private readonly Socket _listener;
+        private readonly List<Socket> _waiting = [];
+
+        internal FullListener(string? path)
+        {
+            EndPoint local = path is null ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(path);
+            _listener = new Socket(local.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+            _listener.Bind(local);
+            _listener.Listen(0);
+            Address = path is null ? ChannelAddress.From((IPEndPoint)_listener.LocalEndPoint!) : ChannelAddress.Unix(path);
+            while (TryFillOne())
+                Debug.Assert(_waiting.Count < 100, "the backlog never fills");
+        }
+
+        internal ChannelAddress Address { get; }
+
+        internal void TakeOne() => _listener.Accept().Dispose();
+
+        public void Dispose()
+        {
+            _waiting.ForEach(s => s.Dispose());
+            _listener.Dispose();
+        }
+
+        private bool TryFillOne()
+        {
+            EndPoint remote = ScriptedPeer.EndPointOf(Address);
+            var socket = new Socket(remote.AddressFamily, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
+            _waiting.Add(socket);
+            try
+            {
+                socket.Connect(remote);
+            }
+            catch (SocketException)
+            {
+                // In progress (TCP) or refused for now (Unix).
+            }
+
+            return socket.Poll(TimeSpan.FromMilliseconds(200), SelectMode.SelectWrite) && socket.Connected;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+namespace DataPlane.TestSupport;
+
+/// <summary>What a <see cref="FaultProxy"/> does to one connection. Forward is from the client to the target.</summary>
+internal sealed record FaultPlan
+{
+    internal static readonly FaultPlan None = new();
+
+    internal Fault Forward { get; init; } = Fault.None;
+
+    internal Fault Backward { get; init; } = Fault.None;
+}
+
+/// <summary>What happens to one direction. Offsets count the bytes of that direction from 0 and are exact.</summary>
+internal sealed record Fault
+{
+    internal static readonly Fault None = new();
+
+    /// <summary>After this many bytes have been passed on, the whole connection is cut.</summary>
+    internal long? CutAt { get; init; }
+
+    /// <summary>Cut by RST (which may overtake bytes that were passed on but not yet read), or by FIN in both directions.</summary>
+    internal bool CutByReset { get; init; } = true;
+
+    /// <summary>After this many bytes nothing is passed on until <see cref="FaultLink.Resume"/>.</summary>
+    internal long? StallAt { get; init; }
+
+    /// <summary>Every byte is sent by itself.</summary>
+    internal bool SingleBytes { get; init; }
+
+    /// <summary>The byte at this offset is changed by exclusive-or with <see cref="CorruptMask"/>.</summary>
+    internal long? CorruptAt { get; init; }
+
+    internal byte CorruptMask { get; init; } = 0xFF;
+}

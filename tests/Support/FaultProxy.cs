@@ -1,0 +1,94 @@
+using System.Net;
+using System.Net.Sockets;
+using DataPlane.Transport;
+
+namespace DataPlane.TestSupport;
+
+/// <summary>
+/// A relay on loopback that stands between two ends and misbehaves as told: each accepted connection is numbered in order of arrival and
+/// gets its own <see cref="FaultPlan"/>. Cut, stall and corrupt happen at exact byte offsets, so tests are repeatable.
+/// </summary>
+internal sealed class FaultProxy : IAsyncDisposable
+{
+    private readonly Socket _listener;
+    private readonly EndPoint _target;
+    private readonly Func<int, FaultPlan> _plan;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Lock _lock = new();
+    private readonly List<TaskCompletionSource<FaultLink>> _links = [];
+    private readonly Task _accepting;
+
+    private FaultProxy(EndPoint target, Func<int, FaultPlan> plan)
+    {
+        _target = target;
+        _plan = plan;
+        _listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        _listener.Listen(1024);
+        Address = ChannelAddress.From((IPEndPoint)_listener.LocalEndPoint!);
+        _accepting = AcceptAsync();
+    }
+
+    /// <summary>Where clients connect to.</summary>
+    internal ChannelAddress Address { get; }
+
+    /// <summary>Starts to relay to <paramref name="target"/>; without a plan it only relays.</summary>
+    internal static FaultProxy Start(ChannelAddress target, Func<int, FaultPlan>? plan = null) =>
+        new(ScriptedPeer.EndPointOf(target), plan ?? (_ => FaultPlan.None));
+
+    /// <summary>Connection number <paramref name="index"/>, as soon as it is there.</summary>
+    internal Task<FaultLink> LinkAsync(int index, CancellationToken cancellationToken) => Slot(index).Task.WaitAsync(cancellationToken);
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        _listener.Dispose();
+        await _accepting;
+        foreach (TaskCompletionSource<FaultLink> slot in _links.ToArray())
+        {
+            if (slot.Task.IsCompletedSuccessfully)
+                await (await slot.Task).DisposeAsync();
+            else
+                slot.TrySetCanceled();
+        }
+
+        _stop.Dispose();
+    }
+
+    private async Task AcceptAsync()
+    {
+        try
+        {
+            for (int index = 0; ; index++)
+            {
+                Socket client = await _listener.AcceptAsync(_stop.Token);
+                var server = new Socket(_target.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+                try
+                {
+                    await server.ConnectAsync(_target, _stop.Token);
+                    Slot(index).SetResult(new FaultLink(client, server, _plan(index)));
+                }
+                catch (SocketException)
+                {
+                    client.Close(0);
+                    server.Dispose();
+                    Slot(index).SetCanceled();
+                }
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException or SocketException)
+        {
+            // Disposed.
+        }
+    }
+
+    private TaskCompletionSource<FaultLink> Slot(int index)
+    {
+        lock (_lock)
+        {
+            while (_links.Count <= index)
+                _links.Add(new TaskCompletionSource<FaultLink>(TaskCreationOptions.RunContinuationsAsynchronously));
+            return _links[index];
+        }
+    }
+}
