@@ -3,6 +3,7 @@ using CsCheck;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
+using Xunit;
 
 namespace DataPlane.Tests.MainStream;
 

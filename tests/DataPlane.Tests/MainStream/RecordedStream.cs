@@ -4,6 +4,7 @@ using System.IO.Pipelines;
 using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Wire;
+using Xunit;
 
 namespace DataPlane.Tests.MainStream;
 

@@ -6,6 +6,7 @@ using DataPlane.Tests.MainStream;
 using DataPlane.Transport;
 using DataPlane.Wire;
 using Microsoft.Extensions.Time.Testing;
+using Xunit;
 
 namespace DataPlane.Tests.Migration;
 

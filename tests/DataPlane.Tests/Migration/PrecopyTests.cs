@@ -2,6 +2,7 @@ using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Transport;
+using Xunit;
 
 namespace DataPlane.Tests.Migration;
 

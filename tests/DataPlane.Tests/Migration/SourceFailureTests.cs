@@ -1,8 +1,9 @@
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Transport;
+using Xunit;
 
 namespace DataPlane.Tests.Migration;
 

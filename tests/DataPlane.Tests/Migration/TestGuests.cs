@@ -1,6 +1,7 @@
 using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using Xunit;
 
 namespace DataPlane.Tests.Migration;
 

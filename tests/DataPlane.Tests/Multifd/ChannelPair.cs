@@ -1,4 +1,5 @@
 using DataPlane.Transport;
+using Xunit;
 
 namespace DataPlane.Tests.Multifd;
 
@@ -26,7 +27,7 @@ internal sealed class ChannelPair : IAsyncDisposable
             await Task.Yield();
         }
 
-        return new ChannelPair(client, new Channel(accepted.Handle, serverName, accepted.Peer, pool));
+        return new ChannelPair(client, new Channel(accepted.Socket, serverName, accepted.Peer, pool));
     }
 
     public async ValueTask DisposeAsync()

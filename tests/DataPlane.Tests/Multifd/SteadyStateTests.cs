@@ -1,6 +1,7 @@
 using DataPlane.Memory;
 using DataPlane.Multifd;
 using DataPlane.Transport;
+using Xunit;
 
 namespace DataPlane.Tests.Multifd;
 

@@ -1,3 +1,4 @@
+using Xunit;
 using DataPlane.Multifd;
 
 namespace DataPlane.Tests.Multifd;
@@ -61,7 +62,7 @@ public sealed class SyncBarrierTests
         var mark = barrier.PassMarkAsync();
         barrier.ChannelEnded(1);
         barrier.ChannelEnded(0);
-        await Assert.ThrowsAsync<SyncBarrierBrokenException>(() => mark.WaitAsync(TimeSpan.FromSeconds(5)));
+        await Assert.ThrowsAsync<SyncBarrierBrokenException>(() => mark.WaitAsync(TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken));
     }
 
     [Fact]
