@@ -13,5 +13,5 @@ internal sealed record MainStreamOptions
     public required long MaxRamBytes { get; init; }
 
     /// <summary>Most bytes of device state and VM description.</summary>
-    public long MaxDeviceStateBytes { get; init; } = 1L << 30;
+    public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using DataPlane.MainStream.Devices;
 using DataPlane.Transport;
 using DataPlane.Wire;
 
@@ -23,7 +24,7 @@ internal sealed class MainStreamReader
     private readonly IMainStreamEvents _events;
     private readonly ReturnPathSender _returnPath;
     private readonly RamSectionReader _ram;
-    private readonly ArrayBufferWriter<byte> _earlySections = new();
+    private readonly List<EarlySection> _earlySections = [];
     private uint _ramSection;
     private bool _returnPathOpen;
     private bool _adviseRead;
@@ -252,11 +253,11 @@ internal sealed class MainStreamReader
             await _stream.RequireAsync(wanted, "an early device section", cancellationToken).ConfigureAwait(false);
             scanned.ResetWrittenCount();
             _stream.CopyAllTo(scanned, EarlySection.MaxSize);
-            switch (EarlySection.Measure(scanned.WrittenSpan, out var length, out var error))
+            switch (EarlySection.Parse(scanned.WrittenSpan, out var section, out var consumed, out var error))
             {
                 case OperationStatus.Done:
-                    _earlySections.Write(scanned.WrittenSpan[..length]);
-                    _stream.Advance(length);
+                    _earlySections.Add(section!);
+                    _stream.Advance(consumed);
                     return;
                 case OperationStatus.InvalidData:
                     throw _stream.Malformed(error!);
@@ -269,20 +270,20 @@ internal sealed class MainStreamReader
     /// <summary>Collects everything behind the END of ram until the splitter finds the end of the VM description.</summary>
     private async ValueTask<DeviceState> ReadDeviceStateAsync(CancellationToken cancellationToken)
     {
-        var splitter = new DeviceStateSplitter(_earlySections.WrittenMemory);
+        var splitter = new DeviceStateSplitter(_options.MaxDeviceStateBytes, _earlySections);
         var bytes = new ArrayBufferWriter<byte>(64 * 1024);
         while (true)
         {
             var more = await _stream.FillAsync(1, cancellationToken).ConfigureAwait(false);
             _stream.DrainTo(bytes, _options.MaxDeviceStateBytes - bytes.WrittenCount);
-            if (splitter.TryFinish(bytes.WrittenMemory, endOfStream: !more, out var state, out var error))
+            switch (splitter.TryFinish(bytes.WrittenSpan, endOfStream: !more, out _, out var state, out var error))
             {
-                return state;
-            }
-
-            if (!more)
-            {
-                throw _stream.Malformed(error!);
+                case OperationStatus.Done:
+                    return state!;
+                case OperationStatus.InvalidData when more:
+                    throw _stream.Malformed(error!);
+                case OperationStatus.InvalidData:
+                    throw new ChannelException(FailureReason.PeerClosed, _stream.Channel, $"the stream ended inside the device state: {error}");
             }
 
             if (bytes.WrittenCount >= _options.MaxDeviceStateBytes)

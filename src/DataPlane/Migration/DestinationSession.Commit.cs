@@ -1,5 +1,5 @@
 using DataPlane.Admission;
-using DataPlane.MainStream;
+using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 using DataPlane.Transport;
 

@@ -1,4 +1,4 @@
-using DataPlane.MainStream;
+using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 
 namespace DataPlane.Migration;

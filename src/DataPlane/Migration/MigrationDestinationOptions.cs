@@ -15,7 +15,7 @@ public sealed record MigrationDestinationOptions
     public long MaxRamBytes { get; init; } = 1L << 40;
 
     /// <summary>Most bytes of device state. Default 1 GiB.</summary>
-    public long MaxDeviceStateBytes { get; init; } = 1L << 30;
+    public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 
     /// <summary>Longest wait without progress: an expected channel is missing, or no byte moves. Null waits for ever. Default null.</summary>
     /// <remarks>Until the first channel has been admitted the destination waits for ever unless this is set.</remarks>
@@ -39,7 +39,7 @@ public sealed record MigrationDestinationOptions
     {
         OptionChecks.InRange(MultifdChannels, 0, 255, nameof(MultifdChannels));
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
-        OptionChecks.InRange(MaxDeviceStateBytes, 1, 1L << 30, nameof(MaxDeviceStateBytes));
+        OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));
         OptionChecks.Positive(UndecidedTimeout, nameof(UndecidedTimeout));
         OptionChecks.Positive(CloseTimeout, nameof(CloseTimeout));

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Compression;
 using System.IO.Pipelines;
 using DataPlane.MainStream;
+using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 using DataPlane.Wire;
 using Xunit;
@@ -121,7 +122,7 @@ internal sealed class RecordedStream
     public RecordedStream Compressed(long page, ReadOnlySpan<byte> content)
     {
         using var zlib = new MemoryStream();
-        using (var deflate = new ZLibStream(zlib, CompressionLevel.Fastest))
+        using (var deflate = new ZLibStream(zlib, CompressionLevel.Fastest, leaveOpen: true))
         {
             deflate.Write(content);
         }
@@ -170,7 +171,7 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
     /// <summary>Called at each mark.</summary>
     public Func<int, Task>? OnMark { get; init; }
 
-    public async Task<byte[]> ReadAsync(PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, long maxDeviceStateBytes = 1 << 20)
+    public async Task<byte[]> ReadAsync(PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20)
     {
         var options = new MainStreamOptions { Multifd = multifd, MaxRamBytes = maxRamBytes, MaxDeviceStateBytes = maxDeviceStateBytes };
         var reader = new MainStreamReader(new StreamCursor(input, "main"), new ReturnPathSender(_returnPath.Writer), options, this);
