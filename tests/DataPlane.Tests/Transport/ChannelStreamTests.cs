@@ -45,7 +45,7 @@ public sealed class ChannelStreamTests
         await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
         pair.Peer.Send(1);
         ReadResult result = await pair.Channel.Input.ReadAsync(Token);
-        pair.Channel.Output.Write([1]);
+        pair.Channel.Output.Write(new byte[] { 1 });
         Assert.Equal(["test input", "test output"], pair.Pool.OutstandingOwners.Order());
         pair.Channel.Input.AdvanceTo(result.Buffer.Start);
         await pair.Channel.DisposeAsync();
