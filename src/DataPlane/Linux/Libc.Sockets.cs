@@ -23,11 +23,10 @@ internal static unsafe partial class Libc
     internal const int MessageWaitAll = 0x100;
     internal const int MessageNoSignal = 0x4000;
 
-    internal const int ShutdownReceive = 0;
-    internal const int ShutdownSend = 1;
     internal const int ShutdownBoth = 2;
 
     internal const int LevelSocket = 1;
+    internal const int OptionReuseAddress = 2;
     internal const int OptionError = 4;
     internal const int OptionSendBuffer = 7;
     internal const int OptionReceiveBuffer = 8;
@@ -50,9 +49,6 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "recvmsg", SetLastError = true)]
     internal static partial nint ReceiveMessage(SafeSocketHandle socket, MsgHdr* message, int flags);
-
-    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
-    internal static partial nint Send(SafeSocketHandle socket, byte* buffer, nuint length, int flags);
 
     [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
     internal static partial nint Receive(SafeSocketHandle socket, byte* buffer, nuint length, int flags);

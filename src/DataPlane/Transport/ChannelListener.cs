@@ -46,8 +46,9 @@ internal sealed class ChannelListener : IDisposable
             socket = new Socket(local.AddressFamily, SocketType.Stream, local is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
             if (local is IPEndPoint ip)
             {
-                // Else the port stays taken while connections of an earlier run are in TIME_WAIT.
-                socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+                // Else the port stays taken while connections of an earlier run are in TIME_WAIT. Not by the runtime's option of that
+                // name: it sets SO_REUSEPORT too, and then two listeners share a port and each gets half of the channels.
+                _ = Libc.TrySetSocketOption(socket.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
                 if (ip.AddressFamily == AddressFamily.InterNetworkV6)
                     socket.DualMode = ip.Address.Equals(IPAddress.IPv6Any);
             }

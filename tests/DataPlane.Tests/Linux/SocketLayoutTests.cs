@@ -25,6 +25,7 @@ public sealed class SocketLayoutTests
         ("MSG_NOSIGNAL", null, Libc.MessageNoSignal, 0x4000),
         ("SHUT_RDWR", null, Libc.ShutdownBoth, 2),
         ("SOL_SOCKET", null, Libc.LevelSocket, 1),
+        ("SO_REUSEADDR", null, Libc.OptionReuseAddress, 2),
         ("SO_ERROR", null, Libc.OptionError, 4),
         ("SO_SNDBUF", null, Libc.OptionSendBuffer, 7),
         ("SO_RCVBUF", null, Libc.OptionReceiveBuffer, 8),

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using DataPlane.Linux;
@@ -228,7 +227,7 @@ public sealed class ChannelDialerTests : IDisposable
     private sealed class FullListener : IDisposable
     {
         private readonly Socket _listener;
-        private readonly List<Socket> _waiting = [];
+        private readonly List<ConnectAttempt> _waiting = [];
 
         internal FullListener(string? path)
         {
@@ -238,7 +237,7 @@ public sealed class ChannelDialerTests : IDisposable
             _listener.Listen(0);
             Address = path is null ? ChannelAddress.From((IPEndPoint)_listener.LocalEndPoint!) : ChannelAddress.Unix(path);
             while (TryFillOne())
-                Debug.Assert(_waiting.Count < 100, "the backlog never fills");
+                Assert.True(_waiting.Count < 100, "the backlog never fills");
         }
 
         internal ChannelAddress Address { get; }
@@ -253,19 +252,11 @@ public sealed class ChannelDialerTests : IDisposable
 
         private bool TryFillOne()
         {
-            EndPoint remote = ScriptedPeer.EndPointOf(Address);
-            var socket = new Socket(remote.AddressFamily, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
-            _waiting.Add(socket);
-            try
-            {
-                socket.Connect(remote);
-            }
-            catch (SocketException)
-            {
-                // In progress (TCP) or refused for now (Unix).
-            }
-
-            return socket.Poll(TimeSpan.FromMilliseconds(200), SelectMode.SelectWrite) && socket.Connected;
+            var attempt = new ConnectAttempt(ScriptedPeer.EndPointOf(Address), null, new ChannelOptions());
+            _waiting.Add(attempt);
+            using var patience = new CancellationTokenSource(TimeSpan.FromMilliseconds(200));
+            attempt.Wait(patience.Token);
+            return attempt.IsDecided;
         }
     }
 }
