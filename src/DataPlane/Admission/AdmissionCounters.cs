@@ -1,0 +1,56 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace DataPlane.Admission;
+
+/// <summary>
+/// What admission has done, for its properties and as metrics of the meter "DataPlane.Admission". Written by the admission thread only,
+/// read from anywhere.
+/// </summary>
+internal sealed class AdmissionCounters
+{
+    internal const string MeterName = "DataPlane.Admission";
+
+    private static readonly Meter s_meter = new(MeterName);
+    private static readonly Counter<long> s_admitted =
+        s_meter.CreateCounter<long>("dataplane.admission.admitted", "{channel}", "Connections that became channels, by kind");
+
+    private static readonly Counter<long> s_refused =
+        s_meter.CreateCounter<long>("dataplane.admission.refused", "{connection}", "Connections that were refused, by reason");
+
+    private static readonly UpDownCounter<long> s_undecided =
+        s_meter.CreateUpDownCounter<long>("dataplane.admission.undecided", "{connection}", "Connections that are not decided yet");
+
+    private readonly long[] _refused = new long[Enum.GetValues<RefusalReason>().Length];
+    private long _admitted;
+    private int _undecided;
+
+    internal long Admitted => Volatile.Read(ref _admitted);
+
+    internal int Undecided => Volatile.Read(ref _undecided);
+
+    internal IReadOnlyDictionary<RefusalReason, long> Refused =>
+        Enum.GetValues<RefusalReason>().ToDictionary(reason => reason, reason => Volatile.Read(ref _refused[(int)reason]));
+
+    internal void Arrived(int undecided)
+    {
+        s_undecided.Add(1);
+        Volatile.Write(ref _undecided, undecided);
+    }
+
+    internal void Admit(ChannelKind kind, int undecided)
+    {
+        s_undecided.Add(-1);
+        s_admitted.Add(1, new TagList { { "kind", kind.ToString() } });
+        Volatile.Write(ref _undecided, undecided);
+        Volatile.Write(ref _admitted, _admitted + 1);
+    }
+
+    internal void Refuse(RefusalReason reason, int undecided)
+    {
+        s_undecided.Add(-1);
+        s_refused.Add(1, new TagList { { "reason", reason.ToString() } });
+        Volatile.Write(ref _undecided, undecided);
+        Volatile.Write(ref _refused[(int)reason], _refused[(int)reason] + 1);
+    }
+}

@@ -1,0 +1,28 @@
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Admission;
+
+/// <summary>Log events of admission: 3100 to 3199.</summary>
+internal static partial class AdmissionLog
+{
+    [LoggerMessage(3100, LogLevel.Information, "Listening on {Address}")]
+    internal static partial void Listening(ILogger logger, string address);
+
+    [LoggerMessage(3101, LogLevel.Information, "Admitted {Channel} from {Peer}; {Undecided} connections undecided")]
+    internal static partial void Admitted(ILogger logger, string channel, string peer, int undecided);
+
+    [LoggerMessage(3102, LogLevel.Information, "Refused a connection from {Peer} after {Bytes} bytes: {Reason}")]
+    internal static partial void Refused(ILogger logger, string peer, int bytes, RefusalReason reason);
+
+    [LoggerMessage(3103, LogLevel.Warning, "Cannot accept on {Address}: {Error}. New connections wait; next try in {Delay}")]
+    internal static partial void BackingOff(ILogger logger, string address, string error, TimeSpan delay);
+
+    [LoggerMessage(3104, LogLevel.Information, "A connection to {Address} failed before it was accepted: {Error}")]
+    internal static partial void LostBeforeAccept(ILogger logger, string address, string error);
+
+    [LoggerMessage(3105, LogLevel.Error, "Admission stopped by a failure")]
+    internal static partial void Failed(ILogger logger, Exception exception);
+
+    [LoggerMessage(3106, LogLevel.Error, "A handler of refusals threw")]
+    internal static partial void HandlerThrew(ILogger logger, Exception exception);
+}

@@ -1,0 +1,49 @@
+namespace DataPlane.Admission;
+
+/// <summary>What admission expects, and how much it lets undecided connections cost. Immutable; change it through <c>with</c>.</summary>
+public sealed record AdmissionOptions
+{
+    /// <summary>The protocol's largest number of multifd channels.</summary>
+    public const int MaxMultifdChannels = 255;
+
+    /// <summary>Number of multifd channels, 0 to 255. Default 0: none. Nothing on the wire says it, both sides are configured.</summary>
+    public int MultifdChannels { get; init; }
+
+    /// <summary>
+    /// UUID of the VM, which every multifd channel must carry. <see langword="null"/>, the default, accepts the first one seen and then
+    /// only that one: whoever comes first decides, so set it where strangers can reach the listener.
+    /// </summary>
+    public Guid? Uuid { get; init; }
+
+    /// <summary>
+    /// How long a connection may stay undecided. Default 30 s. Starts again whenever a channel of the same peer address is admitted,
+    /// because a main channel is rightly silent until the last multifd channel has connected.
+    /// </summary>
+    public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Most undecided connections in all. Default 1024. Beyond it the oldest silent one of the address that holds most goes.</summary>
+    public int MaxUndecided { get; init; } = 1024;
+
+    /// <summary>
+    /// Most undecided connections of one peer address, or of one Unix listener. Default 512. Beyond it that address's oldest silent one goes.
+    /// At least the number of channels of one migration: they may all be undecided at once.
+    /// </summary>
+    public int MaxUndecidedPerPeer { get; init; } = 512;
+
+    /// <summary>Checks every value.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names option, value and range.</exception>
+    public void Validate()
+    {
+        int least = MultifdChannels + 2; // main and preempt beside them
+        Check(MultifdChannels is >= 0 and <= MaxMultifdChannels, nameof(MultifdChannels), MultifdChannels, $"0 to {MaxMultifdChannels}");
+        Check(UndecidedTimeout >= TimeSpan.FromMilliseconds(1) && UndecidedTimeout <= TimeSpan.FromDays(1), nameof(UndecidedTimeout), UndecidedTimeout, "1 ms to 1 day");
+        Check(MaxUndecided >= least && MaxUndecided <= 1 << 20, nameof(MaxUndecided), MaxUndecided, $"{least} to {1 << 20}");
+        Check(MaxUndecidedPerPeer >= least && MaxUndecidedPerPeer <= MaxUndecided, nameof(MaxUndecidedPerPeer), MaxUndecidedPerPeer, $"{least} to {nameof(MaxUndecided)}");
+    }
+
+    private static void Check(bool valid, string name, object value, string range)
+    {
+        if (!valid)
+            throw new ArgumentOutOfRangeException(name, value, $"{name} must be {range}.");
+    }
+}

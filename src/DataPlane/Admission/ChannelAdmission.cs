@@ -1,0 +1,146 @@
+using System.Threading.Channels;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+using ChannelOptions = DataPlane.Transport.ChannelOptions;
+
+namespace DataPlane.Admission;
+
+/// <summary>
+/// The front door of a migration's destination: accepts connections on one or several listeners and finds out which channel each is, by
+/// nothing but its first bytes. They may come in any order and as slowly as they like; no connection delays another.
+/// </summary>
+/// <remarks>
+/// <para>A connection is refused, that is closed, when its bytes begin no channel that is expected and free, when it closes, when its
+/// deadline passes, or when strangers have taken all the room. None of that touches the channels that are admitted.</para>
+/// <para>One background thread does all of it. The members may be used from any thread. Once everything expected is admitted, whatever
+/// still comes is refused until this object is disposed.</para>
+/// </remarks>
+public sealed class ChannelAdmission : IAsyncDisposable
+{
+    private readonly Channel<AdmittedChannel> _admitted =
+        System.Threading.Channels.Channel.CreateUnbounded<AdmittedChannel>(new UnboundedChannelOptions { SingleWriter = true });
+
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly AdmissionCounters _counters = new();
+    private readonly AdmissionFacts _facts;
+    private readonly AdmissionLoop _loop;
+    private readonly ILogger _logger;
+    private readonly Thread _thread;
+
+    private ChannelAdmission(ChannelListener[] listeners, AdmissionOptions options, BlockPool pool, TimeProvider time, ILogger logger)
+    {
+        LocalAddresses = [.. listeners.Select(l => l.LocalAddress)];
+        _logger = logger;
+        _facts = new AdmissionFacts(options);
+        _loop = new AdmissionLoop(listeners, options, _facts, _counters, pool, time, logger) { Deliver = Deliver, Report = Report };
+        _thread = new Thread(Run) { Name = "dp-admission", IsBackground = true };
+    }
+
+    /// <summary>Raised for every refused connection, on the admission thread: a handler must return at once.</summary>
+    public event EventHandler<RefusalEventArgs>? Refusal;
+
+    /// <summary>Where it listens, with real ports, in the order asked for.</summary>
+    public IReadOnlyList<ChannelAddress> LocalAddresses { get; }
+
+    /// <summary>Connections that became channels.</summary>
+    public long Admitted => _counters.Admitted;
+
+    /// <summary>Connections that were refused, by reason; every reason is there. A copy.</summary>
+    public IReadOnlyDictionary<RefusalReason, long> Refused => _counters.Refused;
+
+    /// <summary>Connections that are open and not decided.</summary>
+    public int Undecided => _counters.Undecided;
+
+    /// <summary>The VM's UUID: as configured, else that of the first multifd channel admitted, else unknown.</summary>
+    public Guid? Uuid => _facts.Uuid;
+
+    /// <summary>Listens on <paramref name="addresses"/> and starts to admit.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    /// <exception cref="IOException">An address cannot be listened on; the message says which and why.</exception>
+    public static ChannelAdmission Listen(
+        IReadOnlyList<ChannelAddress> addresses, AdmissionOptions options, ChannelOptions channelOptions, TimeProvider timeProvider, ILogger logger) =>
+        Listen(addresses, options, channelOptions, new BlockPool(), timeProvider, logger);
+
+    internal static ChannelAdmission Listen(
+        IReadOnlyList<ChannelAddress> addresses,
+        AdmissionOptions options,
+        ChannelOptions channelOptions,
+        BlockPool pool,
+        TimeProvider timeProvider,
+        ILogger logger)
+    {
+        ArgumentNullException.ThrowIfNull(addresses);
+        ArgumentOutOfRangeException.ThrowIfZero(addresses.Count);
+        options.Validate();
+        channelOptions.Validate();
+        List<ChannelListener> listeners = [];
+        try
+        {
+            foreach (ChannelAddress address in addresses)
+                listeners.Add(ChannelListener.Listen(address, channelOptions));
+            var admission = new ChannelAdmission([.. listeners], options, pool, timeProvider, logger);
+            admission._thread.Start();
+            return admission;
+        }
+        catch
+        {
+            listeners.ForEach(l => l.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// The next admitted channel, in the order of admission; the caller owns it. Channels that were admitted and not taken are reset when
+    /// this object is disposed.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">Admission was disposed.</exception>
+    /// <exception cref="IOException">Admission failed: a listener broke.</exception>
+    internal async ValueTask<AdmittedChannel> AcceptAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _admitted.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (ChannelClosedException e)
+        {
+            throw e.InnerException is null ? new ObjectDisposedException(nameof(ChannelAdmission)) : new IOException("Admission failed.", e.InnerException);
+        }
+    }
+
+    /// <summary>Stops listening, refuses what is undecided, resets what nobody took, and returns when the thread has ended. Idempotent.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _loop.Stop();
+        await _ended.Task.ConfigureAwait(false);
+        _thread.Join(); // it is past its last statement
+        while (_admitted.Reader.TryRead(out AdmittedChannel? unclaimed))
+        {
+            unclaimed.Channel.Abort();
+            await unclaimed.Channel.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void Run()
+    {
+        foreach (ChannelAddress address in LocalAddresses)
+            AdmissionLog.Listening(_logger, address.ToString());
+        Exception? failure = _loop.Run();
+        _admitted.Writer.TryComplete(failure);
+        _ended.SetResult();
+    }
+
+    private void Deliver(AdmittedChannel channel) => _admitted.Writer.TryWrite(channel);
+
+    private void Report(RefusalReason reason, string peer)
+    {
+        try
+        {
+            Refusal?.Invoke(this, new RefusalEventArgs(reason, peer));
+        }
+        catch (Exception e)
+        {
+            // A mistake of the host must not close the door for everybody.
+            AdmissionLog.HandlerThrew(_logger, e);
+        }
+    }
+}

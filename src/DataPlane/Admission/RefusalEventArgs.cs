@@ -1,0 +1,13 @@
+namespace DataPlane.Admission;
+
+/// <summary>A connection that was refused.</summary>
+/// <param name="reason">Why.</param>
+/// <param name="peer">The peer's address and port, or the path of the Unix listener it came to.</param>
+public sealed class RefusalEventArgs(RefusalReason reason, string peer) : EventArgs
+{
+    /// <summary>Why it was refused.</summary>
+    public RefusalReason Reason { get; } = reason;
+
+    /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
+    public string Peer { get; } = peer;
+}

@@ -1,0 +1,47 @@
+namespace DataPlane.Admission;
+
+/// <summary>Why a connection was closed without becoming a channel. Such a connection never affects the migration itself.</summary>
+public enum RefusalReason
+{
+    /// <summary>It had not sent a byte by its deadline.</summary>
+    Silent,
+
+    /// <summary>Its first bytes were right so far but not complete by its deadline.</summary>
+    Incomplete,
+
+    /// <summary>It proved to be a main channel, but there is one already: the first stays.</summary>
+    SecondMain,
+
+    /// <summary>A known magic with a version that is not supported.</summary>
+    Version,
+
+    /// <summary>A multifd channel where no multifd channels are expected.</summary>
+    NoMultifd,
+
+    /// <summary>A multifd channel id that is not below the number of channels.</summary>
+    IdRange,
+
+    /// <summary>A multifd channel id that is already taken: the first stays.</summary>
+    IdTaken,
+
+    /// <summary>A multifd channel of another VM.</summary>
+    Uuid,
+
+    /// <summary>The beginning of a channel that has no place in the present state, such as a recovery command or a page record.</summary>
+    Unexpected,
+
+    /// <summary>A TLS handshake on a listener without TLS.</summary>
+    TlsOnPlain,
+
+    /// <summary>Bytes that begin no channel.</summary>
+    Garbage,
+
+    /// <summary>The peer closed or reset it before it was decided.</summary>
+    Closed,
+
+    /// <summary>It was the oldest silent one of the address that held most when room was needed.</summary>
+    Evicted,
+
+    /// <summary>Admission ended before it was decided.</summary>
+    Stopped,
+}
