@@ -2,6 +2,7 @@ using DataPlane.Admission;
 using DataPlane.MainStream;
 using DataPlane.Multifd;
 using DataPlane.Transport;
+using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration;
@@ -132,6 +133,11 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private void Add(AdmittedChannel admitted)
     {
+        if (admitted.Kind == ChannelKind.Multifd)
+        {
+            admitted.Channel.CountConsumed(MultifdInit.Size);
+        }
+
         MigrationLog.ChannelAdmitted(_logger, admitted.Channel.Name, admitted.Channel.Peer);
         lock (_channelsGate)
         {

@@ -110,11 +110,6 @@ internal sealed class MultifdReceiveChannel
     {
         var pages = _owner.Pages
             ?? throw ChannelException.Violation(_channel.Name, "a packet with pages before the list of RAM blocks");
-        if ((packet.Flags & MultifdFlags.CompressionMask) != 0)
-        {
-            throw new ChannelException(FailureReason.NotSupported, _channel.Name, $"pages are compressed ({packet.Flags & MultifdFlags.CompressionMask}): turn off multifd-compression at the source");
-        }
-
         if (!pages.Memory.TryGetBlock(packet.BlockName, out var block))
         {
             throw ChannelException.Violation(_channel.Name, $"unknown RAM block {WireName.Quote(packet.BlockName)}");

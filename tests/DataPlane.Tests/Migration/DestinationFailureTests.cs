@@ -20,7 +20,7 @@ public sealed class DestinationFailureTests
         { "magic", FailureReason.MalformedStream, "multifd 0" },
         { "version", FailureReason.MalformedStream, "multifd 0" },
         { "unknown flag", FailureReason.MalformedStream, "multifd 0" },
-        { "compressed", FailureReason.NotSupported, "compress" },
+        { "compressed", FailureReason.MalformedStream, "Zstd" },
         { "too many pages", FailureReason.MalformedStream, "multifd 0" },
         { "payload size", FailureReason.MalformedStream, "multifd 0" },
         { "unknown block", FailureReason.ProtocolViolation, "unknown RAM block 'nowhere'" },
@@ -39,13 +39,14 @@ public sealed class DestinationFailureTests
         using var main = scene.Source.Main(new RecordedStream().Header().Command(CommandType.OpenReturnPath).Start(flush: true).Begin(SectionType.Part));
         using var multifd = scene.Source.Multifd(0);
         multifd.Send(RawSource.Sync());
+        var said = RawSource.ListenTo(main);
         SendBad(multifd, what);
 
         var failure = await scene.FailureAsync();
         Assert.Equal(reason, failure.Reason);
         Assert.Equal("multifd 0", failure.Channel);
         Assert.Contains(words, failure.Message, StringComparison.Ordinal);
-        Assert.Equal(s_shutFailed, RawSource.ReadToEnd(main));
+        Assert.Equal(s_shutFailed, await said);
         Assert.NotNull(scene.Guest.Abandoned);
         Assert.False(scene.Guest.Started);
         foreach (var block in scene.Guest.Memory!.Blocks)
@@ -113,7 +114,12 @@ public sealed class DestinationFailureTests
     public async Task A_missing_channel_is_named_when_the_time_is_over(bool mainIsThere, string words)
     {
         await using var scene = new Scene(channels: 2, stall: TimeSpan.FromSeconds(8));
-        using var main = mainIsThere ? scene.Source.Main(new RecordedStream().Header()) : null;
+        using var main = mainIsThere ? scene.Source.Main(new RecordedStream().Header().Start(flush: true)) : null;
+        if (mainIsThere)
+        {
+            await scene.UntilAsync(() => scene.Phase == MigrationPhase.Precopy);
+        }
+
         var failing = scene.FailureAsync();
         while (!failing.IsCompleted)
         {
@@ -131,10 +137,11 @@ public sealed class DestinationFailureTests
     {
         await using var scene = new Scene(channels: 0, maxRam: 4096);
         using var main = scene.Source.Main(new RecordedStream().Header().Command(CommandType.OpenReturnPath).Start());
+        var said = RawSource.ListenTo(main);
         var failure = await scene.FailureAsync();
         Assert.Equal(FailureReason.LimitExceeded, failure.Reason);
         Assert.Null(scene.Guest.Memory);
-        Assert.Equal(s_shutFailed, RawSource.ReadToEnd(main));
+        Assert.Equal(s_shutFailed, await said);
     }
 
     [Fact]
@@ -142,10 +149,11 @@ public sealed class DestinationFailureTests
     {
         await using var scene = new Scene(channels: 0);
         using var main = scene.Source.Main(new RecordedStream().Header().Command(CommandType.OpenReturnPath).Start());
+        var said = RawSource.ListenTo(main);
         await scene.UntilMemoryExistsAsync();
         await scene.Cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => scene.Receiving);
-        Assert.Equal(s_shutFailed, RawSource.ReadToEnd(main));
+        Assert.Equal(s_shutFailed, await said);
         Assert.NotNull(scene.Guest.Abandoned);
     }
 
@@ -154,11 +162,12 @@ public sealed class DestinationFailureTests
     {
         await using var scene = new Scene(channels: 0, new TestIncomingGuest { OnCommit = static () => throw new IOException("disk full") });
         using var main = scene.Source.Main(RecordedStream.Complete());
+        var said = RawSource.ListenTo(main);
         var failure = await scene.FailureAsync();
         Assert.Equal(FailureReason.HostFailed, failure.Reason);
         Assert.Equal(MigrationPhase.Commit, failure.Phase);
         Assert.Contains("disk full", failure.Message, StringComparison.Ordinal);
-        Assert.Equal([0, 2, 0, 4, 0, 0, 0, 1, .. s_shutFailed], RawSource.ReadToEnd(main));
+        Assert.Equal([0, 2, 0, 4, 0, 0, 0, 1, .. s_shutFailed], await said);
         Assert.False(scene.Guest.Started);
     }
 
@@ -248,7 +257,7 @@ public sealed class DestinationFailureTests
     }
 
     /// <summary>One destination that waits, and a source for it.</summary>
-    private sealed class Scene : IAsyncDisposable
+    private sealed class Scene : IAsyncDisposable, IProgress<MigrationProgress>
     {
         private readonly MigrationDestination _destination;
 
@@ -258,7 +267,7 @@ public sealed class DestinationFailureTests
             var options = new MigrationDestinationOptions { MultifdChannels = channels, StallTimeout = stall, MaxRamBytes = maxRam };
             _destination = new MigrationDestination(
                 [ChannelAddress.Parse("127.0.0.1:0")], Guest, options, timeProvider: stall is null ? null : Time);
-            Receiving = _destination.ReceiveAsync(cancellationToken: Cancel.Token);
+            Receiving = _destination.ReceiveAsync(this, Cancel.Token);
             Source = new RawSource(_destination.LocalAddresses[0]);
         }
 
@@ -275,9 +284,15 @@ public sealed class DestinationFailureTests
         public Task<MigrationException> FailureAsync() =>
             Assert.ThrowsAsync<MigrationException>(() => Receiving.WaitAsync(TimeSpan.FromSeconds(15), TestContext.Current.CancellationToken));
 
-        public async Task UntilMemoryExistsAsync()
+        public MigrationPhase Phase { get; private set; }
+
+        public void Report(MigrationProgress value) => Phase = value.Phase;
+
+        public Task UntilMemoryExistsAsync() => UntilAsync(() => Guest.Memory is not null);
+
+        public async Task UntilAsync(Func<bool> condition)
         {
-            while (Guest.Memory is null)
+            while (!condition())
             {
                 TestContext.Current.CancellationToken.ThrowIfCancellationRequested();
                 await Task.Yield();

@@ -21,6 +21,14 @@ internal sealed class RawSource(ChannelAddress destination) : IDisposable
         return socket;
     }
 
+    /// <summary>Listens on main beside what the test does; closes it when the destination has said its last word, as a source does.</summary>
+    public static Task<byte[]> ListenTo(Socket main) => Task.Run(() =>
+    {
+        var said = ReadToEnd(main);
+        main.Dispose();
+        return said;
+    });
+
     public Socket Main(RecordedStream stream)
     {
         var socket = Connect();
