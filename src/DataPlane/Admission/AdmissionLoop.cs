@@ -12,7 +12,7 @@ namespace DataPlane.Admission;
 ///                 |----(bytes, end, deadline, limits)--> refused
 /// </code>
 /// </summary>
-internal sealed class AdmissionLoop
+internal sealed class AdmissionLoop : IDisposable
 {
     private const ulong WakeKey = 0;
 
@@ -69,7 +69,7 @@ internal sealed class AdmissionLoop
         _wake.Signal();
     }
 
-    /// <summary>Runs until <see cref="Stop"/>; returns the failure that ended it before, if one did. Closes everything that is not handed on.</summary>
+    /// <summary>Runs until <see cref="Stop"/>; returns the failure that ended it before, if one did.</summary>
     internal Exception? Run()
     {
         try
@@ -90,16 +90,18 @@ internal sealed class AdmissionLoop
             AdmissionLog.Failed(_logger, e);
             return e;
         }
-        finally
-        {
-            while (_undecided.First is { } connection)
-                Refuse(connection, RefusalReason.Stopped);
-            foreach (ChannelListener listener in _listeners)
-                listener.Dispose();
-            _clock.Dispose();
-            _epoll.Dispose();
-            _wake.Dispose();
-        }
+    }
+
+    /// <summary>Closes everything that was not handed on. On the admission thread, after <see cref="Run"/>.</summary>
+    public void Dispose()
+    {
+        while (_undecided.First is { } connection)
+            Refuse(connection, RefusalReason.Stopped);
+        foreach (ChannelListener listener in _listeners)
+            listener.Dispose();
+        _clock.Dispose();
+        _epoll.Dispose();
+        _wake.Dispose();
     }
 
     private void Watch()
@@ -159,18 +161,18 @@ internal sealed class AdmissionLoop
     private void Add(AcceptedSocket accepted)
     {
         var connection = new UndecidedConnection(_nextKey++, accepted);
-        if (_undecided.VictimFor(connection.PeerGroup, _options) is { } victim)
-            Refuse(victim, RefusalReason.Evicted);
         _undecided.Add(connection, _clock.After(_options.UndecidedTimeout));
         _counters.Arrived(_undecided.Count);
 
-        // Most honest peers have spoken before they are accepted: then the poll set need not know them at all.
+        // Most honest peers have spoken before they are accepted: they are decided here, need no room, and the poll set never knows them.
         Read(connection);
         if (!_undecided.TryGet(connection.Key, out _))
             return;
         connection.IsPolled = _epoll.TryAdd(connection.Socket, connection.Key);
         if (!connection.IsPolled)
             Refuse(connection, RefusalReason.Evicted);
+        else if (_undecided.VictimFor(connection.PeerGroup, _options) is { } victim)
+            Refuse(victim, RefusalReason.Evicted);
     }
 
     private void Read(UndecidedConnection connection)

@@ -17,5 +17,5 @@ internal sealed record AdmissionCheck(int Bytes, RefusalReason Reason, FailsChec
 /// <param name="Signature">First bytes that are like those of no other row.</param>
 /// <param name="Length">Bytes that make the proof complete.</param>
 /// <param name="Kind">What it becomes; without it the checks leave nothing to admit.</param>
-/// <param name="Checks">Reasons to refuse, in order.</param>
+/// <param name="Checks">Reasons to refuse, in the order of their bytes: so the reason is the same whether the bytes come one by one or all at once.</param>
 internal sealed record AdmissionRule(string Name, byte[] Signature, int Length, ChannelKind? Kind, params AdmissionCheck[] Checks);

@@ -10,7 +10,7 @@ namespace DataPlane.Admission;
 /// none                                   undecided
 /// 51 45 56 4d 00 00 00 03                main, if there is none; else SecondMain. Other version: Version
 /// 11 22 33 44 00 00 00 01 UUID id (64)   that multifd channel, if expected, in range, free, and of this VM;
-///                                        else NoMultifd, IdRange, IdTaken, Uuid. Other version: Version
+///                                        else NoMultifd, Uuid, IdRange, IdTaken. Other version: Version
 /// 08 00 0a                               recovery of a paused migration: Unexpected
 /// 00                                     page record of a preempt channel: Unexpected
 /// 16 03                                  TlsOnPlain
@@ -40,9 +40,9 @@ internal static class AdmissionRules
         new("multifd channel", [0x11, 0x22, 0x33, 0x44], MultifdInit.Size, ChannelKind.Multifd,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x01),
             new(VersionEnd, RefusalReason.NoMultifd, (_, facts) => facts.MultifdChannels == 0),
+            new(UuidEnd, RefusalReason.Uuid, (opening, facts) => facts.Uuid is { } uuid && uuid != new Guid(opening[UuidStart..UuidEnd], bigEndian: true)),
             new(IdEnd, RefusalReason.IdRange, (opening, facts) => opening[IdEnd - 1] >= facts.MultifdChannels),
-            new(IdEnd, RefusalReason.IdTaken, (opening, facts) => facts.IsTaken(opening[IdEnd - 1])),
-            new(UuidEnd, RefusalReason.Uuid, (opening, facts) => facts.Uuid is { } uuid && uuid != new Guid(opening[UuidStart..UuidEnd], bigEndian: true))),
+            new(IdEnd, RefusalReason.IdTaken, (opening, facts) => facts.IsTaken(opening[IdEnd - 1]))),
 
         new("recovery command", [0x08, 0x00, 0x0A], 3, null,
             new AdmissionCheck(3, RefusalReason.Unexpected, (_, _) => true)),

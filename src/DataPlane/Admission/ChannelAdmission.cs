@@ -125,6 +125,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
         foreach (ChannelAddress address in LocalAddresses)
             AdmissionLog.Listening(_logger, address.ToString());
         Exception? failure = _loop.Run();
+        _loop.Dispose();
         _admitted.Writer.TryComplete(failure);
         _ended.SetResult();
     }

@@ -54,12 +54,16 @@ internal sealed class UndecidedSet
         }
     }
 
-    /// <summary>Who must go so that one more connection of <paramref name="peerGroup"/> fits within the limits; nobody when it fits.</summary>
+    /// <summary>
+    /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Of several
+    /// addresses that hold most, the one that holds the oldest.
+    /// </summary>
     internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options)
     {
-        if (_byPeer.TryGetValue(peerGroup, out LinkedList<UndecidedConnection>? own) && own.Count >= options.MaxUndecidedPerPeer)
+        LinkedList<UndecidedConnection> own = _byPeer[peerGroup];
+        if (own.Count > options.MaxUndecidedPerPeer)
             return OldestSilent(own);
-        return Count >= options.MaxUndecided ? OldestSilent(_byPeer.Values.MaxBy(p => p.Count)!) : null;
+        return Count > options.MaxUndecided ? OldestSilent(_byPeer.Values.MaxBy(p => (p.Count, ulong.MaxValue - p.First!.Value.Key))!) : null;
     }
 
     private static UndecidedConnection OldestSilent(LinkedList<UndecidedConnection> peers) =>

@@ -39,13 +39,13 @@ public sealed class ChannelDialerTests : IDisposable
         foreach (Channel end in new[] { channel, other })
         {
             Assert.Equal(0, Libc.SocketControl(end.Handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
-            Assert.DoesNotContain((int)end.Handle.DangerousGetHandle(), EpollMembers());
+            Assert.DoesNotContain((int)end.Handle.DangerousGetHandle(), Descriptors.EpollMembers());
         }
 
         Exchange(channel, other);
         // The proof that the check can fail: stream use registers.
         Task read = other.Input.ReadAsync(Token).AsTask();
-        Assert.Contains((int)other.Handle.DangerousGetHandle(), EpollMembers());
+        Assert.Contains((int)other.Handle.DangerousGetHandle(), Descriptors.EpollMembers());
         channel.Abort();
         await Assert.ThrowsAnyAsync<ChannelException>(async () =>
         {
@@ -170,7 +170,7 @@ public sealed class ChannelDialerTests : IDisposable
     public async Task Failed_dials_leave_no_descriptor_behind()
     {
         using var full = new FullListener(_folder + "/s");
-        int before = OpenDescriptors();
+        int before = Descriptors.Count;
         for (int i = 0; i < 20; i++)
         {
             await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
@@ -178,7 +178,7 @@ public sealed class ChannelDialerTests : IDisposable
         }
 
         // Other tests of the process come and go meanwhile: only a leak per dial would show.
-        Assert.InRange(OpenDescriptors() - before, int.MinValue, 19);
+        Assert.InRange(Descriptors.Count - before, int.MinValue, 19);
     }
 
     private static void Exchange(Channel from, Channel to)
@@ -193,8 +193,6 @@ public sealed class ChannelDialerTests : IDisposable
     private Task<Channel> DialAsync(ChannelAddress address, ChannelOptions options, TimeProvider? time = null) =>
         ChannelDialer.ConnectAsync(address, options, "main", 0, _pool, Token, time);
 
-    private static int OpenDescriptors() => Directory.GetFileSystemEntries("/proc/self/fd").Length;
-
     /// <summary>Makes sure that the engine exists, so that its set can be looked into.</summary>
     private static async Task StartTheRuntimesEngineAsync()
     {
@@ -202,25 +200,6 @@ public sealed class ChannelDialerTests : IDisposable
         ValueTask<System.IO.Pipelines.ReadResult> reading = pair.Channel.Input.ReadAsync(Token);
         pair.Peer.Send(1);
         pair.Channel.Input.AdvanceTo((await reading).Buffer.End);
-    }
-
-    /// <summary>Descriptors that are in some epoll set of this process.</summary>
-    private static HashSet<int> EpollMembers()
-    {
-        HashSet<int> members = [];
-        foreach (string file in Directory.GetFiles("/proc/self/fdinfo"))
-        {
-            try
-            {
-                members.UnionWith(File.ReadLines(file).Where(l => l.StartsWith("tfd:", StringComparison.Ordinal)).Select(l => int.Parse(l[4..].TrimStart().Split(' ')[0], null)));
-            }
-            catch (IOException)
-            {
-                // Closed meanwhile by another test.
-            }
-        }
-
-        return members;
     }
 
     /// <summary>Listens, takes nobody, and has its backlog full: the next connect stays pending.</summary>

@@ -1,0 +1,28 @@
+namespace DataPlane.TestSupport;
+
+/// <summary>What /proc says about this process's descriptors.</summary>
+internal static class Descriptors
+{
+    internal static int Count => Directory.GetFileSystemEntries("/proc/self/fd").Length;
+
+    /// <summary>Descriptors that are in some epoll set of this process.</summary>
+    internal static HashSet<int> EpollMembers()
+    {
+        HashSet<int> members = [];
+        foreach (string file in Directory.GetFiles("/proc/self/fdinfo"))
+        {
+            try
+            {
+                members.UnionWith(File.ReadLines(file)
+                    .Where(line => line.StartsWith("tfd:", StringComparison.Ordinal))
+                    .Select(line => int.Parse(line[4..].TrimStart().Split(' ')[0], null)));
+            }
+            catch (IOException)
+            {
+                // Closed meanwhile by another test.
+            }
+        }
+
+        return members;
+    }
+}
