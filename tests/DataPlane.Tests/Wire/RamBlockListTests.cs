@@ -55,6 +55,6 @@ public sealed class RamBlockListTests
     private static RamBlockList Begin(long total)
     {
         Assert.True(RamBlockList.TryBegin(total, long.MaxValue, out RamBlockList? list, out _));
-        return list!;
+        return list;
     }
 }
