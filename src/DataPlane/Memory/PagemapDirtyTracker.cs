@@ -33,7 +33,9 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
         _memory = memory;
     }
 
-    /// <summary>Whether this kernel offers this kind of tracking to this user, found by trying it on one page. Takes well under a millisecond.</summary>
+    /// <summary>
+    /// Whether this kernel offers this kind of tracking to this user, found by trying it on one page. Takes well under a millisecond.
+    /// </summary>
     /// <param name="reason">What is missing, for people; null if nothing is.</param>
     public static bool IsSupported(out string? reason)
     {

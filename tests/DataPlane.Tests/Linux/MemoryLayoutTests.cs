@@ -5,7 +5,7 @@ using Xunit;
 
 namespace DataPlane.Tests.Linux;
 
-/// <summary>Numbers and layouts of the memory, file and tracking calls: ours against literals everywhere, the headers' where cc is.</summary>
+/// <summary>Numbers and layouts of memory, file and tracking calls: ours against literals everywhere, the headers' where cc is.</summary>
 public sealed class MemoryLayoutTests
 {
     private const string Scan = "PAGEMAP_SCAN"; // headers before Linux 6.7 do not know it
@@ -23,6 +23,7 @@ public sealed class MemoryLayoutTests
         ("(long)MAP_FAILED", null, Libc.MapFailed, -1),
         ("MADV_DONTNEED", null, Libc.AdviceDontNeed, 4),
         ("MADV_HUGEPAGE", null, Libc.AdviceHugePage, 14),
+        ("MADV_NOHUGEPAGE", null, Libc.AdviceNoHugePage, 15),
         ("MADV_POPULATE_WRITE", "MADV_POPULATE_WRITE", Libc.AdvicePopulateWrite, 23),
         ("MS_SYNC", null, Libc.SyncMemoryWait, 4),
         ("MFD_CLOEXEC", null, Libc.MemfdCloseOnExec, 1),

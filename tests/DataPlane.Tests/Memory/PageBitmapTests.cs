@@ -171,6 +171,29 @@ public sealed class PageBitmapTests
             Assert.Equal(page % 2 == 1, bitmap[page]);
     }
 
+    [Fact]
+    public async Task A_bit_set_while_others_are_taken_is_taken_exactly_once()
+    {
+        // Each bit is set once, so one that is lost stays lost. The taker passes the word that is being written some hundred times a round.
+        const int Pages = 64 * 4096, Rounds = 200;
+        for (int round = 0; round < Rounds; round++)
+        {
+            PageBitmap marks = new(Pages), taken = new(Pages);
+            Task writer = Task.Run(() =>
+            {
+                for (int page = 0; page < Pages; page++)
+                    marks.SetRangeAtomic(page, 1);
+            }, TestContext.Current.CancellationToken);
+            long moved = 0;
+            while (!writer.IsCompleted)
+                moved += marks.TakeAtomic(taken);
+            await writer;
+            moved += marks.TakeAtomic(taken);
+
+            Assert.Equal((Pages, Pages), (moved, taken.CountSet()));
+        }
+    }
+
     private static void Apply(PageBitmap bitmap, bool[] model, Op op, double a, double b)
     {
         long first = (long)(a * model.Length);

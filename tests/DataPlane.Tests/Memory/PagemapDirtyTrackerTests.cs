@@ -84,7 +84,8 @@ public sealed class PagemapDirtyTrackerTests
     [InlineData(true)]
     public void Discarded_pages_are_reported_since_their_bytes_changed(bool hugePages)
     {
-        using RamBlock block = RamBlock.Allocate("ram", 4 * HugePagePages * Page, new RamAllocation { HugePages = hugePages, Populate = true });
+        using RamBlock block = RamBlock.Allocate(
+            "ram", 4 * HugePagePages * Page, new RamAllocation { HugePages = hugePages, Populate = true });
         using var memory = new GuestMemory([block]);
         using var tracker = new PagemapDirtyTracker(memory);
         block.Span(0, (int)block.Length).Fill(1);
