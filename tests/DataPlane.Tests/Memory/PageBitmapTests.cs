@@ -151,7 +151,7 @@ public sealed class PageBitmapTests
     public async Task Atomic_ranges_of_several_threads_do_not_disturb_each_other()
     {
         // Thread t owns the pages p with p % 3 == t, so all threads meet in every word.
-        const int Pages = 1000, Rounds = 200;
+        const int Pages = 1000, Rounds = 60;
         var bitmap = new PageBitmap(Pages);
         await Task.WhenAll(Enumerable.Range(0, 3).Select(owner => Task.Run(() =>
         {
@@ -175,7 +175,7 @@ public sealed class PageBitmapTests
     public async Task A_bit_set_while_others_are_taken_is_taken_exactly_once()
     {
         // Each bit is set once, so one that is lost stays lost. The taker passes the word that is being written some hundred times a round.
-        const int Pages = 64 * 4096, Rounds = 200;
+        const int Pages = 64 * 4096, Rounds = 60;
         for (int round = 0; round < Rounds; round++)
         {
             PageBitmap marks = new(Pages), taken = new(Pages);
