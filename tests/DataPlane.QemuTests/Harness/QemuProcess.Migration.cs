@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -43,20 +44,20 @@ internal sealed partial class QemuProcess
         return details;
     }
 
-    /// <summary>Waits until RAM is on its way: at least <paramref name="bytes"/> of it.</summary>
-    public async Task WaitForTransferredAsync(long bytes, CancellationToken token)
+    /// <summary>Waits until one of query-migrate's counters (e.g. `ram`, `transferred`) has come to <paramref name="least"/>, or the migration has ended.</summary>
+    public async Task WaitForCounterAsync(string group, string counter, long least, CancellationToken token)
     {
-        var patience = DateTime.UtcNow + Patience.Default;
+        var patience = Stopwatch.StartNew();
         for (; ; )
         {
             // QEMU has no event for this: it has to be asked again and again.
             var details = await ExecuteAsync("query-migrate", null, token);
-            if (details.TryGetProperty("ram", out var ram) && ram.GetProperty("transferred").GetInt64() >= bytes)
+            if (details.TryGetProperty(group, out var counters) && counters.GetProperty(counter).GetInt64() >= least)
                 return;
             if (details.TryGetProperty("status", out var status) && status.GetString() is "completed" or "failed" or "cancelled")
-                throw new InvalidOperationException($"{Name}: the migration ended too early: {details}");
-            if (DateTime.UtcNow > patience)
-                throw new TimeoutException($"{Name}: {bytes} bytes were not transferred in time: {details}");
+                return;
+            if (patience.Elapsed > Patience.Default)
+                throw new TimeoutException($"{Name}: {group} {counter} did not come to {least} in time: {details}");
             await Task.Delay(20, token);
         }
     }

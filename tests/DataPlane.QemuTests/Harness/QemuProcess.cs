@@ -44,14 +44,14 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         var process = await ChildProcess.StartAsync(name, QemuInstallation.RunScript, Arguments(options, disk, work[$"{name}.qmp"], work[$"{name}.tty"]));
         try
         {
-            var serial = await AcceptAsync(serialListener, process, name, token);
-            var monitor = await AcceptAsync(monitorListener, process, name, token);
+            var serial = await AcceptAsync(serialListener, process, token);
+            var monitor = await AcceptAsync(monitorListener, process, token);
             return new QemuProcess(options, name, work, process, await QmpClient.OpenAsync(monitor, name, token), new GuestConsole(serial, name));
         }
-        catch
+        catch (Exception error)
         {
             await process.DisposeAsync();
-            throw;
+            throw new InvalidOperationException($"{name} did not start: {string.Join(" | ", process.Errors.Snapshot())}", error);
         }
     }
 
@@ -99,7 +99,7 @@ internal sealed partial class QemuProcess : IAsyncDisposable
             "-machine", options.Machine, "-accel", "tcg", "-m", options.MemoryMiB.ToString(CultureInfo.InvariantCulture),
             "-drive", $"file={disk},format=raw,if=ide,snapshot=on",
             "-chardev", $"socket,id=serial,path={serial}", "-serial", "chardev:serial",
-            "-chardev", $"socket,id=monitor,path={monitor}", "-mon", "chardev=monitor,mode=control",
+            "-qmp", $"unix:{monitor}",
         ];
         if (options.Uuid is { } uuid)
             arguments.AddRange(["-uuid", uuid.ToString()]);
@@ -119,7 +119,7 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         return listener;
     }
 
-    private static async Task<Socket> AcceptAsync(Socket listener, ChildProcess process, string name, CancellationToken token)
+    private static async Task<Socket> AcceptAsync(Socket listener, ChildProcess process, CancellationToken token)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(token);
         deadline.CancelAfter(Patience.Default);
@@ -129,7 +129,7 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         {
             await deadline.CancelAsync();
             await Task.WhenAny(accepted);
-            throw new InvalidOperationException($"{name} did not start: {string.Join(" | ", process.Errors.Snapshot())}");
+            throw new EndOfStreamException("it ended at once");
         }
 
         var connection = await accepted;
