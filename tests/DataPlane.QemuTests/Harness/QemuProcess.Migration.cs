@@ -6,6 +6,9 @@ namespace DataPlane.QemuTests.Harness;
 
 internal sealed partial class QemuProcess
 {
+    // Events before this one belong to an earlier migration.
+    private int _begin;
+
     /// <summary>Sets capabilities and parameters, for either side.</summary>
     public async Task PrepareMigrationAsync(MigrationSettings settings, CancellationToken token)
     {
@@ -24,7 +27,11 @@ internal sealed partial class QemuProcess
     }
 
     /// <summary>Starts an outgoing migration.</summary>
-    public Task StartMigrationAsync(string uri, CancellationToken token) => ExecuteAsync("migrate", new JsonObject { ["uri"] = uri }, token);
+    public Task StartMigrationAsync(string uri, CancellationToken token)
+    {
+        _begin = _monitor.Events.Count;
+        return ExecuteAsync("migrate", new JsonObject { ["uri"] = uri }, token);
+    }
 
     /// <summary>Migrates to <paramref name="uri"/> and waits for success.</summary>
     public async Task<JsonElement> MigrateAsync(string uri, CancellationToken token)
@@ -36,7 +43,7 @@ internal sealed partial class QemuProcess
     /// <summary>Waits for the end of the migration on either side, which must be <paramref name="expected"/>; returns query-migrate's answer.</summary>
     public async Task<JsonElement> WaitForMigrationAsync(string expected, CancellationToken token)
     {
-        var ended = await _monitor.Events.WaitForAsync(IsEnd, $"the migration is {expected}", token: token);
+        var ended = await _monitor.Events.WaitForAsync(IsEnd, $"the migration is {expected}", _begin, token: token);
         var status = StatusOf(ended);
         var details = await ExecuteAsync("query-migrate", null, token);
         if (status != expected)
