@@ -74,9 +74,9 @@ public abstract class QemuTest : IAsyncLifetime
         await machine.PrepareMigrationAsync(new MigrationSettings { MappedRam = true }, Token);
         await machine.StartIncomingAsync($"file:{path}", Token);
         await machine.WaitForMigrationAsync("completed", Token);
+        Assert.Equal(paused ? "paused" : "running", await machine.StatusAsync(Token));
         if (paused)
         {
-            Assert.Equal("paused", await machine.StatusAsync(Token));
             using (var file = MappedRamFile.Open(path))
                 Assert.Null(file.FirstDifference(file.Ram, await machine.SaveMemoryAsync(Token)));
             await machine.ContinueGuestAsync(Token);
