@@ -69,10 +69,6 @@ internal sealed partial class QemuProcess
         }
     }
 
-    /// <summary>Waits for RESUME: the guest runs (again).</summary>
-    public Task WaitForResumeAsync(CancellationToken token) =>
-        _monitor.Events.WaitForAsync(entry => entry.GetProperty("event").GetString() == "RESUME", "the guest runs", token: token);
-
     private static bool IsEnd(JsonElement entry) => StatusOf(entry) is "completed" or "failed" or "cancelled";
 
     private static string? StatusOf(JsonElement entry) =>

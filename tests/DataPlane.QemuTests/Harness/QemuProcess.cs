@@ -77,9 +77,6 @@ internal sealed partial class QemuProcess : IAsyncDisposable
     /// <summary>Sends a signal to QEMU itself.</summary>
     public void Signal(int signal) => _process.Signal(signal);
 
-    /// <summary>Waits until QEMU has ended by itself; returns its exit code.</summary>
-    public Task<int> WaitForExitAsync(CancellationToken token) => _process.WaitForExitAsync(token: token);
-
     /// <summary>What QEMU has said, for a failed test's output.</summary>
     public string Describe() =>
         $"{Name}: QEMU {Options.Version} {Options.Machine}{(HasExited ? ", exited" : "")}\n  {string.Join("\n  ", Errors.Snapshot().Concat(Console.Lines.TakeLast(3)))}";
