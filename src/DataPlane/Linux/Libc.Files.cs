@@ -1,0 +1,57 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+internal static unsafe partial class Libc
+{
+    internal const int OpenReadOnly = 0;
+    internal const int OpenReadWrite = 2;
+    internal const int OpenCloseOnExec = 0x80000;
+
+    internal const int AllocateKeepSize = 1;
+    internal const int AllocatePunchHole = 2;
+
+    internal const uint SyncRangeWaitBefore = 1;
+    internal const uint SyncRangeWrite = 2;
+    internal const uint SyncRangeWaitAfter = 4;
+
+    internal const int UsageOfProcess = 0;
+    internal const int UsageOfChildren = -1;
+    internal const int UsageOfThread = 1;
+
+    // O_DIRECTORY is one of the few flags that differ between the architectures.
+    internal static int OpenDirectory => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x4000 : 0x10000;
+
+    // open is variadic; integers travel in the same registers either way on Linux x64 and Arm64.
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Open(string path, int flags, uint mode);
+
+    [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
+    internal static partial int Close(int fd);
+
+    [LibraryImport("libc", EntryPoint = "ftruncate", SetLastError = true)]
+    internal static partial int SetFileLength(SafeFileHandle file, long length);
+
+    [LibraryImport("libc", EntryPoint = "fallocate", SetLastError = true)]
+    internal static partial int Allocate(SafeFileHandle file, int mode, long offset, long length);
+
+    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
+    internal static partial int SyncData(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    internal static partial int Sync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
+    internal static partial int SyncFileRange(SafeFileHandle file, long offset, long length, uint flags);
+
+    /// <param name="file">Where to write.</param>
+    /// <param name="vectors">An array of struct iovec.</param>
+    /// <param name="count">Entries of <paramref name="vectors"/>, at most 1024.</param>
+    /// <param name="offset">Position in the file.</param>
+    [LibraryImport("libc", EntryPoint = "pwritev", SetLastError = true)]
+    internal static partial nint WriteVectors(SafeFileHandle file, void* vectors, int count, long offset);
+
+    [LibraryImport("libc", EntryPoint = "getrusage", SetLastError = true)]
+    internal static partial int GetResourceUsage(int who, ResourceUsage* usage);
+}

@@ -1,0 +1,52 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+/// <summary>
+/// System calls that the BCL does not offer. Every declaration keeps the error number: read it with
+/// <see cref="Marshal.GetLastPInvokeError"/> in the statement after the call.
+/// </summary>
+internal static unsafe partial class Libc
+{
+    internal const int ProtNone = 0;
+    internal const int ProtRead = 1;
+    internal const int ProtWrite = 2;
+
+    internal const int MapShared = 0x01;
+    internal const int MapPrivate = 0x02;
+    internal const int MapFixed = 0x10;
+    internal const int MapAnonymous = 0x20;
+    internal const int MapNoReserve = 0x4000;
+
+    /// <summary>What <see cref="MapMemory(nint, nuint, int, int, int, long)"/> returns when it failed.</summary>
+    internal const nint MapFailed = -1;
+
+    internal const int AdviceDontNeed = 4;
+    internal const int AdviceRemove = 9;
+    internal const int AdviceHugePage = 14;
+    internal const int AdviceNoHugePage = 15;
+    internal const int AdvicePopulateWrite = 23;
+
+    internal const int SyncMemoryWait = 4;
+
+    internal const uint MemfdCloseOnExec = 1;
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    internal static partial nint MapMemory(nint address, nuint length, int protection, int flags, int fd, long offset);
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    internal static partial nint MapMemory(nint address, nuint length, int protection, int flags, SafeFileHandle file, long offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    internal static partial int UnmapMemory(nint address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    internal static partial int Advise(nint address, nuint length, int advice);
+
+    [LibraryImport("libc", EntryPoint = "msync", SetLastError = true)]
+    internal static partial int SyncMemory(nint address, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int CreateMemoryFile(string name, uint flags);
+}

@@ -1,0 +1,93 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+/// <summary>File operations beyond the BCL: reserved space, holes, memory files, directories made durable.</summary>
+internal static class LinuxFile
+{
+    /// <summary>Opens an existing file or device without the advisory lock that the BCL takes.</summary>
+    internal static SafeFileHandle Open(string path, int flags) => Own(Libc.Open(path, flags | Libc.OpenCloseOnExec, 0), "open", path);
+
+    /// <summary>A file of <paramref name="length"/> bytes that lives in memory only and reads as zero.</summary>
+    internal static SafeFileHandle CreateInMemory(string name, long length)
+    {
+        SafeFileHandle file = Own(Libc.CreateMemoryFile(name, Libc.MemfdCloseOnExec), "memfd_create", name);
+        try
+        {
+            SetLength(file, length);
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    internal static void SetLength(SafeFileHandle file, long length)
+    {
+        if (Libc.SetFileLength(file, length) != 0)
+            LinuxException.ThrowLast("ftruncate");
+    }
+
+    /// <summary>
+    /// Reserves the blocks of a range, growing the file if need be. A mapped file without reserved space ends the process with SIGBUS
+    /// when the disk fills up; this call says ENOSPC instead.
+    /// </summary>
+    internal static void Reserve(SafeFileHandle file, long offset, long length)
+    {
+        if (RetryAllocate(file, 0, offset, length) is var errno and not 0)
+            throw new LinuxException("fallocate", errno);
+    }
+
+    /// <summary>Gives the blocks of a range back; it reads as zero. The length of the file stays.</summary>
+    /// <returns>False where the file system has no holes; the contents are unchanged then.</returns>
+    internal static bool TryPunchHole(SafeFileHandle file, long offset, long length)
+    {
+        int errno = RetryAllocate(file, Libc.AllocatePunchHole | Libc.AllocateKeepSize, offset, length);
+        if (errno is not (0 or Errno.EOPNOTSUPP))
+            throw new LinuxException("fallocate", errno);
+        return errno == 0;
+    }
+
+    /// <summary>Returns when the contents, and what is needed to read them, are on the disk.</summary>
+    internal static void SyncData(SafeFileHandle file)
+    {
+        if (Libc.SyncData(file) != 0)
+            LinuxException.ThrowLast("fdatasync");
+    }
+
+    /// <summary>Starts writing a range to the disk and does not wait: a later <see cref="SyncData"/> has less left to do.</summary>
+    internal static void BeginWriteBack(SafeFileHandle file, long offset, long length)
+    {
+        if (Libc.SyncFileRange(file, offset, length, Libc.SyncRangeWrite) != 0)
+            LinuxException.ThrowLast("sync_file_range");
+    }
+
+    /// <summary>Makes a rename inside a directory durable.</summary>
+    internal static void SyncDirectory(string path)
+    {
+        using SafeFileHandle directory = Open(path, Libc.OpenReadOnly | Libc.OpenDirectory);
+        if (Libc.Sync(directory) != 0)
+            LinuxException.ThrowLast("fsync", path);
+    }
+
+    internal static SafeFileHandle Own(int fd, string call, string? subject)
+    {
+        if (fd < 0)
+            LinuxException.ThrowLast(call, subject);
+        return new SafeFileHandle(fd, ownsHandle: true);
+    }
+
+    // Large reservations are interruptible: a signal to the process (a profiler's timer will do) gives EINTR.
+    private static int RetryAllocate(SafeFileHandle file, int mode, long offset, long length)
+    {
+        while (true)
+        {
+            int errno = Libc.Allocate(file, mode, offset, length) == 0 ? 0 : Marshal.GetLastPInvokeError();
+            if (errno != Errno.EINTR)
+                return errno;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+/// <summary>
+/// A range of addresses from mmap, readable and writable. It has no finalizer on purpose: raw addresses into it are in use where
+/// the garbage collector cannot see them, so only its owner knows when it may go.
+/// </summary>
+internal sealed class MemoryMapping : IDisposable
+{
+    /// <summary>A huge page of x64, and of Arm64 with 4 KiB pages.</summary>
+    internal const long HugePageSize = 2L << 20;
+
+    private nint _address;
+
+    private MemoryMapping(nint address, long length)
+    {
+        _address = address;
+        Length = length;
+    }
+
+    internal nint Address => _address;
+
+    internal long Length { get; }
+
+    /// <summary>Private memory that reads as zero.</summary>
+    /// <param name="length">In bytes.</param>
+    /// <param name="alignment">Of the address: a power of two; 0 for whatever mmap gives.</param>
+    internal static MemoryMapping Anonymous(long length, long alignment = 0) => Create(null, 0, length, alignment);
+
+    /// <summary>Memory that is the contents of a file, shared with everyone who has it open or mapped.</summary>
+    internal static MemoryMapping OfFile(SafeFileHandle file, long offset, long length, long alignment = 0)
+        => Create(file, offset, length, alignment);
+
+    /// <summary>Asks for huge pages. Advice only: a kernel without them says EINVAL and the memory works as it is.</summary>
+    internal void PreferHugePages() => _ = Libc.Advise(_address, (nuint)Length, Libc.AdviceHugePage);
+
+    /// <summary>
+    /// Gives a range its pages now, writable, contents unchanged. First touch costs more than the network: see docs/memory.md.
+    /// May run on several threads for different ranges.
+    /// </summary>
+    internal void Populate(long offset, long length)
+    {
+        CheckRange(offset, length);
+        while (Libc.Advise(_address + (nint)offset, (nuint)length, Libc.AdvicePopulateWrite) != 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno == Errno.EINVAL)
+            {
+                Touch(offset, length); // before Linux 5.14
+                return;
+            }
+            if (errno is not (Errno.EINTR or Errno.EAGAIN))
+                throw new LinuxException("madvise(MADV_POPULATE_WRITE)", errno);
+        }
+    }
+
+    /// <summary>Writes one byte per page with the value that it has.</summary>
+    internal unsafe void Touch(long offset, long length)
+    {
+        CheckRange(offset, length);
+        // SAFETY: the range lies in this mapping. The atomic or leaves a byte unchanged even if another thread writes it meanwhile.
+        byte* start = (byte*)_address + offset;
+        for (long at = 0; at < length; at += Environment.SystemPageSize)
+            Interlocked.Or(ref *(int*)((nint)(start + at) & ~3), 0);
+    }
+
+    /// <summary>Returns when the pages of a mapped file are on the disk.</summary>
+    internal void Sync()
+    {
+        if (Libc.SyncMemory(_address, (nuint)Length, Libc.SyncMemoryWait) != 0)
+            LinuxException.ThrowLast("msync");
+    }
+
+    public void Dispose()
+    {
+        nint address = Interlocked.Exchange(ref _address, 0);
+        if (address != 0)
+            _ = Libc.UnmapMemory(address, (nuint)Length);
+    }
+
+    private static MemoryMapping Create(SafeFileHandle? file, long offset, long length, long alignment)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
+        // Reserve more than needed, then map over the aligned part: mmap itself only promises page alignment.
+        long reserved = checked(length + alignment);
+        nint area = Libc.MapMemory(
+            0, (nuint)reserved, Libc.ProtNone, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve, -1, 0);
+        if (area == Libc.MapFailed)
+            ThrowMapFailed(length);
+
+        nint start = alignment == 0 ? area : (nint)(((long)area + alignment - 1) & -alignment);
+        const int Access = Libc.ProtRead | Libc.ProtWrite;
+        nint mapped = file is null
+            ? Libc.MapMemory(start, (nuint)length, Access, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapFixed, -1, 0)
+            : Libc.MapMemory(start, (nuint)length, Access, Libc.MapShared | Libc.MapFixed, file, offset);
+        if (mapped == Libc.MapFailed)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            _ = Libc.UnmapMemory(area, (nuint)reserved);
+            throw new LinuxException("mmap", errno, $"{length} bytes");
+        }
+
+        long pageSize = Environment.SystemPageSize;
+        nint end = (nint)(((long)start + length + pageSize - 1) & -pageSize);
+        Trim(area, start);
+        Trim(end, area + (nint)reserved);
+        return new MemoryMapping(start, length);
+    }
+
+    private static void Trim(nint from, nint to)
+    {
+        if (to > from)
+            _ = Libc.UnmapMemory(from, (nuint)(to - from));
+    }
+
+    [DoesNotReturn]
+    private static void ThrowMapFailed(long length) => LinuxException.ThrowLast("mmap", $"{length} bytes");
+
+    private void CheckRange(long offset, long length)
+    {
+        ObjectDisposedException.ThrowIf(_address == 0, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length - offset);
+    }
+}

@@ -1,0 +1,46 @@
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Linux;
+
+/// <summary>struct page_region: pages of equal category, as addresses; the end is exclusive.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PageRegion
+{
+    internal ulong Start;
+    internal ulong End;
+    internal ulong Categories;
+}
+
+/// <summary>struct pm_scan_arg, the argument of the ioctl PAGEMAP_SCAN (Linux 6.7).</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PageScanArgument
+{
+    internal ulong Size;
+    internal ulong Flags;
+    internal ulong Start;
+    internal ulong End;
+    internal ulong WalkEnd;
+    internal ulong Vector;
+    internal ulong VectorLength;
+    internal ulong MaxPages;
+    internal ulong CategoryInverted;
+    internal ulong CategoryMask;
+    internal ulong CategoryAnyOfMask;
+    internal ulong ReturnMask;
+}
+
+/// <summary>Numbers that go with <see cref="PageScanArgument"/>.</summary>
+internal static class PageScan
+{
+    /// <summary>The ioctl number of PAGEMAP_SCAN.</summary>
+    internal const uint Request = 0xC060_6610;
+
+    /// <summary>PM_SCAN_WP_MATCHING: protect what is reported, atomically with the report.</summary>
+    internal const ulong ProtectMatching = 1;
+
+    /// <summary>PM_SCAN_CHECK_WPASYNC: fail where the memory is not registered for asynchronous write protection.</summary>
+    internal const ulong RequireAsyncProtection = 2;
+
+    /// <summary>PAGE_IS_WRITTEN: not write-protected, so written since it last was.</summary>
+    internal const ulong IsWritten = 2;
+}

@@ -1,0 +1,25 @@
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Linux;
+
+/// <summary>struct rusage: 144 bytes, two struct timeval first.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 144)]
+internal struct ResourceUsage
+{
+    internal long UserSeconds;
+    internal long UserMicroseconds;
+    internal long SystemSeconds;
+    internal long SystemMicroseconds;
+
+    /// <summary>CPU time of user and kernel that the process, its ended children or the calling thread used so far.</summary>
+    /// <param name="who">One of <see cref="Libc.UsageOfProcess"/>, <see cref="Libc.UsageOfChildren"/>, <see cref="Libc.UsageOfThread"/>.</param>
+    internal static unsafe TimeSpan CpuTime(int who)
+    {
+        ResourceUsage usage;
+        // SAFETY: the kernel writes exactly the 144 bytes of the local.
+        if (Libc.GetResourceUsage(who, &usage) != 0)
+            LinuxException.ThrowLast("getrusage");
+        return TimeSpan.FromSeconds(usage.UserSeconds + usage.SystemSeconds)
+            + TimeSpan.FromMicroseconds(usage.UserMicroseconds + usage.SystemMicroseconds);
+    }
+}

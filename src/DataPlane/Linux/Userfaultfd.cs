@@ -1,0 +1,100 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+/// <summary>
+/// A userfaultfd. Closing it unregisters all its memory and lifts every protection; for memory registered for missing pages that
+/// means that blocked readers go on with zero pages, so there the owner must know what it does.
+/// </summary>
+internal sealed class Userfaultfd : IDisposable
+{
+    internal const uint ApiRequest = 0xC018_AA3F;
+    internal const uint RegisterRequest = 0xC020_AA00;
+    internal const uint WriteProtectRequest = 0xC018_AA06;
+    internal const uint NewRequest = 0xAA00;
+
+    internal const int UserModeOnly = 1;
+    internal const int CloseOnExec = 0x80000;
+    internal const int NonBlocking = 0x800;
+
+    private readonly SafeFileHandle _file;
+
+    private Userfaultfd(SafeFileHandle file) => _file = file;
+
+    /// <summary>
+    /// Opens one for asynchronous write protection. User-mode-only, which the kernel grants every user: the restriction is about
+    /// faults that somebody has to handle, and here the kernel handles all of them, those of system calls included.
+    /// </summary>
+    internal static Userfaultfd OpenForWriteTracking()
+        => Open(
+            UserModeOnly,
+            UserfaultFeatures.WriteProtectAsync | UserfaultFeatures.WriteProtectUnpopulated | UserfaultFeatures.WriteProtectShared);
+
+    internal static Userfaultfd Open(int flags, UserfaultFeatures features)
+    {
+        var result = new Userfaultfd(OpenFile(flags | CloseOnExec | NonBlocking));
+        try
+        {
+            result.Negotiate(features);
+            return result;
+        }
+        catch
+        {
+            result.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Registers a range for <paramref name="mode"/>, one of <see cref="UserfaultRegister"/>'s constants.</summary>
+    internal unsafe void Register(nint address, long length, ulong mode)
+    {
+        UserfaultRegister argument = new() { Start = (ulong)address, Length = (ulong)length, Mode = mode };
+        // SAFETY: the kernel reads and writes exactly the local struct.
+        if (Libc.Control(_file, RegisterRequest, &argument) != 0)
+            LinuxException.ThrowLast("ioctl(UFFDIO_REGISTER)");
+    }
+
+    /// <summary>Write-protects a range, pages that are not there yet included.</summary>
+    internal unsafe void WriteProtect(nint address, long length)
+    {
+        UserfaultWriteProtect argument = new()
+        {
+            Start = (ulong)address,
+            Length = (ulong)length,
+            Mode = UserfaultWriteProtect.ModeProtect,
+        };
+        // SAFETY: the kernel only reads the local struct. EAGAIN means that a fork or remap is going on: try again.
+        while (Libc.Control(_file, WriteProtectRequest, &argument) != 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Errno.EAGAIN)
+                throw new LinuxException("ioctl(UFFDIO_WRITEPROTECT)", errno);
+        }
+    }
+
+    public void Dispose() => _file.Dispose();
+
+    // Where the system call is filtered out (containers), the device may still be there for those whom its mode admits.
+    private static SafeFileHandle OpenFile(int flags)
+    {
+        int fd = (int)Libc.SystemCall(Libc.UserfaultfdCall, flags);
+        if (fd >= 0)
+            return new SafeFileHandle(fd, ownsHandle: true);
+        int errno = Marshal.GetLastPInvokeError();
+
+        int device = Libc.Open("/dev/userfaultfd", Libc.OpenReadWrite | Libc.OpenCloseOnExec, 0);
+        if (device < 0)
+            throw new LinuxException("userfaultfd", errno);
+        using var deviceFile = new SafeFileHandle(device, ownsHandle: true);
+        return LinuxFile.Own(Libc.Control(deviceFile, NewRequest, flags), "ioctl(USERFAULTFD_IOC_NEW)", "/dev/userfaultfd");
+    }
+
+    private unsafe void Negotiate(UserfaultFeatures features)
+    {
+        UserfaultApi argument = new() { Api = UserfaultApi.Version, Features = (ulong)features };
+        // SAFETY: the kernel reads and writes exactly the local struct.
+        if (Libc.Control(_file, ApiRequest, &argument) != 0)
+            LinuxException.ThrowLast("ioctl(UFFDIO_API)");
+    }
+}

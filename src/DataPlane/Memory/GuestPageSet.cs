@@ -1,0 +1,67 @@
+namespace DataPlane.Memory;
+
+/// <summary>A set of pages of one guest: a <see cref="PageBitmap"/> per block. As thread-safe as those.</summary>
+public sealed class GuestPageSet
+{
+    private readonly PageBitmap[] _bitmaps;
+
+    /// <summary>The empty set.</summary>
+    public GuestPageSet(GuestMemory memory)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        Memory = memory;
+        _bitmaps = new PageBitmap[memory.Blocks.Count];
+        for (int i = 0; i < _bitmaps.Length; i++)
+            _bitmaps[i] = new PageBitmap(memory.Blocks[i].PageCount);
+    }
+
+    /// <summary>Whose pages these are.</summary>
+    public GuestMemory Memory { get; }
+
+    /// <summary>The pages of one block.</summary>
+    /// <exception cref="ArgumentException">The block belongs to another guest.</exception>
+    public PageBitmap this[RamBlock block]
+    {
+        get
+        {
+            ArgumentNullException.ThrowIfNull(block);
+            int index = block.Index;
+            if ((uint)index >= (uint)_bitmaps.Length || !ReferenceEquals(Memory.Blocks[index], block))
+                throw new ArgumentException($"Block {block.Name} belongs to another guest.", nameof(block));
+            return _bitmaps[index];
+        }
+    }
+
+    /// <summary>Number of pages in the set.</summary>
+    public long CountSet()
+    {
+        long count = 0;
+        foreach (PageBitmap bitmap in _bitmaps)
+            count += bitmap.CountSet();
+        return count;
+    }
+
+    /// <summary>Adds every page.</summary>
+    public void SetAll()
+    {
+        foreach (PageBitmap bitmap in _bitmaps)
+            bitmap.SetAll();
+    }
+
+    /// <summary>Removes every page.</summary>
+    public void ClearAll()
+    {
+        foreach (PageBitmap bitmap in _bitmaps)
+            bitmap.ClearAll();
+    }
+
+    /// <summary>Adds the pages of another set of the same guest.</summary>
+    public void UnionWith(GuestPageSet other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        if (!ReferenceEquals(other.Memory, Memory))
+            throw new ArgumentException("The sets belong to different guests.", nameof(other));
+        for (int i = 0; i < _bitmaps.Length; i++)
+            _bitmaps[i].UnionWith(other._bitmaps[i]);
+    }
+}

@@ -1,0 +1,17 @@
+namespace DataPlane.Memory;
+
+/// <summary>Contiguous pages of one block. On a page channel a run is one vector of a system call, however long it is.</summary>
+/// <param name="Block">Where the pages are.</param>
+/// <param name="FirstPage">Number of the first page in the block.</param>
+/// <param name="PageCount">Number of pages.</param>
+public readonly record struct PageRun(RamBlock Block, long FirstPage, long PageCount)
+{
+    /// <summary>Bytes from the start of the block to the first page.</summary>
+    public long Offset => FirstPage << TargetPage.Shift;
+
+    /// <summary>Bytes in the run.</summary>
+    public long Bytes => PageCount << TargetPage.Shift;
+
+    /// <summary>Where the first page is in this process.</summary>
+    public nint Address => Block.Address + (nint)Offset;
+}

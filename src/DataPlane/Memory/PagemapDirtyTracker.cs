@@ -1,0 +1,154 @@
+using DataPlane.Linux;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Memory;
+
+/// <summary>
+/// Dirty pages as the kernel sees them: asynchronous write protection by userfaultfd, read and renewed by PAGEMAP_SCAN (Linux 6.7).
+/// Catches every write through this process's page tables: its own, those that system calls make for it, a vCPU's.
+/// </summary>
+/// <remarks>
+/// <para>Does not see: another process writing shared memory through its own mapping, and devices writing to pages pinned earlier. Discarding
+/// memory (MADV_DONTNEED) is no write; a host that does so while tracking must treat the pages as dirty itself.</para>
+/// <para>The first write to a page after each <see cref="Collect"/> costs the guest about a microsecond, and splits the huge page it hits:
+/// only the 4 KiB page written is reported.</para>
+/// </remarks>
+public sealed class PagemapDirtyTracker : IDirtyTracker
+{
+    // 48 KiB of results per system call: a scan with more regions takes another call.
+    private const int RegionsPerScan = 2048;
+
+    private readonly GuestMemory _memory;
+    private readonly PageRegion[] _regions = GC.AllocateUninitializedArray<PageRegion>(RegionsPerScan, pinned: true);
+    private Userfaultfd? _userfaultfd;
+    private SafeFileHandle? _pageMap;
+
+    /// <summary>Makes a tracker that has not started.</summary>
+    /// <param name="memory">The guest; blocks must start and end at pages of this machine, and outlive the tracker.</param>
+    /// <exception cref="ArgumentException">A block does not start or end at a page of this machine.</exception>
+    public PagemapDirtyTracker(GuestMemory memory)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        foreach (RamBlock block in memory.Blocks)
+        {
+            if (block.Address % Environment.SystemPageSize != 0 || block.Length % Environment.SystemPageSize != 0)
+                throw new ArgumentException($"Block {block} does not start and end at pages of this machine.", nameof(memory));
+        }
+        _memory = memory;
+    }
+
+    /// <summary>Whether this kernel offers this kind of tracking to this user, found by trying it on one page. Takes well under a millisecond.</summary>
+    /// <param name="reason">What is missing, for people; null if nothing is.</param>
+    public static bool IsSupported(out string? reason)
+    {
+        using RamBlock page = RamBlock.Allocate("probe", Environment.SystemPageSize, new RamAllocation { HugePages = false });
+        using var memory = new GuestMemory([page]);
+        using var tracker = new PagemapDirtyTracker(memory);
+        try
+        {
+            tracker.Start();
+            page.Span(0, 1)[0] = 1;
+            bool works = tracker.Collect(new GuestPageSet(memory)) != 0;
+            reason = works ? null : "PAGEMAP_SCAN works but did not report a write on this kernel";
+            return works;
+        }
+        catch (LinuxException e)
+        {
+            reason = TrackingSupport.Explain(e.Call, e.Errno, Environment.OSVersion.Version);
+            return false;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Start()
+    {
+        if (_userfaultfd is not null)
+            throw new InvalidOperationException("Dirty tracking has started already.");
+        try
+        {
+            _pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
+            _userfaultfd = Userfaultfd.OpenForWriteTracking();
+            foreach (RamBlock block in _memory.Blocks)
+            {
+                _userfaultfd.Register(block.Address, block.Length, UserfaultRegister.ModeWriteProtect);
+                // Not by PAGEMAP_SCAN: that leaves areas without page tables unprotected, and a first *read* there would count as a write.
+                _userfaultfd.WriteProtect(block.Address, block.Length);
+            }
+        }
+        catch
+        {
+            Stop();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public long Collect(GuestPageSet dirty)
+    {
+        ArgumentNullException.ThrowIfNull(dirty);
+        if (_pageMap is not { } pageMap)
+            throw new InvalidOperationException("Dirty tracking has not started.");
+        long pages = 0;
+        foreach (RamBlock block in _memory.Blocks)
+            pages += CollectBlock(pageMap, block, dirty[block]);
+        return pages;
+    }
+
+    /// <inheritdoc/>
+    public void Stop()
+    {
+        // Closing the userfaultfd unregisters all its memory.
+        _userfaultfd?.Dispose();
+        _userfaultfd = null;
+        _pageMap?.Dispose();
+        _pageMap = null;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Stop();
+
+    private long CollectBlock(SafeFileHandle pageMap, RamBlock block, PageBitmap dirty)
+    {
+        ulong address = (ulong)block.Address;
+        ulong end = address + (ulong)block.Length;
+        long pages = 0;
+        for (ulong from = address; from < end;)
+        {
+            int count = Scan(pageMap, from, end, out ulong next);
+            foreach (ref readonly PageRegion region in _regions.AsSpan(0, count))
+            {
+                long length = (long)(region.End - region.Start) >> TargetPage.Shift;
+                dirty.SetRange((long)(region.Start - address) >> TargetPage.Shift, length);
+                pages += length;
+            }
+            if (next <= from)
+                throw new IOException($"PAGEMAP_SCAN made no progress in block {block.Name}.");
+            from = next;
+        }
+        return pages;
+    }
+
+    private unsafe int Scan(SafeFileHandle pageMap, ulong from, ulong end, out ulong next)
+    {
+        fixed (PageRegion* regions = _regions)
+        {
+            PageScanArgument argument = new()
+            {
+                Size = (ulong)sizeof(PageScanArgument),
+                Flags = PageScan.ProtectMatching | PageScan.RequireAsyncProtection,
+                Start = from,
+                End = end,
+                Vector = (ulong)regions,
+                VectorLength = RegionsPerScan,
+                CategoryMask = PageScan.IsWritten,
+                ReturnMask = PageScan.IsWritten,
+            };
+            // SAFETY: the kernel writes at most VectorLength regions into the pinned array, and the local struct.
+            int count = Libc.Control(pageMap, PageScan.Request, &argument);
+            if (count < 0)
+                LinuxException.ThrowLast("ioctl(PAGEMAP_SCAN)");
+            next = argument.WalkEnd;
+            return count;
+        }
+    }
+}

@@ -1,0 +1,23 @@
+namespace DataPlane.Memory;
+
+/// <summary>How <see cref="RamBlock.Allocate"/> gets its memory. Any combination is valid.</summary>
+public sealed record RamAllocation
+{
+    /// <summary>Huge pages, not populated, private.</summary>
+    public static RamAllocation Default { get; } = new();
+
+    /// <summary>
+    /// Ask for huge pages (default true): populating is then about ten times as fast. The kernel may decline; the memory works all the
+    /// same. Switch off where single pages will be placed by userfaultfd.
+    /// </summary>
+    public bool HugePages { get; init; } = true;
+
+    /// <summary>
+    /// Give the block all its pages before <see cref="RamBlock.Allocate"/> returns (default false). Without it each page costs a fault at its
+    /// first write.
+    /// </summary>
+    public bool Populate { get; init; }
+
+    /// <summary>Back the block by a memory file that other processes could map (default false). Costs more to populate.</summary>
+    public bool Shared { get; init; }
+}

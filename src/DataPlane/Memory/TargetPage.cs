@@ -1,0 +1,11 @@
+namespace DataPlane.Memory;
+
+/// <summary>The unit in which guest memory is tracked and sent. QEMU calls it the target page; it is 4 KiB for the guests we serve.</summary>
+public static class TargetPage
+{
+    /// <summary>Bytes in a page.</summary>
+    public const int Size = 1 << Shift;
+
+    /// <summary>Binary logarithm of <see cref="Size"/>.</summary>
+    public const int Shift = 12;
+}
