@@ -1,0 +1,75 @@
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+/// <summary>
+/// A level-triggered epoll set for one waiting thread. Each descriptor carries a key of the caller's choice, and only keys come back:
+/// a number that was closed and reused meanwhile cannot be mistaken for the old one.
+/// </summary>
+internal sealed class EpollSet : IDisposable
+{
+    // struct epoll_event { uint32_t events; uint64_t data; } is packed on x86-64 and nowhere else.
+    internal static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
+
+    private static readonly int s_dataOffset = EventSize - sizeof(ulong);
+
+    private readonly SafeFileHandle _handle;
+    private readonly byte[] _events;
+    private readonly int _capacity;
+
+    internal EpollSet(int capacity)
+    {
+        int descriptor = Libc.EpollCreate(Libc.EpollCloseOnExec);
+        if (descriptor < 0)
+            throw new LinuxException("epoll_create1", Marshal.GetLastPInvokeError());
+        _handle = new SafeFileHandle(descriptor, ownsHandle: true);
+        _capacity = capacity;
+        _events = new byte[capacity * EventSize];
+    }
+
+    /// <summary>Watches for readable, hang-up and error. False leaves the reason in the last P/Invoke error.</summary>
+    internal unsafe bool TryAdd(int descriptor, ulong key)
+    {
+        byte* epollEvent = stackalloc byte[16];
+        // SAFETY: the buffer holds the larger of the two layouts.
+        *(uint*)epollEvent = Libc.EpollIn;
+        Unsafe.WriteUnaligned(epollEvent + s_dataOffset, key);
+        return Libc.EpollControl(_handle, Libc.EpollAdd, descriptor, epollEvent) == 0;
+    }
+
+    internal bool TryAdd(SafeSocketHandle socket, ulong key) => TryAdd((int)socket.DangerousGetHandle(), key);
+
+    /// <summary>Forgets a descriptor that is still open. Needed before it is given away: a registration lives as long as the socket.</summary>
+    internal unsafe void Remove(SafeSocketHandle socket)
+    {
+        byte* ignored = stackalloc byte[16];
+        // SAFETY: the event of a removal is not read, but kernels before 2.6.9 wanted a pointer.
+        _ = Libc.EpollControl(_handle, Libc.EpollDelete, (int)socket.DangerousGetHandle(), ignored);
+    }
+
+    /// <summary>Waits without limit for at least one event; fills <paramref name="keys"/> and returns their number (0 when interrupted).</summary>
+    internal unsafe int Wait(Span<ulong> keys)
+    {
+        int count;
+        fixed (byte* events = _events)
+        {
+            // SAFETY: the array holds _capacity events, and no more than that are asked for.
+            count = Libc.EpollWait(_handle, events, Math.Min(keys.Length, _capacity), -1);
+            if (count < 0)
+            {
+                int errno = Marshal.GetLastPInvokeError();
+                return errno == Errno.EINTR ? 0 : throw new LinuxException("epoll_wait", errno);
+            }
+
+            for (int i = 0; i < count; i++)
+                keys[i] = Unsafe.ReadUnaligned<ulong>(events + (i * EventSize) + s_dataOffset);
+        }
+
+        return count;
+    }
+
+    public void Dispose() => _handle.Dispose();
+}

@@ -1,0 +1,44 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+/// <summary>Wakes a thread that sits in poll or epoll. <see cref="Signal"/> may come from any thread, also after <see cref="Dispose"/>.</summary>
+internal sealed class EventFd : IDisposable
+{
+    private readonly SafeFileHandle _handle;
+
+    internal EventFd()
+    {
+        int descriptor = Libc.CreateEventFd(0, Libc.EventFdCloseOnExec | Libc.EventFdNonBlocking);
+        if (descriptor < 0)
+            throw new LinuxException("eventfd", Marshal.GetLastPInvokeError());
+        _handle = new SafeFileHandle(descriptor, ownsHandle: true);
+    }
+
+    /// <summary>For poll and epoll sets of the owner, who keeps this object alive while it is in them.</summary>
+    internal int Descriptor => (int)_handle.DangerousGetHandle();
+
+    internal unsafe void Signal()
+    {
+        ulong one = 1;
+        try
+        {
+            // SAFETY: eight bytes of the local are read. It fails only when the counter is full, and then it is signalled already.
+            _ = Libc.WriteEventFd(_handle, &one, sizeof(ulong));
+        }
+        catch (ObjectDisposedException)
+        {
+            // A timer or a token came late: nobody is waiting any more.
+        }
+    }
+
+    internal unsafe void Reset()
+    {
+        ulong count;
+        // SAFETY: eight bytes of the local are written. EAGAIN says that it was not signalled.
+        _ = Libc.ReadEventFd(_handle, &count, sizeof(ulong));
+    }
+
+    public void Dispose() => _handle.Dispose();
+}

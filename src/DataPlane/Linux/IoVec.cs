@@ -1,0 +1,30 @@
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Linux;
+
+/// <summary>One piece of memory of a vectored call: <c>struct iovec</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly struct IoVec(nint address, nuint length)
+{
+    /// <summary>The kernel refuses a call with more vectors than this (IOV_MAX).</summary>
+    internal const int MaxPerCall = 1024;
+
+    internal readonly nint Address = address;
+    internal readonly nuint Length = length;
+
+    /// <summary>
+    /// What is left of <paramref name="vectors"/> once <paramref name="bytes"/> have been transferred. A vector that was done in part is
+    /// shortened in place; empty vectors are passed over, so the result either is empty or starts with work.
+    /// </summary>
+    internal static Span<IoVec> Advance(Span<IoVec> vectors, nuint bytes)
+    {
+        int done = 0;
+        while (done < vectors.Length && bytes >= vectors[done].Length)
+            bytes -= vectors[done++].Length;
+
+        Span<IoVec> rest = vectors[done..];
+        if (bytes > 0)
+            rest[0] = new IoVec(rest[0].Address + (nint)bytes, rest[0].Length - bytes);
+        return rest;
+    }
+}

@@ -1,0 +1,73 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Linux;
+
+/// <summary>Waiting for descriptors: poll for one or two of them, epoll for many, eventfd to be woken by another thread.</summary>
+internal static unsafe partial class Libc
+{
+    internal const short PollIn = 1;
+    internal const short PollOut = 4;
+
+    internal const int EpollCloseOnExec = 0x80000;
+    internal const int EpollAdd = 1;
+    internal const int EpollDelete = 2;
+    internal const uint EpollIn = 1;
+
+    internal const int EventFdCloseOnExec = 0x80000;
+    internal const int EventFdNonBlocking = 0x800;
+
+    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
+    internal static partial int Poll(PollFd* descriptors, nuint count, int timeoutMilliseconds);
+
+    [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
+    internal static partial int EpollCreate(int flags);
+
+    [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
+    internal static partial int EpollControl(SafeFileHandle set, int operation, int descriptor, byte* epollEvent);
+
+    [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
+    internal static partial int EpollWait(SafeFileHandle set, byte* events, int capacity, int timeoutMilliseconds);
+
+    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
+    internal static partial int CreateEventFd(uint initial, int flags);
+
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    internal static partial nint ReadEventFd(SafeFileHandle descriptor, ulong* value, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
+    internal static partial nint WriteEventFd(SafeFileHandle descriptor, ulong* value, nuint length);
+
+    /// <summary>
+    /// Waits until <paramref name="socket"/> shows one of <paramref name="events"/>, an error or a hang-up, or <paramref name="wake"/>
+    /// (when given) is signalled. False when the time is over (-1: no limit); an interrupted wait counts as an event, the caller tries
+    /// again anyway.
+    /// </summary>
+    internal static bool WaitFor(SafeSocketHandle socket, short events, EventFd? wake, int timeoutMilliseconds)
+    {
+        bool held = false;
+        try
+        {
+            socket.DangerousAddRef(ref held);
+            PollFd* descriptors = stackalloc PollFd[2];
+            descriptors[0] = new PollFd((int)socket.DangerousGetHandle(), events);
+            descriptors[1] = new PollFd(wake?.Descriptor ?? -1, PollIn); // the kernel passes over negative descriptors
+            return Poll(descriptors, 2, timeoutMilliseconds) != 0;
+        }
+        finally
+        {
+            if (held)
+                socket.DangerousRelease();
+        }
+    }
+}
+
+/// <summary><c>struct pollfd</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PollFd(int descriptor, short events)
+{
+    internal int Descriptor = descriptor;
+    internal short Events = events;
+    internal short Returned;
+}

@@ -1,0 +1,136 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Linux;
+
+/// <summary>
+/// Socket calls that the BCL does not offer: vectored transfer on native memory, accept without a managed socket, connect without the
+/// runtime's epoll thread. The marshaller holds a reference on the handle during each call, so a descriptor number is never reused under
+/// a thread that is still inside.
+/// </summary>
+internal static unsafe partial class Libc
+{
+    internal const int FamilyUnspecified = 0;
+    internal const int FamilyUnix = 1;
+    internal const int FamilyIPv4 = 2;
+    internal const int FamilyIPv6 = 10;
+
+    internal const int SocketStream = 1;
+    internal const int SocketNonBlocking = 0x800;
+    internal const int SocketCloseOnExec = 0x80000;
+
+    internal const int MessageDontWait = 0x40;
+    internal const int MessageWaitAll = 0x100;
+    internal const int MessageNoSignal = 0x4000;
+
+    internal const int ShutdownReceive = 0;
+    internal const int ShutdownSend = 1;
+    internal const int ShutdownBoth = 2;
+
+    internal const int LevelSocket = 1;
+    internal const int OptionError = 4;
+    internal const int OptionSendBuffer = 7;
+    internal const int OptionReceiveBuffer = 8;
+    internal const int OptionKeepAlive = 9;
+    internal const int OptionLinger = 13;
+
+    internal const int LevelTcp = 6;
+    internal const int TcpNoDelay = 1;
+    internal const int TcpKeepIdle = 4;
+    internal const int TcpKeepInterval = 5;
+    internal const int TcpKeepCount = 6;
+    internal const int TcpUserTimeout = 18;
+
+    internal const int ControlGetFlags = 3;
+    internal const int ControlSetFlags = 4;
+    internal const int FlagNonBlocking = 0x800;
+
+    [LibraryImport("libc", EntryPoint = "sendmsg", SetLastError = true)]
+    internal static partial nint SendMessage(SafeSocketHandle socket, MsgHdr* message, int flags);
+
+    [LibraryImport("libc", EntryPoint = "recvmsg", SetLastError = true)]
+    internal static partial nint ReceiveMessage(SafeSocketHandle socket, MsgHdr* message, int flags);
+
+    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
+    internal static partial nint Send(SafeSocketHandle socket, byte* buffer, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
+    internal static partial nint Receive(SafeSocketHandle socket, byte* buffer, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "socket", SetLastError = true)]
+    internal static partial int Socket(int family, int type, int protocol);
+
+    [LibraryImport("libc", EntryPoint = "bind", SetLastError = true)]
+    internal static partial int Bind(SafeSocketHandle socket, byte* address, uint length);
+
+    [LibraryImport("libc", EntryPoint = "connect", SetLastError = true)]
+    internal static partial int Connect(SafeSocketHandle socket, byte* address, uint length);
+
+    [LibraryImport("libc", EntryPoint = "accept4", SetLastError = true)]
+    internal static partial int Accept(SafeSocketHandle socket, byte* address, uint* length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "shutdown", SetLastError = true)]
+    internal static partial int Shutdown(SafeSocketHandle socket, int how);
+
+    [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
+    internal static partial int SetSocketOption(SafeSocketHandle socket, int level, int option, void* value, uint length);
+
+    [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
+    internal static partial int GetSocketOption(SafeSocketHandle socket, int level, int option, void* value, uint* length);
+
+    // Variadic in C; correct for integer arguments on Linux x64 and Arm64, where both conventions use the same registers.
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    internal static partial int SocketControl(SafeSocketHandle socket, int command, int argument);
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int FileStatus(int directory, string path, int flags, uint mask, byte* status);
+
+    /// <summary>Whether <paramref name="path"/> is a Unix socket. Connecting cannot tell: it is refused by plain files too.</summary>
+    internal static bool IsSocket(string path)
+    {
+        const int CurrentDirectory = -100;
+        const uint TypeMask = 1;
+        const int ModeOffset = 28; // stx_mode of struct statx, which has the same 256-byte layout everywhere
+        byte* status = stackalloc byte[256];
+        return FileStatus(CurrentDirectory, path, 0, TypeMask, status) == 0 && (*(ushort*)(status + ModeOffset) & 0xF000) == 0xC000;
+    }
+
+    /// <summary>Reads an integer option, or 0 where it cannot be read.</summary>
+    internal static int GetSocketOption(SafeSocketHandle socket, int level, int option)
+    {
+        int value = 0;
+        uint length = sizeof(int);
+        return GetSocketOption(socket, level, option, &value, &length) == 0 ? value : 0;
+    }
+
+    /// <summary>Sets an integer option; <see langword="false"/> leaves the reason in the last P/Invoke error.</summary>
+    internal static bool TrySetSocketOption(SafeSocketHandle socket, int level, int option, int value) =>
+        SetSocketOption(socket, level, option, &value, sizeof(int)) == 0;
+
+    /// <summary>From now on the last close of this socket discards what is queued and resets the connection.</summary>
+    internal static bool TrySetLingerZero(SafeSocketHandle socket)
+    {
+        long onAndZeroSeconds = 1; // struct linger { int l_onoff; int l_linger; }, little-endian
+        return SetSocketOption(socket, LevelSocket, OptionLinger, &onAndZeroSeconds, sizeof(long)) == 0;
+    }
+
+    /// <summary>
+    /// Dissolves a TCP association by connecting to FamilyUnspecified: the peer gets a reset at once, and every thread inside a call on this socket
+    /// comes back. Unix sockets, and kernels 6.4 to 6.6 while a thread waits, refuse it.
+    /// </summary>
+    internal static bool TryDisconnect(SafeSocketHandle socket)
+    {
+        byte* unspecified = stackalloc byte[16];
+        new Span<byte>(unspecified, 16).Clear();
+        return Connect(socket, unspecified, 16) == 0;
+    }
+
+    internal static bool TrySetBlocking(SafeSocketHandle socket, bool blocking)
+    {
+        int flags = SocketControl(socket, ControlGetFlags, 0);
+        if (flags < 0)
+            return false;
+        int wanted = blocking ? flags & ~FlagNonBlocking : flags | FlagNonBlocking;
+        return wanted == flags || SocketControl(socket, ControlSetFlags, wanted) == 0;
+    }
+}

@@ -1,0 +1,136 @@
+using System.Buffers;
+
+namespace DataPlane.Transport;
+
+/// <summary>
+/// Pinned blocks of one size for headers, streams and handshakes. Bounded: past <see cref="MaxBytes"/> renting throws, because memory
+/// must never follow what a peer sends. Renting and returning allocate nothing once the blocks exist. Thread-safe.
+/// </summary>
+internal sealed class BlockPool : MemoryPool<byte>
+{
+    internal const int DefaultBlockBytes = 64 * 1024;
+    internal const long DefaultMaxBytes = 64L * 1024 * 1024;
+
+    private readonly Lock _lock = new();
+    private readonly List<PooledBlock> _blocks = [];
+    private readonly int _maxBlocks;
+    private PooledBlock? _free;
+    private int _outstanding;
+    private bool _disposed;
+
+    internal BlockPool(long maxBytes = DefaultMaxBytes, int blockBytes = DefaultBlockBytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(blockBytes, 256);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxBytes, blockBytes);
+        BlockBytes = blockBytes;
+        MaxBytes = maxBytes;
+        _maxBlocks = checked((int)(maxBytes / blockBytes));
+    }
+
+    internal int BlockBytes { get; }
+
+    internal long MaxBytes { get; }
+
+    /// <summary>Asking for more than this throws; the readers and writers of System.IO.Pipelines respect it.</summary>
+    public override int MaxBufferSize => BlockBytes;
+
+    internal long OutstandingBlocks
+    {
+        get
+        {
+            lock (_lock)
+                return _outstanding;
+        }
+    }
+
+    /// <summary>Who holds blocks now, once per block. For leak checks and error texts; allocates.</summary>
+    internal IReadOnlyList<string> OutstandingOwners
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _blocks.Where(b => b.IsRented).Select(b => b.Owner)];
+        }
+    }
+
+    /// <summary>Rents a block; <paramref name="owner"/> names the holder in leak reports.</summary>
+    /// <exception cref="InvalidOperationException">The pool's bound is reached; the message lists the holders.</exception>
+    internal PooledBlock RentBlock(string owner)
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            PooledBlock? block = _free;
+            if (block is not null)
+            {
+                _free = block.NextFree;
+                block.NextFree = null;
+            }
+            else if (_blocks.Count < _maxBlocks)
+            {
+                block = new PooledBlock(this, BlockBytes);
+                _blocks.Add(block);
+            }
+
+            if (block is not null)
+            {
+                _outstanding++;
+                block.Lend(owner);
+                return block;
+            }
+        }
+
+        throw new InvalidOperationException($"No block left for '{owner}': {Describe()}.");
+    }
+
+    public override IMemoryOwner<byte> Rent(int minBufferSize = -1) => Rent(minBufferSize, "unnamed");
+
+    /// <summary>The same pool under a holder's name, for code that takes a <see cref="MemoryPool{T}"/>. Disposing the view does nothing.</summary>
+    internal MemoryPool<byte> For(string owner) => new OwnerView(this, owner);
+
+    internal void Return(PooledBlock block)
+    {
+        lock (_lock)
+        {
+            _outstanding--;
+            if (_disposed)
+                return;
+            block.NextFree = _free;
+            _free = block;
+        }
+    }
+
+    /// <summary>Blocks that are still out stay usable and are dropped when they come back.</summary>
+    protected override void Dispose(bool disposing)
+    {
+        lock (_lock)
+        {
+            _disposed = true;
+            _free = null;
+        }
+    }
+
+    private PooledBlock Rent(int minBufferSize, string owner)
+    {
+        if (minBufferSize > BlockBytes)
+            throw new ArgumentOutOfRangeException(nameof(minBufferSize), minBufferSize, $"A block has {BlockBytes} bytes; '{owner}' must take several.");
+        return RentBlock(owner);
+    }
+
+    private string Describe()
+    {
+        IEnumerable<string> holders = OutstandingOwners.GroupBy(o => o).OrderByDescending(g => g.Count()).Take(8).Select(g => $"{g.Key} {g.Count()}");
+        return $"all {_maxBlocks} blocks of {BlockBytes} bytes are out ({string.Join(", ", holders)})";
+    }
+
+    private sealed class OwnerView(BlockPool pool, string owner) : MemoryPool<byte>
+    {
+        public override int MaxBufferSize => pool.MaxBufferSize;
+
+        public override IMemoryOwner<byte> Rent(int minBufferSize = -1) => pool.Rent(minBufferSize, owner);
+
+        protected override void Dispose(bool disposing)
+        {
+        }
+    }
+}

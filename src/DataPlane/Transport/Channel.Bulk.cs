@@ -1,0 +1,168 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+
+namespace DataPlane.Transport;
+
+internal sealed partial class Channel
+{
+    private byte[] _prepended = [];
+    private int _prependedTaken;
+
+    /// <summary>
+    /// Bytes that were read from the socket before it became this channel: they are delivered first, by <see cref="Input"/> and by
+    /// <see cref="Receive"/>. Only before the first read.
+    /// </summary>
+    internal void Prepend(ReadOnlySpan<byte> consumed)
+    {
+        Debug.Assert(_prependedTaken == 0 && BytesReceived == 0, "prepended after reading began");
+        _prepended = [.. consumed, .. _prepended];
+    }
+
+    /// <summary>
+    /// Sends all of <paramref name="vectors"/>, straight from the memory they point to, blocking the calling thread. In the usual case this
+    /// is one system call. The vectors are used up in place.
+    /// </summary>
+    internal TransferResult Send(Span<IoVec> vectors)
+    {
+        long total = 0;
+        for (Span<IoVec> rest = IoVec.Advance(vectors, 0); !rest.IsEmpty;)
+        {
+            nint done = SendOnce(rest, out int errno);
+            if (done >= 0)
+            {
+                total += done;
+                rest = IoVec.Advance(rest, (nuint)done);
+            }
+            else if (!TryWaitAfter(errno, Libc.PollOut))
+            {
+                return Ended(total, errno);
+            }
+        }
+
+        return new TransferResult(total, ChannelEnd.None, 0);
+    }
+
+    /// <summary>
+    /// Fills all of <paramref name="vectors"/>, straight into the memory they point to, blocking the calling thread. In the usual case this
+    /// is one system call however slowly the bytes come. No byte and <see cref="ChannelEnd.Closed"/> is an end at a boundary; some bytes
+    /// and <see cref="ChannelEnd.Closed"/> is a torn record. The vectors are used up in place.
+    /// </summary>
+    internal TransferResult Receive(Span<IoVec> vectors)
+    {
+        long total = 0;
+        Span<IoVec> rest = IoVec.Advance(vectors, 0);
+        if (_prependedTaken < _prepended.Length)
+            rest = TakePrepended(rest, out total);
+
+        while (!rest.IsEmpty)
+        {
+            nint done = ReceiveOnce(rest, out int errno);
+            if (done > 0)
+            {
+                total += done;
+                rest = IoVec.Advance(rest, (nuint)done);
+            }
+            else if (done == 0)
+            {
+                return new TransferResult(total, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
+            }
+            else if (!TryWaitAfter(errno, Libc.PollIn))
+            {
+                return Ended(total, errno);
+            }
+        }
+
+        return new TransferResult(total, ChannelEnd.None, 0);
+    }
+
+    private unsafe nint SendOnce(ReadOnlySpan<IoVec> vectors, out int errno)
+    {
+        try
+        {
+            // SAFETY: the vectors are fixed for the call; the caller vouches for the memory they name.
+            fixed (IoVec* first = vectors)
+            {
+                MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
+                nint done = Libc.SendMessage(_handle, &message, Libc.MessageNoSignal);
+                errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
+                SendCalls++;
+                BytesSent += Math.Max(done, 0);
+                return done;
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            errno = Errno.ECONNABORTED;
+            return -1;
+        }
+    }
+
+    private unsafe nint ReceiveOnce(ReadOnlySpan<IoVec> vectors, out int errno)
+    {
+        try
+        {
+            // SAFETY: the vectors are fixed for the call; the caller vouches for the memory they name.
+            fixed (IoVec* first = vectors)
+            {
+                MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
+                nint done = Libc.ReceiveMessage(_handle, &message, Libc.MessageWaitAll);
+                errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
+                ReceiveCalls++;
+                BytesReceived += Math.Max(done, 0);
+                return done;
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            errno = Errno.ECONNABORTED;
+            return -1;
+        }
+    }
+
+    /// <summary>Whether the call may be made again: at once after a signal, or when the socket is ready where stream use made it non-blocking.</summary>
+    private bool TryWaitAfter(int errno, short events)
+    {
+        if (IsAborted || errno is not (Errno.EINTR or Errno.EAGAIN))
+            return false;
+        if (errno == Errno.EINTR)
+            return true;
+
+        try
+        {
+            _ = Libc.WaitFor(_handle, events, null, Timeout.Infinite);
+            return true;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+    }
+
+    private TransferResult Ended(long total, int errno) =>
+        new(total, IsAborted ? ChannelEnd.Aborted : SocketErrors.Classify(errno), errno);
+
+    private unsafe Span<IoVec> TakePrepended(Span<IoVec> rest, out long taken)
+    {
+        taken = 0;
+        while (!rest.IsEmpty && _prependedTaken < _prepended.Length)
+        {
+            int bytes = (int)Math.Min((nuint)(_prepended.Length - _prependedTaken), rest[0].Length);
+            // SAFETY: bytes is at most the vector's length, and the caller vouches for its memory.
+            TakePrepended(new Span<byte>((void*)rest[0].Address, bytes));
+            rest = IoVec.Advance(rest, (nuint)bytes);
+            taken += bytes;
+        }
+
+        return rest;
+    }
+
+    private int TakePrepended(Span<byte> target)
+    {
+        int bytes = Math.Min(_prepended.Length - _prependedTaken, target.Length);
+        _prepended.AsSpan(_prependedTaken, bytes).CopyTo(target);
+        _prependedTaken += bytes;
+        BytesReceived += bytes;
+        return bytes;
+    }
+}

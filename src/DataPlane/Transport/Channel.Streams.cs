@@ -1,0 +1,106 @@
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using DataPlane.Linux;
+
+namespace DataPlane.Transport;
+
+internal sealed partial class Channel
+{
+    private readonly Lock _streamLock = new();
+    private ChannelStream? _stream;
+    private PipeReader? _input;
+    private PipeWriter? _output;
+
+    /// <summary>
+    /// The channel as a stream to read, on blocks of the pool. Its first use makes the socket non-blocking and known to the runtime's epoll
+    /// thread for good. Ends by <see cref="ChannelException"/> unless the peer closed in order.
+    /// </summary>
+    internal PipeReader Input
+    {
+        get
+        {
+            lock (_streamLock)
+                return _input ??= PipeReader.Create(Stream, new StreamPipeReaderOptions(_pool.For(Name + " input"), _pool.BlockBytes, leaveOpen: true));
+        }
+    }
+
+    /// <summary>The channel as a stream to write; see <see cref="Input"/>. Nothing leaves before a flush.</summary>
+    internal PipeWriter Output
+    {
+        get
+        {
+            lock (_streamLock)
+                return _output ??= PipeWriter.Create(Stream, new StreamPipeWriterOptions(_pool.For(Name + " output"), _pool.BlockBytes, leaveOpen: true));
+        }
+    }
+
+    private ChannelStream Stream => _stream ??= new ChannelStream(this);
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    internal async ValueTask<int> ReadStreamAsync(Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        if (_prependedTaken < _prepended.Length)
+            return TakePrepended(buffer.Span);
+
+        try
+        {
+            int bytes = await _socket.ReceiveAsync(buffer, cancellationToken).ConfigureAwait(false);
+            ReceiveCalls++;
+            BytesReceived += bytes;
+            return bytes == 0 && IsAborted ? throw StreamEnded(Errno.ECONNABORTED) : bytes;
+        }
+        catch (SocketException e)
+        {
+            throw StreamEnded(e.NativeErrorCode);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw StreamEnded(Errno.ECONNABORTED);
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    internal async ValueTask WriteStreamAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            int bytes = await _socket.SendAsync(buffer, cancellationToken).ConfigureAwait(false);
+            SendCalls++;
+            BytesSent += bytes;
+        }
+        catch (OperationCanceledException)
+        {
+            // Nobody knows how much of it left: a stream that went on from here could not be told from a whole one.
+            Abort();
+            throw;
+        }
+        catch (SocketException e)
+        {
+            throw StreamEnded(e.NativeErrorCode);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw StreamEnded(Errno.ECONNABORTED);
+        }
+    }
+
+    private ChannelException StreamEnded(int errno) => IsAborted
+        ? new ChannelException(Name, ChannelEnd.Aborted, 0, "aborted by this side")
+        : new ChannelException(Name, SocketErrors.Classify(errno), errno, "connection lost");
+
+    private async ValueTask FlushStreamAsync(CancellationToken cancellationToken)
+    {
+        if (_output is { UnflushedBytes: > 0 } output && !IsAborted)
+            _ = await output.FlushAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask CompleteStreamsAsync()
+    {
+        // With an error, so that the writer drops what could not be flushed instead of trying once more.
+        if (_output is not null)
+            await _output.CompleteAsync(new ChannelException(Name, ChannelEnd.Aborted, 0, "closed")).ConfigureAwait(false);
+        if (_input is not null)
+            await _input.CompleteAsync().ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,126 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+
+namespace DataPlane.Transport;
+
+/// <summary>A connection as accept gave it: blocking, unknown to the runtime's engine, owned by whoever got it.</summary>
+/// <param name="Socket">The socket.</param>
+/// <param name="Address">The peer's address; <see langword="null"/> for Unix sockets.</param>
+/// <param name="Peer">The peer as text.</param>
+internal readonly record struct AcceptedSocket(SafeSocketHandle Socket, IPAddress? Address, string Peer);
+
+/// <summary>One listening socket. <see cref="TryAccept"/> never blocks; wait for the handle in a poll set.</summary>
+internal sealed class ChannelListener : IDisposable
+{
+    private const int MaxSocketAddress = 128; // struct sockaddr_storage
+
+    private readonly Socket _socket;
+    private readonly string? _unixPath;
+
+    private ChannelListener(Socket socket, ChannelAddress address)
+    {
+        _socket = socket;
+        _unixPath = address.Path;
+        Handle = socket.SafeHandle;
+        LocalAddress = address.IsUnix ? address : ChannelAddress.From((IPEndPoint)socket.LocalEndPoint!);
+    }
+
+    /// <summary>Where it listens, with the real port.</summary>
+    internal ChannelAddress LocalAddress { get; }
+
+    internal SafeSocketHandle Handle { get; }
+
+    /// <summary>
+    /// Starts to listen. A host name means the first of its addresses, so that one port serves it; without a host every address, of both
+    /// families where the machine has both. A Unix socket that nobody listens on any more is replaced.
+    /// </summary>
+    /// <exception cref="ChannelException">The address cannot be listened on; says why.</exception>
+    internal static ChannelListener Listen(ChannelAddress address, ChannelOptions options)
+    {
+        Socket? socket = null;
+        try
+        {
+            EndPoint local = Resolve(address);
+            socket = new Socket(local.AddressFamily, SocketType.Stream, local is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
+            if (local is IPEndPoint ip)
+            {
+                // Else the port stays taken while connections of an earlier run are in TIME_WAIT.
+                socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+                if (ip.AddressFamily == AddressFamily.InterNetworkV6)
+                    socket.DualMode = ip.Address.Equals(IPAddress.IPv6Any);
+            }
+            else
+            {
+                RemoveStale(address.Path!);
+            }
+
+            SocketSetup.Apply(socket.SafeHandle, local.AddressFamily, options);
+            socket.Bind(local);
+            socket.Listen(options.ListenBacklog);
+            if (!Libc.TrySetBlocking(socket.SafeHandle, false))
+                LinuxException.ThrowLast("fcntl");
+            return new ChannelListener(socket, address);
+        }
+        catch (Exception e) when (e is SocketException or LinuxException)
+        {
+            socket?.Dispose();
+            throw new ChannelException("listener", ChannelEnd.Failed, 0, $"cannot listen on {address}: {e.Message}");
+        }
+    }
+
+    /// <summary>Takes one waiting connection; with anything but <see cref="AcceptOutcome.Accepted"/> the error number is in <paramref name="errno"/>.</summary>
+    internal unsafe AcceptOutcome TryAccept(out AcceptedSocket accepted, out int errno)
+    {
+        byte* raw = stackalloc byte[MaxSocketAddress];
+        uint length = MaxSocketAddress;
+        accepted = default;
+        // SAFETY: the buffer has the length given, and the kernel writes no more than that.
+        int descriptor = Libc.Accept(Handle, raw, &length, Libc.SocketCloseOnExec);
+        if (descriptor < 0)
+        {
+            errno = Marshal.GetLastPInvokeError();
+            return SocketErrors.ClassifyAccept(errno);
+        }
+
+        errno = 0;
+        IPEndPoint? peer = SocketSetup.ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, MaxSocketAddress)));
+        accepted = new AcceptedSocket(
+            new SafeSocketHandle(descriptor, ownsHandle: true), peer?.Address, peer?.ToString() ?? LocalAddress.ToString());
+        return AcceptOutcome.Accepted;
+    }
+
+    public void Dispose()
+    {
+        _socket.Dispose();
+        if (_unixPath is not null)
+            File.Delete(_unixPath);
+    }
+
+    private static EndPoint Resolve(ChannelAddress address)
+    {
+        if (address.IsUnix)
+            return new UnixDomainSocketEndPoint(address.Path);
+        if (address.Host.Length == 0)
+            return new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, address.Port);
+        IPAddress ip = IPAddress.TryParse(address.Host, out IPAddress? literal) ? literal : Dns.GetHostAddresses(address.Host)[0];
+        return new IPEndPoint(ip, address.Port);
+    }
+
+    /// <summary>Removes a socket whose owner is gone. Anything else, a plain file too, stays, and bind reports it.</summary>
+    private static void RemoveStale(string path)
+    {
+        if (!Libc.IsSocket(path))
+            return;
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
+        {
+            File.Delete(path);
+        }
+    }
+}

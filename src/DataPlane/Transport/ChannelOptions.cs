@@ -1,0 +1,74 @@
+using System.Net;
+
+namespace DataPlane.Transport;
+
+/// <summary>How the sockets of channels are set up. Immutable; change it through <c>with</c>.</summary>
+/// <remarks>The defaults leave buffer sizes to the kernel, which tunes them by itself and is hard to beat.</remarks>
+public sealed record ChannelOptions
+{
+    /// <summary>Send buffer in bytes (SO_SNDBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.</summary>
+    public int? SendBufferBytes { get; init; }
+
+    /// <summary>Receive buffer in bytes (SO_RCVBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.</summary>
+    public int? ReceiveBufferBytes { get; init; }
+
+    /// <summary>Send small pieces at once (TCP_NODELAY). Default on: headers and page requests must not wait for a full segment.</summary>
+    public bool NoDelay { get; init; } = true;
+
+    /// <summary>
+    /// Silence after which the kernel probes the peer; <see langword="null"/> sends no probes. Default 10 s. A vanished peer is noticed
+    /// after this plus <see cref="KeepAliveProbes"/> times <see cref="KeepAliveInterval"/>, as long as nothing of ours is under way.
+    /// </summary>
+    public TimeSpan? KeepAliveTime { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Time between two probes. Default 5 s.</summary>
+    public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Probes without an answer that end the connection. Default 4.</summary>
+    public int KeepAliveProbes { get; init; } = 4;
+
+    /// <summary>
+    /// Longest time that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT); <see langword="null"/>, the default, leaves the kernel's
+    /// retransmission limit (about 15 minutes).
+    /// </summary>
+    /// <remarks>
+    /// The kernel counts a peer whose receive window stays closed in the same way. A destination may close its window for long and with
+    /// reason (its guest memory is not ready yet), so choose this well above the longest such pause.
+    /// </remarks>
+    public TimeSpan? UserTimeout { get; init; }
+
+    /// <summary>Local addresses to connect from: channel i takes number i modulo the count. Empty, the default, leaves it to the routes.</summary>
+    public IReadOnlyList<IPAddress> LocalAddresses { get; init; } = [];
+
+    /// <summary>Longest time for one channel to connect, over all addresses of its host. Default 30 s.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Connections that the kernel keeps for a listener until they are accepted; it may cap this. Default 1024.</summary>
+    public int ListenBacklog { get; init; } = 1024;
+
+    /// <summary>Checks every value; call it once before use.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names option, value and range.</exception>
+    public void Validate()
+    {
+        CheckBytes(SendBufferBytes, nameof(SendBufferBytes));
+        CheckBytes(ReceiveBufferBytes, nameof(ReceiveBufferBytes));
+        CheckSeconds(KeepAliveTime, nameof(KeepAliveTime));
+        CheckSeconds(KeepAliveInterval, nameof(KeepAliveInterval));
+        Check(KeepAliveProbes is >= 1 and <= 127, nameof(KeepAliveProbes), KeepAliveProbes, "1 to 127");
+        Check(UserTimeout is null || (UserTimeout >= TimeSpan.FromMilliseconds(1) && UserTimeout <= TimeSpan.FromDays(1)), nameof(UserTimeout), UserTimeout, "1 ms to 1 day");
+        Check(ConnectTimeout > TimeSpan.Zero && ConnectTimeout <= TimeSpan.FromDays(1), nameof(ConnectTimeout), ConnectTimeout, "more than 0, at most 1 day");
+        Check(ListenBacklog is >= 1 and <= 65535, nameof(ListenBacklog), ListenBacklog, "1 to 65535");
+        ArgumentNullException.ThrowIfNull(LocalAddresses);
+    }
+
+    private static void CheckBytes(int? value, string name) => Check(value is null or (>= 4096 and <= 1 << 30), name, value, "4096 to 1 GiB");
+
+    private static void CheckSeconds(TimeSpan? value, string name) =>
+        Check(value is null || (value >= TimeSpan.FromSeconds(1) && value <= TimeSpan.FromSeconds(32767)), name, value, "1 s to 32767 s");
+
+    private static void Check(bool valid, string name, object? value, string range)
+    {
+        if (!valid)
+            throw new ArgumentOutOfRangeException(name, value, $"{name} must be {range}.");
+    }
+}

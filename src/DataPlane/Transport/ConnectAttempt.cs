@@ -1,0 +1,92 @@
+using System.Net;
+using System.Net.Sockets;
+using DataPlane.Linux;
+
+namespace DataPlane.Transport;
+
+/// <summary>
+/// One non-blocking connect to one end point, waited for with poll: the runtime's own connect would register the socket with its epoll
+/// thread for life.
+/// </summary>
+internal sealed class ConnectAttempt : IDisposable
+{
+    // A Unix listener with a full backlog answers EAGAIN, and nothing can be polled for: ask again.
+    private const int BacklogRetryMilliseconds = 2;
+
+    private readonly EndPoint _remote;
+    private readonly SafeSocketHandle _socket;
+    private int _errno;
+    private bool _taken;
+
+    internal ConnectAttempt(EndPoint remote, EndPoint? local, ChannelOptions options)
+    {
+        _remote = remote;
+        _socket = SocketSetup.Create(remote.AddressFamily, blocking: false);
+        try
+        {
+            SocketSetup.Apply(_socket, remote.AddressFamily, options);
+            if (local is not null)
+                SocketSetup.Bind(_socket, local);
+            _errno = SocketSetup.Connect(_socket, remote);
+            if (_errno == Linux.Errno.EINPROGRESS && Libc.WaitFor(_socket, Libc.PollOut, null, 0))
+                Finish();
+        }
+        catch
+        {
+            _socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Whether <see cref="Errno"/> is the final word, without waiting any more.</summary>
+    internal bool IsDecided => _errno is not (Linux.Errno.EINPROGRESS or Linux.Errno.EAGAIN or Linux.Errno.EINTR);
+
+    /// <summary>0 once connected.</summary>
+    internal int Errno => _errno;
+
+    /// <summary>Blocks until the attempt is decided or the token fires; then <see cref="IsDecided"/> may still be false.</summary>
+    internal void Wait(CancellationToken cancellationToken)
+    {
+        using EventFd wake = new();
+        using CancellationTokenRegistration registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
+        while (!IsDecided && !cancellationToken.IsCancellationRequested)
+        {
+            if (_errno == Linux.Errno.EAGAIN)
+            {
+                Thread.Sleep(BacklogRetryMilliseconds);
+                _errno = SocketSetup.Connect(_socket, _remote);
+            }
+            else if (Libc.WaitFor(_socket, Libc.PollOut, wake, Timeout.Infinite))
+            {
+                Finish();
+            }
+        }
+    }
+
+    /// <summary>Hands the connected socket over, in blocking mode.</summary>
+    internal SafeSocketHandle Take()
+    {
+        if (!Libc.TrySetBlocking(_socket, true))
+            LinuxException.ThrowLast("fcntl");
+        _taken = true;
+        return _socket;
+    }
+
+    public void Dispose()
+    {
+        if (!_taken)
+            _socket.Dispose();
+    }
+
+    private void Finish()
+    {
+        // Also after a wake-up for another reason: a connect that is still under way says EALREADY, one that is done says EISCONN.
+        int pending = Libc.GetSocketOption(_socket, Libc.LevelSocket, Libc.OptionError);
+        _errno = pending != 0 ? pending : SocketSetup.Connect(_socket, _remote) switch
+        {
+            0 or Linux.Errno.EISCONN => 0,
+            Linux.Errno.EALREADY => Linux.Errno.EINPROGRESS,
+            var errno => errno,
+        };
+    }
+}

@@ -1,0 +1,56 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Transport;
+
+/// <summary>
+/// One pinned block of a <see cref="BlockPool"/>. Whoever rented it owns it until <see cref="Dispose"/>, which gives it back; the object
+/// itself lives as long as the pool and is handed out again, so a reference must not be kept past that point.
+/// </summary>
+internal sealed class PooledBlock : IMemoryOwner<byte>
+{
+    private readonly BlockPool _pool;
+    private readonly byte[] _array;
+    private readonly nint _address;
+    private int _rented;
+
+    internal PooledBlock(BlockPool pool, int length)
+    {
+        _pool = pool;
+        // On the pinned heap: never moved, never compacted, and its address is good for system calls without a handle.
+        _array = GC.AllocateUninitializedArray<byte>(length, pinned: true);
+        _address = Marshal.UnsafeAddrOfPinnedArrayElement(_array, 0);
+    }
+
+    public Memory<byte> Memory => MemoryMarshal.CreateFromPinnedArray(_array, 0, _array.Length);
+
+    internal Span<byte> Span => _array;
+
+    /// <summary>Address for system calls; good while the block is rented.</summary>
+    internal nint Address => _address;
+
+    internal int Length => _array.Length;
+
+    /// <summary>Who holds it, for leak reports; the last holder when it is free.</summary>
+    internal string Owner { get; private set; } = "";
+
+    internal bool IsRented => Volatile.Read(ref _rented) != 0;
+
+    /// <summary>The next free block of the pool; guarded by the pool's lock.</summary>
+    internal PooledBlock? NextFree { get; set; }
+
+    internal void Lend(string owner)
+    {
+        Owner = owner;
+        Volatile.Write(ref _rented, 1);
+    }
+
+    /// <summary>Gives the block back.</summary>
+    /// <exception cref="InvalidOperationException">It was given back before.</exception>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _rented, 0) == 0)
+            throw new InvalidOperationException($"A block last rented for '{Owner}' was returned twice.");
+        _pool.Return(this);
+    }
+}

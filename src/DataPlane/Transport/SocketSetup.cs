@@ -1,0 +1,93 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+
+namespace DataPlane.Transport;
+
+/// <summary>Creates sockets outside the runtime's engine and turns <see cref="ChannelOptions"/> into socket options.</summary>
+internal static class SocketSetup
+{
+    internal static SafeSocketHandle Create(AddressFamily family, bool blocking)
+    {
+        int number = family switch
+        {
+            AddressFamily.Unix => Libc.FamilyUnix,
+            AddressFamily.InterNetworkV6 => Libc.FamilyIPv6,
+            _ => Libc.FamilyIPv4,
+        };
+        int descriptor = Libc.Socket(number, Libc.SocketStream | Libc.SocketCloseOnExec | (blocking ? 0 : Libc.SocketNonBlocking), 0);
+        if (descriptor < 0)
+            LinuxException.ThrowLast("socket");
+        return new SafeSocketHandle(descriptor, ownsHandle: true);
+    }
+
+    /// <summary>On a listener before it listens, accepted sockets inherit all of it and the buffers count for the window offered at connect.</summary>
+    internal static void Apply(SafeSocketHandle socket, AddressFamily family, ChannelOptions options)
+    {
+        if (options.SendBufferBytes is { } send)
+            Set(socket, Libc.LevelSocket, Libc.OptionSendBuffer, send, nameof(ChannelOptions.SendBufferBytes));
+        if (options.ReceiveBufferBytes is { } receive)
+            Set(socket, Libc.LevelSocket, Libc.OptionReceiveBuffer, receive, nameof(ChannelOptions.ReceiveBufferBytes));
+        if (family == AddressFamily.Unix)
+            return;
+
+        Set(socket, Libc.LevelTcp, Libc.TcpNoDelay, options.NoDelay ? 1 : 0, nameof(ChannelOptions.NoDelay));
+        if (options.KeepAliveTime is { } idle)
+        {
+            Set(socket, Libc.LevelSocket, Libc.OptionKeepAlive, 1, nameof(ChannelOptions.KeepAliveTime));
+            Set(socket, Libc.LevelTcp, Libc.TcpKeepIdle, (int)idle.TotalSeconds, nameof(ChannelOptions.KeepAliveTime));
+            Set(socket, Libc.LevelTcp, Libc.TcpKeepInterval, (int)options.KeepAliveInterval.TotalSeconds, nameof(ChannelOptions.KeepAliveInterval));
+            Set(socket, Libc.LevelTcp, Libc.TcpKeepCount, options.KeepAliveProbes, nameof(ChannelOptions.KeepAliveProbes));
+        }
+
+        if (options.UserTimeout is { } timeout)
+            Set(socket, Libc.LevelTcp, Libc.TcpUserTimeout, (int)timeout.TotalMilliseconds, nameof(ChannelOptions.UserTimeout));
+    }
+
+    internal static void Bind(SafeSocketHandle socket, EndPoint local)
+    {
+        if (Call(socket, local, connect: false) is var errno and not 0)
+            throw new LinuxException("bind", errno, local.ToString());
+    }
+
+    /// <summary>Starts or finishes a connect; returns the error number, 0 when connected.</summary>
+    internal static int Connect(SafeSocketHandle socket, EndPoint remote) => Call(socket, remote, connect: true);
+
+    /// <summary>The end point in a socket address that the kernel has filled in.</summary>
+    internal static unsafe IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
+    {
+        ushort family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)Libc.FamilyUnspecified;
+        IPEndPoint? pattern = family switch
+        {
+            Libc.FamilyIPv4 => new IPEndPoint(IPAddress.Any, 0),
+            Libc.FamilyIPv6 => new IPEndPoint(IPAddress.IPv6Any, 0),
+            _ => null,
+        };
+        if (pattern is null)
+            return null;
+
+        SocketAddress address = new(pattern.AddressFamily, raw.Length);
+        raw.CopyTo(address.Buffer.Span);
+        var endPoint = (IPEndPoint)pattern.Create(address);
+        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d; people and rules mean the IPv4 address.
+        return endPoint.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(endPoint.Address.MapToIPv4(), endPoint.Port) : endPoint;
+    }
+
+    private static unsafe int Call(SafeSocketHandle socket, EndPoint endPoint, bool connect)
+    {
+        SocketAddress address = endPoint.Serialize();
+        // SAFETY: the buffer is fixed for the call and Size bytes long.
+        fixed (byte* raw = address.Buffer.Span)
+        {
+            int result = connect ? Libc.Connect(socket, raw, (uint)address.Size) : Libc.Bind(socket, raw, (uint)address.Size);
+            return result == 0 ? 0 : Marshal.GetLastPInvokeError();
+        }
+    }
+
+    private static void Set(SafeSocketHandle socket, int level, int option, int value, string name)
+    {
+        if (!Libc.TrySetSocketOption(socket, level, option, value))
+            LinuxException.ThrowLast("setsockopt", name);
+    }
+}

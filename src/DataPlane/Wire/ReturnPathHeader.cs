@@ -1,0 +1,59 @@
+using System.Buffers.Binary;
+
+namespace DataPlane.Wire;
+
+/// <summary>Head of a return path message: <c>u16 type | u16 length</c>. The length is checked against the type.</summary>
+internal readonly struct ReturnPathHeader
+{
+    public const int Size = 4;
+
+    private const int RequestLength = sizeof(ulong) + sizeof(uint);
+
+    private ReturnPathHeader(ReturnPathType type, int length)
+    {
+        Type = type;
+        Length = length;
+    }
+
+    public ReturnPathType Type { get; }
+
+    public int Length { get; }
+
+    public static void Write(Span<byte> destination, ReturnPathType type, int length)
+    {
+        BinaryPrimitives.WriteUInt16BigEndian(destination, (ushort)type);
+        BinaryPrimitives.WriteUInt16BigEndian(destination[2..], checked((ushort)length));
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> source, out ReturnPathHeader header, out string? error)
+    {
+        header = default;
+        error = null;
+        if (source.Length < Size)
+        {
+            error = $"a return path message begins with {Size} bytes, not {source.Length}";
+            return false;
+        }
+
+        var type = (ReturnPathType)BinaryPrimitives.ReadUInt16BigEndian(source);
+        int length = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
+        if (!Enum.IsDefined(type))
+            error = $"unknown return path message {(ushort)type} with {length} bytes";
+        else if (length > WireLimits.MaxReturnPathMessageBytes)
+            error = $"return path message {type} has {length} bytes, allowed are {WireLimits.MaxReturnPathMessageBytes}";
+        else if (!IsLengthOf(type, length))
+            error = $"return path message {type} cannot have {length} bytes";
+        else
+            header = new ReturnPathHeader(type, length);
+        return error is null;
+    }
+
+    private static bool IsLengthOf(ReturnPathType type, int length) => type switch
+    {
+        ReturnPathType.Shut or ReturnPathType.Pong or ReturnPathType.ResumeAck => length == sizeof(uint),
+        ReturnPathType.RequestPages => length == RequestLength,
+        ReturnPathType.RequestPagesWithName => length is >= RequestLength + 2 and <= RequestLength + 1 + WireLimits.MaxNameLength,
+        ReturnPathType.ReceivedBitmap => length is >= 2 and <= 1 + WireLimits.MaxNameLength,
+        _ => length == 0,
+    };
+}
