@@ -14,7 +14,7 @@ namespace DataPlane.Tool.CommandLine;
 /// | the body                                         | exit code       | result        |
 /// | returns a code                                   | that code       | ok, or failed |
 /// | throws CommandException                          | its code        | failed        |
-/// | throws OperationCanceledException, stop asked    | 130, or 0 for a server (see WhenStopped) | interrupted |
+/// | throws anything after a stop was asked for       | 130, or 0 for a server (see WhenStopped) | interrupted, or ok |
 /// | throws anything else                             | 1               | failed        |
 /// </remarks>
 internal static class CommandRunner
@@ -61,9 +61,10 @@ internal static class CommandRunner
                 return exitCode;
             }
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C.
+        catch (Exception) when (stop.IsCancellationRequested)
         {
-            document.Result = CommandResult.Interrupted;
+            document.Result = call.WhenStopped == ExitCode.Done ? CommandResult.Ok : CommandResult.Interrupted;
             if (call.WhenStopped != ExitCode.Done)
                 document.Error = Report(call, output, "interrupted", null);
             return call.WhenStopped;

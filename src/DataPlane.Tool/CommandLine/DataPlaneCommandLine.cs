@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Parsing;
+using DataPlane.Tool.Bench;
+using DataPlane.Tool.Serve;
 
 namespace DataPlane.Tool.CommandLine;
 
@@ -20,6 +22,8 @@ internal static class DataPlaneCommandLine
             root,
             new HelpExample("move a live 1 GiB guest between two processes here, beside what the wire can do", "dataplane bench"),
             new HelpExample("the options of a command", "dataplane bench --help"));
+        root.Subcommands.Add(BenchCommand.Create(console, migration: null));
+        root.Subcommands.Add(ServeCommand.Create(console, (_, _) => []));
         return root;
     }
 

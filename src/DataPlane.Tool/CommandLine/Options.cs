@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using DataPlane.Transport;
 
 namespace DataPlane.Tool.CommandLine;
 
@@ -30,6 +31,23 @@ internal static class Options
             error = fits ? null : $"'{text}' is not a number from {min} to {max}";
             return fits;
         });
+
+    /// <summary>ADDR; <paramref name="defaultPort"/> allows a host alone.</summary>
+    public static ToolOption<ChannelAddress?> Address(string name, string helpName, string description, int? defaultPort = null, bool required = false) =>
+        new(name, "", address => address?.ToString())
+        {
+            Description = description,
+            HelpName = helpName,
+            Required = required,
+            Arity = ArgumentArity.ExactlyOne,
+            CustomParser = result =>
+            {
+                if (ChannelAddress.TryParse(result.Tokens[0].Value, defaultPort, out ChannelAddress? address, out string? error))
+                    return address;
+                result.AddError($"{name}: {error}");
+                return null;
+            },
+        };
 
     public static ToolOption<string?> Text(string name, string helpName, string description, bool required = false) =>
         new(name, "", text => text) { Description = description, HelpName = helpName, Required = required };

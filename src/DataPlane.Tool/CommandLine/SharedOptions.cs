@@ -1,3 +1,5 @@
+using DataPlane.Transport;
+
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>Options that several commands take, spelled and explained once. Each call makes a new option: it belongs to one command.</summary>
@@ -9,8 +11,8 @@ internal static class SharedOptions
     public static ToolOption<int?> Channels(int whenMissing) =>
         Options.Number("--channels", "multifd channels beside the main channel, 0 = none", 0, MaxChannels, whenMissing);
 
-    public static ToolOption<string?> Listen() =>
-        Options.Text("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one", required: true);
+    public static ToolOption<ChannelAddress?> Listen() =>
+        Options.Address("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one", required: true);
 
     public static ToolOption<string[]> Bind() =>
         Options.Texts("--bind", "ADDR", "local address of the channels; repeat it to spread them over several NICs");

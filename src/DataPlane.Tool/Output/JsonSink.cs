@@ -31,7 +31,8 @@ internal sealed class JsonSink : IDisposable
             return new JsonSink(path, stdout, null, null);
         try
         {
-            string target = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? Path.GetFullPath(path);
+            string? linked = File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName : null;
+            string target = linked ?? Path.GetFullPath(path);
             if (OpenInPlace(path, target) is { } stream)
                 return new JsonSink(target, stdout, stream, null);
             string temporary = $"{target}.{Environment.ProcessId}.tmp";

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using DataPlane.Tool.CommandLine;
-using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;
 
@@ -15,15 +14,16 @@ internal sealed class ServeServer : IDisposable
     private readonly ServeSettings _settings;
     private readonly IReadOnlyList<IServeLeg> _legs;
     private readonly TimeProvider _time;
-    private readonly ILogger _logger;
+    private readonly Action<string> _tell;
 
     /// <summary>Listens from the moment it exists.</summary>
-    public ServeServer(IPEndPoint address, ServeSettings settings, IReadOnlyList<IServeLeg> legs, TimeProvider time, ILogger logger)
+    /// <param name="tell">Gets a line about each session, for the person who watches.</param>
+    public ServeServer(IPEndPoint address, ServeSettings settings, IReadOnlyList<IServeLeg> legs, TimeProvider time, Action<string> tell)
     {
         _settings = settings;
         _legs = legs;
         _time = time;
-        _logger = logger;
+        _tell = tell;
         _listener = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
@@ -85,13 +85,16 @@ internal sealed class ServeServer : IDisposable
         {
             try
             {
-                ServeLog.SessionOpened(_logger, control.Peer);
+                _tell($"session of {control.Peer} opened");
                 await session.RunAsync(cancellation).ConfigureAwait(false);
-                ServeLog.SessionClosed(_logger, control.Peer, session.CompletedLegs);
+                _tell($"session of {control.Peer} closed, {session.CompletedLegs} legs completed");
             }
-            catch (Exception exception) when (exception is IOException or OperationCanceledException)
+            // One session's trouble, a defect included, is not the next one's.
+#pragma warning disable CA1031
+            catch (Exception exception)
+#pragma warning restore CA1031
             {
-                ServeLog.SessionBroken(_logger, control.Peer, exception.Message);
+                _tell($"session of {control.Peer} ended early: {exception.Message}");
             }
             finally
             {
@@ -109,11 +112,11 @@ internal sealed class ServeServer : IDisposable
             {
                 var busy = new ErrorMessage { Code = ErrorMessage.Busy, Message = "another session is under way; try again when it is over" };
                 await control.WriteAsync(busy, cancellation).ConfigureAwait(false);
-                ServeLog.SessionRefused(_logger, control.Peer);
+                _tell($"session of {control.Peer} refused: busy");
             }
             catch (IOException exception)
             {
-                ServeLog.SessionBroken(_logger, control.Peer, exception.Message);
+                _tell($"session of {control.Peer} ended early: {exception.Message}");
             }
         }
     }
