@@ -73,13 +73,23 @@ public sealed class BenchTests
         {
             Migration = new MigrationSample
             {
-                Seconds = 1, TransferredBytes = 2L << 30, SourceCpuSeconds = 3, DestinationCpuSeconds = 1,
-                Rounds = 4, DowntimeSeconds = 0.1, NormalPages = 5, ZeroPages = 6,
+                Seconds = 1,
+                TransferredBytes = 2L << 30,
+                SourceCpuSeconds = 3,
+                DestinationCpuSeconds = 1,
+                Rounds = 4,
+                DowntimeSeconds = 0.1,
+                NormalPages = 5,
+                ZeroPages = 6,
             },
             WireLimit = new WireLimitEntry
             {
-                Variant = WireVariant.Cursor, Seconds = 0.5, TransferredBytes = 1L << 30, BytesPerSecond = 2L << 30,
-                SourceCpuSeconds = 1, DestinationCpuSeconds = 1,
+                Variant = WireVariant.Cursor,
+                Seconds = 0.5,
+                TransferredBytes = 1L << 30,
+                BytesPerSecond = 2L << 30,
+                SourceCpuSeconds = 1,
+                DestinationCpuSeconds = 1,
             },
         };
         BenchSummary summary = BenchSummaries.Of([run], verified: true)!;

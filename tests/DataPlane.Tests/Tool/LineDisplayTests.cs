@@ -26,7 +26,12 @@ public sealed class LineDisplayTests
     {
         var all = new ProgressSample
         {
-            Stage = "run 1", Round = 2, DoneBytes = 512 << 20, TotalBytes = 1 << 30, BytesPerSecond = 4.2e9, Detail = "about done",
+            Stage = "run 1",
+            Round = 2,
+            DoneBytes = 512 << 20,
+            TotalBytes = 1 << 30,
+            BytesPerSecond = 4.2e9,
+            Detail = "about done",
         };
         Assert.Equal("run 1, round 2, 512 MiB of 1.00 GiB, 4.20 GB/s, about done", LineDisplay.Describe(all));
         Assert.Equal("run 1", LineDisplay.Describe(new ProgressSample { Stage = "run 1" }));
