@@ -1,9 +1,11 @@
 using System.CommandLine;
 using DataPlane.Memory;
+using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
 using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;
 
@@ -22,21 +24,16 @@ internal sealed class BenchCommand
     private readonly ToolOption<ByteSize?> _dirtyWindow = Options.Size("--dirty-window", "the guest writes within this much of its memory (default: all)");
     private readonly ToolOption<int?> _zeroPercent = Options.Number("--zero-percent", "share of zero pages in the guest's memory", 0, 100, 0);
     private readonly ToolOption<Duration?> _maxDowntime = SharedOptions.MaxDowntime(TimeSpan.FromMilliseconds(300));
-    private readonly ToolOption<ByteRate?> _maxBandwidth = SharedOptions.MaxBandwidth();
     private readonly ToolOption<int?> _runs = SharedOptions.Runs(7);
     private readonly ToolOption<bool> _wireOnly = Options.Flag("--wire-only", "measure the wire limit alone; the guest is idle then");
-    private readonly Func<BenchRequest, IBenchLeg<MigrationSample>>? _migration;
 
-    /// <param name="migration">Makes the migration's leg from the options.</param>
-    private BenchCommand(Func<BenchRequest, IBenchLeg<MigrationSample>>? migration) => _migration = migration;
-
-    public static Command Create(ToolConsole console, Func<BenchRequest, IBenchLeg<MigrationSample>>? migration)
+    public static Command Create(ToolConsole console)
     {
-        var bench = new BenchCommand(migration);
+        var bench = new BenchCommand();
         var command = new Command("bench", "Move a live guest to a destination and compare with what the wire can do.");
         foreach (Option option in (ReadOnlySpan<Option>)
             [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._maxDowntime,
-                bench._maxBandwidth, bench._runs, bench._wireOnly])
+                bench._runs, bench._wireOnly])
             command.Options.Add(option);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
@@ -77,7 +74,6 @@ internal sealed class BenchCommand
             Channels = arguments.GetValue(_channels)!.Value,
             Runs = arguments.GetValue(_runs)!.Value,
             MaxDowntime = arguments.GetValue(_maxDowntime)!.Value.Value,
-            MaxBandwidthBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
             WireOnly = wireOnly,
         };
     }
@@ -85,9 +81,7 @@ internal sealed class BenchCommand
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, BenchDocument document)
     {
         BenchRequest request = Read(arguments);
-        IBenchLeg<MigrationSample>? migration = request.WireOnly ? null : _migration?.Invoke(request);
-        if (migration is null && !request.WireOnly)
-            throw new CommandException("this build measures the wire limit only: add --wire-only", ExitCode.Usage);
+        MigrationLeg? migration = request.WireOnly ? null : new MigrationLeg(request, context.Logs.CreateLogger<MigrationSource>());
         if (request.Destination is { } elsewhere)
         {
             await RunAsync(request, elsewhere, migration, context, document).ConfigureAwait(false);
@@ -106,7 +100,7 @@ internal sealed class BenchCommand
     }
 
     private static async Task RunAsync(
-        BenchRequest request, ChannelAddress address, IBenchLeg<MigrationSample>? migration, CommandContext context, BenchDocument document)
+        BenchRequest request, ChannelAddress address, MigrationLeg? migration, CommandContext context, BenchDocument document)
     {
         BenchSession session = await BenchSession.OpenAsync(address.Host, address.Port, context.Time, context.Stop).ConfigureAwait(false);
         await using (session.ConfigureAwait(false))
@@ -114,7 +108,7 @@ internal sealed class BenchCommand
     }
 
     private static async Task RunAsync(
-        BenchRequest request, IBenchLeg<MigrationSample>? migration, BenchSession session, CommandContext context, BenchDocument document)
+        BenchRequest request, MigrationLeg? migration, BenchSession session, CommandContext context, BenchDocument document)
     {
         document.DestinationHost = session.Destination.Host;
         document.DestinationVersion = session.Destination.DataplaneVersion;
@@ -156,8 +150,6 @@ internal sealed record BenchRequest
     public required int Runs { get; init; }
 
     public required TimeSpan MaxDowntime { get; init; }
-
-    public required long? MaxBandwidthBytesPerSecond { get; init; }
 
     public required bool WireOnly { get; init; }
 

@@ -22,8 +22,8 @@ internal static class DataPlaneCommandLine
             root,
             new HelpExample("move a live 1 GiB guest between two processes here, beside what the wire can do", "dataplane bench"),
             new HelpExample("the options of a command", "dataplane bench --help"));
-        root.Subcommands.Add(BenchCommand.Create(console, migration: null));
-        root.Subcommands.Add(ServeCommand.Create(console, (_, _) => []));
+        root.Subcommands.Add(BenchCommand.Create(console));
+        root.Subcommands.Add(ServeCommand.Create(console));
         return root;
     }
 

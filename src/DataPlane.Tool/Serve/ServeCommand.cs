@@ -2,10 +2,12 @@ using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using DataPlane.Migration;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;
 
@@ -17,7 +19,7 @@ internal sealed class ServeCommand
 
     private readonly ToolOption<bool> _untilEof = Options.Flag("--until-eof", "end when standard input does: for a parent process");
 
-    public static Command Create(ToolConsole console, Func<ChannelOptions, IPAddress, IReadOnlyList<IServeLeg>> moreLegs)
+    public static Command Create(ToolConsole console)
     {
         var serve = new ServeCommand();
         serve._untilEof.Hidden = true;
@@ -41,13 +43,12 @@ internal sealed class ServeCommand
                 LineForm = ToolJson.Lines.ServeDocument,
                 WhenStopped = ExitCode.Done,
             },
-            (context, document) => serve.RunAsync(arguments, context, document, moreLegs),
+            (context, document) => serve.RunAsync(arguments, context, document),
             stop));
         return command;
     }
 
-    private async Task<ExitCode> RunAsync(
-        ParseResult arguments, CommandContext context, ServeDocument document, Func<ChannelOptions, IPAddress, IReadOnlyList<IServeLeg>> moreLegs)
+    private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ServeDocument document)
     {
         IPEndPoint address = await ResolveAsync(arguments.GetValue(_listen)!, context.Stop).ConfigureAwait(false);
         var channels = new ChannelOptions();
@@ -55,7 +56,7 @@ internal sealed class ServeCommand
         [
             new WireServeLeg(WireVariant.Partition, address.Address, channels),
             new WireServeLeg(WireVariant.Cursor, address.Address, channels),
-            .. moreLegs(channels, address.Address),
+            new MigrationServeLeg(address.Address, channels, context.Logs.CreateLogger<MigrationDestination>()),
         ];
         var settings = new ServeSettings { MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? HostFacts.Current.MemoryBytes / 2 };
         using var server = new ServeServer(address, settings, legs, context.Time, context.Note);
