@@ -16,10 +16,13 @@ internal sealed class CommandContext
         Progress = progress;
         Logs = logs;
         Stop = stop;
-        Results = output.StdoutIsJson ? TextWriter.Null : console.Out;
+        Results = output.StdoutIsJson ? TextWriter.Null : new StringWriter();
     }
 
-    /// <summary>Results for people, on stdout; goes nowhere when stdout belongs to JSON.</summary>
+    /// <summary>
+    /// Results for people. They come out on stdout when the command has ended, whatever the end: a progress bar must be gone by then.
+    /// Goes nowhere when stdout belongs to JSON.
+    /// </summary>
     public TextWriter Results { get; }
 
     public IProgressDisplay Progress { get; }
@@ -31,20 +34,27 @@ internal sealed class CommandContext
 
     public TimeProvider Time => _console.Time;
 
+    /// <summary>Brings the results to stdout.</summary>
+    public void DeliverResults()
+    {
+        if (Results is StringWriter collected)
+            _console.Out.Write(collected.ToString());
+    }
+
     /// <summary>Something the user should know but that changes nothing; silenced by --quiet.</summary>
     public void Note(string text)
     {
         if (!_output.Quiet)
-            _console.Error.WriteLine(OneLine.Of(text));
+            Progress.Say(OneLine.Of(text));
     }
 
     /// <summary>Something the user must know to read the results rightly; not silenced.</summary>
-    public void Warn(string text) => _console.Error.WriteLine("warning: " + OneLine.Of(text));
+    public void Warn(string text) => Progress.Say("warning: " + OneLine.Of(text));
 
     /// <summary>The line that scripts wait for: connections are accepted from now on. Not silenced by --quiet.</summary>
     public void AnnounceListening(string address)
     {
-        _console.Error.WriteLine($"listening on {address}");
+        Progress.Say($"listening on {address}");
         _console.Error.Flush();
     }
 }

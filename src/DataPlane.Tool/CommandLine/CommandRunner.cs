@@ -54,11 +54,19 @@ internal static class CommandRunner
         {
             using ILoggerFactory logs = Logging.Create(output);
             IProgressDisplay progress = ProgressDisplays.Create(call.Console, output);
-            await using (progress.ConfigureAwait(false))
+            var context = new CommandContext(call.Console, output, progress, logs, stop);
+            try
             {
-                ExitCode exitCode = await body(new CommandContext(call.Console, output, progress, logs, stop), document).ConfigureAwait(false);
-                document.Result = exitCode == ExitCode.Done ? CommandResult.Ok : CommandResult.Failed;
-                return exitCode;
+                await using (progress.ConfigureAwait(false))
+                {
+                    ExitCode exitCode = await body(context, document).ConfigureAwait(false);
+                    document.Result = exitCode == ExitCode.Done ? CommandResult.Ok : CommandResult.Failed;
+                    return exitCode;
+                }
+            }
+            finally
+            {
+                context.DeliverResults();
             }
         }
         // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C.

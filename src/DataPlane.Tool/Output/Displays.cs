@@ -1,29 +1,29 @@
 namespace DataPlane.Tool.Output;
 
-/// <summary>Shows nothing: --quiet and --no-progress.</summary>
-internal sealed class SilentDisplay : IProgressDisplay
+/// <summary>Shows no progress: --quiet and --no-progress.</summary>
+internal sealed class SilentDisplay(TextWriter error) : IProgressDisplay
 {
     public void Report(ProgressSample sample)
     {
     }
+
+    public void Say(string line) => error.WriteLine(line);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 }
 
-/// <summary>Feeds several displays, for a terminal and a JSON stream at once.</summary>
-internal sealed class CombinedDisplay(IReadOnlyList<IProgressDisplay> displays) : IProgressDisplay
+/// <summary>A display for people and the JSON stream at once.</summary>
+internal sealed class StreamedDisplay(IProgressDisplay people, JsonStream stream) : IProgressDisplay
 {
     public void Report(ProgressSample sample)
     {
-        foreach (IProgressDisplay display in displays)
-            display.Report(sample);
+        people.Report(sample);
+        stream.Report(sample);
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        foreach (IProgressDisplay display in displays)
-            await display.DisposeAsync().ConfigureAwait(false);
-    }
+    public void Say(string line) => people.Say(line);
+
+    public ValueTask DisposeAsync() => people.DisposeAsync();
 }
 
 /// <summary>Lets one sample through per interval, and the first of every stage at once.</summary>

@@ -22,4 +22,7 @@ internal sealed record ProgressSample
 internal interface IProgressDisplay : IAsyncDisposable
 {
     void Report(ProgressSample sample);
+
+    /// <summary>Writes a line to stderr without tearing what is being displayed there.</summary>
+    void Say(string line);
 }

@@ -17,6 +17,12 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
         }
     }
 
+    public void Say(string line)
+    {
+        lock (_lock)
+            error.WriteLine(line);
+    }
+
     internal static string Describe(ProgressSample sample)
     {
         var line = new StringBuilder(sample.Stage);

@@ -9,14 +9,14 @@ internal static class ProgressDisplays
     {
         IProgressDisplay display = ForPeople(console, output);
         return output.JsonStream
-            ? new CombinedDisplay([display, new JsonStreamDisplay(console.Out, console.Time, output.Interval)])
+            ? new StreamedDisplay(display, new JsonStream(console.Out, console.Time, output.Interval))
             : display;
     }
 
     private static IProgressDisplay ForPeople(ToolConsole console, OutputSettings output)
     {
         if (output.Quiet || output.NoProgress)
-            return new SilentDisplay();
+            return new SilentDisplay(console.Error);
         // Log lines would tear a bar apart.
         bool logs = output.Verbose || output.LogJson;
         return console.ErrorIsTerminal && !logs ? Bar(console) : new LineDisplay(console.Error, console.Time, output.Interval);

@@ -1,3 +1,4 @@
+using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
@@ -19,6 +20,34 @@ public sealed class LineDisplayTests
         display.Report(new ProgressSample { Stage = "a", DoneBytes = 3 });
         display.Report(new ProgressSample { Stage = "b", DoneBytes = 4 });
         Assert.Equal("a, 1 B\na, 3 B\nb, 4 B\n", error.ToString());
+    }
+
+    [Fact]
+    public async Task A_bar_shows_the_newest_sample_lets_lines_through_and_is_gone_at_the_end()
+    {
+        var error = new StringWriter();
+        var console = new ToolConsole { Out = TextWriter.Null, Error = error, ErrorIsTerminal = true, NoColor = true };
+        IProgressDisplay display = ProgressDisplays.Create(console, new OutputSettings());
+        Assert.IsType<BarDisplay>(display);
+        display.Say("before the bar");
+        Assert.Equal("before the bar\n", error.ToString());
+        display.Report(new ProgressSample { Stage = "[stage] of a bench", DoneBytes = 1, TotalBytes = 2 });
+        display.Say("beside the bar");
+        await display.DisposeAsync();
+        display.Say("after the bar");
+        Assert.Contains("[stage] of a bench", error.ToString(), StringComparison.Ordinal);
+        Assert.Contains("beside the bar", error.ToString(), StringComparison.Ordinal);
+        Assert.EndsWith("after the bar\n", error.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false, false, false, typeof(LineDisplay))]
+    [InlineData(true, true, false, typeof(SilentDisplay))]
+    [InlineData(true, false, true, typeof(LineDisplay))]
+    public void A_bar_is_only_for_a_terminal_that_nothing_else_writes_to(bool terminal, bool quiet, bool verbose, Type expected)
+    {
+        var console = new ToolConsole { Out = TextWriter.Null, Error = TextWriter.Null, ErrorIsTerminal = terminal };
+        Assert.IsType(expected, ProgressDisplays.Create(console, new OutputSettings { Quiet = quiet, Verbose = verbose }));
     }
 
     [Fact]

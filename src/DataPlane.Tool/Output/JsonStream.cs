@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace DataPlane.Tool.Output;
 
 /// <summary>One JSON line per interval and per new stage on stdout (--json-stream). The document follows as the last line.</summary>
-internal sealed class JsonStreamDisplay(TextWriter output, TimeProvider time, TimeSpan interval) : IProgressDisplay
+internal sealed class JsonStream(TextWriter output, TimeProvider time, TimeSpan interval)
 {
     private readonly Lock _lock = new();
     private readonly SampleGate _gate = new(time, interval);
@@ -29,8 +29,6 @@ internal sealed class JsonStreamDisplay(TextWriter output, TimeProvider time, Ti
             output.Flush();
         }
     }
-
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 }
 
 /// <summary>A line of the JSON stream.</summary>
