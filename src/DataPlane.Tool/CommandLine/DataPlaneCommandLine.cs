@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using DataPlane.Tool.Bench;
+using DataPlane.Tool.Receive;
 using DataPlane.Tool.Serve;
 
 namespace DataPlane.Tool.CommandLine;
@@ -23,6 +24,7 @@ internal static class DataPlaneCommandLine
             new HelpExample("move a live 1 GiB guest between two processes here, beside what the wire can do", "dataplane bench"),
             new HelpExample("the options of a command", "dataplane bench --help"));
         root.Subcommands.Add(BenchCommand.Create(console));
+        root.Subcommands.Add(ReceiveCommand.Create(console));
         root.Subcommands.Add(ServeCommand.Create(console));
         return root;
     }

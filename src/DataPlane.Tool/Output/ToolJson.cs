@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using DataPlane.Tool.Bench;
+using DataPlane.Tool.Receive;
 using DataPlane.Tool.Serve;
 
 namespace DataPlane.Tool.Output;
@@ -14,6 +15,7 @@ namespace DataPlane.Tool.Output;
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(ProgressLine))]
 [JsonSerializable(typeof(BenchDocument))]
+[JsonSerializable(typeof(ReceiveDocument))]
 [JsonSerializable(typeof(ServeDocument))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {

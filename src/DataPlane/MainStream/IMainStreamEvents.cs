@@ -13,7 +13,10 @@ internal interface IMainStreamEvents
     void OnReturnPathOpened();
 
     /// <summary>The list of RAM blocks is complete: creates the memory and returns the record of its pages. No page is placed before.</summary>
-    ValueTask<ReceivedPages> OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, CancellationToken cancellationToken);
+    /// <param name="blocks">The announced blocks, checked against the limits.</param>
+    /// <param name="earlySections">Device sections that came before, as they came.</param>
+    /// <param name="cancellationToken">Cancelled when the migration ends.</param>
+    ValueTask<ReceivedPages> OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken);
 
     /// <summary>The stream is at a multifd mark: completes when all channels have reached it.</summary>
     Task OnSyncMarkAsync();

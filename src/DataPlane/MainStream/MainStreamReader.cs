@@ -257,6 +257,7 @@ internal sealed class MainStreamReader
             {
                 case OperationStatus.Done:
                     _earlySections.Add(section!);
+                    _ram.EarlySections = _earlySections.SelectMany(static one => one.Bytes).ToArray();
                     _stream.Advance(consumed);
                     return;
                 case OperationStatus.InvalidData:

@@ -26,6 +26,9 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
     /// <summary>The page sizes of a 16-byte ADVISE, ORed: the block list may carry page sizes. 0 without one.</summary>
     public ulong AdvisedPageSizes { get; set; }
 
+    /// <summary>Device sections that came before START, as they came.</summary>
+    public ReadOnlyMemory<byte> EarlySections { get; set; }
+
     public long NormalPages { get; private set; }
 
     public long ZeroPages { get; private set; }
@@ -310,7 +313,7 @@ internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions op
             }
         }
 
-        return await events.OnRamBlocksAsync(list.Entries, cancellationToken).ConfigureAwait(false);
+        return await events.OnRamBlocksAsync(list.Entries, EarlySections, cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask<RamBlockEntry> ReadBlockAsync(long remaining, CancellationToken cancellationToken)

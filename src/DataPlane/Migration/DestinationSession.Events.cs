@@ -29,9 +29,15 @@ internal sealed partial class DestinationSession : IMainStreamEvents
 
     void IMainStreamEvents.OnReturnPathOpened() => _returnPathOpen = true;
 
-    async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, CancellationToken cancellationToken)
+    async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
     {
-        var machine = new IncomingMachine(_configuration!.MachineName, _configuration.Uuid ?? _admission.Uuid);
+        var machine = new IncomingMachine
+        {
+            Name = _configuration!.MachineName,
+            Uuid = _configuration.Uuid ?? _admission.Uuid,
+            ValidatesUuid = _configuration.Uuid is not null,
+            EarlySections = earlySections,
+        };
         IncomingBlock[] announced = [.. blocks.Select(static block => new IncomingBlock(block.Name, block.Length))];
         _guestCreated = true;
         var memory = await _guest.CreateMemoryAsync(machine, announced, cancellationToken).ConfigureAwait(false);

@@ -195,12 +195,26 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private void OnStall()
     {
+        var limit = $"the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s";
+        var missing = MissingChannels();
+        _failure.Record(missing.Count == 0
+            ? new ChannelException(FailureReason.Stalled, "main", $"nothing arrived within {limit}")
+            : new ChannelException(FailureReason.Stalled, missing[0], $"still missing after {limit}: {string.Join(", ", missing)}"));
+    }
+
+    private List<string> MissingChannels()
+    {
         var admitted = Admitted();
-        var missing = _options.MultifdChannels + 1 - admitted.Length;
-        var message = missing > 0
-            ? $"no progress for {_options.StallTimeout!.Value.TotalSeconds:0.###} s: {missing} of {_options.MultifdChannels + 1} channels are missing"
-            : $"no progress for {_options.StallTimeout!.Value.TotalSeconds:0.###} s";
-        _failure.Record(new ChannelException(FailureReason.Stalled, "main", message));
+        List<string> missing = [];
+        if (!admitted.Any(static one => one.Kind == ChannelKind.Main))
+        {
+            missing.Add("main");
+        }
+
+        missing.AddRange(Enumerable.Range(0, _options.MultifdChannels)
+            .Where(id => !admitted.Any(one => one.Kind == ChannelKind.Multifd && one.Id == id))
+            .Select(static id => $"multifd {id}"));
+        return missing;
     }
 
     private void Enter(MigrationPhase phase)

@@ -29,10 +29,21 @@ public interface IIncomingGuest
     ValueTask AbandonAsync(Exception cause);
 }
 
-/// <summary>A VM as its source announces it.</summary>
-/// <param name="Name">Versioned machine type name, such as <c>pc-q35-10.0</c>.</param>
-/// <param name="Uuid">The VM's UUID from the configuration section or the multifd channels, when either carries one.</param>
-public sealed record IncomingMachine(string Name, Guid? Uuid);
+/// <summary>A VM as its source announces it before its memory.</summary>
+public sealed record IncomingMachine
+{
+    /// <summary>Versioned machine type name, such as <c>pc-q35-10.0</c>.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The VM's UUID from the configuration section or the multifd channels, when either carries one.</summary>
+    public Guid? Uuid { get; init; }
+
+    /// <summary>The configuration section carries the UUID (capability validate-uuid), so a copy of the stream must too.</summary>
+    public bool ValidatesUuid { get; init; }
+
+    /// <summary>Device sections that the source sent before the memory (virtio-mem), as they came. Mostly empty.</summary>
+    public ReadOnlyMemory<byte> EarlySections { get; init; }
+}
 
 /// <summary>A RAM block as its source announces it.</summary>
 /// <param name="Name">The block's name, 1 to 255 bytes.</param>

@@ -32,7 +32,7 @@ public sealed class MigrationException : Exception
     };
 
     private static string Describe(MigrationPhase phase, string? channel, string message) =>
-        channel is null ? $"{message} (phase {Name(phase)})" : $"{channel}: {message} (phase {Name(phase)})";
+        channel is null ? $"{message} (phase {Name(phase)})" : $"{message} (channel {channel}, phase {Name(phase)})";
 
     private static string Name(MigrationPhase phase) => phase switch
     {

@@ -180,7 +180,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     }
 
     private void OnStall() =>
-        _failure.Record(new ChannelException(FailureReason.Stalled, "main", $"nothing moved for {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
+        _failure.Record(new ChannelException(FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
 
     private void AbortChannels()
     {

@@ -193,7 +193,7 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
 
     public void OnReturnPathOpened() => ReturnPathOpened = true;
 
-    public ValueTask<ReceivedPages> OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, CancellationToken cancellationToken)
+    public ValueTask<ReceivedPages> OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
     {
         var memory = new GuestMemory([.. blocks.Select(static block =>
             RamBlock.Allocate(block.Name, block.Length, RamAllocation.Default with { HugePages = false }))]);

@@ -109,8 +109,8 @@ public sealed class DestinationFailureTests
     }
 
     [Theory]
-    [InlineData(true, "2 of 3 channels are missing")]
-    [InlineData(false, "3 of 3 channels are missing")]
+    [InlineData(true, "s: multifd 0, multifd 1 (channel multifd 0")]
+    [InlineData(false, "s: main, multifd 0, multifd 1 (channel main")]
     public async Task A_missing_channel_is_named_when_the_time_is_over(bool mainIsThere, string words)
     {
         await using var scene = new Scene(channels: 2, stall: TimeSpan.FromSeconds(8));
