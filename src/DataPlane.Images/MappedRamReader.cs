@@ -89,10 +89,8 @@ internal sealed partial class MappedRamReader
                         return false;
                     break;
                 case SectionType.Full:
-                    OperationStatus status = EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
-                    if (!Move(status, consumed, error))
+                    if (!ReadEarly())
                         return false;
-                    _early.Add(section!);
                     break;
                 default:
                     return ReadRamStart(next);
@@ -113,34 +111,56 @@ internal sealed partial class MappedRamReader
         return Move(status, consumed, error);
     }
 
-    /// <summary>Behind the block list: its end, then empty PARTs, commands and the END, which may be missing.</summary>
+    /// <summary>
+    /// Behind the block list: its end, then empty PARTs, commands, early sections (QEMU 10.0 has them here) and the END. The END may be
+    /// missing: then what looked like early sections are the devices.
+    /// </summary>
     private bool ReadUntilDevices()
     {
         if (!ReadEmptyBody())
             return false;
+        long? firstFull = null;
+        int earlyBefore = _early.Count;
         while (true)
         {
-            ReadOnlySpan<byte> next = Look(ElementBytes);
-            if (next.IsEmpty)
-                return Move(OperationStatus.NeedMoreData, 0, null);
-            var type = (SectionType)next[0];
-            if (type is SectionType.Full or SectionType.EndOfFile)
-                return true;
-            if (type == SectionType.Command)
+            ReadOnlySpan<byte> next = Look(1);
+            SectionType? type = next.IsEmpty ? null : (SectionType)next[0];
+            if (type == SectionType.Full)
+                firstFull ??= _position;
+            bool read = type switch
             {
-                if (!SkipCommand())
-                    return false;
-                continue;
+                SectionType.Full => ReadEarly(),
+                SectionType.Command => SkipCommand(),
+                SectionType.EndOfFile => firstFull is null,
+                null => Move(OperationStatus.NeedMoreData, 0, null),
+                _ => ReadEmptySection(),
+            };
+            if (!read && firstFull is { } devices)
+            {
+                _position = devices;
+                _early.RemoveRange(earlyBefore, _early.Count - earlyBefore);
+                return true;
             }
 
-            OperationStatus status = SectionHeader.Parse(next, out SectionHeader header, out int consumed, out string? error);
-            if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
-                return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
-            if (!Move(status, consumed, error) || !ReadEmptyBody())
-                return false;
-            if (type == SectionType.End)
-                return true;
+            if (!read || type is SectionType.End or SectionType.EndOfFile)
+                return read;
         }
+    }
+
+    private bool ReadEarly()
+    {
+        OperationStatus status = EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
+        if (status == OperationStatus.Done)
+            _early.Add(section!);
+        return Move(status, consumed, error);
+    }
+
+    private bool ReadEmptySection()
+    {
+        OperationStatus status = SectionHeader.Parse(Look(SectionHeader.MaxSize), out SectionHeader header, out int consumed, out string? error);
+        if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
+            return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
+        return Move(status, consumed, error) && ReadEmptyBody();
     }
 
     /// <summary>In a file, a section of ram holds nothing but its end: pages have places of their own.</summary>

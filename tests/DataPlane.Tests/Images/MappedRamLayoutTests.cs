@@ -1,4 +1,5 @@
 using DataPlane.Images;
+using DataPlane.MainStream.Devices;
 using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Tests.Wire;
 using DataPlane.Wire;
@@ -50,6 +51,18 @@ public sealed class MappedRamLayoutTests
         ];
         Assert.Equal(expected, tail);
         Assert.Equal(Hex.Bytes("04 00 00 00 06 04 \"apic\" 00 00 00 00 00 00 00 03"), tail[31..49]);
+    }
+
+    [Fact]
+    public void Early_sections_stand_in_the_head_or_else_in_the_tail_but_once()
+    {
+        byte[] early = DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9);
+        var state = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
+        byte[] without = MappedRamLayout.Create(ExampleImage.Contents).BuildTail(ExampleImage.Devices);
+        Assert.Equal(without, MappedRamLayout.Create(ExampleImage.Contents with { EarlySections = early }).BuildTail(state));
+        Assert.Equal([.. without[..13], .. early, .. without[13..]], MappedRamLayout.Create(ExampleImage.Contents).BuildTail(state));
+        Assert.Throws<ArgumentException>(
+            () => MappedRamLayout.Create(ExampleImage.Contents with { EarlySections = early }).BuildTail(ExampleImage.Devices));
     }
 
     [Theory]

@@ -72,6 +72,16 @@ public sealed class MappedRamReaderTests
     }
 
     [Fact]
+    public void Early_sections_behind_the_block_list_are_read_as_such()
+    {
+        byte[] early = [.. DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9), .. DeviceStreamBuilder.Section("early", [4], id: 9, instance: 1)];
+        var devices = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
+        MappedRamImageInfo info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), devices));
+        Assert.Equal(early, info.State.EarlySections.ToArray());
+        Assert.Equal(["apic", "timer"], info.State.Devices.Select(d => d.Name));
+    }
+
+    [Fact]
     public void Commands_before_RAM_are_skipped()
     {
         byte[] head = MappedRamLayout.Create(ExampleImage.Contents).Pieces[0].Bytes.ToArray();

@@ -16,7 +16,7 @@ public sealed partial class DeviceState
         Devices = devices;
     }
 
-    /// <summary>Whole sections that the source sent before any RAM (virtio-mem); must be replayed before RAM too. Mostly empty.</summary>
+    /// <summary>Whole sections that the source sent before the end of RAM (virtio-mem); they are replayed before RAM. Mostly empty.</summary>
     public ReadOnlyMemory<byte> EarlySections { get; }
 
     /// <summary>All device sections after the RAM, each with its header and footer, as sent.</summary>

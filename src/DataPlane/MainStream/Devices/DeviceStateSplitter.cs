@@ -38,7 +38,7 @@ internal sealed class DeviceStateSplitter
     private string? _mismatch;
 
     /// <param name="maxBytes">Largest device state with its description.</param>
-    /// <param name="earlySections">Those received before RAM: the description begins with them.</param>
+    /// <param name="earlySections">Those received before the END of RAM: the description begins with them.</param>
     public DeviceStateSplitter(int maxBytes = DefaultMaxBytes, IReadOnlyList<EarlySection>? earlySections = null)
     {
         _maxBytes = maxBytes;
