@@ -31,7 +31,9 @@ internal sealed class MappedRamLayout
         _earlySections = contents.EarlySections;
     }
 
-    /// <summary>All bytes between the areas, ready to be written: the head with the first block's entry, then one piece per further block.</summary>
+    /// <summary>
+    /// All bytes between the areas, ready to be written: the head with the first block's entry, then one piece per further block.
+    /// </summary>
     public IReadOnlyList<MappedRamPiece> Pieces { get; }
 
     public IReadOnlyList<MappedRamBlock> Blocks { get; }

@@ -102,9 +102,11 @@ internal sealed partial class MappedRamReader
     {
         OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int consumed, out string? error);
         if (status == OperationStatus.Done
-            && !(header.Type == SectionType.Start && header.Name.SequenceEqual("ram"u8) && header.Instance == 0 && header.Version == RamVersion))
+            && !(header.Type == SectionType.Start && header.Name.SequenceEqual("ram"u8) && header.Instance == 0
+                && header.Version == RamVersion))
         {
-            return Fail($"{header.Type} section {WireName.Quote(header.Name)} version {header.Version} instead of the START of ram version {RamVersion}");
+            return Fail(
+                $"{header.Type} section {WireName.Quote(header.Name)} version {header.Version}, not the START of ram version {RamVersion}");
         }
 
         _ramSectionId = header.Id;
@@ -149,7 +151,8 @@ internal sealed partial class MappedRamReader
 
     private bool ReadEarly()
     {
-        OperationStatus status = EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
+        OperationStatus status =
+            EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
         if (status == OperationStatus.Done)
             _early.Add(section!);
         return Move(status, consumed, error);
@@ -157,7 +160,8 @@ internal sealed partial class MappedRamReader
 
     private bool ReadEmptySection()
     {
-        OperationStatus status = SectionHeader.Parse(Look(SectionHeader.MaxSize), out SectionHeader header, out int consumed, out string? error);
+        OperationStatus status =
+            SectionHeader.Parse(Look(SectionHeader.MaxSize), out SectionHeader header, out int consumed, out string? error);
         if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
             return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
         return Move(status, consumed, error) && ReadEmptyBody();
@@ -166,7 +170,8 @@ internal sealed partial class MappedRamReader
     /// <summary>In a file, a section of ram holds nothing but its end: pages have places of their own.</summary>
     private bool ReadEmptyBody()
     {
-        OperationStatus status = RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
+        OperationStatus status =
+            RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
         if (status == OperationStatus.Done && record.Kind != RamFlags.EndOfSection)
             return Fail($"a {record.Flags} record in a mapped-ram file");
         if (!Move(status, consumed, error))
@@ -202,7 +207,8 @@ internal sealed partial class MappedRamReader
             // One byte over the limit lets the splitter see that there is too much.
             long wanted = Math.Min(size, Math.Min(rest, _limits.MaxDeviceStateBytes + 1L));
             ReadOnlySpan<byte> bytes = Look((int)Math.Min(wanted, Array.MaxLength));
-            OperationStatus status = splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out int consumed, out _state, out string? error);
+            OperationStatus status =
+                splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out int consumed, out _state, out string? error);
             if (status != OperationStatus.NeedMoreData)
                 return Move(status, consumed, error);
             if (bytes.Length < wanted)

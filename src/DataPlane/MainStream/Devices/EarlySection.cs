@@ -50,7 +50,7 @@ internal sealed class EarlySection
             int end = position + distance + SectionFooter.Size;
             if (end > MaxSize || end == source.Length)
                 break;
-            if ((SectionType)source[end] is SectionType.Start or SectionType.Part or SectionType.End or SectionType.Full or SectionType.Command)
+            if (MayFollow((SectionType)source[end]))
             {
                 section = new EarlySection(source[..end].ToArray(), Encoding.UTF8.GetString(header.Name), header.Instance);
                 consumed = end;
@@ -65,4 +65,7 @@ internal sealed class EarlySection
         error = $"the section {WireName.Quote(header.Name)} among those of RAM does not end within {MaxSize} bytes";
         return OperationStatus.InvalidData;
     }
+
+    private static bool MayFollow(SectionType type) =>
+        type is SectionType.Start or SectionType.Part or SectionType.End or SectionType.Full or SectionType.Command;
 }

@@ -20,7 +20,8 @@ public sealed class EarlySectionTests
         byte[] section = DeviceStreamBuilder.Section(Name, [9, 8, 7], id: 0x1F, instance: 2);
         for (int length = 0; length <= section.Length; length++)
             Assert.Equal(OperationStatus.NeedMoreData, EarlySection.Parse(section.AsSpan(0, length), out _, out _, out _));
-        Assert.Equal(OperationStatus.Done, EarlySection.Parse([.. section, next, 1, 2, 3], out EarlySection? parsed, out int consumed, out _));
+        Assert.Equal(
+            OperationStatus.Done, EarlySection.Parse([.. section, next, 1, 2, 3], out EarlySection? parsed, out int consumed, out _));
         Assert.Equal(section.Length, consumed);
         Assert.Equal(section, parsed!.Bytes);
         Assert.Equal((Name, 2u), (parsed.Name, parsed.Instance));
