@@ -127,6 +127,16 @@ public sealed class DeviceStateSplitterTests
     }
 
     [Fact]
+    public void A_footer_before_the_header_of_another_section_is_not_the_end()
+    {
+        byte[] body = [1, 0x7E, 0, 0, 0, 9, .. DeviceStreamBuilder.Section("b", [], instance: 3), .. DeviceStreamBuilder.Section("c", [])];
+        DeviceState state = SplitOk(new DeviceStreamBuilder()
+            .AddSection("a", body, id: 9).Describe("""{"name": "a", "instance_id": 0, "size": 4}""")
+            .AddSection("b", [5]).Describe("""{"name": "b", "instance_id": 0, "size": 4}""").Stream);
+        Assert.Equal([body.Length, 1], state.Devices.Select(d => d.Length));
+    }
+
+    [Fact]
     public void Names_are_trusted_only_when_nothing_follows_the_description()
     {
         byte[] stream = new DeviceStreamBuilder().AddSection("a", [1]).Describe("""{"name": "a", "instance_id": 0, "size": 4}""").Stream;
