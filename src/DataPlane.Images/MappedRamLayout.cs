@@ -10,7 +10,7 @@ namespace DataPlane.Images;
 /// <code>
 /// stream header | configuration with "mapped-ram" | [early sections] | 01 id "ram" 0 4 | total
 /// per block:  entry | header | bitmap | gap up to a multiple of 1 MiB | pages
-/// tail:       EOS | footer | 03 id EOS footer | device sections | 00 | 06 n JSON
+/// tail:       EOS | footer | [later early sections] | 03 id EOS footer | device sections | 00 | 06 n JSON
 /// </code>
 /// </summary>
 internal sealed class MappedRamLayout
@@ -21,15 +21,19 @@ internal sealed class MappedRamLayout
     private const uint RamVersion = 4;
 
     private readonly uint _ramSectionId;
+    private readonly ReadOnlyMemory<byte> _earlySections;
 
-    private MappedRamLayout(IReadOnlyList<MappedRamPiece> pieces, IReadOnlyList<MappedRamBlock> blocks, uint ramSectionId)
+    private MappedRamLayout(IReadOnlyList<MappedRamPiece> pieces, IReadOnlyList<MappedRamBlock> blocks, MappedRamContents contents)
     {
         Pieces = pieces;
         Blocks = blocks;
-        _ramSectionId = ramSectionId;
+        _ramSectionId = contents.RamSectionId;
+        _earlySections = contents.EarlySections;
     }
 
-    /// <summary>All bytes between the areas, ready to be written: the head with the first block's entry, then one piece per further block.</summary>
+    /// <summary>
+    /// All bytes between the areas, ready to be written: the head with the first block's entry, then one piece per further block.
+    /// </summary>
     public IReadOnlyList<MappedRamPiece> Pieces { get; }
 
     public IReadOnlyList<MappedRamBlock> Blocks { get; }
@@ -62,14 +66,21 @@ internal sealed class MappedRamLayout
             piece.Clear();
         }
 
-        return new MappedRamLayout(pieces, blocks, contents.RamSectionId);
+        return new MappedRamLayout(pieces, blocks, contents);
     }
 
-    /// <summary>The end of the file, which makes it complete.</summary>
+    /// <summary>
+    /// The end of the file, which makes it complete. Early sections that came too late for the head (QEMU 10.0 sends them behind the block
+    /// list) go here, where that QEMU has them in its own files.
+    /// </summary>
+    /// <exception cref="ArgumentException">The state's early sections do not begin with those of the head.</exception>
     public byte[] BuildTail(DeviceState state)
     {
+        if (!state.EarlySections.Span.StartsWith(_earlySections.Span))
+            throw new ArgumentException("The head of the file has other early sections.", nameof(state));
         var tail = new ArrayBufferWriter<byte>();
         WriteEndOfSection(tail);
+        tail.Write(state.EarlySections.Span[_earlySections.Length..]);
         tail.Advance(SectionHeader.Write(tail.GetSpan(SectionHeader.MaxSize), SectionType.End, _ramSectionId));
         WriteEndOfSection(tail);
         tail.Write(state.Sections.Span);

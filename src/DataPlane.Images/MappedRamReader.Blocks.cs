@@ -8,7 +8,8 @@ internal sealed partial class MappedRamReader
 {
     private bool ReadBlocks(long baseOffset)
     {
-        OperationStatus status = RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
+        OperationStatus status =
+            RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
         if (status == OperationStatus.Done && record.Kind != RamFlags.MemorySize)
             return Fail($"a {record.Flags} record instead of the list of blocks");
         if (!Move(status, consumed, error))
@@ -36,7 +37,8 @@ internal sealed partial class MappedRamReader
     private bool ReadBlock(RamBlockList list)
     {
         var options = new RamBlockEntryOptions(list.RemainingBytes, IgnoreShared: _configuration!.IgnoresShared);
-        OperationStatus status = RamBlockEntry.Parse(Look(RamBlockEntry.MaxSize), options, out RamBlockEntry entry, out int consumed, out string? error);
+        OperationStatus status =
+            RamBlockEntry.Parse(Look(RamBlockEntry.MaxSize), options, out RamBlockEntry entry, out int consumed, out string? error);
         if (!Move(status, consumed, error))
             return false;
         if (!list.TryAdd(entry, out error))
@@ -51,9 +53,11 @@ internal sealed partial class MappedRamReader
             return Fail($"RAM block '{entry.Name}' lives in a file of its own (x-ignore-shared) and is not in this image");
         var block = new MappedRamBlock(entry.Name, entry.Length, header.BitmapOffset, header.PagesOffset);
         if (!Fits(block.BitmapOffset, block.BitmapLength))
-            return Fail($"the bitmap of RAM block '{entry.Name}' at {block.BitmapOffset:X} reaches over the end of the file ({_image.Length:X})");
+            return Fail(
+                $"the bitmap of RAM block '{entry.Name}' at {block.BitmapOffset:X} reaches over the end of the file ({_image.Length:X})");
         if (!Fits(block.PagesOffset, block.Length))
-            return Fail($"the pages of RAM block '{entry.Name}' at {block.PagesOffset:X} reach over the end of the file ({_image.Length:X})");
+            return Fail(
+                $"the pages of RAM block '{entry.Name}' at {block.PagesOffset:X} reach over the end of the file ({_image.Length:X})");
         _blocks.Add(block);
         _position += MappedRamHeader.Size;
         return true;

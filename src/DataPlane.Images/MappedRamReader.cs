@@ -89,10 +89,8 @@ internal sealed partial class MappedRamReader
                         return false;
                     break;
                 case SectionType.Full:
-                    OperationStatus status = EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
-                    if (!Move(status, consumed, error))
+                    if (!ReadEarly())
                         return false;
-                    _early.Add(section!);
                     break;
                 default:
                     return ReadRamStart(next);
@@ -104,49 +102,76 @@ internal sealed partial class MappedRamReader
     {
         OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int consumed, out string? error);
         if (status == OperationStatus.Done
-            && !(header.Type == SectionType.Start && header.Name.SequenceEqual("ram"u8) && header.Instance == 0 && header.Version == RamVersion))
+            && !(header.Type == SectionType.Start && header.Name.SequenceEqual("ram"u8) && header.Instance == 0
+                && header.Version == RamVersion))
         {
-            return Fail($"{header.Type} section {WireName.Quote(header.Name)} version {header.Version} instead of the START of ram version {RamVersion}");
+            return Fail(
+                $"{header.Type} section {WireName.Quote(header.Name)} version {header.Version}, not the START of ram version {RamVersion}");
         }
 
         _ramSectionId = header.Id;
         return Move(status, consumed, error);
     }
 
-    /// <summary>Behind the block list: its end, then empty PARTs, commands and the END, which may be missing.</summary>
+    /// <summary>
+    /// Behind the block list: its end, then empty PARTs, commands, early sections (QEMU 10.0 has them here) and the END. The END may be
+    /// missing: then what looked like early sections are the devices.
+    /// </summary>
     private bool ReadUntilDevices()
     {
         if (!ReadEmptyBody())
             return false;
+        long? firstFull = null;
+        int earlyBefore = _early.Count;
         while (true)
         {
-            ReadOnlySpan<byte> next = Look(ElementBytes);
-            if (next.IsEmpty)
-                return Move(OperationStatus.NeedMoreData, 0, null);
-            var type = (SectionType)next[0];
-            if (type is SectionType.Full or SectionType.EndOfFile)
-                return true;
-            if (type == SectionType.Command)
+            ReadOnlySpan<byte> next = Look(1);
+            SectionType? type = next.IsEmpty ? null : (SectionType)next[0];
+            if (type == SectionType.Full)
+                firstFull ??= _position;
+            bool read = type switch
             {
-                if (!SkipCommand())
-                    return false;
-                continue;
+                SectionType.Full => ReadEarly(),
+                SectionType.Command => SkipCommand(),
+                SectionType.EndOfFile => firstFull is null,
+                null => Move(OperationStatus.NeedMoreData, 0, null),
+                _ => ReadEmptySection(),
+            };
+            if (!read && firstFull is { } devices)
+            {
+                _position = devices;
+                _early.RemoveRange(earlyBefore, _early.Count - earlyBefore);
+                return true;
             }
 
-            OperationStatus status = SectionHeader.Parse(next, out SectionHeader header, out int consumed, out string? error);
-            if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
-                return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
-            if (!Move(status, consumed, error) || !ReadEmptyBody())
-                return false;
-            if (type == SectionType.End)
-                return true;
+            if (!read || type is SectionType.End or SectionType.EndOfFile)
+                return read;
         }
+    }
+
+    private bool ReadEarly()
+    {
+        OperationStatus status =
+            EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
+        if (status == OperationStatus.Done)
+            _early.Add(section!);
+        return Move(status, consumed, error);
+    }
+
+    private bool ReadEmptySection()
+    {
+        OperationStatus status =
+            SectionHeader.Parse(Look(SectionHeader.MaxSize), out SectionHeader header, out int consumed, out string? error);
+        if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
+            return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
+        return Move(status, consumed, error) && ReadEmptyBody();
     }
 
     /// <summary>In a file, a section of ram holds nothing but its end: pages have places of their own.</summary>
     private bool ReadEmptyBody()
     {
-        OperationStatus status = RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
+        OperationStatus status =
+            RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
         if (status == OperationStatus.Done && record.Kind != RamFlags.EndOfSection)
             return Fail($"a {record.Flags} record in a mapped-ram file");
         if (!Move(status, consumed, error))
@@ -182,7 +207,8 @@ internal sealed partial class MappedRamReader
             // One byte over the limit lets the splitter see that there is too much.
             long wanted = Math.Min(size, Math.Min(rest, _limits.MaxDeviceStateBytes + 1L));
             ReadOnlySpan<byte> bytes = Look((int)Math.Min(wanted, Array.MaxLength));
-            OperationStatus status = splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out int consumed, out _state, out string? error);
+            OperationStatus status =
+                splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out int consumed, out _state, out string? error);
             if (status != OperationStatus.NeedMoreData)
                 return Move(status, consumed, error);
             if (bytes.Length < wanted)

@@ -1,4 +1,5 @@
 using DataPlane.Images;
+using DataPlane.MainStream.Devices;
 using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Tests.Wire;
 using DataPlane.Wire;
@@ -52,6 +53,18 @@ public sealed class MappedRamLayoutTests
         Assert.Equal(Hex.Bytes("04 00 00 00 06 04 \"apic\" 00 00 00 00 00 00 00 03"), tail[31..49]);
     }
 
+    [Fact]
+    public void Early_sections_stand_in_the_head_or_else_in_the_tail_but_once()
+    {
+        byte[] early = DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9);
+        var state = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
+        byte[] without = MappedRamLayout.Create(ExampleImage.Contents).BuildTail(ExampleImage.Devices);
+        Assert.Equal(without, MappedRamLayout.Create(ExampleImage.Contents with { EarlySections = early }).BuildTail(state));
+        Assert.Equal([.. without[..13], .. early, .. without[13..]], MappedRamLayout.Create(ExampleImage.Contents).BuildTail(state));
+        Assert.Throws<ArgumentException>(
+            () => MappedRamLayout.Create(ExampleImage.Contents with { EarlySections = early }).BuildTail(ExampleImage.Devices));
+    }
+
     [Theory]
     [InlineData(4096)]
     [InlineData(1000)]
@@ -80,7 +93,8 @@ public sealed class MappedRamLayoutTests
         byte[] expectedEnd =
         [
             .. Hex.Bytes("05 12 \"configuration/uuid\" 00000001 00112233445566778899aabbccddeeff"), .. early,
-            .. Hex.Bytes("01 00000003 03 \"ram\" 00000000 00000004 0000000004000004 06 \"pc.ram\" 0000000004000000 00000001 0000000000001000"),
+            .. Hex.Bytes(
+                "01 00000003 03 \"ram\" 00000000 00000004 0000000004000004 06 \"pc.ram\" 0000000004000000 00000001 0000000000001000"),
         ];
         Assert.Equal(expectedEnd, head[^(expectedEnd.Length + 16)..^16]);
     }
@@ -88,7 +102,8 @@ public sealed class MappedRamLayoutTests
     [Fact]
     public void Bitmaps_have_whole_words()
     {
-        MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [new("a", 4096), new("b", 64 * 4096), new("c", 65 * 4096)] });
+        MappedRamLayout layout =
+            MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [new("a", 4096), new("b", 64 * 4096), new("c", 65 * 4096)] });
         Assert.Equal([8, 8, 16], layout.Blocks.Select(b => b.BitmapLength));
     }
 
@@ -96,7 +111,9 @@ public sealed class MappedRamLayoutTests
     public void Files_longer_than_files_can_be_are_refused()
     {
         Assert.Throws<ArgumentException>(() => MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [] }));
-        Assert.Throws<OverflowException>(() => MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [new("a", long.MaxValue & ~0xFFFL)] }));
-        Assert.Throws<OverflowException>(() => MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [new("a", 1L << 62), new("b", 1L << 62)] }));
+        Assert.Throws<OverflowException>(() =>
+            MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [new("a", long.MaxValue & ~0xFFFL)] }));
+        Assert.Throws<OverflowException>(() =>
+            MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [new("a", 1L << 62), new("b", 1L << 62)] }));
     }
 }

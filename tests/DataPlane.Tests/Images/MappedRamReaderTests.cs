@@ -37,7 +37,10 @@ public sealed class MappedRamReaderTests
     {
         byte[] tail =
         [
-            .. s_empty, .. Hex.Bytes("02 00 00 00 01"), .. s_empty, .. Hex.Bytes("08 00 0B 00 00"), .. Hex.Bytes("03 00 00 00 01"), .. s_empty,
+            .. s_empty,
+            .. Hex.Bytes("02 00 00 00 01"), .. s_empty,
+            .. Hex.Bytes("08 00 0B 00 00"),
+            .. Hex.Bytes("03 00 00 00 01"), .. s_empty,
             .. Devices(),
         ];
         ReadOk(ExampleImage.Build().Write(TailOffset, tail));
@@ -69,6 +72,17 @@ public sealed class MappedRamReaderTests
         MappedRamImageInfo info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(contents), devices), baseOffset: 1000);
         Assert.Equal(contents.Uuid, info.Configuration.Uuid);
         Assert.Equal(early, info.State.EarlySections.ToArray());
+    }
+
+    [Fact]
+    public void Early_sections_behind_the_block_list_are_read_as_such()
+    {
+        byte[] early =
+            [.. DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9), .. DeviceStreamBuilder.Section("early", [4], id: 9, instance: 1)];
+        var devices = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
+        MappedRamImageInfo info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), devices));
+        Assert.Equal(early, info.State.EarlySections.ToArray());
+        Assert.Equal(["apic", "timer"], info.State.Devices.Select(d => d.Name));
     }
 
     [Fact]
@@ -157,7 +171,8 @@ public sealed class MappedRamReaderTests
             .. Hex.Bytes("0A \"mapped-ram\" 0F \"x-ignore-shared\" 01 00000001 03 \"ram\" 00000000 00000004 0000000004000004"),
             .. Hex.Bytes("06 \"pc.ram\" 0000000004000000 0000000000000000 00000001 0000000000001000 0000000000000000 0000000000000000 00"),
         ];
-        Assert.Contains("RAM block 'pc.ram' lives in a file of its own", RefuseAny(new SparseImage().Write(0, image)), StringComparison.Ordinal);
+        Assert.Contains(
+            "RAM block 'pc.ram' lives in a file of its own", RefuseAny(new SparseImage().Write(0, image)), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -190,8 +205,7 @@ public sealed class MappedRamReaderTests
             foreach (MappedRamPiece piece in layout.Pieces)
                 RandomAccess.Write(file, piece.Bytes.Span, piece.Offset);
             RandomAccess.Write(file, layout.BuildTail(ExampleImage.Devices), layout.TailOffset);
-            Assert.True(MappedRamReader.TryRead(ImageBytes.Of(file), new MappedRamLimits(MaxRam), 0, out MappedRamImageInfo? info, out string? error), error);
-            Assert.Equal(layout.Blocks, info!.Blocks);
+            Assert.Equal(layout.Blocks, ReadOk(ImageBytes.Of(file)).Blocks);
         }
         finally
         {
@@ -213,7 +227,8 @@ public sealed class MappedRamReaderTests
                 image.Cut(cut);
             bool read = MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam), 0, out MappedRamImageInfo? info, out string? error);
             return read == (error is null) && (!read || info!.Blocks.All(b =>
-                b.BitmapOffset >= 0 && b.BitmapOffset + b.BitmapLength <= image.Length && b.PagesOffset >= 0 && b.PagesEnd <= image.Length));
+                b.BitmapOffset >= 0 && b.BitmapOffset + b.BitmapLength <= image.Length && b.PagesOffset >= 0
+                    && b.PagesEnd <= image.Length));
         }, iter: 1000);
 
     private static int PieceEnd(long at) => at < 0x100000 ? 0x8B : at < TailOffset ? 0x4100039 : (int)ExampleImage.Build().Length;
@@ -229,7 +244,8 @@ public sealed class MappedRamReaderTests
 
     private static MappedRamImageInfo ReadOk(ImageBytes image, long baseOffset = 0)
     {
-        Assert.True(MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam), baseOffset, out MappedRamImageInfo? info, out string? error), error);
+        Assert.True(MappedRamReader.TryRead(
+            image, new MappedRamLimits(MaxRam), baseOffset, out MappedRamImageInfo? info, out string? error), error);
         return info!;
     }
 

@@ -76,7 +76,8 @@ public sealed class CommandTests
     [InlineData("0000000080001000 0000000000001000", "page sizes 80001000")]
     [InlineData("8000000000001000 0000000000001000", "page sizes")]
     [InlineData("0000000000001000 0000000000002000", "target page size 8192")]
-    public void Advice_of_other_page_sizes_is_refused(string hex, string because) => CodecAssert.Refuses(Hex.Bytes(hex), ReadAdvise, because);
+    public void Advice_of_other_page_sizes_is_refused(string hex, string because) =>
+        CodecAssert.Refuses(Hex.Bytes(hex), ReadAdvise, because);
 
     [Fact]
     public void Truncated_advice_is_refused() =>

@@ -86,7 +86,8 @@ public sealed class ConfigurationSectionTests
     public void Sixty_four_capabilities_are_still_read()
     {
         byte[] name = Hex.Bytes("0F \"x-ignore-shared\"");
-        byte[] section = [.. Hex.Bytes(Machine + "05 1A \"configuration/capabilities\" 00000001 00000040"), .. Enumerable.Repeat(name, 64).SelectMany(b => b), 0];
+        byte[] head = Hex.Bytes(Machine + "05 1A \"configuration/capabilities\" 00000001 00000040");
+        byte[] section = [.. head, .. Enumerable.Repeat(name, 64).SelectMany(b => b), 0];
         ConfigurationSection parsed = ParseOk(section);
         Assert.Equal(64, parsed.Capabilities.Count);
         Assert.True(parsed.IgnoresShared);

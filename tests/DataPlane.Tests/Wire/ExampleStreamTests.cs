@@ -35,7 +35,8 @@ public sealed class ExampleStreamTests
         ReadOnlySpan<byte> rest = s_stream;
         Assert.True(StreamHeader.TryRead(rest, out _));
         rest = rest[StreamHeader.Size..];
-        Assert.Equal(OperationStatus.Done, ConfigurationSection.Parse(rest, out ConfigurationSection? configuration, out int consumed, out _));
+        Assert.Equal(
+            OperationStatus.Done, ConfigurationSection.Parse(rest, out ConfigurationSection? configuration, out int consumed, out _));
         Assert.Equal("pc-q35-10.0", configuration!.MachineName);
         rest = rest[consumed..];
         Assert.True(CommandHeader.TryRead(rest, out CommandHeader open, out _));

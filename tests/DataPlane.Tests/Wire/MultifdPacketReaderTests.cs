@@ -233,5 +233,6 @@ public sealed class MultifdPacketReaderTests
 
     private static bool Read(ReadOnlySpan<byte> source, out string? error) => MultifdPacketReader.TryRead(source, out _, out error);
 
-    private static void SetField(byte[] header, int offset, uint value) => BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(offset), value);
+    private static void SetField(byte[] header, int offset, uint value) =>
+        BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(offset), value);
 }

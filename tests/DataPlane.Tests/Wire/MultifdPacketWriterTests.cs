@@ -41,7 +41,10 @@ public sealed class MultifdPacketWriterTests
 
     [Fact]
     public void What_is_written_is_read_in_any_mix_of_pages() =>
-        Gen.Select(Gen.Select(Gen.Long[0, 1 << 20], Gen.Bool).Array[1, 128], Gen.ULong, Gen.Char.AlphaNumeric.Array[1, 255]).Sample((pages, number, name) =>
+        Gen.Select(
+            Gen.Select(Gen.Long[0, 1 << 20], Gen.Bool).Array[1, 128],
+            Gen.ULong,
+            Gen.Char.AlphaNumeric.Array[1, 255]).Sample((pages, number, name) =>
         {
             byte[] header = Dirty();
             byte[] utf8 = [.. name.Select(c => (byte)c)];

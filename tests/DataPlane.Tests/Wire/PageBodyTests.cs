@@ -84,5 +84,6 @@ public sealed class PageBodyTests
 
     private static bool ReadXbzrle(ReadOnlySpan<byte> source, out string? error) => XbzrleHeader.TryRead(source, out _, out error);
 
-    private static bool ReadCompressed(ReadOnlySpan<byte> source, out string? error) => CompressedPageHeader.TryRead(source, out _, out error);
+    private static bool ReadCompressed(ReadOnlySpan<byte> source, out string? error) =>
+        CompressedPageHeader.TryRead(source, out _, out error);
 }

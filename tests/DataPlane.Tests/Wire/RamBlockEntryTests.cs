@@ -69,7 +69,9 @@ public sealed class RamBlockEntryTests
     [Fact]
     public void A_length_that_is_no_multiple_of_the_page_size_is_refused() =>
         CodecAssert.Refuses(
-            Hex.Bytes("01 \"b\" 0000000000201000 0000000000200000"), Parser(new RamBlockEntryOptions(0x201000, AdvisedBoth)), "page size 2097152");
+            Hex.Bytes("01 \"b\" 0000000000201000 0000000000200000"),
+            Parser(new RamBlockEntryOptions(0x201000, AdvisedBoth)),
+            "page size 2097152");
 
     [Fact]
     public void One_gigabyte_pages_are_the_largest()
@@ -108,7 +110,8 @@ public sealed class RamBlockEntryTests
         Gen.Select(Gen.Char.AlphaNumeric.Array[1, 255], Gen.Long[1, 1L << 40], Gen.ULong.Nullable()).Sample((name, pages, address) =>
         {
             var entry = new RamBlockEntry(new string(name), pages * 4096, 4096, address);
-            return ParseOk(Write(entry), new RamBlockEntryOptions(entry.Length, IgnoreShared: address is not null), Write(entry).Length) == entry;
+            return ParseOk(
+                Write(entry), new RamBlockEntryOptions(entry.Length, IgnoreShared: address is not null), Write(entry).Length) == entry;
         });
 
     [Fact]
@@ -122,11 +125,13 @@ public sealed class RamBlockEntryTests
     }
 
     private static Parser Parser(RamBlockEntryOptions options) =>
-        (ReadOnlySpan<byte> source, out int consumed, out string? error) => RamBlockEntry.Parse(source, options, out _, out consumed, out error);
+        (ReadOnlySpan<byte> source, out int consumed, out string? error) =>
+            RamBlockEntry.Parse(source, options, out _, out consumed, out error);
 
     private static RamBlockEntry ParseOk(byte[] bytes, RamBlockEntryOptions options, int size)
     {
-        Assert.Equal(OperationStatus.Done, RamBlockEntry.Parse(bytes, options, out RamBlockEntry entry, out int consumed, out string? error));
+        Assert.Equal(
+            OperationStatus.Done, RamBlockEntry.Parse(bytes, options, out RamBlockEntry entry, out int consumed, out string? error));
         Assert.Equal(size, consumed);
         Assert.Null(error);
         return entry;

@@ -98,7 +98,10 @@ public sealed class RamRecordHeaderTests
 
     [Fact]
     public void Round_trip_of_any_page_record() =>
-        Gen.Select(Gen.OneOf(RamFlags.Page, RamFlags.Zero, RamFlags.Xbzrle, RamFlags.CompressedPage), Gen.Long[0, long.MaxValue >> 12], Gen.Byte.Array[0, 255])
+        Gen.Select(
+            Gen.OneOf(RamFlags.Page, RamFlags.Zero, RamFlags.Xbzrle, RamFlags.CompressedPage),
+            Gen.Long[0, long.MaxValue >> 12],
+            Gen.Byte.Array[0, 255])
             .Sample((flags, page, name) =>
             {
                 byte[] bytes = new byte[RamRecordHeader.MaxSize];

@@ -100,7 +100,8 @@ public sealed class ReturnPathTests
     public void Anything_may_arrive()
     {
         CodecAssert.SurvivesAnything(All, Parse);
-        CodecAssert.SurvivesAnything(All, (ReadOnlySpan<byte> source, out string? error) => ReturnPathHeader.TryRead(source, out _, out error));
+        CodecAssert.SurvivesAnything(All, (ReadOnlySpan<byte> source, out string? error) =>
+            ReturnPathHeader.TryRead(source, out _, out error));
     }
 
     private static OperationStatus Parse(ReadOnlySpan<byte> source, out int consumed, out string? error) =>

@@ -9,7 +9,8 @@ public sealed class WireNameTests
 {
     [Fact]
     public void What_is_decoded_stands_for_exactly_its_bytes() =>
-        Gen.Byte.Array[0, 40].Sample(bytes => !WireName.TryDecode(bytes, out string name) || Encoding.UTF8.GetBytes(name).AsSpan().SequenceEqual(bytes));
+        Gen.Byte.Array[0, 40].Sample(bytes =>
+            !WireName.TryDecode(bytes, out string name) || Encoding.UTF8.GetBytes(name).AsSpan().SequenceEqual(bytes));
 
     [Theory]
     [InlineData("")]

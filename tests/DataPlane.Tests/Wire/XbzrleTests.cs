@@ -97,6 +97,7 @@ public sealed class XbzrleTests
         {
             byte[] memory = new byte[3 * 4096];
             bool applied = Xbzrle.TryApply(delta, memory.AsSpan(4096, 4096), out string? error);
-            return applied == (error is null) && !memory.AsSpan(0, 4096).ContainsAnyExcept((byte)0) && !memory.AsSpan(8192).ContainsAnyExcept((byte)0);
+            return applied == (error is null) && !memory.AsSpan(0, 4096).ContainsAnyExcept((byte)0)
+                && !memory.AsSpan(8192).ContainsAnyExcept((byte)0);
         });
 }

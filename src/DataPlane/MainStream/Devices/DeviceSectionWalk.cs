@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Text;
 using DataPlane.Wire;
 
@@ -25,7 +26,8 @@ internal static class DeviceSectionWalk
             int room = bytes.Length - body - SectionFooter.Size;
             if (device.BodySize is not { } size || size > room)
             {
-                error = $"device {Label(device)} is described with {device.BodySize?.ToString() ?? "no sensible number of"} bytes, {Math.Max(room, 0)} are left";
+                string described = device.BodySize?.ToString(CultureInfo.InvariantCulture) ?? "no sensible number of";
+                error = $"device {Label(device)} is described with {described} bytes, {Math.Max(room, 0)} are left";
                 return false;
             }
 
@@ -126,5 +128,6 @@ internal static class DeviceSectionWalk
         return left == 0;
     }
 
-    private static string Label(VmDescriptionDevice device) => $"{WireName.Quote(Encoding.UTF8.GetBytes(device.Name))} (instance {device.Instance})";
+    private static string Label(VmDescriptionDevice device) =>
+        $"{WireName.Quote(Encoding.UTF8.GetBytes(device.Name))} (instance {device.Instance})";
 }

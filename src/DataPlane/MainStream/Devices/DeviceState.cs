@@ -4,11 +4,14 @@ namespace DataPlane.MainStream.Devices;
 /// The state of a VM's devices as it travels behind the RAM: opaque bytes, kept exactly as the source sent them, plus the table of
 /// contents that the source's description gives. Immutable and safe for use by several threads.
 /// </summary>
-/// <remarks>A VM that is not QEMU's puts its state into one section with <see cref="Wrap"/> and gets it back with <see cref="Unwrap"/>.</remarks>
+/// <remarks>
+/// A VM that is not QEMU's puts its state into one section with <see cref="Wrap"/> and gets it back with <see cref="Unwrap"/>.
+/// </remarks>
 public sealed partial class DeviceState
 {
     internal DeviceState(
-        ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections, ReadOnlyMemory<byte> description, IReadOnlyList<DeviceSection> devices)
+        ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections, ReadOnlyMemory<byte> description,
+        IReadOnlyList<DeviceSection> devices)
     {
         EarlySections = earlySections;
         Sections = sections;
@@ -16,7 +19,9 @@ public sealed partial class DeviceState
         Devices = devices;
     }
 
-    /// <summary>Whole sections that the source sent before any RAM (virtio-mem); must be replayed before RAM too. Mostly empty.</summary>
+    /// <summary>
+    /// Whole sections that the source sent before the end of RAM (virtio-mem); they are replayed before RAM. Mostly empty.
+    /// </summary>
     public ReadOnlyMemory<byte> EarlySections { get; }
 
     /// <summary>All device sections after the RAM, each with its header and footer, as sent.</summary>
@@ -37,7 +42,9 @@ public sealed partial class DeviceState
     /// <summary>A copy in which the guest is <c>running</c> or <c>paused</c> after loading.</summary>
     /// <param name="runState"><c>running</c> or <c>paused</c>.</param>
     /// <exception cref="ArgumentException"><paramref name="runState"/> is another one.</exception>
-    /// <exception cref="InvalidOperationException">The state has no run state, or one that must not be changed (such as suspended).</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The state has no run state, or one that must not be changed (such as suspended).
+    /// </exception>
     public DeviceState WithRunState(string runState)
     {
         if (!GlobalState.CanChange(runState))

@@ -38,7 +38,7 @@ internal sealed class DeviceStateSplitter
     private string? _mismatch;
 
     /// <param name="maxBytes">Largest device state with its description.</param>
-    /// <param name="earlySections">Those received before RAM: the description begins with them.</param>
+    /// <param name="earlySections">Those received before the END of RAM: the description begins with them.</param>
     public DeviceStateSplitter(int maxBytes = DefaultMaxBytes, IReadOnlyList<EarlySection>? earlySections = null)
     {
         _maxBytes = maxBytes;
@@ -53,7 +53,8 @@ internal sealed class DeviceStateSplitter
     /// <param name="consumed">With Done: the bytes up to the end of the description.</param>
     /// <param name="state">With Done: copies of the bytes.</param>
     /// <param name="error">With InvalidData: what is wrong, with the first device that did not fit.</param>
-    public OperationStatus TryFinish(ReadOnlySpan<byte> bytes, bool endOfStream, out int consumed, out DeviceState? state, out string? error)
+    public OperationStatus TryFinish(
+        ReadOnlySpan<byte> bytes, bool endOfStream, out int consumed, out DeviceState? state, out string? error)
     {
         consumed = 0;
         state = null;

@@ -5,8 +5,9 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// A FULL section before RAM (virtio-mem). Nothing tells its length while it arrives, so its end is the first footer with its own id that
-/// is followed by something that may follow there. The description at the end of the stream lists it.
+/// A FULL section before the END of RAM (virtio-mem): QEMU 11.1 sends it before the START, 10.0 behind the block list. Nothing tells its
+/// length while it arrives, so its end is the first footer with its own id that is followed by something that may follow there. The
+/// description at the end of the stream lists it first.
 /// </summary>
 internal sealed class EarlySection
 {
@@ -49,7 +50,7 @@ internal sealed class EarlySection
             int end = position + distance + SectionFooter.Size;
             if (end > MaxSize || end == source.Length)
                 break;
-            if ((SectionType)source[end] is SectionType.Start or SectionType.Part or SectionType.Full or SectionType.Command)
+            if (MayFollow((SectionType)source[end]))
             {
                 section = new EarlySection(source[..end].ToArray(), Encoding.UTF8.GetString(header.Name), header.Instance);
                 consumed = end;
@@ -61,7 +62,10 @@ internal sealed class EarlySection
 
         if (source.Length <= MaxSize)
             return OperationStatus.NeedMoreData;
-        error = $"the section {WireName.Quote(header.Name)} before RAM does not end within {MaxSize} bytes";
+        error = $"the section {WireName.Quote(header.Name)} among those of RAM does not end within {MaxSize} bytes";
         return OperationStatus.InvalidData;
     }
+
+    private static bool MayFollow(SectionType type) =>
+        type is SectionType.Start or SectionType.Part or SectionType.End or SectionType.Full or SectionType.Command;
 }

@@ -74,8 +74,10 @@ public sealed class DeviceStateSplitterTests
                 [{"vmsd_name": "d/ab", "version": 1, "fields": [{"name": "x", "size": 2}], "subsections": [
                   {"vmsd_name": "d/ab/c", "version": 1, "fields": [{"name": "y", "size": 7, "array_len": 3}]}]}]
                 """)
-            .AddSection("slirp", new byte[77]).Describe("""{"name": "slirp", "instance_id": 0, "size": 77, "fields": [{"name": "data", "size": 77}]}""")
-            .Add("last", new byte[30], """[{"name": "s", "type": "struct", "struct": {"fields": [{"name": "no", "size": 500}]}, "size": 30}]""").Stream);
+            .AddSection("slirp", new byte[77]).Describe(
+                """{"name": "slirp", "instance_id": 0, "size": 77, "fields": [{"name": "data", "size": 77}]}""")
+            .Add("last", new byte[30],
+                """[{"name": "s", "type": "struct", "struct": {"fields": [{"name": "no", "size": 500}]}, "size": 30}]""").Stream);
         Assert.Equal([nested.Length, 77, 30], state.Devices.Select(d => d.Length));
     }
 
@@ -89,7 +91,8 @@ public sealed class DeviceStateSplitterTests
             """{"not even": json at all........""",
             """{"devices": [{"name": "timer", "instance_id": 0, "size": 99999999999999999}]}""",
         ];
-        byte[] body = [.. disguises.SelectMany(DeviceStreamBuilder.Description), .. Hex.Bytes("00 06 00 00 00 06 00 06 00 06 00 00 00 10 7B 22")];
+        byte[] body =
+            [.. disguises.SelectMany(DeviceStreamBuilder.Description), .. Hex.Bytes("00 06 00 00 00 06 00 06 00 06 00 00 00 10 7B 22")];
         byte[] stream = new DeviceStreamBuilder().Add("timer", [1, 2, 3, 0x7E, 0, 0, 0, 7, .. body]).Add("b", body).Stream;
         DeviceState state = SplitOk(stream);
         Assert.Equal(body.Length, state.Devices[1].Length);
@@ -124,6 +127,16 @@ public sealed class DeviceStateSplitterTests
     }
 
     [Fact]
+    public void A_footer_before_the_header_of_another_section_is_not_the_end()
+    {
+        byte[] body = [1, 0x7E, 0, 0, 0, 9, .. DeviceStreamBuilder.Section("b", [], instance: 3), .. DeviceStreamBuilder.Section("c", [])];
+        DeviceState state = SplitOk(new DeviceStreamBuilder()
+            .AddSection("a", body, id: 9).Describe("""{"name": "a", "instance_id": 0, "size": 4}""")
+            .AddSection("b", [5]).Describe("""{"name": "b", "instance_id": 0, "size": 4}""").Stream);
+        Assert.Equal([body.Length, 1], state.Devices.Select(d => d.Length));
+    }
+
+    [Fact]
     public void Names_are_trusted_only_when_nothing_follows_the_description()
     {
         byte[] stream = new DeviceStreamBuilder().AddSection("a", [1]).Describe("""{"name": "a", "instance_id": 0, "size": 4}""").Stream;
@@ -134,11 +147,13 @@ public sealed class DeviceStateSplitterTests
     [Theory]
     [InlineData("""{"name": "x", "instance_id": 0, "size": 1}""", "section 'a' stands where device 'x' (instance 0) should")]
     [InlineData("""{"name": "a", "instance_id": 5, "size": 1}""", "section 'a' stands where device 'a' (instance 5) should")]
-    [InlineData("""{"name": "a", "instance_id": 0, "size": 1}, {"name": "b", "instance_id": 0, "size": 1}""", "there is no section of device 'b'")]
+    [InlineData(
+        """{"name": "a", "instance_id": 0, "size": 1}, {"name": "b", "instance_id": 0, "size": 1}""", "there is no section of device 'b'")]
     [InlineData("", "names no device, but there are 21 bytes")]
     public void The_first_device_that_does_not_fit_is_named(string devices, string because) =>
         Refused(
-            [.. DeviceStreamBuilder.Section("a", [1]), .. DeviceStreamBuilder.Description("{\"page_size\": 4096, \"devices\": [" + devices + "]}")], because);
+            [.. DeviceStreamBuilder.Section("a", [1]), .. DeviceStreamBuilder.Description($$"""{"page_size": 4096, "devices": [{{devices}}]}""")],
+            because);
 
     [Fact]
     public void A_wrong_size_in_the_middle_is_named_when_names_do_not_help_either() =>
@@ -218,7 +233,8 @@ public sealed class DeviceStateSplitterTests
     {
         byte[] stream = Guest().Stream;
         Assert.Equal(OperationStatus.Done, new DeviceStateSplitter(stream.Length).TryFinish(stream, false, out _, out _, out _));
-        Assert.Equal(OperationStatus.InvalidData, new DeviceStateSplitter(stream.Length - 1).TryFinish(stream, false, out _, out _, out string? error));
+        var smaller = new DeviceStateSplitter(stream.Length - 1);
+        Assert.Equal(OperationStatus.InvalidData, smaller.TryFinish(stream, false, out _, out _, out string? error));
         Assert.Contains($"more than {stream.Length - 1} bytes", error, StringComparison.Ordinal);
     }
 
@@ -237,7 +253,10 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void Any_guest_is_split_as_it_was_built() =>
         Gen.Select(
-            Gen.Select(Gen.Char.AlphaNumeric.Array[1, 12], Gen.OneOf(Gen.Byte, Gen.OneOf<byte>(0, 6, 0x7B, 0x22, 0x7E, 4, 7)).Array[0, 60], Gen.UInt).Array[1, 8],
+            Gen.Select(
+                Gen.Char.AlphaNumeric.Array[1, 12],
+                Gen.OneOf(Gen.Byte, Gen.OneOf<byte>(0, 6, 0x7B, 0x22, 0x7E, 4, 7)).Array[0, 60],
+                Gen.UInt).Array[1, 8],
             Gen.Int[1, 64]).Sample((devices, piece) =>
         {
             var builder = new DeviceStreamBuilder();
@@ -250,13 +269,19 @@ public sealed class DeviceStateSplitterTests
                 splitter.TryFinish(stream.AsSpan(0, Math.Min(length, stream.Length)), false, out _, out state, out _);
             return state is not null
                 && state.Devices.Select(d => d.Name).SequenceEqual(devices.Select(d => new string(d.Item1)))
-                && state.Devices.Zip(devices).All(p => state.Sections.Slice(p.First.Offset, p.First.Length).Span.SequenceEqual(p.Second.Item2));
+                && state.Devices.Zip(devices)
+                    .All(p => state.Sections.Slice(p.First.Offset, p.First.Length).Span.SequenceEqual(p.Second.Item2));
         });
 
     [Fact]
     public void Anything_may_arrive()
     {
-        byte[][] seeds = [Guest().Stream, new DeviceStreamBuilder().Add("a", Hex.Bytes("00 06 00 00 00 20 7B 22")).Stream, DeviceStreamBuilder.Description("{}")];
+        byte[][] seeds =
+        [
+            Guest().Stream,
+            new DeviceStreamBuilder().Add("a", Hex.Bytes("00 06 00 00 00 20 7B 22")).Stream,
+            DeviceStreamBuilder.Description("{}"),
+        ];
         Gen.Select(CodecAssert.Damaged(seeds), Gen.Bool, Gen.Int[0, 500]).Sample((bytes, end, cut) =>
         {
             var splitter = new DeviceStateSplitter();
@@ -264,7 +289,8 @@ public sealed class DeviceStateSplitterTests
             OperationStatus status = splitter.TryFinish(bytes, end, out int consumed, out DeviceState? state, out string? error);
             return status switch
             {
-                OperationStatus.Done => consumed <= bytes.Length && error is null && state!.Devices.All(d => d.Offset + d.Length <= state.Sections.Length),
+                OperationStatus.Done =>
+                    consumed <= bytes.Length && error is null && state!.Devices.All(d => d.Offset + d.Length <= state.Sections.Length),
                 OperationStatus.NeedMoreData => !end && error is null && state is null,
                 _ => !string.IsNullOrEmpty(error) && state is null,
             };
@@ -280,7 +306,8 @@ public sealed class DeviceStateSplitterTests
 
     private static DeviceState SplitOk(byte[] stream, DeviceStateSplitter? splitter = null)
     {
-        OperationStatus status = (splitter ?? new DeviceStateSplitter()).TryFinish(stream, false, out int consumed, out DeviceState? state, out string? error);
+        OperationStatus status =
+            (splitter ?? new DeviceStateSplitter()).TryFinish(stream, false, out int consumed, out DeviceState? state, out string? error);
         Assert.True(status == OperationStatus.Done, $"{status} {error}");
         Assert.Equal(stream.Length, consumed);
         return state!;
@@ -296,7 +323,9 @@ public sealed class DeviceStateSplitterTests
 
     private static void Refused(byte[] stream, string because)
     {
-        Assert.Equal(OperationStatus.InvalidData, new DeviceStateSplitter().TryFinish(stream, true, out int consumed, out DeviceState? state, out string? error));
+        OperationStatus status =
+            new DeviceStateSplitter().TryFinish(stream, true, out int consumed, out DeviceState? state, out string? error);
+        Assert.Equal(OperationStatus.InvalidData, status);
         Assert.Equal(0, consumed);
         Assert.Null(state);
         Assert.Contains(because, error, StringComparison.Ordinal);

@@ -13,9 +13,12 @@ public sealed class DeviceStateTests
         Gen.Select(Gen.Byte.Array[0, 300], Gen.OneOf("vmm", "with \"quotes\" and <angles>", "ünïcode")).Sample((body, name) =>
         {
             DeviceState wrapped = DeviceState.Wrap(name, body);
-            byte[] stream = [.. wrapped.Sections.Span, .. DeviceStreamBuilder.Description(System.Text.Encoding.UTF8.GetString(wrapped.Description.Span))];
-            bool done = new DeviceStateSplitter().TryFinish(stream, false, out int consumed, out DeviceState? state, out _) == OperationStatus.Done;
-            return done && consumed == stream.Length && state!.Unwrap(name).Span.SequenceEqual(body) && wrapped.Unwrap(name).Span.SequenceEqual(body)
+            string json = System.Text.Encoding.UTF8.GetString(wrapped.Description.Span);
+            byte[] stream = [.. wrapped.Sections.Span, .. DeviceStreamBuilder.Description(json)];
+            bool done =
+                new DeviceStateSplitter().TryFinish(stream, false, out int consumed, out DeviceState? state, out _) == OperationStatus.Done;
+            return done && consumed == stream.Length && state!.Unwrap(name).Span.SequenceEqual(body)
+                && wrapped.Unwrap(name).Span.SequenceEqual(body)
                 && state.Devices.SequenceEqual(wrapped.Devices);
         });
 
@@ -79,7 +82,8 @@ public sealed class DeviceStateTests
 
     private static byte[] GlobalStateBody(string runState)
     {
-        byte[] body = [0, 0, 0, (byte)(runState.Length + 1), .. System.Text.Encoding.ASCII.GetBytes(runState), .. new byte[32 - runState.Length], .. new byte[68]];
+        byte[] text = System.Text.Encoding.ASCII.GetBytes(runState);
+        byte[] body = [0, 0, 0, (byte)(text.Length + 1), .. text, .. new byte[32 - text.Length], .. new byte[68]];
         body[36] = 1;
         body[103] = 0xAB;
         return body;

@@ -12,7 +12,8 @@ internal sealed class DeviceStreamBuilder
 
     public byte[] Sections => [.. _sections];
 
-    public string Json => $$"""{"configuration": {"vmsd_name": "configuration"}, "page_size": 4096, "devices": [{{string.Join(", ", _devices)}}]}""";
+    public string Json =>
+        $$"""{"configuration": {"vmsd_name": "configuration"}, "page_size": 4096, "devices": [{{string.Join(", ", _devices)}}]}""";
 
     public byte[] Stream => [.. _sections, .. Description(Json)];
 
@@ -20,9 +21,13 @@ internal sealed class DeviceStreamBuilder
     public DeviceStreamBuilder Add(string name, byte[] body, uint id = 7, uint instance = 0, uint version = 1) =>
         Add(name, body, $$"""[{"name": "data", "type": "buffer", "size": {{body.Length}}}]""", id, instance, version);
 
-    public DeviceStreamBuilder Add(string name, byte[] body, string fields, uint id = 7, uint instance = 0, uint version = 1, string subsections = "[]") =>
+    public DeviceStreamBuilder Add(
+        string name, byte[] body, string fields, uint id = 7, uint instance = 0, uint version = 1, string subsections = "[]") =>
         AddSection(name, body, id, instance, version).Describe(
-            $$"""{"name": "{{name}}", "instance_id": {{instance}}, "vmsd_name": "{{name}}", "version": 1, "fields": {{fields}}, "subsections": {{subsections}}}""");
+            $$"""
+            {"name": "{{name}}", "instance_id": {{instance}}, "vmsd_name": "{{name}}", "version": 1,
+             "fields": {{fields}}, "subsections": {{subsections}}}
+            """);
 
     public DeviceStreamBuilder AddSection(string name, byte[] body, uint id = 7, uint instance = 0, uint version = 1)
     {

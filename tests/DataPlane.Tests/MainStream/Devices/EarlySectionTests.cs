@@ -12,6 +12,7 @@ public sealed class EarlySectionTests
     [Theory]
     [InlineData(0x01)]
     [InlineData(0x02)]
+    [InlineData(0x03)]
     [InlineData(0x04)]
     [InlineData(0x08)]
     public void It_ends_at_its_footer_when_another_element_follows(byte next)
@@ -19,7 +20,8 @@ public sealed class EarlySectionTests
         byte[] section = DeviceStreamBuilder.Section(Name, [9, 8, 7], id: 0x1F, instance: 2);
         for (int length = 0; length <= section.Length; length++)
             Assert.Equal(OperationStatus.NeedMoreData, EarlySection.Parse(section.AsSpan(0, length), out _, out _, out _));
-        Assert.Equal(OperationStatus.Done, EarlySection.Parse([.. section, next, 1, 2, 3], out EarlySection? parsed, out int consumed, out _));
+        Assert.Equal(
+            OperationStatus.Done, EarlySection.Parse([.. section, next, 1, 2, 3], out EarlySection? parsed, out int consumed, out _));
         Assert.Equal(section.Length, consumed);
         Assert.Equal(section, parsed!.Bytes);
         Assert.Equal((Name, 2u), (parsed.Name, parsed.Instance));
@@ -41,7 +43,7 @@ public sealed class EarlySectionTests
         Assert.Equal(OperationStatus.Done, EarlySection.Parse(fits, out _, out int consumed, out _));
         Assert.Equal(EarlySection.MaxSize, consumed);
         byte[] tooLong = [.. DeviceStreamBuilder.Section("a", new byte[EarlySection.MaxSize - headerSize + 1]), 0x01];
-        CodecAssert.Refuses(tooLong, Parse, "section 'a' before RAM does not end within 1048576 bytes");
+        CodecAssert.Refuses(tooLong, Parse, "section 'a' among those of RAM does not end within 1048576 bytes");
     }
 
     [Theory]
