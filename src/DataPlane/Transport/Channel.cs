@@ -12,8 +12,8 @@ namespace DataPlane.Transport;
 /// <para>The ways to end it:</para>
 /// <list type="table">
 /// <item><term><see cref="CloseAsync"/></term><description>flush, FIN, wait for the peer's FIN, close. The peer reads every byte and then an end.</description></item>
-/// <item><term><see cref="DisposeAsync"/></term><description>the same without the wait. What is queued still goes out, unless the peer has sent bytes that
-/// nobody read: then the kernel resets the connection.</description></item>
+/// <item><term><see cref="DisposeAsync"/></term><description>FIN and close, no flush, no wait. What is queued still goes out, unless the peer has sent bytes
+/// that nobody read: then the kernel resets the connection and the peer may lose the rest.</description></item>
 /// <item><term><see cref="Abort"/></term><description>reset at once, from any thread. The peer of a TCP channel gets ECONNRESET and loses what it has not read;
 /// the peer of a Unix channel sees a plain end, because those sockets know no reset.</description></item>
 /// </list>
@@ -70,7 +70,7 @@ internal sealed partial class Channel : IAsyncDisposable
     /// Closes in order: what <see cref="Output"/> holds is flushed, the peer gets FIN, and whatever it still sends is read and dropped until
     /// its own FIN. True when that came; false when <paramref name="drain"/> was over first, the peer had gone, or the channel was aborted.
     /// </summary>
-    /// <param name="drain">Longest time for all of it; zero does not wait for the peer.</param>
+    /// <param name="drain">Longest time for all of it; zero neither flushes nor waits for the peer.</param>
     /// <param name="cancellationToken">Ends the waiting, not the closing: the socket is closed in any case and nothing is thrown.</param>
     internal async ValueTask<bool> CloseAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
@@ -82,9 +82,12 @@ internal sealed partial class Channel : IAsyncDisposable
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         try
         {
-            await FlushStreamAsync(linked.Token).ConfigureAwait(false);
+            if (drain > TimeSpan.Zero)
+                await FlushStreamAsync(linked.Token).ConfigureAwait(false);
             _socket.Shutdown(SocketShutdown.Send);
-            ended = await DrainAsync(drain > TimeSpan.Zero, linked.Token).ConfigureAwait(false);
+            if (drain > TimeSpan.Zero)
+                await DrainAsync(linked.Token).ConfigureAwait(false);
+            ended = drain > TimeSpan.Zero;
         }
         catch (Exception e) when (e is SocketException or ChannelException or ObjectDisposedException or OperationCanceledException)
         {
@@ -129,15 +132,12 @@ internal sealed partial class Channel : IAsyncDisposable
         _socket.Close(0);
     }
 
-    private async ValueTask<bool> DrainAsync(bool wait, CancellationToken cancellationToken)
+    private async ValueTask DrainAsync(CancellationToken cancellationToken)
     {
         using PooledBlock block = _pool.RentBlock(Name + " drain");
-        while (wait || _socket.Available > 0)
+        while (await _socket.ReceiveAsync(block.Memory, cancellationToken).ConfigureAwait(false) > 0)
         {
-            if (await _socket.ReceiveAsync(block.Memory, cancellationToken).ConfigureAwait(false) == 0)
-                return true;
+            // Dropped: unread bytes at close would turn our FIN into a reset.
         }
-
-        return false;
     }
 }

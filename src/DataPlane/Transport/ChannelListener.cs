@@ -14,8 +14,6 @@ internal readonly record struct AcceptedSocket(SafeSocketHandle Socket, IPAddres
 /// <summary>One listening socket. <see cref="TryAccept"/> never blocks; wait for the handle in a poll set.</summary>
 internal sealed class ChannelListener : IDisposable
 {
-    private const int MaxSocketAddress = 128; // struct sockaddr_storage
-
     private readonly Socket _socket;
     private readonly string? _unixPath;
 
@@ -74,8 +72,8 @@ internal sealed class ChannelListener : IDisposable
     /// <summary>Takes one waiting connection; with anything but <see cref="AcceptOutcome.Accepted"/> the error number is in <paramref name="errno"/>.</summary>
     internal unsafe AcceptOutcome TryAccept(out AcceptedSocket accepted, out int errno)
     {
-        byte* raw = stackalloc byte[MaxSocketAddress];
-        uint length = MaxSocketAddress;
+        byte* raw = stackalloc byte[SocketSetup.MaxAddress];
+        uint length = SocketSetup.MaxAddress;
         accepted = default;
         // SAFETY: the buffer has the length given, and the kernel writes no more than that.
         int descriptor = Libc.Accept(Handle, raw, &length, Libc.SocketCloseOnExec);
@@ -86,7 +84,7 @@ internal sealed class ChannelListener : IDisposable
         }
 
         errno = 0;
-        IPEndPoint? peer = SocketSetup.ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, MaxSocketAddress)));
+        IPEndPoint? peer = SocketSetup.ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, SocketSetup.MaxAddress)));
         accepted = new AcceptedSocket(
             new SafeSocketHandle(descriptor, ownsHandle: true), peer?.Address, peer?.ToString() ?? LocalAddress.ToString());
         return AcceptOutcome.Accepted;

@@ -27,7 +27,7 @@ internal sealed class ConnectAttempt : IDisposable
             SocketSetup.Apply(_socket, remote.AddressFamily, options);
             if (local is not null)
                 SocketSetup.Bind(_socket, local);
-            _errno = SocketSetup.Connect(_socket, remote);
+            _errno = Checked(SocketSetup.Connect(_socket, remote));
             if (_errno == Linux.Errno.EINPROGRESS && Libc.WaitFor(_socket, Libc.PollOut, null, 0))
                 Finish();
         }
@@ -82,11 +82,13 @@ internal sealed class ConnectAttempt : IDisposable
     {
         // Also after a wake-up for another reason: a connect that is still under way says EALREADY, one that is done says EISCONN.
         int pending = Libc.GetSocketOption(_socket, Libc.LevelSocket, Libc.OptionError);
-        _errno = pending != 0 ? pending : SocketSetup.Connect(_socket, _remote) switch
-        {
-            0 or Linux.Errno.EISCONN => 0,
-            Linux.Errno.EALREADY => Linux.Errno.EINPROGRESS,
-            var errno => errno,
-        };
+        _errno = pending != 0 ? pending : Checked(SocketSetup.Connect(_socket, _remote));
     }
+
+    private int Checked(int errno) => errno switch
+    {
+        0 or Linux.Errno.EISCONN => SocketSetup.IsSelfConnected(_socket, _remote) ? Linux.Errno.ECONNREFUSED : 0,
+        Linux.Errno.EALREADY => Linux.Errno.EINPROGRESS,
+        _ => errno,
+    };
 }

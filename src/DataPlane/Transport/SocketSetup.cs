@@ -8,6 +8,8 @@ namespace DataPlane.Transport;
 /// <summary>Creates sockets outside the runtime's engine and turns <see cref="ChannelOptions"/> into socket options.</summary>
 internal static class SocketSetup
 {
+    internal const int MaxAddress = 128; // struct sockaddr_storage
+
     internal static SafeSocketHandle Create(AddressFamily family, bool blocking)
     {
         int number = family switch
@@ -54,8 +56,20 @@ internal static class SocketSetup
     /// <summary>Starts or finishes a connect; returns the error number, 0 when connected.</summary>
     internal static int Connect(SafeSocketHandle socket, EndPoint remote) => Call(socket, remote, connect: true);
 
+    /// <summary>
+    /// Whether a socket is connected to itself. TCP allows it, and it happens to who dials a free local port of the range that outgoing
+    /// connections take theirs from: with the usual migration ports, 49152 and up, once in some ten thousand tries.
+    /// </summary>
+    internal static unsafe bool IsSelfConnected(SafeSocketHandle socket, EndPoint remote)
+    {
+        byte* raw = stackalloc byte[MaxAddress];
+        uint length = MaxAddress;
+        // SAFETY: the buffer has the length given, and the kernel writes no more than that.
+        return Libc.GetSocketName(socket, raw, &length) == 0 && remote.Equals(ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, MaxAddress))));
+    }
+
     /// <summary>The end point in a socket address that the kernel has filled in.</summary>
-    internal static unsafe IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
+    internal static IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
     {
         ushort family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)Libc.FamilyUnspecified;
         IPEndPoint? pattern = family switch

@@ -127,6 +127,20 @@ public sealed class ChannelDialerTests : IDisposable
     }
 
     [Theory]
+    [InlineData("127.0.0.1")]
+    [InlineData("::1")]
+    public void A_socket_that_reaches_itself_has_reached_nobody(string host)
+    {
+        ChannelAddress free;
+        using (ChannelListener listener = ChannelListener.Listen(ChannelAddress.Tcp(host, 0), new ChannelOptions()))
+            free = listener.LocalAddress;
+        EndPoint itself = ScriptedPeer.EndPointOf(free);
+        using var attempt = new ConnectAttempt(itself, itself, new ChannelOptions());
+        attempt.Wait(Token);
+        Assert.Equal(Errno.ECONNREFUSED, attempt.Errno);
+    }
+
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public async Task A_listener_that_takes_nobody_ends_in_a_timeout_by_the_given_clock(bool unix)

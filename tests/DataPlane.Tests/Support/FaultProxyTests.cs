@@ -1,0 +1,120 @@
+using System.Net;
+using System.Net.Sockets;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Support;
+
+/// <summary>The tool that other tests trust.</summary>
+public sealed class FaultProxyTests : IDisposable
+{
+    private static readonly byte[] s_bytes = [.. Enumerable.Range(0, 1000).Select(i => (byte)i)];
+    private readonly Socket _target = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+
+    public FaultProxyTests()
+    {
+        _target.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        _target.Listen();
+    }
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public void Dispose() => _target.Dispose();
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Without_a_fault_it_passes_everything_and_the_end(bool singly)
+    {
+        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { SingleBytes = singly } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            client.Send(s_bytes).Finish();
+            Assert.Equal((PeerEnd.Closed, s_bytes), await server.ReadToEndAsync(Token), EndComparer);
+            server.Send(s_bytes).Finish();
+            Assert.Equal((PeerEnd.Closed, s_bytes), await client.ReadToEndAsync(Token), EndComparer);
+            FaultLink link = await proxy.LinkAsync(0, Token);
+            Assert.Equal((1000, 1000), (link.ForwardBytes, link.BackwardBytes));
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(999)]
+    public async Task It_cuts_by_fin_at_the_byte(int at)
+    {
+        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { CutAt = at, CutByReset = false } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            client.Send(s_bytes);
+            Assert.Equal((PeerEnd.Closed, s_bytes[..at]), await server.ReadToEndAsync(Token), EndComparer);
+            Assert.Equal(PeerEnd.Closed, (await client.ReadToEndAsync(Token)).End);
+        }
+    }
+
+    [Fact]
+    public async Task It_cuts_by_reset_on_both_sides()
+    {
+        await using FaultProxy proxy = Start(new FaultPlan { Backward = new Fault { CutAt = 10 } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            server.Send(s_bytes);
+            Assert.Equal(PeerEnd.Reset, (await server.ReadToEndAsync(Token)).End);
+            (PeerEnd end, byte[] bytes) = await client.ReadToEndAsync(Token);
+            Assert.Equal(PeerEnd.Reset, end);
+            Assert.InRange(bytes.Length, 0, 10);
+            await (await proxy.LinkAsync(0, Token)).Ended.WaitAsync(Token);
+        }
+    }
+
+    [Fact]
+    public async Task It_stalls_at_the_byte_until_told_to_go_on()
+    {
+        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { StallAt = 500 } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            client.Send(s_bytes).Finish();
+            FaultLink link = await proxy.LinkAsync(0, Token);
+            await link.Stalled.WaitAsync(Token);
+            Assert.Equal(s_bytes[..500], await server.ReceiveAsync(500, Token));
+            Assert.Equal(0, server.Socket.Available);
+            link.Resume();
+            Assert.Equal((PeerEnd.Closed, s_bytes[500..]), await server.ReadToEndAsync(Token), EndComparer);
+        }
+    }
+
+    [Fact]
+    public async Task It_corrupts_one_byte()
+    {
+        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { CorruptAt = 700, CorruptMask = 0x01 } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            client.Send(s_bytes).Finish();
+            byte[] expected = [.. s_bytes];
+            expected[700] ^= 1;
+            Assert.Equal((PeerEnd.Closed, expected), await server.ReadToEndAsync(Token), EndComparer);
+        }
+    }
+
+    private static bool EndComparer((PeerEnd End, byte[] Bytes) a, (PeerEnd End, byte[] Bytes) b) => a.End == b.End && a.Bytes.SequenceEqual(b.Bytes);
+
+    private FaultProxy Start(FaultPlan plan) => FaultProxy.Start(ChannelAddress.From((IPEndPoint)_target.LocalEndPoint!), _ => plan);
+
+    private (ScriptedPeer Client, ScriptedPeer Server) Connect(FaultProxy proxy)
+    {
+        ScriptedPeer client = ScriptedPeer.Connect(proxy.Address);
+        return (client, new ScriptedPeer(_target.Accept()));
+    }
+}
