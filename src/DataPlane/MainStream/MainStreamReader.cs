@@ -13,7 +13,7 @@ namespace DataPlane.MainStream;
 /// <code>
 ///   header, configuration
 ///   [OPEN_RETURN_PATH, PING] [ADVISE] [early FULL sections]
-///   START ram  PART ram *  [SWITCHOVER_START]  END ram
+///   START ram  [early FULL sections]  PART ram *  [SWITCHOVER_START]  END ram
 ///   FULL sections, EOF byte, VM description          -> kept opaque as DeviceState
 /// </code>
 /// </remarks>
@@ -100,7 +100,7 @@ internal sealed class MainStreamReader
             case SectionType.Command:
                 await ReadCommandAsync(cancellationToken).ConfigureAwait(false);
                 return false;
-            case SectionType.Full when !_ram.Started:
+            case SectionType.Full:
                 await ReadEarlySectionAsync(cancellationToken).ConfigureAwait(false);
                 return false;
             case SectionType.Start:

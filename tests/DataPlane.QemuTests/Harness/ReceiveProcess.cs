@@ -27,7 +27,7 @@ internal sealed class ReceiveProcess : IAsyncDisposable
         var json = work["receive.json"];
         string[] command =
         [
-            .. options.Before, "dotnet", Repository.Tool, "receive", "--listen", options.Listen,
+            .. options.Before, "dotnet", Repository.Tool, "receive", "--no-progress", "--listen", options.Listen,
             "--channels", options.Channels.ToString(CultureInfo.InvariantCulture), "--out", options.Out, "--json", json, .. options.Extra,
         ];
         var receive = new ReceiveProcess(await ChildProcess.StartAsync("receive", command[0], command[1..]), json);
