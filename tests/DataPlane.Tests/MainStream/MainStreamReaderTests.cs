@@ -107,11 +107,17 @@ public sealed class MainStreamReaderTests
     [Fact]
     public async Task A_compressed_page_is_one_page()
     {
+        var text = new byte[TargetPage.Size];
+        for (var i = 0; i < text.Length; i++)
+        {
+            text[i] = (byte)(i / 7);
+        }
+
         using var run = new StreamRun();
         await run.ReadAsync(new RecordedStream().Header().Start()
-            .Begin(SectionType.Part).Page(0, RecordedStream.PageContent(1)).Compressed(1, RecordedStream.PageContent(5)).EndSection()
+            .Begin(SectionType.Part).Page(0, RecordedStream.PageContent(1)).Compressed(1, text).EndSection()
             .Begin(SectionType.End).EndSection().Devices().Bytes);
-        Assert.Equal(RecordedStream.PageContent(5), run.Page(1));
+        Assert.Equal(text, run.Page(1));
     }
 
     public static TheoryData<string, FailureReason, string> BadStreams => new()

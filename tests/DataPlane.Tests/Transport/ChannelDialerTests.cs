@@ -117,7 +117,8 @@ public sealed class ChannelDialerTests : IDisposable
             nobody = listener.LocalAddress;
         ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(nobody, new ChannelOptions()));
         Assert.Equal((ChannelEnd.Failed, Errno.ECONNREFUSED), (e.End, e.Errno));
-        Assert.Equal($"main: cannot connect to {nobody}: Connection refused (111)", e.Message);
+        Assert.Equal("main", e.Channel);
+        Assert.Equal($"cannot connect to {nobody}: Connection refused (111)", e.Message);
 
         e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
         Assert.Equal(Errno.ENOENT, e.Errno);

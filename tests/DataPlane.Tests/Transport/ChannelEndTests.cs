@@ -84,7 +84,7 @@ public sealed class ChannelEndTests
         pair.Channel.Abort();
         ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => reading.WaitAsync(s_long, Token));
         Assert.Equal(ChannelEnd.Aborted, e.End);
-        Assert.Contains("test", e.Message, StringComparison.Ordinal);
+        Assert.Equal("test", e.Channel);
     }
 
     [Theory]
