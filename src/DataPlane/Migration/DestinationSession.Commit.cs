@@ -70,6 +70,29 @@ internal sealed partial class DestinationSession
         return report;
     }
 
+    /// <summary>The guest starts at once: how long the source takes to close its channels is no downtime.</summary>
+    private async Task StartAsync(Channel main)
+    {
+        var closing = CloseAsync(main);
+        try
+        {
+            await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception failure)
+        {
+            throw new MigrationException(
+                FailureReason.HostFailed,
+                MigrationPhase.Completed,
+                channel: null,
+                $"the guest has arrived and is gone from its source, but it does not start here: {failure.Message}",
+                failure);
+        }
+        finally
+        {
+            await closing.ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
     private async Task CloseAsync(Channel main)
     {
@@ -86,6 +109,14 @@ internal sealed partial class DestinationSession
         var cause = Volatile.Read(ref _committed) == Committing ? failure : _failure.Cause!;
         var error = MigrationException.From(cause, phase);
         var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
+        if (phase == MigrationPhase.Completed)
+        {
+            // The source has been told that the guest is here: there is nothing to give back and nothing to abandon.
+            MigrationMetrics.Failed(error.Reason);
+            MigrationLog.Failed(_logger, error.Reason, error.Message);
+            return error;
+        }
+
         await SendFarewellAsync(error.Reason).ConfigureAwait(false);
         await _multifd.AbortAsync(cause).ConfigureAwait(false);
         if (_guestCreated)

@@ -62,6 +62,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await SetUpAsync().ConfigureAwait(false);
             var remaining = await PrecopyAsync().ConfigureAwait(false);
             await SwitchOverAsync(remaining).ConfigureAwait(false);
+            // From here on nothing moves until the destination has committed: that has a time limit of its own.
+            stall?.Dispose();
             await HandOverAsync().ConfigureAwait(false);
             var report = Complete();
             await CloseAsync().ConfigureAwait(false);
@@ -81,6 +83,12 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await _multifdSender.StopAsync().ConfigureAwait(false);
         }
 
+        if (_returnPath is not null)
+        {
+            // The abort ends its read; only then may the blocks that it reads into go back.
+            await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         foreach (var channel in Channels)
         {
             await channel.DisposeAsync().ConfigureAwait(false);
@@ -88,6 +96,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
         _tracker?.Dispose();
         _failure.Dispose();
+        MigrationLog.CheckReturned(_logger, _pool);
         _pool.Dispose();
     }
 

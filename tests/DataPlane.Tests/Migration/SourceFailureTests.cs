@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Net;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
 
