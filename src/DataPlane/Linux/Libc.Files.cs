@@ -12,9 +12,7 @@ internal static unsafe partial class Libc
     internal const int AllocateKeepSize = 1;
     internal const int AllocatePunchHole = 2;
 
-    internal const uint SyncRangeWaitBefore = 1;
     internal const uint SyncRangeWrite = 2;
-    internal const uint SyncRangeWaitAfter = 4;
 
     internal const int UsageOfProcess = 0;
     internal const int UsageOfChildren = -1;

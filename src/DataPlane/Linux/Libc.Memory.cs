@@ -23,7 +23,6 @@ internal static unsafe partial class Libc
     internal const nint MapFailed = -1;
 
     internal const int AdviceDontNeed = 4;
-    internal const int AdviceRemove = 9;
     internal const int AdviceHugePage = 14;
     internal const int AdviceNoHugePage = 15;
     internal const int AdvicePopulateWrite = 23;

@@ -7,7 +7,7 @@ namespace DataPlane.Linux;
 internal sealed class LinuxException : IOException
 {
     internal LinuxException(string call, int errno, string? subject = null)
-        : base(subject is null ? $"{call} failed: {Linux.Errno.Describe(errno)}" : $"{call} failed for {subject}: {Linux.Errno.Describe(errno)}")
+        : base($"{call} failed{(subject is null ? "" : $" for {subject}")}: {Linux.Errno.Describe(errno)}")
     {
         Call = call;
         Errno = errno;

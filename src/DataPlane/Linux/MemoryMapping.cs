@@ -34,8 +34,9 @@ internal sealed class MemoryMapping : IDisposable
     internal static MemoryMapping OfFile(SafeFileHandle file, long offset, long length, long alignment = 0)
         => Create(file, offset, length, alignment);
 
-    /// <summary>Asks for huge pages. Advice only: a kernel without them says EINVAL and the memory works as it is.</summary>
-    internal void PreferHugePages() => _ = Libc.Advise(_address, (nuint)Length, Libc.AdviceHugePage);
+    /// <summary>Asks for huge pages, or for none. Advice only: a kernel without them says EINVAL and the memory works as it is.</summary>
+    internal void PreferHugePages(bool huge)
+        => _ = Libc.Advise(_address, (nuint)Length, huge ? Libc.AdviceHugePage : Libc.AdviceNoHugePage);
 
     /// <summary>
     /// Gives a range its pages now, writable, contents unchanged. First touch costs more than the network: see docs/memory.md.

@@ -12,7 +12,7 @@ internal struct ResourceUsage
     internal long SystemMicroseconds;
 
     /// <summary>CPU time of user and kernel that the process, its ended children or the calling thread used so far.</summary>
-    /// <param name="who">One of <see cref="Libc.UsageOfProcess"/>, <see cref="Libc.UsageOfChildren"/>, <see cref="Libc.UsageOfThread"/>.</param>
+    /// <param name="who"><see cref="Libc.UsageOfProcess"/>, <see cref="Libc.UsageOfChildren"/> or <see cref="Libc.UsageOfThread"/>.</param>
     internal static unsafe TimeSpan CpuTime(int who)
     {
         ResourceUsage usage;

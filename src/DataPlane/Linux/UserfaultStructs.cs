@@ -26,17 +26,6 @@ internal struct UserfaultRegister
     internal ulong Ioctls;
 }
 
-/// <summary>struct uffdio_writeprotect.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal struct UserfaultWriteProtect
-{
-    internal const ulong ModeProtect = 1;
-
-    internal ulong Start;
-    internal ulong Length;
-    internal ulong Mode;
-}
-
 /// <summary>UFFD_FEATURE_*: what a userfaultfd is asked for when it is opened.</summary>
 [Flags]
 internal enum UserfaultFeatures : ulong

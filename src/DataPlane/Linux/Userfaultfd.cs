@@ -11,7 +11,6 @@ internal sealed class Userfaultfd : IDisposable
 {
     internal const uint ApiRequest = 0xC018_AA3F;
     internal const uint RegisterRequest = 0xC020_AA00;
-    internal const uint WriteProtectRequest = 0xC018_AA06;
     internal const uint NewRequest = 0xAA00;
 
     internal const int UserModeOnly = 1;
@@ -53,24 +52,6 @@ internal sealed class Userfaultfd : IDisposable
         // SAFETY: the kernel reads and writes exactly the local struct.
         if (Libc.Control(_file, RegisterRequest, &argument) != 0)
             LinuxException.ThrowLast("ioctl(UFFDIO_REGISTER)");
-    }
-
-    /// <summary>Write-protects a range, pages that are not there yet included.</summary>
-    internal unsafe void WriteProtect(nint address, long length)
-    {
-        UserfaultWriteProtect argument = new()
-        {
-            Start = (ulong)address,
-            Length = (ulong)length,
-            Mode = UserfaultWriteProtect.ModeProtect,
-        };
-        // SAFETY: the kernel only reads the local struct. EAGAIN means that a fork or remap is going on: try again.
-        while (Libc.Control(_file, WriteProtectRequest, &argument) != 0)
-        {
-            int errno = Marshal.GetLastPInvokeError();
-            if (errno != Errno.EAGAIN)
-                throw new LinuxException("ioctl(UFFDIO_WRITEPROTECT)", errno);
-        }
     }
 
     public void Dispose() => _file.Dispose();

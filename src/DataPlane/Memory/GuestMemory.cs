@@ -11,7 +11,9 @@ public sealed class GuestMemory : IDisposable
     private readonly Dictionary<string, RamBlock> _byName;
 
     /// <summary>Takes the blocks over: it gives each its <see cref="RamBlock.Index"/> and disposes them with itself.</summary>
-    /// <exception cref="ArgumentException">No block, a name twice, a block that belongs to a guest already, or a total beyond 2^63 bytes.</exception>
+    /// <exception cref="ArgumentException">
+    /// No block, a name twice, a block that belongs to a guest already, or a total beyond 2^63 bytes.
+    /// </exception>
     public GuestMemory(IReadOnlyList<RamBlock> blocks)
     {
         ArgumentNullException.ThrowIfNull(blocks);

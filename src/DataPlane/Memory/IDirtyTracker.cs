@@ -15,8 +15,8 @@ public interface IDirtyTracker : IDisposable
     void Start();
 
     /// <summary>
-    /// Adds to <paramref name="dirty"/> the pages written since <see cref="Start"/> or the last call. Each page is reported and tracked again
-    /// in one step, so no write falls between two calls. A page may be reported without need, never left out.
+    /// Adds to <paramref name="dirty"/> the pages written since <see cref="Start"/> or the last call. Each page is reported and tracked
+    /// again in one step, so no write falls between two calls. A page may be reported without need, never left out.
     /// </summary>
     /// <param name="dirty">A set of the same guest; pages in it stay in it.</param>
     /// <returns>Pages reported, also those that were in the set before.</returns>

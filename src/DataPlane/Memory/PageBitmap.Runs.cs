@@ -64,7 +64,7 @@ public sealed partial class PageBitmap
         return Math.Min(end, ((long)index << WordShift) + BitOperations.TrailingZeroCount(clear));
     }
 
-    // The first non-zero word at or after `index`, or the number of words. 256 bytes a step: a clean guest is read as fast as memory allows.
+    // The first non-zero word at or after `index`, or the number of words. 256 bytes a step: as fast as memory allows.
     private int SkipZeroWords(int index)
     {
         const int Step = 32;

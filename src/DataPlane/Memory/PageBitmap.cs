@@ -119,7 +119,7 @@ public sealed partial class PageBitmap
             Interlocked.And(ref _words[i], ~range.MaskOf(i));
     }
 
-    /// <summary>Moves every set bit to <paramref name="target"/>: each word is read and cleared in one step. Returns the bits moved.</summary>
+    /// <summary>Moves every set bit to <paramref name="target"/>, each word read and cleared in one step; returns the bits moved.</summary>
     internal long TakeAtomic(PageBitmap target)
     {
         CheckSameSize(target);

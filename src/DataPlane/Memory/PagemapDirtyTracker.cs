@@ -8,8 +8,8 @@ namespace DataPlane.Memory;
 /// Catches every write through this process's page tables: its own, those that system calls make for it, a vCPU's.
 /// </summary>
 /// <remarks>
-/// <para>Does not see: another process writing shared memory through its own mapping, and devices writing to pages pinned earlier. Discarding
-/// memory (MADV_DONTNEED) is no write; a host that does so while tracking must treat the pages as dirty itself.</para>
+/// <para>Pages discarded with MADV_DONTNEED are reported too: their bytes changed. Not seen are another process that writes shared memory
+/// through its own mapping, and devices that write to pages pinned earlier.</para>
 /// <para>The first write to a page after each <see cref="Collect"/> costs the guest about a microsecond, and splits the huge page it hits:
 /// only the 4 KiB page written is reported.</para>
 /// </remarks>
@@ -19,7 +19,7 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     private const int RegionsPerScan = 2048;
 
     private readonly GuestMemory _memory;
-    private readonly PageRegion[] _regions = GC.AllocateUninitializedArray<PageRegion>(RegionsPerScan, pinned: true);
+    private readonly PageRegion[] _regions = new PageRegion[RegionsPerScan];
     private Userfaultfd? _userfaultfd;
     private SafeFileHandle? _pageMap;
 
@@ -29,15 +29,13 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     public PagemapDirtyTracker(GuestMemory memory)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        foreach (RamBlock block in memory.BlockSpan)
-        {
-            if (block.Address % Environment.SystemPageSize != 0 || block.Length % Environment.SystemPageSize != 0)
-                throw new ArgumentException($"Block {block} does not start and end at pages of this machine.", nameof(memory));
-        }
+        CheckAlignment(memory, Environment.SystemPageSize);
         _memory = memory;
     }
 
-    /// <summary>Whether this kernel offers this kind of tracking to this user, found by trying it on one page. Takes well under a millisecond.</summary>
+    /// <summary>
+    /// Whether this kernel offers this kind of tracking to this user, found by trying it on one page. Takes well under a millisecond.
+    /// </summary>
     /// <param name="reason">What is missing, for people; null if nothing is.</param>
     public static bool IsSupported(out string? reason)
     {
@@ -71,8 +69,7 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
             foreach (RamBlock block in _memory.BlockSpan)
             {
                 _userfaultfd.Register(block.Address, block.Length, UserfaultRegister.ModeWriteProtect);
-                // Not by PAGEMAP_SCAN: that leaves areas without page tables unprotected, and a first *read* there would count as a write.
-                _userfaultfd.WriteProtect(block.Address, block.Length);
+                Protect(_pageMap, block);
             }
         }
         catch
@@ -107,6 +104,16 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     /// <inheritdoc/>
     public void Dispose() => Stop();
 
+    /// <summary>The kernel protects whole pages of its own, which may be larger than the guest's.</summary>
+    internal static void CheckAlignment(GuestMemory memory, int systemPageSize)
+    {
+        foreach (RamBlock block in memory.BlockSpan)
+        {
+            if (block.Address % systemPageSize != 0 || block.Length % systemPageSize != 0)
+                throw new ArgumentException($"Block {block} does not start and end at pages of this machine.", nameof(memory));
+        }
+    }
+
     private long CollectBlock(SafeFileHandle pageMap, RamBlock block, PageBitmap dirty)
     {
         ulong address = (ulong)block.Address;
@@ -114,23 +121,36 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
         long pages = 0;
         for (ulong from = address; from < end;)
         {
-            int count = Scan(pageMap, from, end, out ulong next);
+            int count = Scan(pageMap, from, end, _regions, out ulong next);
             foreach (ref readonly PageRegion region in _regions.AsSpan(0, count))
             {
                 long length = (long)(region.End - region.Start) >> TargetPage.Shift;
                 dirty.SetRange((long)(region.Start - address) >> TargetPage.Shift, length);
                 pages += length;
             }
-            if (next <= from)
-                throw new IOException($"PAGEMAP_SCAN made no progress in block {block.Name}.");
-            from = next;
+            from = Advance(from, next, block);
         }
         return pages;
     }
 
-    private unsafe int Scan(SafeFileHandle pageMap, ulong from, ulong end, out ulong next)
+    // A scan without room for results only protects, pages that are not there yet included: otherwise reading those would count as writing.
+    private static void Protect(SafeFileHandle pageMap, RamBlock block)
     {
-        fixed (PageRegion* regions = _regions)
+        ulong end = (ulong)block.Address + (ulong)block.Length;
+        for (ulong from = (ulong)block.Address; from < end;)
+        {
+            _ = Scan(pageMap, from, end, [], out ulong next);
+            from = Advance(from, next, block);
+        }
+    }
+
+    private static ulong Advance(ulong from, ulong next, RamBlock block)
+        => next > from ? next : throw new IOException($"PAGEMAP_SCAN made no progress in block {block.Name}.");
+
+    // Reports and protects pages from `from` on until the results are full or `end` is reached; `next` says how far it came.
+    private static unsafe int Scan(SafeFileHandle pageMap, ulong from, ulong end, Span<PageRegion> results, out ulong next)
+    {
+        fixed (PageRegion* regions = results)
         {
             PageScanArgument argument = new()
             {
@@ -139,11 +159,11 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
                 Start = from,
                 End = end,
                 Vector = (ulong)regions,
-                VectorLength = RegionsPerScan,
+                VectorLength = (ulong)results.Length,
                 CategoryMask = PageScan.IsWritten,
-                ReturnMask = PageScan.IsWritten,
+                ReturnMask = results.IsEmpty ? 0 : PageScan.IsWritten,
             };
-            // SAFETY: the kernel writes at most VectorLength regions into the pinned array, and the local struct.
+            // SAFETY: the kernel writes at most VectorLength regions into the fixed span, and the local struct.
             int count = Libc.Control(pageMap, PageScan.Request, &argument);
             if (count < 0)
                 LinuxException.ThrowLast("ioctl(PAGEMAP_SCAN)");

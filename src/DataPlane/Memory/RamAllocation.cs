@@ -8,13 +8,13 @@ public sealed record RamAllocation
 
     /// <summary>
     /// Ask for huge pages (default true): populating is then about ten times as fast. The kernel may decline; the memory works all the
-    /// same. Switch off where single pages will be placed by userfaultfd.
+    /// same. False asks for none, also where the system gives them unasked: for memory whose single pages userfaultfd will place.
     /// </summary>
     public bool HugePages { get; init; } = true;
 
     /// <summary>
-    /// Give the block all its pages before <see cref="RamBlock.Allocate"/> returns (default false). Without it each page costs a fault at its
-    /// first write.
+    /// Give the block all its pages before <see cref="RamBlock.Allocate"/> returns (default false). Without it each page costs a fault
+    /// at its first write.
     /// </summary>
     public bool Populate { get; init; }
 

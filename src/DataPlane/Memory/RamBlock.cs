@@ -1,14 +1,16 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using DataPlane.Linux;
 
 namespace DataPlane.Memory;
 
 /// <summary>
-/// One named, contiguous part of guest memory ("pc.ram"). Its memory never moves; its length is a multiple of <see cref="TargetPage.Size"/>.
+/// One named, contiguous part of guest memory ("pc.ram"). It never moves; its length is a multiple of <see cref="TargetPage.Size"/>.
 /// </summary>
 /// <remarks>
 /// Thread-safe but for <see cref="Dispose"/>: no thread may use the memory, or an address taken from it, during or after that.
-/// Reading and writing the bytes at the same time is the guest's business; whoever sends pages relies on dirty tracking to send torn ones again.
+/// Reading and writing the bytes at the same time is the guest's business; whoever sends pages relies on dirty tracking to send torn ones
+/// again.
 /// </remarks>
 public sealed class RamBlock : IDisposable
 {
@@ -67,8 +69,7 @@ public sealed class RamBlock : IDisposable
         MemoryMapping mapping = Map(length, options);
         try
         {
-            if (options.HugePages)
-                mapping.PreferHugePages();
+            mapping.PreferHugePages(options.HugePages);
             if (options.Populate)
                 mapping.Populate(0, length);
             return new RamBlock(name, utf8Name, mapping.Address, length, startsZeroed: true, mapping);
@@ -104,7 +105,7 @@ public sealed class RamBlock : IDisposable
     {
         ObjectDisposedException.ThrowIf(_address == 0, this);
         if ((ulong)offset > (ulong)Length || (uint)length > (ulong)(Length - offset))
-            throw new ArgumentOutOfRangeException(nameof(offset), $"{length} bytes at {offset} are not inside block {Name} of {Length} bytes.");
+            ThrowOutside(offset, length);
         // SAFETY: the range was checked against the block, whose memory is mapped until Dispose.
         return new Span<byte>((byte*)_address + offset, length);
     }
@@ -118,6 +119,10 @@ public sealed class RamBlock : IDisposable
 
     /// <inheritdoc/>
     public override string ToString() => $"{Name} ({Length} bytes)";
+
+    [DoesNotReturn]
+    private void ThrowOutside(long offset, int length)
+        => throw new ArgumentOutOfRangeException(nameof(offset), $"{length} bytes at {offset} are not inside block {this}.");
 
     private static MemoryMapping Map(long length, RamAllocation options)
     {
@@ -142,7 +147,10 @@ public sealed class RamBlock : IDisposable
             throw new ArgumentException("The name of a RAM block is not valid Unicode.", nameof(name), e);
         }
         if (bytes.Length is 0 or > MaxNameBytes)
-            throw new ArgumentException($"The name of a RAM block takes {bytes.Length} bytes of UTF-8; 1 to {MaxNameBytes} are allowed.", nameof(name));
+        {
+            throw new ArgumentException(
+                $"The name of a RAM block takes {bytes.Length} bytes of UTF-8; 1 to {MaxNameBytes} are allowed.", nameof(name));
+        }
         if (bytes.Contains((byte)0))
             throw new ArgumentException("The name of a RAM block contains a zero byte.", nameof(name));
         return bytes;

@@ -4,7 +4,7 @@ using System.Globalization;
 
 namespace DataPlane.Tests.Linux;
 
-/// <summary>Asks the machine's C compiler what integer expressions are worth, so that our numbers are checked against the real headers.</summary>
+/// <summary>Asks the C compiler what integer expressions are worth, so that our numbers are checked against the real headers.</summary>
 internal static class CProgram
 {
     /// <summary>
@@ -22,7 +22,8 @@ internal static class CProgram
             await File.WriteAllTextAsync(source, Source(headers, expressions), cancellation);
             if (await RunAsync("cc", ["-std=gnu11", "-w", "-o", program, source], cancellation) is null)
                 return null;
-            string output = await RunAsync(program, [], cancellation) ?? throw new InvalidOperationException("the compiled program is gone");
+            string output = await RunAsync(program, [], cancellation)
+                ?? throw new InvalidOperationException("the compiled program is gone");
             return output.Split('\n', StringSplitOptions.RemoveEmptyEntries)
                 .Select(line => line.Split('=', 2))
                 .ToDictionary(parts => expressions[int.Parse(parts[0], CultureInfo.InvariantCulture)].Expression,

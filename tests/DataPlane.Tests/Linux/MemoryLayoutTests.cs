@@ -5,7 +5,7 @@ using Xunit;
 
 namespace DataPlane.Tests.Linux;
 
-/// <summary>Numbers and layouts of the memory, file and tracking calls: ours against literals everywhere, the headers' where cc is.</summary>
+/// <summary>Numbers and layouts of memory, file and tracking calls: ours against literals everywhere, the headers' where cc is.</summary>
 public sealed class MemoryLayoutTests
 {
     private const string Scan = "PAGEMAP_SCAN"; // headers before Linux 6.7 do not know it
@@ -23,6 +23,7 @@ public sealed class MemoryLayoutTests
         ("(long)MAP_FAILED", null, Libc.MapFailed, -1),
         ("MADV_DONTNEED", null, Libc.AdviceDontNeed, 4),
         ("MADV_HUGEPAGE", null, Libc.AdviceHugePage, 14),
+        ("MADV_NOHUGEPAGE", null, Libc.AdviceNoHugePage, 15),
         ("MADV_POPULATE_WRITE", "MADV_POPULATE_WRITE", Libc.AdvicePopulateWrite, 23),
         ("MS_SYNC", null, Libc.SyncMemoryWait, 4),
         ("MFD_CLOEXEC", null, Libc.MemfdCloseOnExec, 1),
@@ -44,13 +45,11 @@ public sealed class MemoryLayoutTests
         ("SYS_userfaultfd", null, Libc.UserfaultfdCall, IsArm64 ? 282 : 323),
         ("UFFDIO_API", null, Userfaultfd.ApiRequest, 0xC018AA3F),
         ("UFFDIO_REGISTER", null, Userfaultfd.RegisterRequest, 0xC020AA00),
-        ("UFFDIO_WRITEPROTECT", null, Userfaultfd.WriteProtectRequest, 0xC018AA06),
         ("USERFAULTFD_IOC_NEW", "USERFAULTFD_IOC_NEW", Userfaultfd.NewRequest, 0xAA00),
         ("UFFD_USER_MODE_ONLY", null, Userfaultfd.UserModeOnly, 1),
         ("UFFD_API", null, (long)UserfaultApi.Version, 0xAA),
         ("UFFDIO_REGISTER_MODE_MISSING", null, (long)UserfaultRegister.ModeMissing, 1),
         ("UFFDIO_REGISTER_MODE_WP", null, (long)UserfaultRegister.ModeWriteProtect, 2),
-        ("UFFDIO_WRITEPROTECT_MODE_WP", null, (long)UserfaultWriteProtect.ModeProtect, 1),
         ("UFFD_FEATURE_WP_HUGETLBFS_SHMEM", "UFFD_FEATURE_WP_HUGETLBFS_SHMEM", (long)UserfaultFeatures.WriteProtectShared, 0x1000),
         ("UFFD_FEATURE_WP_UNPOPULATED", "UFFD_FEATURE_WP_UNPOPULATED", (long)UserfaultFeatures.WriteProtectUnpopulated, 0x2000),
         ("UFFD_FEATURE_WP_ASYNC", "UFFD_FEATURE_WP_ASYNC", (long)UserfaultFeatures.WriteProtectAsync, 0x8000),
@@ -59,8 +58,6 @@ public sealed class MemoryLayoutTests
         ("sizeof(struct uffdio_register)", null, Unsafe.SizeOf<UserfaultRegister>(), 32),
         ("offsetof(struct uffdio_register, range.len)", null, Offset<UserfaultRegister>(nameof(UserfaultRegister.Length)), 8),
         ("offsetof(struct uffdio_register, mode)", null, Offset<UserfaultRegister>(nameof(UserfaultRegister.Mode)), 16),
-        ("sizeof(struct uffdio_writeprotect)", null, Unsafe.SizeOf<UserfaultWriteProtect>(), 24),
-        ("offsetof(struct uffdio_writeprotect, mode)", null, Offset<UserfaultWriteProtect>(nameof(UserfaultWriteProtect.Mode)), 16),
 
         ("PAGEMAP_SCAN", Scan, PageScan.Request, 0xC0606610),
         ("PM_SCAN_WP_MATCHING", Scan, (long)PageScan.ProtectMatching, 1),

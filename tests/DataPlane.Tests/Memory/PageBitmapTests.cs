@@ -151,7 +151,7 @@ public sealed class PageBitmapTests
     public async Task Atomic_ranges_of_several_threads_do_not_disturb_each_other()
     {
         // Thread t owns the pages p with p % 3 == t, so all threads meet in every word.
-        const int Pages = 1000, Rounds = 200;
+        const int Pages = 1000, Rounds = 60;
         var bitmap = new PageBitmap(Pages);
         await Task.WhenAll(Enumerable.Range(0, 3).Select(owner => Task.Run(() =>
         {
@@ -169,6 +169,29 @@ public sealed class PageBitmapTests
 
         for (int page = 0; page < Pages; page++)
             Assert.Equal(page % 2 == 1, bitmap[page]);
+    }
+
+    [Fact]
+    public async Task A_bit_set_while_others_are_taken_is_taken_exactly_once()
+    {
+        // Each bit is set once, so one that is lost stays lost. The taker passes the word that is being written some hundred times a round.
+        const int Pages = 64 * 4096, Rounds = 60;
+        for (int round = 0; round < Rounds; round++)
+        {
+            PageBitmap marks = new(Pages), taken = new(Pages);
+            Task writer = Task.Run(() =>
+            {
+                for (int page = 0; page < Pages; page++)
+                    marks.SetRangeAtomic(page, 1);
+            }, TestContext.Current.CancellationToken);
+            long moved = 0;
+            while (!writer.IsCompleted)
+                moved += marks.TakeAtomic(taken);
+            await writer;
+            moved += marks.TakeAtomic(taken);
+
+            Assert.Equal((Pages, Pages), (moved, taken.CountSet()));
+        }
     }
 
     private static void Apply(PageBitmap bitmap, bool[] model, Op op, double a, double b)

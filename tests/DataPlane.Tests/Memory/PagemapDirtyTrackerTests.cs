@@ -79,6 +79,28 @@ public sealed class PagemapDirtyTrackerTests
         Assert.Equal(pages.Select(page => (0, page)), Collect(tracker, memory));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Discarded_pages_are_reported_since_their_bytes_changed(bool hugePages)
+    {
+        using RamBlock block = RamBlock.Allocate(
+            "ram", 4 * HugePagePages * Page, new RamAllocation { HugePages = hugePages, Populate = true });
+        using var memory = new GuestMemory([block]);
+        using var tracker = new PagemapDirtyTracker(memory);
+        block.Span(0, (int)block.Length).Fill(1);
+        tracker.Start();
+
+        // A whole huge page, whose page table goes with it, and one small page.
+        Assert.Equal(0, Libc.Advise(block.Address, HugePagePages * Page, Libc.AdviceDontNeed));
+        Assert.Equal(0, Libc.Advise(block.Address + 2 * HugePagePages * Page, Page, Libc.AdviceDontNeed));
+
+        IEnumerable<(int, long)> expected = Enumerable.Range(0, HugePagePages).Append(2 * HugePagePages).Select(page => (0, (long)page));
+        Assert.Equal(expected, Collect(tracker, memory));
+        Assert.Equal(0, block.Span(0, 1)[0]);
+        Assert.Empty(Collect(tracker, memory));
+    }
+
     [Fact]
     public void More_regions_than_one_system_call_returns_are_all_reported()
     {
