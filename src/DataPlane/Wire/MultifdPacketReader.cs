@@ -33,7 +33,9 @@ internal readonly ref struct MultifdPacketReader
     /// <summary>Meaningless in a packet without pages.</summary>
     public ReadOnlySpan<byte> BlockName => TrimName(_header.Slice(BlockNameOffset, BlockNameSize));
 
-    /// <summary>Byte offset in the block of page <paramref name="index"/>: normal pages first, in the order of the payload, then zero pages.</summary>
+    /// <summary>
+    /// Byte offset in the block of page <paramref name="index"/>: normal pages first, in the order of the payload, then zero pages.
+    /// </summary>
     public long Offset(int index)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)PageCount);

@@ -36,7 +36,8 @@ internal ref struct MultifdPacketWriter
     }
 
     /// <summary>A packet without pages that ends a round on its channel.</summary>
-    public static void WriteSync(Span<byte> header, ulong packetNumber) => WritePrefix(header[..HeaderSize], packetNumber, MultifdFlags.Sync);
+    public static void WriteSync(Span<byte> header, ulong packetNumber) =>
+        WritePrefix(header[..HeaderSize], packetNumber, MultifdFlags.Sync);
 
     public void AddNormal(long offset)
     {

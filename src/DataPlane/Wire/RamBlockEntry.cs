@@ -20,7 +20,8 @@ internal readonly record struct RamBlockEntryOptions(long RemainingBytes, ulong 
 /// <param name="Length">Used length in bytes, a multiple of the page size.</param>
 /// <param name="PageSize">Host page size of the block where announced, else 4096.</param>
 /// <param name="GuestPhysicalAddress">With x-ignore-shared only.</param>
-internal readonly record struct RamBlockEntry(string Name, long Length, long PageSize = WireLimits.PageSize, ulong? GuestPhysicalAddress = null)
+internal readonly record struct RamBlockEntry(
+    string Name, long Length, long PageSize = WireLimits.PageSize, ulong? GuestPhysicalAddress = null)
 {
     public const int MaxSize = 1 + WireLimits.MaxNameLength + 3 * sizeof(ulong);
 
@@ -64,7 +65,7 @@ internal readonly record struct RamBlockEntry(string Name, long Length, long Pag
                 return OperationStatus.NeedMoreData;
             if (!IsPageSize(pageSize, options.AdvisedPageSizes, present) || length % pageSize != 0)
             {
-                error = $"RAM block '{name}' of {length} bytes has page size {pageSize}, which does not fit (advised {options.AdvisedPageSizes:X})";
+                error = $"RAM block '{name}' of {length} bytes has page size {pageSize}, advised were {options.AdvisedPageSizes:X}";
                 return OperationStatus.InvalidData;
             }
         }
@@ -109,5 +110,6 @@ internal readonly record struct RamBlockEntry(string Name, long Length, long Pag
 
     private static bool IsPageSize(ulong size, ulong advised, bool announced) =>
         !announced
-        || (BitOperations.IsPow2(size) && size is >= WireLimits.PageSize and <= (ulong)WireLimits.MaxBlockPageSize && (advised & size) != 0);
+        || (BitOperations.IsPow2(size) && size is >= WireLimits.PageSize and <= (ulong)WireLimits.MaxBlockPageSize
+            && (advised & size) != 0);
 }

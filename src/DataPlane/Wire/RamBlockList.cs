@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace DataPlane.Wire;
 
 /// <summary>
@@ -23,7 +25,8 @@ internal sealed class RamBlockList
 
     public IReadOnlyList<RamBlockEntry> Entries => _entries;
 
-    public static bool TryBegin(long totalBytes, long maxTotalBytes, out RamBlockList? list, out string? error)
+    public static bool TryBegin(
+        long totalBytes, long maxTotalBytes, [NotNullWhen(true)] out RamBlockList? list, [NotNullWhen(false)] out string? error)
     {
         list = null;
         error = null;

@@ -92,7 +92,9 @@ internal readonly struct RamRecordHeader
         }
     }
 
-    /// <summary>Writes a record's head; an empty <paramref name="blockName"/> means that <paramref name="flags"/> need none. Returns its size.</summary>
+    /// <summary>
+    /// Writes a record's head; an empty <paramref name="blockName"/> means that <paramref name="flags"/> need none. Returns its size.
+    /// </summary>
     public static int Write(Span<byte> destination, RamFlags flags, long offset, ReadOnlySpan<byte> blockName = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(offset);

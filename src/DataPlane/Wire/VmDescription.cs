@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 
 namespace DataPlane.Wire;
@@ -30,7 +31,8 @@ internal sealed class VmDescription
 
     public IReadOnlyList<VmDescriptionDevice> Devices { get; }
 
-    public static bool TryParse(ReadOnlySpan<byte> json, out VmDescription? description, out string? error)
+    public static bool TryParse(
+        ReadOnlySpan<byte> json, [NotNullWhen(true)] out VmDescription? description, [NotNullWhen(false)] out string? error)
     {
         description = null;
         try

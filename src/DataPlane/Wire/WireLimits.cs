@@ -1,6 +1,8 @@
 namespace DataPlane.Wire;
 
-/// <summary>What a peer may announce at most; every parser of this room checks against these before it uses or allocates anything.</summary>
+/// <summary>
+/// What a peer may announce at most; every parser of this room checks against these before it uses or allocates anything.
+/// </summary>
 internal static class WireLimits
 {
     /// <summary>x86 target pages. The low bits of a RAM record's first word are flags only because of this size.</summary>

@@ -72,7 +72,9 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
         return true;
     }
 
-    /// <summary>A name: u8 length, then that many bytes. An empty one is returned as such; whether it is legal is the caller's rule.</summary>
+    /// <summary>
+    /// A name: u8 length, then that many bytes. An empty one is returned as such; whether it is legal is the caller's rule.
+    /// </summary>
     public bool TryReadName(out ReadOnlySpan<byte> name)
     {
         name = default;

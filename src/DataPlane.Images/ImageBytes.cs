@@ -1,0 +1,35 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Images;
+
+/// <summary>Random access to the bytes of an image.</summary>
+internal abstract class ImageBytes
+{
+    public abstract long Length { get; }
+
+    /// <summary>Fills the buffer from <paramref name="offset"/> on; returns less than its length only at the end of the image.</summary>
+    public abstract int Read(long offset, Span<byte> buffer);
+
+    /// <param name="file">Stays the caller's.</param>
+    public static ImageBytes Of(SafeFileHandle file) => new FileBytes(file);
+
+    private sealed class FileBytes(SafeFileHandle file) : ImageBytes
+    {
+        // Read once: a file that grows meanwhile is read as it was.
+        public override long Length { get; } = RandomAccess.GetLength(file);
+
+        public override int Read(long offset, Span<byte> buffer)
+        {
+            int total = 0;
+            while (total < buffer.Length)
+            {
+                int read = RandomAccess.Read(file, buffer[total..], offset + total);
+                if (read == 0)
+                    break;
+                total += read;
+            }
+
+            return total;
+        }
+    }
+}

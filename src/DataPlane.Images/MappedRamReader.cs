@@ -1,0 +1,244 @@
+using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using DataPlane.MainStream.Devices;
+using DataPlane.Wire;
+
+namespace DataPlane.Images;
+
+/// <summary>
+/// Reads everything but pages and bitmaps of a mapped-ram file (<see cref="MappedRamLayout"/> shows its order; files of QEMU also hold
+/// commands and empty PART sections). Nothing is believed before it was compared with the file's length and its other parts.
+/// </summary>
+internal sealed partial class MappedRamReader
+{
+    /// <summary>More than any configuration or section header has; early sections ask for more.</summary>
+    private const int ElementBytes = 32 << 10;
+
+    private const int FirstStateBytes = 1 << 20;
+    private const uint RamVersion = 4;
+
+    private readonly ImageBytes _image;
+    private readonly MappedRamLimits _limits;
+    private readonly List<EarlySection> _early = [];
+    private readonly List<MappedRamBlock> _blocks = [];
+    private readonly List<(long Start, long End)> _ranges = [];
+    private byte[] _buffer = new byte[ElementBytes];
+    private long _position;
+    private string? _error;
+    private ConfigurationSection? _configuration;
+    private uint _ramSectionId;
+    private long _totalBytes;
+    private DeviceState? _state;
+
+    private MappedRamReader(ImageBytes image, MappedRamLimits limits, long baseOffset)
+    {
+        _image = image;
+        _limits = limits;
+        _position = baseOffset;
+    }
+
+    /// <param name="image">The file.</param>
+    /// <param name="limits">What it may announce.</param>
+    /// <param name="baseOffset">Where the image begins in it.</param>
+    /// <param name="info">The contents.</param>
+    /// <param name="error">What is wrong and where in the file.</param>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static bool TryRead(
+        ImageBytes image, MappedRamLimits limits, long baseOffset,
+        [NotNullWhen(true)] out MappedRamImageInfo? info, [NotNullWhen(false)] out string? error)
+    {
+        var reader = new MappedRamReader(image, limits, baseOffset);
+        bool complete = reader.ReadHead(baseOffset) && reader.ReadUntilRam() && reader.ReadBlocks(baseOffset)
+            && reader.ReadUntilDevices() && reader.ReadDevices();
+        error = complete ? null : $"at {reader._position:X}: {reader._error}";
+        info = !complete ? null : new MappedRamImageInfo
+        {
+            Configuration = reader._configuration!,
+            RamSectionId = reader._ramSectionId,
+            Blocks = reader._blocks,
+            TotalRamBytes = reader._totalBytes,
+            State = reader._state!,
+        };
+        return complete;
+    }
+
+    private bool ReadHead(long baseOffset)
+    {
+        if (baseOffset < 0 || baseOffset > _image.Length)
+            return Fail($"the image would begin behind the end of the file ({_image.Length:X})");
+        if (!StreamHeader.TryRead(Look(StreamHeader.Size), out string? error))
+            return Fail(error);
+        _position += StreamHeader.Size;
+        OperationStatus status = ConfigurationSection.Parse(Look(ElementBytes), out _configuration, out int consumed, out error);
+        if (!Move(status, consumed, error))
+            return false;
+        return _configuration!.IsMappedRam || Fail("this is a saved stream, not a mapped-ram file: the configuration lacks mapped-ram");
+    }
+
+    private bool ReadUntilRam()
+    {
+        while (true)
+        {
+            ReadOnlySpan<byte> next = Look(ElementBytes);
+            if (next.IsEmpty)
+                return Move(OperationStatus.NeedMoreData, 0, null);
+            switch ((SectionType)next[0])
+            {
+                case SectionType.Command:
+                    if (!SkipCommand())
+                        return false;
+                    break;
+                case SectionType.Full:
+                    if (!ReadEarly())
+                        return false;
+                    break;
+                default:
+                    return ReadRamStart(next);
+            }
+        }
+    }
+
+    private bool ReadRamStart(ReadOnlySpan<byte> source)
+    {
+        OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int consumed, out string? error);
+        if (status == OperationStatus.Done
+            && !(header.Type == SectionType.Start && header.Name.SequenceEqual("ram"u8) && header.Instance == 0
+                && header.Version == RamVersion))
+        {
+            return Fail(
+                $"{header.Type} section {WireName.Quote(header.Name)} version {header.Version}, not the START of ram version {RamVersion}");
+        }
+
+        _ramSectionId = header.Id;
+        return Move(status, consumed, error);
+    }
+
+    /// <summary>
+    /// Behind the block list: its end, then empty PARTs, commands, early sections (QEMU 10.0 has them here) and the END. The END may be
+    /// missing: then what looked like early sections are the devices.
+    /// </summary>
+    private bool ReadUntilDevices()
+    {
+        if (!ReadEmptyBody())
+            return false;
+        long? firstFull = null;
+        int earlyBefore = _early.Count;
+        while (true)
+        {
+            ReadOnlySpan<byte> next = Look(1);
+            SectionType? type = next.IsEmpty ? null : (SectionType)next[0];
+            if (type == SectionType.Full)
+                firstFull ??= _position;
+            bool read = type switch
+            {
+                SectionType.Full => ReadEarly(),
+                SectionType.Command => SkipCommand(),
+                SectionType.EndOfFile => firstFull is null,
+                null => Move(OperationStatus.NeedMoreData, 0, null),
+                _ => ReadEmptySection(),
+            };
+            if (!read && firstFull is { } devices)
+            {
+                _position = devices;
+                _early.RemoveRange(earlyBefore, _early.Count - earlyBefore);
+                return true;
+            }
+
+            if (!read || type is SectionType.End or SectionType.EndOfFile)
+                return read;
+        }
+    }
+
+    private bool ReadEarly()
+    {
+        OperationStatus status =
+            EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
+        if (status == OperationStatus.Done)
+            _early.Add(section!);
+        return Move(status, consumed, error);
+    }
+
+    private bool ReadEmptySection()
+    {
+        OperationStatus status =
+            SectionHeader.Parse(Look(SectionHeader.MaxSize), out SectionHeader header, out int consumed, out string? error);
+        if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
+            return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
+        return Move(status, consumed, error) && ReadEmptyBody();
+    }
+
+    /// <summary>In a file, a section of ram holds nothing but its end: pages have places of their own.</summary>
+    private bool ReadEmptyBody()
+    {
+        OperationStatus status =
+            RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
+        if (status == OperationStatus.Done && record.Kind != RamFlags.EndOfSection)
+            return Fail($"a {record.Flags} record in a mapped-ram file");
+        if (!Move(status, consumed, error))
+            return false;
+        ReadOnlySpan<byte> footer = Look(SectionFooter.Size);
+        if (footer.Length < SectionFooter.Size)
+            return Move(OperationStatus.NeedMoreData, 0, null);
+        bool ends = SectionFooter.TryRead(footer, _ramSectionId, out error);
+        return Move(ends ? OperationStatus.Done : OperationStatus.InvalidData, SectionFooter.Size, error);
+    }
+
+    private bool SkipCommand()
+    {
+        ReadOnlySpan<byte> source = Look(CommandHeader.Size);
+        if (source.Length < CommandHeader.Size)
+            return Move(OperationStatus.NeedMoreData, 0, null);
+        if (!CommandHeader.TryRead(source, out CommandHeader command, out string? error))
+            return Fail(error);
+        if (command.Type == CommandType.Packaged)
+            return Fail("a package of postcopy in a mapped-ram file");
+        int size = CommandHeader.Size + command.Length;
+        return Move(size > _image.Length - _position ? OperationStatus.NeedMoreData : OperationStatus.Done, size, null);
+    }
+
+    /// <summary>Reads ever larger beginnings of the rest, as garbage of any length may follow the description.</summary>
+    private bool ReadDevices()
+    {
+        var splitter = new DeviceStateSplitter(_limits.MaxDeviceStateBytes, _early);
+        long rest = _image.Length - _position;
+        long size = FirstStateBytes;
+        while (true)
+        {
+            // One byte over the limit lets the splitter see that there is too much.
+            long wanted = Math.Min(size, Math.Min(rest, _limits.MaxDeviceStateBytes + 1L));
+            ReadOnlySpan<byte> bytes = Look((int)Math.Min(wanted, Array.MaxLength));
+            OperationStatus status =
+                splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out int consumed, out _state, out string? error);
+            if (status != OperationStatus.NeedMoreData)
+                return Move(status, consumed, error);
+            if (bytes.Length < wanted)
+                return Fail("the file became shorter while it was read");
+            size *= 2;
+        }
+    }
+
+    /// <summary>Up to <paramref name="count"/> bytes from the position on; valid until the next call.</summary>
+    private ReadOnlySpan<byte> Look(int count)
+    {
+        int available = (int)Math.Clamp(_image.Length - _position, 0, count);
+        if (_buffer.Length < available)
+            _buffer = new byte[available];
+        return _buffer.AsSpan(0, _image.Read(_position, _buffer.AsSpan(0, available)));
+    }
+
+    private bool Move(OperationStatus status, int consumed, string? error)
+    {
+        if (status == OperationStatus.NeedMoreData)
+            return Fail($"the file ends ({_image.Length:X} bytes) before the image does");
+        if (status != OperationStatus.Done)
+            return Fail(error);
+        _position += consumed;
+        return true;
+    }
+
+    private bool Fail(string? error)
+    {
+        _error = error;
+        return false;
+    }
+}

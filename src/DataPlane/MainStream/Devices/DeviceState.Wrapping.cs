@@ -1,0 +1,71 @@
+using System.Buffers;
+using System.Text;
+using System.Text.Json;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream.Devices;
+
+/// <content>One section for a VM whose devices are not QEMU's.</content>
+public sealed partial class DeviceState
+{
+    private const uint WrappedVersion = 1;
+
+    /// <summary>Puts a VM's own device state into one section, described so that any receiver finds its end.</summary>
+    /// <param name="name">Name of the section: text of 1 to 255 bytes. A QEMU would look for a device of this name.</param>
+    /// <param name="body">The state; copied.</param>
+    /// <exception cref="ArgumentException">The name is no text or has no or too many bytes.</exception>
+    public static DeviceState Wrap(string name, ReadOnlyMemory<byte> body)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        byte[] utf8Name = Encoding.UTF8.GetBytes(name);
+        if (utf8Name.Length > WireLimits.MaxNameLength || !WireName.TryDecode(utf8Name, out _))
+            throw new ArgumentException($"A section's name is text of 1 to {WireLimits.MaxNameLength} bytes.", nameof(name));
+
+        var header = new byte[SectionHeader.MaxSize];
+        int headerSize = SectionHeader.Write(header, SectionType.Full, id: 0, utf8Name, instance: 0, WrappedVersion);
+        var sections = new byte[checked(headerSize + body.Length + SectionFooter.Size)];
+        header.AsSpan(0, headerSize).CopyTo(sections);
+        body.Span.CopyTo(sections.AsSpan(headerSize));
+        SectionFooter.Write(sections.AsSpan(headerSize + body.Length), id: 0);
+        return new DeviceState(
+            default, sections, Describe(name, body.Length), [new DeviceSection(name, 0, WrappedVersion, headerSize, body.Length)]);
+    }
+
+    /// <summary>The body of the section <paramref name="name"/>, instance 0.</summary>
+    /// <exception cref="KeyNotFoundException">There is no such section.</exception>
+    public ReadOnlyMemory<byte> Unwrap(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return Find(name) is { } device
+            ? Body(device)
+            : throw new KeyNotFoundException($"The device state has no section '{name}' among its {Devices.Count} sections.");
+    }
+
+    private static byte[] Describe(string name, int size)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteNumber("page_size", WireLimits.PageSize);
+            json.WriteStartArray("devices");
+            json.WriteStartObject();
+            json.WriteString("name", name);
+            json.WriteNumber("instance_id", 0);
+            json.WriteString("vmsd_name", name);
+            json.WriteNumber("version", WrappedVersion);
+            json.WriteStartArray("fields");
+            json.WriteStartObject();
+            json.WriteString("name", "data");
+            json.WriteString("type", "buffer");
+            json.WriteNumber("size", size);
+            json.WriteEndObject();
+            json.WriteEndArray();
+            json.WriteEndObject();
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        return buffer.WrittenSpan.ToArray();
+    }
+}

@@ -1,0 +1,71 @@
+using System.Buffers;
+using System.Text;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream.Devices;
+
+/// <summary>
+/// A FULL section before the END of RAM (virtio-mem): QEMU 11.1 sends it before the START, 10.0 behind the block list. Nothing tells its
+/// length while it arrives, so its end is the first footer with its own id that is followed by something that may follow there. The
+/// description at the end of the stream lists it first.
+/// </summary>
+internal sealed class EarlySection
+{
+    /// <summary>A virtio-mem section holds a few numbers; what does not end within this is something else.</summary>
+    public const int MaxSize = 1 << 20;
+
+    private EarlySection(byte[] bytes, string name, uint instance)
+    {
+        Bytes = bytes;
+        Name = name;
+        Instance = instance;
+    }
+
+    /// <summary>The whole section as it came.</summary>
+    public byte[] Bytes { get; }
+
+    public string Name { get; }
+
+    public uint Instance { get; }
+
+    /// <summary>Needs one byte more than the section has.</summary>
+    public static OperationStatus Parse(ReadOnlySpan<byte> source, out EarlySection? section, out int consumed, out string? error)
+    {
+        section = null;
+        consumed = 0;
+        OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int headerSize, out error);
+        if (status != OperationStatus.Done)
+            return status;
+        if (header.Type != SectionType.Full)
+        {
+            error = $"{header.Type} section {header.Id} instead of a device section";
+            return OperationStatus.InvalidData;
+        }
+
+        Span<byte> footer = stackalloc byte[SectionFooter.Size];
+        SectionFooter.Write(footer, header.Id);
+        int position = headerSize;
+        while (source[position..].IndexOf(footer) is var distance && distance >= 0)
+        {
+            int end = position + distance + SectionFooter.Size;
+            if (end > MaxSize || end == source.Length)
+                break;
+            if (MayFollow((SectionType)source[end]))
+            {
+                section = new EarlySection(source[..end].ToArray(), Encoding.UTF8.GetString(header.Name), header.Instance);
+                consumed = end;
+                return OperationStatus.Done;
+            }
+
+            position += distance + 1;
+        }
+
+        if (source.Length <= MaxSize)
+            return OperationStatus.NeedMoreData;
+        error = $"the section {WireName.Quote(header.Name)} among those of RAM does not end within {MaxSize} bytes";
+        return OperationStatus.InvalidData;
+    }
+
+    private static bool MayFollow(SectionType type) =>
+        type is SectionType.Start or SectionType.Part or SectionType.End or SectionType.Full or SectionType.Command;
+}
