@@ -1,1 +1,4 @@
-return 0;
+using DataPlane.Tool.CommandLine;
+
+using var signals = new StopSignals();
+return await DataPlaneCommandLine.RunAsync(args, ToolConsole.Process(), signals.Token).ConfigureAwait(false);

@@ -9,6 +9,10 @@ internal static class LinuxFile
     /// <summary>Opens an existing file or device without the advisory lock that the BCL takes.</summary>
     internal static SafeFileHandle Open(string path, int flags) => Own(Libc.Open(path, flags | Libc.OpenCloseOnExec, 0), "open", path);
 
+    /// <summary>Creates a file that must not exist yet, for reading and writing by its owner only.</summary>
+    internal static SafeFileHandle CreateNew(string path) =>
+        Own(Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCreate | Libc.OpenExclusive | Libc.OpenCloseOnExec, 0b110_000_000), "open", path);
+
     /// <summary>A file of <paramref name="length"/> bytes that lives in memory only and reads as zero.</summary>
     internal static SafeFileHandle CreateInMemory(string name, long length)
     {

@@ -19,6 +19,9 @@ internal sealed partial class Channel
         _prepended = [.. consumed, .. _prepended];
     }
 
+    /// <summary>Counts bytes that were read from the socket before it became this channel, and are not delivered again.</summary>
+    internal void CountConsumed(int bytes) => BytesReceived += bytes;
+
     /// <summary>
     /// Sends all of <paramref name="vectors"/>, straight from the memory they point to, blocking the calling thread. In the usual case this
     /// is one system call. The vectors are used up in place.

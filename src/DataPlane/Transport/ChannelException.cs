@@ -1,19 +1,53 @@
 namespace DataPlane.Transport;
 
-/// <summary>A channel could not be opened, or ended under a stream operation. Bulk transfers report the same by <see cref="TransferResult"/>.</summary>
+/// <summary>A channel can go no further. Carries what a <c>MigrationException</c> will say, apart from the phase, which the lower floors do not know.</summary>
 internal sealed class ChannelException : IOException
 {
-    internal ChannelException(string channel, ChannelEnd end, int errno, string what)
-        : base(errno == 0 ? $"{channel}: {what}" : $"{channel}: {what}: {Linux.Errno.Describe(errno)}")
+    public ChannelException(FailureReason reason, string channel, string message, Exception? inner = null)
+        : base(message, inner)
     {
+        Reason = reason;
+        Channel = channel;
+    }
+
+    /// <summary>The system refused a call, or the peer ended the channel: <paramref name="what"/> says what was going on.</summary>
+    public ChannelException(string channel, ChannelEnd end, int errno, string what)
+        : base(errno == 0 ? what : $"{what}: {Linux.Errno.Describe(errno)}")
+    {
+        Reason = end switch
+        {
+            ChannelEnd.Closed => FailureReason.PeerClosed,
+            ChannelEnd.Reset => FailureReason.PeerReset,
+            ChannelEnd.TimedOut => FailureReason.Stalled,
+            _ => FailureReason.LocalFailure,
+        };
         Channel = channel;
         End = end;
         Errno = errno;
     }
 
-    internal string Channel { get; }
+    public FailureReason Reason { get; }
 
-    internal ChannelEnd End { get; }
+    /// <summary>The channel's name, such as <c>main</c> or <c>multifd 3</c>.</summary>
+    public string Channel { get; }
 
-    internal int Errno { get; }
+    /// <summary>How the connection ended, where it was the connection that failed.</summary>
+    public ChannelEnd End { get; }
+
+    /// <summary>The system's error number, 0 where there was none.</summary>
+    public int Errno { get; }
+
+    /// <summary>The exception for a transfer that did not complete. <paramref name="doing"/> says what was going on, such as "reading a packet header".</summary>
+    public static ChannelException From(TransferResult result, Channel channel, string doing) => new(channel.Name, result.End, result.Errno, result.End switch
+    {
+        ChannelEnd.Closed => $"the peer closed the connection while {doing}",
+        ChannelEnd.Reset => $"the connection was reset while {doing}",
+        ChannelEnd.TimedOut => $"the network timed out while {doing}",
+        ChannelEnd.Aborted => $"closed by us while {doing}",
+        _ => $"failed while {doing}",
+    });
+
+    public static ChannelException Malformed(string channel, string message) => new(FailureReason.MalformedStream, channel, message);
+
+    public static ChannelException Violation(string channel, string message) => new(FailureReason.ProtocolViolation, channel, message);
 }

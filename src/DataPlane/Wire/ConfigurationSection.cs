@@ -15,6 +15,9 @@ namespace DataPlane.Wire;
 /// </summary>
 internal sealed class ConfigurationSection
 {
+    /// <summary>More than a section within the limits can have: 64 capabilities of 256 bytes each, and change.</summary>
+    public const int MaxSize = 32 * 1024;
+
     public const string IgnoreSharedCapability = "x-ignore-shared";
     public const string MappedRamCapability = "mapped-ram";
 

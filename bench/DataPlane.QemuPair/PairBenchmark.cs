@@ -1,0 +1,104 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using DataPlane.QemuTests.Harness;
+
+namespace DataPlane.QemuPair;
+
+/// <summary>All legs, interleaved, so that a slow minute of the machine hits each of them.</summary>
+internal sealed class PairBenchmark(string label, int ramMiB, int channels)
+{
+    private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
+
+    public async Task<int> RunAsync(int runs, FileInfo? json, CancellationToken token)
+    {
+        if (QemuInstallation.WhyNot() is { } reason)
+        {
+            await Console.Error.WriteLineAsync(reason);
+            return 1;
+        }
+
+        var version = QemuVersion.Parse(label);
+        var options = new QemuOptions
+        {
+            Version = version,
+            Machine = version.NewestMachine,
+            MemoryMiB = ramMiB,
+            Disk = new GuestDisk { RandomOnly = true, WindowBytes = 0, PagesCheckedPerPass = 64 },
+        };
+        using var work = new WorkFolder();
+        await using var qemu = new QemuLeg(options, channels, work);
+        var dataPlane = new DataPlaneLeg(ramMiB, channels, work);
+        await Console.Error.WriteLineAsync($"QEMU {QemuInstallation.FullVersion(version)}: filling {ramMiB} MiB");
+        await qemu.StartAsync(token);
+        Func<int, Task<Sample>>[] legs =
+        [
+            run => qemu.RunAsync(run, preallocated: true, token), run => dataPlane.RunAsync(run, token), run => qemu.RunAsync(run, preallocated: false, token),
+        ];
+        var samples = new List<Sample>();
+        for (var run = 0; run < runs; run++)
+            for (var leg = 0; leg < legs.Length; leg++)
+            {
+                var sample = await legs[(leg + run) % legs.Length](run); // whoever goes first in one run goes last in the next
+                samples.Add(sample);
+                await Console.Error.WriteLineAsync(string.Create(
+                    CultureInfo.InvariantCulture, $"run {run + 1} {sample.Leg,-17} {sample.Seconds:0.000} s  {sample.BytesPerSecond / 1e9:0.00} GB/s"));
+            }
+
+        var summary = Summarize(samples);
+        foreach (var (name, value) in summary)
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}: {value!.GetValue<double>():0.###}"));
+        if (json is not null)
+        {
+            json.Directory?.Create();
+            await File.WriteAllTextAsync(json.FullName, Document(version, samples, summary).ToJsonString(s_indented) + "\n", token);
+        }
+
+        return 0;
+    }
+
+    private static double Median(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        var middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+
+    private static JsonObject Summarize(List<Sample> samples)
+    {
+        double Rate(string leg) => Median(samples.Where(sample => sample.Leg == leg).Select(sample => sample.BytesPerSecond));
+        double Ratio(string leg) => Median(samples.Where(sample => sample.Leg == "dataplane").Select(ours =>
+            ours.BytesPerSecond / samples.Single(theirs => theirs.Leg == leg && theirs.Run == ours.Run).BytesPerSecond));
+
+        return new JsonObject
+        {
+            ["dataplane_bytes_per_second"] = Rate("dataplane"),
+            ["qemu_preallocated_bytes_per_second"] = Rate("qemu_preallocated"),
+            ["qemu_bytes_per_second"] = Rate("qemu"),
+            ["ratio_to_qemu_preallocated"] = Ratio("qemu_preallocated"),
+            ["ratio_to_qemu"] = Ratio("qemu"),
+        };
+    }
+
+    private JsonObject Document(QemuVersion version, List<Sample> samples, JsonObject summary) => new()
+    {
+        ["schema"] = "dataplane.qemu-pair/1",
+        ["created_utc"] = DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture),
+        ["machine"] = new JsonObject
+        {
+            ["processor"] = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1],
+            ["cores"] = Environment.ProcessorCount,
+            ["memory_bytes"] = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
+            ["kernel"] = File.ReadAllText("/proc/sys/kernel/osrelease").Trim(),
+            ["runtime"] = RuntimeInformation.FrameworkDescription,
+            ["transparent_huge_pages"] = File.ReadAllText("/sys/kernel/mm/transparent_hugepage/enabled").Trim(),
+        },
+        ["qemu"] = QemuInstallation.FullVersion(version),
+        ["ram_bytes"] = (long)ramMiB << 20,
+        ["channels"] = channels,
+        ["seconds_are"] = "from before the first connect until the destination's confirmation; dataplane: as bench reports it; QEMU: total-time of the source",
+        ["samples"] = new JsonArray([.. samples.Select(sample => (JsonNode)sample.ToJson())]),
+        ["summary"] = summary,
+    };
+}

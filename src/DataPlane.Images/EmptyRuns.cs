@@ -1,0 +1,26 @@
+using DataPlane.Memory;
+
+namespace DataPlane.Images;
+
+/// <summary>The runs of pages that a bitmap does not have.</summary>
+internal static class EmptyRuns
+{
+    public static IEnumerable<(long First, long Count)> Of(PageBitmap bitmap)
+    {
+        long position = 0;
+        while (bitmap.TryFindSetRun(position, bitmap.PageCount, out var first, out var count))
+        {
+            if (first > position)
+            {
+                yield return (position, first - position);
+            }
+
+            position = first + count;
+        }
+
+        if (position < bitmap.PageCount)
+        {
+            yield return (position, bitmap.PageCount - position);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+using DataPlane.Linux;
+using DataPlane.MainStream.Devices;
+using DataPlane.Memory;
+using DataPlane.Migration;
+using DataPlane.Wire;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Images;
+
+/// <summary>
+/// Receives a VM into a mapped-ram file, from which QEMU 9.0 and later load it. The file is the guest's memory: it is mapped, so pages go from the
+/// socket into the page cache at their final place.
+/// </summary>
+/// <remarks>
+/// <para>The file grows under another name in the same folder and gets its own only when it is complete and on the disk; an earlier file of that name is
+/// replaced then. A migration that fails leaves no file.</para>
+/// <para>All space is reserved before the first page: a mapping over a full disk would end the process.</para>
+/// <para>Not thread-safe; the migration calls it in order.</para>
+/// </remarks>
+public sealed class MappedRamGuest : IIncomingGuest, IDisposable
+{
+    /// <summary>Never an id of QEMU's own sections, and legal (specification, 2-main-stream section 1.3).</summary>
+    private const uint RamSectionBesideEarlyOnes = 0x7FFFFFFF;
+
+    private readonly string _path;
+    private readonly string _partialPath;
+    private MappedRamLayout? _layout;
+    private SafeFileHandle? _file;
+    private GuestMemory? _memory;
+    private ReceivedPages? _pages;
+    private bool _committed;
+
+    /// <param name="path">The file that the VM becomes. Its folder must exist.</param>
+    public MappedRamGuest(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        _path = Path.GetFullPath(path);
+        _partialPath = Path.Combine(Path.GetDirectoryName(_path)!, $".{Path.GetFileName(_path)}.{Guid.NewGuid():N}.partial");
+    }
+
+    /// <summary>The VM as announced; null before.</summary>
+    public IncomingMachine? Machine { get; private set; }
+
+    /// <summary>Bytes of memory in all blocks; 0 before they are announced.</summary>
+    public long RamBytes => _memory?.TotalBytes ?? 0;
+
+    /// <summary>Its devices; null before the commit.</summary>
+    public DeviceState? Devices { get; private set; }
+
+    /// <inheritdoc/>
+    public ValueTask<GuestMemory> CreateMemoryAsync(IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(machine);
+        ArgumentNullException.ThrowIfNull(blocks);
+        Machine = machine;
+        _layout = MappedRamLayout.Create(new MappedRamContents
+        {
+            MachineName = machine.Name,
+            Uuid = machine.ValidatesUuid ? machine.Uuid : null,
+            EarlySections = machine.EarlySections,
+            RamSectionId = machine.EarlySections.IsEmpty ? 1 : RamSectionBesideEarlyOnes,
+            Blocks = [.. blocks.Select(static block => new RamBlockEntry(block.Name, block.Length))],
+        });
+        _file = PartialFile.Create(_partialPath, _layout.TailOffset);
+        _memory = new GuestMemory([.. _layout.Blocks.Select(MapBlock)]);
+        return new(_memory);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask CommitAsync(DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(devices);
+        ArgumentNullException.ThrowIfNull(pages);
+        Devices = devices;
+        _pages = pages;
+        var (layout, file) = (_layout!, _file!);
+        foreach (var piece in layout.Pieces)
+        {
+            RandomAccess.Write(file, piece.Bytes.Span, piece.Offset);
+        }
+
+        foreach (var (place, block) in layout.Blocks.Zip(_memory!.Blocks))
+        {
+            RandomAccess.Write(file, System.Runtime.InteropServices.MemoryMarshal.AsBytes(pages.HoldingData(block).Words), place.BitmapOffset);
+        }
+
+        RandomAccess.Write(file, layout.BuildTail(devices), layout.TailOffset);
+        LinuxFile.SyncData(file);
+        File.Move(_partialPath, _path, overwrite: true);
+        _committed = true;
+        LinuxFile.SyncDirectory(Path.GetDirectoryName(_path)!);
+        return default;
+    }
+
+    /// <summary>Gives the space of pages without data back to the disk: the file becomes sparse, as QEMU writes it.</summary>
+    public ValueTask StartAsync(CancellationToken cancellationToken)
+    {
+        foreach (var (place, block) in _layout!.Blocks.Zip(_memory!.Blocks))
+        {
+            foreach (var (first, count) in EmptyRuns.Of(_pages!.HoldingData(block)))
+            {
+                if (!LinuxFile.TryPunchHole(_file!, place.PagesOffset + (first << TargetPage.Shift), count << TargetPage.Shift))
+                {
+                    return default;
+                }
+            }
+        }
+
+        return default;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask AbandonAsync(Exception cause)
+    {
+        Dispose();
+        return default;
+    }
+
+    /// <summary>Hashes each block over its whole length; pages without data count as zeros. After the commit.</summary>
+    public IReadOnlyList<BlockDigest> ComputeDigests() =>
+        [.. _memory!.Blocks.Select(block => BlockDigest.Compute(block, _pages!.HoldingData(block)))];
+
+    /// <summary>Lets the mapping go; deletes the file unless it has been committed.</summary>
+    public void Dispose()
+    {
+        _memory?.Dispose();
+        _file?.Dispose();
+        if (_file is not null && !_committed)
+        {
+            File.Delete(_partialPath);
+        }
+    }
+
+    private RamBlock MapBlock(MappedRamBlock place)
+    {
+        var mapping = MemoryMapping.OfFile(_file!, place.PagesOffset, place.Length);
+        return RamBlock.Wrap(place.Name, mapping.Address, place.Length, startsZeroed: true, mapping);
+    }
+}

@@ -1,0 +1,158 @@
+using System.CommandLine;
+using DataPlane.Memory;
+using DataPlane.Migration;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Tool.Serve;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Tool.Bench;
+
+/// <summary><c>dataplane bench</c>: moves a live guest to a destination, beside what the wire could do.</summary>
+internal sealed class BenchCommand
+{
+    private readonly ToolOption<ChannelAddress?> _to = Options.Address(
+        "--to", "HOST[:PORT]", "a 'dataplane serve' elsewhere (default: a destination process on this machine)", ServeSettings.DefaultPort);
+
+    private readonly ToolOption<ByteSize?> _ram = Options.Size("--ram", "memory of the guest", new ByteSize(1L << 30));
+    private readonly ToolOption<int?> _channels = SharedOptions.Channels(4);
+
+    private readonly ToolOption<ByteRate?> _dirtyRate =
+        Options.Rate("--dirty-rate", "memory that the guest writes per second, 0 = none", new ByteRate(100L << 20));
+
+    private readonly ToolOption<ByteSize?> _dirtyWindow = Options.Size("--dirty-window", "the guest writes within this much of its memory (default: all)");
+    private readonly ToolOption<int?> _zeroPercent = Options.Number("--zero-percent", "share of zero pages in the guest's memory", 0, 100, 0);
+    private readonly ToolOption<Duration?> _maxDowntime = SharedOptions.MaxDowntime(TimeSpan.FromMilliseconds(300));
+    private readonly ToolOption<int?> _runs = SharedOptions.Runs(7);
+    private readonly ToolOption<bool> _wireOnly = Options.Flag("--wire-only", "measure the wire limit alone; the guest is idle then");
+
+    public static Command Create(ToolConsole console)
+    {
+        var bench = new BenchCommand();
+        var command = new Command("bench", "Move a live guest to a destination and compare with what the wire can do.");
+        foreach (Option option in (ReadOnlySpan<Option>)
+            [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._maxDowntime,
+                bench._runs, bench._wireOnly])
+            command.Options.Add(option);
+        OutputOptions output = OutputOptions.AddTo(command);
+        HelpWithExamples.SetExamples(
+            command,
+            new HelpExample("an idle guest of 1 GiB without zero pages, seven pairs of runs", "dataplane bench --dirty-rate 0"),
+            new HelpExample("a busy guest with tight downtime, results as JSON", "dataplane bench --ram 512M --dirty-rate 200M --max-downtime 50ms --runs 3 --json -"));
+        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
+            new CommandCall<BenchDocument>
+            {
+                Name = "dataplane bench",
+                Console = console,
+                Arguments = arguments,
+                Output = output,
+                Document = new BenchDocument(),
+                Form = ToolJson.Documents.BenchDocument,
+                LineForm = ToolJson.Lines.BenchDocument,
+            },
+            (context, document) => bench.RunAsync(arguments, context, document),
+            stop));
+        return command;
+    }
+
+    private BenchRequest Read(ParseResult arguments)
+    {
+        bool wireOnly = arguments.GetValue(_wireOnly);
+        var guest = new WorkloadOptions
+        {
+            RamBytes = arguments.GetValue(_ram)!.Value.Bytes,
+            ZeroPercent = arguments.GetValue(_zeroPercent)!.Value,
+            DirtyBytesPerSecond = wireOnly ? 0 : arguments.GetValue(_dirtyRate)!.Value.BytesPerSecond,
+            DirtyWindowBytes = arguments.GetValue(_dirtyWindow)?.Bytes,
+        };
+        guest.Validate();
+        return new BenchRequest
+        {
+            Destination = arguments.GetValue(_to),
+            Guest = guest,
+            Channels = arguments.GetValue(_channels)!.Value,
+            Runs = arguments.GetValue(_runs)!.Value,
+            MaxDowntime = arguments.GetValue(_maxDowntime)!.Value.Value,
+            WireOnly = wireOnly,
+        };
+    }
+
+    private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, BenchDocument document)
+    {
+        BenchRequest request = Read(arguments);
+        MigrationLeg? migration = request.WireOnly ? null : new MigrationLeg(request, context.Logs.CreateLogger<MigrationSource>());
+        if (request.Destination is { } elsewhere)
+        {
+            await RunAsync(request, elsewhere, migration, context, document).ConfigureAwait(false);
+            return ExitCode.Done;
+        }
+
+        DestinationProcess process =
+            await DestinationProcess.StartAsync(request.Guest.RamBytes, context.Note, context.Stop).ConfigureAwait(false);
+        await using (process.ConfigureAwait(false))
+        {
+            ChannelAddress own = await process.Address.ConfigureAwait(false);
+            await RunAsync(request, own, migration, context, document).ConfigureAwait(false);
+        }
+
+        return ExitCode.Done;
+    }
+
+    private static async Task RunAsync(
+        BenchRequest request, ChannelAddress address, MigrationLeg? migration, CommandContext context, BenchDocument document)
+    {
+        BenchSession session = await BenchSession.OpenAsync(address.Host, address.Port, context.Time, context.Stop).ConfigureAwait(false);
+        await using (session.ConfigureAwait(false))
+            await RunAsync(request, migration, session, context, document).ConfigureAwait(false);
+    }
+
+    private static async Task RunAsync(
+        BenchRequest request, MigrationLeg? migration, BenchSession session, CommandContext context, BenchDocument document)
+    {
+        document.DestinationHost = session.Destination.Host;
+        document.DestinationVersion = session.Destination.DataplaneVersion;
+        using var guest = new Workload(request.Guest, context.Time);
+        NoteTracking(guest, request, context, document);
+        var plan = new BenchPlan
+        {
+            Runs = request.Runs,
+            Channels = request.Channels,
+            GuestIsIdle = request.Guest.DirtyBytesPerSecond == 0,
+            WireLegs = [new WireLeg(WireVariant.Partition, request.ChannelOptions), new WireLeg(WireVariant.Cursor, request.ChannelOptions)],
+            Migration = migration,
+        };
+        await new BenchRunner(plan, session, guest, document, context).RunAsync().ConfigureAwait(false);
+        BenchReport.Write(context.Results, document, request.Guest, request.Channels);
+    }
+
+    private static void NoteTracking(Workload guest, BenchRequest request, CommandContext context, BenchDocument document)
+    {
+        if (request.WireOnly)
+            return;
+        using IDirtyTracker tracker = guest.CreateTracker(out string? reason);
+        document.DirtyTracking = tracker is PagemapDirtyTracker ? "pagemap" : "recorded";
+        document.DirtyTrackingReason = reason;
+        if (reason is not null)
+            context.Warn($"the kernel does not track writes for this user ({reason}); the guest's own record of what it wrote is used");
+    }
+}
+
+/// <summary>The options of a bench as values.</summary>
+internal sealed record BenchRequest
+{
+    public required ChannelAddress? Destination { get; init; }
+
+    public required WorkloadOptions Guest { get; init; }
+
+    public required int Channels { get; init; }
+
+    public required int Runs { get; init; }
+
+    public required TimeSpan MaxDowntime { get; init; }
+
+    public required bool WireOnly { get; init; }
+
+    /// <summary>Socket options of both legs alike.</summary>
+    public ChannelOptions ChannelOptions { get; init; } = new();
+}

@@ -1,0 +1,126 @@
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+
+namespace DataPlane.Tool.Bench;
+
+/// <summary>
+/// Runs a bench: warm-up, choice of the wire limit, then pairs of migration and wire limit whose order alternates, so that whatever
+/// drifts on the machine hits both alike. Both legs of a pair see the same memory, connections and running guest.
+/// </summary>
+internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload guest, BenchDocument document, CommandContext context)
+{
+    private const int CalibrationRounds = 3;
+
+    private string? _digest;
+
+    /// <exception cref="CommandException">A leg failed, or a byte at the destination is wrong.</exception>
+    public async Task RunAsync()
+    {
+        bool verified = true;
+        try
+        {
+            await WarmUpAsync().ConfigureAwait(false);
+            WireLeg wire = await CalibrateAsync().ConfigureAwait(false);
+            document.WireVariant = wire.Variant;
+            for (int run = 1; run <= plan.Runs; run++)
+            {
+                (RunEntry entry, verified) = await RunPairAsync(run, wire).ConfigureAwait(false);
+                document.Runs.Add(entry);
+                if (!verified)
+                    throw new CommandException($"run {run}: the destination's memory differs from the source's after the migration");
+            }
+        }
+        finally
+        {
+            document.Summary = BenchSummaries.Of(document.Runs, verified && document.Runs.Count == plan.Runs);
+        }
+    }
+
+    // The first migration of a process compiles code; the first pass over memory fills page tables.
+    private async Task WarmUpAsync()
+    {
+        foreach (WireLeg leg in plan.WireLegs)
+            await RunWireAsync("warm-up", leg).ConfigureAwait(false);
+        if (plan.Migration is { } migration)
+            await RunLegAsync("warm-up, migration", migration).ConfigureAwait(false);
+    }
+
+    private async Task<WireLeg> CalibrateAsync()
+    {
+        for (int round = 0; round < CalibrationRounds; round++)
+        {
+            IEnumerable<WireLeg> order = round % 2 == 0 ? plan.WireLegs : plan.WireLegs.Reverse();
+            foreach (WireLeg leg in order)
+            {
+                LegSample sample = await RunWireAsync("calibration", leg).ConfigureAwait(false);
+                document.WireCalibration.Add(WireLimitEntry.From(leg.Variant, sample));
+            }
+        }
+
+        return plan.WireLegs.MaxBy(leg => MedianRate(leg.Variant))!;
+    }
+
+    private double MedianRate(WireVariant variant) =>
+        Statistic.Of(document.WireCalibration.Where(entry => entry.Variant == variant).Select(entry => entry.BytesPerSecond))!.Median;
+
+    private async Task<(RunEntry Entry, bool Verified)> RunPairAsync(int run, WireLeg wireLeg)
+    {
+        string stage = $"run {run} of {plan.Runs}";
+        if (plan.Migration is not { } migrationLeg)
+        {
+            LegSample only = await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
+            return (new RunEntry { WireLimit = WireLimitEntry.From(wireLeg.Variant, only) }, await VerifyAsync(stage).ConfigureAwait(false));
+        }
+
+        LegSample? wire = run % 2 == 0 ? await RunWireAsync(stage, wireLeg).ConfigureAwait(false) : null;
+        MigrationSample migration = await RunLegAsync($"{stage}, migration", migrationLeg).ConfigureAwait(false);
+        bool verified = await VerifyAsync(stage).ConfigureAwait(false);
+        wire ??= await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
+        return (new RunEntry { Migration = migration, WireLimit = WireLimitEntry.From(wireLeg.Variant, wire) }, verified);
+    }
+
+    private Task<LegSample> RunWireAsync(string stage, WireLeg leg) => RunLegAsync($"{stage}, wire limit by {(leg.Variant == WireVariant.Cursor ? "cursor" : "partition")}", leg);
+
+    private async Task<TSample> RunLegAsync<TSample>(string stage, IBenchLeg<TSample> leg)
+        where TSample : LegSample
+    {
+        context.Stop.ThrowIfCancellationRequested();
+        context.Progress.Report(new ProgressSample { Stage = stage, TotalBytes = guest.Block.Length });
+        if (!plan.GuestIsIdle)
+            guest.Resume();
+        try
+        {
+            return await session.RunAsync(
+                leg, guest, plan.Channels, sample => context.Progress.Report(sample with { Stage = stage }), context.Stop).ConfigureAwait(false);
+        }
+        finally
+        {
+            guest.Pause();
+        }
+    }
+
+    private async Task<bool> VerifyAsync(string stage)
+    {
+        context.Progress.Report(new ProgressSample { Stage = $"{stage}, comparing every byte" });
+        if (plan.GuestIsIdle)
+            _digest ??= MemoryDigest.Compute(guest.Block);
+        return await session.VerifyAsync(guest, _digest, context.Stop).ConfigureAwait(false);
+    }
+}
+
+/// <summary>What a bench shall do.</summary>
+internal sealed record BenchPlan
+{
+    public required int Runs { get; init; }
+
+    /// <summary>Data connections of the wire limit, multifd channels of the migration.</summary>
+    public required int Channels { get; init; }
+
+    /// <summary>The guest writes nothing, so its memory is the same in all runs.</summary>
+    public required bool GuestIsIdle { get; init; }
+
+    public required IReadOnlyList<WireLeg> WireLegs { get; init; }
+
+    /// <summary>Null measures the wire limit alone; the guest is idle then, since a plain send of changing memory ends with unequal memory.</summary>
+    public required IBenchLeg<MigrationSample>? Migration { get; init; }
+}

@@ -1,0 +1,124 @@
+using System.Net;
+using System.Net.Sockets;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Tool.Serve;
+
+namespace DataPlane.Tool.Bench;
+
+/// <summary>The client's end of a session with <c>serve</c>: has legs prepared there, runs them here, compares memory.</summary>
+internal sealed class BenchSession : IAsyncDisposable
+{
+    // Preparing may populate memory anew, in small pages on an unlucky machine.
+    private static readonly TimeSpan s_answerTimeout = TimeSpan.FromMinutes(5);
+
+    private readonly ControlConnection _control;
+    private readonly IPAddress _address;
+
+    private BenchSession(ControlConnection control, IPAddress address, WelcomeMessage welcome)
+    {
+        _control = control;
+        _address = address;
+        Destination = welcome;
+    }
+
+    public WelcomeMessage Destination { get; }
+
+    /// <exception cref="CommandException">Nobody serves there, or not for us.</exception>
+    public static async Task<BenchSession> OpenAsync(string host, int port, TimeProvider time, CancellationToken cancellation)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        ControlConnection? control = null;
+        try
+        {
+            await socket.ConnectAsync(host, port, cancellation).ConfigureAwait(false);
+            IPAddress address = ((IPEndPoint)socket.RemoteEndPoint!).Address;
+            control = new ControlConnection(new NetworkStream(socket, ownsSocket: true), $"{host}:{port}", time);
+            var hello = new HelloMessage { Version = HelloMessage.CurrentVersion, DataplaneVersion = ToolVersion.Current };
+            await control.WriteAsync(hello, cancellation).ConfigureAwait(false);
+            WelcomeMessage welcome = await ExpectAsync<WelcomeMessage>(control, cancellation).ConfigureAwait(false);
+            return new BenchSession(control, address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address, welcome);
+        }
+        catch (Exception exception)
+        {
+            if (control is not null)
+                await control.DisposeAsync().ConfigureAwait(false);
+            socket.Dispose();
+            if (exception is SocketException)
+                throw new CommandException($"no destination at {host}:{port}: {exception.Message}", ExitCode.Failed, exception);
+            throw;
+        }
+    }
+
+    /// <summary>One leg from prepare to result.</summary>
+    /// <exception cref="CommandException">The destination refused, or its half failed.</exception>
+    public async Task<TSample> RunAsync<TSample>(
+        IBenchLeg<TSample> leg, Workload guest, int channels, Action<ProgressSample> report, CancellationToken cancellation)
+        where TSample : LegSample
+    {
+        var prepare = new PrepareMessage { Leg = leg.Name, RamBytes = guest.Block.Length, Channels = channels };
+        await _control.WriteAsync(prepare, cancellation).ConfigureAwait(false);
+        ReadyMessage ready = await ExpectAsync<ReadyMessage>(_control, cancellation).ConfigureAwait(false);
+        var destination = new LegDestination(_address, ready.Port, channels);
+        TSample sample;
+        try
+        {
+            sample = await leg.RunAsync(destination, guest, report, cancellation).ConfigureAwait(false);
+        }
+        catch (IOException exception)
+        {
+            // Often the destination knows better why the connection ended.
+            string? theirs = await TryReadErrorAsync(cancellation).ConfigureAwait(false);
+            throw new CommandException(theirs is null ? exception.Message : $"{exception.Message} (destination: {theirs})", ExitCode.Failed, exception);
+        }
+
+        ResultMessage result = await ExpectAsync<ResultMessage>(_control, cancellation).ConfigureAwait(false);
+        if (result.Error is { } error)
+            throw new CommandException($"{leg.Name}: the destination failed: {error}");
+        return sample with { DestinationCpuSeconds = result.CpuSeconds };
+    }
+
+    /// <summary>Whether every byte of the destination's memory is the guest's, which must be paused.</summary>
+    public async Task<bool> VerifyAsync(Workload guest, string? knownDigest, CancellationToken cancellation)
+    {
+        // Both sides hash at the same time.
+        await _control.WriteAsync(new DigestMessage(), cancellation).ConfigureAwait(false);
+        Task<DigestResultMessage> theirs = ExpectAsync<DigestResultMessage>(_control, cancellation);
+        string ours = knownDigest ?? MemoryDigest.Compute(guest.Block);
+        DigestResultMessage answer = await theirs.ConfigureAwait(false);
+        if (answer.Algorithm != MemoryDigest.Name)
+            throw new CommandException($"the destination verifies by '{OneLine.Of(answer.Algorithm)}', this side by {MemoryDigest.Name}");
+        return answer.Value == ours;
+    }
+
+    private async Task<string?> TryReadErrorAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            return await _control.ReadAsync(TimeSpan.FromSeconds(2), cancellation).ConfigureAwait(false) switch
+            {
+                ResultMessage result => result.Error,
+                ErrorMessage error => error.Message,
+                _ => null,
+            };
+        }
+        catch (IOException)
+        {
+            return null;
+        }
+    }
+
+    private static async Task<TMessage> ExpectAsync<TMessage>(ControlConnection control, CancellationToken cancellation)
+        where TMessage : ControlMessage
+    {
+        return await control.ReadAsync(s_answerTimeout, cancellation).ConfigureAwait(false) switch
+        {
+            TMessage expected => expected,
+            ErrorMessage error => throw new CommandException($"destination {control.Peer}: {OneLine.Of(error.Message)}"),
+            null => throw new CommandException($"destination {control.Peer} closed the session"),
+            { } other => throw new CommandException($"destination {control.Peer} answered out of turn ({other.GetType().Name})"),
+        };
+    }
+
+    public ValueTask DisposeAsync() => _control.DisposeAsync();
+}

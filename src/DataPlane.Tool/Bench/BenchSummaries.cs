@@ -1,0 +1,39 @@
+namespace DataPlane.Tool.Bench;
+
+/// <summary>Sums up the runs of a bench.</summary>
+internal static class BenchSummaries
+{
+    private const double Gib = 1L << 30;
+
+    /// <summary>Null before the first run is complete.</summary>
+    public static BenchSummary? Of(IList<RunEntry> runs, bool verified)
+    {
+        if (Statistic.Of(runs.Select(run => run.WireLimit.BytesPerSecond)) is not { } wire)
+            return null;
+        List<MigrationSample> migrations = [.. runs.Select(run => run.Migration).OfType<MigrationSample>()];
+        CpuSummary? source = Cpu(migrations, runs, sample => sample.SourceCpuSeconds, wireLimit => wireLimit.SourceCpuSeconds);
+        CpuSummary? destination = Cpu(migrations, runs, sample => sample.DestinationCpuSeconds, wireLimit => wireLimit.DestinationCpuSeconds);
+        return new BenchSummary
+        {
+            Efficiency = Statistic.Of(runs.Select(run => run.Efficiency).OfType<double>()),
+            MigrationBytesPerSecond = Statistic.Of(migrations.Select(sample => sample.BytesPerSecond)),
+            WireLimitBytesPerSecond = wire,
+            MigrationSeconds = Statistic.Of(migrations.Select(sample => sample.Seconds)),
+            DowntimeSeconds = Statistic.Of(migrations.Select(sample => sample.DowntimeSeconds)),
+            SourceCpuSecondsPerGib = source,
+            DestinationCpuSecondsPerGib = destination,
+            CpuRatio = source is null || destination is null
+                ? null
+                : (source.Migration + destination.Migration) / (source.WireLimit + destination.WireLimit),
+            Verified = verified,
+        };
+    }
+
+    private static CpuSummary? Cpu(
+        List<MigrationSample> migrations, IList<RunEntry> runs, Func<LegSample, double> ofMigration, Func<WireLimitEntry, double> ofWire)
+    {
+        Statistic? migration = Statistic.Of(migrations.Select(sample => ofMigration(sample) / (sample.TransferredBytes / Gib)));
+        Statistic? wire = Statistic.Of(runs.Select(run => ofWire(run.WireLimit) / (run.WireLimit.TransferredBytes / Gib)));
+        return migration is null || wire is null ? null : new CpuSummary(migration.Median, wire.Median);
+    }
+}

@@ -1,0 +1,62 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using DataPlane.Memory;
+
+namespace DataPlane.Tool.Bench;
+
+/// <summary>
+/// Fills guest memory: a share of zero pages, in runs as real guests have them, and pages that look random and differ from each other
+/// everywhere else. The same seed gives the same memory.
+/// </summary>
+internal static class MemoryFill
+{
+    /// <summary>Zero pages come in runs of this many.</summary>
+    public const int PagesPerRun = 16;
+
+    public static void Fill(RamBlock block, int zeroPercent, ulong seed) => MemoryChunks.ForEach(block, index =>
+    {
+        Span<byte> chunk = MemoryChunks.Chunk(block, index);
+        long firstPage = (long)index * MemoryChunks.Size / TargetPage.Size;
+        for (int offset = 0; offset < chunk.Length; offset += TargetPage.Size)
+        {
+            long page = firstPage + (offset / TargetPage.Size);
+            Span<byte> bytes = chunk.Slice(offset, TargetPage.Size);
+            if (IsZeroPage(page, zeroPercent))
+                bytes.Clear();
+            else
+                FillPage(bytes, Mix(seed ^ ((ulong)page * 2)));
+        }
+    });
+
+    public static void Clear(RamBlock block) => MemoryChunks.ForEach(block, index => MemoryChunks.Chunk(block, index).Clear());
+
+    /// <summary>Spreads the zero runs evenly: run n is one when the running total of the percentage passes a whole number there.</summary>
+    public static bool IsZeroPage(long page, int zeroPercent)
+    {
+        long run = page / PagesPerRun;
+        return (run + 1) * zeroPercent / 100 != run * zeroPercent / 100;
+    }
+
+    // Xorshift on four lanes: far faster than memory, and no compressor or zero test finds anything in it.
+    private static void FillPage(Span<byte> page, ulong seed)
+    {
+        // The lowest bit keeps every lane from being zero, where xorshift would stay.
+        Vector256<ulong> state = Vector256.Create(Mix(seed) | 1, Mix(seed + 1) | 1, Mix(seed + 2) | 1, Mix(seed + 3) | 1);
+        foreach (ref Vector256<ulong> target in MemoryMarshal.Cast<byte, Vector256<ulong>>(page))
+        {
+            state ^= state << 13;
+            state ^= state >>> 7;
+            state ^= state << 17;
+            target = state;
+        }
+    }
+
+    /// <summary>SplitMix64: neighbouring numbers become unrelated ones.</summary>
+    private static ulong Mix(ulong value)
+    {
+        value += 0x9E3779B97F4A7C15;
+        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9;
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
+        return value ^ (value >> 31);
+    }
+}

@@ -1,0 +1,111 @@
+using System.Net.Sockets;
+
+namespace DataPlane.Tool.Bench;
+
+/// <summary>
+/// One thread per wire connection, created before the clock starts and let go together. The first failure counts; it closes every socket,
+/// which brings all the others back.
+/// </summary>
+internal sealed class WireThreads : IDisposable
+{
+    private readonly Thread[] _threads;
+    private readonly List<Socket> _sockets = [];
+    private readonly ManualResetEventSlim _start = new(false);
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _stop = new();
+    private Exception? _failure;
+    private int _running;
+    private bool _stopped;
+
+    /// <param name="name">What the threads are called in a debugger.</param>
+    /// <param name="count">Number of threads.</param>
+    /// <param name="work">What each does, told its number.</param>
+    public WireThreads(string name, int count, Action<WireThreads, int> work)
+    {
+        _running = count;
+        _threads = new Thread[count];
+        for (int i = 0; i < count; i++)
+        {
+            int index = i;
+            _threads[i] = new Thread(() => Run(index, work)) { Name = $"{name}-{index}", IsBackground = true };
+            _threads[i].Start();
+        }
+    }
+
+    /// <summary>Cancelled when the threads shall end: for waits that no closed socket wakes.</summary>
+    public CancellationToken Stopped => _stop.Token;
+
+    public void Start() => _start.Set();
+
+    /// <summary>Closes the socket when the threads are stopped; false when they have been already, and the socket is closed now.</summary>
+    public bool Own(Socket socket)
+    {
+        lock (_sockets)
+        {
+            if (!_stopped)
+            {
+                _sockets.Add(socket);
+                return true;
+            }
+        }
+
+        socket.Dispose();
+        return false;
+    }
+
+    /// <summary>Ends when every thread has; fails with the first failure. Cancelling stops them.</summary>
+    public async Task WaitAsync(CancellationToken cancellation)
+    {
+        using CancellationTokenRegistration stop = cancellation.Register(Stop);
+        await _ended.Task.ConfigureAwait(false);
+        cancellation.ThrowIfCancellationRequested();
+        if (_failure is { } failure)
+            throw new IOException($"wire limit: {failure.Message}", failure);
+    }
+
+    private void Run(int index, Action<WireThreads, int> work)
+    {
+        try
+        {
+            _start.Wait(Stopped);
+            work(this, index);
+        }
+        // Whatever it is, WaitAsync reports it; a thread must not take the process down.
+#pragma warning disable CA1031
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Interlocked.CompareExchange(ref _failure, exception, null);
+            Stop();
+        }
+        finally
+        {
+            if (Interlocked.Decrement(ref _running) == 0)
+                _ended.TrySetResult();
+        }
+    }
+
+    private void Stop()
+    {
+        Socket[] sockets;
+        lock (_sockets)
+        {
+            _stopped = true;
+            sockets = [.. _sockets];
+            _sockets.Clear();
+        }
+
+        _stop.Cancel();
+        foreach (Socket socket in sockets)
+            socket.Dispose();
+    }
+
+    public void Dispose()
+    {
+        Stop();
+        foreach (Thread thread in _threads)
+            thread.Join();
+        _start.Dispose();
+        _stop.Dispose();
+    }
+}

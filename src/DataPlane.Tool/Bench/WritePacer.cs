@@ -1,0 +1,40 @@
+namespace DataPlane.Tool.Bench;
+
+/// <summary>How many page writes are due at a given rate. Pauses do not count, and no backlog is caught up in a burst beyond a bound.</summary>
+internal sealed class WritePacer
+{
+    // A tenth of a second of writes: a thread that was not scheduled for longer has lost the rest, as a real vCPU would have.
+    private const double MaxBacklogSeconds = 0.1;
+
+    private readonly TimeProvider _time;
+    private readonly double _writesPerSecond;
+    private long _lastTimestamp;
+    private double _due;
+
+    public WritePacer(TimeProvider time, double writesPerSecond)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(writesPerSecond);
+        _time = time;
+        _writesPerSecond = writesPerSecond;
+        Restart();
+    }
+
+    /// <summary>Forgets what was due: the clock stood still for the writer.</summary>
+    public void Restart()
+    {
+        _lastTimestamp = _time.GetTimestamp();
+        _due = 0;
+    }
+
+    /// <summary>Takes up to <paramref name="max"/> due writes.</summary>
+    public int Take(int max)
+    {
+        long now = _time.GetTimestamp();
+        double earned = _time.GetElapsedTime(_lastTimestamp, now).TotalSeconds * _writesPerSecond;
+        _lastTimestamp = now;
+        _due = Math.Min(_due + earned, Math.Max(1, _writesPerSecond * MaxBacklogSeconds));
+        int taken = (int)Math.Min(_due, max);
+        _due -= taken;
+        return taken;
+    }
+}

@@ -1,0 +1,10 @@
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>A failure whose message is the one line for stderr: what, which channel, which phase.</summary>
+internal sealed class CommandException : Exception
+{
+    public CommandException(string message, ExitCode exitCode = ExitCode.Failed, Exception? innerException = null)
+        : base(message, innerException) => ExitCode = exitCode;
+
+    public ExitCode ExitCode { get; }
+}

@@ -1,0 +1,158 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization.Metadata;
+using DataPlane.Tool.Output;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>
+/// The one way a command runs: its body does the work and fills its document; every way it can end becomes an exit code, at most one
+/// line on stderr and a complete JSON document.
+/// </summary>
+/// <remarks>
+/// | the body                                         | exit code       | result        |
+/// | returns a code                                   | that code       | ok, or failed |
+/// | throws CommandException                          | its code        | failed        |
+/// | throws anything after a stop was asked for       | 130, or 0 for a server (see WhenStopped) | interrupted, or ok |
+/// | throws anything else                             | 1               | failed        |
+/// </remarks>
+internal static class CommandRunner
+{
+    public static async Task<int> RunAsync<TDocument>(
+        CommandCall<TDocument> call, Func<CommandContext, TDocument, Task<ExitCode>> body, CancellationToken stop)
+        where TDocument : CommandDocument
+    {
+        OutputSettings output = call.Output.Read(call.Arguments);
+        JsonSink sink;
+        try
+        {
+            sink = JsonSink.Open(output.JsonPath, call.Console.Out);
+        }
+        catch (CommandException exception)
+        {
+            call.Console.Error.WriteLine($"{call.Name}: {exception.Message}");
+            return (int)exception.ExitCode;
+        }
+
+        using (sink)
+        {
+            TDocument document = call.Document;
+            document.StartedAt = call.Console.Time.GetUtcNow();
+            document.Options = RecordOptions(call.Arguments);
+            ExitCode exitCode = await RunBodyAsync(call, output, body, stop).ConfigureAwait(false);
+            return (int)WriteDocument(call, output, sink, exitCode);
+        }
+    }
+
+    private static async Task<ExitCode> RunBodyAsync<TDocument>(
+        CommandCall<TDocument> call, OutputSettings output, Func<CommandContext, TDocument, Task<ExitCode>> body, CancellationToken stop)
+        where TDocument : CommandDocument
+    {
+        TDocument document = call.Document;
+        try
+        {
+            using ILoggerFactory logs = Logging.Create(output);
+            IProgressDisplay progress = ProgressDisplays.Create(call.Console, output);
+            var context = new CommandContext(call.Console, output, progress, logs, stop);
+            try
+            {
+                await using (progress.ConfigureAwait(false))
+                {
+                    ExitCode exitCode = await body(context, document).ConfigureAwait(false);
+                    document.Result = exitCode == ExitCode.Done ? CommandResult.Ok : CommandResult.Failed;
+                    return exitCode;
+                }
+            }
+            finally
+            {
+                context.DeliverResults();
+            }
+        }
+        // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C.
+        catch (Exception) when (stop.IsCancellationRequested)
+        {
+            document.Result = call.WhenStopped == ExitCode.Done ? CommandResult.Ok : CommandResult.Interrupted;
+            if (call.WhenStopped != ExitCode.Done)
+                document.Error = Report(call, output, "interrupted", null);
+            return call.WhenStopped;
+        }
+        catch (CommandException exception)
+        {
+            document.Error = Report(call, output, exception.Message, exception);
+            return exception.ExitCode;
+        }
+        // The edge of the process: whatever went wrong becomes one line and an exit code, and the document stays complete.
+#pragma warning disable CA1031
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            string message = exception is IOException or UnauthorizedAccessException
+                ? exception.Message
+                : $"{exception.GetType().Name}: {exception.Message}";
+            document.Error = Report(call, output, message, exception);
+            return ExitCode.Failed;
+        }
+    }
+
+    private static string Report<TDocument>(CommandCall<TDocument> call, OutputSettings output, string message, Exception? exception)
+        where TDocument : CommandDocument
+    {
+        string line = OneLine.Of(message);
+        call.Console.Error.WriteLine($"{call.Name}: {line}");
+        if (output.Verbose && exception is not null)
+            call.Console.Error.WriteLine(exception);
+        return line;
+    }
+
+    private static ExitCode WriteDocument<TDocument>(CommandCall<TDocument> call, OutputSettings output, JsonSink sink, ExitCode exitCode)
+        where TDocument : CommandDocument
+    {
+        try
+        {
+            sink.Write(call.Document, call.Form);
+            if (output.JsonStream)
+                call.Console.Out.WriteLine(System.Text.Json.JsonSerializer.Serialize(call.Document, call.LineForm));
+            call.Console.Out.Flush();
+            return exitCode;
+        }
+        catch (Exception exception) when (exception is CommandException or IOException)
+        {
+            // A result that could not be delivered is no success.
+            call.Console.Error.WriteLine($"{call.Name}: {OneLine.Of(exception.Message)}");
+            return exitCode == ExitCode.Done ? ExitCode.Failed : exitCode;
+        }
+    }
+
+    private static JsonObject RecordOptions(ParseResult arguments)
+    {
+        var options = new JsonObject();
+        foreach (IRecordedOption option in arguments.CommandResult.Command.Options.OfType<IRecordedOption>())
+            option.Record(arguments, options);
+        return options;
+    }
+}
+
+/// <summary>One call of a command: its name for messages, its arguments, and the document it will fill.</summary>
+internal sealed record CommandCall<TDocument>
+    where TDocument : CommandDocument
+{
+    /// <summary>As typed: <c>dataplane bench</c>.</summary>
+    public required string Name { get; init; }
+
+    public required ToolConsole Console { get; init; }
+
+    public required ParseResult Arguments { get; init; }
+
+    public required OutputOptions Output { get; init; }
+
+    public required TDocument Document { get; init; }
+
+    public required JsonTypeInfo<TDocument> Form { get; init; }
+
+    /// <summary>The same form on one line, for the JSON stream.</summary>
+    public required JsonTypeInfo<TDocument> LineForm { get; init; }
+
+    /// <summary>Servers are meant to run until they are stopped: for them that is success.</summary>
+    public ExitCode WhenStopped { get; init; } = ExitCode.Interrupted;
+}

@@ -1,0 +1,14 @@
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>Keeps promises of "one line": a message from below or from a peer never breaks the line or steers the terminal.</summary>
+internal static class OneLine
+{
+    public static string Of(string text)
+    {
+        return string.Create(text.Length, text, static (target, source) =>
+        {
+            for (int i = 0; i < source.Length; i++)
+                target[i] = char.IsControl(source[i]) ? ' ' : source[i];
+        }).Trim();
+    }
+}

@@ -1,0 +1,92 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>Makes options of the command line's value types: parsing, the one-line complaint, help text and JSON form in one place.</summary>
+internal static class Options
+{
+    private delegate bool Parser<T>(string text, out T value, out string? error);
+
+    public static ToolOption<ByteSize?> Size(string name, string description, ByteSize? whenMissing = null) =>
+        Make(name, "SIZE", description, "_bytes", whenMissing, size => size.Bytes, (string text, out ByteSize value, out string? error) =>
+            ByteSize.TryParse(text, out value, out error));
+
+    public static ToolOption<ByteRate?> Rate(string name, string description, ByteRate? whenMissing = null) =>
+        Make(name, "RATE", description, "_bytes_per_second", whenMissing, rate => rate.BytesPerSecond,
+            (string text, out ByteRate value, out string? error) => ByteRate.TryParse(text, out value, out error));
+
+    public static ToolOption<Duration?> Time(string name, string description, Duration? whenMissing = null) =>
+        Make(name, "TIME", description, "_seconds", whenMissing, time => time.Value.TotalSeconds,
+            (string text, out Duration value, out string? error) => Duration.TryParse(text, out value, out error));
+
+    /// <summary>A whole number between <paramref name="min"/> and <paramref name="max"/>, both allowed.</summary>
+    public static ToolOption<int?> Number(string name, string description, int min, int max, int? whenMissing = null) =>
+        Make(name, "N", description, "", whenMissing, number => number, (string text, out int value, out string? error) =>
+        {
+            bool fits = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value >= min && value <= max;
+            error = fits ? null : $"'{text}' is not a number from {min} to {max}";
+            return fits;
+        });
+
+    /// <summary>ADDR; <paramref name="defaultPort"/> allows a host alone.</summary>
+    public static ToolOption<ChannelAddress?> Address(string name, string helpName, string description, int? defaultPort = null, bool required = false) =>
+        new(name, "", address => address?.ToString())
+        {
+            Description = description,
+            HelpName = helpName,
+            Required = required,
+            Arity = ArgumentArity.ExactlyOne,
+            CustomParser = result =>
+            {
+                if (ChannelAddress.TryParse(result.Tokens[0].Value, defaultPort, out ChannelAddress? address, out string? error))
+                    return address;
+                result.AddError($"{name}: {error}");
+                return null;
+            },
+        };
+
+    public static ToolOption<string?> Text(string name, string helpName, string description, bool required = false) =>
+        new(name, "", text => text) { Description = description, HelpName = helpName, Required = required };
+
+    public static ToolOption<string[]> Texts(string name, string helpName, string description) =>
+        new(name, "", texts => texts.Length == 0 ? null : new JsonArray([.. texts.Select(text => JsonValue.Create(text))]))
+        {
+            Description = description,
+            HelpName = helpName,
+            Arity = ArgumentArity.OneOrMore,
+            AllowMultipleArgumentsPerToken = false,
+            DefaultValueFactory = _ => [],
+        };
+
+    public static ToolOption<bool> Flag(string name, string description) =>
+        new(name, "", value => value) { Description = description };
+
+    private static ToolOption<T?> Make<T>(
+        string name, string helpName, string description, string keySuffix, T? whenMissing, Func<T, JsonNode?> toJson, Parser<T> parse)
+        where T : struct
+    {
+        var option = new ToolOption<T?>(name, keySuffix, value => value is { } given ? toJson(given) : null)
+        {
+            Description = description,
+            HelpName = helpName,
+            Arity = ArgumentArity.ExactlyOne,
+            CustomParser = result => ParseOne(result, name, parse),
+        };
+        if (whenMissing is { } value)
+            option.DefaultValueFactory = _ => value;
+        return option;
+    }
+
+    private static T? ParseOne<T>(ArgumentResult result, string name, Parser<T> parse)
+        where T : struct
+    {
+        if (parse(result.Tokens[0].Value, out T value, out string? error))
+            return value;
+        result.AddError($"{name}: {error}");
+        return null;
+    }
+}

@@ -1,0 +1,38 @@
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>Options that several commands take, spelled and explained once. Each call makes a new option: it belongs to one command.</summary>
+internal static class SharedOptions
+{
+    /// <summary>The id of a multifd channel is one byte on the wire.</summary>
+    public const int MaxChannels = 255;
+
+    public static ToolOption<int?> Channels(int whenMissing) =>
+        Options.Number("--channels", "multifd channels beside the main channel, 0 = none", 0, MaxChannels, whenMissing);
+
+    public static ToolOption<ChannelAddress?> Listen() =>
+        Options.Address("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one", required: true);
+
+    public static ToolOption<string[]> Bind() =>
+        Options.Texts("--bind", "ADDR", "local address of the channels; repeat it to spread them over several NICs");
+
+    public static ToolOption<ByteRate?> MaxBandwidth() =>
+        Options.Rate("--max-bandwidth", "send no faster than this, all channels together");
+
+    public static ToolOption<Duration?> MaxDowntime(TimeSpan whenMissing) =>
+        Options.Time("--max-downtime", "longest pause of the guest at the switchover", new Duration(whenMissing));
+
+    public static ToolOption<ByteSize?> MaxRam(string description) => Options.Size("--max-ram", description);
+
+    public static ToolOption<Duration?> Timeout() =>
+        Options.Time("--timeout", "give up after this long without progress (default: the first channel is awaited for ever)");
+
+    public static ToolOption<int?> Runs(int whenMissing) =>
+        Options.Number("--runs", "measured runs; the median counts", 1, 10_000, whenMissing);
+
+    public static ToolOption<string?> Peer() =>
+        Options.Text("--peer", "X.Y", "QEMU version of the other side, 7.2 to 11.1, where the machine type does not tell");
+
+    public static ToolOption<string?> Machine() => Options.Text("--machine", "NAME", "machine type of the other side, as QEMU names it");
+}

@@ -1,0 +1,81 @@
+using DataPlane.Tool.CommandLine;
+using Spectre.Console;
+
+namespace DataPlane.Tool.Output;
+
+/// <summary>
+/// A progress bar on a terminal. Kept apart so that the library behind it is loaded only when a bar is drawn. The bar appears with the
+/// first report and redraws itself on its own schedule; reports only leave the newest sample.
+/// </summary>
+internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
+{
+    private readonly Lock _lock = new();
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile ProgressSample? _sample;
+    private IAnsiConsole? _terminal;
+    private Task _drawing = Task.CompletedTask;
+
+    public void Report(ProgressSample sample)
+    {
+        _sample = sample;
+        lock (_lock)
+        {
+            if (_terminal is not null || _ended.Task.IsCompleted)
+                return;
+            IAnsiConsole terminal = _terminal = CreateTerminal(console);
+            _drawing = Task.Run(() => DrawAsync(terminal));
+        }
+    }
+
+    public void Say(string line)
+    {
+        lock (_lock)
+        {
+            // Through the bar's own console the line goes above the bar.
+            if (_terminal is null || _ended.Task.IsCompleted)
+                console.Error.WriteLine(line);
+            else
+                _terminal.WriteLine(line);
+        }
+    }
+
+    private static IAnsiConsole CreateTerminal(ToolConsole console) => AnsiConsole.Create(new AnsiConsoleSettings
+    {
+        Out = new AnsiConsoleOutput(console.Error),
+        Ansi = AnsiSupport.Yes,
+        ColorSystem = console.NoColor ? ColorSystemSupport.NoColors : ColorSystemSupport.Detect,
+        Interactive = InteractionSupport.Yes,
+    });
+
+    private Task DrawAsync(IAnsiConsole terminal) =>
+        terminal.Progress()
+            .AutoClear(true)
+            .Columns(new SpinnerColumn(), new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn())
+            .StartAsync(async context =>
+            {
+                ProgressTask bar = context.AddTask(Markup.Escape(LineDisplay.Describe(_sample!)));
+                using var ticks = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+                while (!_ended.Task.IsCompleted)
+                {
+                    Show(bar, _sample!);
+                    await Task.WhenAny(ticks.WaitForNextTickAsync().AsTask(), _ended.Task).ConfigureAwait(false);
+                }
+            });
+
+    private static void Show(ProgressTask bar, ProgressSample sample)
+    {
+        bar.Description = Markup.Escape(LineDisplay.Describe(sample));
+        bar.IsIndeterminate = sample.DoneBytes is null || sample.TotalBytes is null or 0;
+        bar.MaxValue = sample.TotalBytes is { } total and > 0 ? total : 1;
+        bar.Value = sample.DoneBytes ?? 0;
+    }
+
+    /// <summary>Takes the bar away; what is written afterwards stands where it was.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_lock)
+            _ended.TrySetResult();
+        // A bar that could not be drawn is no reason for the command to fail.
+        await _drawing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+}

@@ -1,0 +1,97 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using DataPlane.Tool.CommandLine;
+
+namespace DataPlane.Tool.Output;
+
+/// <summary>
+/// Where the JSON document goes. A file is reserved before the command starts, so that an hour of measuring is not lost to a wrong
+/// path, and appears under its name in one step: a reader never sees half a document.
+/// </summary>
+internal sealed class JsonSink : IDisposable
+{
+    private readonly string? _path;
+    private readonly TextWriter _stdout;
+    private FileStream? _file;
+    private readonly string? _temporaryPath;
+
+    private JsonSink(string? path, TextWriter stdout, FileStream? file, string? temporaryPath)
+    {
+        _path = path;
+        _stdout = stdout;
+        _file = file;
+        _temporaryPath = temporaryPath;
+    }
+
+    /// <exception cref="CommandException">The file cannot be written.</exception>
+    public static JsonSink Open(string? path, TextWriter stdout)
+    {
+        if (path is null or "-")
+            return new JsonSink(path, stdout, null, null);
+        try
+        {
+            string? linked = File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName : null;
+            string target = linked ?? Path.GetFullPath(path);
+            if (OpenInPlace(path, target) is { } stream)
+                return new JsonSink(target, stdout, stream, null);
+            string temporary = $"{target}.{Environment.ProcessId}.tmp";
+            return new JsonSink(target, stdout, new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.Read), temporary);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new CommandException($"--json: {OneLine.Of(exception.Message)}", ExitCode.Failed, exception);
+        }
+    }
+
+    /// <summary>The open target where it must not be replaced by a finished file: a pipe, a device, or another name of an open file.</summary>
+    private static FileStream? OpenInPlace(string path, string target)
+    {
+        if (!File.Exists(target))
+            return null;
+        var existing = new FileStream(target, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+        bool isAlias = path.StartsWith("/dev/", StringComparison.Ordinal) || path.StartsWith("/proc/", StringComparison.Ordinal);
+        if (isAlias || !existing.CanSeek)
+            return existing;
+        existing.Dispose();
+        return null;
+    }
+
+    /// <summary>Writes the finished document. Called once, at the end, whatever the end is.</summary>
+    /// <exception cref="CommandException">The file could not be completed; nothing is left under its name then.</exception>
+    public void Write<T>(T document, JsonTypeInfo<T> typeInfo)
+    {
+        if (_path is null)
+            return;
+        string text = JsonSerializer.Serialize(document, typeInfo);
+        if (_file is null)
+        {
+            _stdout.WriteLine(text);
+            _stdout.Flush();
+            return;
+        }
+
+        try
+        {
+            _file.Write(Encoding.UTF8.GetBytes(text + "\n"));
+            _file.Dispose();
+            if (_temporaryPath is not null)
+                File.Move(_temporaryPath, _path, overwrite: true);
+            _file = null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"--json: {OneLine.Of(exception.Message)}", ExitCode.Failed, exception);
+        }
+    }
+
+    /// <summary>Removes the reserved file when the document was never written.</summary>
+    public void Dispose()
+    {
+        if (_file is null)
+            return;
+        _file.Dispose();
+        if (_temporaryPath is not null)
+            File.Delete(_temporaryPath);
+    }
+}

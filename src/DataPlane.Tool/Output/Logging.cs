@@ -1,0 +1,25 @@
+using System.Runtime.CompilerServices;
+using DataPlane.Tool.CommandLine;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace DataPlane.Tool.Output;
+
+/// <summary>Logs of the library, on stderr and only when asked for: --verbose for people, --log-json for collectors.</summary>
+internal static class Logging
+{
+    public static ILoggerFactory Create(OutputSettings output) =>
+        output.Verbose || output.LogJson ? CreateConsole(output) : NullLoggerFactory.Instance;
+
+    // Kept out of line: the logging libraries are loaded only when somebody wants logs.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static ILoggerFactory CreateConsole(OutputSettings output) => LoggerFactory.Create(builder =>
+    {
+        builder.SetMinimumLevel(output.Verbose ? LogLevel.Debug : LogLevel.Information);
+        builder.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        if (output.LogJson)
+            builder.AddJsonConsole(json => json.UseUtcTimestamp = true);
+        else
+            builder.AddSimpleConsole(simple => simple.SingleLine = true);
+    });
+}

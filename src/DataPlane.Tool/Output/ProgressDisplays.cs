@@ -1,0 +1,27 @@
+using DataPlane.Tool.CommandLine;
+
+namespace DataPlane.Tool.Output;
+
+/// <summary>Chooses how progress is shown: a bar only on a terminal, plain lines otherwise, and the JSON stream whenever it is asked for.</summary>
+internal static class ProgressDisplays
+{
+    public static IProgressDisplay Create(ToolConsole console, OutputSettings output)
+    {
+        IProgressDisplay display = ForPeople(console, output);
+        return output.JsonStream
+            ? new StreamedDisplay(display, new JsonStream(console.Out, console.Time, output.Interval))
+            : display;
+    }
+
+    private static IProgressDisplay ForPeople(ToolConsole console, OutputSettings output)
+    {
+        if (output.Quiet || output.NoProgress)
+            return new SilentDisplay(console.Error);
+        // Log lines would tear a bar apart.
+        bool logs = output.Verbose || output.LogJson;
+        return console.ErrorIsTerminal && !logs ? Bar(console) : new LineDisplay(console.Error, console.Time, output.Interval);
+    }
+
+    // A method of its own: the terminal library is loaded when this is compiled, not before.
+    private static BarDisplay Bar(ToolConsole console) => new(console);
+}

@@ -1,0 +1,35 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using DataPlane.Tool.Bench;
+using DataPlane.Tool.Receive;
+using DataPlane.Tool.Serve;
+
+namespace DataPlane.Tool.Output;
+
+/// <summary>
+/// The generated serializers of all documents: no reflection, so it survives trimming and starts fast. A command adds its document here.
+/// </summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(ProgressLine))]
+[JsonSerializable(typeof(BenchDocument))]
+[JsonSerializable(typeof(ReceiveDocument))]
+[JsonSerializable(typeof(ServeDocument))]
+internal sealed partial class ToolJson : JsonSerializerContext
+{
+    /// <summary>Documents for people and files: indented.</summary>
+    // Lazy: the order of static initializers across the parts of this type is not defined.
+    public static ToolJson Documents => field ??= Create(indented: true);
+
+    /// <summary>The same documents on one line each.</summary>
+    public static ToolJson Lines => field ??= Create(indented: false);
+
+    private static ToolJson Create(bool indented) => new(new JsonSerializerOptions(Default.Options)
+    {
+        WriteIndented = indented,
+        // The documents are never pasted into HTML: a plus sign may stay a plus sign.
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+}

@@ -1,0 +1,95 @@
+using System.CommandLine;
+using DataPlane.Images;
+using DataPlane.Migration;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Tool.Receive;
+
+/// <summary><c>dataplane receive</c>: the destination of a real QEMU, or of another source of its protocol; the VM becomes a file.</summary>
+internal sealed class ReceiveCommand
+{
+    private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
+    private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
+    private readonly ToolOption<string?> _out = Options.Text("--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
+    private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that the source may announce (default: no limit but the disk)");
+    private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
+
+    public static Command Create(ToolConsole console)
+    {
+        var receive = new ReceiveCommand();
+        var command = new Command("receive", "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
+        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._out, receive._maxRam, receive._timeout])
+            command.Options.Add(option);
+        OutputOptions output = OutputOptions.AddTo(command);
+        HelpWithExamples.SetExamples(
+            command,
+            new HelpExample("a VM without multifd: then 'migrate tcp:HOST:4444' on QEMU's monitor", "dataplane receive --listen :4444 --out vm.mapped-ram"),
+            new HelpExample("four multifd channels, at most 8 GiB, give up after 30 s without progress", "dataplane receive --listen :4444 --channels 4 --max-ram 8G --timeout 30s --out vm.mapped-ram"));
+        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
+            new CommandCall<ReceiveDocument>
+            {
+                Name = "dataplane receive",
+                Console = console,
+                Arguments = arguments,
+                Output = output,
+                Document = new ReceiveDocument(),
+                Form = ToolJson.Documents.ReceiveDocument,
+                LineForm = ToolJson.Lines.ReceiveDocument,
+            },
+            (context, document) => receive.RunAsync(arguments, context, document),
+            stop));
+        return command;
+    }
+
+    private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ReceiveDocument document)
+    {
+        string path = Path.GetFullPath(arguments.GetValue(_out)!);
+        if (!Directory.Exists(Path.GetDirectoryName(path)))
+            throw new CommandException($"the folder of '{path}' does not exist");
+        var options = new MigrationDestinationOptions
+        {
+            MultifdChannels = arguments.GetValue(_channels)!.Value,
+            MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
+            StallTimeout = arguments.GetValue(_timeout)?.Value,
+        };
+        using var guest = new MappedRamGuest(path);
+        var destination = new MigrationDestination(
+            [arguments.GetValue(_listen)!], guest, options, context.Logs.CreateLogger<MigrationDestination>());
+        await using (destination.ConfigureAwait(false))
+        {
+            document.Listen = destination.LocalAddresses[0].ToString();
+            context.AnnounceListening(document.Listen);
+            MigrationReport report = await ReceiveAsync(destination, guest, context, document).ConfigureAwait(false);
+            document.File = path;
+            ReceiveReport.Fill(document, report, guest);
+        }
+
+        ReceiveReport.Write(context.Results, document);
+        return ExitCode.Done;
+    }
+
+    private static async Task<MigrationReport> ReceiveAsync(
+        MigrationDestination destination, MappedRamGuest guest, CommandContext context, ReceiveDocument document)
+    {
+        try
+        {
+            return await destination.ReceiveAsync(new ReceiveProgress(context.Progress, guest), context.Stop).ConfigureAwait(false);
+        }
+        catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
+        {
+            throw new CommandException($"{failure.Message}; see --max-ram", innerException: failure);
+        }
+        catch (MigrationException failure)
+        {
+            throw new CommandException(failure.Message, innerException: failure);
+        }
+        finally
+        {
+            document.Refused = destination.Refused.Where(static entry => entry.Value > 0)
+                .ToDictionary(static entry => ReceiveReport.SnakeCase(entry.Key.ToString()), static entry => entry.Value);
+        }
+    }
+}

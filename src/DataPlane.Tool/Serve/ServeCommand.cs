@@ -1,0 +1,116 @@
+using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using DataPlane.Migration;
+using DataPlane.Tool.Bench;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Tool.Serve;
+
+/// <summary><c>dataplane serve</c>: the other half of a pair.</summary>
+internal sealed class ServeCommand
+{
+    private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
+    private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that a session may have (default: half of the machine's)");
+
+    private readonly ToolOption<bool> _untilEof = Options.Flag("--until-eof", "end when standard input does: for a parent process");
+
+    public static Command Create(ToolConsole console)
+    {
+        var serve = new ServeCommand();
+        serve._untilEof.Hidden = true;
+        var command = new Command("serve", "Answer bench and plan from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours.");
+        foreach (Option option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._untilEof])
+            command.Options.Add(option);
+        OutputOptions output = OutputOptions.AddTo(command);
+        HelpWithExamples.SetExamples(
+            command,
+            new HelpExample("serve on every address at the port where bench looks first", $"dataplane serve --listen :{ServeSettings.DefaultPort}"),
+            new HelpExample("on one address and a free port, at most 4 GiB", "dataplane serve --listen 127.0.0.1:0 --max-ram 4G"));
+        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
+            new CommandCall<ServeDocument>
+            {
+                Name = "dataplane serve",
+                Console = console,
+                Arguments = arguments,
+                Output = output,
+                Document = new ServeDocument(),
+                Form = ToolJson.Documents.ServeDocument,
+                LineForm = ToolJson.Lines.ServeDocument,
+                WhenStopped = ExitCode.Done,
+            },
+            (context, document) => serve.RunAsync(arguments, context, document),
+            stop));
+        return command;
+    }
+
+    private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ServeDocument document)
+    {
+        IPEndPoint address = await ResolveAsync(arguments.GetValue(_listen)!, context.Stop).ConfigureAwait(false);
+        var channels = new ChannelOptions();
+        IServeLeg[] legs =
+        [
+            new WireServeLeg(WireVariant.Partition, address.Address, channels),
+            new WireServeLeg(WireVariant.Cursor, address.Address, channels),
+            new MigrationServeLeg(address.Address, channels, context.Logs.CreateLogger<MigrationDestination>()),
+        ];
+        var settings = new ServeSettings { MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? HostFacts.Current.MemoryBytes / 2 };
+        using var server = new ServeServer(address, settings, legs, context.Time, context.Note);
+        document.Listen = ChannelAddress.From(server.LocalEndPoint).ToString();
+        context.AnnounceListening(document.Listen);
+        try
+        {
+            if (arguments.GetValue(_untilEof))
+                await ServeUntilEofAsync(server).ConfigureAwait(false);
+            else
+                await server.RunAsync(context.Stop).ConfigureAwait(false);
+        }
+        finally
+        {
+            document.Sessions = server.Sessions;
+            document.CompletedLegs = server.CompletedLegs;
+        }
+
+        return ExitCode.Done;
+    }
+
+    /// <summary>
+    /// For a child of bench. A Ctrl-C reaches the parent and this process alike; the parent decides what becomes of it, so here only the
+    /// end of input and SIGTERM count.
+    /// </summary>
+    private static async Task ServeUntilEofAsync(ServeServer server)
+    {
+        using var end = new CancellationTokenSource();
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => end.Cancel());
+        Stream input = Console.OpenStandardInput();
+        await using (input.ConfigureAwait(false))
+        {
+            Task serving = server.RunAsync(end.Token);
+            Task closed = input.CopyToAsync(Stream.Null, end.Token);
+            await Task.WhenAny(serving, closed).ConfigureAwait(false);
+            await end.CancelAsync().ConfigureAwait(false);
+            await serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private static async Task<IPEndPoint> ResolveAsync(ChannelAddress address, CancellationToken cancellation)
+    {
+        if (address.IsUnix)
+            throw new CommandException("--listen: serve answers other hosts and needs a TCP address", ExitCode.Usage);
+        if (address.Host.Length == 0)
+            return new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, address.Port);
+        try
+        {
+            IPAddress[] found = await Dns.GetHostAddressesAsync(address.Host, cancellation).ConfigureAwait(false);
+            return new IPEndPoint(found[0], address.Port);
+        }
+        catch (SocketException exception)
+        {
+            throw new CommandException($"--listen: '{address.Host}': {exception.Message}", ExitCode.Failed, exception);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+using DataPlane.Linux;
+using DataPlane.Memory;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream;
+
+/// <summary>Sends pages on the main channel itself, where there is no multifd: record headers from a pooled block, pages straight from guest memory.</summary>
+/// <remarks>
+/// The caller has flushed what it wrote to main before, and writes nothing until the round is over. A batch is one vectored call: header, page, header,
+/// page... Zero records stand in the header block one after the other.
+/// </remarks>
+internal sealed class MainPageSender(Channel channel, BlockPool pool) : IPageSender
+{
+    private long _normalPages;
+    private long _zeroPages;
+    private RamBlock? _lastBlock;
+
+    public long NormalPages => Volatile.Read(ref _normalPages);
+
+    public long ZeroPages => Volatile.Read(ref _zeroPages);
+
+    /// <inheritdoc/>
+    public Task SendRoundAsync(PageFeed feed)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var thread = new Thread(() => Run(feed, done)) { Name = "dp-send-main", IsBackground = true };
+        thread.Start();
+        return done.Task;
+    }
+
+    private void Run(PageFeed feed, TaskCompletionSource done)
+    {
+        var batch = PageBatch.Pool.Get();
+        try
+        {
+            using var headers = pool.RentBlock("dp-send-main");
+            while (feed.TryTake(batch))
+            {
+                Send(batch, headers);
+            }
+
+            done.SetResult();
+        }
+        catch (Exception failure)
+        {
+            done.SetException(failure);
+        }
+        finally
+        {
+            PageBatch.Pool.Return(batch);
+        }
+    }
+
+    private unsafe void Send(PageBatch batch, PooledBlock headers)
+    {
+        Span<IoVec> vectors = stackalloc IoVec[(2 * PageBatch.Capacity) + 1];
+        int vectorCount = 0, pending = 0, used = 0, normal = 0, zero = 0;
+        foreach (var run in batch.Runs)
+        {
+            for (var i = 0; i < run.PageCount; i++)
+            {
+                var offset = run.Offset + ((long)i << TargetPage.Shift);
+                var address = run.Block.Address + (nint)offset;
+                // SAFETY: the batch holds only pages inside a mapped block; the guest may write it meanwhile, then the page is dirty again.
+                var isZero = ZeroPage.IsZero((byte*)address);
+                used += WriteHeader(headers.Span[used..], run.Block, isZero, offset);
+                if (isZero)
+                {
+                    zero++;
+                    continue;
+                }
+
+                normal++;
+                vectors[vectorCount++] = new IoVec(headers.Address + pending, (nuint)(used - pending));
+                vectors[vectorCount++] = new IoVec(address, TargetPage.Size);
+                pending = used;
+            }
+        }
+
+        if (used > pending)
+        {
+            vectors[vectorCount++] = new IoVec(headers.Address + pending, (nuint)(used - pending));
+        }
+
+        var result = channel.Send(vectors[..vectorCount]);
+        if (!result.Complete)
+        {
+            throw ChannelException.From(result, channel, "sending pages");
+        }
+
+        Volatile.Write(ref _normalPages, _normalPages + normal);
+        Volatile.Write(ref _zeroPages, _zeroPages + zero);
+    }
+
+    /// <summary>Writes the record header of one page; a zero page's one byte of payload with it. At most 265 bytes.</summary>
+    private int WriteHeader(Span<byte> destination, RamBlock block, bool isZero, long offset)
+    {
+        var named = block != _lastBlock;
+        _lastBlock = block;
+        var flags = (isZero ? RamFlags.Zero : RamFlags.Page) | (named ? 0 : RamFlags.Continue);
+        var size = RamRecordHeader.Write(destination, flags, offset, named ? block.Utf8Name : default);
+        if (isZero)
+        {
+            destination[size++] = 0;
+        }
+
+        return size;
+    }
+}

@@ -1,0 +1,17 @@
+namespace DataPlane.MainStream;
+
+/// <summary>What a reader of a main stream must know, since the stream does not say it, and its limits.</summary>
+internal sealed record MainStreamOptions
+{
+    /// <summary>Multifd is in use: sync marks count, and XBZRLE or compressed pages are errors.</summary>
+    public required bool Multifd { get; init; }
+
+    /// <summary>Most RAM blocks a source may announce.</summary>
+    public int MaxBlocks { get; init; } = 4096;
+
+    /// <summary>Most bytes of RAM a source may announce, in all blocks.</summary>
+    public required long MaxRamBytes { get; init; }
+
+    /// <summary>Most bytes of device state and VM description.</summary>
+    public int MaxDeviceStateBytes { get; init; } = 1 << 30;
+}

@@ -1,0 +1,299 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using DataPlane.MainStream.Devices;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream;
+
+/// <summary>
+/// Reads one precopy main stream from its first byte to its last (specification, 2-main-stream sections 1, 3 and 5).
+/// </summary>
+/// <remarks>
+/// <code>
+///   header, configuration
+///   [OPEN_RETURN_PATH, PING] [ADVISE] [early FULL sections]
+///   START ram  PART ram *  [SWITCHOVER_START]  END ram
+///   FULL sections, EOF byte, VM description          -> kept opaque as DeviceState
+/// </code>
+/// </remarks>
+internal sealed class MainStreamReader
+{
+    private readonly StreamCursor _stream;
+    private readonly MainStreamOptions _options;
+    private readonly IMainStreamEvents _events;
+    private readonly ReturnPathSender _returnPath;
+    private readonly RamSectionReader _ram;
+    private readonly List<EarlySection> _earlySections = [];
+    private uint _ramSection;
+    private bool _returnPathOpen;
+    private bool _adviseRead;
+
+    public MainStreamReader(StreamCursor stream, ReturnPathSender returnPath, MainStreamOptions options, IMainStreamEvents events)
+    {
+        _stream = stream;
+        _returnPath = returnPath;
+        _options = options;
+        _events = events;
+        _ram = new RamSectionReader(stream, options, events);
+    }
+
+    /// <summary>Pages that came with their bytes on the main channel.</summary>
+    public long NormalPages => _ram.NormalPages;
+
+    /// <summary>Pages that came as zero records on the main channel.</summary>
+    public long ZeroPages => _ram.ZeroPages;
+
+    /// <summary>Reads everything. Returns the device state, which is the last thing in the stream.</summary>
+    /// <exception cref="ChannelException">The stream is broken, ends early, or uses what is not supported.</exception>
+    public async Task<DeviceState> ReadAsync(CancellationToken cancellationToken)
+    {
+        await ReadHeaderAsync(cancellationToken).ConfigureAwait(false);
+        while (!await ReadSectionAsync(cancellationToken).ConfigureAwait(false))
+        {
+        }
+
+        _events.OnRamComplete();
+        return await ReadDeviceStateAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask ReadHeaderAsync(CancellationToken cancellationToken)
+    {
+        await _stream.RequireAsync(StreamHeader.Size, "the stream header", cancellationToken).ConfigureAwait(false);
+        if (!StreamHeader.TryRead(_stream.Peek(StreamHeader.Size), out var error))
+        {
+            throw _stream.Malformed(error!);
+        }
+
+        _stream.Advance(StreamHeader.Size);
+        _events.OnConfiguration(await ReadConfigurationAsync(cancellationToken).ConfigureAwait(false));
+    }
+
+    private async ValueTask<ConfigurationSection> ReadConfigurationAsync(CancellationToken cancellationToken)
+    {
+        var bytes = new ArrayBufferWriter<byte>();
+        for (long wanted = 1; ; wanted = bytes.WrittenCount + 1)
+        {
+            await _stream.RequireAsync(wanted, "the configuration section", cancellationToken).ConfigureAwait(false);
+            bytes.ResetWrittenCount();
+            _stream.CopyAllTo(bytes, ConfigurationSection.MaxSize);
+            switch (ConfigurationSection.Parse(bytes.WrittenSpan, out var configuration, out var consumed, out var error))
+            {
+                case OperationStatus.Done:
+                    _stream.Advance(consumed);
+                    return configuration!;
+                case OperationStatus.InvalidData:
+                    throw _stream.Malformed(error!);
+                case OperationStatus.NeedMoreData when bytes.WrittenCount >= ConfigurationSection.MaxSize:
+                    throw _stream.Malformed("the configuration section is too long");
+            }
+        }
+    }
+
+    /// <summary>Reads one section or command. True after the END of ram.</summary>
+    private async ValueTask<bool> ReadSectionAsync(CancellationToken cancellationToken)
+    {
+        await _stream.RequireAsync(1, "the stream: no end of RAM", cancellationToken).ConfigureAwait(false);
+        var type = (SectionType)_stream.PeekByte();
+        switch (type)
+        {
+            case SectionType.Command:
+                await ReadCommandAsync(cancellationToken).ConfigureAwait(false);
+                return false;
+            case SectionType.Full when !_ram.Started:
+                await ReadEarlySectionAsync(cancellationToken).ConfigureAwait(false);
+                return false;
+            case SectionType.Start:
+            case SectionType.Part:
+            case SectionType.End:
+                await ReadRamSectionAsync(type, cancellationToken).ConfigureAwait(false);
+                return type == SectionType.End;
+            default:
+                throw _stream.Malformed($"unexpected section type 0x{(byte)type:x2}");
+        }
+    }
+
+    private async ValueTask ReadRamSectionAsync(SectionType type, CancellationToken cancellationToken)
+    {
+        var section = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
+        await _ram.ReadBodyAsync(type == SectionType.Start, cancellationToken).ConfigureAwait(false);
+        await _stream.RequireAsync(SectionFooter.Size, "a section footer", cancellationToken).ConfigureAwait(false);
+        if (!SectionFooter.TryRead(_stream.Peek(SectionFooter.Size), section, out var error))
+        {
+            throw _stream.Malformed(error!);
+        }
+
+        _stream.Advance(SectionFooter.Size);
+    }
+
+    /// <summary>Reads and checks the header of a START, PART or END; returns the section's id.</summary>
+    private async ValueTask<uint> ReadSectionHeaderAsync(CancellationToken cancellationToken)
+    {
+        for (long wanted = 1; ; wanted = _stream.Buffered + 1)
+        {
+            await _stream.RequireAsync(wanted, "a section header", cancellationToken).ConfigureAwait(false);
+            switch (SectionHeader.Parse(_stream.Peek(SectionHeader.MaxSize), out var header, out var consumed, out var error))
+            {
+                case OperationStatus.Done:
+                    CheckSection(header);
+                    _stream.Advance(consumed);
+                    return _ramSection;
+                case OperationStatus.InvalidData:
+                    throw _stream.Malformed(error!);
+            }
+        }
+    }
+
+    private void CheckSection(SectionHeader header)
+    {
+        if (header.Type == SectionType.Start)
+        {
+            CheckStart(header);
+            _ramSection = header.Id;
+        }
+        else if (!_ram.Started || header.Id != _ramSection)
+        {
+            throw _stream.Malformed($"a {header.Type} of section {header.Id}, which was not started");
+        }
+    }
+
+    private void CheckStart(SectionHeader header)
+    {
+        if (!header.Name.SequenceEqual("ram"u8) || header.Instance != 0)
+        {
+            throw new ChannelException(
+                FailureReason.NotSupported,
+                _stream.Channel,
+                $"section {WireName.Quote(header.Name)} (iterable) is not supported; turn off capability dirty-bitmaps or detach the assigned device");
+        }
+
+        if (_ram.Started)
+        {
+            throw _stream.Malformed("the ram section starts twice");
+        }
+
+        if (header.Version != RamSectionReader.Version)
+        {
+            throw _stream.Malformed($"version {header.Version} of the ram section, expected {RamSectionReader.Version}");
+        }
+    }
+
+    private async ValueTask ReadCommandAsync(CancellationToken cancellationToken)
+    {
+        await _stream.RequireAsync(CommandHeader.Size, "a command", cancellationToken).ConfigureAwait(false);
+        if (!CommandHeader.TryRead(_stream.Peek(CommandHeader.Size), out var command, out var error))
+        {
+            throw _stream.Malformed(error!);
+        }
+
+        switch (command.Type)
+        {
+            case CommandType.OpenReturnPath:
+                _returnPathOpen = true;
+                _events.OnReturnPathOpened();
+                break;
+            case CommandType.Ping:
+                await AnswerPingAsync(cancellationToken).ConfigureAwait(false);
+                return;
+            case CommandType.SwitchoverStart:
+                break;
+            case CommandType.PostcopyAdvise:
+                await ReadAdviseAsync(command.Length, cancellationToken).ConfigureAwait(false);
+                return;
+            default:
+                throw new ChannelException(FailureReason.NotSupported, _stream.Channel, $"command {command.Type} is not supported, at offset {_stream.Position}");
+        }
+
+        _stream.Advance(CommandHeader.Size);
+    }
+
+    private async ValueTask AnswerPingAsync(CancellationToken cancellationToken)
+    {
+        await _stream.RequireAsync(CommandHeader.Size + sizeof(uint), "a PING", cancellationToken).ConfigureAwait(false);
+        _stream.Advance(CommandHeader.Size);
+        var value = BinaryPrimitives.ReadUInt32BigEndian(_stream.Peek(sizeof(uint)));
+        _stream.Advance(sizeof(uint));
+        if (!_returnPathOpen)
+        {
+            throw _stream.Malformed("a PING without a return path");
+        }
+
+        await _returnPath.SendPongAsync(value, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask ReadAdviseAsync(int length, CancellationToken cancellationToken)
+    {
+        await _stream.RequireAsync(CommandHeader.Size + length, "POSTCOPY_ADVISE", cancellationToken).ConfigureAwait(false);
+        if (_ram.Started || _adviseRead)
+        {
+            throw _stream.Malformed("POSTCOPY_ADVISE out of place");
+        }
+
+        _stream.Advance(CommandHeader.Size);
+        _adviseRead = true;
+        if (length == 0)
+        {
+            return; // Only dirty bitmaps may follow the switch; the block list is as in precopy.
+        }
+
+        if (!PostcopyAdvise.TryRead(_stream.Peek(PostcopyAdvise.Size), out var advise, out var error))
+        {
+            throw _stream.Malformed(error!);
+        }
+
+        _stream.Advance(PostcopyAdvise.Size);
+        _ram.AdvisedPageSizes = advise.PageSizes;
+    }
+
+    private async ValueTask ReadEarlySectionAsync(CancellationToken cancellationToken)
+    {
+        var scanned = new ArrayBufferWriter<byte>();
+        for (long wanted = 1; ; wanted = scanned.WrittenCount + 1)
+        {
+            await _stream.RequireAsync(wanted, "an early device section", cancellationToken).ConfigureAwait(false);
+            scanned.ResetWrittenCount();
+            _stream.CopyAllTo(scanned, EarlySection.MaxSize);
+            switch (EarlySection.Parse(scanned.WrittenSpan, out var section, out var consumed, out var error))
+            {
+                case OperationStatus.Done:
+                    _earlySections.Add(section!);
+                    _ram.EarlySections = _earlySections.SelectMany(static one => one.Bytes).ToArray();
+                    _stream.Advance(consumed);
+                    return;
+                case OperationStatus.InvalidData:
+                    throw _stream.Malformed(error!);
+                case OperationStatus.NeedMoreData when scanned.WrittenCount >= EarlySection.MaxSize:
+                    throw _stream.Malformed("an early device section without an end");
+            }
+        }
+    }
+
+    /// <summary>Collects everything behind the END of ram until the splitter finds the end of the VM description.</summary>
+    private async ValueTask<DeviceState> ReadDeviceStateAsync(CancellationToken cancellationToken)
+    {
+        var splitter = new DeviceStateSplitter(_options.MaxDeviceStateBytes, _earlySections);
+        var bytes = new ArrayBufferWriter<byte>(64 * 1024);
+        while (true)
+        {
+            var more = await _stream.FillAsync(1, cancellationToken).ConfigureAwait(false);
+            _stream.DrainTo(bytes, _options.MaxDeviceStateBytes - bytes.WrittenCount);
+            switch (splitter.TryFinish(bytes.WrittenSpan, endOfStream: !more, out _, out var state, out var error))
+            {
+                case OperationStatus.Done:
+                    return state!;
+                case OperationStatus.InvalidData when more:
+                    throw _stream.Malformed(error!);
+                case OperationStatus.InvalidData:
+                    throw new ChannelException(FailureReason.PeerClosed, _stream.Channel, $"the stream ended inside the device state: {error}");
+            }
+
+            if (bytes.WrittenCount >= _options.MaxDeviceStateBytes)
+            {
+                throw new ChannelException(
+                    FailureReason.LimitExceeded,
+                    _stream.Channel,
+                    $"the device state is larger than the limit of {_options.MaxDeviceStateBytes} bytes");
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+using Microsoft.Extensions.ObjectPool;
+
+namespace DataPlane.Memory;
+
+/// <summary>Up to one packet of pages of one block, as runs of contiguous pages. Reused: it belongs to one sender at a time.</summary>
+internal sealed class PageBatch : IResettable
+{
+    /// <summary>Pages in one batch: what a multifd packet holds (specification, 3-multifd section 2).</summary>
+    public const int Capacity = 128;
+
+    private readonly PageRun[] _runs = new PageRun[Capacity];
+    private int _runCount;
+
+    /// <summary>Batches for senders: one is rented for the life of a sender.</summary>
+    public static ObjectPool<PageBatch> Pool { get; } = new DefaultObjectPoolProvider { MaximumRetained = 64 }.Create<PageBatch>();
+
+    public int PageCount { get; private set; }
+
+    public int Free => Capacity - PageCount;
+
+    public ReadOnlySpan<PageRun> Runs => _runs.AsSpan(0, _runCount);
+
+    /// <summary>The block of all pages in the batch. Legal only when the batch is not empty.</summary>
+    public RamBlock Block => _runs[0].Block;
+
+    public void Add(PageRun run)
+    {
+        _runs[_runCount++] = run;
+        PageCount += (int)run.PageCount;
+    }
+
+    public void Clear()
+    {
+        _runCount = 0;
+        PageCount = 0;
+    }
+
+    /// <summary>Drops the references to guest memory, so that a pooled batch keeps none alive.</summary>
+    public bool TryReset()
+    {
+        Clear();
+        Array.Clear(_runs);
+        return true;
+    }
+}

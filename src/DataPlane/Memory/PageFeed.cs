@@ -1,0 +1,68 @@
+namespace DataPlane.Memory;
+
+/// <summary>
+/// Hands out the pages of one round in batches to any number of senders.
+/// </summary>
+/// <remarks>
+/// Senders take the next batch themselves, under a lock that is held for the search of at most one packet (about 100 ns on a dense map).
+/// There is no queue and no producer thread between the bitmap and the senders: the first idle channel gets the next packet, memory is bounded by
+/// one batch per sender, and no thread is woken per packet.
+/// </remarks>
+internal sealed class PageFeed
+{
+    private readonly Lock _gate = new();
+    private readonly GuestMemory _memory;
+    private GuestPageSet _pages;
+    private int _block;
+    private long _nextPage;
+    private long _taken;
+
+    public PageFeed(GuestMemory memory, GuestPageSet pages)
+    {
+        _memory = memory;
+        _pages = pages;
+    }
+
+    /// <summary>Pages handed out in this round so far. Safe to read from any thread.</summary>
+    public long Taken => Volatile.Read(ref _taken);
+
+    /// <summary>Begins a round over <paramref name="pages"/>, which must not change until the round is over.</summary>
+    public void Restart(GuestPageSet pages)
+    {
+        lock (_gate)
+        {
+            _pages = pages;
+            _block = 0;
+            _nextPage = 0;
+            Volatile.Write(ref _taken, 0);
+        }
+    }
+
+    /// <summary>Fills <paramref name="batch"/> with the next pages of one block. False when the round has no more.</summary>
+    public bool TryTake(PageBatch batch)
+    {
+        batch.Clear();
+        lock (_gate)
+        {
+            var blocks = _memory.Blocks;
+            for (; _block < blocks.Count; _block++, _nextPage = 0)
+            {
+                var block = blocks[_block];
+                var map = _pages[block];
+                while (batch.Free > 0 && map.TryFindSetRun(_nextPage, batch.Free, out var first, out var count))
+                {
+                    batch.Add(new PageRun(block, first, count));
+                    _nextPage = first + count;
+                }
+
+                if (batch.PageCount > 0)
+                {
+                    Volatile.Write(ref _taken, _taken + batch.PageCount);
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+namespace DataPlane.Memory;
+
+/// <summary>
+/// What has arrived of one guest's memory: which pages came at all, and which of them hold data rather than zeros.
+/// </summary>
+/// <remarks>
+/// <para>Several receivers (the main channel and every multifd channel) record pages concurrently; between two multifd syncs no page is written by
+/// two of them (specification, 3-multifd section 7), so bits are updated atomically and contents need no lock.</para>
+/// <para>A zero page is written only where it is needed: memory that is known to be fresh and was never filled stays untouched, and so unpopulated.</para>
+/// </remarks>
+public sealed class ReceivedPages
+{
+    private readonly GuestPageSet _received;
+    private readonly GuestPageSet _holdingData;
+
+    /// <summary>Creates an empty record for <paramref name="memory"/>.</summary>
+    public ReceivedPages(GuestMemory memory)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        Memory = memory;
+        _received = new GuestPageSet(memory);
+        _holdingData = new GuestPageSet(memory);
+    }
+
+    /// <summary>The memory that is being filled.</summary>
+    public GuestMemory Memory { get; }
+
+    /// <summary>Pages of <paramref name="block"/> that arrived at least once, as data or as zeros.</summary>
+    public PageBitmap Received(RamBlock block) => _received[block];
+
+    /// <summary>Pages of <paramref name="block"/> whose last arrival was data; all others read as zero.</summary>
+    public PageBitmap HoldingData(RamBlock block) => _holdingData[block];
+
+    /// <summary>Number of different pages that arrived, in all blocks.</summary>
+    public long Count() => _received.CountSet();
+
+    /// <summary>Records that <paramref name="pageCount"/> pages from <paramref name="firstPage"/> on have been filled with data.</summary>
+    internal void RecordData(RamBlock block, long firstPage, long pageCount)
+    {
+        _received[block].SetRangeAtomic(firstPage, pageCount);
+        _holdingData[block].SetRangeAtomic(firstPage, pageCount);
+    }
+
+    /// <summary>Makes one page read as zero, touching it only where it might not.</summary>
+    internal void PlaceZero(RamBlock block, long page)
+    {
+        var holdingData = _holdingData[block];
+        if (holdingData[page])
+        {
+            Page(block, page).Clear();
+            holdingData.ClearRangeAtomic(page, 1);
+        }
+        else if (!block.StartsZeroed && !_received[block][page])
+        {
+            ClearUnlessZero(Page(block, page));
+        }
+
+        _received[block].SetRangeAtomic(page, 1);
+    }
+
+    /// <summary>The bytes of one page, to be written by a receiver.</summary>
+    internal static Span<byte> Page(RamBlock block, long page) => block.Span(page << TargetPage.Shift, TargetPage.Size);
+
+    private static void ClearUnlessZero(Span<byte> page)
+    {
+        if (!ZeroPage.IsZero(page))
+        {
+            page.Clear();
+        }
+    }
+}

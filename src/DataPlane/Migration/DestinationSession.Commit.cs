@@ -1,0 +1,129 @@
+using DataPlane.Admission;
+using DataPlane.MainStream.Devices;
+using DataPlane.Memory;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// The end of a migration at its destination.
+/// <code>
+///   open        anything may fail: the guest goes on at the source
+///   committing  the host makes the guest its own; then SHUT 0 is sent, and the guest is here
+///   cancelled   nothing is committed any more
+/// </code>
+/// </summary>
+internal sealed partial class DestinationSession
+{
+    private const int Open = 0;
+    private const int Committing = 1;
+    private const int Cancelled = 2;
+
+    private static readonly TimeSpan s_farewellTimeout = TimeSpan.FromSeconds(2);
+
+    private ReceivedPages? _pages;
+
+    private async Task CommitAsync(DeviceState devices)
+    {
+        if (Interlocked.CompareExchange(ref _committed, Committing, Open) != Open)
+        {
+            throw new OperationCanceledException();
+        }
+
+        Enter(MigrationPhase.Commit);
+        await _guest.CommitAsync(devices, _pages!, CancellationToken.None).ConfigureAwait(false);
+        if (_returnPathOpen)
+        {
+            try
+            {
+                await _returnPath!.SendShutAsync(success: true, CancellationToken.None).ConfigureAwait(false);
+            }
+            catch (IOException failure)
+            {
+                throw new ChannelException(
+                    FailureReason.OutcomeUnknown,
+                    "main",
+                    "the guest has arrived, but the source was gone before it could be told: it may run on there; nothing is started here",
+                    failure);
+            }
+        }
+    }
+
+    private MigrationReport Complete()
+    {
+        var duration = _clock.Elapsed;
+        Enter(MigrationPhase.Completed);
+        var report = new MigrationReport
+        {
+            Duration = duration,
+            Downtime = _time.GetElapsedTime(_ramComplete),
+            Rounds = 0,
+            TransferredBytes = ReceivedBytes,
+            NormalPages = NormalPages,
+            ZeroPages = ZeroPages,
+            Phases = _clock.Finished(),
+            Channels = [.. Admitted().OrderBy(static one => (one.Kind, one.Id)).Select(static one =>
+                new ChannelReport(one.Kind, one.Id, one.Channel.Peer, one.Channel.BytesReceived))],
+        };
+        MigrationMetrics.Completed(report);
+        MigrationLog.Completed(_logger, report.Duration, report.Downtime, report.Rounds, report.TransferredBytes);
+        return report;
+    }
+
+    /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
+    private async Task CloseAsync(Channel main)
+    {
+        await Task.WhenAll(
+            _multifd.FinishAsync(_options.CloseTimeout, CancellationToken.None),
+            main.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask()).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends a failed migration: the source is told where it listens, everything is closed, the host lets go.</summary>
+    private async Task<Exception> EndAsync(Exception failure, CancellationToken cancellationToken)
+    {
+        var phase = _clock.Phase;
+        _failure.Record(failure);
+        var cause = Volatile.Read(ref _committed) == Committing ? failure : _failure.Cause!;
+        var error = MigrationException.From(cause, phase);
+        var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
+        await SendFarewellAsync(error.Reason).ConfigureAwait(false);
+        await _multifd.AbortAsync(cause).ConfigureAwait(false);
+        if (_guestCreated)
+        {
+            await _guest.AbandonAsync(error).ConfigureAwait(false);
+        }
+
+        if (cancelled)
+        {
+            MigrationLog.Cancelled(_logger, phase);
+            return new OperationCanceledException("the migration was cancelled; the guest is at its source", cause, cancellationToken);
+        }
+
+        MigrationMetrics.Failed(error.Reason);
+        MigrationLog.Failed(_logger, error.Reason, error.Message);
+        return error;
+    }
+
+    /// <summary>SHUT 1, where the source listens and the guest is still its own; then main is closed.</summary>
+    private async Task SendFarewellAsync(FailureReason reason)
+    {
+        foreach (var admitted in Admitted().Where(static one => one.Kind == ChannelKind.Main))
+        {
+            if (_returnPathOpen && reason != FailureReason.OutcomeUnknown)
+            {
+                using var deadline = new CancellationTokenSource(s_farewellTimeout, _time);
+                try
+                {
+                    await _returnPath!.SendShutAsync(success: false, deadline.Token).ConfigureAwait(false);
+                    await admitted.Channel.CloseAsync(s_farewellTimeout, CancellationToken.None).ConfigureAwait(false);
+                }
+                catch (Exception lost) when (lost is IOException or OperationCanceledException)
+                {
+                    // It will see the end of the channel instead.
+                }
+            }
+
+            admitted.Channel.Abort();
+        }
+    }
+}

@@ -1,0 +1,80 @@
+using DataPlane.MainStream;
+using DataPlane.Memory;
+using DataPlane.Multifd;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.Migration;
+
+/// <summary>What the main stream tells the session while it is read.</summary>
+internal sealed partial class DestinationSession : IMainStreamEvents
+{
+    private ConfigurationSection? _configuration;
+
+    void IMainStreamEvents.OnConfiguration(ConfigurationSection configuration)
+    {
+        _configuration = configuration;
+        if (configuration.IgnoresShared)
+        {
+            throw new ChannelException(FailureReason.NotSupported, "main", "the source leaves out shared memory (x-ignore-shared): turn the capability off");
+        }
+
+        if (configuration.IsMappedRam)
+        {
+            throw new ChannelException(FailureReason.NotSupported, "main", "a mapped-ram stream belongs into a file, not on a connection");
+        }
+
+        Enter(MigrationPhase.Setup);
+    }
+
+    void IMainStreamEvents.OnReturnPathOpened() => _returnPathOpen = true;
+
+    async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
+    {
+        var machine = new IncomingMachine
+        {
+            Name = _configuration!.MachineName,
+            Uuid = _configuration.Uuid ?? _admission.Uuid,
+            ValidatesUuid = _configuration.Uuid is not null,
+            EarlySections = earlySections,
+        };
+        IncomingBlock[] announced = [.. blocks.Select(static block => new IncomingBlock(block.Name, block.Length))];
+        _guestCreated = true;
+        var memory = await _guest.CreateMemoryAsync(machine, announced, cancellationToken).ConfigureAwait(false);
+        CheckMemory(memory, announced);
+        var pages = new ReceivedPages(memory);
+        _pages = pages;
+        _multifd.Pages = pages;
+        Enter(MigrationPhase.Precopy);
+        return pages;
+    }
+
+    async Task IMainStreamEvents.OnSyncMarkAsync()
+    {
+        try
+        {
+            await _multifd.Barrier.PassMarkAsync().WaitAsync(_failure.Token).ConfigureAwait(false);
+        }
+        catch (SyncBarrierBrokenException broken)
+        {
+            throw new ChannelException(FailureReason.PeerClosed, $"multifd {broken.ChannelId}", "the channel ended before the source's next sync", broken);
+        }
+    }
+
+    void IMainStreamEvents.OnRamComplete()
+    {
+        _ramComplete = _time.GetTimestamp();
+        Enter(MigrationPhase.DeviceState);
+    }
+
+    private static void CheckMemory(GuestMemory memory, IncomingBlock[] announced)
+    {
+        foreach (var block in announced)
+        {
+            if (!memory.TryGetBlock(block.Name, out var created) || created.Length != block.Length)
+            {
+                throw new InvalidOperationException($"the host did not create RAM block '{block.Name}' of {block.Length} bytes");
+            }
+        }
+    }
+}

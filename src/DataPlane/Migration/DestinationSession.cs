@@ -1,0 +1,228 @@
+using DataPlane.Admission;
+using DataPlane.MainStream;
+using DataPlane.Multifd;
+using DataPlane.Transport;
+using DataPlane.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Migration;
+
+/// <summary>One migration seen from its destination: admit channels, read main and multifd beside each other, commit.</summary>
+internal sealed partial class DestinationSession : IAsyncDisposable
+{
+    private readonly ChannelAdmission _admission;
+    private readonly IIncomingGuest _guest;
+    private readonly MigrationDestinationOptions _options;
+    private readonly IProgress<MigrationProgress>? _progress;
+    private readonly ILogger _logger;
+    private readonly TimeProvider _time;
+    private readonly PhaseClock _clock;
+    private readonly FirstCause _failure = new();
+    private readonly BlockPool _pool = new();
+    private readonly MultifdReceiver _multifd;
+    private readonly List<AdmittedChannel> _channels = [];
+    private readonly Lock _channelsGate = new();
+    private readonly TaskCompletionSource<Channel> _mainAdmitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private MainStreamReader? _reader;
+    private ReturnPathSender? _returnPath;
+    private bool _returnPathOpen;
+    private bool _guestCreated;
+    private int _committed;
+    private long _ramComplete;
+
+    public DestinationSession(
+        ChannelAdmission admission,
+        IIncomingGuest guest,
+        MigrationDestinationOptions options,
+        IProgress<MigrationProgress>? progress,
+        ILogger logger,
+        TimeProvider time)
+    {
+        _admission = admission;
+        _guest = guest;
+        _options = options;
+        _progress = progress;
+        _logger = logger;
+        _time = time;
+        _clock = new PhaseClock(time);
+        _multifd = new MultifdReceiver(options.MultifdChannels, _pool);
+    }
+
+    public async Task<MigrationReport> RunAsync(CancellationToken cancellationToken)
+    {
+        using var stopped = _failure.Token.Register(AbortChannels);
+        using var cancelled = cancellationToken.Register(Cancel);
+        using var stall = StallWatch.Start(_time, _options.StallTimeout, ProgressCount, OnStall);
+        using var timer = _progress is null
+            ? null
+            : _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval);
+        var admitting = AdmitAsync();
+        _ = WatchMultifdAsync();
+        try
+        {
+            var main = await _mainAdmitted.Task.WaitAsync(_failure.Token).ConfigureAwait(false);
+            _returnPath = new ReturnPathSender(main.Output);
+            _reader = new MainStreamReader(new StreamCursor(main.Input, main.Name), _returnPath, StreamOptions(), this);
+            var devices = await _reader.ReadAsync(_failure.Token).ConfigureAwait(false);
+            stall?.Dispose();
+            await CommitAsync(devices).ConfigureAwait(false);
+            var report = Complete();
+            await CloseAsync(main).ConfigureAwait(false);
+            await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
+            return report;
+        }
+        catch (Exception failure)
+        {
+            throw await EndAsync(failure, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            _failure.Record(new OperationCanceledException());
+            await admitting.ConfigureAwait(false);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _multifd.AbortAsync(_failure.Cause ?? new OperationCanceledException()).ConfigureAwait(false);
+        foreach (var admitted in Admitted())
+        {
+            await admitted.Channel.DisposeAsync().ConfigureAwait(false);
+        }
+
+        _returnPath?.Dispose();
+        _failure.Dispose();
+        _pool.Dispose();
+    }
+
+    private MainStreamOptions StreamOptions() => new()
+    {
+        Multifd = _options.MultifdChannels > 0,
+        MaxRamBytes = _options.MaxRamBytes,
+        MaxDeviceStateBytes = _options.MaxDeviceStateBytes,
+    };
+
+    /// <summary>Takes channels as they come until the migration ends; main may be the last of them.</summary>
+    private async Task AdmitAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                var admitted = await _admission.AcceptAsync(_failure.Token).ConfigureAwait(false);
+                Add(admitted);
+                if (admitted.Kind == ChannelKind.Main)
+                {
+                    _mainAdmitted.TrySetResult(admitted.Channel);
+                }
+                else
+                {
+                    _multifd.Add(admitted.Id, admitted.Channel);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The migration is over, one way or the other.
+        }
+        catch (Exception failure)
+        {
+            _failure.Record(failure);
+        }
+    }
+
+    private void Add(AdmittedChannel admitted)
+    {
+        if (admitted.Kind == ChannelKind.Multifd)
+        {
+            admitted.Channel.CountConsumed(MultifdInit.Size);
+        }
+
+        MigrationLog.ChannelAdmitted(_logger, admitted.Channel.Name, admitted.Channel.Peer);
+        lock (_channelsGate)
+        {
+            if (_channels.Count == 0)
+            {
+                _clock.Restart();
+            }
+
+            _channels.Add(admitted);
+        }
+
+        if (_failure.Token.IsCancellationRequested)
+        {
+            admitted.Channel.Abort();
+        }
+    }
+
+    private AdmittedChannel[] Admitted()
+    {
+        lock (_channelsGate)
+        {
+            return [.. _channels];
+        }
+    }
+
+    private async Task WatchMultifdAsync() => _failure.Record(await _multifd.Failed.ConfigureAwait(false));
+
+    private void AbortChannels()
+    {
+        // Main is left to EndAsync: the source is told before its channel goes.
+        foreach (var admitted in Admitted())
+        {
+            if (admitted.Kind != ChannelKind.Main)
+            {
+                admitted.Channel.Abort();
+            }
+        }
+
+        _multifd.Barrier.Fail(_failure.Cause ?? new OperationCanceledException());
+    }
+
+    private void Cancel()
+    {
+        if (Interlocked.CompareExchange(ref _committed, Cancelled, Open) == Open)
+        {
+            _failure.Record(new OperationCanceledException("the migration was cancelled"));
+        }
+    }
+
+    private long ProgressCount()
+    {
+        var admitted = Admitted();
+        return admitted.Length + admitted.Sum(static one => one.Channel.BytesReceived);
+    }
+
+    private void OnStall()
+    {
+        var limit = $"the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s";
+        var missing = MissingChannels();
+        _failure.Record(missing.Count == 0
+            ? new ChannelException(FailureReason.Stalled, "main", $"nothing arrived within {limit}")
+            : new ChannelException(FailureReason.Stalled, missing[0], $"still missing after {limit}: {string.Join(", ", missing)}"));
+    }
+
+    private List<string> MissingChannels()
+    {
+        var admitted = Admitted();
+        List<string> missing = [];
+        if (!admitted.Any(static one => one.Kind == ChannelKind.Main))
+        {
+            missing.Add("main");
+        }
+
+        missing.AddRange(Enumerable.Range(0, _options.MultifdChannels)
+            .Where(id => !admitted.Any(one => one.Kind == ChannelKind.Multifd && one.Id == id))
+            .Select(static id => $"multifd {id}"));
+        return missing;
+    }
+
+    private void Enter(MigrationPhase phase)
+    {
+        if (_clock.Enter(phase))
+        {
+            MigrationLog.Phase(_logger, phase);
+            Report();
+        }
+    }
+}

@@ -1,0 +1,77 @@
+using DataPlane.Admission;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace DataPlane.Migration;
+
+/// <summary>Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: precopy, with or without multifd.</summary>
+/// <remarks>
+/// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before <see cref="ReceiveAsync"/> is called.
+/// One migration per instance; members are thread-safe.
+/// </remarks>
+public sealed class MigrationDestination : IAsyncDisposable
+{
+    private readonly IIncomingGuest _guest;
+    private readonly MigrationDestinationOptions _options;
+    private readonly ILogger _logger;
+    private readonly TimeProvider _time;
+    private readonly ChannelAdmission _admission;
+    private int _used;
+
+    /// <summary>Opens <paramref name="addresses"/>.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
+    /// <exception cref="IOException">An address cannot be opened.</exception>
+    public MigrationDestination(
+        IReadOnlyList<ChannelAddress> addresses,
+        IIncomingGuest guest,
+        MigrationDestinationOptions options,
+        ILogger<MigrationDestination>? logger = null,
+        TimeProvider? timeProvider = null)
+    {
+        ArgumentNullException.ThrowIfNull(addresses);
+        ArgumentNullException.ThrowIfNull(guest);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        _guest = guest;
+        _options = options;
+        _logger = logger ?? NullLogger<MigrationDestination>.Instance;
+        _time = timeProvider ?? TimeProvider.System;
+        var rules = new AdmissionOptions
+        {
+            MultifdChannels = options.MultifdChannels,
+            Uuid = options.Uuid,
+            UndecidedTimeout = options.UndecidedTimeout,
+        };
+        _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _time, _logger);
+        MigrationLog.Listening(_logger, string.Join(", ", LocalAddresses), options.MultifdChannels);
+    }
+
+    /// <summary>Where it listens, with the real ports.</summary>
+    public IReadOnlyList<ChannelAddress> LocalAddresses => _admission.LocalAddresses;
+
+    /// <summary>Connections turned away so far, by reason. They never influence the migration.</summary>
+    public IReadOnlyDictionary<RefusalReason, long> Refused => _admission.Refused;
+
+    /// <summary>Waits for the source's channels and receives the guest.</summary>
+    /// <param name="progress">Receives a report at every change of phase and at each interval. Called on any thread.</param>
+    /// <param name="cancellationToken">Cancels up to the commit; the guest then goes on at the source. Without effect afterwards.</param>
+    /// <exception cref="MigrationException">The migration failed; the guest is at its source.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; the guest is at its source.</exception>
+    public async Task<MigrationReport> ReceiveAsync(IProgress<MigrationProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        if (Interlocked.Exchange(ref _used, 1) != 0)
+        {
+            throw new InvalidOperationException("a destination takes in one guest");
+        }
+
+        var session = new DestinationSession(_admission, _guest, _options, progress, _logger, _time);
+        await using (session.ConfigureAwait(false))
+        {
+            return await session.RunAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Closes the addresses and every connection that is not part of the migration.</summary>
+    public ValueTask DisposeAsync() => _admission.DisposeAsync();
+}

@@ -1,0 +1,49 @@
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>What a destination expects and how much it accepts.</summary>
+public sealed record MigrationDestinationOptions
+{
+    /// <summary>Multifd channels that the source uses, 0 to 255: nothing on the wire says it (specification, 1-channels section 1.5).</summary>
+    public int MultifdChannels { get; init; }
+
+    /// <summary>The VM's UUID, which every multifd channel must carry; null accepts the first seen.</summary>
+    public Guid? Uuid { get; init; }
+
+    /// <summary>Most bytes of RAM that a source may announce, in all blocks. Default 1 TiB: set it to what the host can give.</summary>
+    public long MaxRamBytes { get; init; } = 1L << 40;
+
+    /// <summary>Most bytes of device state. Default 1 GiB.</summary>
+    public int MaxDeviceStateBytes { get; init; } = 1 << 30;
+
+    /// <summary>Longest wait without progress: an expected channel is missing, or no byte moves. Null waits for ever. Default null.</summary>
+    /// <remarks>Until the first channel has been admitted the destination waits for ever unless this is set.</remarks>
+    public TimeSpan? StallTimeout { get; init; }
+
+    /// <summary>How long an accepted connection may take to show what it is. Default 30 s.</summary>
+    public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long the source may take to close its channels after the commit. Default 10 s.</summary>
+    public TimeSpan CloseTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How often progress is reported between changes of phase. Default 1 s.</summary>
+    public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Socket options of every channel.</summary>
+    public ChannelOptions Channels { get; init; } = new();
+
+    /// <summary>Refuses values that cannot work.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Names the option, its value and the allowed range.</exception>
+    public void Validate()
+    {
+        OptionChecks.InRange(MultifdChannels, 0, 255, nameof(MultifdChannels));
+        OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
+        OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
+        OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));
+        OptionChecks.Positive(UndecidedTimeout, nameof(UndecidedTimeout));
+        OptionChecks.Positive(CloseTimeout, nameof(CloseTimeout));
+        OptionChecks.Positive(ProgressInterval, nameof(ProgressInterval));
+        Channels.Validate();
+    }
+}

@@ -1,0 +1,32 @@
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Migration;
+
+/// <summary>Log events of floor 5: 5001 to 5099. Retired ids are never used again.</summary>
+internal static partial class MigrationLog
+{
+    [LoggerMessage(5001, LogLevel.Information, "migrating {RamBytes} bytes of RAM to {Destination} over {MultifdChannels} multifd channels")]
+    public static partial void Starting(ILogger logger, string destination, int multifdChannels, long ramBytes);
+
+    [LoggerMessage(5002, LogLevel.Information, "phase {Phase}")]
+    public static partial void Phase(ILogger logger, MigrationPhase phase);
+
+    [LoggerMessage(5003, LogLevel.Information, "round {Round}: {Pages} pages in {Elapsed}, {Remaining} pages dirtied meanwhile, expected downtime {ExpectedDowntime}")]
+    public static partial void Round(ILogger logger, int round, long pages, TimeSpan elapsed, long remaining, TimeSpan expectedDowntime);
+
+    [LoggerMessage(5004, LogLevel.Information, "completed in {Duration}, downtime {Downtime}, {Rounds} rounds, {Bytes} bytes")]
+    public static partial void Completed(ILogger logger, TimeSpan duration, TimeSpan downtime, int rounds, long bytes);
+
+    [LoggerMessage(5005, LogLevel.Warning, "cancelled in phase {Phase}; the guest runs on here")]
+    public static partial void Cancelled(ILogger logger, MigrationPhase phase);
+
+    [LoggerMessage(5006, LogLevel.Error, "failed ({Reason}): {Message}")]
+    public static partial void Failed(ILogger logger, FailureReason reason, string message);
+
+    [LoggerMessage(5007, LogLevel.Information, "waiting for a migration with {MultifdChannels} multifd channels on {Addresses}")]
+    public static partial void Listening(ILogger logger, string addresses, int multifdChannels);
+
+    [LoggerMessage(5008, LogLevel.Information, "channel {Channel} from {Peer}")]
+    public static partial void ChannelAdmitted(ILogger logger, string channel, string peer);
+}

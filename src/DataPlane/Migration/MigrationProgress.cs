@@ -1,0 +1,35 @@
+namespace DataPlane.Migration;
+
+/// <summary>A look at a migration under way. Reported at every change of phase, after every round, and at each progress interval of the options.</summary>
+public sealed record MigrationProgress
+{
+    /// <summary>Where the migration is.</summary>
+    public required MigrationPhase Phase { get; init; }
+
+    /// <summary>Time since the first connect (source) or the first channel (destination).</summary>
+    public required TimeSpan Elapsed { get; init; }
+
+    /// <summary>Round of precopy, from 1; 0 before. The last one runs with the guest stopped. Always 0 at a destination, which is not told.</summary>
+    public int Round { get; init; }
+
+    /// <summary>Bytes on all channels so far, headers included.</summary>
+    public required long TransferredBytes { get; init; }
+
+    /// <summary>Pages that went with their bytes so far, repetitions counted.</summary>
+    public required long NormalPages { get; init; }
+
+    /// <summary>Pages that went as zero pages so far, repetitions counted.</summary>
+    public required long ZeroPages { get; init; }
+
+    /// <summary>Pages that this round has still to send. Always 0 at a destination.</summary>
+    public long RemainingPages { get; init; }
+
+    /// <summary>Bytes per second since the report before.</summary>
+    public double BytesPerSecond { get; init; }
+
+    /// <summary>Bytes per second that the guest dirtied during the last complete round. Source only.</summary>
+    public double DirtyBytesPerSecond { get; init; }
+
+    /// <summary>How long the guest would stand still if it were stopped after the last complete round; null before. Source only.</summary>
+    public TimeSpan? ExpectedDowntime { get; init; }
+}

@@ -1,0 +1,41 @@
+namespace DataPlane.Migration;
+
+/// <summary>What a completed migration was like.</summary>
+public sealed record MigrationReport
+{
+    /// <summary>From the first connect (source) or the first channel (destination) to the commit.</summary>
+    public required TimeSpan Duration { get; init; }
+
+    /// <summary>Source: from stopping the guest to the destination's word. Destination: from its end of RAM to the commit. Zero when the guest was not running.</summary>
+    public required TimeSpan Downtime { get; init; }
+
+    /// <summary>Rounds of pages, the last one included. Zero at a destination, which is not told.</summary>
+    public required int Rounds { get; init; }
+
+    /// <summary>Bytes on all channels, headers included.</summary>
+    public required long TransferredBytes { get; init; }
+
+    /// <summary>Pages that went with their bytes, repetitions counted.</summary>
+    public required long NormalPages { get; init; }
+
+    /// <summary>Pages that went as zero pages, repetitions counted.</summary>
+    public required long ZeroPages { get; init; }
+
+    /// <summary>The phases in their order, with the time each took.</summary>
+    public required IReadOnlyList<PhaseDuration> Phases { get; init; }
+
+    /// <summary>The channels that carried it.</summary>
+    public required IReadOnlyList<ChannelReport> Channels { get; init; }
+}
+
+/// <summary>How long one phase took.</summary>
+/// <param name="Phase">The phase.</param>
+/// <param name="Duration">Its duration.</param>
+public sealed record PhaseDuration(MigrationPhase Phase, TimeSpan Duration);
+
+/// <summary>One channel of a migration.</summary>
+/// <param name="Kind">What it carried.</param>
+/// <param name="Id">Number of a multifd channel, else 0.</param>
+/// <param name="Peer">The other end's address.</param>
+/// <param name="Bytes">Bytes from source to destination.</param>
+public sealed record ChannelReport(Admission.ChannelKind Kind, int Id, string Peer, long Bytes);

@@ -1,0 +1,21 @@
+namespace DataPlane.Migration;
+
+/// <summary>Checks that name the option, its value and the allowed range.</summary>
+internal static class OptionChecks
+{
+    public static void InRange(long value, long min, long max, string name)
+    {
+        if (value < min || value > max)
+        {
+            throw new ArgumentOutOfRangeException(name, value, $"{name} must be {min} to {max}");
+        }
+    }
+
+    public static void Positive(TimeSpan value, string name)
+    {
+        if (value <= TimeSpan.Zero)
+        {
+            throw new ArgumentOutOfRangeException(name, value, $"{name} must be greater than zero");
+        }
+    }
+}

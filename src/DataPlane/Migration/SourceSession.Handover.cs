@@ -1,0 +1,145 @@
+using DataPlane.Memory;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// The guest stands still and changes hands.
+/// <code>
+///   ours      the guest is here whatever fails; cancelling works
+///   sending   the last byte is on its way: cancelling has no effect any more
+///   sent      the kernel has taken the last byte: only the destination's word decides
+/// </code>
+/// A destination cannot finish without the last byte of the VM description, so up to then every failure gives the guest back.
+/// </summary>
+internal sealed partial class SourceSession
+{
+    private const int Ours = 0;
+    private const int Sending = 1;
+    private const int Sent = 2;
+    private const int Cancelled = 3;
+
+    private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
+
+    private int _ownership = Ours;
+    private bool _paused;
+    private long _pausedAt;
+    private TimeSpan _downtime;
+
+    private bool HandedOver => Volatile.Read(ref _ownership) is Sending or Sent;
+
+    private void Cancel()
+    {
+        if (Interlocked.CompareExchange(ref _ownership, Cancelled, Ours) == Ours)
+        {
+            _failure.Record(new OperationCanceledException("the migration was cancelled"));
+        }
+    }
+
+    /// <summary>Stops the guest and sends its last pages and its device state, all but the last byte.</summary>
+    private async Task SwitchOverAsync(GuestPageSet remaining)
+    {
+        Enter(MigrationPhase.Switchover);
+        if (_guest.IsRunning)
+        {
+            _pausedAt = _time.GetTimestamp();
+            _paused = true;
+            await _guest.PauseAsync(_failure.Token).ConfigureAwait(false);
+            _tracker!.Collect(remaining);
+            _tracker.Stop();
+        }
+
+        if (MachineType.Parse(_guest.MachineName).SendsSwitchoverStart == true)
+        {
+            _writer!.WriteSwitchoverStart();
+        }
+
+        await SendPagesAsync(remaining, last: true).ConfigureAwait(false);
+        Enter(MigrationPhase.DeviceState);
+        var devices = await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
+        _tail = _writer!.WriteDeviceState(devices);
+        await _writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+    }
+
+    private byte _tail;
+
+    /// <summary>Sends the last byte and waits for the destination's word.</summary>
+    private async Task HandOverAsync()
+    {
+        _failure.Token.ThrowIfCancellationRequested();
+        if (Interlocked.CompareExchange(ref _ownership, Sending, Ours) != Ours)
+        {
+            throw new OperationCanceledException();
+        }
+
+        Enter(MigrationPhase.Commit);
+        _writer!.WriteRaw([_tail]);
+        await _writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+        Volatile.Write(ref _ownership, Sent);
+        var success = await WaitForWordAsync().ConfigureAwait(false);
+        if (_paused)
+        {
+            _downtime = _time.GetElapsedTime(_pausedAt);
+        }
+
+        if (!success)
+        {
+            Volatile.Write(ref _ownership, Ours);
+            throw new ChannelException(FailureReason.PeerRefused, _main!.Name, "the destination reported that it failed");
+        }
+    }
+
+    private async Task<bool> WaitForWordAsync()
+    {
+        try
+        {
+            return await _returnPath!.WaitAsync(_options.CommitTimeout, _time).ConfigureAwait(false);
+        }
+        catch (Exception failure)
+        {
+            var why = failure is TimeoutException ? $"it gave none within {_options.CommitTimeout.TotalSeconds:0.###} s" : failure.Message;
+            throw new ChannelException(
+                FailureReason.OutcomeUnknown,
+                _main!.Name,
+                $"the whole stream was sent, but the destination's word is missing: {why}; the guest stays stopped here and may run there",
+                failure);
+        }
+    }
+
+    /// <summary>Ends a failed migration: everything is torn down, and the guest runs on here unless the destination may have it.</summary>
+    private async Task<Exception> EndAsync(Exception failure, CancellationToken cancellationToken)
+    {
+        var phase = _clock.Phase;
+        _failure.Record(failure);
+        var cause = _failure.Cause!;
+        if (Volatile.Read(ref _ownership) == Sent)
+        {
+            // Not the teardown's consequences: the word itself is what is missing.
+            cause = failure;
+        }
+
+        AbortChannels();
+        if (_multifdSender is not null)
+        {
+            await _multifdSender.StopAsync().ConfigureAwait(false);
+        }
+
+        _tracker?.Stop();
+        if (_paused && Volatile.Read(ref _ownership) != Sent)
+        {
+            await _guest.ResumeAsync().ConfigureAwait(false);
+        }
+
+        if (cause is OperationCanceledException && cancellationToken.IsCancellationRequested)
+        {
+            MigrationLog.Cancelled(_logger, phase);
+            return new OperationCanceledException("the migration was cancelled; the guest runs on here", cause, cancellationToken);
+        }
+
+        var error = MigrationException.From(cause, phase);
+        MigrationMetrics.Failed(error.Reason);
+        MigrationLog.Failed(_logger, error.Reason, error.Message);
+        return error;
+    }
+}

@@ -1,0 +1,84 @@
+using DataPlane.Memory;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// Rounds of pages while the guest runs: each sends what was written since the round before, until what is left fits the downtime allowed.
+/// </summary>
+internal sealed partial class SourceSession
+{
+    /// <summary>A round of fewer pages says nothing about the bandwidth: connection and scheduling times outweigh it.</summary>
+    private const long LeastPagesToMeasure = 2048;
+
+    private PageFeed? _feed;
+    private long _roundPages;
+    private double _pagesPerSecond;
+    private double _dirtyPagesPerSecond;
+    private TimeSpan? _expectedDowntime;
+
+    /// <summary>Sends rounds as long as the guest runs. Returns the pages that are left for the guest at rest.</summary>
+    private async Task<GuestPageSet> PrecopyAsync()
+    {
+        var memory = _guest.Memory;
+        var pages = new GuestPageSet(memory);
+        pages.SetAll();
+        _feed = new PageFeed(memory, pages);
+        if (!_guest.IsRunning)
+        {
+            return pages;
+        }
+
+        Enter(MigrationPhase.Precopy);
+        _tracker = _guest.CreateDirtyTracker();
+        _tracker.Start();
+        var dirty = new GuestPageSet(memory);
+        while (true)
+        {
+            var started = _time.GetTimestamp();
+            await SendPagesAsync(pages, last: false).ConfigureAwait(false);
+            dirty.ClearAll();
+            _tracker.Collect(dirty);
+            (pages, dirty) = (dirty, pages);
+            if (Fits(pages.CountSet(), _time.GetElapsedTime(started)))
+            {
+                return pages;
+            }
+        }
+    }
+
+    /// <summary>One section of ram with one round of pages, and with multifd one sync.</summary>
+    private async Task SendPagesAsync(GuestPageSet pages, bool last)
+    {
+        _rounds++;
+        _feed!.Restart(pages);
+        _roundPages = pages.CountSet();
+        var writer = _writer!;
+        writer.BeginPages(last);
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        await _pages!.SendRoundAsync(_feed).ConfigureAwait(false);
+        if (_multifdSender is not null)
+        {
+            writer.WriteSyncMark();
+        }
+
+        writer.EndSection();
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+    }
+
+    /// <summary>Measures the round that has just ended, and tells whether <paramref name="remaining"/> pages fit the downtime allowed.</summary>
+    private bool Fits(long remaining, TimeSpan elapsed)
+    {
+        var seconds = Math.Max(elapsed.TotalSeconds, 1e-6);
+        if (_pagesPerSecond == 0 || _roundPages >= LeastPagesToMeasure)
+        {
+            _pagesPerSecond = Math.Max(_roundPages / seconds, 1);
+        }
+
+        _dirtyPagesPerSecond = remaining / seconds;
+        _expectedDowntime = TimeSpan.FromSeconds(Math.Min(remaining / _pagesPerSecond, TimeSpan.MaxValue.TotalSeconds / 2));
+        var fits = _expectedDowntime <= _options.MaxDowntime;
+        MigrationLog.Round(_logger, _rounds, _roundPages, elapsed, remaining, _expectedDowntime.Value);
+        Report();
+        return fits;
+    }
+}

@@ -1,0 +1,225 @@
+using DataPlane.Admission;
+using DataPlane.MainStream;
+using DataPlane.Memory;
+using DataPlane.Multifd;
+using DataPlane.Transport;
+using DataPlane.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Migration;
+
+/// <summary>One migration seen from its source: connect, set up, rounds of pages, hand-over.</summary>
+internal sealed partial class SourceSession : IAsyncDisposable
+{
+    private readonly IMigratableGuest _guest;
+    private readonly MigrationSourceOptions _options;
+    private readonly IProgress<MigrationProgress>? _progress;
+    private readonly ILogger _logger;
+    private readonly TimeProvider _time;
+    private readonly PhaseClock _clock;
+    private readonly FirstCause _failure = new();
+    private readonly BlockPool _pool = new();
+    private readonly List<Channel> _multifd = [];
+    private Channel? _main;
+    private MainStreamWriter? _writer;
+    private MultifdSender? _multifdSender;
+    private IPageSender? _pages;
+    private IDirtyTracker? _tracker;
+    private Task<bool>? _returnPath;
+    private int _rounds;
+
+    public SourceSession(
+        IMigratableGuest guest,
+        MigrationSourceOptions options,
+        IProgress<MigrationProgress>? progress,
+        ILogger logger,
+        TimeProvider time)
+    {
+        _guest = guest;
+        _options = options;
+        _progress = progress;
+        _logger = logger;
+        _time = time;
+        _clock = new PhaseClock(time);
+    }
+
+    private IEnumerable<Channel> Channels => _main is null ? _multifd : _multifd.Prepend(_main);
+
+    private long SentBytes => Channels.Sum(static channel => channel.BytesSent);
+
+    public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
+    {
+        using var stopped = _failure.Token.Register(AbortChannels);
+        using var cancelled = cancellationToken.Register(Cancel);
+        using var stall = StallWatch.Start(_time, _options.StallTimeout, () => SentBytes, OnStall);
+        using var timer = _progress is null
+            ? null
+            : _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval);
+        try
+        {
+            MigrationLog.Starting(_logger, destination.ToString(), _options.MultifdChannels, _guest.Memory.TotalBytes);
+            await ConnectAsync(destination).ConfigureAwait(false);
+            await SetUpAsync().ConfigureAwait(false);
+            var remaining = await PrecopyAsync().ConfigureAwait(false);
+            await SwitchOverAsync(remaining).ConfigureAwait(false);
+            await HandOverAsync().ConfigureAwait(false);
+            var report = Complete();
+            await CloseAsync().ConfigureAwait(false);
+            return report;
+        }
+        catch (Exception failure)
+        {
+            throw await EndAsync(failure, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        AbortChannels();
+        if (_multifdSender is not null)
+        {
+            await _multifdSender.StopAsync().ConfigureAwait(false);
+        }
+
+        foreach (var channel in Channels)
+        {
+            await channel.DisposeAsync().ConfigureAwait(false);
+        }
+
+        _tracker?.Dispose();
+        _failure.Dispose();
+        _pool.Dispose();
+    }
+
+    private void Enter(MigrationPhase phase)
+    {
+        if (_clock.Enter(phase))
+        {
+            MigrationLog.Phase(_logger, phase);
+            Report();
+        }
+    }
+
+    /// <summary>Main first, then all multifd channels at once, each with its init packet: the order that every destination understands (1-channels section 1.7).</summary>
+    private async Task ConnectAsync(ChannelAddress destination)
+    {
+        _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
+        _writer = new MainStreamWriter(_main.Output, _main.Name);
+        if (_options.MultifdChannels > 0)
+        {
+            await ConnectMultifdAsync(destination).ConfigureAwait(false);
+            _multifdSender = new MultifdSender(_multifd, _pool);
+        }
+
+        _pages = _multifdSender is null ? new MainPageSender(_main, _pool) : _multifdSender;
+    }
+
+    private async Task ConnectMultifdAsync(ChannelAddress destination)
+    {
+        var dials = Enumerable.Range(0, _options.MultifdChannels).Select(id => ConnectMultifdAsync(destination, id)).ToArray();
+        try
+        {
+            await Task.WhenAll(dials).ConfigureAwait(false);
+        }
+        finally
+        {
+            foreach (var dial in dials.Where(static dial => dial.IsCompletedSuccessfully))
+            {
+                _multifd.Add(await dial.ConfigureAwait(false));
+            }
+        }
+    }
+
+    private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)
+    {
+        var channel = await ChannelDialer.ConnectAsync(destination, _options.Channels, $"multifd {id}", id + 1, _pool, _failure.Token).ConfigureAwait(false);
+        MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
+        return channel;
+    }
+
+    private async Task SetUpAsync()
+    {
+        Enter(MigrationPhase.Setup);
+        var writer = _writer!;
+        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName });
+        writer.WriteOpenReturnPath();
+        writer.WritePing(1);
+        writer.BeginRam(_guest.Memory);
+        if (_multifdSender is not null)
+        {
+            await _multifdSender.SendSyncAsync().ConfigureAwait(false);
+            writer.WriteSyncMark();
+        }
+
+        writer.EndSection();
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        _returnPath = ListenAsync();
+    }
+
+    /// <summary>Reads the destination's messages beside everything else. Its word before our end, or its end, fails the migration at once.</summary>
+    private async Task<bool> ListenAsync()
+    {
+        var main = _main!;
+        try
+        {
+            var success = await new ReturnPathReader(new StreamCursor(main.Input, main.Name)).ReadToShutAsync(_failure.Token).ConfigureAwait(false);
+            if (!HandedOver)
+            {
+                _failure.Record(success
+                    ? ChannelException.Violation(main.Name, "the destination reported success before the end of the stream")
+                    : new ChannelException(FailureReason.PeerRefused, main.Name, "the destination reported that it failed"));
+            }
+
+            return success;
+        }
+        catch (ChannelException failure) when (!HandedOver)
+        {
+            _failure.Record(failure);
+            throw;
+        }
+    }
+
+    private void OnStall() =>
+        _failure.Record(new ChannelException(FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
+
+    private void AbortChannels()
+    {
+        foreach (var channel in Channels)
+        {
+            channel.Abort();
+        }
+    }
+
+    private MigrationReport Complete()
+    {
+        var duration = _clock.Elapsed;
+        Enter(MigrationPhase.Completed);
+        var report = new MigrationReport
+        {
+            Duration = duration,
+            Downtime = _downtime,
+            Rounds = _rounds,
+            TransferredBytes = SentBytes,
+            NormalPages = _pages!.NormalPages,
+            ZeroPages = _pages.ZeroPages,
+            Phases = _clock.Finished(),
+            Channels = [.. Channels.Select((channel, index) => new ChannelReport(
+                index == 0 ? ChannelKind.Main : ChannelKind.Multifd, Math.Max(0, index - 1), channel.Peer, channel.BytesSent))],
+        };
+        MigrationMetrics.Completed(report);
+        MigrationLog.Completed(_logger, report.Duration, report.Downtime, report.Rounds, report.TransferredBytes);
+        return report;
+    }
+
+    /// <summary>Ends the channels as a source does after the destination's word: multifd first, then main.</summary>
+    private async Task CloseAsync()
+    {
+        if (_multifdSender is not null)
+        {
+            await _multifdSender.StopAsync().ConfigureAwait(false);
+        }
+
+        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
+        await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
+    }
+}

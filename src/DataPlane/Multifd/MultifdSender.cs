@@ -1,0 +1,116 @@
+using DataPlane.Linux;
+using DataPlane.Memory;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.Multifd;
+
+/// <summary>
+/// The source's multifd channels: one thread per channel takes the next batch of the round, recognises zero pages and sends one packet.
+/// </summary>
+/// <remarks>
+/// A round ends with one SYNC packet on every channel; the caller then writes the mark on main (specification, 3-multifd section 3.4). Between two rounds the
+/// threads wait. The first failure ends the round; the owner then ends the other channels.
+/// </remarks>
+internal sealed class MultifdSender : IPageSender
+{
+    private readonly MultifdSendChannel[] _channels;
+    private readonly PacketCounter _packetNumbers = new();
+    private SendRound? _round;
+
+    /// <summary>Starts a thread for each of <paramref name="channels"/>, whose init packets have been sent.</summary>
+    public MultifdSender(IReadOnlyList<Channel> channels, BlockPool pool)
+    {
+        _channels = [.. channels.Select((channel, id) => new MultifdSendChannel(id, channel, pool, _packetNumbers))];
+        foreach (var channel in _channels)
+        {
+            channel.Start();
+        }
+    }
+
+    /// <summary>Sends the init packet, by which the destination knows the channel (specification, 3-multifd section 1). At once after connecting.</summary>
+    public static void Introduce(Channel channel, Guid uuid, byte id, BlockPool pool)
+    {
+        using var block = pool.RentBlock(channel.Name);
+        new MultifdInit(uuid, id).Write(block.Span);
+        Span<IoVec> vectors = [new IoVec(block.Address, MultifdInit.Size)];
+        var result = channel.Send(vectors);
+        if (!result.Complete)
+        {
+            throw ChannelException.From(result, channel, "introducing the channel");
+        }
+    }
+
+    public long NormalPages => _channels.Sum(static channel => channel.NormalPages);
+
+    public long ZeroPages => _channels.Sum(static channel => channel.ZeroPages);
+
+    /// <summary>Packets sent so far, SYNC packets included.</summary>
+    public long Packets => _channels.Sum(static channel => channel.Packets);
+
+    /// <inheritdoc/>
+    public Task SendRoundAsync(PageFeed feed) => RunRoundAsync(feed);
+
+    /// <summary>Sends one SYNC packet on every channel and nothing else: the setup sync.</summary>
+    public Task SendSyncAsync() => RunRoundAsync(feed: null);
+
+    /// <summary>Lets the threads go once they have finished what they are doing. End the channels first where they may be blocked.</summary>
+    public Task StopAsync()
+    {
+        foreach (var channel in _channels)
+        {
+            channel.Stop();
+        }
+
+        return Task.WhenAll(_channels.Select(static channel => channel.Stopped));
+    }
+
+    private Task RunRoundAsync(PageFeed? feed)
+    {
+        if (_round is { Done.IsCompletedSuccessfully: false })
+        {
+            throw new InvalidOperationException("a round is still running, or has failed");
+        }
+
+        _round = new SendRound(feed, _channels.Length);
+        foreach (var channel in _channels)
+        {
+            channel.Begin(_round);
+        }
+
+        return _round.Done;
+    }
+}
+
+/// <summary>Numbers packets over all channels (specification, 3-multifd section 2.3).</summary>
+internal sealed class PacketCounter
+{
+    private long _next = -1;
+
+    public ulong Next() => (ulong)Interlocked.Increment(ref _next);
+}
+
+/// <summary>One round that all channels work on.</summary>
+internal sealed class SendRound(PageFeed? feed, int channels)
+{
+    private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _working = channels;
+
+    /// <summary>The pages to send; none for a round that is only a sync.</summary>
+    public PageFeed? Feed { get; } = feed;
+
+    /// <summary>Completes when every channel has sent its SYNC, or fails with the first failure.</summary>
+    public Task Done => _done.Task;
+
+    public bool Failed => _done.Task.IsFaulted;
+
+    public void ChannelDone()
+    {
+        if (Interlocked.Decrement(ref _working) == 0)
+        {
+            _done.TrySetResult();
+        }
+    }
+
+    public void Fail(Exception failure) => _done.TrySetException(failure);
+}

@@ -1,0 +1,134 @@
+namespace DataPlane.Multifd;
+
+/// <summary>
+/// The destination's barrier between the main stream and the multifd channels (specification, 3-multifd section 3).
+/// </summary>
+/// <remarks>
+/// <code>
+///   channel i   ... packet, packet, SYNC k | blocked until mark k ...   ArriveAndWait
+///   main        ... records ...     mark k | blocked until SYNC k of all channels ...   PassMarkAsync
+/// </code>
+/// The k-th SYNC of every channel belongs to the k-th mark. A channel that ends at a packet boundary is no error by itself; it is one when main comes to a
+/// mark which that channel has not reached (section 6, EOF rule). The first failure cancels everybody.
+/// </remarks>
+internal sealed class SyncBarrier
+{
+    private readonly object _gate = new();
+    private readonly long[] _arrived;
+    private readonly bool[] _ended;
+    private TaskCompletionSource? _mainWaits;
+    private Exception? _failure;
+    private long _marks;
+    private bool _open;
+
+    public SyncBarrier(int channels)
+    {
+        _arrived = new long[channels];
+        _ended = new bool[channels];
+    }
+
+    /// <summary>Marks that main has passed.</summary>
+    public long Marks => Volatile.Read(ref _marks);
+
+    /// <summary>Reports a SYNC of channel <paramref name="id"/> and blocks until main has passed its mark. False: the migration is over, stop reading.</summary>
+    public bool ArriveAndWait(int id)
+    {
+        lock (_gate)
+        {
+            var mine = ++_arrived[id];
+            ReleaseMainIfComplete();
+            while (_failure is null && !_open && _marks < mine)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            return _failure is null && !_open;
+        }
+    }
+
+    /// <summary>Reports that channel <paramref name="id"/> has ended at a packet boundary.</summary>
+    public void ChannelEnded(int id)
+    {
+        lock (_gate)
+        {
+            _ended[id] = true;
+            ReleaseMainIfComplete();
+        }
+    }
+
+    /// <summary>Main has come to a mark: completes when every channel has reached it, and lets them go on.</summary>
+    /// <exception cref="SyncBarrierBrokenException">A channel ended before this mark.</exception>
+    public Task PassMarkAsync()
+    {
+        lock (_gate)
+        {
+            if (_failure is not null)
+            {
+                return Task.FromException(_failure);
+            }
+
+            _mainWaits = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            var waits = _mainWaits.Task;
+            ReleaseMainIfComplete();
+            return waits;
+        }
+    }
+
+    /// <summary>The main stream has ended well: channels waiting behind a trailing SYNC without a mark are let go (sources of QEMU 9.1 and 9.2).</summary>
+    public void Open()
+    {
+        lock (_gate)
+        {
+            _open = true;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    /// <summary>Cancels everybody with <paramref name="failure"/>. The first failure stays.</summary>
+    public void Fail(Exception failure)
+    {
+        lock (_gate)
+        {
+            _failure ??= failure;
+            _mainWaits?.TrySetException(_failure);
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    private void ReleaseMainIfComplete()
+    {
+        if (_mainWaits is null)
+        {
+            return;
+        }
+
+        var mark = _marks + 1;
+        for (var id = 0; id < _arrived.Length; id++)
+        {
+            if (_arrived[id] >= mark)
+            {
+                continue;
+            }
+
+            if (_ended[id])
+            {
+                _mainWaits.TrySetException(new SyncBarrierBrokenException(id, mark));
+            }
+
+            return;
+        }
+
+        var waits = _mainWaits;
+        _mainWaits = null;
+        Volatile.Write(ref _marks, mark);
+        Monitor.PulseAll(_gate);
+        waits.TrySetResult();
+    }
+}
+
+/// <summary>Main came to a mark that a channel will never reach, because it has ended.</summary>
+internal sealed class SyncBarrierBrokenException(int channelId, long mark)
+    : Exception($"multifd channel {channelId} ended before sync {mark}")
+{
+    public int ChannelId { get; } = channelId;
+}

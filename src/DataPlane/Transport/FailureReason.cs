@@ -1,0 +1,41 @@
+namespace DataPlane.Transport;
+
+/// <summary>Why a channel, and with it a migration, ended without success.</summary>
+public enum FailureReason
+{
+    /// <summary>The peer could not be reached, or an address could not be opened.</summary>
+    ConnectFailed,
+
+    /// <summary>The peer closed a channel before its end.</summary>
+    PeerClosed,
+
+    /// <summary>The peer reset a channel, or the network took it away.</summary>
+    PeerReset,
+
+    /// <summary>Nothing moved for longer than the time limit.</summary>
+    Stalled,
+
+    /// <summary>Bytes that are not a migration stream, or a record that breaks its layout.</summary>
+    MalformedStream,
+
+    /// <summary>Well-formed records in an order or with contents that the protocol forbids.</summary>
+    ProtocolViolation,
+
+    /// <summary>A size or count above what the options allow.</summary>
+    LimitExceeded,
+
+    /// <summary>A legal feature of the protocol that is not supported here.</summary>
+    NotSupported,
+
+    /// <summary>The other side said that it cannot go on.</summary>
+    PeerRefused,
+
+    /// <summary>The host's own part failed: its memory, its device state, its storage.</summary>
+    HostFailed,
+
+    /// <summary>The peer went away between the end of the stream and its word: nobody here can know which side owns the guest.</summary>
+    OutcomeUnknown,
+
+    /// <summary>A system call of ours failed.</summary>
+    LocalFailure,
+}

@@ -1,0 +1,112 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace DataPlane.QemuTests.Harness;
+
+/// <summary>A process that ends with its owner: at dispose, and by the kernel when the test process ends in any way.</summary>
+internal sealed partial class ChildProcess : IAsyncDisposable
+{
+    public const int Interrupt = 2;
+    public const int Continue = 18;
+    public const int Stop = 19;
+
+    // The kernel sends the death signal when the *thread* that forked ends, so all children are started by one thread that never does.
+    private static readonly BlockingCollection<Action> s_starts = StartLauncher();
+
+    private readonly Process _process;
+    private readonly Task _pumps;
+    private bool _disposed;
+
+    private ChildProcess(Process process, string name)
+    {
+        _process = process;
+        Output = new Journal<string>($"stdout of {name}");
+        Errors = new Journal<string>($"stderr of {name}");
+        _pumps = Task.WhenAll(PumpAsync(process.StandardOutput, Output), PumpAsync(process.StandardError, Errors));
+    }
+
+    public int Id => _process.Id;
+
+    public bool HasExited => _disposed || _process.HasExited;
+
+    public Journal<string> Output { get; }
+
+    public Journal<string> Errors { get; }
+
+    public static async Task<ChildProcess> StartAsync(string name, string file, IEnumerable<string> arguments)
+    {
+        var start = new ProcessStartInfo("setpriv")
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        // A runner started in the background has SIGINT ignored, which children inherit: the default is put back.
+        foreach (var argument in (string[])["--pdeathsig", "KILL", "--", "env", "--default-signal=INT,QUIT", file, .. arguments])
+            start.ArgumentList.Add(argument);
+        var started = new TaskCompletionSource<Process>(TaskCreationOptions.RunContinuationsAsynchronously);
+        s_starts.Add(() =>
+        {
+            try
+            {
+                started.SetResult(Process.Start(start)!);
+            }
+            catch (Exception error) when (error is System.ComponentModel.Win32Exception or InvalidOperationException)
+            {
+                started.SetException(error);
+            }
+        });
+        var process = await started.Task;
+        process.StandardInput.Close();
+        return new ChildProcess(process, name);
+    }
+
+    /// <summary>The exit code, after everything that the process has written is in the journals; 128 + n for a signal n.</summary>
+    public async Task<int> WaitForExitAsync(TimeSpan? timeout = null, CancellationToken token = default)
+    {
+        await _process.WaitForExitAsync(token).WaitAsync(timeout ?? Patience.Default, token);
+        await _pumps.WaitAsync(timeout ?? Patience.Default, token);
+        return _process.ExitCode;
+    }
+
+    public void Signal(int signal)
+    {
+        if (Kill(_process.Id, signal) != 0)
+            throw new System.ComponentModel.Win32Exception(Marshal.GetLastPInvokeError());
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_disposed)
+            return;
+        _disposed = true;
+        if (!_process.HasExited)
+            _process.Kill(entireProcessTree: true);
+        await _process.WaitForExitAsync();
+        await _pumps;
+        _process.Dispose();
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
+    private static partial int Kill(int process, int signal);
+
+    private static BlockingCollection<Action> StartLauncher()
+    {
+        var starts = new BlockingCollection<Action>();
+        new Thread(() =>
+        {
+            foreach (var start in starts.GetConsumingEnumerable())
+                start();
+        })
+        { Name = "launcher", IsBackground = true }.Start();
+        return starts;
+    }
+
+    private static async Task PumpAsync(StreamReader reader, Journal<string> journal)
+    {
+        while (await reader.ReadLineAsync() is { } line)
+            journal.Add(line);
+        journal.End();
+    }
+}

@@ -1,0 +1,76 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace DataPlane.QemuTests.Harness;
+
+internal sealed partial class QemuProcess
+{
+    // Events before this one belong to an earlier migration.
+    private int _begin;
+
+    /// <summary>Sets capabilities and parameters, for either side.</summary>
+    public async Task PrepareMigrationAsync(MigrationSettings settings, CancellationToken token)
+    {
+        await ExecuteAsync("migrate-set-capabilities", settings.CapabilityArguments(), token);
+        await ExecuteAsync("migrate-set-parameters", settings.ParameterArguments(), token);
+    }
+
+    /// <summary>Starts listening (or loading, for file:PATH); returns the URI to migrate to.</summary>
+    public async Task<string> StartIncomingAsync(string uri, CancellationToken token)
+    {
+        await ExecuteAsync("migrate-incoming", new JsonObject { ["uri"] = uri }, token);
+        if (!uri.EndsWith(":0", StringComparison.Ordinal))
+            return uri;
+        var address = (await ExecuteAsync("query-migrate", null, token)).GetProperty("socket-address")[0];
+        return $"tcp:{address.GetProperty("host").GetString()}:{address.GetProperty("port").GetString()}";
+    }
+
+    /// <summary>Starts an outgoing migration.</summary>
+    public Task StartMigrationAsync(string uri, CancellationToken token)
+    {
+        _begin = _monitor.Events.Count;
+        return ExecuteAsync("migrate", new JsonObject { ["uri"] = uri }, token);
+    }
+
+    /// <summary>Migrates to <paramref name="uri"/> and waits for success.</summary>
+    public async Task<JsonElement> MigrateAsync(string uri, CancellationToken token)
+    {
+        await StartMigrationAsync(uri, token);
+        return await WaitForMigrationAsync("completed", token);
+    }
+
+    /// <summary>Waits for the end of the migration on either side, which must be <paramref name="expected"/>; returns query-migrate's answer.</summary>
+    public async Task<JsonElement> WaitForMigrationAsync(string expected, CancellationToken token)
+    {
+        var ended = await _monitor.Events.WaitForAsync(IsEnd, $"the migration is {expected}", _begin, token: token);
+        var status = StatusOf(ended);
+        var details = await ExecuteAsync("query-migrate", null, token);
+        if (status != expected)
+            throw new InvalidOperationException($"{Name}: the migration is {status}, not {expected}: {details}; {string.Join(" | ", Errors.Snapshot())}");
+        return details;
+    }
+
+    /// <summary>Waits until one of query-migrate's counters (e.g. `ram`, `transferred`) has come to <paramref name="least"/>, or the migration has ended.</summary>
+    public async Task WaitForCounterAsync(string group, string counter, long least, CancellationToken token)
+    {
+        var patience = Stopwatch.StartNew();
+        for (; ; )
+        {
+            // QEMU has no event for this: it has to be asked again and again.
+            var details = await ExecuteAsync("query-migrate", null, token);
+            if (details.TryGetProperty(group, out var counters) && counters.GetProperty(counter).GetInt64() >= least)
+                return;
+            if (details.TryGetProperty("status", out var status) && status.GetString() is "completed" or "failed" or "cancelled")
+                return;
+            if (patience.Elapsed > Patience.Default)
+                throw new TimeoutException($"{Name}: {group} {counter} did not come to {least} in time: {details}");
+            await Task.Delay(20, token);
+        }
+    }
+
+    private static bool IsEnd(JsonElement entry) => StatusOf(entry) is "completed" or "failed" or "cancelled";
+
+    private static string? StatusOf(JsonElement entry) =>
+        entry.GetProperty("event").GetString() == "MIGRATION" ? entry.GetProperty("data").GetProperty("status").GetString() : null;
+}

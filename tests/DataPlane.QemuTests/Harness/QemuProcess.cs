@@ -1,0 +1,137 @@
+using System.Globalization;
+using System.Net.Sockets;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace DataPlane.QemuTests.Harness;
+
+/// <summary>A running QEMU with the tests' guest, its monitor and its serial port.</summary>
+internal sealed partial class QemuProcess : IAsyncDisposable
+{
+    private readonly ChildProcess _process;
+    private readonly QmpClient _monitor;
+    private readonly WorkFolder _work;
+
+    private QemuProcess(QemuOptions options, string name, WorkFolder work, ChildProcess process, QmpClient monitor, GuestConsole console)
+    {
+        Options = options;
+        Name = name;
+        _work = work;
+        _process = process;
+        _monitor = monitor;
+        Console = console;
+    }
+
+    public QemuOptions Options { get; }
+
+    public string Name { get; }
+
+    public GuestConsole Console { get; }
+
+    public int ProcessId => _process.Id;
+
+    public bool HasExited => _process.HasExited;
+
+    public Journal<string> Errors => _process.Errors;
+
+    /// <summary>Starts QEMU; it connects to us, so that nothing has to be polled.</summary>
+    public static async Task<QemuProcess> StartAsync(QemuOptions options, WorkFolder work, string name, CancellationToken token)
+    {
+        var disk = work[$"{name}.disk"];
+        options.Disk.Write(disk);
+        using var monitorListener = Listen(work[$"{name}.qmp"]);
+        using var serialListener = Listen(work[$"{name}.tty"]);
+        var process = await ChildProcess.StartAsync(name, QemuInstallation.RunScript, Arguments(options, disk, work[$"{name}.qmp"], work[$"{name}.tty"]));
+        try
+        {
+            var serial = await AcceptAsync(serialListener, process, token);
+            var monitor = await AcceptAsync(monitorListener, process, token);
+            return new QemuProcess(options, name, work, process, await QmpClient.OpenAsync(monitor, name, token), new GuestConsole(serial, name));
+        }
+        catch (Exception error)
+        {
+            await process.DisposeAsync();
+            throw new InvalidOperationException($"{name} did not start: {string.Join(" | ", process.Errors.Snapshot())}", error);
+        }
+    }
+
+    /// <exception cref="QmpException">QEMU refused it.</exception>
+    public Task<JsonElement> ExecuteAsync(string command, JsonObject? arguments, CancellationToken token) => _monitor.ExecuteAsync(command, arguments, token);
+
+    /// <summary>running, paused, postmigrate, inmigrate...</summary>
+    public async Task<string> StatusAsync(CancellationToken token) =>
+        (await ExecuteAsync("query-status", null, token)).GetProperty("status").GetString()!;
+
+    public Task StopGuestAsync(CancellationToken token) => ExecuteAsync("stop", null, token);
+
+    public Task ContinueGuestAsync(CancellationToken token) => ExecuteAsync("cont", null, token);
+
+    /// <summary>Writes the guest's physical memory from 0 to its end into a file; the guest must stand still.</summary>
+    public async Task<string> SaveMemoryAsync(CancellationToken token)
+    {
+        var path = _work[$"{Name}.ram"];
+        await ExecuteAsync("pmemsave", new JsonObject { ["val"] = 0, ["size"] = Options.MemoryBytes, ["filename"] = path }, token);
+        return path;
+    }
+
+    /// <summary>Sends a signal to QEMU itself.</summary>
+    public void Signal(int signal) => _process.Signal(signal);
+
+    /// <summary>What QEMU has said, for a failed test's output.</summary>
+    public string Describe() =>
+        $"{Name}: QEMU {Options.Version} {Options.Machine}{(HasExited ? ", exited" : "")}\n  {string.Join("\n  ", Errors.Snapshot().Concat(Console.Lines.TakeLast(3)))}";
+
+    public async ValueTask DisposeAsync()
+    {
+        await _process.DisposeAsync();
+        await _monitor.DisposeAsync();
+    }
+
+    private static List<string> Arguments(QemuOptions options, string disk, string monitor, string serial)
+    {
+        List<string> arguments =
+        [
+            options.Version.Label, "qemu-system-x86_64",
+            "-nodefaults", "-no-user-config", "-display", "none",
+            "-machine", options.Machine, "-accel", "tcg", "-m", options.MemoryMiB.ToString(CultureInfo.InvariantCulture),
+            "-drive", $"file={disk},format=raw,if=ide,snapshot=on",
+            "-chardev", $"socket,id=serial,path={serial}", "-serial", "chardev:serial",
+            "-qmp", $"unix:{monitor}",
+        ];
+        if (options.Uuid is { } uuid)
+            arguments.AddRange(["-uuid", uuid.ToString()]);
+        if (options.Incoming)
+            arguments.AddRange(["-incoming", "defer"]);
+        if (options.StayStopped)
+            arguments.Add("-S");
+        arguments.AddRange(options.Extra);
+        return arguments;
+    }
+
+    private static Socket Listen(string path)
+    {
+        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(path));
+        listener.Listen(1);
+        return listener;
+    }
+
+    private static async Task<Socket> AcceptAsync(Socket listener, ChildProcess process, CancellationToken token)
+    {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(token);
+        deadline.CancelAfter(Patience.Default);
+        var accepted = listener.AcceptAsync(deadline.Token).AsTask();
+        var exited = process.WaitForExitAsync(Patience.Default, deadline.Token);
+        if (await Task.WhenAny(accepted, exited) != accepted)
+        {
+            await deadline.CancelAsync();
+            await Task.WhenAny(accepted);
+            throw new EndOfStreamException("it ended at once");
+        }
+
+        var connection = await accepted;
+        await deadline.CancelAsync();
+        await Task.WhenAny(exited); // its cancellation is no news
+        return connection;
+    }
+}

@@ -1,0 +1,62 @@
+using System.Globalization;
+
+namespace DataPlane.QemuTests.Harness;
+
+/// <summary>A running `dataplane receive`.</summary>
+internal sealed class ReceiveProcess : IAsyncDisposable
+{
+    private const string Listening = "listening on ";
+    private readonly ChildProcess _process;
+    private readonly string _json;
+
+    private ReceiveProcess(ChildProcess process, string json)
+    {
+        _process = process;
+        _json = json;
+    }
+
+    /// <summary>What a source's `migrate` takes.</summary>
+    public string Uri { get; private set; } = "";
+
+    /// <summary>Starts the command and waits until it listens.</summary>
+    /// <param name="options">How it is called.</param>
+    /// <param name="work">Where its JSON goes.</param>
+    /// <param name="token">Ends the waiting.</param>
+    public static async Task<ReceiveProcess> StartAsync(ReceiveOptions options, WorkFolder work, CancellationToken token)
+    {
+        var json = work["receive.json"];
+        string[] command =
+        [
+            .. options.Before, "dotnet", Repository.Tool, "receive", "--listen", options.Listen,
+            "--channels", options.Channels.ToString(CultureInfo.InvariantCulture), "--out", options.Out, "--json", json, .. options.Extra,
+        ];
+        var receive = new ReceiveProcess(await ChildProcess.StartAsync("receive", command[0], command[1..]), json);
+        try
+        {
+            var line = await receive._process.Errors.WaitForAsync(
+                line => line.StartsWith(Listening, StringComparison.Ordinal), "it listens", token: token);
+            var address = line[Listening.Length..];
+            receive.Uri = address.StartsWith("unix:", StringComparison.Ordinal) ? address : $"tcp:{address}";
+            return receive;
+        }
+        catch
+        {
+            await receive.DisposeAsync();
+            throw;
+        }
+    }
+
+    public void Interrupt() => _process.Signal(ChildProcess.Interrupt);
+
+    /// <summary>Waits for its end.</summary>
+    public async Task<ReceiveResult> WaitAsync(CancellationToken token)
+    {
+        var code = await _process.WaitForExitAsync(token: token);
+        var errors = _process.Errors.Snapshot().Where(line => !line.StartsWith(Listening, StringComparison.Ordinal));
+        return new ReceiveResult(code, _process.Output.Snapshot(), [.. errors], File.Exists(_json) ? await File.ReadAllTextAsync(_json, token) : null);
+    }
+
+    public string Describe() => $"receive:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";
+
+    public ValueTask DisposeAsync() => _process.DisposeAsync();
+}

@@ -1,0 +1,24 @@
+namespace DataPlane.QemuTests.Harness;
+
+/// <summary>Where things lie in the work tree that this program was built from.</summary>
+internal static class Repository
+{
+    public static string Root { get; } = FindRoot();
+
+    /// <summary>The command under test: of this build, or another one's that DATAPLANE_DLL names.</summary>
+    public static string Tool { get; } =
+        Environment.GetEnvironmentVariable("DATAPLANE_DLL") is { Length: > 0 } dll
+            ? dll
+            : Path.Combine(Root, "src", "DataPlane.Tool", "bin", Configuration, "net10.0", "dataplane.dll");
+
+    /// <summary>Release or Debug: the folder above the framework's in .../bin/Release/net10.0/.</summary>
+    private static string Configuration => new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+
+    private static string FindRoot()
+    {
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+            if (File.Exists(Path.Combine(folder.FullName, "DataPlane.sln")))
+                return folder.FullName;
+        throw new DirectoryNotFoundException($"no DataPlane.sln above {AppContext.BaseDirectory}");
+    }
+}

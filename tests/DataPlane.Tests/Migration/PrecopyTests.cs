@@ -1,0 +1,181 @@
+using DataPlane.Admission;
+using DataPlane.Memory;
+using DataPlane.Migration;
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Migration;
+
+/// <summary>Our source to our destination, over real loopback sockets.</summary>
+public sealed class PrecopyTests
+{
+    private static readonly ChannelAddress s_anyPort = ChannelAddress.Parse("127.0.0.1:0");
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(4)]
+    [InlineData(8)]
+    public async Task A_stopped_guest_arrives_byte_for_byte(int channels)
+    {
+        using var guest = TestGuest.Patterned(16 << 20);
+        using var incoming = new TestIncomingGuest();
+        var (sent, received) = await MigrateAsync(guest, incoming, channels);
+
+        incoming.AssertSameMemoryAs(guest.Memory);
+        Assert.Equal(guest.Devices, incoming.Devices!.Unwrap("test").ToArray());
+        Assert.True(incoming.Started);
+        Assert.Null(incoming.Abandoned);
+        Assert.Equal(guest.MachineName, incoming.Machine!.Name);
+        Assert.Equal(channels > 0 ? guest.Uuid : null, incoming.Machine.Uuid);
+        Assert.Equal(1, sent.Rounds);
+        Assert.Equal(TimeSpan.Zero, sent.Downtime);
+        Assert.Equal(guest.Memory.TotalPages, sent.NormalPages + sent.ZeroPages);
+        Assert.Equal(sent.NormalPages, received.NormalPages);
+        Assert.Equal(sent.ZeroPages, received.ZeroPages);
+        Assert.Equal(sent.TransferredBytes, received.TransferredBytes);
+        Assert.Equal(channels + 1, received.Channels.Count);
+        Assert.Equal(sent.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)), received.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)));
+        Assert.Equal(guest.Memory.TotalPages, incoming.Pages!.Count());
+        Assert.Equal(ChannelKind.Main, received.Channels[0].Kind);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(4)]
+    public async Task A_running_guest_arrives_as_it_was_when_it_stopped(int channels)
+    {
+        using var guest = TestGuestThatRuns();
+        using var incoming = new TestIncomingGuest();
+        var (sent, _) = await MigrateAsync(guest, incoming, channels);
+
+        incoming.AssertSameMemoryAs(guest.Memory);
+        Assert.True(sent.Rounds >= 2);
+        Assert.True(sent.Downtime > TimeSpan.Zero);
+        Assert.Equal(0, guest.Resumed);
+        Assert.False(guest.IsRunning);
+    }
+
+    [Fact]
+    public async Task Rounds_go_on_until_what_is_left_fits_the_downtime()
+    {
+        // Each collection finds half as many pages; 1 ms fits only few of them.
+        using var guest = new TestGuest(RamBlock.Allocate("pc.ram", 64 << 20, RamAllocation.Default))
+        {
+            IsRunning = true,
+            WhileRunning = static (guest, collection) =>
+            {
+                var block = guest.Memory.Blocks[0];
+                for (var page = 0; page < block.PageCount >> collection; page++)
+                {
+                    guest.Write(block, page, (byte)collection);
+                }
+            },
+        };
+        using var incoming = new TestIncomingGuest();
+        var (sent, _) = await MigrateAsync(guest, incoming, channels: 2, new MigrationSourceOptions { MaxDowntime = TimeSpan.FromMicroseconds(200) });
+        incoming.AssertSameMemoryAs(guest.Memory);
+        Assert.True(sent.Rounds >= 4, $"{sent.Rounds} rounds");
+    }
+
+    [Fact]
+    public async Task Progress_is_reported_in_the_order_of_the_phases()
+    {
+        using var guest = TestGuestThatRuns();
+        using var incoming = new TestIncomingGuest();
+        var reports = new ProgressLog();
+        await MigrateAsync(guest, incoming, channels: 2, progress: reports);
+        var phases = reports.Reports.Select(static report => report.Phase).Distinct().ToArray();
+        Assert.Equal(
+            [MigrationPhase.Setup, MigrationPhase.Precopy, MigrationPhase.Switchover, MigrationPhase.DeviceState, MigrationPhase.Commit, MigrationPhase.Completed],
+            phases);
+        Assert.Contains(reports.Reports, static report => report.ExpectedDowntime is not null);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(2)]
+    public async Task A_guest_moves_over_a_unix_socket(int channels)
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"dp-{Guid.NewGuid():N}.sock");
+        using var guest = TestGuest.Patterned(1 << 20);
+        using var incoming = new TestIncomingGuest();
+        await MigrateAsync(guest, incoming, channels, address: ChannelAddress.Parse($"unix:{path}"));
+        incoming.AssertSameMemoryAs(guest.Memory);
+        Assert.False(File.Exists(path));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(4)]
+    public async Task No_memory_block_of_a_pool_is_left_behind(int channels)
+    {
+        using var guest = TestGuest.Patterned(1 << 20);
+        using var incoming = new TestIncomingGuest();
+        var before = OpenSockets();
+        await MigrateAsync(guest, incoming, channels);
+        Assert.Equal(before, OpenSockets());
+    }
+
+    internal static int OpenSockets() => Directory.GetFiles("/proc/self/fd").Count(static fd =>
+        new FileInfo(fd).LinkTarget is { } target && target.StartsWith("socket:", StringComparison.Ordinal));
+
+    internal static async Task<(MigrationReport Sent, MigrationReport Received)> MigrateAsync(
+        TestGuest guest,
+        TestIncomingGuest incoming,
+        int channels,
+        MigrationSourceOptions? options = null,
+        ChannelAddress? address = null,
+        IProgress<MigrationProgress>? progress = null)
+    {
+        await using var destination = new MigrationDestination(
+            [address ?? s_anyPort], incoming, new MigrationDestinationOptions { MultifdChannels = channels });
+        var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
+        var source = new MigrationSource(guest, (options ?? new()) with { MultifdChannels = channels });
+        var sending = source.MigrateAsync(destination.LocalAddresses[0], progress, TestContext.Current.CancellationToken);
+        await Task.WhenAll(sending, receiving).WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        return (await sending, await receiving);
+    }
+
+    private static TestGuest TestGuestThatRuns() => new(
+        RamBlock.Allocate("pc.ram", 32 << 20, RamAllocation.Default with { HugePages = false }),
+        RamBlock.Allocate("vga.vram", 1 << 20, RamAllocation.Default with { HugePages = false }))
+    {
+        IsRunning = true,
+        WhileRunning = static (guest, collection) =>
+        {
+            foreach (var block in guest.Memory.Blocks)
+            {
+                for (long page = collection; page < block.PageCount; page += 3 * collection)
+                {
+                    // Some become zero again: the destination must clear them.
+                    guest.Write(block, page, (byte)(collection % 3));
+                }
+            }
+        },
+    };
+
+    private sealed class ProgressLog : IProgress<MigrationProgress>
+    {
+        private readonly List<MigrationProgress> _reports = [];
+
+        public IReadOnlyList<MigrationProgress> Reports
+        {
+            get
+            {
+                lock (_reports)
+                {
+                    return [.. _reports];
+                }
+            }
+        }
+
+        public void Report(MigrationProgress value)
+        {
+            lock (_reports)
+            {
+                _reports.Add(value);
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+using DataPlane.Memory;
+using DataPlane.Multifd;
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Multifd;
+
+/// <summary>What one packet costs, exactly: the numbers that no machine's noise can move.</summary>
+public sealed class SteadyStateTests
+{
+    private const int Packets = 64;
+
+    [Theory]
+    [InlineData(1)] // contiguous pages
+    [InlineData(2)] // every other page: the most vectors
+    public async Task A_packet_allocates_nothing_and_takes_one_call_to_send_and_two_to_receive(int stride)
+    {
+        using var pool = new BlockPool();
+        await using var pair = await ChannelPair.CreateAsync(pool);
+        using var source = new GuestMemory([RamBlock.Allocate("pc.ram", Packets * PageBatch.Capacity * stride * (long)TargetPage.Size, RamAllocation.Default)]);
+        using var target = new GuestMemory([RamBlock.Allocate("pc.ram", source.TotalBytes, RamAllocation.Default)]);
+        var block = source.Blocks[0];
+        var pages = new GuestPageSet(source);
+        for (long page = 0; page < block.PageCount; page += stride)
+        {
+            pages[block].Set(page);
+            block.Span(page * TargetPage.Size, TargetPage.Size).Fill((byte)(page % 255 + 1));
+        }
+
+        var sending = Task.Factory.StartNew(
+            () => SendAll(pair.Client, pool, source, pages), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var received = await Task.Factory.StartNew(
+            () => ReceiveAll(pair.Server, pool, target), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var sent = await sending;
+
+        Assert.Equal(Packets * PageBatch.Capacity, received.Pages.Count());
+        foreach (var run in new[] { 0L, 7L * stride, block.PageCount - stride })
+        {
+            Assert.Equal((byte)(run % 255 + 1), target.Blocks[0].Span(run * TargetPage.Size, 1)[0]);
+        }
+
+        Assert.Equal(0, sent.AllocatedBytes);
+        Assert.Equal(0, received.AllocatedBytes);
+        Assert.Equal(Packets, sent.Calls);
+        Assert.InRange(received.Calls, Packets, 2 * Packets);
+    }
+
+    private static (long AllocatedBytes, long Calls) SendAll(Channel channel, BlockPool pool, GuestMemory memory, GuestPageSet pages)
+    {
+        var sender = new MultifdSendChannel(0, channel, pool, new PacketCounter());
+        var feed = new PageFeed(memory, pages);
+        var batch = PageBatch.Pool.Get();
+        using var header = pool.RentBlock("test");
+        long before = 0;
+        while (feed.TryTake(batch))
+        {
+            sender.SendPages(batch, header);
+            if (before == 0)
+            {
+                // The first packet has brought everything into being.
+                before = GC.GetAllocatedBytesForCurrentThread();
+            }
+        }
+
+        return (GC.GetAllocatedBytesForCurrentThread() - before, channel.SendCalls);
+    }
+
+    private static (long AllocatedBytes, long Calls, ReceivedPages Pages) ReceiveAll(Channel channel, BlockPool pool, GuestMemory memory)
+    {
+        var owner = new MultifdReceiver(1, pool) { Pages = new ReceivedPages(memory) };
+        var receiver = new MultifdReceiveChannel(0, channel, owner, pool);
+        using var header = pool.RentBlock("test");
+        Assert.True(receiver.ReceivePacket(header));
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var packet = 1; packet < Packets; packet++)
+        {
+            receiver.ReceivePacket(header);
+        }
+
+        return (GC.GetAllocatedBytesForCurrentThread() - before, channel.ReceiveCalls, owner.Pages!);
+    }
+}

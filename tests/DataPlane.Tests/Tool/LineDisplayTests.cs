@@ -1,0 +1,83 @@
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using Microsoft.Extensions.Time.Testing;
+using Xunit;
+
+namespace DataPlane.Tests.Tool;
+
+public sealed class LineDisplayTests
+{
+    [Fact]
+    public async Task One_line_per_interval_and_one_per_new_stage()
+    {
+        var time = new FakeTimeProvider();
+        var error = new StringWriter();
+        await using var display = new LineDisplay(error, time, TimeSpan.FromSeconds(1));
+        display.Report(new ProgressSample { Stage = "a", DoneBytes = 1 });
+        time.Advance(TimeSpan.FromMilliseconds(999));
+        display.Report(new ProgressSample { Stage = "a", DoneBytes = 2 });
+        time.Advance(TimeSpan.FromMilliseconds(1));
+        display.Report(new ProgressSample { Stage = "a", DoneBytes = 3 });
+        display.Report(new ProgressSample { Stage = "b", DoneBytes = 4 });
+        Assert.Equal("a, 1 B\na, 3 B\nb, 4 B\n", error.ToString());
+    }
+
+    [Fact]
+    public async Task A_bar_shows_the_newest_sample_lets_lines_through_and_is_gone_at_the_end()
+    {
+        var error = new StringWriter();
+        var console = new ToolConsole { Out = TextWriter.Null, Error = error, ErrorIsTerminal = true, NoColor = true };
+        IProgressDisplay display = ProgressDisplays.Create(console, new OutputSettings());
+        Assert.IsType<BarDisplay>(display);
+        display.Say("before the bar");
+        Assert.Equal("before the bar\n", error.ToString());
+        display.Report(new ProgressSample { Stage = "[stage] of a bench", DoneBytes = 1, TotalBytes = 2 });
+        display.Say("beside the bar");
+        await display.DisposeAsync();
+        display.Say("after the bar");
+        Assert.Contains("[stage] of a bench", error.ToString(), StringComparison.Ordinal);
+        Assert.Contains("beside the bar", error.ToString(), StringComparison.Ordinal);
+        Assert.EndsWith("after the bar\n", error.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false, false, false, typeof(LineDisplay))]
+    [InlineData(true, true, false, typeof(SilentDisplay))]
+    [InlineData(true, false, true, typeof(LineDisplay))]
+    public void A_bar_is_only_for_a_terminal_that_nothing_else_writes_to(bool terminal, bool quiet, bool verbose, Type expected)
+    {
+        var console = new ToolConsole { Out = TextWriter.Null, Error = TextWriter.Null, ErrorIsTerminal = terminal };
+        Assert.IsType(expected, ProgressDisplays.Create(console, new OutputSettings { Quiet = quiet, Verbose = verbose }));
+    }
+
+    [Fact]
+    public void A_line_says_what_is_known_and_nothing_else()
+    {
+        var all = new ProgressSample
+        {
+            Stage = "run 1",
+            Round = 2,
+            DoneBytes = 512 << 20,
+            TotalBytes = 1 << 30,
+            BytesPerSecond = 4.2e9,
+            Detail = "about done",
+        };
+        Assert.Equal("run 1, round 2, 512 MiB of 1.00 GiB, 4.20 GB/s, about done", LineDisplay.Describe(all));
+        Assert.Equal("run 1", LineDisplay.Describe(new ProgressSample { Stage = "run 1" }));
+    }
+
+    [Theory]
+    [InlineData(0, "0 B")]
+    [InlineData(1023, "1023 B")]
+    [InlineData(1024, "1.00 KiB")]
+    [InlineData(1536, "1.50 KiB")]
+    [InlineData(20 * 1024 * 1024, "20.0 MiB")]
+    [InlineData(1L << 50, "1.00 PiB")]
+    public void Sizes_are_written_in_binary_units(long bytes, string text) => Assert.Equal(text, Human.Bytes(bytes));
+
+    [Theory]
+    [InlineData(0.0000123, "12 us")]
+    [InlineData(0.0123, "12.3 ms")]
+    [InlineData(1.5, "1.50 s")]
+    public void Times_are_written_in_the_unit_that_fits(double seconds, string text) => Assert.Equal(text, Human.Seconds(seconds));
+}

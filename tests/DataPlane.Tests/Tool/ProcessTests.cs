@@ -1,0 +1,71 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Xunit;
+
+namespace DataPlane.Tests.Tool;
+
+/// <summary>The tool as a process: signals and streams as a script sees them.</summary>
+public sealed class ProcessTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private static Process Start(params string[] arguments)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "dataplane.dll"));
+        foreach (string argument in arguments)
+            start.ArgumentList.Add(argument);
+        return Process.Start(start)!;
+    }
+
+    private static async Task SignalAsync(Process process, string signal)
+    {
+        using Process kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {process.Id}"]);
+        await kill.WaitForExitAsync(Token);
+        Assert.Equal(0, kill.ExitCode);
+    }
+
+    private static async Task ReadUntilAsync(StreamReader reader, string start)
+    {
+        while (await reader.ReadLineAsync(Token) is { } line)
+        {
+            if (line.StartsWith(start, StringComparison.Ordinal))
+                return;
+        }
+
+        Assert.Fail($"no line starts with '{start}'");
+    }
+
+    [Theory]
+    [InlineData("TERM")]
+    [InlineData("INT")]
+    public async Task A_server_that_is_stopped_ends_with_0_and_a_complete_document(string signal)
+    {
+        using Process serve = Start("serve", "--listen", "127.0.0.1:0", "--json", "-");
+        await ReadUntilAsync(serve.StandardError, "listening on 127.0.0.1:");
+        await SignalAsync(serve, signal);
+        using JsonDocument document = JsonDocument.Parse(await serve.StandardOutput.ReadToEndAsync(Token));
+        await serve.WaitForExitAsync(Token);
+        Assert.Equal(0, serve.ExitCode);
+        Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
+        Assert.Empty(await serve.StandardError.ReadToEndAsync(Token));
+    }
+
+    [Theory]
+    [InlineData("TERM")]
+    [InlineData("INT")]
+    public async Task A_bench_that_is_stopped_ends_with_130_and_says_interrupted_in_one_line_and_the_document(string signal)
+    {
+        using Process bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000", "--json", "-");
+        await ReadUntilAsync(bench.StandardError, "run 2 of");
+        await SignalAsync(bench, signal);
+        using JsonDocument document = JsonDocument.Parse(await bench.StandardOutput.ReadToEndAsync(Token));
+        string rest = await bench.StandardError.ReadToEndAsync(Token);
+        await bench.WaitForExitAsync(Token);
+        Assert.Equal(130, bench.ExitCode);
+        Assert.Equal("interrupted", document.RootElement.GetProperty("result").GetString());
+        Assert.True(document.RootElement.GetProperty("runs").GetArrayLength() >= 1);
+        Assert.False(document.RootElement.GetProperty("summary").GetProperty("verified").GetBoolean());
+        Assert.Equal("dataplane bench: interrupted", rest.TrimEnd().Split('\n')[^1]);
+    }
+}
