@@ -34,7 +34,8 @@ public sealed partial class AdmissionEndTests
         {
             Door door = Door.Open(Door.Expect(2));
             ScriptedPeer[] peers =
-                [door.Knock(Opening.Main), door.Knock(Opening.Multifd(0)), door.Knock(), door.Knock(Opening.Multifd(1).AsSpan(0, 5)), door.Knock(Opening.Http)];
+                [door.Knock(Opening.Main), door.Knock(Opening.Multifd(0)), door.Knock(),
+                    door.Knock(Opening.Multifd(1).AsSpan(0, 5)), door.Knock(Opening.Http)];
             AdmittedChannel taken = await door.TakeAsync();
             await Eventually.TrueAsync(() => door.Admission is { Admitted: 2, Undecided: 2 }, "two admitted, two undecided", Token);
             Assert.True(Descriptors.HasThread("dp-admission"));
@@ -149,7 +150,8 @@ public sealed partial class AdmissionEndTests
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
             lock (_events)
                 _events.Add((eventId.Id, formatter(state, exception)));

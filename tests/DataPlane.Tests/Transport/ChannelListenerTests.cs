@@ -100,5 +100,6 @@ public sealed class ChannelListenerTests : IDisposable
     [InlineData(Errno.EPIPE, (int)ChannelEnd.Reset)]
     [InlineData(Errno.ETIMEDOUT, (int)ChannelEnd.TimedOut)]
     [InlineData(Errno.EHOSTUNREACH, (int)ChannelEnd.Failed)]
-    public void Transfer_errors_are_sorted_by_who_ended_it(int errno, int end) => Assert.Equal((ChannelEnd)end, SocketErrors.Classify(errno));
+    public void Transfer_errors_are_sorted_by_who_ended_it(int errno, int end) =>
+        Assert.Equal((ChannelEnd)end, SocketErrors.Classify(errno));
 }
