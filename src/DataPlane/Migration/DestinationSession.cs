@@ -117,7 +117,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 }
                 else
                 {
-                    _multifd.Add(admitted.Id, admitted.Channel);
+                    _multifd.Attach(admitted.Id, admitted.Channel);
                 }
             }
         }

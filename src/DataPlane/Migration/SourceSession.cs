@@ -22,7 +22,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private readonly List<Channel> _multifd = [];
     private Channel? _main;
     private MainStreamWriter? _writer;
-    private MultifdSender? _multifdSender;
+    private readonly MultifdSender? _multifdSender;
     private IPageSender? _pages;
     private IDirtyTracker? _tracker;
     private Task<bool>? _returnPath;
@@ -41,6 +41,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _logger = logger;
         _time = time;
         _clock = new PhaseClock(time);
+        _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
     }
 
     private IEnumerable<Channel> Channels => _main is null ? _multifd : _multifd.Prepend(_main);
@@ -103,15 +104,19 @@ internal sealed partial class SourceSession : IAsyncDisposable
     /// <summary>Main first, then all multifd channels at once, each with its init packet: the order that every destination understands (1-channels section 1.7).</summary>
     private async Task ConnectAsync(ChannelAddress destination)
     {
+        _clock.Restart();
         _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
         _writer = new MainStreamWriter(_main.Output, _main.Name);
-        if (_options.MultifdChannels > 0)
+        if (_multifdSender is not null)
         {
             await ConnectMultifdAsync(destination).ConfigureAwait(false);
-            _multifdSender = new MultifdSender(_multifd, _pool);
+            _multifdSender.Attach(_multifd);
+            _pages = _multifdSender;
         }
-
-        _pages = _multifdSender is null ? new MainPageSender(_main, _pool) : _multifdSender;
+        else
+        {
+            _pages = new MainPageSender(_main, _pool);
+        }
     }
 
     private async Task ConnectMultifdAsync(ChannelAddress destination)
