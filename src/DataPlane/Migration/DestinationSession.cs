@@ -13,10 +13,10 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private readonly ChannelAdmission _admission;
     private readonly IIncomingGuest _guest;
     private readonly MigrationDestinationOptions _options;
-    private readonly IProgress<MigrationProgress>? _progress;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly PhaseClock _clock;
+    private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
     private readonly BlockPool _pool = new();
     private readonly MultifdReceiver _multifd;
@@ -41,21 +41,25 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         _admission = admission;
         _guest = guest;
         _options = options;
-        _progress = progress;
         _logger = logger;
         _time = time;
         _clock = new PhaseClock(time);
+        _progress = new ProgressMeter(progress, _clock);
         _multifd = new MultifdReceiver(options.MultifdChannels, _pool);
     }
+
+    private long ReceivedBytes => Admitted().Sum(static one => one.Channel.BytesReceived);
+
+    private long NormalPages => _multifd.NormalPages + (_reader?.NormalPages ?? 0);
+
+    private long ZeroPages => _multifd.ZeroPages + (_reader?.ZeroPages ?? 0);
 
     public async Task<MigrationReport> RunAsync(CancellationToken cancellationToken)
     {
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.StallTimeout, ProgressCount, OnStall);
-        using var timer = _progress is null
-            ? null
-            : _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval);
+        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval) : null;
         var admitting = AdmitAsync();
         _ = WatchMultifdAsync();
         try
@@ -225,4 +229,12 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             Report();
         }
     }
+
+    private void Report() => _progress.Report(() => new MigrationProgress
+    {
+        Phase = _clock.Phase,
+        TransferredBytes = ReceivedBytes,
+        NormalPages = NormalPages,
+        ZeroPages = ZeroPages,
+    });
 }

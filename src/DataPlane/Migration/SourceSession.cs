@@ -13,10 +13,10 @@ internal sealed partial class SourceSession : IAsyncDisposable
 {
     private readonly IMigratableGuest _guest;
     private readonly MigrationSourceOptions _options;
-    private readonly IProgress<MigrationProgress>? _progress;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly PhaseClock _clock;
+    private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
     private readonly BlockPool _pool = new();
     private readonly List<Channel> _multifd = [];
@@ -37,10 +37,10 @@ internal sealed partial class SourceSession : IAsyncDisposable
     {
         _guest = guest;
         _options = options;
-        _progress = progress;
         _logger = logger;
         _time = time;
         _clock = new PhaseClock(time);
+        _progress = new ProgressMeter(progress, _clock);
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
     }
 
@@ -53,9 +53,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.StallTimeout, () => SentBytes, OnStall);
-        using var timer = _progress is null
-            ? null
-            : _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval);
+        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval) : null;
         try
         {
             MigrationLog.Starting(_logger, destination.ToString(), _options.MultifdChannels, _guest.Memory.TotalBytes);
@@ -100,6 +98,18 @@ internal sealed partial class SourceSession : IAsyncDisposable
             Report();
         }
     }
+
+    private void Report() => _progress.Report(() => new MigrationProgress
+    {
+        Phase = _clock.Phase,
+        Round = _rounds,
+        TransferredBytes = SentBytes,
+        NormalPages = _pages?.NormalPages ?? 0,
+        ZeroPages = _pages?.ZeroPages ?? 0,
+        RemainingPages = Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
+        DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
+        ExpectedDowntime = _expectedDowntime,
+    });
 
     /// <summary>Main first, then all multifd channels at once, each with its init packet: the order that every destination understands (1-channels section 1.7).</summary>
     private async Task ConnectAsync(ChannelAddress destination)
