@@ -27,7 +27,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private ReturnPathSender? _returnPath;
     private bool _returnPathOpen;
     private bool _guestCreated;
-    private int _committed;
+    private int _commitState;
     private long _ramComplete;
 
     public DestinationSession(
@@ -71,8 +71,8 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             stall?.Dispose();
             await CommitAsync(devices).ConfigureAwait(false);
             var report = Complete();
-            await CloseAsync(main).ConfigureAwait(false);
             await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
+            await CloseAsync(main).ConfigureAwait(false);
             return report;
         }
         catch (Exception failure)
@@ -185,7 +185,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private void Cancel()
     {
-        if (Interlocked.CompareExchange(ref _committed, Cancelled, Open) == Open)
+        if (Interlocked.CompareExchange(ref _commitState, Cancelled, Open) == Open)
         {
             _failure.Record(new OperationCanceledException("the migration was cancelled"));
         }

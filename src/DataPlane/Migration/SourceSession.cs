@@ -194,8 +194,15 @@ internal sealed partial class SourceSession : IAsyncDisposable
         }
     }
 
-    private void OnStall() =>
-        _failure.Record(new ChannelException(FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
+    /// <summary>After the hand-over only the commit's own time limit counts: cutting the connection then would lose the word.</summary>
+    private void OnStall()
+    {
+        if (!HandedOver)
+        {
+            _failure.Record(new ChannelException(
+                FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
+        }
+    }
 
     private void AbortChannels()
     {

@@ -105,21 +105,6 @@ public sealed class PrecopyTests
         Assert.False(File.Exists(path));
     }
 
-    [Theory]
-    [InlineData(0)]
-    [InlineData(4)]
-    public async Task No_memory_block_of_a_pool_is_left_behind(int channels)
-    {
-        using var guest = TestGuest.Patterned(1 << 20);
-        using var incoming = new TestIncomingGuest();
-        var before = OpenSockets();
-        await MigrateAsync(guest, incoming, channels);
-        Assert.Equal(before, OpenSockets());
-    }
-
-    internal static int OpenSockets() => Directory.GetFiles("/proc/self/fd").Count(static fd =>
-        new FileInfo(fd).LinkTarget is { } target && target.StartsWith("socket:", StringComparison.Ordinal));
-
     internal static async Task<(MigrationReport Sent, MigrationReport Received)> MigrateAsync(
         TestGuest guest,
         TestIncomingGuest incoming,
