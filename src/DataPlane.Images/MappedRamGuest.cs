@@ -28,7 +28,9 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
     private SafeFileHandle? _file;
     private GuestMemory? _memory;
     private ReceivedPages? _pages;
-    private bool _committed;
+
+    /// <summary>What must not outlive a failure: the file under its temporary name, and even under its own until the disk has it for good.</summary>
+    private string? _uncommitted;
 
     /// <param name="path">The file that the VM becomes. Its folder must exist.</param>
     public MappedRamGuest(string path)
@@ -62,6 +64,7 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
             Blocks = [.. blocks.Select(static block => new RamBlockEntry(block.Name, block.Length))],
         });
         _file = PartialFile.Create(_partialPath, _layout.TailOffset);
+        _uncommitted = _partialPath;
         _memory = new GuestMemory([.. _layout.Blocks.Select(MapBlock)]);
         return new(_memory);
     }
@@ -87,8 +90,9 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
         RandomAccess.Write(file, layout.BuildTail(devices), layout.TailOffset);
         LinuxFile.SyncData(file);
         File.Move(_partialPath, _path, overwrite: true);
-        _committed = true;
+        _uncommitted = _path;
         LinuxFile.SyncDirectory(Path.GetDirectoryName(_path)!);
+        _uncommitted = null;
         return default;
     }
 
@@ -125,9 +129,10 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
     {
         _memory?.Dispose();
         _file?.Dispose();
-        if (_file is not null && !_committed)
+        if (_uncommitted is not null)
         {
-            File.Delete(_partialPath);
+            File.Delete(_uncommitted);
+            _uncommitted = null;
         }
     }
 

@@ -5,6 +5,14 @@ internal static class Descriptors
 {
     internal static int Count => Directory.GetFileSystemEntries("/proc/self/fd").Length;
 
+    /// <summary>What those stand for that a migration uses: sockets, epoll sets, events, pipes. Files would count libraries that are just being loaded.</summary>
+    internal static IReadOnlyList<string> Targets() =>
+    [
+        .. Directory.GetFileSystemEntries("/proc/self/fd")
+            .Select(static fd => new FileInfo(fd).LinkTarget ?? "")
+            .Where(static target => target.Contains(":[", StringComparison.Ordinal)),
+    ];
+
     /// <summary>Whether a thread of this name runs; the kernel keeps 15 characters.</summary>
     internal static bool HasThread(string name)
     {

@@ -98,7 +98,7 @@ internal sealed class FaultLink : IAsyncDisposable
                 if (fault.CorruptAt is { } at && at >= offset && at < offset + n)
                     buffer[at - offset] ^= fault.CorruptMask;
                 for (int sent = 0; sent < n;)
-                    sent += await to.SendAsync(buffer.AsMemory(sent, fault.SingleBytes ? 1 : n - sent));
+                    sent += await to.SendAsync(buffer.AsMemory(sent, Math.Min(fault.PieceBytes ?? n, n - sent)));
                 offset += n;
                 count(n);
             }

@@ -24,8 +24,8 @@ internal sealed record Fault
     /// <summary>After this many bytes nothing is passed on until <see cref="FaultLink.Resume"/>.</summary>
     internal long? StallAt { get; init; }
 
-    /// <summary>Every byte is sent by itself.</summary>
-    internal bool SingleBytes { get; init; }
+    /// <summary>Passed on in pieces of at most this many bytes, each sent by itself.</summary>
+    internal int? PieceBytes { get; init; }
 
     /// <summary>The byte at this offset is changed by exclusive-or with <see cref="CorruptMask"/>.</summary>
     internal long? CorruptAt { get; init; }

@@ -23,7 +23,6 @@ internal sealed partial class MainStreamReader
     private readonly IMainStreamEvents _events;
     private readonly ReturnPathSender _returnPath;
     private readonly RamSectionReader _ram;
-    private readonly List<EarlySection> _earlySections = [];
     private uint _ramSection;
 
     public MainStreamReader(StreamCursor stream, ReturnPathSender returnPath, MainStreamOptions options, IMainStreamEvents events)
@@ -113,6 +112,11 @@ internal sealed partial class MainStreamReader
     private async ValueTask ReadRamSectionAsync(SectionType type, CancellationToken cancellationToken)
     {
         var section = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
+        if (type == SectionType.Start)
+        {
+            _ram.EarlySections = _earlySections.SelectMany(static one => one.Bytes).ToArray();
+        }
+
         await _ram.ReadBodyAsync(type == SectionType.Start, cancellationToken).ConfigureAwait(false);
         await _stream.RequireAsync(SectionFooter.Size, "a section footer", cancellationToken).ConfigureAwait(false);
         if (!SectionFooter.TryRead(_stream.Peek(SectionFooter.Size), section, out var error))
@@ -172,58 +176,6 @@ internal sealed partial class MainStreamReader
         if (header.Version != RamSectionReader.Version)
         {
             throw _stream.Malformed($"version {header.Version} of the ram section, expected {RamSectionReader.Version}");
-        }
-    }
-
-    private async ValueTask ReadEarlySectionAsync(CancellationToken cancellationToken)
-    {
-        var scanned = new ArrayBufferWriter<byte>();
-        for (long wanted = 1; ; wanted = scanned.WrittenCount + 1)
-        {
-            await _stream.RequireAsync(wanted, "an early device section", cancellationToken).ConfigureAwait(false);
-            scanned.ResetWrittenCount();
-            _stream.CopyAllTo(scanned, EarlySection.MaxSize);
-            switch (EarlySection.Parse(scanned.WrittenSpan, out var section, out var consumed, out var error))
-            {
-                case OperationStatus.Done:
-                    _earlySections.Add(section!);
-                    _ram.EarlySections = _earlySections.SelectMany(static one => one.Bytes).ToArray();
-                    _stream.Advance(consumed);
-                    return;
-                case OperationStatus.InvalidData:
-                    throw _stream.Malformed(error!);
-                case OperationStatus.NeedMoreData when scanned.WrittenCount >= EarlySection.MaxSize:
-                    throw _stream.Malformed("an early device section without an end");
-            }
-        }
-    }
-
-    /// <summary>Collects everything behind the END of ram until the splitter finds the end of the VM description.</summary>
-    private async ValueTask<DeviceState> ReadDeviceStateAsync(CancellationToken cancellationToken)
-    {
-        var splitter = new DeviceStateSplitter(_options.MaxDeviceStateBytes, _earlySections);
-        var bytes = new ArrayBufferWriter<byte>(64 * 1024);
-        while (true)
-        {
-            var more = await _stream.FillAsync(1, cancellationToken).ConfigureAwait(false);
-            _stream.DrainTo(bytes, _options.MaxDeviceStateBytes - bytes.WrittenCount);
-            switch (splitter.TryFinish(bytes.WrittenSpan, endOfStream: !more, out _, out var state, out var error))
-            {
-                case OperationStatus.Done:
-                    return state!;
-                case OperationStatus.InvalidData when more:
-                    throw _stream.Malformed(error!);
-                case OperationStatus.InvalidData:
-                    throw new ChannelException(FailureReason.PeerClosed, _stream.Channel, $"the stream ended inside the device state: {error}");
-            }
-
-            if (bytes.WrittenCount >= _options.MaxDeviceStateBytes)
-            {
-                throw new ChannelException(
-                    FailureReason.LimitExceeded,
-                    _stream.Channel,
-                    $"the device state is larger than the limit of {_options.MaxDeviceStateBytes} bytes");
-            }
         }
     }
 }

@@ -74,6 +74,29 @@ internal sealed partial class DestinationSession
         return report;
     }
 
+    /// <summary>The guest starts at once: how long the source takes to close its channels is no downtime.</summary>
+    private async Task StartAsync(Channel main)
+    {
+        var closing = CloseAsync(main);
+        try
+        {
+            await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception failure)
+        {
+            throw new MigrationException(
+                FailureReason.HostFailed,
+                MigrationPhase.Completed,
+                channel: null,
+                $"the guest has arrived and is gone from its source, but it does not start here: {failure.Message}",
+                failure);
+        }
+        finally
+        {
+            await closing.ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
     private async Task CloseAsync(Channel main)
     {

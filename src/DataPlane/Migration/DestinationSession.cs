@@ -18,7 +18,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private readonly PhaseClock _clock;
     private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
-    private readonly BlockPool _pool = new();
+    private readonly BlockPool _pool;
     private readonly MultifdReceiver _multifd;
     private readonly List<AdmittedChannel> _channels = [];
     private readonly Lock _channelsGate = new();
@@ -35,10 +35,12 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         IIncomingGuest guest,
         MigrationDestinationOptions options,
         IProgress<MigrationProgress>? progress,
+        BlockPool pool,
         ILogger logger,
         TimeProvider time)
     {
         _admission = admission;
+        _pool = pool;
         _guest = guest;
         _options = options;
         _logger = logger;
@@ -71,8 +73,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             stall?.Dispose();
             await CommitAsync(devices).ConfigureAwait(false);
             var report = Complete();
-            await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
-            await CloseAsync(main).ConfigureAwait(false);
+            await StartAsync(main).ConfigureAwait(false);
             return report;
         }
         catch (Exception failure)
@@ -96,6 +97,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
         _returnPath?.Dispose();
         _failure.Dispose();
+        MigrationLog.CheckReturned(_logger, _pool);
         _pool.Dispose();
     }
 

@@ -22,7 +22,7 @@ public interface IIncomingGuest
     /// </summary>
     ValueTask CommitAsync(DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken);
 
-    /// <summary>The source has been told: the guest is ours and may run. A failure here is the host's alone: the guest stays here.</summary>
+    /// <summary>The source has been told: the guest is ours and may run. When it throws, the guest is still here, and nowhere else.</summary>
     ValueTask StartAsync(CancellationToken cancellationToken);
 
     /// <summary>The migration has ended without a guest: releases what was created. Must not fail.</summary>

@@ -17,6 +17,9 @@ public sealed class MigrationDestination : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly ChannelAdmission _admission;
+
+    /// <summary>Of all channels: one bound for whatever the peers send.</summary>
+    private readonly BlockPool _pool = new();
     private int _used;
 
     /// <summary>Opens <paramref name="addresses"/>.</summary>
@@ -43,7 +46,7 @@ public sealed class MigrationDestination : IAsyncDisposable
             Uuid = options.Uuid,
             UndecidedTimeout = options.UndecidedTimeout,
         };
-        _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _time, _logger);
+        _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger);
         MigrationLog.Listening(_logger, string.Join(", ", LocalAddresses), options.MultifdChannels);
     }
 
@@ -56,7 +59,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// <summary>Waits for the source's channels and receives the guest.</summary>
     /// <param name="progress">Receives a report at every change of phase and at each interval. Called on any thread.</param>
     /// <param name="cancellationToken">Cancels up to the commit; the guest then goes on at the source. Without effect afterwards.</param>
-    /// <exception cref="MigrationException">The migration failed; the guest is at its source.</exception>
+    /// <exception cref="MigrationException">The migration failed; the exception says where the guest is.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest is at its source.</exception>
     public async Task<MigrationReport> ReceiveAsync(IProgress<MigrationProgress>? progress = null, CancellationToken cancellationToken = default)
     {
@@ -65,7 +68,7 @@ public sealed class MigrationDestination : IAsyncDisposable
             throw new InvalidOperationException("a destination takes in one guest");
         }
 
-        var session = new DestinationSession(_admission, _guest, _options, progress, _logger, _time);
+        var session = new DestinationSession(_admission, _guest, _options, progress, _pool, _logger, _time);
         await using (session.ConfigureAwait(false))
         {
             return await session.RunAsync(cancellationToken).ConfigureAwait(false);

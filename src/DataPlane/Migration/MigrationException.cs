@@ -3,7 +3,10 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>A migration has failed. Says what happened, on which channel, in which phase.</summary>
-/// <remarks>Unless <see cref="Reason"/> is <see cref="FailureReason.OutcomeUnknown"/>, the guest is where it was before: at its source.</remarks>
+/// <remarks>
+/// The guest is where it was before, at its source, unless <see cref="Reason"/> is <see cref="FailureReason.OutcomeUnknown"/>, or <see cref="Phase"/> is
+/// <see cref="MigrationPhase.Completed"/>: then it is at the destination, whose host could not start it.
+/// </remarks>
 public sealed class MigrationException : Exception
 {
     /// <summary>Creates the exception; the message is completed with channel and phase.</summary>

@@ -29,4 +29,17 @@ internal static partial class MigrationLog
 
     [LoggerMessage(5008, LogLevel.Information, "channel {Channel} from {Peer}")]
     public static partial void ChannelAdmitted(ILogger logger, string channel, string peer);
+
+    [LoggerMessage(5009, LogLevel.Error, "{Count} memory blocks were not given back: {Owners}")]
+    public static partial void BlocksKept(ILogger logger, int count, string owners);
+
+    /// <summary>A migration that has ended holds no block: anything else is a fault of ours, and this is where it shows.</summary>
+    public static void CheckReturned(ILogger logger, BlockPool pool)
+    {
+        if (pool.OutstandingBlocks > 0)
+        {
+            var owners = pool.OutstandingOwners;
+            BlocksKept(logger, owners.Count, string.Join(", ", owners));
+        }
+    }
 }

@@ -61,6 +61,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await SetUpAsync().ConfigureAwait(false);
             var remaining = await PrecopyAsync().ConfigureAwait(false);
             await SwitchOverAsync(remaining).ConfigureAwait(false);
+            // From here on nothing moves until the destination has committed: that has a time limit of its own.
+            stall?.Dispose();
             await HandOverAsync().ConfigureAwait(false);
             var report = Complete();
             await CloseAsync().ConfigureAwait(false);
@@ -80,6 +82,12 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await _multifdSender.StopAsync().ConfigureAwait(false);
         }
 
+        if (_returnPath is not null)
+        {
+            // The abort ends its read; only then may the blocks that it reads into go back.
+            await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         foreach (var channel in Channels)
         {
             await channel.DisposeAsync().ConfigureAwait(false);
@@ -87,6 +95,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
         _tracker?.Dispose();
         _failure.Dispose();
+        MigrationLog.CheckReturned(_logger, _pool);
         _pool.Dispose();
     }
 
@@ -194,15 +203,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         }
     }
 
-    /// <summary>After the hand-over only the commit's own time limit counts: cutting the connection then would lose the word.</summary>
-    private void OnStall()
-    {
-        if (!HandedOver)
-        {
-            _failure.Record(new ChannelException(
-                FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
-        }
-    }
+    private void OnStall() => _failure.Record(new ChannelException(
+        FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
 
     private void AbortChannels()
     {

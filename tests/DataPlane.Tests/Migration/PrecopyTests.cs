@@ -1,6 +1,7 @@
 using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
 

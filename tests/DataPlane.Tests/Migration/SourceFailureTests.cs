@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
 

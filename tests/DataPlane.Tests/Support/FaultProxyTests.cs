@@ -27,7 +27,7 @@ public sealed class FaultProxyTests : IDisposable
     [InlineData(true)]
     public async Task Without_a_fault_it_passes_everything_and_the_end(bool singly)
     {
-        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { SingleBytes = singly } });
+        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { PieceBytes = singly ? 1 : null } });
         (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
         using (client)
         using (server)

@@ -3,7 +3,7 @@ using DataPlane.Memory;
 using DataPlane.Migration;
 using Xunit;
 
-namespace DataPlane.Tests.Migration;
+namespace DataPlane.TestSupport;
 
 /// <summary>A guest whose memory the test writes; it "runs" in that <see cref="WhileRunning"/> is called between rounds, when dirty pages are collected.</summary>
 internal sealed class TestGuest : IMigratableGuest, IDisposable
@@ -34,11 +34,16 @@ internal sealed class TestGuest : IMigratableGuest, IDisposable
 
     public int Resumed { get; private set; }
 
-    public static TestGuest Patterned(long bytes, int seed = 1)
+    /// <summary>A quarter of the pages zero, the rest random. Without <paramref name="whileRunning"/> it writes nothing.</summary>
+    public static TestGuest Patterned(long bytes, int seed = 1, Action<TestGuest, int>? whileRunning = null)
     {
         var guest = new TestGuest(
             RamBlock.Allocate("pc.ram", bytes, RamAllocation.Default with { HugePages = false }),
-            RamBlock.Allocate("/rom@etc/acpi/tables", 128 * 1024, RamAllocation.Default with { HugePages = false }));
+            RamBlock.Allocate("/rom@etc/acpi/tables", 128 * 1024, RamAllocation.Default with { HugePages = false }))
+        {
+            IsRunning = whileRunning is not null,
+            WhileRunning = whileRunning,
+        };
         var random = new Random(seed);
         foreach (var block in guest.Memory.Blocks)
         {
@@ -117,6 +122,9 @@ internal sealed class TestIncomingGuest : IIncomingGuest, IDisposable
 
     public Exception? Abandoned { get; private set; }
 
+    /// <summary>The commit went well: the guest may only be here from now on.</summary>
+    public bool Committed => Devices is not null;
+
     /// <summary>Makes the commit fail or wait.</summary>
     public Func<Task>? OnCommit { get; init; }
 
@@ -139,8 +147,12 @@ internal sealed class TestIncomingGuest : IIncomingGuest, IDisposable
         Pages = pages;
     }
 
+    /// <summary>Makes the start fail or wait.</summary>
+    public Action? OnStart { get; init; }
+
     public ValueTask StartAsync(CancellationToken cancellationToken)
     {
+        OnStart?.Invoke();
         Started = true;
         return default;
     }
@@ -153,10 +165,14 @@ internal sealed class TestIncomingGuest : IIncomingGuest, IDisposable
 
     public void Dispose() => Memory?.Dispose();
 
-    public void AssertSameMemoryAs(GuestMemory source)
+    public void AssertSameMemoryAs(GuestMemory source) => Assert.Empty(DifferencesFrom(source));
+
+    /// <summary>The pages that are not as at the source. The blocks must be the same.</summary>
+    public IReadOnlyList<string> DifferencesFrom(GuestMemory source)
     {
         Assert.NotNull(Memory);
         Assert.Equal(source.Blocks.Select(static block => (block.Name, block.Length)), Memory.Blocks.Select(static block => (block.Name, block.Length)));
+        List<string> differences = [];
         foreach (var block in source.Blocks)
         {
             Assert.True(Memory.TryGetBlock(block.Name, out var received));
@@ -165,9 +181,11 @@ internal sealed class TestIncomingGuest : IIncomingGuest, IDisposable
                 var offset = page * TargetPage.Size;
                 if (!block.Span(offset, TargetPage.Size).SequenceEqual(received.Span(offset, TargetPage.Size)))
                 {
-                    Assert.Fail($"page {page} of block {block.Name} differs");
+                    differences.Add($"page {page} of block {block.Name}");
                 }
             }
         }
+
+        return differences;
     }
 }

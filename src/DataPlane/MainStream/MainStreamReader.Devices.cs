@@ -1,0 +1,78 @@
+using System.Buffers;
+using DataPlane.MainStream.Devices;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream;
+
+/// <content>Device sections: those among the sections of ram, and the device state behind them.</content>
+internal sealed partial class MainStreamReader
+{
+    private readonly List<EarlySection> _earlySections = [];
+    private long _earlyBytes;
+
+    private async ValueTask ReadEarlySectionAsync(CancellationToken cancellationToken)
+    {
+        var scanned = new ArrayBufferWriter<byte>();
+        for (long wanted = 1; ; wanted = scanned.WrittenCount + 1)
+        {
+            await _stream.RequireAsync(wanted, "an early device section", cancellationToken).ConfigureAwait(false);
+            scanned.ResetWrittenCount();
+            _stream.CopyAllTo(scanned, EarlySection.MaxSize);
+            switch (EarlySection.Parse(scanned.WrittenSpan, out var section, out var consumed, out var error))
+            {
+                case OperationStatus.Done:
+                    KeepEarlySection(section!);
+                    _stream.Advance(consumed);
+                    return;
+                case OperationStatus.InvalidData:
+                    throw _stream.Malformed(error!);
+                case OperationStatus.NeedMoreData when scanned.WrittenCount >= EarlySection.MaxSize:
+                    throw _stream.Malformed("an early device section without an end");
+            }
+        }
+    }
+
+    private void KeepEarlySection(EarlySection section)
+    {
+        _earlySections.Add(section);
+        _earlyBytes += section.Bytes.Length;
+        if (_earlySections.Count > WireLimits.MaxDevices || _earlyBytes > _options.MaxDeviceStateBytes)
+        {
+            throw new ChannelException(
+                FailureReason.LimitExceeded,
+                _stream.Channel,
+                $"{_earlySections.Count} device sections with {_earlyBytes} bytes among those of RAM; "
+                    + $"allowed are {WireLimits.MaxDevices} with {_options.MaxDeviceStateBytes} bytes");
+        }
+    }
+
+    /// <summary>Collects everything behind the END of ram until the splitter finds the end of the VM description.</summary>
+    private async ValueTask<DeviceState> ReadDeviceStateAsync(CancellationToken cancellationToken)
+    {
+        var splitter = new DeviceStateSplitter(_options.MaxDeviceStateBytes, _earlySections);
+        var bytes = new ArrayBufferWriter<byte>(64 * 1024);
+        while (true)
+        {
+            var more = await _stream.FillAsync(1, cancellationToken).ConfigureAwait(false);
+            _stream.DrainTo(bytes, _options.MaxDeviceStateBytes - bytes.WrittenCount);
+            switch (splitter.TryFinish(bytes.WrittenSpan, endOfStream: !more, out _, out var state, out var error))
+            {
+                case OperationStatus.Done:
+                    return state!;
+                case OperationStatus.InvalidData when more:
+                    throw _stream.Malformed(error!);
+                case OperationStatus.InvalidData:
+                    throw new ChannelException(FailureReason.PeerClosed, _stream.Channel, $"the stream ended inside the device state: {error}");
+            }
+
+            if (bytes.WrittenCount >= _options.MaxDeviceStateBytes)
+            {
+                throw new ChannelException(
+                    FailureReason.LimitExceeded,
+                    _stream.Channel,
+                    $"the device state is larger than the limit of {_options.MaxDeviceStateBytes} bytes");
+            }
+        }
+    }
+}

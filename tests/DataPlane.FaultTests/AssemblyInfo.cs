@@ -1,0 +1,4 @@
+using Xunit.v3;
+
+// One at a time: descriptors and threads are counted for the whole process.
+[assembly: Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
