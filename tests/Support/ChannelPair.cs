@@ -35,7 +35,8 @@ internal sealed class ChannelPair : IAsyncDisposable
             ? ChannelAddress.From((IPEndPoint)listener.LocalEndPoint!)
             : ChannelAddress.Unix(Path.Combine(folder, "s"));
         var pool = new BlockPool();
-        Channel channel = await ChannelDialer.ConnectAsync(address, options ?? new ChannelOptions(), "test", 0, pool, cancellationToken, time);
+        Channel channel = await ChannelDialer.ConnectAsync(
+            address, options ?? new ChannelOptions(), "test", 0, pool, cancellationToken, time);
         return new ChannelPair(channel, new ScriptedPeer(listener.Accept()), pool, folder);
     }
 

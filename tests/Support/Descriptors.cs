@@ -1,6 +1,6 @@
 namespace DataPlane.TestSupport;
 
-/// <summary>What /proc says about this process's descriptors.</summary>
+/// <summary>What /proc says about this process's descriptors and threads.</summary>
 internal static class Descriptors
 {
     internal static int Count => Directory.GetFileSystemEntries("/proc/self/fd").Length;
@@ -12,6 +12,25 @@ internal static class Descriptors
             .Select(static fd => new FileInfo(fd).LinkTarget ?? "")
             .Where(static target => target.Contains(":[", StringComparison.Ordinal)),
     ];
+
+    /// <summary>Whether a thread of this name runs; the kernel keeps 15 characters.</summary>
+    internal static bool HasThread(string name)
+    {
+        foreach (string task in Directory.GetDirectories("/proc/self/task"))
+        {
+            try
+            {
+                if (File.ReadAllText(task + "/comm").TrimEnd() == name)
+                    return true;
+            }
+            catch (IOException)
+            {
+                // Ended meanwhile.
+            }
+        }
+
+        return false;
+    }
 
     /// <summary>Descriptors that are in some epoll set of this process.</summary>
     internal static HashSet<int> EpollMembers()

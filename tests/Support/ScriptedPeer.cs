@@ -37,7 +37,8 @@ internal sealed class ScriptedPeer : IDisposable
     /// <summary>An address with a literal IP (without one: loopback) or a Unix path as an end point.</summary>
     internal static EndPoint EndPointOf(ChannelAddress address) =>
         address.IsUnix ? new UnixDomainSocketEndPoint(address.Path)
-        : IPAddress.TryParse(address.Host, out IPAddress? ip) && !ip.Equals(IPAddress.Any) && !ip.Equals(IPAddress.IPv6Any) ? new IPEndPoint(ip, address.Port)
+        : IPAddress.TryParse(address.Host, out IPAddress? ip) && !ip.Equals(IPAddress.Any) && !ip.Equals(IPAddress.IPv6Any)
+            ? new IPEndPoint(ip, address.Port)
         : new IPEndPoint(IPAddress.Loopback, address.Port);
 
     /// <summary>Sends all bytes; blocks while the peer's window is closed.</summary>
@@ -100,7 +101,8 @@ internal sealed class ScriptedPeer : IDisposable
                 all.Write(buffer, 0, n);
             }
         }
-        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted or SocketError.Shutdown)
+        catch (SocketException e)
+            when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted or SocketError.Shutdown)
         {
             return (PeerEnd.Reset, all.ToArray());
         }

@@ -219,7 +219,8 @@ internal sealed class AdmissionLoop : IDisposable
         if (!MultifdInit.TryRead(connection.Opening, out MultifdInit init, out string? error))
             throw new InvalidOperationException($"The rules let an init packet through that cannot be read: {error}.");
         _facts.AddMultifd(init.Id, init.Uuid);
-        return new AdmittedChannel(ChannelKind.Multifd, init.Id, new Channel(connection.Socket, $"multifd {init.Id}", connection.Peer, _pool, _time));
+        return new AdmittedChannel(ChannelKind.Multifd, init.Id,
+            new Channel(connection.Socket, $"multifd {init.Id}", connection.Peer, _pool, _time));
     }
 
     private void Refuse(UndecidedConnection connection, RefusalReason reason)

@@ -21,11 +21,14 @@ public sealed record AdmissionOptions
     /// </summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Most undecided connections in all. Default 1024. Beyond it the oldest silent one of the address that holds most goes.</summary>
+    /// <summary>
+    /// Most undecided connections in all. Default 1024. Beyond it the oldest silent one of the address that holds most goes.
+    /// </summary>
     public int MaxUndecided { get; init; } = 1024;
 
     /// <summary>
-    /// Most undecided connections of one peer address, or of one Unix listener. Default 512. Beyond it that address's oldest silent one goes.
+    /// Most undecided connections of one peer address, or of one Unix listener. Default 512. Beyond it that address's oldest silent one
+    /// goes.
     /// At least the number of channels of one migration: they may all be undecided at once.
     /// </summary>
     public int MaxUndecidedPerPeer { get; init; } = 512;
@@ -36,9 +39,11 @@ public sealed record AdmissionOptions
     {
         int least = MultifdChannels + 2; // main and preempt beside them
         Check(MultifdChannels is >= 0 and <= MaxMultifdChannels, nameof(MultifdChannels), MultifdChannels, $"0 to {MaxMultifdChannels}");
-        Check(UndecidedTimeout >= TimeSpan.FromMilliseconds(1) && UndecidedTimeout <= TimeSpan.FromDays(1), nameof(UndecidedTimeout), UndecidedTimeout, "1 ms to 1 day");
+        Check(UndecidedTimeout >= TimeSpan.FromMilliseconds(1) && UndecidedTimeout <= TimeSpan.FromDays(1),
+            nameof(UndecidedTimeout), UndecidedTimeout, "1 ms to 1 day");
         Check(MaxUndecided >= least && MaxUndecided <= 1 << 20, nameof(MaxUndecided), MaxUndecided, $"{least} to {1 << 20}");
-        Check(MaxUndecidedPerPeer >= least && MaxUndecidedPerPeer <= MaxUndecided, nameof(MaxUndecidedPerPeer), MaxUndecidedPerPeer, $"{least} to {nameof(MaxUndecided)}");
+        Check(MaxUndecidedPerPeer >= least && MaxUndecidedPerPeer <= MaxUndecided,
+            nameof(MaxUndecidedPerPeer), MaxUndecidedPerPeer, $"{least} to {nameof(MaxUndecided)}");
     }
 
     private static void Check(bool valid, string name, object value, string range)

@@ -3,7 +3,9 @@ namespace DataPlane.Admission;
 /// <summary>Whether a connection fails a check, judged by at least the bytes that the check asks for.</summary>
 internal delegate bool FailsCheck(ReadOnlySpan<byte> opening, AdmissionFacts facts);
 
-/// <summary>One reason to refuse a connection that a rule is about, decidable once <paramref name="Bytes"/> of its bytes are there.</summary>
+/// <summary>
+/// One reason to refuse a connection that a rule is about, decidable once <paramref name="Bytes"/> of its bytes are there.
+/// </summary>
 /// <param name="Bytes">Bytes from the start of the connection that the check looks at.</param>
 /// <param name="Reason">The reason when it fails.</param>
 /// <param name="Fails">The check.</param>
@@ -17,5 +19,6 @@ internal sealed record AdmissionCheck(int Bytes, RefusalReason Reason, FailsChec
 /// <param name="Signature">First bytes that are like those of no other row.</param>
 /// <param name="Length">Bytes that make the proof complete.</param>
 /// <param name="Kind">What it becomes; without it the checks leave nothing to admit.</param>
-/// <param name="Checks">Reasons to refuse, in the order of their bytes: so the reason is the same whether the bytes come one by one or all at once.</param>
+/// <param name="Checks">Reasons to refuse, in the order of their bytes: so the reason is the same whether the bytes come one by one or all
+/// at once.</param>
 internal sealed record AdmissionRule(string Name, byte[] Signature, int Length, ChannelKind? Kind, params AdmissionCheck[] Checks);

@@ -40,7 +40,8 @@ internal static class AdmissionRules
         new("multifd channel", [0x11, 0x22, 0x33, 0x44], MultifdInit.Size, ChannelKind.Multifd,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x01),
             new(VersionEnd, RefusalReason.NoMultifd, (_, facts) => facts.MultifdChannels == 0),
-            new(UuidEnd, RefusalReason.Uuid, (opening, facts) => facts.Uuid is { } uuid && uuid != new Guid(opening[UuidStart..UuidEnd], bigEndian: true)),
+            new(UuidEnd, RefusalReason.Uuid, (opening, facts) =>
+                facts.Uuid is { } uuid && uuid != new Guid(opening[UuidStart..UuidEnd], bigEndian: true)),
             new(IdEnd, RefusalReason.IdRange, (opening, facts) => opening[IdEnd - 1] >= facts.MultifdChannels),
             new(IdEnd, RefusalReason.IdTaken, (opening, facts) => facts.IsTaken(opening[IdEnd - 1]))),
 
@@ -80,5 +81,6 @@ internal static class AdmissionRules
     }
 
     /// <summary>Byte by byte, so that a wrong version is refused at its first wrong byte.</summary>
-    private static AdmissionCheck Version(int bytes, byte expected) => new(bytes, RefusalReason.Version, (opening, _) => opening[bytes - 1] != expected);
+    private static AdmissionCheck Version(int bytes, byte expected) =>
+        new(bytes, RefusalReason.Version, (opening, _) => opening[bytes - 1] != expected);
 }

@@ -58,7 +58,11 @@ public sealed class ChannelAdmission : IAsyncDisposable
     /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
     /// <exception cref="IOException">An address cannot be listened on; the message says which and why.</exception>
     public static ChannelAdmission Listen(
-        IReadOnlyList<ChannelAddress> addresses, AdmissionOptions options, ChannelOptions channelOptions, TimeProvider timeProvider, ILogger logger) =>
+        IReadOnlyList<ChannelAddress> addresses,
+        AdmissionOptions options,
+        ChannelOptions channelOptions,
+        TimeProvider timeProvider,
+        ILogger logger) =>
         Listen(addresses, options, channelOptions, new BlockPool(), timeProvider, logger);
 
     internal static ChannelAdmission Listen(
@@ -103,11 +107,14 @@ public sealed class ChannelAdmission : IAsyncDisposable
         }
         catch (ChannelClosedException e)
         {
-            throw e.InnerException is null ? new ObjectDisposedException(nameof(ChannelAdmission)) : new IOException("Admission failed.", e.InnerException);
+            throw e.InnerException is null ? new ObjectDisposedException(nameof(ChannelAdmission))
+                : new IOException("Admission failed.", e.InnerException);
         }
     }
 
-    /// <summary>Stops listening, refuses what is undecided, resets what nobody took, and returns when the thread has ended. Idempotent.</summary>
+    /// <summary>
+    /// Stops listening, refuses what is undecided, resets what nobody took, and returns when the thread has ended. Idempotent.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         _loop.Stop();

@@ -48,8 +48,8 @@ internal sealed class UndecidedConnection
     internal ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
 
     /// <summary>
-    /// Takes what is there, without waiting and never past the bytes that a decision needs. False when the peer has gone. Nothing is peeked:
-    /// a peek at part of a magic would report the same bytes for ever.
+    /// Takes what is there, without waiting and never past the bytes that a decision needs. False when the peer has gone. Nothing is
+    /// peeked: a peek at part of a magic would report the same bytes for ever.
     /// </summary>
     internal unsafe bool TryRead()
     {

@@ -63,7 +63,8 @@ internal sealed class UndecidedSet
         LinkedList<UndecidedConnection> own = _byPeer[peerGroup];
         if (own.Count > options.MaxUndecidedPerPeer)
             return OldestSilent(own);
-        return Count > options.MaxUndecided ? OldestSilent(_byPeer.Values.MaxBy(p => (p.Count, ulong.MaxValue - p.First!.Value.Key))!) : null;
+        return Count > options.MaxUndecided
+            ? OldestSilent(_byPeer.Values.MaxBy(p => (p.Count, ulong.MaxValue - p.First!.Value.Key))!) : null;
     }
 
     private static UndecidedConnection OldestSilent(LinkedList<UndecidedConnection> peers) =>

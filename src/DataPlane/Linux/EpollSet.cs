@@ -42,7 +42,9 @@ internal sealed class EpollSet : IDisposable
 
     internal bool TryAdd(SafeSocketHandle socket, ulong key) => TryAdd((int)socket.DangerousGetHandle(), key);
 
-    /// <summary>Forgets a descriptor that is still open. Needed before it is given away: a registration lives as long as the socket.</summary>
+    /// <summary>
+    /// Forgets a descriptor that is still open. Needed before it is given away: a registration lives as long as the socket.
+    /// </summary>
     internal unsafe void Remove(SafeSocketHandle socket)
     {
         byte* ignored = stackalloc byte[16];
@@ -50,7 +52,9 @@ internal sealed class EpollSet : IDisposable
         _ = Libc.EpollControl(_handle, Libc.EpollDelete, (int)socket.DangerousGetHandle(), ignored);
     }
 
-    /// <summary>Waits without limit for at least one event; fills <paramref name="keys"/> and returns their number (0 when interrupted).</summary>
+    /// <summary>
+    /// Waits without limit for at least one event; fills <paramref name="keys"/> and returns their number (0 when interrupted).
+    /// </summary>
     internal unsafe int Wait(Span<ulong> keys)
     {
         int count;

@@ -3,7 +3,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Linux;
 
-/// <summary>Wakes a thread that sits in poll or epoll. <see cref="Signal"/> may come from any thread, also after <see cref="Dispose"/>.</summary>
+/// <summary>
+/// Wakes a thread that sits in poll or epoll. <see cref="Signal"/> may come from any thread, also after <see cref="Dispose"/>.
+/// </summary>
 internal sealed class EventFd : IDisposable
 {
     private readonly SafeFileHandle _handle;

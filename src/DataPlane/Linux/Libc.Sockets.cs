@@ -114,8 +114,8 @@ internal static unsafe partial class Libc
     }
 
     /// <summary>
-    /// Dissolves a TCP association by connecting to FamilyUnspecified: the peer gets a reset at once, and every thread inside a call on this socket
-    /// comes back. Unix sockets, and kernels 6.4 to 6.6 while a thread waits, refuse it.
+    /// Dissolves a TCP association by connecting to AF_UNSPEC: the peer gets a reset at once, and every thread inside a call on this
+    /// socket comes back. Unix sockets, and kernels 6.4 to 6.6 while a thread waits, refuse it.
     /// </summary>
     internal static bool TryDisconnect(SafeSocketHandle socket)
     {

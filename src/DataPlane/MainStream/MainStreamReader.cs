@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Buffers.Binary;
 using DataPlane.MainStream.Devices;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -25,8 +24,6 @@ internal sealed partial class MainStreamReader
     private readonly ReturnPathSender _returnPath;
     private readonly RamSectionReader _ram;
     private uint _ramSection;
-    private bool _returnPathOpen;
-    private bool _adviseRead;
 
     public MainStreamReader(StreamCursor stream, ReturnPathSender returnPath, MainStreamOptions options, IMainStreamEvents events)
     {
@@ -180,72 +177,5 @@ internal sealed partial class MainStreamReader
         {
             throw _stream.Malformed($"version {header.Version} of the ram section, expected {RamSectionReader.Version}");
         }
-    }
-
-    private async ValueTask ReadCommandAsync(CancellationToken cancellationToken)
-    {
-        await _stream.RequireAsync(CommandHeader.Size, "a command", cancellationToken).ConfigureAwait(false);
-        if (!CommandHeader.TryRead(_stream.Peek(CommandHeader.Size), out var command, out var error))
-        {
-            throw _stream.Malformed(error!);
-        }
-
-        switch (command.Type)
-        {
-            case CommandType.OpenReturnPath:
-                _returnPathOpen = true;
-                _events.OnReturnPathOpened();
-                break;
-            case CommandType.Ping:
-                await AnswerPingAsync(cancellationToken).ConfigureAwait(false);
-                return;
-            case CommandType.SwitchoverStart:
-                break;
-            case CommandType.PostcopyAdvise:
-                await ReadAdviseAsync(command.Length, cancellationToken).ConfigureAwait(false);
-                return;
-            default:
-                throw new ChannelException(FailureReason.NotSupported, _stream.Channel, $"command {command.Type} is not supported, at offset {_stream.Position}");
-        }
-
-        _stream.Advance(CommandHeader.Size);
-    }
-
-    private async ValueTask AnswerPingAsync(CancellationToken cancellationToken)
-    {
-        await _stream.RequireAsync(CommandHeader.Size + sizeof(uint), "a PING", cancellationToken).ConfigureAwait(false);
-        _stream.Advance(CommandHeader.Size);
-        var value = BinaryPrimitives.ReadUInt32BigEndian(_stream.Peek(sizeof(uint)));
-        _stream.Advance(sizeof(uint));
-        if (!_returnPathOpen)
-        {
-            throw _stream.Malformed("a PING without a return path");
-        }
-
-        await _returnPath.SendPongAsync(value, cancellationToken).ConfigureAwait(false);
-    }
-
-    private async ValueTask ReadAdviseAsync(int length, CancellationToken cancellationToken)
-    {
-        await _stream.RequireAsync(CommandHeader.Size + length, "POSTCOPY_ADVISE", cancellationToken).ConfigureAwait(false);
-        if (_ram.Started || _adviseRead)
-        {
-            throw _stream.Malformed("POSTCOPY_ADVISE out of place");
-        }
-
-        _stream.Advance(CommandHeader.Size);
-        _adviseRead = true;
-        if (length == 0)
-        {
-            return; // Only dirty bitmaps may follow the switch; the block list is as in precopy.
-        }
-
-        if (!PostcopyAdvise.TryRead(_stream.Peek(PostcopyAdvise.Size), out var advise, out var error))
-        {
-            throw _stream.Malformed(error!);
-        }
-
-        _stream.Advance(PostcopyAdvise.Size);
-        _ram.AdvisedPageSizes = advise.PageSizes;
     }
 }

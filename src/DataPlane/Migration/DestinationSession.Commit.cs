@@ -10,6 +10,7 @@ namespace DataPlane.Migration;
 /// <code>
 ///   open        anything may fail: the guest goes on at the source
 ///   committing  the host makes the guest its own; then SHUT 0 is sent, and the guest is here
+///   committed   the source knows: whatever fails now, the guest is here and its source is told nothing more
 ///   cancelled   nothing is committed any more
 /// </code>
 /// </summary>
@@ -17,7 +18,8 @@ internal sealed partial class DestinationSession
 {
     private const int Open = 0;
     private const int Committing = 1;
-    private const int Cancelled = 2;
+    private const int Committed = 2;
+    private const int Cancelled = 3;
 
     private static readonly TimeSpan s_farewellTimeout = TimeSpan.FromSeconds(2);
 
@@ -25,7 +27,7 @@ internal sealed partial class DestinationSession
 
     private async Task CommitAsync(DeviceState devices)
     {
-        if (Interlocked.CompareExchange(ref _committed, Committing, Open) != Open)
+        if (Interlocked.CompareExchange(ref _commitState, Committing, Open) != Open)
         {
             throw new OperationCanceledException();
         }
@@ -47,6 +49,8 @@ internal sealed partial class DestinationSession
                     failure);
             }
         }
+
+        Volatile.Write(ref _commitState, Committed);
     }
 
     private MigrationReport Complete()
@@ -106,20 +110,17 @@ internal sealed partial class DestinationSession
     {
         var phase = _clock.Phase;
         _failure.Record(failure);
-        var cause = Volatile.Read(ref _committed) == Committing ? failure : _failure.Cause!;
+        var state = Volatile.Read(ref _commitState);
+        var cause = state is Committing or Committed ? failure : _failure.Cause!;
         var error = MigrationException.From(cause, phase);
         var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
-        if (phase == MigrationPhase.Completed)
+        if (state != Committed)
         {
-            // The source has been told that the guest is here: there is nothing to give back and nothing to abandon.
-            MigrationMetrics.Failed(error.Reason);
-            MigrationLog.Failed(_logger, error.Reason, error.Message);
-            return error;
+            await SendFarewellAsync(error.Reason).ConfigureAwait(false);
         }
 
-        await SendFarewellAsync(error.Reason).ConfigureAwait(false);
         await _multifd.AbortAsync(cause).ConfigureAwait(false);
-        if (_guestCreated)
+        if (_guestCreated && state != Committed)
         {
             await _guest.AbandonAsync(error).ConfigureAwait(false);
         }

@@ -13,10 +13,10 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private readonly ChannelAdmission _admission;
     private readonly IIncomingGuest _guest;
     private readonly MigrationDestinationOptions _options;
-    private readonly IProgress<MigrationProgress>? _progress;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly PhaseClock _clock;
+    private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
     private readonly BlockPool _pool;
     private readonly MultifdReceiver _multifd;
@@ -27,7 +27,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private ReturnPathSender? _returnPath;
     private bool _returnPathOpen;
     private bool _guestCreated;
-    private int _committed;
+    private int _commitState;
     private long _ramComplete;
 
     public DestinationSession(
@@ -43,21 +43,25 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         _pool = pool;
         _guest = guest;
         _options = options;
-        _progress = progress;
         _logger = logger;
         _time = time;
         _clock = new PhaseClock(time);
+        _progress = new ProgressMeter(progress, _clock);
         _multifd = new MultifdReceiver(options.MultifdChannels, _pool);
     }
+
+    private long ReceivedBytes => Admitted().Sum(static one => one.Channel.BytesReceived);
+
+    private long NormalPages => _multifd.NormalPages + (_reader?.NormalPages ?? 0);
+
+    private long ZeroPages => _multifd.ZeroPages + (_reader?.ZeroPages ?? 0);
 
     public async Task<MigrationReport> RunAsync(CancellationToken cancellationToken)
     {
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.StallTimeout, ProgressCount, OnStall);
-        using var timer = _progress is null
-            ? null
-            : _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval);
+        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval) : null;
         var admitting = AdmitAsync();
         _ = WatchMultifdAsync();
         try
@@ -119,7 +123,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 }
                 else
                 {
-                    _multifd.Add(admitted.Id, admitted.Channel);
+                    _multifd.Attach(admitted.Id, admitted.Channel);
                 }
             }
         }
@@ -183,7 +187,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private void Cancel()
     {
-        if (Interlocked.CompareExchange(ref _committed, Cancelled, Open) == Open)
+        if (Interlocked.CompareExchange(ref _commitState, Cancelled, Open) == Open)
         {
             _failure.Record(new OperationCanceledException("the migration was cancelled"));
         }
@@ -227,4 +231,12 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             Report();
         }
     }
+
+    private void Report() => _progress.Report(() => new MigrationProgress
+    {
+        Phase = _clock.Phase,
+        TransferredBytes = ReceivedBytes,
+        NormalPages = NormalPages,
+        ZeroPages = ZeroPages,
+    });
 }

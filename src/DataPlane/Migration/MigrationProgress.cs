@@ -7,7 +7,7 @@ public sealed record MigrationProgress
     public required MigrationPhase Phase { get; init; }
 
     /// <summary>Time since the first connect (source) or the first channel (destination).</summary>
-    public required TimeSpan Elapsed { get; init; }
+    public TimeSpan Elapsed { get; init; }
 
     /// <summary>Round of precopy, from 1; 0 before. The last one runs with the guest stopped. Always 0 at a destination, which is not told.</summary>
     public int Round { get; init; }

@@ -13,16 +13,16 @@ internal sealed partial class SourceSession : IAsyncDisposable
 {
     private readonly IMigratableGuest _guest;
     private readonly MigrationSourceOptions _options;
-    private readonly IProgress<MigrationProgress>? _progress;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly PhaseClock _clock;
+    private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
     private readonly BlockPool _pool = new();
     private readonly List<Channel> _multifd = [];
     private Channel? _main;
     private MainStreamWriter? _writer;
-    private MultifdSender? _multifdSender;
+    private readonly MultifdSender? _multifdSender;
     private IPageSender? _pages;
     private IDirtyTracker? _tracker;
     private Task<bool>? _returnPath;
@@ -37,10 +37,11 @@ internal sealed partial class SourceSession : IAsyncDisposable
     {
         _guest = guest;
         _options = options;
-        _progress = progress;
         _logger = logger;
         _time = time;
         _clock = new PhaseClock(time);
+        _progress = new ProgressMeter(progress, _clock);
+        _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
     }
 
     private IEnumerable<Channel> Channels => _main is null ? _multifd : _multifd.Prepend(_main);
@@ -52,9 +53,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.StallTimeout, () => SentBytes, OnStall);
-        using var timer = _progress is null
-            ? null
-            : _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval);
+        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval) : null;
         try
         {
             MigrationLog.Starting(_logger, destination.ToString(), _options.MultifdChannels, _guest.Memory.TotalBytes);
@@ -109,18 +108,34 @@ internal sealed partial class SourceSession : IAsyncDisposable
         }
     }
 
+    private void Report() => _progress.Report(() => new MigrationProgress
+    {
+        Phase = _clock.Phase,
+        Round = _rounds,
+        TransferredBytes = SentBytes,
+        NormalPages = _pages?.NormalPages ?? 0,
+        ZeroPages = _pages?.ZeroPages ?? 0,
+        RemainingPages = Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
+        DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
+        ExpectedDowntime = _expectedDowntime,
+    });
+
     /// <summary>Main first, then all multifd channels at once, each with its init packet: the order that every destination understands (1-channels section 1.7).</summary>
     private async Task ConnectAsync(ChannelAddress destination)
     {
+        _clock.Restart();
         _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
         _writer = new MainStreamWriter(_main.Output, _main.Name);
-        if (_options.MultifdChannels > 0)
+        if (_multifdSender is not null)
         {
             await ConnectMultifdAsync(destination).ConfigureAwait(false);
-            _multifdSender = new MultifdSender(_multifd, _pool);
+            _multifdSender.Attach(_multifd);
+            _pages = _multifdSender;
         }
-
-        _pages = _multifdSender is null ? new MainPageSender(_main, _pool) : _multifdSender;
+        else
+        {
+            _pages = new MainPageSender(_main, _pool);
+        }
     }
 
     private async Task ConnectMultifdAsync(ChannelAddress destination)
@@ -188,8 +203,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         }
     }
 
-    private void OnStall() =>
-        _failure.Record(new ChannelException(FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
+    private void OnStall() => _failure.Record(new ChannelException(
+        FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
 
     private void AbortChannels()
     {

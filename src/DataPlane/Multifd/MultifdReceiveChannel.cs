@@ -8,23 +8,30 @@ namespace DataPlane.Multifd;
 /// <summary>
 /// One multifd channel of a destination: a named thread that reads a header, checks it as a whole, then scatters the payload into guest memory.
 /// </summary>
-/// <remarks>Two receive calls per packet, no copy in user space, no managed allocation. Specification: 3-multifd section 2.1.</remarks>
+/// <remarks>One receive call per packet in the steady state, no copy in user space, no managed allocation. Specification: 3-multifd section 2.1.</remarks>
 internal sealed class MultifdReceiveChannel
 {
+    /// <summary>Two headers at a time: the one whose pages are being placed, and the next.</summary>
+    private const int HeaderSlotSize = 2048;
+
     private readonly int _id;
-    private readonly Channel _channel;
     private readonly MultifdReceiver _owner;
     private readonly BlockPool _pool;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
+    private readonly object _gate = new();
+    private Channel? _channel;
+    private bool _aborted;
     private long _normalPages;
     private long _zeroPages;
     private long _packets;
+    private int _slot;
+    private bool _headerIsIn;
+    private bool _ended;
 
-    public MultifdReceiveChannel(int id, Channel channel, MultifdReceiver owner, BlockPool pool)
+    public MultifdReceiveChannel(int id, MultifdReceiver owner, BlockPool pool)
     {
         _id = id;
-        _channel = channel;
         _owner = owner;
         _pool = pool;
         _thread = new Thread(Run) { Name = $"dp-recv-{id}", IsBackground = true };
@@ -41,13 +48,43 @@ internal sealed class MultifdReceiveChannel
 
     public void Start() => _thread.Start();
 
-    public void Abort() => _channel.Abort();
+    /// <summary>Gives the thread its connection, whose init packet has been read.</summary>
+    public void Attach(Channel channel)
+    {
+        lock (_gate)
+        {
+            _channel = channel;
+            Monitor.Pulse(_gate);
+            if (_aborted)
+            {
+                channel.Abort();
+            }
+        }
+    }
+
+    /// <summary>Resets the connection, if there is one, and frees the thread.</summary>
+    public void Abort()
+    {
+        lock (_gate)
+        {
+            _aborted = true;
+            Monitor.Pulse(_gate);
+            _channel?.Abort();
+        }
+    }
 
     public async Task FinishAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
-        // Shut our side down first: a thread still waiting for a packet after the last sync then sees the peer's end, or the deadline below.
-        var closed = _channel.CloseAsync(drain, cancellationToken);
-        await closed.ConfigureAwait(false);
+        if (_channel is null)
+        {
+            Abort();
+        }
+        else
+        {
+            // A thread that still waits for a packet after the last sync sees the peer's end, or that of the drain.
+            await _channel.CloseAsync(drain, cancellationToken).ConfigureAwait(false);
+        }
+
         await Stopped.ConfigureAwait(false);
     }
 
@@ -56,8 +93,11 @@ internal sealed class MultifdReceiveChannel
         try
         {
             using var header = _pool.RentBlock(_thread.Name!);
-            while (ReceivePacket(header))
+            if (WaitForChannel() is { } channel)
             {
+                while (ReceivePacket(channel, header))
+                {
+                }
             }
         }
         catch (ChannelException failure)
@@ -66,7 +106,7 @@ internal sealed class MultifdReceiveChannel
         }
         catch (Exception surprise)
         {
-            _owner.ReportFailure(new ChannelException(FailureReason.LocalFailure, _channel.Name, surprise.Message, surprise));
+            _owner.ReportFailure(new ChannelException(FailureReason.LocalFailure, $"multifd {_id}", surprise.Message, surprise));
         }
         finally
         {
@@ -74,74 +114,118 @@ internal sealed class MultifdReceiveChannel
         }
     }
 
-    /// <summary>Receives one packet. False when the channel has ended at a packet boundary or the migration is over.</summary>
-    internal bool ReceivePacket(PooledBlock block)
+    private Channel? WaitForChannel()
     {
-        Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket];
-        vectors[0] = new IoVec(block.Address, MultifdPacket.HeaderSize);
-        var result = _channel.Receive(vectors[..1]);
-        if (!result.Complete)
+        lock (_gate)
         {
-            if (result.Bytes == 0 && result.End is ChannelEnd.Closed)
+            while (_channel is null && !_aborted)
             {
-                _owner.Barrier.ChannelEnded(_id);
-                return false;
+                Monitor.Wait(_gate);
             }
 
-            throw ChannelException.From(result, _channel, "reading a multifd packet header");
+            return _channel;
+        }
+    }
+
+    /// <summary>Receives one packet. False when the channel has ended at a packet boundary or the migration is over.</summary>
+    internal bool ReceivePacket(Channel channel, PooledBlock block)
+    {
+        Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket + 1];
+        if (!_headerIsIn && !TryReceiveHeader(channel, block, vectors))
+        {
+            _owner.Barrier.ChannelEnded(_id);
+            return false;
         }
 
-        var header = block.Span[..MultifdPacket.HeaderSize];
-        if (!MultifdPacketReader.TryRead(header, out var packet, out var error))
+        _headerIsIn = false;
+        if (!MultifdPacketReader.TryRead(Header(block), out var packet, out var error))
         {
-            throw ChannelException.Malformed(_channel.Name, error!);
+            throw ChannelException.Malformed(channel.Name, error!);
         }
 
         if (packet.PageCount > 0)
         {
-            ReceivePages(in packet, vectors);
+            ReceivePages(channel, in packet, block, vectors);
         }
 
         Volatile.Write(ref _packets, _packets + 1);
         return !packet.IsSync || _owner.Barrier.ArriveAndWait(_id);
     }
 
-    private void ReceivePages(in MultifdPacketReader packet, Span<IoVec> vectors)
+    private bool TryReceiveHeader(Channel channel, PooledBlock block, Span<IoVec> vectors)
     {
-        var pages = _owner.Pages
-            ?? throw ChannelException.Violation(_channel.Name, "a packet with pages before the list of RAM blocks");
-        if (!pages.Memory.TryGetBlock(packet.BlockName, out var block))
+        if (_ended)
         {
-            throw ChannelException.Violation(_channel.Name, $"unknown RAM block {WireName.Quote(packet.BlockName)}");
+            return false;
         }
 
-        if (!packet.TryCheckOffsets(block.Length, out var error))
+        vectors[0] = HeaderVector(block);
+        var result = channel.Receive(vectors[..1]);
+        return result switch
         {
-            throw ChannelException.Violation(_channel.Name, $"block '{block.Name}': {error}");
+            { Complete: true } => true,
+            { Bytes: 0, End: ChannelEnd.Closed } => false,
+            _ => throw ChannelException.From(result, channel, "reading a multifd packet header"),
+        };
+    }
+
+    private void ReceivePages(Channel channel, in MultifdPacketReader packet, PooledBlock block, Span<IoVec> vectors)
+    {
+        var pages = _owner.Pages
+            ?? throw ChannelException.Violation(channel.Name, "a packet with pages before the list of RAM blocks");
+        if (!pages.Memory.TryGetBlock(packet.BlockName, out var ram))
+        {
+            throw ChannelException.Violation(channel.Name, $"unknown RAM block {WireName.Quote(packet.BlockName)}");
+        }
+
+        if (!packet.TryCheckOffsets(ram.Length, out var error))
+        {
+            throw ChannelException.Violation(channel.Name, $"block '{ram.Name}': {error}");
         }
 
         if (packet.NormalPages > 0)
         {
-            var result = _channel.Receive(PlanScatter(in packet, block, vectors));
-            if (!result.Complete)
-            {
-                throw ChannelException.From(result, _channel, "reading pages");
-            }
-
-            RecordData(in packet, block, pages);
+            var runs = PlanScatter(in packet, ram, vectors);
+            ReceivePayload(channel, in packet, block, vectors, runs);
+            RecordData(in packet, ram, pages);
         }
 
         for (var i = 0; i < packet.ZeroPages; i++)
         {
-            pages.PlaceZero(block, packet.Offset(packet.NormalPages + i) >> TargetPage.Shift);
+            pages.PlaceZero(ram, packet.Offset(packet.NormalPages + i) >> TargetPage.Shift);
         }
 
         Volatile.Write(ref _normalPages, _normalPages + packet.NormalPages);
         Volatile.Write(ref _zeroPages, _zeroPages + packet.ZeroPages);
     }
 
+    /// <summary>
+    /// Receives the payload and, in the same call, the header of the next packet: every channel's pages are followed by a SYNC at least, so waiting for it
+    /// delays nobody. Behind a packet that is itself the SYNC nothing may be awaited.
+    /// </summary>
+    private void ReceivePayload(Channel channel, in MultifdPacketReader packet, PooledBlock block, Span<IoVec> vectors, int runs)
+    {
+        if (!packet.IsSync)
+        {
+            _slot ^= 1;
+            vectors[runs++] = HeaderVector(block);
+        }
+
+        var result = channel.Receive(vectors[..runs]);
+        _headerIsIn = result.Complete && !packet.IsSync;
+        _ended = result.End == ChannelEnd.Closed && result.Bytes == packet.PayloadBytes;
+        if (!result.Complete && !_ended)
+        {
+            throw ChannelException.From(result, channel, "reading pages");
+        }
+    }
+
+    private ReadOnlySpan<byte> Header(PooledBlock block) => block.Span.Slice(_slot * HeaderSlotSize, MultifdPacket.HeaderSize);
+
+    private IoVec HeaderVector(PooledBlock block) => new(block.Address + (_slot * HeaderSlotSize), MultifdPacket.HeaderSize);
+
     /// <summary>One vector per run of contiguous pages.</summary>
-    private static Span<IoVec> PlanScatter(in MultifdPacketReader packet, RamBlock block, Span<IoVec> vectors)
+    private static int PlanScatter(in MultifdPacketReader packet, RamBlock block, Span<IoVec> vectors)
     {
         var runs = 0;
         for (var i = 0; i < packet.NormalPages;)
@@ -151,7 +235,7 @@ internal sealed class MultifdReceiveChannel
             i += length;
         }
 
-        return vectors[..runs];
+        return runs;
     }
 
     private static void RecordData(in MultifdPacketReader packet, RamBlock block, ReceivedPages pages)

@@ -9,16 +9,19 @@ namespace DataPlane.Multifd;
 /// <remarks>Channels are added as they are admitted, in any order. The first failure is reported once through <see cref="Failed"/>; the owner then ends all channels.</remarks>
 internal sealed class MultifdReceiver
 {
-    private readonly MultifdReceiveChannel?[] _channels;
+    private readonly MultifdReceiveChannel[] _channels;
     private readonly TaskCompletionSource<ChannelException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly BlockPool _pool;
     private volatile ReceivedPages? _pages;
 
+    /// <summary>Starts the threads: before the channels come, since a start takes up to a millisecond and they would add up.</summary>
     public MultifdReceiver(int channels, BlockPool pool)
     {
-        _channels = new MultifdReceiveChannel?[channels];
-        _pool = pool;
         Barrier = new SyncBarrier(channels);
+        _channels = [.. Enumerable.Range(0, channels).Select(id => new MultifdReceiveChannel(id, this, pool))];
+        foreach (var channel in _channels)
+        {
+            channel.Start();
+        }
     }
 
     public SyncBarrier Barrier { get; }
@@ -37,31 +40,26 @@ internal sealed class MultifdReceiver
 
     public long ZeroPages => Sum(static channel => channel.ZeroPages);
 
-    /// <summary>Takes over an admitted channel whose init packet has been read, and starts its thread.</summary>
-    public void Add(int id, Channel channel)
-    {
-        var receiver = new MultifdReceiveChannel(id, channel, this, _pool);
-        _channels[id] = receiver;
-        receiver.Start();
-    }
+    /// <summary>Takes over an admitted channel whose init packet has been read.</summary>
+    public void Attach(int id, Channel channel) => _channels[id].Attach(channel);
 
     /// <summary>Ends all threads after the main stream has ended well, then closes the channels: reads each to its end, at most for <paramref name="drain"/>.</summary>
     public async Task FinishAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
         Barrier.Open();
-        await Task.WhenAll(Started().Select(channel => channel.FinishAsync(drain, cancellationToken))).ConfigureAwait(false);
+        await Task.WhenAll(_channels.Select(channel => channel.FinishAsync(drain, cancellationToken))).ConfigureAwait(false);
     }
 
     /// <summary>Resets all channels and waits for their threads.</summary>
     public async Task AbortAsync(Exception cause)
     {
         Barrier.Fail(cause);
-        foreach (var channel in Started())
+        foreach (var channel in _channels)
         {
             channel.Abort();
         }
 
-        await Task.WhenAll(Started().Select(static channel => channel.Stopped)).ConfigureAwait(false);
+        await Task.WhenAll(_channels.Select(static channel => channel.Stopped)).ConfigureAwait(false);
     }
 
     internal void ReportFailure(ChannelException failure)
@@ -72,7 +70,5 @@ internal sealed class MultifdReceiver
         }
     }
 
-    private IEnumerable<MultifdReceiveChannel> Started() => _channels.OfType<MultifdReceiveChannel>();
-
-    private long Sum(Func<MultifdReceiveChannel, long> value) => Started().Sum(value);
+    private long Sum(Func<MultifdReceiveChannel, long> value) => _channels.Sum(value);
 }

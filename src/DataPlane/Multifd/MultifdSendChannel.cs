@@ -9,21 +9,20 @@ namespace DataPlane.Multifd;
 /// <remarks>One send call per packet, no copy in user space, no managed allocation.</remarks>
 internal sealed class MultifdSendChannel
 {
-    private readonly Channel _channel;
     private readonly BlockPool _pool;
     private readonly PacketCounter _packetNumbers;
     private readonly object _gate = new();
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
+    private Channel? _channel;
     private SendRound? _next;
     private bool _stopping;
     private long _normalPages;
     private long _zeroPages;
     private long _packets;
 
-    public MultifdSendChannel(int id, Channel channel, BlockPool pool, PacketCounter packetNumbers)
+    public MultifdSendChannel(int id, BlockPool pool, PacketCounter packetNumbers)
     {
-        _channel = channel;
         _pool = pool;
         _packetNumbers = packetNumbers;
         _thread = new Thread(Run) { Name = $"dp-send-{id}", IsBackground = true };
@@ -39,6 +38,9 @@ internal sealed class MultifdSendChannel
     public Task Stopped => _stopped.Task;
 
     public void Start() => _thread.Start();
+
+    /// <summary>Gives the thread its connection, before the first round.</summary>
+    public void Attach(Channel channel) => _channel = channel;
 
     public void Begin(SendRound round)
     {
@@ -158,10 +160,11 @@ internal sealed class MultifdSendChannel
 
     private void Send(Span<IoVec> vectors, string doing)
     {
-        var result = _channel.Send(vectors);
+        var channel = _channel!;
+        var result = channel.Send(vectors);
         if (!result.Complete)
         {
-            throw ChannelException.From(result, _channel, doing);
+            throw ChannelException.From(result, channel, doing);
         }
 
         Volatile.Write(ref _packets, _packets + 1);

@@ -18,10 +18,10 @@ internal sealed class MultifdSender : IPageSender
     private readonly PacketCounter _packetNumbers = new();
     private SendRound? _round;
 
-    /// <summary>Starts a thread for each of <paramref name="channels"/>, whose init packets have been sent.</summary>
-    public MultifdSender(IReadOnlyList<Channel> channels, BlockPool pool)
+    /// <summary>Starts the threads: before anything is connected, since a start takes up to a millisecond and they would add up.</summary>
+    public MultifdSender(int channels, BlockPool pool)
     {
-        _channels = [.. channels.Select((channel, id) => new MultifdSendChannel(id, channel, pool, _packetNumbers))];
+        _channels = [.. Enumerable.Range(0, channels).Select(id => new MultifdSendChannel(id, pool, _packetNumbers))];
         foreach (var channel in _channels)
         {
             channel.Start();
@@ -47,6 +47,15 @@ internal sealed class MultifdSender : IPageSender
 
     /// <summary>Packets sent so far, SYNC packets included.</summary>
     public long Packets => _channels.Sum(static channel => channel.Packets);
+
+    /// <summary>Gives the threads their connections, whose init packets have been sent. Once, before the first round.</summary>
+    public void Attach(IReadOnlyList<Channel> channels)
+    {
+        foreach (var (sender, channel) in _channels.Zip(channels))
+        {
+            sender.Attach(channel);
+        }
+    }
 
     /// <inheritdoc/>
     public Task SendRoundAsync(PageFeed feed) => RunRoundAsync(feed);

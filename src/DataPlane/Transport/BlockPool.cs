@@ -85,7 +85,9 @@ internal sealed class BlockPool : MemoryPool<byte>
 
     public override IMemoryOwner<byte> Rent(int minBufferSize = -1) => Rent(minBufferSize, "unnamed");
 
-    /// <summary>The same pool under a holder's name, for code that takes a <see cref="MemoryPool{T}"/>. Disposing the view does nothing.</summary>
+    /// <summary>
+    /// The same pool under a holder's name, for code that takes a <see cref="MemoryPool{T}"/>. Disposing the view does nothing.
+    /// </summary>
     internal MemoryPool<byte> For(string owner) => new OwnerView(this, owner);
 
     internal void Return(PooledBlock block)
@@ -113,13 +115,15 @@ internal sealed class BlockPool : MemoryPool<byte>
     private PooledBlock Rent(int minBufferSize, string owner)
     {
         if (minBufferSize > BlockBytes)
-            throw new ArgumentOutOfRangeException(nameof(minBufferSize), minBufferSize, $"A block has {BlockBytes} bytes; '{owner}' must take several.");
+            throw new ArgumentOutOfRangeException(
+                nameof(minBufferSize), minBufferSize, $"A block has {BlockBytes} bytes; '{owner}' must take several.");
         return RentBlock(owner);
     }
 
     private string Describe()
     {
-        IEnumerable<string> holders = OutstandingOwners.GroupBy(o => o).OrderByDescending(g => g.Count()).Take(8).Select(g => $"{g.Key} {g.Count()}");
+        IEnumerable<string> holders = OutstandingOwners.GroupBy(o => o)
+            .OrderByDescending(g => g.Count()).Take(8).Select(g => $"{g.Key} {g.Count()}");
         return $"all {_maxBlocks} blocks of {BlockBytes} bytes are out ({string.Join(", ", holders)})";
     }
 

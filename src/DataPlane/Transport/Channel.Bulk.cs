@@ -123,7 +123,9 @@ internal sealed partial class Channel
         }
     }
 
-    /// <summary>Whether the call may be made again: at once after a signal, or when the socket is ready where stream use made it non-blocking.</summary>
+    /// <summary>
+    /// Whether the call may be made again: at once after a signal, or when the socket is ready where stream use made it non-blocking.
+    /// </summary>
     private bool TryWaitAfter(int errno, short events)
     {
         if (IsAborted || errno is not (Errno.EINTR or Errno.EAGAIN))

@@ -21,7 +21,8 @@ internal sealed partial class Channel
         get
         {
             lock (_streamLock)
-                return _input ??= PipeReader.Create(Stream, new StreamPipeReaderOptions(_pool.For(Name + " input"), _pool.BlockBytes, leaveOpen: true));
+                return _input ??= PipeReader.Create(
+                    Stream, new StreamPipeReaderOptions(_pool.For(Name + " input"), _pool.BlockBytes, leaveOpen: true));
         }
     }
 
@@ -31,7 +32,8 @@ internal sealed partial class Channel
         get
         {
             lock (_streamLock)
-                return _output ??= PipeWriter.Create(Stream, new StreamPipeWriterOptions(_pool.For(Name + " output"), _pool.BlockBytes, leaveOpen: true));
+                return _output ??= PipeWriter.Create(
+                    Stream, new StreamPipeWriterOptions(_pool.For(Name + " output"), _pool.BlockBytes, leaveOpen: true));
         }
     }
 

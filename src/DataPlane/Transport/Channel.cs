@@ -11,11 +11,12 @@ namespace DataPlane.Transport;
 /// <remarks>
 /// <para>The ways to end it:</para>
 /// <list type="table">
-/// <item><term><see cref="CloseAsync"/></term><description>flush, FIN, wait for the peer's FIN, close. The peer reads every byte and then an end.</description></item>
-/// <item><term><see cref="DisposeAsync"/></term><description>FIN and close, no flush, no wait. What is queued still goes out, unless the peer has sent bytes
-/// that nobody read: then the kernel resets the connection and the peer may lose the rest.</description></item>
-/// <item><term><see cref="Abort"/></term><description>reset at once, from any thread. The peer of a TCP channel gets ECONNRESET and loses what it has not read;
-/// the peer of a Unix channel sees a plain end, because those sockets know no reset.</description></item>
+/// <item><term><see cref="CloseAsync"/></term><description>flush, FIN, wait for the peer's FIN, close. The peer reads every byte and then
+/// an end.</description></item>
+/// <item><term><see cref="DisposeAsync"/></term><description>FIN and close, no flush, no wait. What is queued still goes out, unless the
+/// peer has sent bytes that nobody read: then the kernel resets the connection and the peer may lose the rest.</description></item>
+/// <item><term><see cref="Abort"/></term><description>reset at once, from any thread. The peer of a TCP channel gets ECONNRESET and loses
+/// what it has not read; the peer of a Unix channel sees a plain end, because those sockets know no reset.</description></item>
 /// </list>
 /// <para>One thread may send while another receives; each direction belongs to one thread at a time. <see cref="Abort"/> and the counters
 /// may be used from anywhere.</para>
@@ -67,8 +68,9 @@ internal sealed partial class Channel : IAsyncDisposable
     internal bool IsAborted => Volatile.Read(ref _aborted) != 0;
 
     /// <summary>
-    /// Closes in order: what <see cref="Output"/> holds is flushed, the peer gets FIN, and whatever it still sends is read and dropped until
-    /// its own FIN. True when that came; false when <paramref name="drain"/> was over first, the peer had gone, or the channel was aborted.
+    /// Closes in order: what <see cref="Output"/> holds is flushed, the peer gets FIN, and whatever it still sends is read and dropped
+    /// until its own FIN. True when that came; false when <paramref name="drain"/> was over first, the peer had gone, or the channel was
+    /// aborted.
     /// </summary>
     /// <param name="drain">Longest time for all of it; zero neither flushes nor waits for the peer.</param>
     /// <param name="cancellationToken">Ends the waiting, not the closing: the socket is closed in any case and nothing is thrown.</param>

@@ -115,7 +115,8 @@ public sealed record ChannelAddress
 
     /// <summary>The shortest written form, without <c>tcp:</c>.</summary>
     public override string ToString() =>
-        IsUnix ? UnixPrefix + Path : string.Create(CultureInfo.InvariantCulture, $"{(Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
+        IsUnix ? UnixPrefix + Path
+            : string.Create(CultureInfo.InvariantCulture, $"{(Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
 
     internal static ChannelAddress From(IPEndPoint endPoint) => new(endPoint.Address.ToString(), endPoint.Port, null);
 
@@ -128,7 +129,8 @@ public sealed record ChannelAddress
             int close = rest.IndexOf(']', StringComparison.Ordinal);
             host = close < 0 ? "" : rest[1..close];
             string after = close < 0 ? "" : rest[(close + 1)..];
-            if (!IPAddress.TryParse(host, out IPAddress? v6) || v6.AddressFamily != AddressFamily.InterNetworkV6 || (after.Length > 0 && after[0] != ':'))
+            if (!IPAddress.TryParse(host, out IPAddress? v6) || v6.AddressFamily != AddressFamily.InterNetworkV6
+                || (after.Length > 0 && after[0] != ':'))
                 error = $"'{text}' is not an IPv6 address in brackets with a port: write [v6]:PORT";
             else if (after.Length > 0)
                 port = after[1..];

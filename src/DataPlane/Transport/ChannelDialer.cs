@@ -40,7 +40,8 @@ internal static class ChannelDialer
                 {
                     // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
                     await Task.Factory.StartNew(
-                        () => attempt.Wait(linked.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+                        () => attempt.Wait(linked.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
+                            .ConfigureAwait(false);
                     if (!attempt.IsDecided)
                         linked.Token.ThrowIfCancellationRequested();
                 }
@@ -52,7 +53,9 @@ internal static class ChannelDialer
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            failure = new ChannelException(name, ChannelEnd.TimedOut, Errno.ETIMEDOUT, $"cannot connect to {address} within {options.ConnectTimeout.TotalSeconds:0.###} s");
+            failure = new ChannelException(
+                name, ChannelEnd.TimedOut, Errno.ETIMEDOUT,
+                $"cannot connect to {address} within {options.ConnectTimeout.TotalSeconds:0.###} s");
         }
 
         throw failure ?? new ChannelException(name, ChannelEnd.Failed, 0, $"{address} has no address that fits the local addresses");
@@ -66,7 +69,8 @@ internal static class ChannelDialer
         }
         catch (LinuxException e)
         {
-            throw new ChannelException(name, ChannelEnd.Failed, e.Errno, $"cannot connect to {address}{(local is null ? "" : $" from {local}")} ({e.Call})");
+            throw new ChannelException(
+                name, ChannelEnd.Failed, e.Errno, $"cannot connect to {address}{(local is null ? "" : $" from {local}")} ({e.Call})");
         }
     }
 

@@ -1,6 +1,9 @@
 namespace DataPlane.Transport;
 
-/// <summary>A channel can go no further. Carries what a <c>MigrationException</c> will say, apart from the phase, which the lower floors do not know.</summary>
+/// <summary>
+/// A channel can go no further. Carries what a <c>MigrationException</c> will say, apart from the phase, which the lower floors do not
+/// know.
+/// </summary>
 internal sealed class ChannelException : IOException
 {
     public ChannelException(FailureReason reason, string channel, string message, Exception? inner = null)
@@ -37,15 +40,19 @@ internal sealed class ChannelException : IOException
     /// <summary>The system's error number, 0 where there was none.</summary>
     public int Errno { get; }
 
-    /// <summary>The exception for a transfer that did not complete. <paramref name="doing"/> says what was going on, such as "reading a packet header".</summary>
-    public static ChannelException From(TransferResult result, Channel channel, string doing) => new(channel.Name, result.End, result.Errno, result.End switch
-    {
-        ChannelEnd.Closed => $"the peer closed the connection while {doing}",
-        ChannelEnd.Reset => $"the connection was reset while {doing}",
-        ChannelEnd.TimedOut => $"the network timed out while {doing}",
-        ChannelEnd.Aborted => $"closed by us while {doing}",
-        _ => $"failed while {doing}",
-    });
+    /// <summary>
+    /// The exception for a transfer that did not complete. <paramref name="doing"/> says what was going on, such as "reading a packet
+    /// header".
+    /// </summary>
+    public static ChannelException From(TransferResult result, Channel channel, string doing) =>
+        new(channel.Name, result.End, result.Errno, result.End switch
+        {
+            ChannelEnd.Closed => $"the peer closed the connection while {doing}",
+            ChannelEnd.Reset => $"the connection was reset while {doing}",
+            ChannelEnd.TimedOut => $"the network timed out while {doing}",
+            ChannelEnd.Aborted => $"closed by us while {doing}",
+            _ => $"failed while {doing}",
+        });
 
     public static ChannelException Malformed(string channel, string message) => new(FailureReason.MalformedStream, channel, message);
 

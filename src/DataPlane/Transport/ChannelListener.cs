@@ -69,7 +69,10 @@ internal sealed class ChannelListener : IDisposable
         }
     }
 
-    /// <summary>Takes one waiting connection; with anything but <see cref="AcceptOutcome.Accepted"/> the error number is in <paramref name="errno"/>.</summary>
+    /// <summary>
+    /// Takes one waiting connection; with anything but <see cref="AcceptOutcome.Accepted"/> the error number is in
+    /// <paramref name="errno"/>.
+    /// </summary>
     internal unsafe AcceptOutcome TryAccept(out AcceptedSocket accepted, out int errno)
     {
         byte* raw = stackalloc byte[SocketSetup.MaxAddress];

@@ -6,10 +6,14 @@ namespace DataPlane.Transport;
 /// <remarks>The defaults leave buffer sizes to the kernel, which tunes them by itself and is hard to beat.</remarks>
 public sealed record ChannelOptions
 {
-    /// <summary>Send buffer in bytes (SO_SNDBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.</summary>
+    /// <summary>
+    /// Send buffer in bytes (SO_SNDBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.
+    /// </summary>
     public int? SendBufferBytes { get; init; }
 
-    /// <summary>Receive buffer in bytes (SO_RCVBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.</summary>
+    /// <summary>
+    /// Receive buffer in bytes (SO_RCVBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.
+    /// </summary>
     public int? ReceiveBufferBytes { get; init; }
 
     /// <summary>Send small pieces at once (TCP_NODELAY). Default on: headers and page requests must not wait for a full segment.</summary>
@@ -37,7 +41,9 @@ public sealed record ChannelOptions
     /// </remarks>
     public TimeSpan? UserTimeout { get; init; }
 
-    /// <summary>Local addresses to connect from: channel i takes number i modulo the count. Empty, the default, leaves it to the routes.</summary>
+    /// <summary>
+    /// Local addresses to connect from: channel i takes number i modulo the count. Empty, the default, leaves it to the routes.
+    /// </summary>
     public IReadOnlyList<IPAddress> LocalAddresses { get; init; } = [];
 
     /// <summary>Longest time for one channel to connect, over all addresses of its host. Default 30 s.</summary>
@@ -55,13 +61,16 @@ public sealed record ChannelOptions
         CheckSeconds(KeepAliveTime, nameof(KeepAliveTime));
         CheckSeconds(KeepAliveInterval, nameof(KeepAliveInterval));
         Check(KeepAliveProbes is >= 1 and <= 127, nameof(KeepAliveProbes), KeepAliveProbes, "1 to 127");
-        Check(UserTimeout is null || (UserTimeout >= TimeSpan.FromMilliseconds(1) && UserTimeout <= TimeSpan.FromDays(1)), nameof(UserTimeout), UserTimeout, "1 ms to 1 day");
-        Check(ConnectTimeout > TimeSpan.Zero && ConnectTimeout <= TimeSpan.FromDays(1), nameof(ConnectTimeout), ConnectTimeout, "more than 0, at most 1 day");
+        Check(UserTimeout is null || (UserTimeout >= TimeSpan.FromMilliseconds(1) && UserTimeout <= TimeSpan.FromDays(1)),
+            nameof(UserTimeout), UserTimeout, "1 ms to 1 day");
+        Check(ConnectTimeout > TimeSpan.Zero && ConnectTimeout <= TimeSpan.FromDays(1),
+            nameof(ConnectTimeout), ConnectTimeout, "more than 0, at most 1 day");
         Check(ListenBacklog is >= 1 and <= 65535, nameof(ListenBacklog), ListenBacklog, "1 to 65535");
         ArgumentNullException.ThrowIfNull(LocalAddresses);
     }
 
-    private static void CheckBytes(int? value, string name) => Check(value is null or (>= 4096 and <= 1 << 30), name, value, "4096 to 1 GiB");
+    private static void CheckBytes(int? value, string name) =>
+        Check(value is null or (>= 4096 and <= 1 << 30), name, value, "4096 to 1 GiB");
 
     private static void CheckSeconds(TimeSpan? value, string name) =>
         Check(value is null || (value >= TimeSpan.FromSeconds(1) && value <= TimeSpan.FromSeconds(32767)), name, value, "1 s to 32767 s");

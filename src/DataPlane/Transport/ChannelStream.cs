@@ -35,9 +35,11 @@ internal sealed class ChannelStream(Channel channel) : Stream
 
     public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("A channel's stream is asynchronous.");
+    public override int Read(byte[] buffer, int offset, int count) =>
+        throw new NotSupportedException("A channel's stream is asynchronous.");
 
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException("A channel's stream is asynchronous.");
+    public override void Write(byte[] buffer, int offset, int count) =>
+        throw new NotSupportedException("A channel's stream is asynchronous.");
 
     public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 

@@ -12,7 +12,8 @@ internal interface IPageSender
     long ZeroPages { get; }
 
     /// <summary>
-    /// Sends every page of <paramref name="feed"/>. When the task completes all bytes have been handed to the sockets, so guest memory may be read again
+    /// Sends every page of <paramref name="feed"/>. When the task completes all bytes have been handed to the sockets, so guest memory may
+    /// be read again
     /// for the next round. Ending the channels (<see cref="Channel.Abort"/>) ends it with a <see cref="ChannelException"/>.
     /// </summary>
     Task SendRoundAsync(PageFeed feed);

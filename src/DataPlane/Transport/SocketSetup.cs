@@ -24,7 +24,9 @@ internal static class SocketSetup
         return new SafeSocketHandle(descriptor, ownsHandle: true);
     }
 
-    /// <summary>On a listener before it listens, accepted sockets inherit all of it and the buffers count for the window offered at connect.</summary>
+    /// <summary>
+    /// On a listener before it listens, accepted sockets inherit all of it and the buffers count for the window offered at connect.
+    /// </summary>
     internal static void Apply(SafeSocketHandle socket, AddressFamily family, ChannelOptions options)
     {
         if (options.SendBufferBytes is { } send)
@@ -39,7 +41,8 @@ internal static class SocketSetup
         {
             Set(socket, Libc.LevelSocket, Libc.OptionKeepAlive, 1, nameof(ChannelOptions.KeepAliveTime));
             Set(socket, Libc.LevelTcp, Libc.TcpKeepIdle, (int)idle.TotalSeconds, nameof(ChannelOptions.KeepAliveTime));
-            Set(socket, Libc.LevelTcp, Libc.TcpKeepInterval, (int)options.KeepAliveInterval.TotalSeconds, nameof(ChannelOptions.KeepAliveInterval));
+            Set(socket, Libc.LevelTcp, Libc.TcpKeepInterval,
+                (int)options.KeepAliveInterval.TotalSeconds, nameof(ChannelOptions.KeepAliveInterval));
             Set(socket, Libc.LevelTcp, Libc.TcpKeepCount, options.KeepAliveProbes, nameof(ChannelOptions.KeepAliveProbes));
         }
 
@@ -65,7 +68,8 @@ internal static class SocketSetup
         byte* raw = stackalloc byte[MaxAddress];
         uint length = MaxAddress;
         // SAFETY: the buffer has the length given, and the kernel writes no more than that.
-        return Libc.GetSocketName(socket, raw, &length) == 0 && remote.Equals(ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, MaxAddress))));
+        return Libc.GetSocketName(socket, raw, &length) == 0
+            && remote.Equals(ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, MaxAddress))));
     }
 
     /// <summary>The end point in a socket address that the kernel has filled in.</summary>

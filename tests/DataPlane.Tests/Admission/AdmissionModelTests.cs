@@ -21,7 +21,8 @@ public sealed class AdmissionModelTests
     /// <summary>What one connection does, step by step: connect, send each piece, leave.</summary>
     private sealed record Script(byte[] Bytes, int[] Cuts, Leaving Leaving);
 
-    private static Gen<Script> ScriptOf(Gen<byte[]> bytes, Gen<Leaving> leaving) => Gen.Select(bytes, Gen.Int[1, 20].Array[0, 70], leaving, (b, c, l) => new Script(b, c, l));
+    private static Gen<Script> ScriptOf(Gen<byte[]> bytes, Gen<Leaving> leaving) =>
+        Gen.Select(bytes, Gen.Int[1, 20].Array[0, 70], leaving, (b, c, l) => new Script(b, c, l));
 
     private static readonly Gen<byte[]> s_strangerBytes = Gen.OneOf(
         Gen.Const(Array.Empty<byte>()),
@@ -35,7 +36,8 @@ public sealed class AdmissionModelTests
         Gen.Select(Gen.Int[0, 1], id => Opening.Multifd(id, Guid.Empty)),
         Gen.Select(Gen.Int[4, 7], at => Opening.With(Opening.Main, at, 9)));
 
-    private static readonly Gen<byte[]> s_impostorBytes = Gen.OneOf(Gen.Const(Opening.Main), Gen.Select(Gen.Int[0, 1], id => Opening.Multifd(id)), s_strangerBytes);
+    private static readonly Gen<byte[]> s_impostorBytes =
+        Gen.OneOf(Gen.Const(Opening.Main), Gen.Select(Gen.Int[0, 1], id => Opening.Multifd(id)), s_strangerBytes);
 
     private static Gen<(Script[] Honest, Script[] Others, int Seed)> Crowd(Gen<byte[]> others) => Gen.Select(
         ScriptOf(Gen.Const(Opening.Main), Gen.Const(Leaving.Stays)),
@@ -72,7 +74,8 @@ public sealed class AdmissionModelTests
 
         List<AdmittedChannel> taken = await door.TakeAsync(3);
         bool whole = taken.Select(t => t.Channel.Name).Order().SequenceEqual(["main", "multifd 0", "multifd 1"]);
-        bool honest = taken.Select(t => t.Channel.Peer).Order().SequenceEqual(crowd.Honest.Select((_, i) => peers[i]!.Socket.LocalEndPoint!.ToString()!).Order());
+        bool honest = taken.Select(t => t.Channel.Peer).Order()
+            .SequenceEqual(crowd.Honest.Select((_, i) => peers[i]!.Socket.LocalEndPoint!.ToString()!).Order());
 
         // Nobody else is ever admitted: after the last deadline all others are refused.
         int others = all.Length - 3;

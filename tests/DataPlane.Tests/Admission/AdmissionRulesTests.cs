@@ -51,17 +51,20 @@ public sealed class AdmissionRulesTests
 
     [Fact]
     public void The_last_id_of_255_channels_is_in_range() =>
-        Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(254), new AdmissionFacts(new AdmissionOptions { MultifdChannels = 255 })));
+        Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd),
+            Judge(Opening.Multifd(254), new AdmissionFacts(new AdmissionOptions { MultifdChannels = 255 })));
 
     [Fact]
     public void Without_multifd_its_channels_are_refused() =>
-        Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.NoMultifd), Judge(Opening.Multifd(0).AsSpan(0, 8), new AdmissionFacts(new AdmissionOptions())));
+        Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.NoMultifd),
+            Judge(Opening.Multifd(0).AsSpan(0, 8), new AdmissionFacts(new AdmissionOptions())));
 
     [Fact]
     public void Another_vms_uuid_is_refused_and_the_first_seen_binds_when_none_is_configured()
     {
         Guid other = Guid.NewGuid();
-        Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid), Judge(Opening.Multifd(0, other).AsSpan(0, 24), new AdmissionFacts(s_two)));
+        Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid),
+            Judge(Opening.Multifd(0, other).AsSpan(0, 24), new AdmissionFacts(s_two)));
 
         AdmissionFacts unbound = new(new AdmissionOptions { MultifdChannels = 2 });
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(0, other), unbound));
@@ -130,7 +133,8 @@ public sealed class AdmissionRulesTests
     {
         for (int at = 0; at < 64; at++)
         {
-            AdmissionVerdict verdict = Judge(Opening.With(Opening.Multifd(1), at, (byte)(Opening.Multifd(1)[at] ^ 0x80)), new AdmissionFacts(s_two));
+            AdmissionVerdict verdict = Judge(Opening.With(Opening.Multifd(1), at, (byte)(Opening.Multifd(1)[at] ^ 0x80)),
+                new AdmissionFacts(s_two));
             RefusalReason? expected = at switch
             {
                 < 4 => RefusalReason.Garbage,

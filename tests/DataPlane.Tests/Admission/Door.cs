@@ -85,7 +85,8 @@ internal sealed class Door : IAsyncDisposable
     internal Task UndecidedAsync(int count) => Eventually.TrueAsync(() => Admission.Undecided == count, $"{count} undecided", Token);
 
     internal Task RefusedAsync(RefusalReason reason, int count) =>
-        Eventually.TrueAsync(() => Admission.Refused[reason] == count && Refusals.Count(r => r.Reason == reason) == count, $"{count} refused as {reason}", Token);
+        Eventually.TrueAsync(() => Admission.Refused[reason] == count && Refusals.Count(r => r.Reason == reason) == count,
+            $"{count} refused as {reason}", Token);
 
     public async ValueTask DisposeAsync()
     {

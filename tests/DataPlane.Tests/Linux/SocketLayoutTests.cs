@@ -9,7 +9,8 @@ namespace DataPlane.Tests.Linux;
 public sealed class SocketLayoutTests
 {
     private static readonly string[] s_headers =
-        ["sys/socket.h", "sys/uio.h", "sys/epoll.h", "sys/eventfd.h", "sys/stat.h", "netinet/in.h", "netinet/tcp.h", "fcntl.h", "poll.h", "limits.h"];
+        ["sys/socket.h", "sys/uio.h", "sys/epoll.h", "sys/eventfd.h", "sys/stat.h", "netinet/in.h", "netinet/tcp.h",
+            "fcntl.h", "poll.h", "limits.h"];
 
     private static readonly (string C, string? Guard, long Ours, long Literal)[] s_numbers =
     [
@@ -62,7 +63,8 @@ public sealed class SocketLayoutTests
         ("offsetof(struct pollfd, events)", null, Offset<PollFd>(nameof(PollFd.Events)), 4),
         ("offsetof(struct pollfd, revents)", null, Offset<PollFd>(nameof(PollFd.Returned)), 6),
         ("sizeof(struct epoll_event)", null, EpollSet.EventSize, RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16),
-        ("offsetof(struct epoll_event, data)", null, EpollSet.EventSize - 8, RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 4 : 8),
+        ("offsetof(struct epoll_event, data)", null, EpollSet.EventSize - 8,
+            RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 4 : 8),
         ("sizeof(struct linger)", null, sizeof(long), 8),
         ("offsetof(struct statx, stx_mode)", "STATX_TYPE", 28, 28),
         ("sizeof(struct statx)", "STATX_TYPE", 256, 256),
@@ -70,7 +72,8 @@ public sealed class SocketLayoutTests
     ];
 
     [Fact]
-    public void Our_numbers_are_the_documented_ones() => Assert.All(s_numbers, n => Assert.True(n.Ours == n.Literal, $"{n.C}: {n.Ours}, not {n.Literal}"));
+    public void Our_numbers_are_the_documented_ones() =>
+        Assert.All(s_numbers, n => Assert.True(n.Ours == n.Literal, $"{n.C}: {n.Ours}, not {n.Literal}"));
 
     [Fact]
     public async Task Our_numbers_are_those_of_the_c_headers()
@@ -78,7 +81,8 @@ public sealed class SocketLayoutTests
         Dictionary<string, long>? values = await CProgram.EvaluateAsync(
             s_headers, [.. s_numbers.Select(n => (n.C, n.Guard))], TestContext.Current.CancellationToken);
         Assert.SkipWhen(values is null, "no C compiler (cc) on this machine");
-        Assert.All(s_numbers.Where(n => n.Guard is null || values.ContainsKey(n.C)), n => Assert.True(n.Ours == values[n.C], $"{n.C}: {n.Ours}, not {values[n.C]}"));
+        Assert.All(s_numbers.Where(n => n.Guard is null || values.ContainsKey(n.C)),
+            n => Assert.True(n.Ours == values[n.C], $"{n.C}: {n.Ours}, not {values[n.C]}"));
     }
 
     private static long Offset<T>(string field) => (long)Marshal.OffsetOf<T>(field);

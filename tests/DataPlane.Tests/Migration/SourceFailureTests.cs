@@ -1,5 +1,5 @@
-using System.Net.Sockets;
 using System.Net;
+using System.Net.Sockets;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.TestSupport;

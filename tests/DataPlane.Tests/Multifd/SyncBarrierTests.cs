@@ -1,5 +1,5 @@
-using Xunit;
 using DataPlane.Multifd;
+using Xunit;
 
 namespace DataPlane.Tests.Multifd;
 

@@ -108,7 +108,8 @@ public sealed class FaultProxyTests : IDisposable
         }
     }
 
-    private static bool EndComparer((PeerEnd End, byte[] Bytes) a, (PeerEnd End, byte[] Bytes) b) => a.End == b.End && a.Bytes.SequenceEqual(b.Bytes);
+    private static bool EndComparer((PeerEnd End, byte[] Bytes) a, (PeerEnd End, byte[] Bytes) b) =>
+        a.End == b.End && a.Bytes.SequenceEqual(b.Bytes);
 
     private FaultProxy Start(FaultPlan plan) => FaultProxy.Start(ChannelAddress.From((IPEndPoint)_target.LocalEndPoint!), _ => plan);
 

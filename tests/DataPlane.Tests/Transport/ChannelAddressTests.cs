@@ -93,5 +93,6 @@ public sealed class ChannelAddressTests
     [Fact]
     public void No_text_makes_the_parser_throw() =>
         Gen.String[Gen.Char["tcpunix:[]0123456789./ -%"], 0, 30].Sample(text =>
-            ChannelAddress.TryParse(text, out ChannelAddress? address, out string? error) ? ChannelAddress.Parse(address.ToString()) == address : error is not null);
+            ChannelAddress.TryParse(text, out ChannelAddress? address, out string? error)
+                ? ChannelAddress.Parse(address.ToString()) == address : error is not null);
 }

@@ -24,7 +24,8 @@ public sealed class ChannelBulkTests
         using NativeBuffer target = new(Payload);
 
         Task<TransferResult> sending = OnThread(() => pair.Channel.Send([source.Vector(0, 100), source.Vector(100, Payload - 100)]));
-        TransferResult received = await OnThread(() => other.Receive([target.Vector(0, Payload - 4096), target.Vector(Payload - 4096, 4096)]));
+        TransferResult received = await OnThread(() => other.Receive(
+            [target.Vector(0, Payload - 4096), target.Vector(Payload - 4096, 4096)]));
 
         Assert.Equal(new TransferResult(Payload, ChannelEnd.None, 0), await sending);
         Assert.Equal(new TransferResult(Payload, ChannelEnd.None, 0), received);
@@ -164,7 +165,8 @@ public sealed class ChannelBulkTests
     public void Any_split_into_vectors_on_either_side_moves_the_same_bytes()
     {
         Gen<int[]> lengths = Gen.Int[0, 3000].Array[1, 40];
-        Gen.Select(lengths, lengths, Gen.Int).Sample((left, right, seed) => MoveAsync(left, right, seed).GetAwaiter().GetResult(), iter: 60, threads: 1);
+        Gen.Select(lengths, lengths, Gen.Int).Sample(
+            (left, right, seed) => MoveAsync(left, right, seed).GetAwaiter().GetResult(), iter: 60, threads: 1);
 
         static async Task<bool> MoveAsync(int[] left, int[] right, int seed)
         {
@@ -177,7 +179,8 @@ public sealed class ChannelBulkTests
             IoVec[] incoming = Split(target, right);
             Task<TransferResult> receiving = OnThread(() => other.Receive(incoming));
             TransferResult sent = pair.Channel.Send(outgoing);
-            return sent == new TransferResult(length, ChannelEnd.None, 0) && await receiving == sent && source.Span.SequenceEqual(target.Span);
+            return sent == new TransferResult(length, ChannelEnd.None, 0)
+                && await receiving == sent && source.Span.SequenceEqual(target.Span);
         }
 
         static IoVec[] Split(NativeBuffer buffer, int[] lengths)
@@ -198,5 +201,6 @@ public sealed class ChannelBulkTests
     /// <summary>A channel at the peer's end too; the peer's own socket object must not be used any more.</summary>
     private static Channel Wrap(ChannelPair pair) => new(pair.Peer.Socket.SafeHandle, "other", "test", pair.Pool);
 
-    private static Task<T> OnThread<T>(Func<T> work) => Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    private static Task<T> OnThread<T>(Func<T> work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 }

@@ -29,8 +29,10 @@ public sealed class ChannelDialerTests : IDisposable
     [InlineData("unix")]
     public async Task A_dialled_channel_blocks_and_is_unknown_to_the_runtimes_engine(string where)
     {
+        Requires.FamilyOf(where);
         await StartTheRuntimesEngineAsync();
-        using ChannelListener listener = ChannelListener.Listen(where == "unix" ? ChannelAddress.Unix(_folder + "/s") : ChannelAddress.Parse(where), new ChannelOptions());
+        using ChannelListener listener = ChannelListener.Listen(
+            where == "unix" ? ChannelAddress.Unix(_folder + "/s") : ChannelAddress.Parse(where), new ChannelOptions());
         ChannelAddress to = where == ":0" ? ChannelAddress.Parse($":{listener.LocalAddress.Port}") : listener.LocalAddress;
         await using Channel channel = await DialAsync(to, new ChannelOptions());
         Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
@@ -87,7 +89,8 @@ public sealed class ChannelDialerTests : IDisposable
     [Fact]
     public async Task Channels_take_the_local_addresses_in_turn()
     {
-        ChannelOptions options = new() { LocalAddresses = [IPAddress.Parse("127.0.0.2"), IPAddress.Parse("127.0.0.3"), IPAddress.IPv6Loopback] };
+        IPAddress[] locals = [IPAddress.Parse("127.0.0.2"), IPAddress.Parse("127.0.0.3"), IPAddress.IPv6Loopback];
+        ChannelOptions options = new() { LocalAddresses = locals };
         using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
         List<string> seen = [];
         for (int i = 0; i < 4; i++)
@@ -117,13 +120,13 @@ public sealed class ChannelDialerTests : IDisposable
             nobody = listener.LocalAddress;
         ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(nobody, new ChannelOptions()));
         Assert.Equal((ChannelEnd.Failed, Errno.ECONNREFUSED), (e.End, e.Errno));
-        Assert.Equal("main", e.Channel);
-        Assert.Equal($"cannot connect to {nobody}: Connection refused (111)", e.Message);
+        Assert.Equal(("main", $"cannot connect to {nobody}: Connection refused (111)"), (e.Channel, e.Message));
 
         e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
         Assert.Equal(Errno.ENOENT, e.Errno);
 
-        e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Parse("no-such-host.invalid:1"), new ChannelOptions()));
+        e = await Assert.ThrowsAsync<ChannelException>(
+            () => DialAsync(ChannelAddress.Parse("no-such-host.invalid:1"), new ChannelOptions()));
         Assert.Contains("no-such-host.invalid", e.Message, StringComparison.Ordinal);
     }
 
@@ -132,6 +135,7 @@ public sealed class ChannelDialerTests : IDisposable
     [InlineData("::1")]
     public void A_socket_that_reaches_itself_has_reached_nobody(string host)
     {
+        Requires.FamilyOf(host);
         ChannelAddress free;
         using (ChannelListener listener = ChannelListener.Listen(ChannelAddress.Tcp(host, 0), new ChannelOptions()))
             free = listener.LocalAddress;
@@ -189,7 +193,8 @@ public sealed class ChannelDialerTests : IDisposable
         for (int i = 0; i < 20; i++)
         {
             await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
-            await Assert.ThrowsAsync<ChannelException>(() => DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromMilliseconds(1) }));
+            await Assert.ThrowsAsync<ChannelException>(
+                () => DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromMilliseconds(1) }));
         }
 
         // Other tests of the process come and go meanwhile: only a leak per dial would show.

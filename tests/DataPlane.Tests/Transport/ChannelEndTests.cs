@@ -83,8 +83,7 @@ public sealed class ChannelEndTests
         Task reading = pair.Channel.Input.ReadAsync(Token).AsTask();
         pair.Channel.Abort();
         ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => reading.WaitAsync(s_long, Token));
-        Assert.Equal(ChannelEnd.Aborted, e.End);
-        Assert.Equal("test", e.Channel);
+        Assert.Equal((ChannelEnd.Aborted, "test"), (e.End, e.Channel));
     }
 
     [Theory]
@@ -180,5 +179,6 @@ public sealed class ChannelEndTests
         }
     }
 
-    private static Task<T> OnThread<T>(Func<T> work) => Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    private static Task<T> OnThread<T>(Func<T> work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 }

@@ -18,6 +18,7 @@ public sealed class ChannelListenerTests : IDisposable
     [InlineData("[::1]:0", "[::1]:")]
     public void The_real_port_is_told_when_0_was_asked_for(string where, string prefix)
     {
+        Requires.FamilyOf(where);
         using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse(where), s_options);
         Assert.NotEqual(0, listener.LocalAddress.Port);
         Assert.StartsWith(prefix, listener.LocalAddress.ToString(), StringComparison.Ordinal);
@@ -26,6 +27,7 @@ public sealed class ChannelListenerTests : IDisposable
     [Fact]
     public void Without_a_host_both_families_are_served_and_ipv4_peers_look_like_ipv4()
     {
+        Requires.FamilyOf("::1");
         using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse(":0"), s_options);
         foreach (string host in new[] { "127.0.0.1", "::1" })
         {
@@ -98,5 +100,6 @@ public sealed class ChannelListenerTests : IDisposable
     [InlineData(Errno.EPIPE, (int)ChannelEnd.Reset)]
     [InlineData(Errno.ETIMEDOUT, (int)ChannelEnd.TimedOut)]
     [InlineData(Errno.EHOSTUNREACH, (int)ChannelEnd.Failed)]
-    public void Transfer_errors_are_sorted_by_who_ended_it(int errno, int end) => Assert.Equal((ChannelEnd)end, SocketErrors.Classify(errno));
+    public void Transfer_errors_are_sorted_by_who_ended_it(int errno, int end) =>
+        Assert.Equal((ChannelEnd)end, SocketErrors.Classify(errno));
 }
