@@ -1,6 +1,7 @@
 using System.IO.Pipelines;
 using CsCheck;
 using DataPlane.Memory;
+using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
@@ -37,6 +38,24 @@ public sealed class MainStreamReaderTests
             Assert.Equal("main", failure.Channel);
             Assert.Null(run.Devices);
         }
+    }
+
+    [Theory]
+    [InlineData(65536, 8)] // one more than devices can be
+    [InlineData(10, 128 * 1024)] // in all more than the device state may have
+    public async Task Early_sections_are_bounded_in_number_and_size(int fitting, int bodyBytes)
+    {
+        var section = DeviceStreamBuilder.Section("early", new byte[bodyBytes], id: 9);
+        var stream = new RecordedStream().Header();
+        for (var i = 0; i < fitting + 2; i++)
+        {
+            stream.Raw(section);
+        }
+
+        using var run = new StreamRun();
+        var failure = await Assert.ThrowsAsync<ChannelException>(() => run.ReadAsync(stream.Bytes));
+        Assert.Equal(FailureReason.LimitExceeded, failure.Reason);
+        Assert.Null(run.Pages);
     }
 
     [Fact]

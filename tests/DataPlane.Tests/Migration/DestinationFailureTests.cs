@@ -173,6 +173,31 @@ public sealed class DestinationFailureTests
     }
 
     [Fact]
+    public async Task A_host_that_cannot_start_its_guest_keeps_it()
+    {
+        await using var scene = new Scene(channels: 0, new TestIncomingGuest { OnStart = static () => throw new IOException("no processor left") });
+        using var main = scene.Source.Main(RecordedStream.Complete());
+        var said = RawSource.ListenTo(main);
+        var failure = await scene.FailureAsync();
+        Assert.Equal(FailureReason.HostFailed, failure.Reason);
+        Assert.Equal(MigrationPhase.Completed, failure.Phase);
+        Assert.Contains("no processor left", failure.Message, StringComparison.Ordinal);
+        Assert.Equal([0, 2, 0, 4, 0, 0, 0, 1, 0, 1, 0, 4, 0, 0, 0, 0], await said);
+        Assert.Null(scene.Guest.Abandoned);
+    }
+
+    [Fact]
+    public async Task The_guest_starts_while_the_source_still_holds_its_channels()
+    {
+        await using var scene = new Scene(channels: 0);
+        using var main = scene.Source.Main(RecordedStream.Complete());
+        await scene.UntilAsync(() => scene.Guest.Started);
+        Assert.False(scene.Receiving.IsCompleted);
+        main.Shutdown(SocketShutdown.Send);
+        await scene.Receiving.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
     public async Task A_trailing_sync_without_a_mark_is_no_error()
     {
         // As QEMU 9.1 and 9.2 end their channels.

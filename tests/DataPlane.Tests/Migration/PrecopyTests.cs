@@ -108,7 +108,7 @@ public sealed class PrecopyTests
 
     internal static async Task<(MigrationReport Sent, MigrationReport Received)> MigrateAsync(
         TestGuest guest,
-        TestIncomingGuest incoming,
+        IIncomingGuest incoming,
         int channels,
         MigrationSourceOptions? options = null,
         ChannelAddress? address = null,

@@ -4,6 +4,7 @@ using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
+using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
 namespace DataPlane.Tests.Migration;
@@ -92,6 +93,39 @@ public sealed class SourceFailureTests
         Assert.Equal(reason, failure.Reason);
         Assert.Equal(runsHere, guest.IsRunning);
         await destination;
+    }
+
+    [Fact]
+    public async Task A_commit_that_takes_long_is_no_stall()
+    {
+        var time = new FakeTimeProvider();
+        var committing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var release = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var guest = Running();
+        using var incoming = new TestIncomingGuest
+        {
+            OnCommit = () =>
+            {
+                committing.SetResult();
+                return release.Task;
+            },
+        };
+        await using var destination = Destination(incoming, channels: 2);
+        var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
+        var options = new MigrationSourceOptions { MultifdChannels = 2, StallTimeout = TimeSpan.FromSeconds(4), CommitTimeout = TimeSpan.FromMinutes(1) };
+        var sending = new MigrationSource(guest, options, timeProvider: time).MigrateAsync(
+            destination.LocalAddresses[0], cancellationToken: TestContext.Current.CancellationToken);
+        await committing.Task.WaitAsync(TestContext.Current.CancellationToken);
+        for (var second = 0; second < 30; second++)
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        release.SetResult();
+        await sending.WaitAsync(TimeSpan.FromSeconds(15), TestContext.Current.CancellationToken);
+        await receiving;
+        Assert.True(incoming.Started);
+        Assert.False(guest.IsRunning);
     }
 
     private static void Answer(TcpListener listener, string word)
