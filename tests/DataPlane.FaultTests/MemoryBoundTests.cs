@@ -48,13 +48,13 @@ public sealed class MemoryBoundTests
     [Fact]
     public async Task All_channels_stalled_inside_their_headers_hold_one_block_each()
     {
-        const int channels = 255;
-        await using var scene = new Scene(channels);
+        const int Channels = 255;
+        await using var scene = new Scene(Channels);
         List<ScriptedPeer> peers = [];
         try
         {
             peers.Add(scene.Connect().Send(HostileStream.Head));
-            for (int id = 0; id < channels; id++)
+            for (int id = 0; id < Channels; id++)
             {
                 byte[] bytes = new byte[MultifdInit.Size + 1000];
                 new MultifdInit(Guid.Empty, (byte)id).Write(bytes);
@@ -63,7 +63,7 @@ public sealed class MemoryBoundTests
 
             var failure = await scene.FailureAsync();
             Assert.Equal(FailureReason.Stalled, failure.Reason);
-            Assert.InRange(scene.MostBytes, channels * 64 * 1024, Bound); // the lower end shows that they were all there
+            Assert.InRange(scene.MostBytes, Channels * 64 * 1024, Bound); // the lower end shows that they were all there
         }
         finally
         {

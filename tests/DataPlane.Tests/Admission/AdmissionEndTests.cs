@@ -1,20 +1,14 @@
 using System.Diagnostics.Metrics;
 using System.Runtime.InteropServices;
 using DataPlane.Admission;
+using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
 using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace DataPlane.Tests.Admission;
 
-/// <summary>Runs alone: these tests count or limit the descriptors of the whole process.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
-public sealed class DescriptorsOfTheProcess
-{
-    internal const string Name = "descriptors of the process";
-}
-
-[Collection(DescriptorsOfTheProcess.Name)]
+[Collection(CountsOfTheProcess.Name)]
 public sealed partial class AdmissionEndTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -1,9 +1,11 @@
 using DataPlane.Memory;
+using DataPlane.Tests.Support;
 using Xunit;
 
 namespace DataPlane.Tests.Memory;
 
 /// <summary>What runs per packet or per page allocates nothing on the managed heap.</summary>
+[Collection(CountsOfTheProcess.Name)]
 public sealed class MemoryAllocationTests : IDisposable
 {
     private readonly GuestMemory _memory = new(

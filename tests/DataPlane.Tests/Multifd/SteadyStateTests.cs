@@ -1,11 +1,13 @@
 using DataPlane.Memory;
 using DataPlane.Multifd;
+using DataPlane.Tests.Support;
 using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Multifd;
 
 /// <summary>What one packet costs, exactly: the numbers that no machine's noise can move.</summary>
+[Collection(CountsOfTheProcess.Name)]
 public sealed class SteadyStateTests
 {
     private const int Packets = 64;

@@ -1,10 +1,12 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
+using DataPlane.Tests.Support;
 using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Transport;
 
+[Collection(CountsOfTheProcess.Name)]
 public sealed class BlockPoolTests
 {
     [Fact]

@@ -1,10 +1,12 @@
 using System.Buffers.Binary;
 using CsCheck;
+using DataPlane.Tests.Support;
 using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Wire;
 
+[Collection(CountsOfTheProcess.Name)]
 public sealed class MultifdPacketReaderTests
 {
     /// <summary>Two pages of pc.ram at 0x100000 and 0x101000, one zero page at 0x5000.</summary>

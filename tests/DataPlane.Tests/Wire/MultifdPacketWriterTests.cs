@@ -1,9 +1,11 @@
 using CsCheck;
+using DataPlane.Tests.Support;
 using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Wire;
 
+[Collection(CountsOfTheProcess.Name)]
 public sealed class MultifdPacketWriterTests
 {
     [Fact]

@@ -1,11 +1,13 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using CsCheck;
+using DataPlane.Tests.Support;
 using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Wire;
 
+[Collection(CountsOfTheProcess.Name)]
 public sealed class RamRecordHeaderTests
 {
     private static readonly byte[] s_named = Hex.Bytes("00 00 00 00 00 00 70 08  06 70 63 2E 72 61 6D");
