@@ -99,11 +99,19 @@ public sealed class ChannelBulkTests
             return bytes;
         }
 
+        // Other tests run beside this one, and a collection or a recompilation now and then falls into the count: what the transfers
+        // themselves allocate would be in every one of them.
         Transfer(50);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        long moved = Transfer(1000);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
-        Assert.Equal(2 * 1000 * 8192, moved);
+        long least = long.MaxValue;
+        for (int attempt = 0; attempt < 5 && least != 0; attempt++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            long moved = Transfer(1000);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+            Assert.Equal(2 * 1000 * 8192, moved);
+        }
+
+        Assert.Equal(0, least);
     }
 
     [Fact]
