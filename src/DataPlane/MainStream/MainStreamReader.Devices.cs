@@ -8,17 +8,21 @@ namespace DataPlane.MainStream;
 /// <content>Device sections: those among the sections of ram, and the device state behind them.</content>
 internal sealed partial class MainStreamReader
 {
+    /// <summary>What is looked at first, in bytes, and doubled while no end is in it: many small sections must not cost a look at everything each.</summary>
+    private const int FirstLook = 1024;
+
     private readonly List<EarlySection> _earlySections = [];
     private long _earlyBytes;
 
     private async ValueTask ReadEarlySectionAsync(CancellationToken cancellationToken)
     {
         var scanned = new ArrayBufferWriter<byte>();
-        for (long wanted = 1; ; wanted = scanned.WrittenCount + 1)
+        long wanted = 1;
+        for (var window = FirstLook; ;)
         {
             await _stream.RequireAsync(wanted, "an early device section", cancellationToken).ConfigureAwait(false);
             scanned.ResetWrittenCount();
-            _stream.CopyAllTo(scanned, EarlySection.MaxSize);
+            _stream.CopyAllTo(scanned, window);
             switch (EarlySection.Parse(scanned.WrittenSpan, out var section, out var consumed, out var error))
             {
                 case OperationStatus.Done:
@@ -27,7 +31,13 @@ internal sealed partial class MainStreamReader
                     return;
                 case OperationStatus.InvalidData:
                     throw _stream.Malformed(error!);
-                case OperationStatus.NeedMoreData when scanned.WrittenCount >= EarlySection.MaxSize:
+                case OperationStatus.NeedMoreData when scanned.WrittenCount < window:
+                    wanted = scanned.WrittenCount + 1;
+                    break;
+                case OperationStatus.NeedMoreData when window < EarlySection.MaxSize:
+                    window *= 2;
+                    break;
+                default:
                     throw _stream.Malformed("an early device section without an end");
             }
         }
