@@ -14,6 +14,7 @@ internal static partial class AdmissionRules
     private const int RecordNameStart = RamRecordHeader.MinSize + 1;
 
     // 16 | version 03 xx | u16 length | handshake type 01, ...
+    private const byte TlsHandshake = 0x16;
     private const int HelloHeaderSize = 5;
     private const int HelloLengthStart = 3;
     private const int MinHello = 4;

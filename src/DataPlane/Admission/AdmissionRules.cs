@@ -38,12 +38,10 @@ internal static partial class AdmissionRules
     internal static readonly AdmissionRule[] Table =
     [
         new("main channel", [0x51, 0x45, 0x56, 0x4D], _ => StreamHeader.Size, _ => AdmissionVerdict.Admit(ChannelKind.Main),
-            PlainOnly,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x03),
             new(VersionEnd, RefusalReason.SecondMain, e => e.Facts.HasMain || e.Facts.IsRecovery)),
 
         new("multifd channel", [0x11, 0x22, 0x33, 0x44], _ => MultifdInit.Size, _ => AdmissionVerdict.Admit(ChannelKind.Multifd),
-            PlainOnly,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x01),
             new(VersionEnd, RefusalReason.NoMultifd, e => e.Facts.MultifdChannels == 0 || e.Facts.IsRecovery),
             new(UuidEnd, RefusalReason.Uuid, e =>
@@ -52,41 +50,45 @@ internal static partial class AdmissionRules
             new(IdEnd, RefusalReason.IdTaken, e => e.Facts.IsTaken(e.Opening[IdEnd - 1]))),
 
         new("recovery command", [0x08, 0x00, 0x0A], RecoveryLength, ProveRecovery,
-            PlainOnly,
             new(3, RefusalReason.Unexpected, e => !e.Facts.Context.IsPaused),
             new(3, RefusalReason.SecondMain, e => e.Facts.HasMain),
             new(RecoveryNameStart, RefusalReason.BadRecovery, e => !IsRecoveryLengthRight(e.Opening))),
 
         new("page record", [0x00], RecordLength, ProveRecord,
-            PlainOnly,
             new(1, RefusalReason.Unexpected, e => !e.Facts.ExpectsPreempt),
             new(1, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt),
             new(1, RefusalReason.ForeignPeer, e => e.Facts.IsForeign(e.PeerGroup)),
             new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !IsFirstRecord(e.Opening)),
             new(RecordNameStart, RefusalReason.BadPreempt, e => !IsEnd(e.Opening) && e.Opening[RecordNameStart - 1] == 0)),
 
-        new("TLS handshake", [0x16, 0x03], HelloLength, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
+        new("TLS handshake", [TlsHandshake, 0x03], HelloLength, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
             new(2, RefusalReason.TlsOnPlain, e => !e.Facts.PassesTls),
             new(HelloHeaderSize, RefusalReason.Garbage, e => !IsHelloLengthRight(e.Opening)),
             new(HelloHeaderSize + 1, RefusalReason.Garbage, e => e.Opening[HelloHeaderSize] != ClientHello)),
     ];
 
-    private static AdmissionCheck PlainOnly => new(1, RefusalReason.PlainOnTls, e => e.Facts.PassesTls);
-
-    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts) =>
-        opening.IsEmpty ? AdmissionVerdict.Undecided
-        : Find(opening)?.Judge(new Evidence(opening, peerGroup, facts)) ?? AdmissionVerdict.Refuse(RefusalReason.Garbage);
+    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts)
+    {
+        if (opening.IsEmpty)
+            return AdmissionVerdict.Undecided;
+        if (Find(opening[0]) is not { } rule)
+            return AdmissionVerdict.Refuse(RefusalReason.Garbage);
+        if (facts.PassesTls && opening[0] != TlsHandshake)
+            return AdmissionVerdict.Refuse(RefusalReason.PlainOnTls);
+        return rule.MayBegin(opening) ? rule.Judge(new Evidence(opening, peerGroup, facts))
+            : AdmissionVerdict.Refuse(RefusalReason.Garbage);
+    }
 
     /// <summary>How many of a connection's bytes may be read as long as it is undecided.</summary>
     internal static int ReadLimit(ReadOnlySpan<byte> opening) =>
-        opening.IsEmpty || Find(opening) is not { } rule ? FirstRead : Math.Max(FirstRead, rule.Whole(opening));
+        opening.IsEmpty || Find(opening[0]) is not { } rule ? FirstRead : Math.Max(FirstRead, rule.Whole(opening));
 
     /// <summary>The signatures differ from one another in their first byte: one row at most can fit.</summary>
-    private static AdmissionRule? Find(ReadOnlySpan<byte> opening)
+    private static AdmissionRule? Find(byte first)
     {
         foreach (AdmissionRule rule in Table)
         {
-            if (rule.MayBegin(opening))
+            if (rule.Signature[0] == first)
                 return rule;
         }
 

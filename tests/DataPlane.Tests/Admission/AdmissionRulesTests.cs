@@ -113,10 +113,16 @@ public sealed class AdmissionRulesTests
         Gen<byte[]> openings = Gen.OneOf(
             Gen.Byte.Array[0, 70],
             Gen.Select(Gen.Int[0, 3], Gen.Int[0, 63], Gen.Byte, (id, at, value) => Opening.With(Opening.Multifd(id), at, value)),
-            Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.Main, at, value)));
-        openings.Sample(bytes =>
+            Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.Main, at, value)),
+            Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.PageRecord, at, value)),
+            Gen.Select(Gen.Int[0, 11], Gen.Byte, (at, value) => Opening.With(Opening.Recovery, at, value)),
+            Gen.Select(Gen.Int[0, 5], Gen.Byte, (at, value) => Opening.With([.. Opening.TlsHello, .. new byte[600]], at, value)));
+        ScriptedContext context = new ScriptedContext { IsPaused = true }.Request(0x1234000);
+        Gen.Select(openings, Gen.Bool, Gen.Bool).Sample((bytes, main, tls) =>
         {
-            AdmissionFacts facts = Facts(s_two);
+            var facts = new AdmissionFacts(s_two with { Preempt = true, TlsPassThrough = tls }, context);
+            if (main)
+                facts.AddMain(Peer, recovered: false);
             AdmissionVerdict last = default;
             for (int i = 0; i <= bytes.Length; i++)
             {

@@ -1,8 +1,8 @@
 using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
-using DataPlane.TestSupport;
 using DataPlane.Tests.Migration;
+using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
 
