@@ -21,6 +21,9 @@ internal sealed class AdmissionCounters
     private static readonly UpDownCounter<long> s_undecided =
         s_meter.CreateUpDownCounter<long>("dataplane.admission.undecided", "{connection}", "Connections that are not decided yet");
 
+    private static readonly Histogram<double> s_decision =
+        s_meter.CreateHistogram<double>("dataplane.admission.decision", "s", "Time from the deciding byte to the admission, by kind");
+
     private readonly long[] _refused = new long[Enum.GetValues<RefusalReason>().Length];
     private long _admitted;
     private int _undecided;
@@ -38,10 +41,12 @@ internal sealed class AdmissionCounters
         Volatile.Write(ref _undecided, undecided);
     }
 
-    internal void Admit(ChannelKind kind, int undecided)
+    internal void Admit(ChannelKind kind, TimeSpan decision, int undecided)
     {
         s_undecided.Add(-1);
-        s_admitted.Add(1, new TagList { { "kind", kind.ToString() } });
+        TagList tags = new() { { "kind", kind.ToString() } };
+        s_admitted.Add(1, tags);
+        s_decision.Record(decision.TotalSeconds, tags);
         Volatile.Write(ref _undecided, undecided);
         Volatile.Write(ref _admitted, _admitted + 1);
     }

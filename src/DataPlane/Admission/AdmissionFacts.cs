@@ -6,27 +6,77 @@ namespace DataPlane.Admission;
 /// What the rules look at beside a connection's own bytes: what is expected, and what is established already. Changed by the admission
 /// thread only.
 /// </summary>
-internal sealed class AdmissionFacts(AdmissionOptions options)
+internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext context)
 {
     private readonly BitArray _taken = new(options.MultifdChannels);
 
     // Boxed, because hosts read it while the admission thread sets it: a reference cannot be seen half written.
     private volatile object? _uuid = options.Uuid;
+    private int _recoveriesAsked;
+    private int _recoveriesKnown;
+    private int _multifd;
+    private string? _mainPeer;
+
+    internal IAdmissionContext Context => context;
 
     internal int MultifdChannels => options.MultifdChannels;
 
-    internal bool HasMain { get; private set; }
+    internal bool ExpectsPreempt => options.Preempt;
+
+    internal bool PassesTls => options.TlsPassThrough;
+
+    internal bool HasMain => _mainPeer is not null;
+
+    internal bool HasPreempt { get; private set; }
+
+    /// <summary>The migration has been paused at least once: multifd channels and the magic have had their time.</summary>
+    internal bool IsRecovery { get; private set; }
 
     /// <summary>As configured, else the first one that was admitted, else unknown.</summary>
     internal Guid? Uuid => (Guid?)_uuid;
 
     internal bool IsTaken(int id) => _taken[id];
 
-    internal void AddMain() => HasMain = true;
+    internal bool IsMainPeer(string peerGroup) => _mainPeer == peerGroup;
+
+    /// <summary>Whether a connection of this peer cannot be the preempt channel, whatever it says.</summary>
+    internal bool IsForeign(string peerGroup) => HasMain && !options.AnyPeer && !IsMainPeer(peerGroup);
+
+    /// <summary>Whether nothing but the preempt channel is missing, and this peer may bring it: its silence is legal for ever.</summary>
+    internal bool AwaitsPreemptFrom(string peerGroup) =>
+        options.Preempt && !HasPreempt && HasMain && (IsRecovery || _multifd == options.MultifdChannels) && !IsForeign(peerGroup);
+
+    internal void AddMain(string peerGroup, bool recovered)
+    {
+        _mainPeer = peerGroup;
+        IsRecovery |= recovered;
+    }
 
     internal void AddMultifd(int id, Guid uuid)
     {
         _taken[id] = true;
+        _multifd++;
         _uuid ??= uuid;
+    }
+
+    internal void AddPreempt() => HasPreempt = true;
+
+    /// <summary>Any thread.</summary>
+    internal void AskRecovery() => Interlocked.Increment(ref _recoveriesAsked);
+
+    /// <summary>
+    /// Frees the places of main and preempt if that was asked for since the last call. Looked at before each decision, so that bytes which
+    /// come after the host's call are judged by the new facts.
+    /// </summary>
+    internal bool TryBeginRecovery()
+    {
+        int asked = Volatile.Read(ref _recoveriesAsked);
+        if (asked == _recoveriesKnown)
+            return false;
+        _recoveriesKnown = asked;
+        _mainPeer = null;
+        HasPreempt = false;
+        IsRecovery = true;
+        return true;
     }
 }

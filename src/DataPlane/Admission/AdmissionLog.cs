@@ -8,13 +8,13 @@ internal static partial class AdmissionLog
     [LoggerMessage(3100, LogLevel.Information, "Listening on {Address}")]
     internal static partial void Listening(ILogger logger, string address);
 
-    [LoggerMessage(3101, LogLevel.Information, "Admitted {Channel} from {Peer}; {Undecided} connections undecided")]
-    internal static partial void Admitted(ILogger logger, string channel, string peer, int undecided);
+    [LoggerMessage(3101, LogLevel.Information, "Admitted {Channel} from {Peer} {Decision} after its deciding byte; {Undecided} connections undecided")]
+    internal static partial void Admitted(ILogger logger, string channel, string peer, TimeSpan decision, int undecided);
 
     [LoggerMessage(3102, LogLevel.Information, "Refused a connection from {Peer} after {Bytes} bytes: {Reason}")]
     internal static partial void Refused(ILogger logger, string peer, int bytes, RefusalReason reason);
 
-    [LoggerMessage(3103, LogLevel.Warning, "Cannot accept on {Address}: {Error}. New connections wait; next try in {Delay}")]
+    [LoggerMessage(3103, LogLevel.Warning, "Cannot accept on {Address}: {Error}. New connections wait; they are tried again every {Delay}")]
     internal static partial void BackingOff(ILogger logger, string address, string error, TimeSpan delay);
 
     [LoggerMessage(3104, LogLevel.Information, "A connection to {Address} failed before it was accepted: {Error}")]
@@ -25,4 +25,10 @@ internal static partial class AdmissionLog
 
     [LoggerMessage(3106, LogLevel.Error, "A handler of refusals threw")]
     internal static partial void HandlerThrew(ILogger logger, Exception exception);
+
+    [LoggerMessage(3107, LogLevel.Error, "The admission context threw; the connection from {Peer} is held")]
+    internal static partial void ContextThrew(ILogger logger, string peer, Exception exception);
+
+    [LoggerMessage(3108, LogLevel.Information, "A recovery is expected; main and preempt channels are let in again")]
+    internal static partial void RecoveryExpected(ILogger logger);
 }

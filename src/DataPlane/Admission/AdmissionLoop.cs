@@ -1,6 +1,5 @@
 using DataPlane.Linux;
 using DataPlane.Transport;
-using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Admission;
@@ -8,11 +7,12 @@ namespace DataPlane.Admission;
 /// <summary>
 /// The admission thread: one epoll set over the listeners and all undecided connections. It never waits for any one of them; each is
 /// <code>
-/// accepted -> undecided --(bytes prove it)--> admitted
-///                 |----(bytes, end, deadline, limits)--> refused
+/// accepted -> undecided --(bytes prove it)---------------------------------> admitted
+///                 |   |---(bytes that only the host can judge)--> held --------^ |
+///                 |-------(bytes, end, deadline, limits)-----------------> refused
 /// </code>
 /// </summary>
-internal sealed class AdmissionLoop : IDisposable
+internal sealed partial class AdmissionLoop : IDisposable
 {
     private const ulong WakeKey = 0;
 
@@ -34,8 +34,11 @@ internal sealed class AdmissionLoop : IDisposable
     private readonly EventFd _wake = new();
     private readonly AdmissionClock _clock;
     private ulong _nextKey;
+    private long _turn;
     private long _resumeAccepting = long.MaxValue;
+    private bool _isShort;
     private volatile bool _stopping;
+    private int _recheck;
 
     internal AdmissionLoop(
         ChannelListener[] listeners,
@@ -69,6 +72,23 @@ internal sealed class AdmissionLoop : IDisposable
         _wake.Signal();
     }
 
+    /// <summary>Any thread; holds for every byte that comes after its return.</summary>
+    internal void ExpectRecovery()
+    {
+        _facts.AskRecovery();
+        _wake.Signal();
+    }
+
+    /// <summary>Any thread.</summary>
+    internal void Recheck()
+    {
+        if (Interlocked.Exchange(ref _recheck, 1) == 0)
+            _wake.Signal();
+    }
+
+    /// <summary>Any thread.</summary>
+    internal List<UndecidedInfo> Snapshot() => _undecided.Snapshot(_time);
+
     /// <summary>Runs until <see cref="Stop"/>; returns the failure that ended it before, if one did.</summary>
     internal Exception? Run()
     {
@@ -78,7 +98,9 @@ internal sealed class AdmissionLoop : IDisposable
             Span<ulong> keys = stackalloc ulong[EventsPerTurn];
             while (!_stopping)
             {
-                foreach (ulong key in keys[.._epoll.Wait(keys)])
+                int count = _epoll.Wait(keys);
+                _turn = _clock.Now;
+                foreach (ulong key in keys[..count])
                     Handle(key);
                 ExpireAndRearm();
             }
@@ -116,7 +138,7 @@ internal sealed class AdmissionLoop : IDisposable
     private void Handle(ulong key)
     {
         if (key == WakeKey)
-            _wake.Reset();
+            OnWake();
         else if (key <= (ulong)_listeners.Length)
             Accept(_listeners[key - 1]);
         else if (_undecided.TryGet(key, out UndecidedConnection? connection))
@@ -133,6 +155,7 @@ internal sealed class AdmissionLoop : IDisposable
             switch (listener.TryAccept(out AcceptedSocket accepted, out int errno))
             {
                 case AcceptOutcome.Accepted:
+                    _isShort = false;
                     Add(accepted);
                     break;
                 case AcceptOutcome.Retry:
@@ -149,94 +172,22 @@ internal sealed class AdmissionLoop : IDisposable
         }
     }
 
-    /// <summary>All listeners at once: descriptors are short for all of them.</summary>
+    /// <summary>All listeners at once: descriptors are short for all of them. Said once, until a connection is accepted again.</summary>
     private void BackOff(ChannelListener listener, int errno)
     {
-        AdmissionLog.BackingOff(_logger, listener.LocalAddress.ToString(), Errno.Describe(errno), s_backOff);
+        if (!_isShort)
+            AdmissionLog.BackingOff(_logger, listener.LocalAddress.ToString(), Errno.Describe(errno), s_backOff);
+        _isShort = true;
         _resumeAccepting = _clock.After(s_backOff);
         foreach (ChannelListener each in _listeners)
             _epoll.Remove(each.Handle);
-    }
-
-    private void Add(AcceptedSocket accepted)
-    {
-        var connection = new UndecidedConnection(_nextKey++, accepted);
-        _undecided.Add(connection, _clock.After(_options.UndecidedTimeout));
-        _counters.Arrived(_undecided.Count);
-
-        // Most honest peers have spoken before they are accepted: they are decided here, need no room, and the poll set never knows them.
-        Read(connection);
-        if (!_undecided.TryGet(connection.Key, out _))
-            return;
-        connection.IsPolled = _epoll.TryAdd(connection.Socket, connection.Key);
-        if (!connection.IsPolled)
-            Refuse(connection, RefusalReason.Evicted);
-        else if (_undecided.VictimFor(connection.PeerGroup, _options) is { } victim)
-            Refuse(victim, RefusalReason.Evicted);
-    }
-
-    private void Read(UndecidedConnection connection)
-    {
-        int before = connection.Opening.Length;
-        if (!connection.TryRead())
-        {
-            Refuse(connection, RefusalReason.Closed);
-            return;
-        }
-
-        if (connection.Opening.Length == before)
-            return;
-        AdmissionVerdict verdict = AdmissionRules.Judge(connection.Opening, _facts);
-        if (verdict.Refused is { } reason)
-            Refuse(connection, reason);
-        else if (verdict.Admitted is { } kind)
-            Admit(connection, kind);
-    }
-
-    private void Admit(UndecidedConnection connection, ChannelKind kind)
-    {
-        _undecided.Remove(connection);
-        if (connection.IsPolled)
-            _epoll.Remove(connection.Socket);
-        _undecided.Rearm(connection.PeerGroup, _clock.After(_options.UndecidedTimeout));
-
-        AdmittedChannel admitted = kind == ChannelKind.Multifd ? EstablishMultifd(connection) : EstablishMain(connection);
-        _counters.Admit(kind, _undecided.Count);
-        AdmissionLog.Admitted(_logger, admitted.Channel.Name, connection.Peer, _undecided.Count);
-        Deliver(admitted);
-    }
-
-    private AdmittedChannel EstablishMain(UndecidedConnection connection)
-    {
-        _facts.AddMain();
-        var channel = new Channel(connection.Socket, "main", connection.Peer, _pool, _time);
-        channel.Prepend(connection.Opening);
-        return new AdmittedChannel(ChannelKind.Main, 0, channel);
-    }
-
-    private AdmittedChannel EstablishMultifd(UndecidedConnection connection)
-    {
-        if (!MultifdInit.TryRead(connection.Opening, out MultifdInit init, out string? error))
-            throw new InvalidOperationException($"The rules let an init packet through that cannot be read: {error}.");
-        _facts.AddMultifd(init.Id, init.Uuid);
-        return new AdmittedChannel(ChannelKind.Multifd, init.Id,
-            new Channel(connection.Socket, $"multifd {init.Id}", connection.Peer, _pool, _time));
-    }
-
-    private void Refuse(UndecidedConnection connection, RefusalReason reason)
-    {
-        _undecided.Remove(connection);
-        connection.Socket.Dispose(); // which also takes it out of the poll set
-        _counters.Refuse(reason, _undecided.Count);
-        AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason);
-        Report(reason, connection.Peer);
     }
 
     private void ExpireAndRearm()
     {
         long now = _clock.Now;
         while (_undecided.First is { } connection && connection.Deadline <= now)
-            Refuse(connection, connection.IsSilent ? RefusalReason.Silent : RefusalReason.Incomplete);
+            Expire(connection, now);
 
         if (_resumeAccepting <= now)
         {

@@ -1,3 +1,5 @@
+using System.Net;
+
 namespace DataPlane.Admission;
 
 /// <summary>What admission expects, and how much it lets undecided connections cost. Immutable; change it through <c>with</c>.</summary>
@@ -16,13 +18,39 @@ public sealed record AdmissionOptions
     public Guid? Uuid { get; init; }
 
     /// <summary>
-    /// How long a connection may stay undecided. Default 30 s. Starts again whenever a channel of the same peer address is admitted,
+    /// Whether a preempt channel may come, early or late. Default <see langword="false"/>. It is never waited for.
+    /// </summary>
+    public bool Preempt { get; init; }
+
+    /// <summary>
+    /// Whether all channels are TLS sessions that the host passes on unopened. Default <see langword="false"/>. Each is admitted, as
+    /// <see cref="ChannelKind.Tls"/> and in order, once its first handshake record is whole; nothing plain is.
+    /// </summary>
+    public bool TlsPassThrough { get; init; }
+
+    /// <summary>Networks that may connect; empty, the default, means all. Unix sockets are not asked.</summary>
+    public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
+
+    /// <summary>
+    /// Whether the preempt channel may come from another address than the main channel. Default <see langword="false"/>.
+    /// </summary>
+    public bool AnyPeer { get; init; }
+
+    /// <summary>
+    /// How long a connection may stay silent. Default 30 s. Starts again whenever a channel of the same peer address is admitted,
     /// because a main channel is rightly silent until the last multifd channel has connected.
+    /// Where a preempt channel may come it ends when everything else is admitted: that channel may be silent for ever.
     /// </summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Most undecided connections in all. Default 1024. Beyond it the oldest silent one of the address that holds most goes.
+    /// How long a connection may take from its first byte to its proof, or the host to judge a proof. Default 10 s. Nothing extends it.
+    /// </summary>
+    public TimeSpan IncompleteTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// Most undecided connections in all. Default 1024. Beyond it the oldest silent one of the address that holds most goes, those of
+    /// the main channel's own address last.
     /// </summary>
     public int MaxUndecided { get; init; } = 1024;
 
@@ -39,12 +67,15 @@ public sealed record AdmissionOptions
     {
         int least = MultifdChannels + 2; // main and preempt beside them
         Check(MultifdChannels is >= 0 and <= MaxMultifdChannels, nameof(MultifdChannels), MultifdChannels, $"0 to {MaxMultifdChannels}");
-        Check(UndecidedTimeout >= TimeSpan.FromMilliseconds(1) && UndecidedTimeout <= TimeSpan.FromDays(1),
-            nameof(UndecidedTimeout), UndecidedTimeout, "1 ms to 1 day");
+        Check(IsDelay(UndecidedTimeout), nameof(UndecidedTimeout), UndecidedTimeout, "1 ms to 1 day");
+        Check(IsDelay(IncompleteTimeout), nameof(IncompleteTimeout), IncompleteTimeout, "1 ms to 1 day");
+        ArgumentNullException.ThrowIfNull(Allow);
         Check(MaxUndecided >= least && MaxUndecided <= 1 << 20, nameof(MaxUndecided), MaxUndecided, $"{least} to {1 << 20}");
         Check(MaxUndecidedPerPeer >= least && MaxUndecidedPerPeer <= MaxUndecided,
             nameof(MaxUndecidedPerPeer), MaxUndecidedPerPeer, $"{least} to {nameof(MaxUndecided)}");
     }
+
+    private static bool IsDelay(TimeSpan value) => value >= TimeSpan.FromMilliseconds(1) && value <= TimeSpan.FromDays(1);
 
     private static void Check(bool valid, string name, object value, string range)
     {

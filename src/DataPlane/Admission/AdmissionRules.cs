@@ -8,23 +8,27 @@ namespace DataPlane.Admission;
 /// first bytes                            decision
 /// ---------------------------------------------------------------------------------------------------------------
 /// none                                   undecided
-/// 51 45 56 4d 00 00 00 03                main, if there is none; else SecondMain. Other version: Version
+/// 51 45 56 4d 00 00 00 03                main, if there is none and never was; else SecondMain. Other version: Version
 /// 11 22 33 44 00 00 00 01 UUID id (64)   that multifd channel, if expected, in range, free, and of this VM;
-///                                        else NoMultifd, Uuid, IdRange, IdTaken. Other version: Version
-/// 08 00 0a                               recovery of a paused migration: Unexpected
-/// 00                                     page record of a preempt channel: Unexpected
-/// 16 03                                  TlsOnPlain
+///                                        else NoMultifd (also in recovery), Uuid, IdRange, IdTaken. Other version: Version
+/// 08 00 0a length n name                 recovered main, if the migration is paused and has none, and the name is a block's;
+///                                        else Unexpected, SecondMain, BadRecovery
+/// 00.. offset|08 or offset|02, n, name   preempt, if expected, free, of main's peer, and the host has asked for that page;
+///                                        else Unexpected, LostCandidacy, ForeignPeer, BadPreempt. Held while the host cannot say
+/// 00 00 00 00 00 00 00 10                the same, if the host holds such an end for plausible; held while not
+/// 16 03                                  TlsOnPlain; where TLS is passed on: a TLS session, once its ClientHello record is whole,
+///                                        and every row above is PlainOnTls
 /// a true prefix of one of these          undecided
 /// anything else, at its first wrong byte Garbage
 /// </code>
 /// </summary>
-internal static class AdmissionRules
+internal static partial class AdmissionRules
 {
     /// <summary>
-    /// Most bytes that are read before a decision. No more than a multifd channel's init packet: the packets behind it must stay in the
-    /// socket, to go from there to their place in guest memory.
+    /// Bytes that are read of any connection. No more than a multifd channel's init packet: the packets behind it must stay in the socket,
+    /// to go from there to their place in guest memory. Only a row whose proof is longer reads more, and no more than its proof.
     /// </summary>
-    internal const int MaxOpening = MultifdInit.Size;
+    internal const int FirstRead = MultifdInit.Size;
 
     private const int VersionEnd = 8;
     private const int UuidStart = 8;
@@ -33,54 +37,63 @@ internal static class AdmissionRules
 
     internal static readonly AdmissionRule[] Table =
     [
-        new("main channel", [0x51, 0x45, 0x56, 0x4D], StreamHeader.Size, ChannelKind.Main,
+        new("main channel", [0x51, 0x45, 0x56, 0x4D], _ => StreamHeader.Size, _ => AdmissionVerdict.Admit(ChannelKind.Main),
+            PlainOnly,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x03),
-            new(VersionEnd, RefusalReason.SecondMain, (_, facts) => facts.HasMain)),
+            new(VersionEnd, RefusalReason.SecondMain, e => e.Facts.HasMain || e.Facts.IsRecovery)),
 
-        new("multifd channel", [0x11, 0x22, 0x33, 0x44], MultifdInit.Size, ChannelKind.Multifd,
+        new("multifd channel", [0x11, 0x22, 0x33, 0x44], _ => MultifdInit.Size, _ => AdmissionVerdict.Admit(ChannelKind.Multifd),
+            PlainOnly,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x01),
-            new(VersionEnd, RefusalReason.NoMultifd, (_, facts) => facts.MultifdChannels == 0),
-            new(UuidEnd, RefusalReason.Uuid, (opening, facts) =>
-                facts.Uuid is { } uuid && uuid != new Guid(opening[UuidStart..UuidEnd], bigEndian: true)),
-            new(IdEnd, RefusalReason.IdRange, (opening, facts) => opening[IdEnd - 1] >= facts.MultifdChannels),
-            new(IdEnd, RefusalReason.IdTaken, (opening, facts) => facts.IsTaken(opening[IdEnd - 1]))),
+            new(VersionEnd, RefusalReason.NoMultifd, e => e.Facts.MultifdChannels == 0 || e.Facts.IsRecovery),
+            new(UuidEnd, RefusalReason.Uuid, e =>
+                e.Facts.Uuid is { } uuid && uuid != new Guid(e.Opening[UuidStart..UuidEnd], bigEndian: true)),
+            new(IdEnd, RefusalReason.IdRange, e => e.Opening[IdEnd - 1] >= e.Facts.MultifdChannels),
+            new(IdEnd, RefusalReason.IdTaken, e => e.Facts.IsTaken(e.Opening[IdEnd - 1]))),
 
-        new("recovery command", [0x08, 0x00, 0x0A], 3, null,
-            new AdmissionCheck(3, RefusalReason.Unexpected, (_, _) => true)),
+        new("recovery command", [0x08, 0x00, 0x0A], RecoveryLength, ProveRecovery,
+            PlainOnly,
+            new(3, RefusalReason.Unexpected, e => !e.Facts.Context.IsPaused),
+            new(3, RefusalReason.SecondMain, e => e.Facts.HasMain),
+            new(RecoveryNameStart, RefusalReason.BadRecovery, e => !IsRecoveryLengthRight(e.Opening))),
 
-        new("page record", [0x00], 1, null,
-            new AdmissionCheck(1, RefusalReason.Unexpected, (_, _) => true)),
+        new("page record", [0x00], RecordLength, ProveRecord,
+            PlainOnly,
+            new(1, RefusalReason.Unexpected, e => !e.Facts.ExpectsPreempt),
+            new(1, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt),
+            new(1, RefusalReason.ForeignPeer, e => e.Facts.IsForeign(e.PeerGroup)),
+            new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !IsFirstRecord(e.Opening)),
+            new(RecordNameStart, RefusalReason.BadPreempt, e => !IsEnd(e.Opening) && e.Opening[RecordNameStart - 1] == 0)),
 
-        new("TLS handshake", [0x16, 0x03], 2, null,
-            new AdmissionCheck(2, RefusalReason.TlsOnPlain, (_, _) => true)),
+        new("TLS handshake", [0x16, 0x03], HelloLength, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
+            new(2, RefusalReason.TlsOnPlain, e => !e.Facts.PassesTls),
+            new(HelloHeaderSize, RefusalReason.Garbage, e => !IsHelloLengthRight(e.Opening)),
+            new(HelloHeaderSize + 1, RefusalReason.Garbage, e => e.Opening[HelloHeaderSize] != ClientHello)),
     ];
 
-    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts)
+    private static AdmissionCheck PlainOnly => new(1, RefusalReason.PlainOnTls, e => e.Facts.PassesTls);
+
+    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts) =>
+        opening.IsEmpty ? AdmissionVerdict.Undecided
+        : Find(opening)?.Judge(new Evidence(opening, peerGroup, facts)) ?? AdmissionVerdict.Refuse(RefusalReason.Garbage);
+
+    /// <summary>How many of a connection's bytes may be read as long as it is undecided.</summary>
+    internal static int ReadLimit(ReadOnlySpan<byte> opening) =>
+        opening.IsEmpty || Find(opening) is not { } rule ? FirstRead : Math.Max(FirstRead, rule.Whole(opening));
+
+    /// <summary>The signatures differ from one another in their first byte: one row at most can fit.</summary>
+    private static AdmissionRule? Find(ReadOnlySpan<byte> opening)
     {
         foreach (AdmissionRule rule in Table)
         {
-            int compared = Math.Min(opening.Length, rule.Signature.Length);
-            if (!opening[..compared].SequenceEqual(rule.Signature.AsSpan(0, compared)))
-                continue;
-            // The signatures differ from one another in their first byte: no other row can fit.
-            return compared < rule.Signature.Length ? AdmissionVerdict.Undecided : Judge(rule, opening, facts);
+            if (rule.MayBegin(opening))
+                return rule;
         }
 
-        return AdmissionVerdict.Refuse(RefusalReason.Garbage);
-    }
-
-    private static AdmissionVerdict Judge(AdmissionRule rule, ReadOnlySpan<byte> opening, AdmissionFacts facts)
-    {
-        foreach (AdmissionCheck check in rule.Checks)
-        {
-            if (opening.Length >= check.Bytes && check.Fails(opening, facts))
-                return AdmissionVerdict.Refuse(check.Reason);
-        }
-
-        return rule.Kind is { } kind && opening.Length >= rule.Length ? AdmissionVerdict.Admit(kind) : AdmissionVerdict.Undecided;
+        return null;
     }
 
     /// <summary>Byte by byte, so that a wrong version is refused at its first wrong byte.</summary>
     private static AdmissionCheck Version(int bytes, byte expected) =>
-        new(bytes, RefusalReason.Version, (opening, _) => opening[bytes - 1] != expected);
+        new(bytes, RefusalReason.Version, e => e.Opening[bytes - 1] != expected);
 }

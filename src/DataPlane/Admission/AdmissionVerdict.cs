@@ -1,13 +1,19 @@
 namespace DataPlane.Admission;
 
-/// <summary>What the rules say of a connection's bytes so far: admitted as a kind, refused for a reason, or neither yet.</summary>
-internal readonly record struct AdmissionVerdict(ChannelKind? Admitted, RefusalReason? Refused)
+/// <summary>
+/// What the rules say of a connection's bytes so far: admitted as a kind, refused for a reason, held because only the host can judge what
+/// is there, or none of these yet.
+/// </summary>
+internal readonly record struct AdmissionVerdict(ChannelKind? Admitted, RefusalReason? Refused, bool IsRecovered, bool IsHeld)
 {
     internal static AdmissionVerdict Undecided => default;
 
-    internal static AdmissionVerdict Admit(ChannelKind kind) => new(kind, null);
+    /// <summary>No further byte can help: the host must know more first.</summary>
+    internal static AdmissionVerdict Held => new(null, null, false, true);
 
-    internal static AdmissionVerdict Refuse(RefusalReason reason) => new(null, reason);
+    internal bool IsUndecided => Admitted is null && Refused is null && !IsHeld;
 
-    internal bool IsUndecided => Admitted is null && Refused is null;
+    internal static AdmissionVerdict Admit(ChannelKind kind, bool recovered = false) => new(kind, null, recovered, false);
+
+    internal static AdmissionVerdict Refuse(RefusalReason reason) => new(null, reason, false, false);
 }

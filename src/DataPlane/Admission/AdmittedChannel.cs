@@ -1,11 +1,97 @@
+using System.Net.Sockets;
 using DataPlane.Transport;
 
 namespace DataPlane.Admission;
 
 /// <summary>
-/// A connection that has proved itself. A main channel still delivers its first bytes; a multifd channel's init packet is consumed.
+/// A connection that has proved itself. It is the receiver's: take its socket with <see cref="TakeSocket"/>, or dispose of it.
 /// </summary>
-/// <param name="Kind">What it is.</param>
-/// <param name="Id">Number of a multifd channel, else 0.</param>
-/// <param name="Channel">The channel; the receiver owns it.</param>
-internal sealed record AdmittedChannel(ChannelKind Kind, int Id, Channel Channel);
+/// <remarks>Thread-safe. The socket is in blocking mode and in no poll set; the runtime's socket engine has never seen it.</remarks>
+public sealed class AdmittedChannel : IDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly BlockPool _pool;
+    private readonly TimeProvider _time;
+    private SafeSocketHandle? _socket;
+    private Channel? _channel;
+
+    internal AdmittedChannel(SafeSocketHandle socket, BlockPool pool, TimeProvider time)
+    {
+        _socket = socket;
+        _pool = pool;
+        _time = time;
+    }
+
+    /// <summary>What it is.</summary>
+    public required ChannelKind Kind { get; init; }
+
+    /// <summary>Number of a multifd channel, else 0.</summary>
+    public int Id { get; init; }
+
+    /// <summary>Whether it belongs to the recovery of a paused migration.</summary>
+    public bool Recovered { get; init; }
+
+    /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
+    public required string Peer { get; init; }
+
+    /// <summary>
+    /// All bytes that were taken from the socket, at least those that proved it: a multifd channel's are exactly its 64-byte init packet;
+    /// those of the others may run on into what follows. Whoever takes the socket treats them as read from it.
+    /// </summary>
+    public required ReadOnlyMemory<byte> Consumed { get; init; }
+
+    /// <summary>
+    /// From the poll that brought the deciding byte, or the host's <see cref="ChannelAdmission.Recheck"/>, to the admission.
+    /// </summary>
+    public TimeSpan Decision { get; init; }
+
+    /// <summary>"main", "multifd 3", "preempt": for messages.</summary>
+    internal string Name => Kind == ChannelKind.Multifd ? $"multifd {Id}" : Kind.ToString().ToLowerInvariant();
+
+    /// <summary>
+    /// The connection as a channel, which delivers the consumed bytes first; a multifd channel's init packet is not delivered again.
+    /// </summary>
+    internal Channel Channel
+    {
+        get
+        {
+            lock (_gate)
+            {
+                if (_channel is not null)
+                    return _channel;
+                _channel = new Channel(TakeSocketLocked(), Name, Peer, _pool, _time);
+                if (Kind != ChannelKind.Multifd)
+                    _channel.Prepend(Consumed.Span);
+                return _channel;
+            }
+        }
+    }
+
+    /// <summary>The connected socket, in blocking mode; the caller owns it from now on.</summary>
+    /// <exception cref="InvalidOperationException">It was taken or disposed of before.</exception>
+    public SafeSocketHandle TakeSocket()
+    {
+        lock (_gate)
+            return TakeSocketLocked();
+    }
+
+    /// <summary>Resets the connection, unless its socket was taken. Idempotent.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            if (_socket is null)
+                return;
+            _ = Linux.Libc.TrySetLingerZero(_socket);
+            _socket.Dispose();
+            _socket = null;
+        }
+    }
+
+    private SafeSocketHandle TakeSocketLocked()
+    {
+        SafeSocketHandle socket = _socket ?? throw new InvalidOperationException($"The socket of {Name} from {Peer} was taken before.");
+        _socket = null;
+        return socket;
+    }
+}

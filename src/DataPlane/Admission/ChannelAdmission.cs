@@ -27,11 +27,17 @@ public sealed class ChannelAdmission : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly Thread _thread;
 
-    private ChannelAdmission(ChannelListener[] listeners, AdmissionOptions options, BlockPool pool, TimeProvider time, ILogger logger)
+    private ChannelAdmission(
+        ChannelListener[] listeners,
+        AdmissionOptions options,
+        BlockPool pool,
+        TimeProvider time,
+        ILogger logger,
+        IAdmissionContext context)
     {
         LocalAddresses = [.. listeners.Select(l => l.LocalAddress)];
         _logger = logger;
-        _facts = new AdmissionFacts(options);
+        _facts = new AdmissionFacts(options, context);
         _loop = new AdmissionLoop(listeners, options, _facts, _counters, pool, time, logger) { Deliver = Deliver, Report = Report };
         _thread = new Thread(Run) { Name = "dp-admission", IsBackground = true };
     }
@@ -55,6 +61,12 @@ public sealed class ChannelAdmission : IAsyncDisposable
     public Guid? Uuid => _facts.Uuid;
 
     /// <summary>Listens on <paramref name="addresses"/> and starts to admit.</summary>
+    /// <param name="addresses">Where to listen, one at least; port 0 takes a free one.</param>
+    /// <param name="options">What is expected, and limits.</param>
+    /// <param name="channelOptions">Socket options, which accepted connections inherit.</param>
+    /// <param name="timeProvider">Clock of every deadline.</param>
+    /// <param name="logger">Takes log events 3100 to 3199.</param>
+    /// <param name="context">What only the host knows; needed for preempt channels and recovery.</param>
     /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
     /// <exception cref="IOException">An address cannot be listened on; the message says which and why.</exception>
     public static ChannelAdmission Listen(
@@ -62,8 +74,9 @@ public sealed class ChannelAdmission : IAsyncDisposable
         AdmissionOptions options,
         ChannelOptions channelOptions,
         TimeProvider timeProvider,
-        ILogger logger) =>
-        Listen(addresses, options, channelOptions, new BlockPool(), timeProvider, logger);
+        ILogger logger,
+        IAdmissionContext? context = null) =>
+        Listen(addresses, options, channelOptions, new BlockPool(), timeProvider, logger, context);
 
     internal static ChannelAdmission Listen(
         IReadOnlyList<ChannelAddress> addresses,
@@ -71,7 +84,8 @@ public sealed class ChannelAdmission : IAsyncDisposable
         ChannelOptions channelOptions,
         BlockPool pool,
         TimeProvider timeProvider,
-        ILogger logger)
+        ILogger logger,
+        IAdmissionContext? context = null)
     {
         ArgumentNullException.ThrowIfNull(addresses);
         ArgumentOutOfRangeException.ThrowIfZero(addresses.Count);
@@ -82,7 +96,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
         {
             foreach (ChannelAddress address in addresses)
                 listeners.Add(ChannelListener.Listen(address, channelOptions));
-            var admission = new ChannelAdmission([.. listeners], options, pool, timeProvider, logger);
+            var admission = new ChannelAdmission([.. listeners], options, pool, timeProvider, logger, context ?? NoContext.Instance);
             admission._thread.Start();
             return admission;
         }
@@ -99,7 +113,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
     /// </summary>
     /// <exception cref="ObjectDisposedException">Admission was disposed.</exception>
     /// <exception cref="IOException">Admission failed: a listener broke.</exception>
-    internal async ValueTask<AdmittedChannel> AcceptAsync(CancellationToken cancellationToken)
+    public async ValueTask<AdmittedChannel> AcceptAsync(CancellationToken cancellationToken)
     {
         try
         {
@@ -113,6 +127,21 @@ public sealed class ChannelAdmission : IAsyncDisposable
     }
 
     /// <summary>
+    /// The migration is paused and will be recovered: from the return of this call on one more main channel, which begins with a recovery
+    /// command, and one more preempt channel are let in. Multifd channels are not reopened and are refused from now on.
+    /// </summary>
+    /// <remarks>Call it at every pause; also at the start, in front of a destination that is paused already. Never blocks.</remarks>
+    public void ExpectRecovery() => _loop.ExpectRecovery();
+
+    /// <summary>
+    /// Has the held connections judged again, because the context's answers have changed. Returns at once, the thread does it.
+    /// </summary>
+    public void Recheck() => _loop.Recheck();
+
+    /// <summary>The undecided connections of this moment, in no particular order. A copy, for people to look at.</summary>
+    public IReadOnlyList<UndecidedInfo> Snapshot() => _loop.Snapshot();
+
+    /// <summary>
     /// Stops listening, refuses what is undecided, resets what nobody took, and returns when the thread has ended. Idempotent.
     /// </summary>
     public async ValueTask DisposeAsync()
@@ -121,10 +150,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
         await _ended.Task.ConfigureAwait(false);
         _thread.Join(); // it is past its last statement
         while (_admitted.Reader.TryRead(out AdmittedChannel? unclaimed))
-        {
-            unclaimed.Channel.Abort();
-            await unclaimed.Channel.DisposeAsync().ConfigureAwait(false);
-        }
+            unclaimed.Dispose();
     }
 
     private void Run()

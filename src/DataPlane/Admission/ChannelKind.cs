@@ -11,4 +11,7 @@ public enum ChannelKind
 
     /// <summary>The preempt channel of postcopy, which carries the pages that were asked for.</summary>
     Preempt,
+
+    /// <summary>A TLS session that is passed on unopened: which channel it is only its ends know.</summary>
+    Tls,
 }

@@ -27,11 +27,31 @@ public enum RefusalReason
     /// <summary>A multifd channel of another VM.</summary>
     Uuid,
 
-    /// <summary>The beginning of a channel that has no place in the present state, such as a recovery command or a page record.</summary>
+    /// <summary>
+    /// The beginning of a channel that has no place in the present state, such as a recovery command while nothing is paused, or a page record where no preempt channel is expected.
+    /// </summary>
     Unexpected,
+
+    /// <summary>A recovered main channel whose first command is malformed or names an unknown RAM block.</summary>
+    BadRecovery,
+
+    /// <summary>A page record that is malformed, or of a page that nobody asked for.</summary>
+    BadPreempt,
+
+    /// <summary>A page record where the preempt channel has been found already.</summary>
+    LostCandidacy,
+
+    /// <summary>A page record from another address than the main channel's.</summary>
+    ForeignPeer,
+
+    /// <summary>Its address is in none of the networks that may connect.</summary>
+    NotAllowed,
 
     /// <summary>A TLS handshake on a listener without TLS.</summary>
     TlsOnPlain,
+
+    /// <summary>The beginning of a plain channel where TLS is expected.</summary>
+    PlainOnTls,
 
     /// <summary>Bytes that begin no channel.</summary>
     Garbage,

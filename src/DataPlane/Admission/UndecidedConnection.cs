@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
@@ -6,22 +7,27 @@ using DataPlane.Transport;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// A connection between accept and decision. Small on purpose: strangers may hold thousands of them. Used by the admission thread only.
+/// A connection between accept and decision. Small on purpose: strangers may hold thousands of them. Used by the admission thread only, but
+/// for <see cref="Describe"/>.
 /// </summary>
 internal sealed class UndecidedConnection
 {
+    private const int ReadAtOnce = 1024;
+
+    private readonly long _accepted;
     private byte[] _opening = [];
     private int _count;
 
-    internal UndecidedConnection(ulong key, AcceptedSocket accepted)
+    internal UndecidedConnection(ulong key, AcceptedSocket accepted, long now)
     {
+        _accepted = now;
         Key = key;
         Socket = accepted.Socket;
         Peer = accepted.Peer;
+        Address = accepted.Address is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4() : accepted.Address;
         // Ports tell nothing, so a peer is its address. Unix peers have none: they count per listener.
-        PeerGroup = accepted.Address?.ToString() ?? accepted.Peer;
-        InDeadlineOrder = new LinkedListNode<UndecidedConnection>(this);
-        InPeerOrder = new LinkedListNode<UndecidedConnection>(this);
+        PeerGroup = Address?.ToString() ?? accepted.Peer;
+        InCrowd = new LinkedListNode<UndecidedConnection>(this);
     }
 
     /// <summary>Names it in the poll set; never used again, unlike the descriptor's number.</summary>
@@ -33,39 +39,58 @@ internal sealed class UndecidedConnection
 
     internal string PeerGroup { get; }
 
-    /// <summary>Timestamp of the admission's clock.</summary>
+    /// <summary>The peer's; <see langword="null"/> for Unix sockets.</summary>
+    internal IPAddress? Address { get; }
+
+    /// <summary>Timestamp of the admission's clock; <see cref="long.MaxValue"/> without one.</summary>
     internal long Deadline { get; set; }
 
-    /// <summary>Whether it is in the poll set: not when its first bytes were there at accept and decided it.</summary>
+    internal int HeapIndex { get; set; }
+
+    /// <summary>Whether it is in the poll set: not when its first bytes were there at accept and decided it, nor when it is held.</summary>
     internal bool IsPolled { get; set; }
 
-    internal LinkedListNode<UndecidedConnection> InDeadlineOrder { get; }
+    internal LinkedListNode<UndecidedConnection> InCrowd { get; }
 
-    internal LinkedListNode<UndecidedConnection> InPeerOrder { get; }
+    internal LinkedListNode<UndecidedConnection>? InRecords { get; set; }
 
     internal bool IsSilent => _count == 0;
 
+    internal bool IsCandidate => IsSilent && Deadline == long.MaxValue;
+
+    /// <summary>Whether nothing it says can help: the host must know more first.</summary>
+    internal bool IsHeld { get; set; }
+
     internal ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
 
-    /// <summary>
-    /// Takes what is there, without waiting and never past the bytes that a decision needs. False when the peer has gone. Nothing is
-    /// peeked: a peek at part of a magic would report the same bytes for ever.
-    /// </summary>
-    internal unsafe bool TryRead()
-    {
-        byte* buffer = stackalloc byte[AdmissionRules.MaxOpening];
-        nuint room = (nuint)(AdmissionRules.MaxOpening - _count);
-        // SAFETY: at most room bytes are written, and the buffer has no less.
-        nint n = Libc.Receive(Socket, buffer, room, Libc.MessageDontWait);
-        if (n < 0)
-            return Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR;
-        if (n == 0)
-            return false;
+    internal ReadOnlyMemory<byte> Consumed => _opening.AsMemory(0, _count);
 
-        if (_opening.Length == 0)
-            _opening = new byte[AdmissionRules.MaxOpening];
+    /// <summary>
+    /// Takes what is there, without waiting and never past the bytes that a decision needs. Nothing is peeked: a peek at part of a magic
+    /// would report the same bytes for ever.
+    /// </summary>
+    internal unsafe ReadOutcome Read()
+    {
+        int room = Math.Min(AdmissionRules.ReadLimit(Opening) - _count, ReadAtOnce);
+        byte* buffer = stackalloc byte[ReadAtOnce];
+        // SAFETY: at most room bytes are written, and the buffer has no less.
+        nint n = Libc.Receive(Socket, buffer, (nuint)room, Libc.MessageDontWait);
+        if (n < 0)
+            return Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR ? ReadOutcome.Nothing : ReadOutcome.Gone;
+        if (n == 0)
+            return ReadOutcome.Gone;
+
+        int needed = _count + (int)n;
+        if (_opening.Length < needed)
+            Array.Resize(ref _opening, Math.Max(needed, AdmissionRules.FirstRead));
         new ReadOnlySpan<byte>(buffer, (int)n).CopyTo(_opening.AsSpan(_count));
-        _count += (int)n;
-        return true;
+        _count = needed;
+        return n == room ? ReadOutcome.Full : ReadOutcome.Some;
     }
+
+    internal UndecidedInfo Describe(TimeProvider time) => new(
+        Peer,
+        IsCandidate ? UndecidedState.Candidate : IsSilent ? UndecidedState.Silent : IsHeld ? UndecidedState.Held : UndecidedState.Speaking,
+        _count,
+        time.GetElapsedTime(_accepted));
 }

@@ -1,72 +1,122 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Runtime.InteropServices;
 
 namespace DataPlane.Admission;
 
 /// <summary>
-/// All undecided connections: by key, by deadline, and by peer. Every operation is constant time but the choice of a victim, which looks at
-/// each peer once. Used by the admission thread only.
+/// All undecided connections: by key, by deadline, and by peer. No operation but <see cref="EndCandidacies"/> and
+/// <see cref="Snapshot"/> grows with their number by more than its logarithm. Used by the admission thread only, but for
+/// <see cref="Snapshot"/>.
 /// </summary>
 internal sealed class UndecidedSet
 {
+    private readonly Lock _gate = new(); // between changes of _byKey and those who look at it from other threads
     private readonly Dictionary<ulong, UndecidedConnection> _byKey = [];
-
-    // All have the same timeout, so whoever comes or is re-armed last is due last: the list stays in order by appending.
-    private readonly LinkedList<UndecidedConnection> _byDeadline = [];
-    private readonly Dictionary<string, LinkedList<UndecidedConnection>> _byPeer = [];
+    private readonly DeadlineHeap _byDeadline = new();
+    private readonly Dictionary<string, PeerCrowd> _byPeer = [];
+    private readonly SortedSet<PeerCrowd> _bySize = new(new PeerCrowd.BySize());
+    private readonly LinkedList<UndecidedConnection> _records = [];
 
     internal int Count => _byKey.Count;
 
     /// <summary>The connection that is due first.</summary>
-    internal UndecidedConnection? First => _byDeadline.First?.Value;
+    internal UndecidedConnection? First => _byDeadline.First;
+
+    /// <summary>Those that began with a page record: what others say or the host learns may decide them.</summary>
+    internal UndecidedConnection[] Records => [.. _records];
+
+    internal bool HasRecords => _records.Count > 0;
 
     internal bool TryGet(ulong key, [NotNullWhen(true)] out UndecidedConnection? connection) => _byKey.TryGetValue(key, out connection);
 
+    internal bool Contains(UndecidedConnection connection) => _byKey.ContainsKey(connection.Key);
+
     internal void Add(UndecidedConnection connection, long deadline)
     {
+        lock (_gate)
+            _byKey.Add(connection.Key, connection);
         connection.Deadline = deadline;
-        _byKey.Add(connection.Key, connection);
-        _byDeadline.AddLast(connection.InDeadlineOrder);
-        ref LinkedList<UndecidedConnection>? peers = ref CollectionsMarshal.GetValueRefOrAddDefault(_byPeer, connection.PeerGroup, out _);
-        (peers ??= []).AddLast(connection.InPeerOrder);
+        _byDeadline.Add(connection);
+        if (!_byPeer.TryGetValue(connection.PeerGroup, out PeerCrowd? crowd))
+            _byPeer.Add(connection.PeerGroup, crowd = new PeerCrowd(connection.PeerGroup));
+        else
+            _bySize.Remove(crowd);
+        crowd.Add(connection);
+        _bySize.Add(crowd);
     }
 
     internal void Remove(UndecidedConnection connection)
     {
-        _byKey.Remove(connection.Key);
-        _byDeadline.Remove(connection.InDeadlineOrder);
-        LinkedList<UndecidedConnection> peers = _byPeer[connection.PeerGroup];
-        peers.Remove(connection.InPeerOrder);
-        if (peers.Count == 0)
+        lock (_gate)
+            _byKey.Remove(connection.Key);
+        _byDeadline.Remove(connection);
+        connection.InRecords?.List?.Remove(connection.InRecords);
+        PeerCrowd crowd = _byPeer[connection.PeerGroup];
+        _bySize.Remove(crowd);
+        crowd.Remove(connection);
+        if (crowd.Count == 0)
             _byPeer.Remove(connection.PeerGroup);
+        else
+            _bySize.Add(crowd);
     }
 
-    /// <summary>Gives every connection of a peer the whole time again.</summary>
+    /// <summary>Its first bytes have come.</summary>
+    internal void BeginToSpeak(UndecidedConnection connection, long deadline)
+    {
+        PeerCrowd crowd = _byPeer[connection.PeerGroup];
+        _bySize.Remove(crowd);
+        crowd.BeginToSpeak(connection);
+        _bySize.Add(crowd);
+        Defer(connection, deadline);
+        if (connection.Opening[0] == 0)
+            connection.InRecords = _records.AddLast(connection);
+    }
+
+    /// <summary>Gives a connection another deadline; <see cref="long.MaxValue"/> is none.</summary>
+    internal void Defer(UndecidedConnection connection, long deadline) => _byDeadline.Change(connection, deadline);
+
+    /// <summary>Gives the silent connections of a peer until then; they notice it when their own deadline is over.</summary>
     internal void Rearm(string peerGroup, long deadline)
     {
-        if (!_byPeer.TryGetValue(peerGroup, out LinkedList<UndecidedConnection>? peers))
-            return;
-        foreach (UndecidedConnection connection in peers)
+        if (_byPeer.TryGetValue(peerGroup, out PeerCrowd? crowd))
+            crowd.SilentUntil = deadline;
+    }
+
+    internal long SilentUntil(UndecidedConnection connection) => _byPeer[connection.PeerGroup].SilentUntil;
+
+    /// <summary>Gives those that had no deadline one.</summary>
+    internal void EndCandidacies(long deadline)
+    {
+        foreach (UndecidedConnection connection in _byKey.Values)
         {
-            connection.Deadline = deadline;
-            _byDeadline.Remove(connection.InDeadlineOrder);
-            _byDeadline.AddLast(connection.InDeadlineOrder);
+            if (connection.IsCandidate)
+                Defer(connection, deadline);
         }
     }
 
     /// <summary>
-    /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Of several
-    /// addresses that hold most, the one that holds the oldest.
+    /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Beyond the limit in
+    /// all the address that holds most pays, the main channel's only when there is no other.
     /// </summary>
-    internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options)
+    internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, AdmissionFacts facts)
     {
-        LinkedList<UndecidedConnection> own = _byPeer[peerGroup];
+        PeerCrowd own = _byPeer[peerGroup];
         if (own.Count > options.MaxUndecidedPerPeer)
-            return OldestSilent(own);
-        return Count > options.MaxUndecided
-            ? OldestSilent(_byPeer.Values.MaxBy(p => (p.Count, ulong.MaxValue - p.First!.Value.Key))!) : null;
+            return own.Victim;
+        if (Count <= options.MaxUndecided)
+            return null;
+        PeerCrowd most = _bySize.Min!;
+        return (facts.IsMainPeer(most.PeerGroup) ? _bySize.ElementAtOrDefault(1) ?? most : most).Victim;
     }
 
-    private static UndecidedConnection OldestSilent(LinkedList<UndecidedConnection> peers) =>
-        peers.FirstOrDefault(c => c.IsSilent) ?? peers.First!.Value;
+    /// <summary>Any thread.</summary>
+    internal List<UndecidedInfo> Snapshot(TimeProvider time)
+    {
+        lock (_gate)
+        {
+            List<UndecidedInfo> all = new(_byKey.Count);
+            foreach (UndecidedConnection connection in _byKey.Values)
+                all.Add(connection.Describe(time));
+            return all;
+        }
+    }
 }

@@ -1,0 +1,194 @@
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.Admission;
+
+/// <summary>What becomes of one connection.</summary>
+internal sealed partial class AdmissionLoop
+{
+    private void Add(AcceptedSocket accepted)
+    {
+        var connection = new UndecidedConnection(_nextKey++, accepted, _clock.Now);
+        _undecided.Add(connection, _clock.After(_options.UndecidedTimeout));
+        _counters.Arrived(_undecided.Count);
+        if (!IsAllowed(connection))
+        {
+            Refuse(connection, RefusalReason.NotAllowed);
+            return;
+        }
+
+        // Most honest peers have spoken before they are accepted: they are decided here, need no room, and the poll set never knows them.
+        Read(connection);
+        if (!_undecided.Contains(connection))
+            return;
+        if (!connection.IsHeld)
+        {
+            connection.IsPolled = _epoll.TryAdd(connection.Socket, connection.Key);
+            if (!connection.IsPolled)
+            {
+                Refuse(connection, RefusalReason.Evicted);
+                return;
+            }
+        }
+
+        if (_undecided.VictimFor(connection.PeerGroup, _options, _facts) is { } victim)
+            Refuse(victim, RefusalReason.Evicted);
+    }
+
+    private bool IsAllowed(UndecidedConnection connection) =>
+        _options.Allow.Count == 0 || connection.Address is not { } address || _options.Allow.Any(network => network.Contains(address));
+
+    private void Read(UndecidedConnection connection)
+    {
+        ReadOutcome outcome;
+        do
+        {
+            bool wasSilent = connection.IsSilent;
+            outcome = connection.Read();
+            if (outcome == ReadOutcome.Gone)
+                Refuse(connection, RefusalReason.Closed);
+            if (outcome is ReadOutcome.Gone or ReadOutcome.Nothing)
+                return;
+            if (wasSilent)
+                _undecided.BeginToSpeak(connection, _clock.After(_options.IncompleteTimeout));
+            Decide(connection);
+        }
+        while (outcome == ReadOutcome.Full && !connection.IsHeld && _undecided.Contains(connection));
+    }
+
+    private void Decide(UndecidedConnection connection)
+    {
+        BeginRecovery();
+        AdmissionVerdict verdict = Judge(connection);
+        if (verdict.Refused is { } reason)
+            Refuse(connection, reason);
+        else if (verdict.Admitted is { } kind)
+            Admit(connection, kind, verdict.IsRecovered);
+        else if (verdict.IsHeld && !connection.IsHeld)
+            Hold(connection);
+    }
+
+    private AdmissionVerdict Judge(UndecidedConnection connection)
+    {
+        try
+        {
+            return AdmissionRules.Judge(connection.Opening, connection.PeerGroup, _facts);
+        }
+        catch (Exception e)
+        {
+            // A mistake of the host must not close the door for everybody.
+            AdmissionLog.ContextThrew(_logger, connection.Peer, e);
+            return AdmissionVerdict.Held;
+        }
+    }
+
+    /// <summary>Nothing more is read from it: what follows stays in the socket, and an end behind a proof does not take the proof back.</summary>
+    private void Hold(UndecidedConnection connection)
+    {
+        connection.IsHeld = true;
+        _undecided.Defer(connection, _clock.After(_options.IncompleteTimeout));
+        Unpoll(connection);
+    }
+
+    private void Admit(UndecidedConnection connection, ChannelKind kind, bool recovered)
+    {
+        _undecided.Remove(connection);
+        Unpoll(connection);
+        int id = Establish(connection, kind, recovered);
+        var admitted = new AdmittedChannel(connection.Socket, _pool, _time)
+        {
+            Kind = kind,
+            Id = id,
+            Recovered = recovered,
+            Peer = connection.Peer,
+            Consumed = connection.Consumed,
+            Decision = _time.GetElapsedTime(_turn),
+        };
+        _counters.Admit(kind, admitted.Decision, _undecided.Count);
+        AdmissionLog.Admitted(_logger, admitted.Name, connection.Peer, admitted.Decision, _undecided.Count);
+        Deliver(admitted);
+
+        _undecided.Rearm(connection.PeerGroup, _clock.After(_options.UndecidedTimeout));
+        if (kind == ChannelKind.Preempt)
+            _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
+        if (kind is ChannelKind.Main or ChannelKind.Preempt)
+            DecideRecords();
+    }
+
+    /// <summary>Notes who it is, and returns its number.</summary>
+    private int Establish(UndecidedConnection connection, ChannelKind kind, bool recovered)
+    {
+        switch (kind)
+        {
+            case ChannelKind.Main:
+                _facts.AddMain(connection.PeerGroup, recovered);
+                return 0;
+            case ChannelKind.Preempt:
+                _facts.AddPreempt();
+                return 0;
+            case ChannelKind.Multifd:
+                if (!MultifdInit.TryRead(connection.Opening, out MultifdInit init, out string? error))
+                    throw new InvalidOperationException($"The rules let an init packet through that cannot be read: {error}.");
+                _facts.AddMultifd(init.Id, init.Uuid);
+                return init.Id;
+            default:
+                return 0; // a TLS session: who it is nobody here can see
+        }
+    }
+
+    /// <summary>Looks again at those whose page record is whole or begun: the facts or the host's answers have changed.</summary>
+    private void DecideRecords()
+    {
+        if (!_undecided.HasRecords)
+            return;
+        foreach (UndecidedConnection connection in _undecided.Records)
+        {
+            if (_undecided.Contains(connection))
+                Decide(connection);
+        }
+    }
+
+    private void OnWake()
+    {
+        _wake.Reset();
+        BeginRecovery();
+        if (Interlocked.Exchange(ref _recheck, 0) != 0)
+            DecideRecords();
+    }
+
+    private void BeginRecovery()
+    {
+        if (!_facts.TryBeginRecovery())
+            return;
+        AdmissionLog.RecoveryExpected(_logger);
+        _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
+    }
+
+    private void Expire(UndecidedConnection connection, long now)
+    {
+        if (!connection.IsSilent)
+            Refuse(connection, connection.IsHeld ? RefusalReason.BadPreempt : RefusalReason.Incomplete);
+        else if (_undecided.SilentUntil(connection) is var until && until > now)
+            _undecided.Defer(connection, until);
+        else if (_facts.AwaitsPreemptFrom(connection.PeerGroup))
+            _undecided.Defer(connection, long.MaxValue);
+        else
+            Refuse(connection, RefusalReason.Silent);
+    }
+
+    private void Refuse(UndecidedConnection connection, RefusalReason reason)
+    {
+        _undecided.Remove(connection);
+        connection.Socket.Dispose(); // which also takes it out of the poll set
+        _counters.Refuse(reason, _undecided.Count);
+        AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason);
+        Report(reason, connection.Peer);
+    }
+
+    private void Unpoll(UndecidedConnection connection)
+    {
+        if (connection.IsPolled)
+            _epoll.Remove(connection.Socket);
+        connection.IsPolled = false;
+    }
+}

@@ -1,0 +1,76 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using DataPlane.Wire;
+
+namespace DataPlane.Admission;
+
+/// <summary>The proofs whose length depends on their bytes, and those that only the host can judge.</summary>
+internal static partial class AdmissionRules
+{
+    // 08 | u16 000a | u16 length of what follows | u8 n | n bytes block name
+    private const int RecoveryNameStart = CommandHeader.Size + 1;
+
+    // u64 offset|flags | u8 n | n bytes block name
+    private const int RecordNameStart = RamRecordHeader.MinSize + 1;
+
+    // 16 | version 03 xx | u16 length | handshake type 01, ...
+    private const int HelloHeaderSize = 5;
+    private const int HelloLengthStart = 3;
+    private const int MinHello = 4;
+    private const int MaxHello = 1 << 14; // of any TLS record
+    private const byte ClientHello = 1;
+
+    private static int RecoveryLength(ReadOnlySpan<byte> opening) =>
+        opening.Length < RecoveryNameStart ? RecoveryNameStart : RecoveryNameStart + opening[RecoveryNameStart - 1];
+
+    private static bool IsRecoveryLengthRight(ReadOnlySpan<byte> opening) =>
+        opening[RecoveryNameStart - 1] > 0
+        && CommandHeader.TryRead(opening, out CommandHeader command, out _)
+        && command.Length == 1 + opening[RecoveryNameStart - 1];
+
+    private static AdmissionVerdict ProveRecovery(Evidence evidence) =>
+        evidence.Facts.Context.MayBeBlock(evidence.Opening[RecoveryNameStart..RecoveryLength(evidence.Opening)])
+            ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true)
+            : AdmissionVerdict.Refuse(RefusalReason.BadRecovery);
+
+    private static RamFlags FlagsOf(ReadOnlySpan<byte> opening) =>
+        (RamFlags)(BinaryPrimitives.ReadUInt64BigEndian(opening) & WireLimits.PageOffsetMask);
+
+    private static bool IsEnd(ReadOnlySpan<byte> opening) => FlagsOf(opening) == RamFlags.EndOfSection;
+
+    /// <summary>A channel has no previous block that its first record could continue, and carries neither lists nor compressed pages.</summary>
+    private static bool IsFirstRecord(ReadOnlySpan<byte> opening) => FlagsOf(opening) switch
+    {
+        RamFlags.Page or RamFlags.Zero => true,
+        RamFlags.EndOfSection => BinaryPrimitives.ReadUInt64BigEndian(opening) == (ulong)RamFlags.EndOfSection,
+        _ => false,
+    };
+
+    private static int RecordLength(ReadOnlySpan<byte> opening) =>
+        opening.Length < RamRecordHeader.MinSize || IsEnd(opening) ? RamRecordHeader.MinSize
+        : opening.Length < RecordNameStart ? RecordNameStart
+        : RecordNameStart + opening[RecordNameStart - 1];
+
+    private static AdmissionVerdict ProveRecord(Evidence evidence)
+    {
+        AdmissionFacts facts = evidence.Facts;
+        if (!facts.HasMain)
+            return AdmissionVerdict.Held; // nobody has asked anybody yet, and whose address it must have is unknown
+        if (IsEnd(evidence.Opening))
+            return facts.Context.LoneEndIsPlausible ? AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery) : AdmissionVerdict.Held;
+        if (RamRecordHeader.Parse(evidence.Opening, out RamRecordHeader record, out _, out _) != OperationStatus.Done)
+            return AdmissionVerdict.Refuse(RefusalReason.BadPreempt);
+        return facts.Context.Judge(record.Name(evidence.Opening), record.Offset) switch
+        {
+            PreemptVerdict.Requested => AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery),
+            PreemptVerdict.NotYet => AdmissionVerdict.Held,
+            _ => AdmissionVerdict.Refuse(RefusalReason.BadPreempt),
+        };
+    }
+
+    private static int HelloLength(ReadOnlySpan<byte> opening) => opening.Length < HelloHeaderSize ? HelloHeaderSize
+        : HelloHeaderSize + BinaryPrimitives.ReadUInt16BigEndian(opening[HelloLengthStart..]);
+
+    private static bool IsHelloLengthRight(ReadOnlySpan<byte> opening) =>
+        BinaryPrimitives.ReadUInt16BigEndian(opening[HelloLengthStart..]) is >= MinHello and <= MaxHello;
+}

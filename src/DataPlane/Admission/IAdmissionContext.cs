@@ -1,0 +1,32 @@
+namespace DataPlane.Admission;
+
+/// <summary>
+/// What admission cannot see itself: whether the migration is paused, and which pages have been asked for. A destination without postcopy
+/// needs none.
+/// </summary>
+/// <remarks>
+/// Every member is called on the admission thread, at any time between listen and dispose, and must return at once. When an answer would
+/// be another one now, call <see cref="ChannelAdmission.Recheck"/>. An exception is logged and counts as "not yet".
+/// </remarks>
+public interface IAdmissionContext
+{
+    /// <summary>Whether a postcopy migration has lost its connections and waits for recovery: only then is a recovered main channel let in.</summary>
+    bool IsPaused { get; }
+
+    /// <summary>
+    /// Whether an end-of-channel word alone may come from the preempt channel: postcopy has started, no request for a page is open.
+    /// While it may not, a connection that has said it is kept until its deadline.
+    /// </summary>
+    bool LoneEndIsPlausible { get; }
+
+    /// <summary>
+    /// What the head of a first page record proves. The offset is page-aligned and neither negative nor checked against the block.
+    /// </summary>
+    /// <param name="blockName">The RAM block's name, 1 to 255 bytes, as on the wire.</param>
+    /// <param name="offset">Byte offset of the page in the block.</param>
+    PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset);
+
+    /// <summary>Whether a RAM block of this name exists; a host that does not know its blocks says yes.</summary>
+    /// <param name="blockName">The RAM block's name, 1 to 255 bytes, as on the wire.</param>
+    bool MayBeBlock(ReadOnlySpan<byte> blockName) => true;
+}
