@@ -1,0 +1,141 @@
+using DataPlane.Admission;
+using DataPlane.Transport;
+
+namespace DataPlane.Guard.Relay;
+
+/// <summary>
+/// One channel between client and QEMU. It may begin with one end only: a client that waits for the others of its migration, or a preempt
+/// channel whose client has not shown itself; then it only watches for the loss of that end.
+/// <code>
+/// client FIN  -> bytes under way are delivered, QEMU gets FIN          QEMU FIN  -> the same the other way
+/// client lost -> QEMU's socket is closed at once                       QEMU lost -> its last words are delivered, the client is reset
+/// </code>
+/// The worker's thread does everything; <see cref="ClientBytes"/>, <see cref="QemuBytes"/>, <see cref="Ending"/> and
+/// <see cref="State"/> may be read by anyone.
+/// </summary>
+internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
+{
+    private RelayDirection? _forward;
+    private RelayDirection? _backward;
+    private volatile int _ending;
+    private volatile int _state;
+    private volatile bool _isClaimed;
+    private long _clientBytes;
+
+    internal ChannelKind Kind { get; } = kind;
+
+    internal int Id { get; } = id;
+
+    internal string Name { get; } = name;
+
+    internal RelayEnd? Client { get; private set; }
+
+    internal RelayEnd? Qemu { get; private set; }
+
+    /// <summary>The client's address; null while there is none.</summary>
+    internal string? Peer => Client?.Channel.Peer;
+
+    internal RelayEnding Ending => (RelayEnding)_ending;
+
+    internal int Errno { get; private set; }
+
+    internal GuardChannelState State => (GuardChannelState)_state;
+
+    /// <summary>Bytes from the client that QEMU's socket has taken.</summary>
+    internal long ClientBytes => Volatile.Read(ref _clientBytes) + (_forward?.Bytes ?? 0);
+
+    /// <summary>Bytes from QEMU that the client's socket has taken.</summary>
+    internal long QemuBytes => _backward?.Bytes ?? 0;
+
+    /// <summary>Whether it is in its worker's queue of relays with something to do.</summary>
+    internal bool IsQueued { get; set; }
+
+    /// <summary>
+    /// Its other end is under way: whatever the client has sent before it finished is to be delivered. Any thread.
+    /// </summary>
+    internal void Claim() => _isClaimed = true;
+
+    /// <summary>Counts first bytes that were handed to QEMU before the relay began.</summary>
+    internal void CountFirst(int bytes) => Volatile.Write(ref _clientBytes, bytes);
+
+    internal void SetClient(Channel channel) => Client = new RelayEnd(channel);
+
+    internal void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
+
+    /// <summary>Both ends are there: bytes may flow, those of <paramref name="first"/> at the head.</summary>
+    internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, IRelayTap? tap)
+    {
+        _forward = new SplicedDirection(Client!, Qemu!, pipes, first);
+        _backward = tap is null ? new SplicedDirection(Qemu!, Client!, pipes, default) : new TappedDirection(Qemu!, Client!, tap);
+        _state = (int)GuardChannelState.Open;
+    }
+
+    /// <summary>One turn in each direction; true when there is more to do at once.</summary>
+    internal bool Run()
+    {
+        if (Ending != RelayEnding.None)
+            return false;
+        if (_forward is null || _backward is null)
+        {
+            WatchLoneEnd();
+            return false;
+        }
+
+        PumpResult forward = _forward.Pump();
+        PumpResult backward = _backward.Pump();
+        if (forward == PumpResult.SourceLost || backward == PumpResult.TargetLost)
+            End(RelayEnding.ClientLost, forward == PumpResult.SourceLost ? _forward.Errno : _backward.Errno);
+        else if (forward == PumpResult.TargetLost || backward == PumpResult.SourceLost)
+            EndAfterLastWords(forward == PumpResult.TargetLost ? _forward.Errno : _backward.Errno);
+        else if (_forward.IsOver && _backward.IsOver)
+            End(RelayEnding.Closed, 0);
+        else if (_backward.IsOver && Qemu!.HasLostBytes)
+            End(RelayEnding.QemuLost, Linux.Errno.ECONNRESET);
+        else if (_forward.IsOver || _backward.IsOver)
+            _state = (int)GuardChannelState.HalfClosed;
+        return Ending == RelayEnding.None && (forward == PumpResult.Busy || backward == PumpResult.Busy);
+    }
+
+    /// <summary>Ends it and closes both sockets: in order, or with a reset for the client where bytes were lost.</summary>
+    internal void End(RelayEnding ending, int errno)
+    {
+        if (Ending != RelayEnding.None)
+            return;
+        Errno = errno;
+        _ending = (int)ending;
+        _state = (int)GuardChannelState.Closed;
+        _forward?.Release();
+        _backward?.Release();
+        if (ending != RelayEnding.Closed)
+            Client?.Channel.Abort();
+        _ = CloseAsync(Client?.Channel);
+        // Never reset: QEMU would lose what it has not read yet, and a plain end tells it as much.
+        _ = CloseAsync(Qemu?.Channel);
+    }
+
+    private static async Task CloseAsync(Channel? channel)
+    {
+        if (channel is not null)
+            await channel.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>QEMU may have said why before it went: that goes out first.</summary>
+    private void EndAfterLastWords(int errno)
+    {
+        while (_backward!.Pump() == PumpResult.Busy)
+        {
+            // Until nothing more can be read, or the client takes no more.
+        }
+
+        End(RelayEnding.QemuLost, errno);
+    }
+
+    /// <summary>What a lone client sends stays in its socket; only the end of the connection is news.</summary>
+    private void WatchLoneEnd()
+    {
+        if (Client is { HasHungUp: true } && !_isClaimed)
+            End(RelayEnding.ClientLost, 0);
+        else if (Qemu is { HasHungUp: true })
+            End(RelayEnding.QemuLost, 0);
+    }
+}

@@ -1,0 +1,119 @@
+using DataPlane.Admission;
+using DataPlane.Transport;
+
+namespace DataPlane.Guard.Relay;
+
+/// <summary>
+/// The relays of one migration, on a few threads. Threads start with the first relay, so that a VM that waits costs none. Any thread may
+/// call; the work happens on the workers.
+/// </summary>
+internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Action<Exception> failed) : IDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly RelayWorker?[] _workers = new RelayWorker?[workers];
+    private bool _disposed;
+
+    /// <summary>Enough threads to keep the others' pace, few enough to leave them the cores.</summary>
+    internal static int DefaultWorkers => Math.Clamp(Environment.ProcessorCount, 2, 4);
+
+    /// <summary>Relays that have not ended.</summary>
+    internal int Relays => _workers.Sum(w => w?.Relays ?? 0);
+
+    /// <summary>Watches a client that must wait before it is joined.</summary>
+    internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)
+    {
+        var relay = new ChannelRelay(kind, id, client.Name);
+        RelayWorker worker = WorkerFor(relay);
+        relay.SetClient(client);
+        worker.Adopt();
+        worker.Post(() => worker.Watch(relay, relay.Client!));
+        return relay;
+    }
+
+    /// <summary>Watches a channel to QEMU that has no client yet.</summary>
+    internal ChannelRelay Reserve(ChannelKind kind, int id, Channel qemu)
+    {
+        var relay = new ChannelRelay(kind, id, qemu.Name);
+        RelayWorker worker = WorkerFor(relay);
+        relay.SetQemu(qemu);
+        worker.Adopt();
+        worker.Post(() => worker.Watch(relay, relay.Qemu!));
+        return relay;
+    }
+
+    /// <summary>Joins a held client with its connection to QEMU, which has had the client's first bytes already.</summary>
+    internal void JoinQemu(ChannelRelay relay, Channel qemu, int firstBytes, IRelayTap? tap) =>
+        Join(relay, qemu, () =>
+        {
+            relay.CountFirst(firstBytes);
+            relay.SetQemu(qemu);
+            return relay.Qemu!;
+        }, default, tap);
+
+    /// <summary>Joins a reserved channel with its client, whose first bytes were read from it already.</summary>
+    internal void JoinClient(ChannelRelay relay, Channel client, ReadOnlyMemory<byte> first) =>
+        Join(relay, client, () =>
+        {
+            relay.SetClient(client);
+            return relay.Client!;
+        }, first, null);
+
+    /// <summary>Ends a relay: the client is reset, QEMU sees a plain end.</summary>
+    internal void Abort(ChannelRelay relay)
+    {
+        RelayWorker worker = WorkerFor(relay);
+        worker.Post(() =>
+        {
+            if (relay.Ending != RelayEnding.None)
+                return;
+            relay.End(RelayEnding.Aborted, 0);
+            worker.Forget(relay);
+        });
+    }
+
+    public void Dispose()
+    {
+        RelayWorker?[] running;
+        lock (_gate)
+        {
+            _disposed = true;
+            running = [.. _workers];
+        }
+
+        foreach (RelayWorker? worker in running)
+            worker?.Dispose();
+    }
+
+    private void Join(ChannelRelay relay, Channel other, Func<RelayEnd> set, ReadOnlyMemory<byte> first, IRelayTap? tap)
+    {
+        RelayWorker worker = WorkerFor(relay);
+        worker.Post(() =>
+        {
+            if (relay.Ending != RelayEnding.None)
+            {
+                other.Abort(); // its other half went while it was on its way
+                return;
+            }
+
+            RelayEnd end = set();
+            relay.Begin(worker.Pipes, first, tap);
+            worker.Watch(relay, end);
+        });
+    }
+
+    /// <summary>Preempt apart from main, whose background pages would keep it waiting; multifd evenly over all.</summary>
+    private RelayWorker WorkerFor(ChannelRelay relay)
+    {
+        int index = relay.Kind switch
+        {
+            ChannelKind.Main => 0,
+            ChannelKind.Preempt => 1 % workers,
+            _ => relay.Id % workers,
+        };
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _workers[index] ??= new RelayWorker($"dp-relay-{index}", ended, failed);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Guard.Relay;
+
+/// <summary>A pipe in which the kernel keeps references to pages on their way from one socket to another. Used by one thread.</summary>
+internal sealed class RelayPipe : IDisposable
+{
+    /// <summary>What the kernel allows without privileges (<c>fs.pipe-max-size</c>).</summary>
+    internal const int WantedBytes = 1 << 20;
+
+    private readonly SafeFileHandle _read;
+    private readonly SafeFileHandle _write;
+
+    private RelayPipe(SafeFileHandle read, SafeFileHandle write)
+    {
+        _read = read;
+        _write = write;
+    }
+
+    /// <summary>Bytes inside.</summary>
+    internal long Count { get; private set; }
+
+    /// <exception cref="LinuxException">No descriptors or no memory.</exception>
+    internal static unsafe RelayPipe Create()
+    {
+        int* descriptors = stackalloc int[2];
+        // SAFETY: two numbers are written.
+        if (SpliceCalls.CreatePipe(descriptors, SpliceCalls.CloseOnExec | SpliceCalls.NonBlocking) != 0)
+            throw new LinuxException("pipe2", Marshal.GetLastPInvokeError());
+        var pipe = new RelayPipe(
+            new SafeFileHandle(descriptors[0], ownsHandle: true), new SafeFileHandle(descriptors[1], ownsHandle: true));
+        // A user with very many pipes gets small ones: slower, not wrong.
+        _ = SpliceCalls.FileControl(pipe._write, SpliceCalls.SetPipeSize, WantedBytes);
+        return pipe;
+    }
+
+    /// <summary>Takes what is there; as splice(2): bytes, 0 at the end, or -1 with the reason in the last P/Invoke error.</summary>
+    internal nint Fill(System.Net.Sockets.SafeSocketHandle from)
+    {
+        nint n = SpliceCalls.Splice(from, 0, _write, 0, WantedBytes, SpliceCalls.MoveNonBlocking);
+        Count += Math.Max(n, 0);
+        return n;
+    }
+
+    /// <summary>Gives what fits; as splice(2).</summary>
+    internal nint Drain(System.Net.Sockets.SafeSocketHandle to)
+    {
+        nint n = SpliceCalls.Splice(_read, 0, to, 0, (nuint)Count, SpliceCalls.MoveNonBlocking);
+        Count -= Math.Max(n, 0);
+        return n;
+    }
+
+    public void Dispose()
+    {
+        _read.Dispose();
+        _write.Dispose();
+    }
+}

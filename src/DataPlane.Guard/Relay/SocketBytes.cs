@@ -1,0 +1,22 @@
+using System.Net.Sockets;
+using DataPlane.Linux;
+
+namespace DataPlane.Guard.Relay;
+
+/// <summary>Single socket calls that never wait; results as those of send(2) and recv(2).</summary>
+internal static class SocketBytes
+{
+    internal static unsafe nint Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes)
+    {
+        // SAFETY: the bytes are fixed for the call, which reads no more than their length.
+        fixed (byte* first = bytes)
+            return SpliceCalls.Send(socket, first, (nuint)bytes.Length, Libc.MessageDontWait | Libc.MessageNoSignal);
+    }
+
+    internal static unsafe nint Receive(SafeSocketHandle socket, Span<byte> buffer)
+    {
+        // SAFETY: the buffer is fixed for the call, which writes no more than its length.
+        fixed (byte* first = buffer)
+            return Libc.Receive(socket, first, (nuint)buffer.Length, Libc.MessageDontWait);
+    }
+}

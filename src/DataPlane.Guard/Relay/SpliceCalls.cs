@@ -1,0 +1,44 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Guard.Relay;
+
+/// <summary>
+/// The calls that move bytes from socket to socket inside the kernel, by way of a pipe, and those that watch many sockets for both
+/// directions.
+/// </summary>
+internal static unsafe partial class SpliceCalls
+{
+    internal const int CloseOnExec = 0x80000;
+    internal const int NonBlocking = 0x800;
+
+    internal const int SetPipeSize = 1031;
+
+    internal const uint MoveNonBlocking = 1 | 2; // SPLICE_F_MOVE | SPLICE_F_NONBLOCK
+
+    internal const uint EpollIn = 1;
+    internal const uint EpollOut = 4;
+    internal const uint EpollError = 8;
+    internal const uint EpollHangUp = 0x10;
+    internal const uint EpollReadHangUp = 0x2000;
+    internal const uint EpollEdge = 1u << 31;
+
+    internal const int ShutdownSend = 1;
+
+    [LibraryImport("libc", EntryPoint = "pipe2", SetLastError = true)]
+    internal static partial int CreatePipe(int* descriptors, int flags);
+
+    // Variadic in C; correct for integer arguments on Linux x64 and Arm64, where both conventions use the same registers.
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    internal static partial int FileControl(SafeFileHandle file, int command, int argument);
+
+    [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
+    internal static partial nint Splice(SafeSocketHandle from, nint noOffset, SafeFileHandle to, nint noOffset2, nuint length, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
+    internal static partial nint Splice(SafeFileHandle from, nint noOffset, SafeSocketHandle to, nint noOffset2, nuint length, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
+    internal static partial nint Send(SafeSocketHandle socket, byte* bytes, nuint length, int flags);
+}

@@ -1,0 +1,37 @@
+namespace DataPlane.Guard.Relay;
+
+/// <summary>
+/// Moves bytes without ever seeing them: they stay in the kernel, as references in a pipe. The pipe is taken when there is something to
+/// move and given back when there is not.
+/// </summary>
+internal sealed class SplicedDirection(RelayEnd from, RelayEnd to, PipePool pipes, ReadOnlyMemory<byte> first) : RelayDirection(from, to)
+{
+    private ReadOnlyMemory<byte> _first = first;
+    private RelayPipe? _pipe;
+
+    protected override bool HasPending => !_first.IsEmpty || _pipe is { Count: > 0 };
+
+    internal override void Release() => Idle();
+
+    protected override nint Take()
+    {
+        _pipe ??= pipes.Rent();
+        return _pipe.Fill(From.Channel.Handle);
+    }
+
+    protected override nint Give()
+    {
+        if (_first.IsEmpty)
+            return _pipe!.Drain(To.Channel.Handle);
+        nint written = SocketBytes.Send(To.Channel.Handle, _first.Span);
+        _first = _first[(int)Math.Max(written, 0)..];
+        return written;
+    }
+
+    protected override void Idle()
+    {
+        if (_pipe is not null)
+            pipes.Return(_pipe);
+        _pipe = null;
+    }
+}
