@@ -16,6 +16,7 @@ internal sealed class VmOptions
     private const int DefaultMaxUndecided = 16384;
     private const int MostUndecided = 1 << 20;
 
+    // Main and preempt; multifd channels come on top.
     private const int LeastUndecided = 2;
 
     private readonly ToolOption<string?> _name =
