@@ -1,3 +1,8 @@
+using System.Threading.Channels;
+using DataPlane.Admission;
+using DataPlane.Guard.Course;
+using DataPlane.Guard.Order;
+using DataPlane.Guard.Qmp;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
@@ -16,6 +21,11 @@ public sealed class GuardedVm : IAsyncDisposable
     private readonly GuardedVmOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly Channel<GuardEvent> _events = System.Threading.Channels.Channel.CreateUnbounded<GuardEvent>();
+    private QemuMonitor? _monitor;
+    private QemuTarget? _target;
+    private volatile GuardCourse? _course;
+    private int _disposed;
 
     /// <summary>Prepares a guard; nothing is opened before <see cref="StartAsync"/>.</summary>
     /// <exception cref="ArgumentException">An option is wrong; the message says which.</exception>
@@ -28,24 +38,85 @@ public sealed class GuardedVm : IAsyncDisposable
     }
 
     /// <summary>Where the guard listens, with real ports; empty before <see cref="StartAsync"/> has ended.</summary>
-    public IReadOnlyList<ChannelAddress> LocalAddresses => throw new NotImplementedException();
+    public IReadOnlyList<ChannelAddress> LocalAddresses => _course?.Door.LocalAddresses ?? [];
 
-    /// <summary>Asks QEMU what it expects, makes it listen, and opens the public addresses. Returns when connections are accepted.</summary>
+    /// <summary>
+    /// Asks QEMU what it expects, makes it listen, and opens the public addresses. Returns when connections are accepted. Call it once;
+    /// after a failure, dispose.
+    /// </summary>
     /// <exception cref="GuardException">QEMU cannot be reached or cannot receive a migration, or an address cannot be listened on.</exception>
-    public Task StartAsync(CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public async Task StartAsync(CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            if (_options.Qmp is not null)
+            {
+                _monitor = await QemuMonitor.ConnectAsync(
+                    _options, _time, status => _course?.ReportStatus(status), cancellationToken).ConfigureAwait(false);
+                _target = await _monitor.PrepareAsync(cancellationToken).ConfigureAwait(false);
+            }
+            else
+            {
+                _target = QemuTarget.From(_options, _options.To!);
+            }
+
+            GuardLog.Prepared(_logger, _options.Name, _target.Version?.ToString() ?? "of unknown version", _target.Address.ToString(),
+                _target.Channels, _target.Preempt, _target.Tls);
+            var course = new GuardCourse(_options, _target, _monitor, _events, _time, _logger);
+            _course = course;
+            course.Open();
+        }
+        catch (Exception e) when (e is QmpException or TimeoutException or IOException)
+        {
+            throw new GuardException($"{_options.Name}: {e.Message}", e);
+        }
+    }
 
     /// <summary>
     /// Serves the migration. Returns how it ended: <see cref="GuardState.Completed"/> or <see cref="GuardState.Failed"/>. Call it once,
     /// after <see cref="StartAsync"/>.
     /// </summary>
     /// <exception cref="OperationCanceledException">
-    /// It was cancelled. Channels under way are reset then: a migration that has begun does not survive its guard.
+    /// It was cancelled. Channels under way are reset when the guard is disposed: a migration that has begun does not survive its guard.
     /// </exception>
-    public Task<GuardState> RunAsync(CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    /// <exception cref="InvalidOperationException">It was not started.</exception>
+    public async Task<GuardState> RunAsync(CancellationToken cancellationToken = default)
+    {
+        GuardCourse course = _course ?? throw new InvalidOperationException($"{nameof(StartAsync)} comes first.");
+        return await course.RunAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>What there is to see now. Cheap enough for once a second.</summary>
-    public GuardSnapshot Snapshot() => throw new NotImplementedException($"{_options} {_time} {_logger}");
+    public GuardSnapshot Snapshot()
+    {
+        GuardCourse? course = _course;
+        IReadOnlyList<UndecidedInfo> undecided = course?.Door.Undecided ?? [];
+        return new GuardSnapshot
+        {
+            Name = _options.Name,
+            Listen = LocalAddresses,
+            Qemu = _target?.Address,
+            QemuVersion = _target?.Version?.ToString(),
+            State = course?.State ?? GuardState.Preparing,
+            Failure = course?.Failure,
+            Channels = course?.Channels() ?? [],
+            ExpectedMultifdChannels = _target?.Channels ?? 0,
+            ExpectsPreempt = _target?.Preempt ?? false,
+            Undecided = undecided.Count,
+            Candidates = undecided.Count(u => u.State == UndecidedState.Candidate),
+            Refused = course?.Door.Refused ?? Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L),
+        };
+    }
 
     /// <summary>Closes everything: listeners, channels, QEMU's monitor. Idempotent.</summary>
-    public ValueTask DisposeAsync() => throw new NotImplementedException();
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        _course?.Stop();
+        if (_course is not null)
+            await _course.DisposeAsync().ConfigureAwait(false);
+        if (_monitor is not null)
+            await _monitor.DisposeAsync().ConfigureAwait(false);
+    }
 }

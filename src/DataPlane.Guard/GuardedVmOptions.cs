@@ -1,5 +1,6 @@
 using System.Net;
 using DataPlane.Admission;
+using DataPlane.Guard.Order;
 using DataPlane.Transport;
 
 namespace DataPlane.Guard;
@@ -92,15 +93,19 @@ public sealed record GuardedVmOptions
                 $"{nameof(Channels)}, {nameof(Preempt)} and {nameof(TlsPassThrough)} belong to {nameof(To)}: a monitor tells them.");
         Check(MonitorTimeout, nameof(MonitorTimeout));
         Check(DrainTimeout, nameof(DrainTimeout));
-        AdmissionOptions(Channels, Preempt, Uuid).Validate();
+        AdmissionOptions(QemuTarget.From(this, To ?? Qmp!)).Validate();
         Sockets.Validate();
     }
 
     /// <summary>The admission that fits what QEMU expects.</summary>
-    internal AdmissionOptions AdmissionOptions(int channels, bool preempt, Guid? uuid) => new()
+    internal AdmissionOptions AdmissionOptions(QemuTarget target) => new()
     {
-        MultifdChannels = channels,
-        Uuid = uuid,
+        MultifdChannels = target.Channels,
+        Preempt = target.Preempt,
+        Uuid = target.Uuid,
+        TlsPassThrough = target.Tls,
+        Allow = Allow,
+        AnyPeer = AnyPeer,
         UndecidedTimeout = UndecidedTimeout,
         MaxUndecided = MaxUndecided,
         MaxUndecidedPerPeer = MaxUndecidedPerPeer,

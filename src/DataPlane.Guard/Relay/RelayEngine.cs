@@ -25,11 +25,8 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         var relay = new ChannelRelay(kind, id, client.Name);
         RelayWorker worker = WorkerFor(relay);
         relay.SetClient(client);
-        worker.Post(() =>
-        {
-            worker.Adopt();
-            worker.Watch(relay, relay.Client!);
-        });
+        worker.Adopt();
+        worker.Post(() => worker.Watch(relay, relay.Client!));
         return relay;
     }
 
@@ -39,11 +36,8 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         var relay = new ChannelRelay(kind, id, qemu.Name);
         RelayWorker worker = WorkerFor(relay);
         relay.SetQemu(qemu);
-        worker.Post(() =>
-        {
-            worker.Adopt();
-            worker.Watch(relay, relay.Qemu!);
-        });
+        worker.Adopt();
+        worker.Post(() => worker.Watch(relay, relay.Qemu!));
         return relay;
     }
 

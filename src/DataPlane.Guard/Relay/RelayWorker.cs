@@ -65,7 +65,7 @@ internal sealed class RelayWorker : IDisposable
         _queue.Enqueue(relay);
     }
 
-    /// <summary>On the worker's thread: one more relay that will end here.</summary>
+    /// <summary>One more relay that will end here. Any thread.</summary>
     internal void Adopt() => Interlocked.Increment(ref _relays);
 
     /// <summary>On the worker's thread: the relay is over, by whatever cause.</summary>

@@ -52,6 +52,7 @@ internal sealed partial class AdmissionLoop
             if (wasSilent)
                 _undecided.BeginToSpeak(connection, _clock.After(_options.IncompleteTimeout));
             Decide(connection);
+            connection.Show();
         }
         while (outcome == ReadOutcome.Full && !connection.IsHeld && _undecided.Contains(connection));
     }

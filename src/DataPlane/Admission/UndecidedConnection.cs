@@ -17,6 +17,7 @@ internal sealed class UndecidedConnection
     private readonly long _accepted;
     private byte[] _opening = [];
     private int _count;
+    private int _shown;
 
     internal UndecidedConnection(ulong key, AcceptedSocket accepted, long now)
     {
@@ -88,9 +89,15 @@ internal sealed class UndecidedConnection
         return n == room ? ReadOutcome.Full : ReadOutcome.Some;
     }
 
-    internal UndecidedInfo Describe(TimeProvider time) => new(
-        Peer,
-        IsCandidate ? UndecidedState.Candidate : IsSilent ? UndecidedState.Silent : IsHeld ? UndecidedState.Held : UndecidedState.Speaking,
-        _count,
-        time.GetElapsedTime(_accepted));
+    /// <summary>Lets <see cref="Describe"/> tell what has been read and judged.</summary>
+    internal void Show() => Volatile.Write(ref _shown, _count);
+
+    /// <summary>Any thread.</summary>
+    internal UndecidedInfo Describe(TimeProvider time)
+    {
+        int bytes = Volatile.Read(ref _shown);
+        UndecidedState state = bytes > 0 ? IsHeld ? UndecidedState.Held : UndecidedState.Speaking
+            : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
+        return new UndecidedInfo(Peer, state, bytes, time.GetElapsedTime(_accepted));
+    }
 }

@@ -7,15 +7,17 @@ namespace DataPlane.Tests.Admission;
 /// <summary>The rows of the table in AdmissionRules, without sockets.</summary>
 public sealed class AdmissionRulesTests
 {
+    private const string Peer = "127.0.0.1";
+
     private static readonly AdmissionOptions s_two = new() { MultifdChannels = 2, Uuid = Opening.Uuid };
 
     [Fact]
-    public void Silence_proves_nothing() => Assert.True(AdmissionRules.Judge([], new AdmissionFacts(new AdmissionOptions())).IsUndecided);
+    public void Silence_proves_nothing() => Assert.True(Judge([], Facts(new AdmissionOptions())).IsUndecided);
 
     [Fact]
     public void The_magic_and_version_3_are_a_main_channel_and_not_a_byte_less()
     {
-        AdmissionFacts facts = new(s_two);
+        AdmissionFacts facts = Facts(s_two);
         for (int i = 0; i < 8; i++)
             Assert.True(Judge(Opening.Main.AsSpan(0, i), facts).IsUndecided);
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Main), Judge(Opening.Main.AsSpan(0, 8), facts));
@@ -24,7 +26,7 @@ public sealed class AdmissionRulesTests
     [Fact]
     public void A_whole_init_packet_is_a_multifd_channel_and_not_a_byte_less()
     {
-        AdmissionFacts facts = new(s_two);
+        AdmissionFacts facts = Facts(s_two);
         byte[] packet = Opening.Multifd(1);
         for (int i = 0; i < 64; i++)
             Assert.True(Judge(packet.AsSpan(0, i), facts).IsUndecided);
@@ -34,8 +36,8 @@ public sealed class AdmissionRulesTests
     [Fact]
     public void Each_channel_is_admitted_once()
     {
-        AdmissionFacts facts = new(s_two);
-        facts.AddMain();
+        AdmissionFacts facts = Facts(s_two);
+        facts.AddMain(Peer, recovered: false);
         facts.AddMultifd(1, Opening.Uuid);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.SecondMain), Judge(Opening.Main, facts));
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.IdTaken), Judge(Opening.Multifd(1), facts));
@@ -47,26 +49,26 @@ public sealed class AdmissionRulesTests
     [InlineData(3)]
     [InlineData(255)]
     public void An_id_that_is_not_below_the_count_is_out_of_range(int id) =>
-        Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.IdRange), Judge(Opening.Multifd(id).AsSpan(0, 25), new AdmissionFacts(s_two)));
+        Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.IdRange), Judge(Opening.Multifd(id).AsSpan(0, 25), Facts(s_two)));
 
     [Fact]
     public void The_last_id_of_255_channels_is_in_range() =>
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd),
-            Judge(Opening.Multifd(254), new AdmissionFacts(new AdmissionOptions { MultifdChannels = 255 })));
+            Judge(Opening.Multifd(254), Facts(new AdmissionOptions { MultifdChannels = 255 })));
 
     [Fact]
     public void Without_multifd_its_channels_are_refused() =>
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.NoMultifd),
-            Judge(Opening.Multifd(0).AsSpan(0, 8), new AdmissionFacts(new AdmissionOptions())));
+            Judge(Opening.Multifd(0).AsSpan(0, 8), Facts(new AdmissionOptions())));
 
     [Fact]
     public void Another_vms_uuid_is_refused_and_the_first_seen_binds_when_none_is_configured()
     {
         Guid other = Guid.NewGuid();
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid),
-            Judge(Opening.Multifd(0, other).AsSpan(0, 24), new AdmissionFacts(s_two)));
+            Judge(Opening.Multifd(0, other).AsSpan(0, 24), Facts(s_two)));
 
-        AdmissionFacts unbound = new(new AdmissionOptions { MultifdChannels = 2 });
+        AdmissionFacts unbound = Facts(new AdmissionOptions { MultifdChannels = 2 });
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(0, other), unbound));
         unbound.AddMultifd(0, other);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid), Judge(Opening.Multifd(1, Guid.Empty), unbound));
@@ -78,7 +80,7 @@ public sealed class AdmissionRulesTests
     {
         byte[] packet = Opening.Multifd(0);
         Assert.Equal([0x00, 0x11, 0x22, 0x33, 0x44], packet[8..13]);
-        Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(packet, new AdmissionFacts(s_two)));
+        Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(packet, Facts(s_two)));
     }
 
     [Theory]
@@ -96,7 +98,7 @@ public sealed class AdmissionRulesTests
     [InlineData(new byte[] { 0x44 }, RefusalReason.Garbage)]
     public void Everything_else_is_refused_at_its_first_wrong_byte(byte[] opening, RefusalReason reason)
     {
-        AdmissionFacts facts = new(s_two);
+        AdmissionFacts facts = Facts(s_two);
         Assert.True(Judge(opening.AsSpan(0, opening.Length - 1), facts).IsUndecided);
         Assert.Equal(AdmissionVerdict.Refuse(reason), Judge(opening, facts));
     }
@@ -114,7 +116,7 @@ public sealed class AdmissionRulesTests
             Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.Main, at, value)));
         openings.Sample(bytes =>
         {
-            AdmissionFacts facts = new(s_two);
+            AdmissionFacts facts = Facts(s_two);
             AdmissionVerdict last = default;
             for (int i = 0; i <= bytes.Length; i++)
             {
@@ -134,7 +136,7 @@ public sealed class AdmissionRulesTests
         for (int at = 0; at < 64; at++)
         {
             AdmissionVerdict verdict = Judge(Opening.With(Opening.Multifd(1), at, (byte)(Opening.Multifd(1)[at] ^ 0x80)),
-                new AdmissionFacts(s_two));
+                Facts(s_two));
             RefusalReason? expected = at switch
             {
                 < 4 => RefusalReason.Garbage,
@@ -147,5 +149,7 @@ public sealed class AdmissionRulesTests
         }
     }
 
-    private static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts) => AdmissionRules.Judge(opening, facts);
+    private static AdmissionFacts Facts(AdmissionOptions options) => new(options, NoContext.Instance);
+
+    private static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts) => AdmissionRules.Judge(opening, Peer, facts);
 }

@@ -30,12 +30,17 @@ internal sealed class Door : IAsyncDisposable
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    internal static Door Open(AdmissionOptions options, ILogger? logger = null, params ChannelAddress[] addresses)
+    internal static Door Open(AdmissionOptions options, ILogger? logger = null, params ChannelAddress[] addresses) =>
+        Open(options, null, logger, addresses);
+
+    internal static Door Open(
+        AdmissionOptions options, IAdmissionContext? context, ILogger? logger = null, params ChannelAddress[] addresses)
     {
         FakeTimeProvider time = new();
         if (addresses.Length == 0)
             addresses = [ChannelAddress.Parse("127.0.0.1:0")];
-        return new Door(ChannelAdmission.Listen(addresses, options, new ChannelOptions(), time, logger ?? NullLogger.Instance), time);
+        return new Door(
+            ChannelAdmission.Listen(addresses, options, new ChannelOptions(), time, logger ?? NullLogger.Instance, context), time);
     }
 
     internal static AdmissionOptions Expect(int channels) => new() { MultifdChannels = channels, Uuid = Opening.Uuid };
@@ -84,6 +89,15 @@ internal sealed class Door : IAsyncDisposable
 
     internal Task UndecidedAsync(int count) => Eventually.TrueAsync(() => Admission.Undecided == count, $"{count} undecided", Token);
 
+    /// <summary>Waits until so many bytes of a connection have been taken.</summary>
+    internal Task BytesAsync(ScriptedPeer peer, int count) => Eventually.TrueAsync(
+        () => Admission.Snapshot().Any(u => u.Peer == peer.Socket.LocalEndPoint!.ToString() && u.Bytes == count), $"{count} bytes", Token);
+
+    internal Task HeldAsync(int count) => StateAsync(UndecidedState.Held, count);
+
+    internal Task StateAsync(UndecidedState state, int count) =>
+        Eventually.TrueAsync(() => Admission.Snapshot().Count(u => u.State == state) == count, $"{count} {state}", Token);
+
     internal Task RefusedAsync(RefusalReason reason, int count) =>
         Eventually.TrueAsync(() => Admission.Refused[reason] == count && Refusals.Count(r => r.Reason == reason) == count,
             $"{count} refused as {reason}", Token);
@@ -93,8 +107,15 @@ internal sealed class Door : IAsyncDisposable
         await Admission.DisposeAsync();
         foreach (AdmittedChannel admitted in _admitted)
         {
-            admitted.Channel.Abort();
-            await admitted.Channel.DisposeAsync();
+            try
+            {
+                admitted.Channel.Abort();
+                await admitted.Channel.DisposeAsync();
+            }
+            catch (InvalidOperationException)
+            {
+                // The test took the socket.
+            }
         }
 
         _peers.ForEach(p => p.Dispose());

@@ -16,12 +16,25 @@ internal static class Opening
 
     internal static byte[] Recovery => [0x08, 0x00, 0x0A, 0x00, 0x07, 0x06, .. "pc.ram"u8];
 
+    internal const uint PageFlag = 8;
+    internal const uint ZeroFlag = 2;
+
+    /// <summary>A preempt channel's end.</summary>
+    internal static byte[] End => [0, 0, 0, 0, 0, 0, 0, 0x10];
+
     internal static byte[] PageRecord => [0, 0, 0, 0, 0x01, 0x23, 0x40, 0x08, 6, .. "pc.ram"u8];
 
     internal static byte[] Multifd(int id, Guid? uuid = null)
     {
         byte[] bytes = new byte[MultifdInit.Size];
         new MultifdInit(uuid ?? Uuid, (byte)id).Write(bytes);
+        return bytes;
+    }
+
+    internal static byte[] Record(long offset, uint flags, string block = ScriptedContext.Block)
+    {
+        byte[] bytes = [0, 0, 0, 0, 0, 0, 0, 0, (byte)block.Length, .. System.Text.Encoding.UTF8.GetBytes(block)];
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt64BigEndian(bytes, (ulong)offset | flags);
         return bytes;
     }
 

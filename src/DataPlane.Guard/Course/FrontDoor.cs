@@ -1,0 +1,107 @@
+using System.Threading.Channels;
+using DataPlane.Admission;
+using DataPlane.Guard.Order;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>
+/// The public listeners. It can be opened anew for another attempt of the source, at the same addresses and with the counts going on.
+/// </summary>
+internal sealed class FrontDoor(
+    GuardedVmOptions options, QemuTarget target, GuardContext context, ChannelWriter<GuardEvent> events, TimeProvider time, ILogger logger)
+    : IAsyncDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly Dictionary<RefusalReason, long> _refusedBefore = Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L);
+    private IReadOnlyList<ChannelAddress> _addresses = options.Listen;
+    private ChannelAdmission? _admission;
+    private Task _pump = Task.CompletedTask;
+
+    internal IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
+
+    /// <summary>Counts the openings: channels of an earlier one come too late.</summary>
+    internal int Opening { get; private set; }
+
+    internal IReadOnlyList<UndecidedInfo> Undecided
+    {
+        get
+        {
+            lock (_gate)
+                return _admission?.Snapshot() ?? [];
+        }
+    }
+
+    /// <summary>Over all openings.</summary>
+    internal IReadOnlyDictionary<RefusalReason, long> Refused
+    {
+        get
+        {
+            lock (_gate)
+                return _refusedBefore.ToDictionary(r => r.Key, r => r.Value + (_admission?.Refused[r.Key] ?? 0));
+        }
+    }
+
+    /// <exception cref="IOException">An address cannot be listened on.</exception>
+    internal void Open()
+    {
+        ChannelAdmission admission = ChannelAdmission.Listen(_addresses,
+            options.AdmissionOptions(target), options.Sockets, time, logger, context);
+        int opening = Opening + 1;
+        lock (_gate)
+        {
+            _admission = admission;
+            _addresses = admission.LocalAddresses;
+            Opening = opening;
+        }
+
+        _pump = PumpAsync(admission, opening);
+    }
+
+    /// <summary>Closes, and refuses whatever is undecided.</summary>
+    internal async ValueTask CloseAsync()
+    {
+        ChannelAdmission? admission;
+        lock (_gate)
+            (admission, _admission) = (_admission, null);
+        if (admission is null)
+            return;
+        await admission.DisposeAsync().ConfigureAwait(false);
+        await _pump.ConfigureAwait(false);
+        lock (_gate)
+        {
+            foreach ((RefusalReason reason, long count) in admission.Refused)
+                _refusedBefore[reason] += count;
+        }
+    }
+
+    /// <summary>Main and preempt are free again, for the recovery of the paused migration.</summary>
+    internal void ExpectRecovery() => _admission?.ExpectRecovery();
+
+    /// <summary>Those whose proof could not be judged are judged again.</summary>
+    internal void Recheck() => _admission?.Recheck();
+
+    public ValueTask DisposeAsync() => CloseAsync();
+
+    private async Task PumpAsync(ChannelAdmission admission, int opening)
+    {
+        try
+        {
+            while (true)
+            {
+                AdmittedChannel channel = await admission.AcceptAsync(CancellationToken.None).ConfigureAwait(false);
+                if (!events.TryWrite(new GuardEvent.Admitted(channel, opening)))
+                    channel.Dispose();
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            // Closed.
+        }
+        catch (IOException e)
+        {
+            events.TryWrite(new GuardEvent.Broken(e));
+        }
+    }
+}

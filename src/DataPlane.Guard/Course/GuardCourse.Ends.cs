@@ -1,0 +1,151 @@
+using DataPlane.Guard.Order;
+using DataPlane.Guard.Relay;
+using DataPlane.Linux;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>What the end of a channel, or of QEMU, means.</summary>
+internal sealed partial class GuardCourse
+{
+    private volatile TaskCompletionSource _qemuPaused = NewSignal();
+    private volatile string? _qemuStatus;
+    private ChannelRelay? _main;
+    private ChannelRelay? _preempt;
+    private uint? _shut;
+    private bool _awaitsVerdict;
+
+    /// <summary>On the monitor's reader: what a recovery waits for must not wait for the recovery.</summary>
+    internal void ReportStatus(string status)
+    {
+        GuardLog.QemuStatus(_logger, _options.Name, status);
+        _qemuStatus = status;
+        if (status == "postcopy-paused")
+            _qemuPaused.TrySetResult();
+        Post(new GuardEvent.Status(status));
+    }
+
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private async ValueTask TakeEndAsync(ChannelRelay relay)
+    {
+        GuardLog.RelayEnded(_logger, _options.Name, relay.Name, relay.Peer, relay.Ending, ErrorOf(relay));
+        if (_held.TryGetValue(new HandOverStep(relay.Kind, relay.Id), out (ChannelRelay Relay, ReadOnlyMemory<byte> Opening) held)
+            && held.Relay == relay)
+            await StartAnewAsync(relay).ConfigureAwait(false);
+        else if (relay == _main && State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
+            await TakeMainEndAsync(relay).ConfigureAwait(false);
+    }
+
+    private async ValueTask TakeMainEndAsync(ChannelRelay main)
+    {
+        if (_shut is { } reason and not 0)
+            await FailAsync($"QEMU gave the migration up (SHUT {reason})").ConfigureAwait(false);
+        else if (State is GuardState.Postcopy or GuardState.Recovering)
+            await PauseAsync().ConfigureAwait(false);
+        else if (main is { Ending: RelayEnding.Closed, QemuBytes: 0 })
+            await AwaitVerdictAsync().ConfigureAwait(false);
+        else
+            await FailAsync(Describe(main)).ConfigureAwait(false);
+    }
+
+    /// <summary>The guest is at QEMU and waits for its pages: the source may come again, and nobody else.</summary>
+    private async ValueTask PauseAsync()
+    {
+        if (_monitor is { Ended.IsCompleted: true })
+        {
+            await FailAsync("QEMU is gone, and the guest with it").ConfigureAwait(false);
+            return;
+        }
+
+        Enter(GuardState.Paused);
+        _context.IsPostcopy = false;
+        _context.IsPaused = true;
+        _requests.Clear();
+        if (_preempt is { } preempt)
+            _relays.Abort(preempt);
+        _preempt = null;
+        _door.ExpectRecovery();
+    }
+
+    /// <summary>Without a return path the stream ends without a word from QEMU: only its monitor knows how.</summary>
+    private async ValueTask AwaitVerdictAsync()
+    {
+        if (_monitor is null || _qemuStatus == "completed")
+        {
+            await CompleteAsync().ConfigureAwait(false);
+        }
+        else if (_qemuStatus == "failed" || _monitor.Ended.IsCompleted)
+        {
+            await FailAsync("QEMU could not load the migration").ConfigureAwait(false);
+        }
+        else
+        {
+            _awaitsVerdict = true;
+            Wait(_options.MonitorTimeout);
+        }
+    }
+
+    private async ValueTask TakeStatusAsync(string status)
+    {
+        if (status is "postcopy-active" or "postcopy-device" && State == GuardState.Relaying)
+            EnterPostcopy();
+        else if (_awaitsVerdict && status == "completed")
+            await CompleteAsync().ConfigureAwait(false);
+        else if (status == "failed" && (_awaitsVerdict || State == GuardState.Paused))
+            await FailAsync("QEMU could not load the migration").ConfigureAwait(false);
+    }
+
+    private async ValueTask TakeMonitorEndAsync()
+    {
+        // While channels are relayed they tell by themselves when QEMU is gone; the monitor may have ended for reasons of its own.
+        if (State is GuardState.Waiting or GuardState.Paused || _awaitsVerdict)
+            await FailAsync(State == GuardState.Paused ? "QEMU is gone, and the guest with it" : "QEMU is gone").ConfigureAwait(false);
+    }
+
+    private async ValueTask TakeTimeUpAsync()
+    {
+        if (_awaitsVerdict)
+            await FailAsync("QEMU has not said how the migration ended").ConfigureAwait(false);
+        else
+            AbortAll();
+    }
+
+    private async ValueTask CompleteAsync()
+    {
+        if (State is GuardState.Completed or GuardState.Failed)
+            return;
+        Enter(GuardState.Completed);
+        _awaitsVerdict = false;
+        if (_preempt is { Client: null } unused)
+            _relays.Abort(unused);
+        Wait(_options.DrainTimeout);
+        await _door.CloseAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask FailAsync(string reason)
+    {
+        if (State is GuardState.Completed or GuardState.Failed)
+            return;
+        _failure = reason;
+        GuardLog.Failed(_logger, _options.Name, reason);
+        Enter(GuardState.Failed);
+        _awaitsVerdict = false;
+        AbortAll();
+        await _door.CloseAsync().ConfigureAwait(false);
+    }
+
+    private void AbortAll()
+    {
+        foreach (ChannelRelay relay in Views)
+            _relays.Abort(relay);
+    }
+
+    private static string Describe(ChannelRelay relay) => relay.Ending switch
+    {
+        RelayEnding.ClientLost => $"the source's {relay.Name} channel was lost{(relay.Errno == 0 ? "" : $": {ErrorOf(relay)}")}",
+        RelayEnding.QemuLost => $"QEMU closed the {relay.Name} channel before its end",
+        _ => $"the {relay.Name} channel ended before QEMU said that it has everything",
+    };
+
+    private static string ErrorOf(ChannelRelay relay) => relay.Errno == 0 ? "" : Errno.Describe(relay.Errno);
+}

@@ -1,0 +1,203 @@
+using DataPlane.Admission;
+using DataPlane.Guard.Order;
+using DataPlane.Guard.Qmp;
+using DataPlane.Guard.Relay;
+using DataPlane.Guard.ReturnPath;
+using DataPlane.Transport;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>From proof to QEMU: channels that wait for one another, then all of them in one go.</summary>
+internal sealed partial class GuardCourse
+{
+    /// <summary>Longest wait for QEMU to notice that its link is gone, before a recovery connects anyway.</summary>
+    private static readonly TimeSpan s_pauseNotice = TimeSpan.FromSeconds(3);
+
+    private readonly BlockPool _blocks = new();
+    private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
+    private ReturnPathTap? _tap;
+
+    private async ValueTask AdmitAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
+    {
+        AdmittedChannel channel = admitted.Channel;
+        if (admitted.Opening != _door.Opening)
+            channel.Dispose();
+        else if (channel.Kind == ChannelKind.Preempt)
+            JoinPreempt(channel);
+        else if (channel.Recovered && State == GuardState.Paused)
+            await RecoverAsync(channel, cancellationToken).ConfigureAwait(false);
+        else if (!channel.Recovered && State == GuardState.Waiting)
+            await HoldAsync(channel, cancellationToken).ConfigureAwait(false);
+        else
+            Refuse(channel);
+    }
+
+    private void Refuse(AdmittedChannel channel)
+    {
+        GuardLog.Surplus(_logger, _options.Name, channel.Kind, channel.Peer);
+        channel.Dispose();
+    }
+
+    /// <summary>
+    /// Nothing goes to QEMU before everything is there: a source that gives up until then costs nothing, while a QEMU that has had one
+    /// channel of it must be started again. No source waits for an answer before all of its channels are connected.
+    /// </summary>
+    private async ValueTask HoldAsync(AdmittedChannel channel, CancellationToken cancellationToken)
+    {
+        var step = new HandOverStep(channel.Kind, channel.Id);
+        ChannelRelay relay = _relays.Hold(channel.Kind, channel.Id, channel.Channel);
+        _held.Add(step, (relay, channel.Consumed));
+        AddView(relay);
+        GuardLog.Held(_logger, _options.Name, relay.Name, channel.Peer);
+        if (_held.Count == 1 + _target.Channels)
+            await HandOverAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask HandOverAsync(CancellationToken cancellationToken)
+    {
+        if (_held.Values.Any(h => h.Relay.Ending != RelayEnding.None))
+            return; // the news of it is on its way, and brings the next attempt
+        Enter(GuardState.Relaying);
+        _main = _held[new HandOverStep(ChannelKind.Main, 0)].Relay;
+        try
+        {
+            foreach (HandOverStep step in HandOverOrder.Steps(_target, recovery: false))
+            {
+                if (step.Kind == ChannelKind.Preempt)
+                    await ReservePreemptAsync(cancellationToken).ConfigureAwait(false);
+                else
+                    await HandOnAsync(_held[step].Relay, _held[step].Opening, cancellationToken).ConfigureAwait(false);
+            }
+
+            GuardLog.HandedOver(_logger, _options.Name);
+        }
+        catch (ChannelException e)
+        {
+            await FailAsync($"{e.Channel}: {e.Message}").ConfigureAwait(false);
+        }
+
+        _held.Clear();
+    }
+
+    /// <summary>A source that went before its set was complete: QEMU never knew of it. Its other channels go too, and the next may come.</summary>
+    private async ValueTask StartAnewAsync(ChannelRelay lost)
+    {
+        GuardLog.SetBroken(_logger, _options.Name, lost.Name, lost.Peer);
+        foreach ((ChannelRelay relay, _) in _held.Values)
+        {
+            _relays.Abort(relay);
+            RemoveView(relay);
+        }
+
+        _held.Clear();
+        await _door.CloseAsync().ConfigureAwait(false);
+        _door.Open();
+    }
+
+    /// <summary>Connects to QEMU with the channel's proof in the first write; then the rest may flow.</summary>
+    private async ValueTask HandOnAsync(ChannelRelay relay, ReadOnlyMemory<byte> opening, CancellationToken cancellationToken)
+    {
+        Channel qemu = await DialAsync(relay.Name, cancellationToken).ConfigureAwait(false);
+        TransferResult sent = SendOpening(qemu, opening.Span);
+        if (!sent.Complete)
+        {
+            await qemu.DisposeAsync().ConfigureAwait(false);
+            throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
+        }
+
+        _relays.JoinQemu(relay, qemu, opening.Length, relay.Kind == ChannelKind.Main ? NewTap() : null);
+    }
+
+    private async ValueTask ReservePreemptAsync(CancellationToken cancellationToken)
+    {
+        _preempt = _relays.Reserve(ChannelKind.Preempt, 0, await DialAsync("preempt", cancellationToken).ConfigureAwait(false));
+        AddView(_preempt);
+    }
+
+    private void JoinPreempt(AdmittedChannel channel)
+    {
+        if (_preempt is not { Client: null, Ending: RelayEnding.None } preempt)
+        {
+            Refuse(channel);
+            return;
+        }
+
+        GuardLog.PreemptFound(_logger, _options.Name, channel.Peer);
+        _relays.JoinClient(preempt, channel.Channel, channel.Consumed);
+        if (_tap is not null)
+            _tap.IgnoresRequests = true;
+        _requests.Clear();
+    }
+
+    /// <summary>The same order once more, as soon as QEMU has noticed that its old channels are gone.</summary>
+    private async ValueTask RecoverAsync(AdmittedChannel channel, CancellationToken cancellationToken)
+    {
+        if (_monitor is not null)
+            await WhenAnyAsync(_qemuPaused.Task, s_pauseNotice, cancellationToken).ConfigureAwait(false);
+        _qemuPaused = NewSignal();
+        _main = _relays.Hold(ChannelKind.Main, 0, channel.Channel);
+        AddView(_main);
+        Enter(GuardState.Recovering);
+        _context.IsPaused = false;
+        try
+        {
+            await HandOnAsync(_main, channel.Consumed, cancellationToken).ConfigureAwait(false);
+            if (_target.Preempt)
+                await ReservePreemptAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (ChannelException e)
+        {
+            await FailAsync($"QEMU cannot be recovered: {e.Message}").ConfigureAwait(false);
+        }
+    }
+
+    private async Task<Channel> DialAsync(string name, CancellationToken cancellationToken)
+    {
+        ChannelOptions options = new() { NoDelay = true, ConnectTimeout = _options.MonitorTimeout };
+        try
+        {
+            return await ChannelDialer.ConnectAsync(
+                _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
+        }
+        catch (ChannelException) when (State == GuardState.Recovering && name == "main" && _monitor is not null)
+        {
+            // Somebody had it listen elsewhere meanwhile. The command works out of band, and may be repeated.
+            GuardLog.ListensAgain(_logger, _options.Name, _target.Address.ToString());
+            await ListenAgainAsync(_monitor, cancellationToken).ConfigureAwait(false);
+            return await ChannelDialer.ConnectAsync(
+                _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
+        }
+    }
+
+    private async Task ListenAgainAsync(QemuMonitor monitor, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await monitor.RecoverAsync(_target.Address, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is QmpException or TimeoutException)
+        {
+            throw new ChannelException(FailureReason.ConnectFailed, "main", $"QEMU does not listen any more: {e.Message}", e);
+        }
+    }
+
+    private ReturnPathTap NewTap()
+    {
+        _shut = null;
+        _tap = new ReturnPathTap(_requests, (type, value) => Post(new GuardEvent.ReturnPathNews(type, value)));
+        return _tap;
+    }
+
+    private async Task WhenAnyAsync(Task task, TimeSpan limit, CancellationToken cancellationToken) =>
+        await Task.WhenAny(task, Task.Delay(limit, _time, cancellationToken)).ConfigureAwait(false);
+
+    private static unsafe TransferResult SendOpening(Channel qemu, ReadOnlySpan<byte> opening)
+    {
+        // SAFETY: the bytes are fixed for the call. A fresh socket has room for them all, so it does not block.
+        fixed (byte* first = opening)
+        {
+            Span<Linux.IoVec> vectors = [new((nint)first, (nuint)opening.Length)];
+            return qemu.Send(vectors);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+using DataPlane.Guard.Relay;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>The channels as people may look at them, from any thread.</summary>
+internal sealed partial class GuardCourse
+{
+    private readonly Lock _viewGate = new();
+    private readonly List<ChannelRelay> _views = [];
+    private readonly Dictionary<ChannelRelay, long> _bytesBefore = [];
+    private long _viewedAt;
+
+    private ChannelRelay[] Views
+    {
+        get
+        {
+            lock (_viewGate)
+                return [.. _views];
+        }
+    }
+
+    /// <summary>Rates are over the time since the call before this one.</summary>
+    internal IReadOnlyList<GuardChannel> Channels()
+    {
+        lock (_viewGate)
+        {
+            long now = _time.GetTimestamp();
+            double seconds = _viewedAt == 0 ? 0 : _time.GetElapsedTime(_viewedAt, now).TotalSeconds;
+            _viewedAt = now;
+            return [.. _views.OrderBy(r => r.Kind).ThenBy(r => r.Id).Select(r => View(r, seconds))];
+        }
+    }
+
+    private GuardChannel View(ChannelRelay relay, double seconds)
+    {
+        long client = relay.ClientBytes;
+        long qemu = relay.QemuBytes;
+        bool known = _bytesBefore.TryGetValue(relay, out long before);
+        _bytesBefore[relay] = client + qemu;
+        return new GuardChannel
+        {
+            Kind = relay.Kind,
+            Id = relay.Id,
+            Peer = relay.Peer,
+            BytesIn = client,
+            BytesOut = qemu,
+            BytesPerSecond = known && seconds > 0 ? (client + qemu - before) / seconds : 0,
+            State = relay.State,
+        };
+    }
+
+    /// <summary>In the place of an earlier one of the same kind and number.</summary>
+    private void AddView(ChannelRelay relay)
+    {
+        lock (_viewGate)
+        {
+            foreach (ChannelRelay old in _views.Where(r => r.Kind == relay.Kind && r.Id == relay.Id).ToList())
+                Remove(old);
+            _views.Add(relay);
+        }
+    }
+
+    private void RemoveView(ChannelRelay relay)
+    {
+        lock (_viewGate)
+            Remove(relay);
+    }
+
+    private void Remove(ChannelRelay relay)
+    {
+        _views.Remove(relay);
+        _bytesBefore.Remove(relay);
+    }
+}

@@ -1,0 +1,176 @@
+using System.Threading.Channels;
+using DataPlane.Guard.Order;
+using DataPlane.Guard.Qmp;
+using DataPlane.Guard.Relay;
+using DataPlane.Guard.ReturnPath;
+using DataPlane.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>
+/// The course of one guarded migration: takes events one at a time and decides.
+/// <code>
+/// Waiting --(main and all multifd are there: handed over in one go)--> Relaying --(return path)--> Postcopy
+///    ^  '--(one of them went: QEMU untouched, all anew)                    |                          |  ^
+///    '------'                                                   main ended |     main ended, no SHUT  v  | RESUME_ACK
+///                                                                          v                    Paused --(recovered main)--> Recovering
+///                                                          Completed or Failed &lt;-- SHUT, QEMU gone
+/// </code>
+/// </summary>
+internal sealed partial class GuardCourse : IAsyncDisposable
+{
+    private readonly GuardedVmOptions _options;
+    private readonly QemuTarget _target;
+    private readonly QemuMonitor? _monitor;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Channel<GuardEvent> _events;
+    private readonly PageRequests _requests = new();
+    private readonly GuardContext _context;
+    private readonly FrontDoor _door;
+    private readonly RelayEngine _relays;
+    private readonly CancellationTokenSource _ending = new();
+
+    private volatile int _state = (int)GuardState.Waiting;
+    private volatile string? _failure;
+    private int _waits;
+    private bool _isOver;
+
+    internal GuardCourse(
+        GuardedVmOptions options, QemuTarget target, QemuMonitor? monitor, Channel<GuardEvent> events, TimeProvider time, ILogger logger)
+    {
+        _options = options;
+        _target = target;
+        _monitor = monitor;
+        _events = events;
+        _time = time;
+        _logger = logger;
+        _context = new GuardContext(_requests, HandOverOrder.NeedsPreemptEnd(target));
+        _door = new FrontDoor(options, target, _context, events.Writer, time, logger);
+        _relays = new RelayEngine(RelayEngine.DefaultWorkers,
+            relay => Post(new GuardEvent.RelayEnded(relay)), e => Post(new GuardEvent.Broken(e)));
+    }
+
+    internal GuardState State => (GuardState)_state;
+
+    internal string? Failure => _failure;
+
+    internal FrontDoor Door => _door;
+
+    internal void Open()
+    {
+        _door.Open();
+        if (_monitor is not null)
+            _ = WatchAsync(_monitor);
+    }
+
+    /// <summary>Until the migration has ended and nothing of it is left.</summary>
+    internal async Task<GuardState> RunAsync(CancellationToken cancellationToken)
+    {
+        while (!_isOver)
+            await TakeAsync(await _events.Reader.ReadAsync(cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
+        return State;
+    }
+
+    internal void Stop()
+    {
+        if (State is not (GuardState.Completed or GuardState.Failed))
+            Enter(GuardState.Stopped);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _ending.CancelAsync().ConfigureAwait(false);
+        await _door.DisposeAsync().ConfigureAwait(false);
+        _relays.Dispose();
+        _events.Writer.TryComplete();
+        while (_events.Reader.TryRead(out GuardEvent? left))
+            (left as GuardEvent.Admitted)?.Channel.Dispose();
+        _ending.Dispose();
+    }
+
+    private void Post(GuardEvent @event) => _events.Writer.TryWrite(@event);
+
+    private async Task WatchAsync(QemuMonitor monitor)
+    {
+        await monitor.Ended.ConfigureAwait(false);
+        Post(new GuardEvent.MonitorEnded());
+    }
+
+    private async ValueTask TakeAsync(GuardEvent @event, CancellationToken cancellationToken)
+    {
+        switch (@event)
+        {
+            case GuardEvent.Admitted admitted:
+                await AdmitAsync(admitted, cancellationToken).ConfigureAwait(false);
+                break;
+            case GuardEvent.RelayEnded ended:
+                await TakeEndAsync(ended.Relay).ConfigureAwait(false);
+                break;
+            case GuardEvent.ReturnPathNews news:
+                await TakeNewsAsync(news.Type, news.Value).ConfigureAwait(false);
+                break;
+            case GuardEvent.Status status:
+                await TakeStatusAsync(status.Text).ConfigureAwait(false);
+                break;
+            case GuardEvent.MonitorEnded:
+                await TakeMonitorEndAsync().ConfigureAwait(false);
+                break;
+            case GuardEvent.TimeUp up when up.Wait == _waits:
+                await TakeTimeUpAsync().ConfigureAwait(false);
+                break;
+            case GuardEvent.Broken broken:
+                await FailAsync($"the guard broke: {broken.Cause.Message}").ConfigureAwait(false);
+                break;
+        }
+
+        if (State is GuardState.Completed or GuardState.Failed && _relays.Relays == 0)
+            _isOver = true;
+    }
+
+    private void Enter(GuardState state)
+    {
+        if (State == state)
+            return;
+        GuardLog.StateChanged(_logger, _options.Name, State, state);
+        _state = (int)state;
+    }
+
+    /// <summary>Posts <see cref="GuardEvent.TimeUp"/> after a while; only the last such wait counts.</summary>
+    private void Wait(TimeSpan delay)
+    {
+        _ = PostLaterAsync(new GuardEvent.TimeUp(++_waits), delay);
+    }
+
+    private async Task PostLaterAsync(GuardEvent @event, TimeSpan delay)
+    {
+        await Task.Delay(delay, _time, _ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        Post(@event);
+    }
+
+    private async ValueTask TakeNewsAsync(ReturnPathType type, uint value)
+    {
+        const uint PostcopyDiscards = 2; // the first PONG that belongs to the switchover
+        switch (type)
+        {
+            case ReturnPathType.Shut:
+                _shut = value;
+                if (value == 0)
+                    await CompleteAsync().ConfigureAwait(false);
+                break;
+            case ReturnPathType.Pong when value >= PostcopyDiscards && State == GuardState.Relaying:
+            case ReturnPathType.RequestPages or ReturnPathType.RequestPagesWithName when State == GuardState.Relaying:
+            case ReturnPathType.ResumeAck when State == GuardState.Recovering:
+                EnterPostcopy();
+                break;
+        }
+    }
+
+    private void EnterPostcopy()
+    {
+        Enter(GuardState.Postcopy);
+        _context.IsPostcopy = true;
+        _door.Recheck();
+    }
+}

@@ -1,0 +1,32 @@
+using DataPlane.Admission;
+using DataPlane.Guard.Relay;
+using DataPlane.Wire;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>Something that moves a guarded migration on. One at a time, in the order in which they happened.</summary>
+internal abstract record GuardEvent
+{
+    /// <summary>A connection proved to be a channel.</summary>
+    /// <param name="Channel">The channel; whoever handles the event owns it.</param>
+    /// <param name="Opening">Which opening of the door it came through: those of an earlier one are too late.</param>
+    internal sealed record Admitted(AdmittedChannel Channel, int Opening) : GuardEvent;
+
+    /// <summary>A relay is over.</summary>
+    internal sealed record RelayEnded(ChannelRelay Relay) : GuardEvent;
+
+    /// <summary>A message of the return path passed; of page requests only the first of a connection.</summary>
+    internal sealed record ReturnPathNews(ReturnPathType Type, uint Value) : GuardEvent;
+
+    /// <summary>QEMU says where its migration stands.</summary>
+    internal sealed record Status(string Text) : GuardEvent;
+
+    /// <summary>QEMU, or its monitor, is gone.</summary>
+    internal sealed record MonitorEnded : GuardEvent;
+
+    /// <summary>A wait has lasted long enough.</summary>
+    internal sealed record TimeUp(int Wait) : GuardEvent;
+
+    /// <summary>Part of the guard itself broke.</summary>
+    internal sealed record Broken(Exception Cause) : GuardEvent;
+}

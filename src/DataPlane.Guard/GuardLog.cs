@@ -1,0 +1,47 @@
+using DataPlane.Admission;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Guard;
+
+/// <summary>Log events of the guard: 3200 to 3299.</summary>
+internal static partial class GuardLog
+{
+    [LoggerMessage(3200, LogLevel.Information,
+        "{Name}: QEMU {Version} at {Address} expects {Channels} multifd channels, preempt {Preempt}, TLS {Tls}")]
+    internal static partial void Prepared(ILogger logger, string name, string version, string address, int channels, bool preempt, bool tls);
+
+    [LoggerMessage(3201, LogLevel.Information, "{Name}: {Channel} of {Peer} is there; it waits for the others of its migration")]
+    internal static partial void Held(ILogger logger, string name, string channel, string peer);
+
+    [LoggerMessage(3202, LogLevel.Warning,
+        "{Name}: {Channel} of {Peer} went before its migration was complete. QEMU has seen nothing of it; the guard waits for the next")]
+    internal static partial void SetBroken(ILogger logger, string name, string channel, string? peer);
+
+    [LoggerMessage(3203, LogLevel.Information, "{Name}: all channels are handed to QEMU")]
+    internal static partial void HandedOver(ILogger logger, string name);
+
+    [LoggerMessage(3204, LogLevel.Information, "{Name}: the preempt channel is that of {Peer}")]
+    internal static partial void PreemptFound(ILogger logger, string name, string peer);
+
+    [LoggerMessage(3205, LogLevel.Information, "{Name}: {Old} -> {New}")]
+    internal static partial void StateChanged(ILogger logger, string name, GuardState old, GuardState @new);
+
+    [LoggerMessage(3206, LogLevel.Information, "{Name}: {Channel} of {Peer} ended: {Ending} {Error}")]
+    internal static partial void RelayEnded(
+        ILogger logger, string name, string channel, string? peer, Relay.RelayEnding ending, string error);
+
+    [LoggerMessage(3207, LogLevel.Warning, "{Name}: the return path is not understood from here on ({Error}); it is relayed all the same")]
+    internal static partial void ReturnPathLost(ILogger logger, string name, string error);
+
+    [LoggerMessage(3208, LogLevel.Information, "{Name}: QEMU no longer listens at {Address}; it is told to again")]
+    internal static partial void ListensAgain(ILogger logger, string name, string address);
+
+    [LoggerMessage(3209, LogLevel.Debug, "{Name}: QEMU's migration is {Status}")]
+    internal static partial void QemuStatus(ILogger logger, string name, string status);
+
+    [LoggerMessage(3210, LogLevel.Warning, "{Name}: a {Kind} channel of {Peer} came where none can be used; it is closed")]
+    internal static partial void Surplus(ILogger logger, string name, ChannelKind kind, string peer);
+
+    [LoggerMessage(3211, LogLevel.Error, "{Name}: the migration failed: {Reason}")]
+    internal static partial void Failed(ILogger logger, string name, string reason);
+}

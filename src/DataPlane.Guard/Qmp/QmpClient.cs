@@ -1,0 +1,255 @@
+using System.Buffers;
+using System.Collections.Concurrent;
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using DataPlane.Transport;
+
+namespace DataPlane.Guard.Qmp;
+
+/// <summary>
+/// One session with QEMU's monitor: commands with a time limit, out-of-band where QEMU offers it, and events as they come. Thread-safe.
+/// </summary>
+internal sealed class QmpClient : IAsyncDisposable
+{
+    /// <summary>Longest line that is taken from a monitor; real ones stay below 100 KB.</summary>
+    private const int MaxLineBytes = 4 << 20;
+
+    private readonly string _name;
+    private readonly NetworkStream _stream;
+    private readonly TimeProvider _time;
+    private readonly Action<string, JsonElement> _event;
+    private readonly SemaphoreSlim _sending = new(1);
+    private readonly TaskCompletionSource<JsonElement> _greeting = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ConcurrentDictionary<int, TaskCompletionSource<JsonElement>> _pending = new();
+    private readonly Task _pump;
+    private int _lastId;
+    private volatile QmpException? _end;
+
+    private QmpClient(Socket socket, string name, TimeProvider time, Action<string, JsonElement> onEvent)
+    {
+        _name = name;
+        _stream = new NetworkStream(socket, ownsSocket: true);
+        _time = time;
+        _event = onEvent;
+        _pump = Task.Run(PumpAsync);
+    }
+
+    /// <summary>The version in QEMU's greeting.</summary>
+    internal Version Version { get; private set; } = new();
+
+    /// <summary>Whether commands may be sent out of band: those are answered also while the monitor stands still otherwise.</summary>
+    internal bool HasOutOfBand { get; private set; }
+
+    /// <summary>Ends, without failing, when the session has.</summary>
+    internal Task Ended => _pump;
+
+    /// <summary>Connects, reads the greeting and leaves the negotiation mode.</summary>
+    /// <param name="address">The monitor's socket.</param>
+    /// <param name="timeout">Time for each step.</param>
+    /// <param name="time">Clock of the limits.</param>
+    /// <param name="onEvent">Told of each event by name, with its data. On the session's reader: it must not wait.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="QmpException">There is no monitor, or it does not greet.</exception>
+    internal static async Task<QmpClient> ConnectAsync(
+        ChannelAddress address, TimeSpan timeout, TimeProvider time, Action<string, JsonElement> onEvent, CancellationToken cancellationToken)
+    {
+        var client = new QmpClient(await DialAsync(address, timeout, time, cancellationToken).ConfigureAwait(false),
+            address.ToString(), time, onEvent);
+        try
+        {
+            await client.NegotiateAsync(timeout, cancellationToken).ConfigureAwait(false);
+            return client;
+        }
+        catch
+        {
+            await client.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Sends a command and returns its answer.</summary>
+    /// <param name="command">Name of the command.</param>
+    /// <param name="arguments">Writes the members of its arguments; null without any.</param>
+    /// <param name="timeout">Longest wait for the answer; the command itself cannot be taken back.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <param name="outOfBand">Past a monitor that stands still; only some commands may, and only with <see cref="HasOutOfBand"/>.</param>
+    /// <exception cref="QmpException">QEMU refused it, or is gone.</exception>
+    /// <exception cref="TimeoutException">No answer in time.</exception>
+    internal async Task<JsonElement> ExecuteAsync(
+        string command, Action<Utf8JsonWriter>? arguments, TimeSpan timeout, CancellationToken cancellationToken, bool outOfBand = false)
+    {
+        int id = Interlocked.Increment(ref _lastId);
+        var answer = new TaskCompletionSource<JsonElement>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _pending[id] = answer;
+        try
+        {
+            if (_end is { } end)
+                throw end;
+            await SendAsync(Format(command, arguments, id, outOfBand), cancellationToken).ConfigureAwait(false);
+            JsonElement message = await answer.Task.WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
+            return message.TryGetProperty("return", out JsonElement value) ? value
+                : throw new QmpException($"{command} was refused: {Refusal(message)}");
+        }
+        catch (TimeoutException)
+        {
+            throw new TimeoutException($"the monitor {_name} has not answered {command} within {timeout.TotalSeconds:0.###} s");
+        }
+        finally
+        {
+            _pending.TryRemove(id, out _);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stream.DisposeAsync().ConfigureAwait(false);
+        await _pump.ConfigureAwait(false);
+        _sending.Dispose();
+    }
+
+    private static async Task<Socket> DialAsync(ChannelAddress address, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        EndPoint remote = address.IsUnix ? new UnixDomainSocketEndPoint(address.Path)
+            : new DnsEndPoint(address.Host.Length == 0 ? "localhost" : address.Host, address.Port);
+        var socket = new Socket(address.IsUnix ? AddressFamily.Unix : AddressFamily.InterNetworkV6, SocketType.Stream, ProtocolType.Unspecified);
+        if (!address.IsUnix)
+            socket.DualMode = true;
+        try
+        {
+            await socket.ConnectAsync(remote, cancellationToken).AsTask().WaitAsync(timeout, time, cancellationToken).ConfigureAwait(false);
+            return socket;
+        }
+        catch (Exception e) when (e is SocketException or TimeoutException)
+        {
+            socket.Dispose();
+            throw new QmpException($"cannot connect to the monitor {address}: {e.Message}", e);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private static byte[] Format(string command, Action<Utf8JsonWriter>? arguments, int id, bool outOfBand)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString(outOfBand ? "exec-oob" : "execute", command);
+            json.WriteNumber("id", id);
+            if (arguments is not null)
+            {
+                json.WriteStartObject("arguments");
+                arguments(json);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndObject();
+        }
+
+        return [.. buffer.WrittenSpan, (byte)'\n'];
+    }
+
+    private static string Refusal(JsonElement message) =>
+        message.TryGetProperty("error", out JsonElement error) && error.TryGetProperty("desc", out JsonElement text)
+            ? text.GetString() ?? "" : "no reason given";
+
+    private async Task NegotiateAsync(TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        JsonElement greeting;
+        try
+        {
+            greeting = await _greeting.Task.WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // A monitor serves one client and lets the next ones wait without a word.
+            throw new QmpException($"the monitor {_name} does not greet: another client holds it, or QEMU stands still");
+        }
+
+        JsonElement version = greeting.GetProperty("version").GetProperty("qemu");
+        Version = new Version(
+            version.GetProperty("major").GetInt32(), version.GetProperty("minor").GetInt32(), version.GetProperty("micro").GetInt32());
+        HasOutOfBand = greeting.GetProperty("capabilities").EnumerateArray().Any(c => c.ValueEquals("oob"));
+        await ExecuteAsync("qmp_capabilities", HasOutOfBand ? EnableOutOfBand : null, timeout, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static void EnableOutOfBand(Utf8JsonWriter json)
+    {
+        json.WriteStartArray("enable");
+        json.WriteStringValue("oob");
+        json.WriteEndArray();
+    }
+
+    private async Task SendAsync(byte[] line, CancellationToken cancellationToken)
+    {
+        await _sending.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await _stream.WriteAsync(line, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is IOException or ObjectDisposedException)
+        {
+            throw Gone(e);
+        }
+        finally
+        {
+            _sending.Release();
+        }
+    }
+
+    private QmpException Gone(Exception? cause) => new($"the monitor {_name} has closed the connection", cause);
+
+    private async Task PumpAsync()
+    {
+        Exception? cause = null;
+        PipeReader reader = PipeReader.Create(_stream, new StreamPipeReaderOptions(leaveOpen: true));
+        try
+        {
+            while (true)
+            {
+                ReadResult read = await reader.ReadAsync().ConfigureAwait(false);
+                ReadOnlySequence<byte> rest = read.Buffer;
+                while (rest.PositionOf((byte)'\n') is { } end)
+                {
+                    Take(rest.Slice(0, end));
+                    rest = rest.Slice(rest.GetPosition(1, end));
+                }
+
+                if (read.IsCompleted)
+                    break;
+                if (rest.Length > MaxLineBytes)
+                    throw new QmpException($"the monitor {_name} sent a line of more than {MaxLineBytes} bytes");
+                reader.AdvanceTo(rest.Start, rest.End);
+            }
+        }
+        catch (Exception e) when (e is IOException or ObjectDisposedException or JsonException or QmpException or InvalidOperationException)
+        {
+            cause = e; // gone, or no monitor at all
+        }
+
+        _end = Gone(cause); // before the pending ones are told, so that none slips in between
+        _greeting.TrySetException(_end);
+        foreach (TaskCompletionSource<JsonElement> answer in _pending.Values)
+            answer.TrySetException(_end);
+        await reader.CompleteAsync().ConfigureAwait(false);
+    }
+
+    private void Take(ReadOnlySequence<byte> line)
+    {
+        if (line.Length <= 1)
+            return;
+        using JsonDocument document = JsonDocument.Parse(line);
+        JsonElement message = document.RootElement.Clone();
+        if (message.TryGetProperty("event", out JsonElement name))
+            _event(name.GetString() ?? "", message.TryGetProperty("data", out JsonElement data) ? data : default);
+        else if (message.TryGetProperty("QMP", out JsonElement greeting))
+            _greeting.TrySetResult(greeting);
+        else if (message.TryGetProperty("id", out JsonElement id) && _pending.TryGetValue(id.GetInt32(), out TaskCompletionSource<JsonElement>? answer))
+            answer.TrySetResult(message);
+    }
+}

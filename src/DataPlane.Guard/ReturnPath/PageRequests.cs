@@ -1,0 +1,69 @@
+using System.Text;
+
+namespace DataPlane.Guard.ReturnPath;
+
+/// <summary>The pages that QEMU has asked the source for since the preempt channel was last missing. Thread-safe.</summary>
+internal sealed class PageRequests
+{
+    /// <summary>A vCPU waits for one page at a time, so real numbers are far below: the limit only bounds what a sick QEMU costs.</summary>
+    internal const int MaxRequests = 1 << 16;
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, HashSet<(long Start, long Length)>> _blocks = [];
+    private readonly HashSet<long> _lengths = [];
+    private HashSet<(long Start, long Length)>? _current;
+    private int _count;
+
+    internal int Count
+    {
+        get
+        {
+            lock (_gate)
+                return _count;
+        }
+    }
+
+    /// <summary>Following requests without a name are for this block.</summary>
+    internal void Select(ReadOnlySpan<byte> blockName)
+    {
+        lock (_gate)
+        {
+            string name = Encoding.Latin1.GetString(blockName);
+            if (!_blocks.TryGetValue(name, out _current))
+                _blocks.Add(name, _current = []);
+        }
+    }
+
+    internal void Add(long start, long length)
+    {
+        lock (_gate)
+        {
+            if (_current is null || length == 0 || _count >= MaxRequests || !_current.Add((start, length)))
+                return;
+            _lengths.Add(length);
+            _count++;
+        }
+    }
+
+    /// <summary>Whether a page at <paramref name="offset"/> of the block has been asked for.</summary>
+    internal bool Contains(ReadOnlySpan<byte> blockName, long offset)
+    {
+        lock (_gate)
+        {
+            return _blocks.TryGetValue(Encoding.Latin1.GetString(blockName), out HashSet<(long Start, long Length)>? requests)
+                && _lengths.Any(length => requests.Contains((offset - (offset % length), length)));
+        }
+    }
+
+    /// <summary>Forgets the requests; the current block stays, because QEMU names it only once.</summary>
+    internal void Clear()
+    {
+        lock (_gate)
+        {
+            foreach (HashSet<(long Start, long Length)> requests in _blocks.Values)
+                requests.Clear();
+            _lengths.Clear();
+            _count = 0;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using DataPlane.Guard.Relay;
+using DataPlane.Wire;
+
+namespace DataPlane.Guard.ReturnPath;
+
+/// <summary>
+/// Reads the return path as it passes. What cannot be understood is relayed all the same: from there on the guard knows nothing more of it
+/// (<see cref="IsLost"/>).
+/// </summary>
+/// <param name="requests">Takes each page request, before the source can answer it.</param>
+/// <param name="news">Told of each other message, with its value.</param>
+internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType, uint> news) : IRelayTap
+{
+    private const int BitmapEnd = sizeof(ulong);
+
+    private readonly byte[] _partial = new byte[ReturnPathHeader.Size + WireLimits.MaxReturnPathMessageBytes];
+    private int _held;
+    private long _skip;
+    private bool _expectsBitmapSize;
+    private bool _hasRequested;
+
+    /// <summary>Why the return path is not understood any more; null while it is.</summary>
+    internal string? Error { get; private set; }
+
+    internal bool IsLost => Error is not null;
+
+    /// <summary>Whether pages are still of interest: not when the preempt channel has been found.</summary>
+    internal volatile bool IgnoresRequests;
+
+    public void Take(ReadOnlySpan<byte> bytes)
+    {
+        while (!bytes.IsEmpty && !IsLost)
+        {
+            int skipped = (int)Math.Min(_skip, bytes.Length);
+            _skip -= skipped;
+            bytes = bytes[skipped..];
+            if (bytes.IsEmpty)
+                return;
+
+            // One message at a time through the small buffer: the traffic is small, and messages come in pieces anyway.
+            int added = Math.Min(bytes.Length, _partial.Length - _held);
+            bytes[..added].CopyTo(_partial.AsSpan(_held));
+            ReadOnlySpan<byte> available = _partial.AsSpan(0, _held + added);
+            int consumed = _expectsBitmapSize ? TakeBitmapSize(available) : TakeMessage(available);
+            if (consumed == 0)
+            {
+                _held += added;
+                bytes = bytes[added..];
+            }
+            else
+            {
+                bytes = bytes[(consumed - _held)..];
+                _held = 0;
+            }
+        }
+    }
+
+    private int TakeMessage(ReadOnlySpan<byte> available)
+    {
+        switch (ReturnPathMessage.Parse(available, out ReturnPathMessage message, out int consumed, out string? error))
+        {
+            case OperationStatus.Done:
+                Take(message);
+                return consumed;
+            case OperationStatus.NeedMoreData:
+                return 0;
+            default:
+                Error = error;
+                return 0;
+        }
+    }
+
+    private void Take(ReturnPathMessage message)
+    {
+        switch (message.Type)
+        {
+            case ReturnPathType.RequestPagesWithName or ReturnPathType.RequestPages:
+                if (!message.BlockName.IsEmpty)
+                    requests.Select(message.BlockName);
+                if (!IgnoresRequests)
+                    requests.Add(message.Start, message.Length);
+                if (_hasRequested)
+                    return;
+                _hasRequested = true;
+                break;
+            case ReturnPathType.ReceivedBitmap:
+                _expectsBitmapSize = true;
+                break;
+        }
+
+        news(message.Type, message.Value);
+    }
+
+    /// <summary>Behind the message about a block comes its bitmap, outside the counted length, with an end mark.</summary>
+    private int TakeBitmapSize(ReadOnlySpan<byte> available)
+    {
+        if (!BinaryPrimitives.TryReadUInt64BigEndian(available, out ulong size))
+            return 0;
+        if (size > long.MaxValue - BitmapEnd)
+        {
+            Error = $"a bitmap of {size} bytes";
+            return 0;
+        }
+
+        _expectsBitmapSize = false;
+        _skip = (long)size + BitmapEnd;
+        return sizeof(ulong);
+    }
+}

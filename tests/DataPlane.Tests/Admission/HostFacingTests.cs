@@ -1,0 +1,140 @@
+using System.Net;
+using System.Net.Sockets;
+using DataPlane.Admission;
+using DataPlane.Linux;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Admission;
+
+/// <summary>What a host that uses nothing else of the library gets, and what it can set.</summary>
+public sealed class HostFacingTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_host_takes_the_socket_and_the_bytes_that_were_read_from_it()
+    {
+        await using Door door = Door.Open(Door.Expect(1));
+        ScriptedPeer peer = door.Knock([.. Opening.Multifd(0), 1, 2, 3]);
+        AdmittedChannel admitted = await door.TakeAsync();
+        Assert.Equal(Opening.Multifd(0), admitted.Consumed.ToArray());
+        using SafeSocketHandle handle = admitted.TakeSocket();
+        Assert.Equal(0, Libc.SocketControl(handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
+        Assert.DoesNotContain((int)handle.DangerousGetHandle(), Descriptors.EpollMembers());
+        using Socket socket = new(handle);
+        byte[] rest = new byte[3];
+        Assert.Equal(3, socket.Receive(rest));
+        Assert.Equal([1, 2, 3], rest);
+        socket.Send([42]);
+        Assert.Equal([42], await peer.ReceiveAsync(1, Token));
+
+        Assert.Throws<InvalidOperationException>(() => admitted.TakeSocket());
+        admitted.Dispose(); // not its socket any more
+        socket.Send([43]);
+        Assert.Equal([43], await peer.ReceiveAsync(1, Token));
+    }
+
+    [Fact]
+    public async Task A_host_that_does_not_want_a_channel_resets_it()
+    {
+        await using Door door = Door.Open(Door.Expect(0));
+        ScriptedPeer peer = door.Knock(Opening.Main);
+        AdmittedChannel admitted = await door.TakeAsync();
+        admitted.Dispose();
+        admitted.Dispose();
+        Assert.Equal(PeerEnd.Reset, (await peer.ReadToEndAsync(Token)).End);
+        Assert.Throws<InvalidOperationException>(() => admitted.TakeSocket());
+    }
+
+    [Fact]
+    public async Task Only_allowed_networks_may_connect()
+    {
+        await using Door door = Door.Open(
+            Door.Expect(0) with { Allow = [IPNetwork.Parse("127.0.0.8/29"), IPNetwork.Parse("127.0.0.2/32")] });
+        Assert.Equal(PeerEnd.Reset, (await door.KnockFrom("127.0.0.1", Opening.Main).ReadToEndAsync(Token)).End);
+        await door.RefusedAsync(RefusalReason.NotAllowed, 1);
+        door.KnockFrom("127.0.0.2");
+        await door.UndecidedAsync(1);
+        ScriptedPeer allowed = door.KnockFrom("127.0.0.15", Opening.Main);
+        Assert.Equal(allowed.Socket.LocalEndPoint!.ToString(), (await door.TakeAsync()).Peer);
+    }
+
+    [Fact]
+    public async Task A_listener_of_both_families_knows_an_ipv4_peer_by_its_ipv4_address()
+    {
+        Requires.FamilyOf("::1");
+        await using Door door = Door.Open(
+            Door.Expect(0) with { Allow = [IPNetwork.Parse("127.0.0.1/32")] }, null, ChannelAddress.Parse(":0"));
+        door.Knock(Opening.Main);
+        Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
+    }
+
+    [Fact]
+    public async Task The_snapshot_shows_who_is_there_and_how_far()
+    {
+        ScriptedContext context = new();
+        await using Door door = Door.Open(Door.Expect(1) with { Preempt = true }, context);
+        ScriptedPeer silent = door.Knock();
+        await door.UndecidedAsync(1);
+        door.Time.Advance(TimeSpan.FromSeconds(5));
+        ScriptedPeer speaking = door.Knock(Opening.Multifd(0).AsSpan(0, 20));
+        await door.BytesAsync(speaking, 20);
+        ScriptedPeer held = door.Knock(Opening.PageRecord);
+        await door.HeldAsync(1);
+
+        UndecidedInfo[] expected =
+        [
+            new(Name(silent), UndecidedState.Silent, 0, TimeSpan.FromSeconds(5)),
+            new(Name(speaking), UndecidedState.Speaking, 20, TimeSpan.Zero),
+            new(Name(held), UndecidedState.Held, 15, TimeSpan.Zero),
+        ];
+        Assert.Equal(expected.OrderBy(i => i.Peer), door.Admission.Snapshot().OrderBy(i => i.Peer));
+    }
+
+    [Fact]
+    public async Task Tls_sessions_that_pass_through_are_admitted_with_their_whole_hello_and_in_order()
+    {
+        await using Door door = Door.Open(new AdmissionOptions { TlsPassThrough = true, MultifdChannels = 2 });
+        byte[] hello = [0x16, 0x03, 0x01, 0x07, 0x00, 0x01, .. Enumerable.Repeat((byte)3, 0x6FF)]; // longer than one read
+        ScriptedPeer half = door.Knock(hello.AsSpan(0, hello.Length - 1));
+        await door.BytesAsync(half, hello.Length - 1);
+        ScriptedPeer whole = door.Knock([.. hello, 9]);
+        AdmittedChannel first = await door.TakeAsync();
+        Assert.Equal((ChannelKind.Tls, Name(whole)), (first.Kind, first.Peer));
+        Assert.Equal(hello, first.Consumed.ToArray());
+        half.Send(hello[^1]);
+        Assert.Equal(Name(half), (await door.TakeAsync()).Peer);
+
+        door.Knock(Opening.Main);
+        door.Knock(Opening.Multifd(0).AsSpan(0, 1));
+        await door.RefusedAsync(RefusalReason.PlainOnTls, 2);
+        door.Knock(0x16, 0x03, 0x01, 0x40, 0x01);
+        door.Knock(0x16, 0x03, 0x01, 0x02, 0x00, 0x02);
+        await door.RefusedAsync(RefusalReason.Garbage, 2);
+    }
+
+    [Fact]
+    public async Task Room_for_all_the_main_channels_own_peers_go_last()
+    {
+        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 5, MaxUndecidedPerPeer = 4 });
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        ScriptedPeer honest = door.Knock();
+        for (int i = 0; i < 3; i++)
+            door.Knock();
+        door.KnockFrom("127.0.0.2");
+        await door.UndecidedAsync(5);
+        ScriptedPeer newest = door.KnockFrom("127.0.0.3");
+        await door.RefusedAsync(RefusalReason.Evicted, 1);
+        Assert.StartsWith("127.0.0.2:", door.Refusals.Single().Peer, StringComparison.Ordinal);
+        newest.Dispose();
+        await door.RefusedAsync(RefusalReason.Closed, 1);
+
+        honest.Send(Opening.Multifd(0));
+        Assert.Equal(Name(honest), (await door.TakeAsync()).Peer);
+    }
+
+    private static string Name(ScriptedPeer peer) => peer.Socket.LocalEndPoint!.ToString()!;
+}

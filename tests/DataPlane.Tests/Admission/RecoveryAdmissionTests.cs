@@ -1,0 +1,119 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using DataPlane.Admission;
+using DataPlane.TestSupport;
+using Xunit;
+
+namespace DataPlane.Tests.Admission;
+
+/// <summary>Main and preempt again, after a postcopy migration has lost its connections.</summary>
+public sealed class RecoveryAdmissionTests
+{
+    private readonly ScriptedContext _context = new();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Once_expected_a_recovered_main_and_a_preempt_channel_are_let_in_and_multifd_stays_shut()
+    {
+        await using Door door = Open();
+        door.Knock(Opening.Main);
+        door.Knock(Opening.Multifd(0));
+        await door.TakeAsync(2);
+        _context.Request(0x1234000);
+        door.Knock(Opening.PageRecord);
+        await door.TakeAsync();
+
+        for (int pause = 0; pause < 2; pause++)
+        {
+            _context.IsPaused = true;
+            door.Admission.ExpectRecovery();
+            door.Knock(Opening.Main);
+            await door.RefusedAsync(RefusalReason.SecondMain, (3 * pause) + 1);
+            door.Knock(Opening.Multifd(1));
+            await door.RefusedAsync(RefusalReason.NoMultifd, pause + 1);
+            ScriptedPeer early = door.Knock();
+
+            door.Knock().SendSingly(Opening.Recovery).Send(9, 9);
+            AdmittedChannel main = await door.TakeAsync();
+            Assert.Equal((ChannelKind.Main, true), (main.Kind, main.Recovered));
+            ReadResult read = await main.Channel.Input.ReadAtLeastAsync(Opening.Recovery.Length + 2, Token);
+            Assert.Equal([.. Opening.Recovery, 9, 9], read.Buffer.ToArray());
+            door.Knock(Opening.Recovery);
+            await door.RefusedAsync(RefusalReason.SecondMain, (3 * pause) + 2);
+
+            door.Time.Advance(TimeSpan.FromHours(1)); // the early candidate may wait as long as the migration does
+            await door.StateAsync(UndecidedState.Candidate, 1);
+            early.Send(Opening.PageRecord);
+            AdmittedChannel preempt = await door.TakeAsync();
+            Assert.Equal((ChannelKind.Preempt, true), (preempt.Kind, preempt.Recovered));
+
+            _context.IsPaused = false;
+            door.Knock(Opening.Main);
+            await door.RefusedAsync(RefusalReason.SecondMain, (3 * pause) + 3);
+            door.Knock(Opening.Recovery);
+            await door.RefusedAsync(RefusalReason.Unexpected, pause + 1);
+        }
+
+        Assert.Equal(3 + 4, door.Admission.Admitted);
+    }
+
+    [Fact]
+    public async Task A_paused_destination_that_is_met_for_the_first_time_can_be_recovered()
+    {
+        await using Door door = Open();
+        _context.IsPaused = true;
+        door.Admission.ExpectRecovery();
+        door.Knock(Opening.Main);
+        await door.RefusedAsync(RefusalReason.SecondMain, 1);
+        door.Knock(Opening.Recovery);
+        Assert.True((await door.TakeAsync()).Recovered);
+    }
+
+    [Fact]
+    public async Task Candidates_of_the_lost_connection_get_a_deadline_and_records_wait_for_the_new_main()
+    {
+        await using Door door = Open(channels: 0);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        door.Knock();
+        await door.UndecidedAsync(1);
+        door.Time.Advance(TimeSpan.FromHours(1));
+        await door.StateAsync(UndecidedState.Candidate, 1);
+
+        _context.IsPaused = true;
+        _context.Request(0x1234000);
+        door.Admission.ExpectRecovery();
+        await door.StateAsync(UndecidedState.Silent, 1);
+        door.Knock(Opening.PageRecord);
+        await door.HeldAsync(1);
+        door.Knock(Opening.Recovery);
+        Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
+        Assert.Equal(ChannelKind.Preempt, (await door.TakeAsync()).Kind);
+        door.Time.Advance(TimeSpan.FromSeconds(30));
+        await door.RefusedAsync(RefusalReason.Silent, 1);
+    }
+
+    [Theory]
+    [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x07, 0x05 })] // the lengths disagree
+    [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x01, 0x00 })] // no name
+    [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0xFF, 0xFF, 0xFE })] // longer than any name
+    [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x04, 0x03, (byte)'r', (byte)'o', (byte)'m' })] // no such block
+    public async Task A_malformed_recovery_is_refused_at_its_first_wrong_byte(byte[] opening)
+    {
+        await using Door door = Open();
+        _context.IsPaused = true;
+        door.Admission.ExpectRecovery();
+        ScriptedPeer peer = door.Knock().SendSingly(opening.AsSpan(0, opening.Length - 1));
+        await door.BytesAsync(peer, opening.Length - 1);
+        Assert.Empty(door.Refusals);
+        peer.Send(opening[^1]);
+        await door.RefusedAsync(RefusalReason.BadRecovery, 1);
+        door.Knock(opening);
+        await door.RefusedAsync(RefusalReason.BadRecovery, 2);
+        door.Knock(Opening.Recovery);
+        Assert.True((await door.TakeAsync()).Recovered);
+    }
+
+    private Door Open(int channels = 1) => Door.Open(Door.Expect(channels) with { Preempt = true }, _context);
+}

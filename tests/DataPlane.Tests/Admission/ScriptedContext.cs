@@ -1,0 +1,56 @@
+using System.Collections.Concurrent;
+using System.Text;
+using DataPlane.Admission;
+
+namespace DataPlane.Tests.Admission;
+
+/// <summary>A host that says what the test tells it to.</summary>
+internal sealed class ScriptedContext : IAdmissionContext
+{
+    internal const string Block = "pc.ram";
+
+    private volatile bool _paused;
+    private volatile bool _end;
+    private volatile bool _knowsBlocks;
+    private volatile bool _broken;
+    private int _asked;
+
+    public bool IsPaused
+    {
+        get => _paused;
+        internal set => _paused = value;
+    }
+
+    public bool LoneEndIsPlausible
+    {
+        get => _end;
+        internal set => _end = value;
+    }
+
+    internal bool KnowsBlocks { set => _knowsBlocks = value; }
+
+    internal bool IsBroken { set => _broken = value; }
+
+    /// <summary>How often it was asked about a record.</summary>
+    internal int Asked => Volatile.Read(ref _asked);
+
+    private ConcurrentDictionary<(string Block, long Offset), bool> Requests { get; } = new();
+
+    internal ScriptedContext Request(long offset, string block = Block)
+    {
+        Requests[(block, offset)] = true;
+        _knowsBlocks = true;
+        return this;
+    }
+
+    public PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset)
+    {
+        Interlocked.Increment(ref _asked);
+        if (_broken)
+            throw new InvalidOperationException("a host's mistake");
+        return !_knowsBlocks ? PreemptVerdict.NotYet
+            : Requests.ContainsKey((Encoding.UTF8.GetString(blockName), offset)) ? PreemptVerdict.Requested : PreemptVerdict.Refuse;
+    }
+
+    public bool MayBeBlock(ReadOnlySpan<byte> blockName) => Encoding.UTF8.GetString(blockName) == Block;
+}
