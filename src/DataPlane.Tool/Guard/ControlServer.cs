@@ -108,8 +108,7 @@ internal sealed class ControlServer : IAsyncDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        // Disposing a bound Unix socket leaves its name.
-        File.Delete(Path);
+        // Its name goes with it.
         _listener.Dispose();
         _stop.Dispose();
     }

@@ -171,7 +171,9 @@ internal sealed class GuardService : IGuardEvents, IDisposable
 
     void IGuardEvents.Ended(VmStatus vm) => _context.Note($"{vm.Name}: {vm.State}{(vm.Error is { } error ? ": " + error : "")}");
 
-    void IGuardEvents.CannotStart(string name, string reason) => _context.Note($"{name}: {reason}; trying again");
+    // The guard of a VM names it; what fails around it does not.
+    void IGuardEvents.CannotStart(string name, string reason) =>
+        _context.Note($"{(reason.StartsWith(name, StringComparison.Ordinal) ? reason : $"{name}: {reason}")}; trying again");
 
     public void Dispose()
     {

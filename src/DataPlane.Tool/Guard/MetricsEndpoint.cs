@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Transport;
@@ -32,9 +33,10 @@ internal static class MetricsEndpoint
                 })
                 .Build();
         }
-        catch (Exception exception) when (exception is HttpListenerException or ArgumentException)
+        // The exporter wraps what the listener says.
+        catch (Exception exception) when (exception.GetBaseException() is HttpListenerException or SocketException)
         {
-            throw new CommandException($"--metrics {address}: {exception.Message}", innerException: exception);
+            throw new CommandException($"--metrics {address}: {exception.GetBaseException().Message}", innerException: exception);
         }
     }
 

@@ -152,7 +152,7 @@ internal sealed class VmOptions
             if (IPAddress.TryParse(text, out IPAddress? address))
                 networks[i] = new IPNetwork(address, address.GetAddressBytes().Length * 8);
             else if (!IPNetwork.TryParse(text, out networks[i]))
-                result.AddError($"--allow: '{text}' is not a network as 10.0.0.0/8 (no bits behind the prefix) or an address");
+                result.AddError($"--allow: '{text}' is not a network as 10.0.0.0/8 or an address");
         }
 
         return networks;

@@ -71,7 +71,7 @@ public sealed class GuardConfigTests
     [InlineData("\n[a]\nqmp = unix:/a", "guard.conf:2: [a]: --listen is needed: where the source connects")]
     [InlineData("[a]\nlisten = :1", "guard.conf:1: [a]: --qmp or --to is needed: the QEMU behind the guard")]
     [InlineData("[a]\nlisten = :99999\nqmp = unix:/a", "guard.conf:1: [a]: --listen: '99999' in ':99999' is not a port from 0 to 65535")]
-    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.1/8", "guard.conf:1: [a]: --allow: '10.0.0.1/8' is not a network as 10.0.0.0/8 (no bits behind the prefix) or an address")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/33", "guard.conf:1: [a]: --allow: '10.0.0.0/33' is not a network as 10.0.0.0/8 or an address")]
     [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nuuid = 1234", "guard.conf:1: [a]: --uuid: '1234' is not a UUID; write 8-4-4-4-12 hexadecimal digits")]
     [InlineData("[a]\nlisten = :1\nqmp = unix:/a\n[a]\nlisten = :2\nqmp = unix:/b", "guard.conf:4: there is a section [a] already")]
     [InlineData("[a]\nlisten = :1\nqmp = unix:/a\n[b]\nlisten = :1\nqmp = unix:/b", "guard.conf:4: [b] listens where [a] does")]
