@@ -31,14 +31,13 @@ internal static class StatusTable
     {
         int open = vm.Channels.Count(static channel => channel.State != "closed");
         string channels = open == 0 ? "" : $", {Count(open, "channel")}";
-        return $"{(vm.Name == vm.Listen ? "" : vm.Name + " ")}{vm.State}{channels}{Strangers(vm)}";
+        return $"{vm.Name} {vm.State}{channels}{Strangers(vm)}";
     }
 
     private static void Write(TextWriter output, VmStatus vm)
     {
         string qemu = vm.QemuVersion is { } version ? $", QEMU {version}" : "";
-        string name = vm.Name == vm.Listen ? "" : vm.Name + "  ";
-        output.WriteLine($"{name}{vm.Listen}  {vm.State}{qemu}{Strangers(vm)}");
+        output.WriteLine($"{vm.Name}  {vm.Listen}  {vm.State}{qemu}{Strangers(vm)}");
         if (vm.Error is { } error)
             output.WriteLine($"  {CommandLine.OneLine.Of(error)}");
         int width = vm.Channels.Select(static channel => (channel.Peer ?? "-").Length).DefaultIfEmpty().Max();

@@ -20,7 +20,7 @@ internal sealed class VmOptions
     private const int LeastUndecided = 2;
 
     private readonly ToolOption<string?> _name =
-        Options.Text("--name", "NAME", "name of the VM in views and metrics (default: the address it listens on)");
+        Options.Text("--name", "NAME", "name of the VM in views, metrics and messages (default: QEMU's address)");
 
     private readonly ToolOption<ChannelAddress?> _listen =
         Options.Address("--listen", "ADDR", "where the source connects: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one");
@@ -92,15 +92,16 @@ internal sealed class VmOptions
     /// <summary>The VM that the arguments describe; they have been validated.</summary>
     public VmSettings Read(ParseResult arguments)
     {
-        ChannelAddress listen = arguments.GetValue(_listen)!;
+        ChannelAddress? qmp = arguments.GetValue(_qmp);
+        ChannelAddress? to = arguments.GetValue(_to);
         int maxUndecided = arguments.GetValue(_maxUndecided)!.Value;
         return new VmSettings
         {
-            Name = arguments.GetValue(_name) ?? listen.ToString(),
-            Listen = listen,
-            Qmp = arguments.GetValue(_qmp),
+            Name = arguments.GetValue(_name) ?? (qmp ?? to)!.ToString(),
+            Listen = arguments.GetValue(_listen)!,
+            Qmp = qmp,
             Incoming = arguments.GetValue(_incoming),
-            To = arguments.GetValue(_to),
+            To = to,
             Channels = arguments.GetValue(_channels) ?? 0,
             Preempt = arguments.GetValue(_preempt),
             TlsPassThrough = arguments.GetValue(_tls),

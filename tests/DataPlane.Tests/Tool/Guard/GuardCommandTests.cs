@@ -49,7 +49,7 @@ public sealed class GuardCommandTests
         Assert.Equal("dataplane.guard/1", document.RootElement.GetProperty("schema").GetString());
         Assert.Equal("failed", document.RootElement.GetProperty("result").GetString());
         JsonElement vm = Assert.Single(document.RootElement.GetProperty("vms").EnumerateArray());
-        Assert.Equal("127.0.0.1:0", vm.GetProperty("listen").GetString());
+        Assert.Equal("unix:" + folder.File("none.qmp"), vm.GetProperty("name").GetString());
         Assert.Equal("preparing", vm.GetProperty("state").GetString());
         Assert.False(File.Exists(folder.File("c.sock")));
     }
