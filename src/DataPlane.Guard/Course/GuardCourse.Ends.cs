@@ -24,6 +24,8 @@ internal sealed partial class GuardCourse
         Post(new GuardEvent.Status(status));
     }
 
+    private string QemuGone => State is GuardState.Waiting or GuardState.Relaying ? "QEMU is gone" : "QEMU is gone, and the guest with it";
+
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private async ValueTask TakeEndAsync(ChannelRelay relay)
@@ -53,7 +55,7 @@ internal sealed partial class GuardCourse
     {
         if (_monitor is { Ended.IsCompleted: true })
         {
-            await FailAsync("QEMU is gone, and the guest with it").ConfigureAwait(false);
+            await FailAsync(QemuGone).ConfigureAwait(false);
             return;
         }
 
@@ -97,15 +99,18 @@ internal sealed partial class GuardCourse
 
     private async ValueTask TakeMonitorEndAsync()
     {
-        // While channels are relayed they tell by themselves when QEMU is gone; the monitor may have ended for reasons of its own.
         if (State is GuardState.Waiting or GuardState.Paused || _awaitsVerdict)
-            await FailAsync(State == GuardState.Paused ? "QEMU is gone, and the guest with it" : "QEMU is gone").ConfigureAwait(false);
+            await FailAsync(QemuGone).ConfigureAwait(false);
+        else
+            Wait(_options.DrainTimeout); // the channels tell by themselves how QEMU ended; they get time to
     }
 
     private async ValueTask TakeTimeUpAsync()
     {
         if (_awaitsVerdict)
             await FailAsync("QEMU has not said how the migration ended").ConfigureAwait(false);
+        else if (State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
+            await FailAsync(QemuGone).ConfigureAwait(false);
         else
             AbortAll();
     }

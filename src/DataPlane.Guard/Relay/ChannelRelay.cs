@@ -83,6 +83,8 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
             EndAfterLastWords(forward == PumpResult.TargetLost ? _forward.Errno : _backward.Errno);
         else if (_forward.IsOver && _backward.IsOver)
             End(RelayEnding.Closed, 0);
+        else if (_backward.IsOver && Qemu!.HasLostBytes)
+            End(RelayEnding.QemuLost, Linux.Errno.ECONNRESET);
         else if (_forward.IsOver || _backward.IsOver)
             _state = (int)GuardChannelState.HalfClosed;
         return Ending == RelayEnding.None && (forward == PumpResult.Busy || backward == PumpResult.Busy);

@@ -6,6 +6,8 @@ namespace DataPlane.Guard.Relay;
 /// <summary>One of a relay's two sockets, with what the poll set has told about it. Used by the relay's thread only.</summary>
 internal sealed class RelayEnd
 {
+    private bool _isGone;
+
     internal RelayEnd(Channel channel)
     {
         Channel = channel;
@@ -24,6 +26,11 @@ internal sealed class RelayEnd
     /// <summary>The other side has ended its direction, or the connection. Bytes may still wait to be read.</summary>
     internal bool HasHungUp { get; private set; }
 
+    /// <summary>
+    /// Whether the other side went without reading everything: a Unix socket keeps that as its error. Asked once the connection is gone.
+    /// </summary>
+    internal bool HasLostBytes => _isGone && Libc.GetSocketOption(Channel.Handle, Libc.LevelSocket, Libc.OptionError) != 0;
+
     internal void Take(uint events)
     {
         if ((events & (SpliceCalls.EpollIn | SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
@@ -32,6 +39,7 @@ internal sealed class RelayEnd
             IsWritable = true;
         if ((events & (SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
             HasHungUp = true;
+        _isGone |= (events & SpliceCalls.EpollHangUp) != 0;
     }
 
     /// <summary>FIN, after everything that was sent.</summary>

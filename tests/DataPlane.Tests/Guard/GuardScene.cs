@@ -1,0 +1,88 @@
+using System.Net.Sockets;
+using DataPlane.Guard;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging.Abstractions;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+/// <summary>A guard on loopback before a QEMU that is a Unix listener and a hand that drives it.</summary>
+internal sealed class GuardScene : IAsyncDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+    private readonly List<ScriptedPeer> _peers = [];
+    private readonly Socket _qemu = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    private readonly CancellationTokenSource _stop = new();
+
+    private GuardScene(int channels, bool preempt, FakeMonitor? monitor)
+    {
+        string path = Path.Combine(_folder, "qemu");
+        _qemu.Bind(new UnixDomainSocketEndPoint(path));
+        _qemu.Listen(1);
+        if (monitor is not null)
+            monitor.Answers["query-migrate"] = $$"""{"socket-address": [{"type": "unix", "path": "{{path}}"}]}""";
+        Guard = new GuardedVm(
+            new GuardedVmOptions
+            {
+                Name = "vm",
+                Listen = [ChannelAddress.Parse("127.0.0.1:0")],
+                To = monitor is null ? ChannelAddress.Unix(path) : null,
+                Qmp = monitor?.Address,
+                Channels = monitor is null ? channels : 0,
+                Preempt = monitor is null && preempt,
+                DrainTimeout = TimeSpan.FromMilliseconds(500),
+            },
+            TimeProvider.System, NullLogger.Instance);
+    }
+
+    internal GuardedVm Guard { get; }
+
+    internal Task<GuardState> Run { get; private set; } = null!;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    internal static async Task<GuardScene> OpenAsync(int channels = 0, bool preempt = false, FakeMonitor? monitor = null)
+    {
+        var scene = new GuardScene(channels, preempt, monitor);
+        await scene.Guard.StartAsync(Token);
+        scene.Run = scene.Guard.RunAsync(scene._stop.Token);
+        return scene;
+    }
+
+    /// <summary>A client that connects to the guard and speaks.</summary>
+    internal ScriptedPeer Knock(params ReadOnlySpan<byte> bytes)
+    {
+        ScriptedPeer peer = ScriptedPeer.Connect(Guard.LocalAddresses[0]);
+        _peers.Add(peer);
+        return peer.Send(bytes);
+    }
+
+    /// <summary>The next connection that QEMU gets.</summary>
+    internal async Task<ScriptedPeer> AcceptAsync()
+    {
+        ScriptedPeer peer = new(await _qemu.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token));
+        _peers.Add(peer);
+        return peer;
+    }
+
+    /// <summary>Whether QEMU has a connection that it has not accepted.</summary>
+    internal bool HasKnocked => _qemu.Poll(0, SelectMode.SelectRead);
+
+    internal Task StateAsync(GuardState state) =>
+        Eventually.TrueAsync(() => Guard.Snapshot().State == state, $"the guard is {state}", Token);
+
+    internal async Task<GuardState> EndAsync() => await Run.WaitAsync(TimeSpan.FromMinutes(1), Token);
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await Guard.DisposeAsync();
+        if (Run is not null)
+            await ((Task)Run).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _peers.ForEach(p => p.Dispose());
+        _qemu.Dispose();
+        _stop.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+}

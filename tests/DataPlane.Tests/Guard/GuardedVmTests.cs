@@ -1,0 +1,224 @@
+using DataPlane.Admission;
+using DataPlane.Guard;
+using DataPlane.TestSupport;
+using DataPlane.Tests.Admission;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+public sealed class GuardedVmTests
+{
+    private static readonly byte[] s_request = [0, 3, 0, 19, 0, 0, 0, 0, 0x01, 0x23, 0x40, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
+    private static readonly byte[] s_switchover = [0, 2, 0, 4, 0, 0, 0, 2];
+    private static readonly byte[] s_success = [0, 1, 0, 4, 0, 0, 0, 0];
+    private static readonly byte[] s_resumed = [0, 6, 0, 4, 0, 0, 0, 1];
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task QEMU_gets_main_then_multifd_by_number_then_preempt_whatever_the_order_of_arrival()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 3, preempt: true);
+
+        scene.Knock();
+        scene.Knock(Opening.Multifd(2));
+        scene.Knock(Opening.Multifd(0));
+        scene.Knock(Opening.Main);
+        scene.Knock(Opening.Http);
+        scene.Knock(Opening.Multifd(1));
+
+        Assert.Equal(Opening.Main, await (await scene.AcceptAsync()).ReceiveAsync(Opening.Main.Length, Token));
+        for (int id = 0; id < 3; id++)
+            Assert.Equal(Opening.Multifd(id), await (await scene.AcceptAsync()).ReceiveAsync(64, Token));
+        ScriptedPeer preempt = await scene.AcceptAsync();
+        Assert.Equal(0, preempt.Socket.Available);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 5, "preempt is there too", Token);
+        GuardSnapshot seen = scene.Guard.Snapshot();
+        Assert.Equal(GuardState.Relaying, seen.State);
+        Assert.Equal(
+            [ChannelKind.Main, ChannelKind.Multifd, ChannelKind.Multifd, ChannelKind.Multifd, ChannelKind.Preempt],
+            seen.Channels.Select(c => c.Kind));
+        Assert.Null(seen.Channels[^1].Peer);
+        Assert.Equal(1, seen.Refused[RefusalReason.Garbage]);
+        Assert.Equal(1, seen.Undecided);
+    }
+
+    [Fact]
+    public async Task QEMU_hears_nothing_before_everything_is_there_and_a_source_that_gives_up_costs_nothing()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 2);
+        ScriptedPeer main = scene.Knock(Opening.Main);
+        ScriptedPeer multifd = scene.Knock(Opening.Multifd(0));
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 2, "two are held", Token);
+        Assert.False(scene.HasKnocked);
+
+        main.Reset();
+        await multifd.ReadToEndAsync(Token);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 0, "none is held", Token);
+        Assert.False(scene.HasKnocked);
+        Assert.Equal(GuardState.Waiting, scene.Guard.Snapshot().State);
+
+        await Eventually.TrueAsync(() => TryKnock(scene), "it listens again", Token);
+        scene.Knock(Opening.Multifd(1));
+        scene.Knock(Opening.Main);
+        Assert.Equal(Opening.Main, await (await scene.AcceptAsync()).ReceiveAsync(Opening.Main.Length, Token));
+    }
+
+    [Fact]
+    public async Task The_preempt_channel_is_whoever_brings_a_page_that_was_asked_for()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        ScriptedPeer early = scene.Knock();
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        ScriptedPeer preempt = await scene.AcceptAsync();
+        ScriptedPeer liar = scene.Knock();
+
+        main.Send(s_request);
+        Assert.Equal(s_request, await source.ReceiveAsync(s_request.Length, Token));
+        liar.Send(Opening.Record(0x1235000, Opening.PageFlag, "pc.ram"));
+        await liar.ReadToEndAsync(Token);
+        byte[] page = [.. Opening.Record(0x1234000, Opening.PageFlag, "pc.ram"), .. new byte[4096]];
+        early.Send(page);
+
+        Assert.Equal(page, await preempt.ReceiveAsync(page.Length, Token));
+        GuardSnapshot seen = scene.Guard.Snapshot();
+        Assert.Equal(GuardState.Postcopy, seen.State);
+        Assert.Equal(1, seen.Refused[RefusalReason.BadPreempt]);
+        Assert.NotNull(seen.Channels.Single(c => c.Kind == ChannelKind.Preempt).Peer);
+    }
+
+    [Fact]
+    public async Task A_lost_link_in_postcopy_is_a_pause_and_the_source_may_come_again()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        ScriptedPeer preempt = await scene.AcceptAsync();
+        main.Send(s_switchover);
+        await scene.StateAsync(GuardState.Postcopy);
+
+        source.Reset();
+        await main.ReadToEndAsync(Token);
+        await preempt.ReadToEndAsync(Token);
+        await scene.StateAsync(GuardState.Paused);
+        ScriptedPeer stranger = scene.Knock(Opening.Main);
+        await stranger.ReadToEndAsync(Token);
+        Assert.False(scene.HasKnocked);
+
+        ScriptedPeer again = scene.Knock(Opening.Recovery);
+        main = await scene.AcceptAsync();
+        Assert.Equal(Opening.Recovery, await main.ReceiveAsync(Opening.Recovery.Length, Token));
+        preempt = await scene.AcceptAsync();
+        Assert.Equal(GuardState.Recovering, scene.Guard.Snapshot().State);
+        main.Send(s_resumed).Send(s_request);
+        await again.ReceiveAsync(s_resumed.Length + s_request.Length, Token);
+        await scene.StateAsync(GuardState.Postcopy);
+        byte[] page = [.. Opening.Record(0x1234000, Opening.ZeroFlag, "pc.ram"), 0];
+        scene.Knock(page);
+        Assert.Equal(page, await preempt.ReceiveAsync(page.Length, Token));
+
+        main.Send(s_success).Finish();
+        again.Finish();
+        Assert.Equal(GuardState.Completed, await scene.EndAsync());
+    }
+
+    [Fact]
+    public async Task QEMUs_word_of_success_completes_and_leaves_nothing_behind()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1, preempt: true);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        scene.Knock(Opening.Multifd(0));
+        ScriptedPeer silent = scene.Knock();
+        ScriptedPeer main = await scene.AcceptAsync();
+        ScriptedPeer multifd = await scene.AcceptAsync();
+        ScriptedPeer preempt = await scene.AcceptAsync();
+
+        main.Send(s_success).Finish();
+        Assert.Equal(s_success, (await source.ReadToEndAsync(Token)).Bytes);
+        source.Finish();
+
+        Assert.Equal(GuardState.Completed, await scene.EndAsync());
+        Assert.Equal(PeerEnd.Closed, (await preempt.ReadToEndAsync(Token)).End);
+        await multifd.ReadToEndAsync(Token); // its client never closed it: the guard did, at the end of its patience
+        await silent.ReadToEndAsync(Token);
+        Assert.All(scene.Guard.Snapshot().Channels, c => Assert.Equal(GuardChannelState.Closed, c.State));
+    }
+
+    [Fact]
+    public async Task A_QEMU_that_dies_closes_every_channel_of_the_source()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer sourceMultifd = scene.Knock(Opening.Multifd(0));
+        ScriptedPeer main = await scene.AcceptAsync();
+        await scene.AcceptAsync();
+        await main.ReceiveAsync(4, Token);
+
+        main.Socket.Dispose();
+
+        await source.ReadToEndAsync(Token);
+        source.Socket.Dispose();
+        await sourceMultifd.ReadToEndAsync(Token);
+        Assert.Equal(GuardState.Failed, await scene.EndAsync());
+        Assert.Contains("main channel", scene.Guard.Snapshot().Failure, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_source_that_vanishes_is_told_to_QEMU_at_once()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync();
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        await main.ReceiveAsync(Opening.Main.Length, Token);
+
+        source.Reset();
+
+        Assert.Equal(PeerEnd.Closed, (await main.ReadToEndAsync(Token)).End);
+        Assert.Equal(GuardState.Failed, await scene.EndAsync());
+        Assert.StartsWith("the source's main channel was lost", scene.Guard.Snapshot().Failure, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("completed", GuardState.Completed)]
+    [InlineData("failed", GuardState.Failed)]
+    public async Task Without_a_return_path_the_monitor_says_how_it_ended(string status, GuardState expected)
+    {
+        using FakeMonitor monitor = new();
+        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        source.Finish();
+        await main.ReadToEndAsync(Token);
+        main.Socket.Dispose();
+
+        monitor.SayStatus(status);
+
+        Assert.Equal(expected, await scene.EndAsync());
+    }
+
+    [Fact]
+    public async Task A_QEMU_that_goes_while_it_waits_ends_the_guard()
+    {
+        using FakeMonitor monitor = new();
+        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
+
+        monitor.HangUp();
+
+        Assert.Equal(GuardState.Failed, await scene.EndAsync());
+        Assert.Equal("QEMU is gone", scene.Guard.Snapshot().Failure);
+    }
+
+    private static bool TryKnock(GuardScene scene)
+    {
+        try
+        {
+            scene.Knock(Opening.Multifd(0));
+            return true;
+        }
+        catch (System.Net.Sockets.SocketException)
+        {
+            return false; // between two openings of the door
+        }
+    }
+}
