@@ -93,10 +93,10 @@ public sealed class GuardConfigTests
     [Fact]
     public void Settings_that_read_the_same_are_the_same_and_any_difference_shows()
     {
-        const string text = "[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/8";
-        VmSettings vm = Assert.Single(Parse(text));
-        Assert.True(vm.IsSameAs(Assert.Single(Parse("# later\n" + text))));
-        Assert.False(vm.IsSameAs(Assert.Single(Parse(text + "\nallow = 192.0.2.0/24"))));
-        Assert.False(vm.IsSameAs(Assert.Single(Parse(text + "\nany-peer = yes"))));
+        const string Text = "[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/8";
+        VmSettings vm = Assert.Single(Parse(Text));
+        Assert.True(vm.IsSameAs(Assert.Single(Parse("# later\n" + Text))));
+        Assert.False(vm.IsSameAs(Assert.Single(Parse(Text + "\nallow = 192.0.2.0/24"))));
+        Assert.False(vm.IsSameAs(Assert.Single(Parse(Text + "\nany-peer = yes"))));
     }
 }
