@@ -58,6 +58,8 @@ public sealed class GuardedVm : IAsyncDisposable
             else
             {
                 _target = QemuTarget.From(_options, _options.To!);
+                if (HandOverOrder.WhyNot(_target) is { } reason)
+                    throw new QmpException(reason);
             }
 
             GuardLog.Prepared(_logger, _options.Name, _target.Version?.ToString() ?? "of unknown version", _target.Address.ToString(),
@@ -118,5 +120,21 @@ public sealed class GuardedVm : IAsyncDisposable
             await _course.DisposeAsync().ConfigureAwait(false);
         if (_monitor is not null)
             await _monitor.DisposeAsync().ConfigureAwait(false);
+        RemoveIncomingSocket();
+    }
+
+    /// <summary>QEMU removes the socket that it made for us, unless it was killed. One that still waits needs it for the next guard.</summary>
+    private void RemoveIncomingSocket()
+    {
+        if (_monitor is null || _target?.Address.Path is not { } path || _course?.State is not (GuardState.Completed or GuardState.Failed))
+            return;
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Not in our root, or not ours to remove.
+        }
     }
 }

@@ -46,7 +46,8 @@ public sealed record GuardedVmOptions
     public Guid? Uuid { get; init; }
 
     /// <summary>
-    /// TLS connections are relayed untouched, in their order of arrival, because QEMU has TLS credentials. A monitor tells it.
+    /// QEMU has TLS credentials, so that its channels are TLS sessions. A monitor tells it. Such sessions cannot be judged from outside:
+    /// <see cref="GuardedVm.StartAsync"/> refuses.
     /// </summary>
     public bool TlsPassThrough { get; init; }
 

@@ -55,6 +55,8 @@ internal sealed partial class GuardCourse
 
     private async ValueTask HandOverAsync(CancellationToken cancellationToken)
     {
+        foreach ((ChannelRelay relay, _) in _held.Values)
+            relay.Claim();
         if (_held.Values.Any(h => h.Relay.Ending != RelayEnding.None))
             return; // the news of it is on its way, and brings the next attempt
         Enter(GuardState.Relaying);
@@ -136,6 +138,7 @@ internal sealed partial class GuardCourse
             await WhenAnyAsync(_qemuPaused.Task, s_pauseNotice, cancellationToken).ConfigureAwait(false);
         _qemuPaused = NewSignal();
         _main = _relays.Hold(ChannelKind.Main, 0, channel.Channel);
+        _main.Claim();
         AddView(_main);
         Enter(GuardState.Recovering);
         _context.IsPaused = false;

@@ -40,9 +40,14 @@ internal static class HandOverOrder
     /// </summary>
     internal static bool NeedsPreemptEnd(QemuTarget target) => target.Version is not { } version || version < s_preemptWithoutEnd;
 
-    /// <summary>Why this QEMU must not be sent a migration with these capabilities; null when it may.</summary>
-    internal static string? WhyNot(QemuTarget target) =>
-        target is { Postcopy: true, Channels: > 0, Version: { } version } && version < s_postcopyBesideMultifd
+    /// <summary>Why a guard cannot serve this QEMU with these settings; null when it can.</summary>
+    internal static string? WhyNot(QemuTarget target)
+    {
+        // A session that stalls inside its handshake would freeze QEMU as a silent connection does.
+        if (target.Tls)
+            return "QEMU has TLS credentials, and TLS sessions are not relayed: let QEMU listen without them where only the guard connects";
+        return target is { Postcopy: true, Channels: > 0, Version: { } version } && version < s_postcopyBesideMultifd
             ? $"QEMU {version} cannot do postcopy beside multifd: the guest would be lost at the end; switch one of them off on both sides"
             : null;
+    }
 }

@@ -19,6 +19,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     private RelayDirection? _backward;
     private volatile int _ending;
     private volatile int _state;
+    private volatile bool _isClaimed;
     private long _clientBytes;
 
     internal ChannelKind Kind { get; } = kind;
@@ -48,6 +49,11 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
 
     /// <summary>Whether it is in its worker's queue of relays with something to do.</summary>
     internal bool IsQueued { get; set; }
+
+    /// <summary>
+    /// Its other end is under way: whatever the client has sent before it finished is to be delivered. Any thread.
+    /// </summary>
+    internal void Claim() => _isClaimed = true;
 
     /// <summary>Counts first bytes that were handed to QEMU before the relay began.</summary>
     internal void CountFirst(int bytes) => Volatile.Write(ref _clientBytes, bytes);
@@ -127,7 +133,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     /// <summary>What a lone client sends stays in its socket; only the end of the connection is news.</summary>
     private void WatchLoneEnd()
     {
-        if (Client is { HasHungUp: true })
+        if (Client is { HasHungUp: true } && !_isClaimed)
             End(RelayEnding.ClientLost, 0);
         else if (Qemu is { HasHungUp: true })
             End(RelayEnding.QemuLost, 0);

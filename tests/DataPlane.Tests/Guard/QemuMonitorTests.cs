@@ -38,7 +38,6 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new();
         fake.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("postcopy-ram", "postcopy-preempt");
-        fake.Answers["query-migrate-parameters"] = """{"multifd-channels": 2, "tls-creds": "tls0"}""";
 
         await using QemuMonitor monitor = await ConnectAsync(fake);
         QemuTarget target = await monitor.PrepareAsync(Token);
@@ -46,7 +45,6 @@ public sealed class QemuMonitorTests
         Assert.Equal(0, target.Channels);
         Assert.True(target.Postcopy);
         Assert.True(target.Preempt);
-        Assert.True(target.Tls);
         Assert.Equal("""{"capabilities":[{"capability":"events","state":true}]}""",
             fake.Request("migrate-set-capabilities").GetProperty("arguments").GetRawText());
     }
@@ -73,6 +71,19 @@ public sealed class QemuMonitorTests
 
         QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Contains("the guest would be lost", refusal.Message, StringComparison.Ordinal);
+        Assert.False(fake.WasAsked("migrate-incoming"));
+    }
+
+    [Fact]
+    public async Task A_QEMU_with_TLS_credentials_is_refused_before_it_listens()
+    {
+        using FakeMonitor fake = new();
+        fake.Answers["query-migrate-parameters"] = """{"multifd-channels": 2, "tls-creds": "tls0"}""";
+
+        await using QemuMonitor monitor = await ConnectAsync(fake);
+
+        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        Assert.Contains("TLS credentials", refusal.Message, StringComparison.Ordinal);
         Assert.False(fake.WasAsked("migrate-incoming"));
     }
 

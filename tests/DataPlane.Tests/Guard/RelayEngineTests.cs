@@ -157,6 +157,19 @@ public sealed class RelayEngineTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_client_that_finishes_while_QEMU_is_being_connected_is_delivered_in_full()
+    {
+        ChannelRelay relay = _engine.Hold(ChannelKind.Main, 0, _client.Channel);
+        relay.Claim();
+        _client.Peer.Send(1, 2, 3).Finish();
+        await Eventually.TrueAsync(() => relay.Client!.HasHungUp, "the end is seen", Token);
+
+        _engine.JoinQemu(relay, _qemu.Channel, 0, null);
+
+        Assert.Equal([1, 2, 3], (await _qemu.Peer.ReadToEndAsync(Token)).Bytes);
+    }
+
+    [Fact]
     public async Task A_tap_sees_every_byte_of_QEMU_before_the_client_does()
     {
         Tap tap = new();
