@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using DataPlane.Tool.Bench;
+using DataPlane.Tool.Guard;
 using DataPlane.Tool.Receive;
 using DataPlane.Tool.Serve;
 
@@ -24,6 +25,7 @@ internal static class DataPlaneCommandLine
             new HelpExample("move a live 1 GiB guest between two processes here, beside what the wire can do", "dataplane bench"),
             new HelpExample("the options of a command", "dataplane bench --help"));
         root.Subcommands.Add(BenchCommand.Create(console));
+        root.Subcommands.Add(GuardCommand.Create(console));
         root.Subcommands.Add(ReceiveCommand.Create(console));
         root.Subcommands.Add(ServeCommand.Create(console));
         return root;
@@ -49,9 +51,12 @@ internal static class DataPlaneCommandLine
 
     private static ExitCode ReportUsage(ParseResult result, ToolConsole console)
     {
-        string name = result.CommandResult.Command is RootCommand ? "dataplane" : $"dataplane {result.CommandResult.Command.Name}";
+        string name = NameOf(result.CommandResult);
         string problem = OneLine.Of(result.Errors[0].Message);
         console.Error.WriteLine($"{name}: {problem} (see {name} --help)");
         return ExitCode.Usage;
     }
+
+    private static string NameOf(CommandResult result) =>
+        result.Parent is CommandResult parent ? $"{NameOf(parent)} {result.Command.Name}" : "dataplane";
 }

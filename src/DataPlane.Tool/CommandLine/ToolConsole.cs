@@ -7,6 +7,9 @@ internal sealed record ToolConsole
 
     public required TextWriter Error { get; init; }
 
+    /// <summary>Stdout is a terminal: a live table may redraw it.</summary>
+    public bool OutIsTerminal { get; init; }
+
     /// <summary>Stderr is a terminal: progress may redraw it.</summary>
     public bool ErrorIsTerminal { get; init; }
 
@@ -19,8 +22,11 @@ internal sealed record ToolConsole
     {
         Out = Console.Out,
         Error = Console.Error,
-        // TERM=dumb is a terminal that cannot move its cursor.
-        ErrorIsTerminal = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb",
+        OutIsTerminal = !Console.IsOutputRedirected && CanMoveCursor,
+        ErrorIsTerminal = !Console.IsErrorRedirected && CanMoveCursor,
         NoColor = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
     };
+
+    // TERM=dumb is a terminal that cannot.
+    private static bool CanMoveCursor => Environment.GetEnvironmentVariable("TERM") != "dumb";
 }

@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using DataPlane.Tool.Bench;
+using DataPlane.Tool.Guard;
 using DataPlane.Tool.Receive;
 using DataPlane.Tool.Serve;
 
@@ -15,6 +16,9 @@ namespace DataPlane.Tool.Output;
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(ProgressLine))]
 [JsonSerializable(typeof(BenchDocument))]
+[JsonSerializable(typeof(GuardDocument))]
+[JsonSerializable(typeof(GuardStatusDocument))]
+[JsonSerializable(typeof(ControlAnswer))]
 [JsonSerializable(typeof(ReceiveDocument))]
 [JsonSerializable(typeof(ServeDocument))]
 internal sealed partial class ToolJson : JsonSerializerContext

@@ -1,0 +1,58 @@
+using System.Globalization;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>
+/// Where guards keep their control sockets when they are not told: one per process in a folder that only its user can enter, so that
+/// <c>guard status</c> finds all of them.
+/// </summary>
+/// <remarks>
+/// | folder                       | when                                        |
+/// | $RUNTIME_DIRECTORY           | a service of systemd with RuntimeDirectory= |
+/// | $XDG_RUNTIME_DIR/dataplane   | a user's session                            |
+/// | /run/dataplane               | root                                        |
+/// | /tmp/dataplane-USER          | else                                        |
+/// </remarks>
+internal static class ControlPaths
+{
+    private const string FolderName = "dataplane";
+    private const string Prefix = "guard-";
+    private const string Suffix = ".sock";
+
+    /// <summary>The socket of this process.</summary>
+    public static string Own(Func<string, string?> environment)
+    {
+        string folder = Folders(environment).First();
+        string name = string.Create(CultureInfo.InvariantCulture, $"{Prefix}{Environment.ProcessId}{Suffix}");
+        return Path.Combine(folder, name);
+    }
+
+    /// <summary>Sockets that guards of this user may have left; some may be dead.</summary>
+    public static IReadOnlyList<string> Find(Func<string, string?> environment) =>
+        [.. Folders(environment).Distinct().Where(Directory.Exists).SelectMany(Sockets).Order(StringComparer.Ordinal)];
+
+    public static IEnumerable<string> Folders(Func<string, string?> environment)
+    {
+        if (environment("RUNTIME_DIRECTORY") is { Length: > 0 } service)
+            yield return service.Split(':')[0];
+        if (environment("XDG_RUNTIME_DIR") is { Length: > 0 } session)
+            yield return Path.Combine(session, FolderName);
+        yield return Environment.IsPrivilegedProcess
+            ? Path.Combine("/run", FolderName)
+            : Path.Combine(Path.GetTempPath(), $"{FolderName}-{Environment.UserName}");
+        // A service that runs as root, or lets this user in.
+        yield return Path.Combine("/run", FolderName);
+    }
+
+    private static IEnumerable<string> Sockets(string folder)
+    {
+        try
+        {
+            return Directory.GetFiles(folder, Prefix + "*" + Suffix);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using System.CommandLine;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary><c>dataplane guard</c>: the front door of a QEMU that waits for a migration, or of several.</summary>
+internal sealed class GuardCommand
+{
+    private readonly ToolOption<string?> _config =
+        Options.Text("--config", "FILE", "several VMs, a section [NAME] for each with these options as KEY = VALUE; SIGHUP reads it again");
+
+    private readonly ToolOption<string?> _control =
+        Options.Text("--control", "PATH", "socket where guard status looks (default: one in the runtime folder, which it finds by itself)");
+
+    private readonly ToolOption<ChannelAddress?> _metrics =
+        Options.Address("--metrics", "ADDR", "serve Prometheus text at http://ADDR/metrics");
+
+    private readonly VmOptions _vm;
+
+    private GuardCommand(Command command)
+    {
+        _vm = VmOptions.AddTo(command, result => result.GetResult(_config) is null);
+        foreach (Option option in (ReadOnlySpan<Option>)[_config, _control, _metrics])
+            command.Options.Add(option);
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(_metrics) is { } metrics && MetricsEndpoint.FindFault(metrics) is { } fault)
+                result.AddError(fault);
+        });
+    }
+
+    public static Command Create(ToolConsole console)
+    {
+        var command = new Command("guard", "Be the front door of a QEMU that waits for a migration: strangers and silent connections never reach it.");
+        var guard = new GuardCommand(command);
+        OutputOptions output = OutputOptions.AddTo(command);
+        HelpWithExamples.SetExamples(
+            command,
+            new HelpExample("before a QEMU that waits with -incoming defer: the source migrates to tcp:HOST:49152", "dataplane guard --listen :49152 --qmp unix:/run/vm.qmp"),
+            new HelpExample("several VMs as a service, with metrics", "dataplane guard --config guard.conf --metrics 127.0.0.1:9464"));
+        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
+            new CommandCall<GuardDocument>
+            {
+                Name = "dataplane guard",
+                Console = console,
+                Arguments = arguments,
+                Output = output,
+                Document = new GuardDocument(),
+                Form = ToolJson.Documents.GuardDocument,
+                LineForm = ToolJson.Lines.GuardDocument,
+                WhenStopped = ExitCode.Done,
+            },
+            (context, document) => guard.RunAsync(arguments, context, document, output.Read(arguments).Interval),
+            stop));
+        command.Subcommands.Add(GuardStatusCommand.Create(console));
+        return command;
+    }
+
+    private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, GuardDocument document, TimeSpan interval)
+    {
+        string? config = arguments.GetValue(_config);
+        IReadOnlyList<VmSettings> vms = config is null ? [_vm.Read(arguments)] : GuardConfig.Load(config);
+        using var service = new GuardService(context, interval);
+        service.CheckDescriptors(vms);
+        string control = arguments.GetValue(_control) ?? ControlPaths.Own(Environment.GetEnvironmentVariable);
+        ControlServer? server = OpenControl(control, isDefault: arguments.GetValue(_control) is null, service, context);
+        document.Control = server?.Path;
+        using IDisposable? metrics = arguments.GetValue(_metrics) is { } address ? service.OpenMetrics(address) : null;
+        try
+        {
+            if (config is not null)
+                await service.ServeFileAsync(config, vms).ConfigureAwait(false);
+            else
+                await service.ServeOneAsync(vms[0]).ConfigureAwait(false);
+            return ExitCode.Done;
+        }
+        finally
+        {
+            document.Vms = service.Status();
+            StatusTable.Write(context.Results, document.Vms);
+            if (server is not null)
+                await server.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A guard that nobody can look into still guards, unless it was told where it has to be seen.</summary>
+    private static ControlServer? OpenControl(string path, bool isDefault, GuardService service, CommandContext context)
+    {
+        try
+        {
+            return ControlServer.Open(path, service.Status, context.Time);
+        }
+        catch (CommandException exception) when (isDefault)
+        {
+            context.Warn($"guard status will not find this guard: {exception.Message}");
+            return null;
+        }
+    }
+}

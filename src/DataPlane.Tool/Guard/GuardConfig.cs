@@ -1,0 +1,116 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using DataPlane.Tool.CommandLine;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>
+/// The config file: a section per VM, whose keys are the options of the command line without their dashes.
+/// </summary>
+/// <remarks>
+/// <code>
+/// # lines before the first section hold for every VM that does not say otherwise
+/// undecided-timeout = 10s
+/// allow = 10.0.0.0/8
+///
+/// [web1]
+/// listen = 0.0.0.0:49152
+/// qmp = unix:/run/vm/web1.qmp
+/// any-peer = yes
+/// </code>
+/// </remarks>
+internal static class GuardConfig
+{
+    private const int MaxFileBytes = 1 << 20;
+
+    private static readonly ParserConfiguration s_plain = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
+
+    /// <exception cref="CommandException">The file cannot be read, or what it says cannot be done; the message names file and line.</exception>
+    public static IReadOnlyList<VmSettings> Load(string path)
+    {
+        try
+        {
+            if (new FileInfo(path).Length > MaxFileBytes)
+                throw new CommandException($"--config: '{path}' has more than {MaxFileBytes} bytes");
+            return Parse(path, File.ReadAllLines(path));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"--config: {OneLine.Of(exception.Message)}", innerException: exception);
+        }
+    }
+
+    internal static IReadOnlyList<VmSettings> Parse(string path, IReadOnlyList<string> lines)
+    {
+        var vms = new List<VmSettings>();
+        foreach (Section section in Split(path, lines))
+        {
+            VmSettings vm = ReadSection(path, section);
+            if (vms.Find(other => other.Name == vm.Name) is not null)
+                throw Fault(path, section.Line, $"there is a section [{vm.Name}] already");
+            if (vms.Find(other => other.Listen == vm.Listen && (vm.Listen.IsUnix || vm.Listen.Port != 0)) is { } taken)
+                throw Fault(path, section.Line, $"[{vm.Name}] listens where [{taken.Name}] does");
+            vms.Add(vm);
+        }
+
+        return vms.Count > 0 ? vms : throw new CommandException($"{path}: no section [NAME], so there is nothing to guard");
+    }
+
+    private static List<Section> Split(string path, IReadOnlyList<string> lines)
+    {
+        var common = new List<Entry>();
+        var sections = new List<Section>();
+        for (int i = 0; i < lines.Count; i++)
+        {
+            string line = lines[i].Trim();
+            if (line.Length == 0 || line[0] is '#' or ';')
+                continue;
+            int equals = line.IndexOf('=', StringComparison.Ordinal);
+            if (line[0] == '[' && line[^1] == ']' && line.Length > 2)
+                sections.Add(new Section(line[1..^1].Trim(), i + 1, common));
+            else if (equals > 0)
+                (sections.Count == 0 ? common : sections[^1].Entries).Add(new Entry(line[..equals].TrimEnd(), line[(equals + 1)..].TrimStart(), i + 1));
+            else
+                throw Fault(path, i + 1, "expected [NAME] or KEY = VALUE");
+        }
+
+        return sections;
+    }
+
+    /// <summary>Reads a section by way of the command line's own parser: same values, same complaints.</summary>
+    private static VmSettings ReadSection(string path, Section section)
+    {
+        var command = new Command("vm");
+        VmOptions options = VmOptions.AddTo(command, _ => true);
+        var arguments = new List<string> { $"--name={section.Name}" };
+        IEnumerable<Entry> inherited = section.Common.Where(entry => !section.Entries.Exists(own => own.Key == entry.Key));
+        foreach (Entry entry in inherited.Concat(section.Entries))
+        {
+            Option option = command.Options.FirstOrDefault(option => option.Name == "--" + entry.Key && entry.Key != "name")
+                ?? throw Fault(path, entry.Line, $"no such key: '{entry.Key}'");
+            if (option.ValueType != typeof(bool))
+                arguments.Add($"{option.Name}={entry.Value}");
+            else if (ReadFlag(entry.Value) ?? throw Fault(path, entry.Line, $"{entry.Key}: '{entry.Value}' is not yes or no"))
+                arguments.Add(option.Name);
+        }
+
+        ParseResult result = CommandLineParser.Parse(command, arguments, s_plain);
+        return result.Errors.Count == 0 ? options.Read(result) : throw Fault(path, section.Line, $"[{section.Name}]: {result.Errors[0].Message}");
+    }
+
+    private static bool? ReadFlag(string value) => value switch
+    {
+        "yes" or "true" or "on" or "1" => true,
+        "no" or "false" or "off" or "0" => false,
+        _ => null,
+    };
+
+    private static CommandException Fault(string path, int line, string problem) => new($"{path}:{line}: {problem}");
+
+    private sealed record Entry(string Key, string Value, int Line);
+
+    private sealed record Section(string Name, int Line, List<Entry> Common)
+    {
+        public List<Entry> Entries { get; } = [];
+    }
+}

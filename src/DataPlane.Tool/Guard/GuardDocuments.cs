@@ -1,0 +1,39 @@
+using DataPlane.Tool.Output;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>The JSON document of <c>dataplane guard</c>: the VMs as they were at the end.</summary>
+internal sealed class GuardDocument() : CommandDocument("dataplane.guard/1")
+{
+    /// <summary>Where <c>guard status</c> found it; absent without a control socket.</summary>
+    public string? Control { get; set; }
+
+    public IReadOnlyList<VmStatus> Vms { get; set; } = [];
+}
+
+/// <summary>The JSON document of <c>dataplane guard status</c>.</summary>
+internal sealed class GuardStatusDocument() : CommandDocument("dataplane.guard_status/1")
+{
+    /// <summary>The guards that answered.</summary>
+    public IReadOnlyList<GuardEntry> Guards { get; set; } = [];
+
+    /// <summary>Their VMs.</summary>
+    public IReadOnlyList<VmStatus> Vms { get; set; } = [];
+}
+
+/// <summary>A guard process that answered.</summary>
+internal sealed record GuardEntry(string Control, int Pid, string DataplaneVersion);
+
+/// <summary>What a guard says to whoever connects to its control socket, before it closes.</summary>
+internal sealed record ControlAnswer
+{
+    public const string CurrentSchema = "dataplane.guard_control/1";
+
+    public string Schema { get; init; } = CurrentSchema;
+
+    public required string DataplaneVersion { get; init; }
+
+    public required int Pid { get; init; }
+
+    public required IReadOnlyList<VmStatus> Vms { get; init; }
+}

@@ -1,0 +1,192 @@
+using System.Runtime.InteropServices;
+using DataPlane.Guard;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>
+/// A guard at work: one VM until its migration is over, or those of a config file until it is stopped; with everything that looks at
+/// them.
+/// </summary>
+internal sealed class GuardService : IGuardEvents, IDisposable
+{
+    private readonly CommandContext _context;
+    private readonly TimeSpan _interval;
+    private readonly SystemdNotifier _systemd = new(Environment.GetEnvironmentVariable("NOTIFY_SOCKET"));
+    private readonly CancellationTokenRegistration _stopping;
+    private Func<IReadOnlyList<VmStatus>> _status = static () => [];
+
+    public GuardService(CommandContext context, TimeSpan interval)
+    {
+        _context = context;
+        _interval = interval;
+        _stopping = context.Stop.Register(_systemd.Stopping);
+    }
+
+    /// <summary>All VMs at this moment. Safe from any thread.</summary>
+    public IReadOnlyList<VmStatus> Status() => Volatile.Read(ref _status)();
+
+    /// <summary>Raises the descriptor limit to what the VMs may need, and says so where that is not allowed.</summary>
+    public void CheckDescriptors(IReadOnlyList<VmSettings> vms)
+    {
+        long needed = DescriptorLimit.Needed(vms);
+        long allowed = DescriptorLimit.Raise(needed);
+        if (allowed < needed)
+            _context.Warn($"{allowed} descriptors are allowed, {needed} may be needed: raise LimitNOFILE, or lower --max-undecided");
+    }
+
+    public IDisposable OpenMetrics(ChannelAddress address)
+    {
+        var metrics = new GuardMetrics(Status);
+        try
+        {
+            return new MetricsLifetime(metrics, MetricsEndpoint.Open(address));
+        }
+        catch
+        {
+            metrics.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Guards one migration.</summary>
+    /// <exception cref="CommandException">It could not begin, or it failed.</exception>
+    public async Task ServeOneAsync(VmSettings settings)
+    {
+        using VmWorker worker = Hire(settings);
+        Volatile.Write(ref _status, () => [worker.Status()]);
+        VmStatus ended;
+        using (var over = CancellationTokenSource.CreateLinkedTokenSource(_context.Stop))
+        {
+            Task watching = WatchAsync(over.Token);
+            try
+            {
+                ended = await worker.ServeOnceAsync(_context.Stop).ConfigureAwait(false);
+            }
+            catch (GuardException exception)
+            {
+                throw new CommandException(exception.Message, innerException: exception);
+            }
+            finally
+            {
+                await over.CancelAsync().ConfigureAwait(false);
+                await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                KeepLast();
+            }
+        }
+
+        if (ended.State != VmStatus.StateCompleted)
+            throw new CommandException(ended.Error ?? $"the migration is {ended.State}");
+    }
+
+    /// <summary>Guards the VMs of a file until the command is stopped; SIGHUP reads the file again.</summary>
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    public async Task ServeFileAsync(string path, IReadOnlyList<VmSettings> vms)
+    {
+        var reload = System.Threading.Channels.Channel.CreateBounded<bool>(1);
+        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        {
+            signal.Cancel = true;
+            reload.Writer.TryWrite(true);
+        });
+        using var fleet = new VmFleet(Hire, _context.Note, _context.Stop);
+        Volatile.Write(ref _status, fleet.Status);
+        fleet.Apply(vms);
+        _systemd.Ready();
+        Task watching = WatchAsync(_context.Stop);
+        try
+        {
+            await foreach (bool _ in reload.Reader.ReadAllAsync(_context.Stop).ConfigureAwait(false))
+                Reload(path, fleet);
+        }
+        finally
+        {
+            await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await fleet.EndAsync().ConfigureAwait(false);
+            KeepLast();
+        }
+    }
+
+    private void Reload(string path, VmFleet fleet)
+    {
+        _systemd.Reloading();
+        try
+        {
+            IReadOnlyList<VmSettings> vms = GuardConfig.Load(path);
+            CheckDescriptors(vms);
+            fleet.Apply(vms);
+        }
+        catch (CommandException exception)
+        {
+            _context.Warn($"{exception.Message}; the VMs stay as they are");
+        }
+
+        _systemd.Ready();
+    }
+
+    /// <summary>Keeps progress and the service manager up to date.</summary>
+    private async Task WatchAsync(CancellationToken end)
+    {
+        using var ticks = new PeriodicTimer(_interval, _context.Time);
+        string? shown = null;
+        while (await ticks.WaitForNextTickAsync(end).ConfigureAwait(false))
+        {
+            IReadOnlyList<VmStatus> vms = Status();
+            string summary = StatusTable.Summarize(vms);
+            _systemd.Status(summary);
+            // A guard that waits for days says so once.
+            if (summary == shown && !vms.Any(static vm => vm.IsBusy()))
+                continue;
+            shown = summary;
+            ChannelStatus[] channels = [.. vms.SelectMany(static vm => vm.Channels)];
+            long relayed = channels.Sum(static channel => channel.InBytes + channel.OutBytes);
+            _context.Progress.Report(new ProgressSample
+            {
+                Stage = summary,
+                DoneBytes = relayed == 0 ? null : relayed,
+                BytesPerSecond = relayed == 0 ? null : channels.Sum(static channel => channel.BytesPerSecond),
+            });
+        }
+    }
+
+    /// <summary>The last look stays when the workers are gone: it is what the document says.</summary>
+    private void KeepLast()
+    {
+        IReadOnlyList<VmStatus> last = Status();
+        Volatile.Write(ref _status, () => last);
+    }
+
+    private VmWorker Hire(VmSettings settings) => new(settings, Create, this, _context.Time);
+
+    private GuardedVmAdapter Create(VmSettings settings) => new(settings, _context.Time, _context.Logs.CreateLogger<GuardedVm>());
+
+    void IGuardEvents.Listening(VmStatus vm)
+    {
+        _context.AnnounceListening(vm.Listen);
+        _systemd.Ready();
+    }
+
+    void IGuardEvents.Ended(VmStatus vm) => _context.Note($"{vm.Name}: {vm.State}{(vm.Error is { } error ? ": " + error : "")}");
+
+    // The guard of a VM names it; what fails around it does not.
+    void IGuardEvents.CannotStart(string name, string reason) =>
+        _context.Note($"{(reason.StartsWith(name, StringComparison.Ordinal) ? reason : $"{name}: {reason}")}; trying again");
+
+    public void Dispose()
+    {
+        _stopping.Dispose();
+        _systemd.Dispose();
+    }
+
+    private sealed class MetricsLifetime(GuardMetrics metrics, IDisposable endpoint) : IDisposable
+    {
+        public void Dispose()
+        {
+            endpoint.Dispose();
+            metrics.Dispose();
+        }
+    }
+}

@@ -1,0 +1,45 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Transport;
+using OpenTelemetry;
+using OpenTelemetry.Metrics;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>Prometheus text under <c>http://ADDR/metrics</c>.</summary>
+internal static class MetricsEndpoint
+{
+    /// <summary>A problem of the address, found before anything is started.</summary>
+    public static string? FindFault(ChannelAddress address) =>
+        address.IsUnix || address.Port == 0 ? "--metrics: a TCP address with a port is needed, as 127.0.0.1:9464" : null;
+
+    /// <exception cref="CommandException">The address cannot be listened on.</exception>
+    // A method of its own: the libraries behind it are loaded only when somebody wants metrics.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static IDisposable Open(ChannelAddress address)
+    {
+        try
+        {
+            return Sdk.CreateMeterProviderBuilder()
+                .AddMeter(GuardMetrics.MeterName)
+                .AddPrometheusHttpListener(options =>
+                {
+                    options.Host = IsEverywhere(address.Host) ? "*" : address.Host;
+                    options.Port = address.Port;
+                    options.ScopeInfoEnabled = false;
+                    options.TargetInfoEnabled = false;
+                })
+                .Build();
+        }
+        // The exporter wraps what the listener says.
+        catch (Exception exception) when (exception.GetBaseException() is HttpListenerException or SocketException)
+        {
+            throw new CommandException($"--metrics {address}: {exception.GetBaseException().Message}", innerException: exception);
+        }
+    }
+
+    private static bool IsEverywhere(string host) =>
+        host.Length == 0 || (IPAddress.TryParse(host, out IPAddress? address) && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)));
+}

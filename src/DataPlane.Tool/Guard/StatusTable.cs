@@ -1,0 +1,63 @@
+using System.Globalization;
+using DataPlane.Tool.Output;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>VMs and their channels for a person.</summary>
+internal static class StatusTable
+{
+    public static void Write(TextWriter output, IReadOnlyList<VmStatus> vms)
+    {
+        bool isFirst = true;
+        foreach (VmStatus vm in vms)
+        {
+            if (!isFirst)
+                output.WriteLine();
+            isFirst = false;
+            Write(output, vm);
+        }
+    }
+
+    /// <summary>All VMs in a few words, for a progress line and the service manager.</summary>
+    public static string Summarize(IReadOnlyList<VmStatus> vms)
+    {
+        if (vms is [VmStatus only])
+            return Describe(only);
+        IEnumerable<string> states = vms.GroupBy(static vm => vm.State).Select(static state => $"{state.Count()} {state.Key}");
+        return vms.Count == 0 ? "no VM" : $"{vms.Count} VMs: {string.Join(", ", states)}";
+    }
+
+    private static string Describe(VmStatus vm)
+    {
+        int open = vm.Channels.Count(static channel => channel.State != "closed");
+        string channels = open == 0 ? "" : $", {Count(open, "channel")}";
+        return $"{vm.Name} {vm.State}{channels}{Strangers(vm)}";
+    }
+
+    private static void Write(TextWriter output, VmStatus vm)
+    {
+        string qemu = vm.QemuVersion is { } version ? $", QEMU {version}" : "";
+        output.WriteLine($"{vm.Name}  {vm.Listen}  {vm.State}{qemu}{Strangers(vm)}");
+        if (vm.Error is { } error)
+            output.WriteLine($"  {CommandLine.OneLine.Of(error)}");
+        int width = vm.Channels.Select(static channel => (channel.Peer ?? "-").Length).DefaultIfEmpty().Max();
+        foreach (ChannelStatus channel in vm.Channels)
+        {
+            string kind = channel.Kind == "multifd" ? string.Create(CultureInfo.InvariantCulture, $"multifd {channel.Id}") : channel.Kind;
+            string rate = channel.BytesPerSecond > 0 ? "  " + Human.Rate(channel.BytesPerSecond) : "";
+            output.WriteLine(
+                $"  {kind,-11}  {(channel.Peer ?? "-").PadRight(width)}  {Human.Bytes(channel.InBytes),10} in  {Human.Bytes(channel.OutBytes),10} out  {channel.State}{rate}");
+        }
+    }
+
+    private static string Strangers(VmStatus vm)
+    {
+        string undecided = vm.Undecided == 0 ? "" : $", {vm.Undecided} undecided";
+        string candidates = vm.Candidates == 0 ? "" : $" ({Count(vm.Candidates, "candidate")})";
+        long refused = vm.Refused.Values.Sum();
+        string reasons = string.Join(", ", vm.Refused.OrderByDescending(static entry => entry.Value).Select(static entry => $"{entry.Value} {entry.Key.Replace('_', ' ')}"));
+        return undecided + candidates + (refused == 0 ? "" : $", {refused} refused ({reasons})");
+    }
+
+    private static string Count(int count, string noun) => $"{count} {noun}{(count == 1 ? "" : "s")}";
+}

@@ -1,0 +1,161 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Net;
+using System.Text.Json.Nodes;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>
+/// The options that describe one VM. They are the command line's, and the keys of a section of the config file are their names: both are
+/// parsed, explained and complained about here.
+/// </summary>
+internal sealed class VmOptions
+{
+    private const int DefaultMaxUndecided = 16384;
+    private const int MostUndecided = 1 << 20;
+
+    // Main and preempt; multifd channels come on top.
+    private const int LeastUndecided = 2;
+
+    private readonly ToolOption<string?> _name =
+        Options.Text("--name", "NAME", "name of the VM in views, metrics and messages (default: QEMU's address)");
+
+    private readonly ToolOption<ChannelAddress?> _listen =
+        Options.Address("--listen", "ADDR", "where the source connects: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one");
+
+    private readonly ToolOption<ChannelAddress?> _qmp =
+        Options.Address("--qmp", "ADDR", "monitor of the QEMU that waits with -incoming defer, a socket of the guard's own; tells everything else");
+
+    private readonly ToolOption<ChannelAddress?> _to =
+        Options.Address("--to", "ADDR", "where QEMU listens already, when there is no monitor to ask");
+
+    private readonly ToolOption<ChannelAddress?> _incoming =
+        Options.Address("--incoming", "ADDR", "where QEMU is told to listen; with --qmp (default: a socket beside QMP's, 127.0.0.1:0 when that is TCP)");
+
+    private readonly ToolOption<int?> _channels =
+        Options.Number("--channels", "multifd channels, 0 = none; with --to", 0, SharedOptions.MaxChannels);
+
+    private readonly ToolOption<bool> _preempt = Options.Flag("--preempt", "the migration has a preempt channel; with --to");
+
+    private readonly ToolOption<bool> _tls =
+        Options.Flag("--tls-pass-through", "QEMU's channels are TLS, relayed untouched; with --to");
+
+    private readonly ToolOption<Guid?> _uuid = new("--uuid", "", uuid => uuid?.ToString())
+    {
+        Description = "UUID that multifd channels must carry (default: QEMU's with --qmp, else the first one seen counts)",
+        HelpName = "UUID",
+        Arity = ArgumentArity.ExactlyOne,
+        CustomParser = ParseUuid,
+    };
+
+    private readonly ToolOption<int?> _maxUndecided =
+        Options.Number("--max-undecided", "most connections that are not known to be a channel yet", LeastUndecided, MostUndecided, DefaultMaxUndecided);
+
+    private readonly ToolOption<int?> _maxUndecidedPerPeer =
+        Options.Number("--max-undecided-per-peer", "the same for one address (default: no less)", LeastUndecided, MostUndecided);
+
+    private readonly ToolOption<Duration?> _undecidedTimeout =
+        Options.Time("--undecided-timeout", "longest time that a connection may stay undecided", new Duration(TimeSpan.FromSeconds(30)));
+
+    private readonly ToolOption<IPNetwork[]> _allow =
+        new("--allow", "", networks => networks.Length == 0 ? null : new JsonArray([.. networks.Select(network => JsonValue.Create(network.ToString()))]))
+        {
+            Description = "network that may connect, as 10.0.0.0/8 or one address; repeat it for several (default: everybody)",
+            HelpName = "CIDR",
+            Arity = ArgumentArity.OneOrMore,
+            AllowMultipleArgumentsPerToken = false,
+            DefaultValueFactory = _ => [],
+            CustomParser = ParseNetworks,
+        };
+
+    private readonly ToolOption<bool> _anyPeer =
+        Options.Flag("--any-peer", "the preempt channel may come from another address than the main channel");
+
+    /// <summary>Adds the options; <paramref name="isNeeded"/> says whether this call has to describe a VM.</summary>
+    public static VmOptions AddTo(Command command, Func<CommandResult, bool> isNeeded)
+    {
+        var options = new VmOptions();
+        foreach (Option option in (ReadOnlySpan<Option>)
+            [options._listen, options._qmp, options._to, options._incoming, options._name, options._channels, options._preempt, options._tls,
+                options._uuid, options._maxUndecided, options._maxUndecidedPerPeer, options._undecidedTimeout, options._allow, options._anyPeer])
+            command.Options.Add(option);
+        command.Validators.Add(result =>
+        {
+            if (options.FindFault(result, isNeeded(result)) is { } fault)
+                result.AddError(fault);
+        });
+        return options;
+    }
+
+    /// <summary>The VM that the arguments describe; they have been validated.</summary>
+    public VmSettings Read(ParseResult arguments)
+    {
+        ChannelAddress? qmp = arguments.GetValue(_qmp);
+        ChannelAddress? to = arguments.GetValue(_to);
+        int maxUndecided = arguments.GetValue(_maxUndecided)!.Value;
+        return new VmSettings
+        {
+            Name = arguments.GetValue(_name) ?? (qmp ?? to)!.ToString(),
+            Listen = arguments.GetValue(_listen)!,
+            Qmp = qmp,
+            Incoming = arguments.GetValue(_incoming),
+            To = to,
+            Channels = arguments.GetValue(_channels) ?? 0,
+            Preempt = arguments.GetValue(_preempt),
+            TlsPassThrough = arguments.GetValue(_tls),
+            Uuid = arguments.GetValue(_uuid),
+            MaxUndecided = maxUndecided,
+            // One address can never hold more than all together.
+            MaxUndecidedPerPeer = Math.Min(arguments.GetValue(_maxUndecidedPerPeer) ?? maxUndecided, maxUndecided),
+            UndecidedTimeout = arguments.GetValue(_undecidedTimeout)!.Value.Value,
+            Allow = arguments.GetValue(_allow)!,
+            AnyPeer = arguments.GetValue(_anyPeer),
+        };
+    }
+
+    private string? FindFault(CommandResult result, bool isNeeded)
+    {
+        bool hasListen = result.GetResult(_listen) is not null;
+        bool hasQmp = result.GetResult(_qmp) is not null;
+        bool hasTo = result.GetResult(_to) is not null;
+        if (!isNeeded)
+            return hasListen || hasQmp || hasTo ? "--listen, --qmp and --to describe one VM, --config several: choose one way" : null;
+        if (!hasListen)
+            return "--listen is needed: where the source connects";
+        if (hasQmp == hasTo)
+            return hasQmp ? "--qmp and --to exclude each other" : "--qmp or --to is needed: the QEMU behind the guard";
+        if (hasQmp && (result.GetResult(_channels) is not null || result.GetValue(_preempt) || result.GetValue(_tls)))
+            return "--channels, --preempt and --tls-pass-through go with --to: with --qmp QEMU tells them";
+        if (hasTo && result.GetResult(_incoming) is not null)
+            return "--incoming goes with --qmp: only a monitor can tell QEMU where to listen";
+        int least = (result.GetValue(_channels) ?? 0) + LeastUndecided;
+        if (result.GetValue(_maxUndecided) < least || result.GetValue(_maxUndecidedPerPeer) < least)
+            return $"--max-undecided, --max-undecided-per-peer: the migration's own {least} channels must fit";
+        return result.GetValue(_undecidedTimeout) is { Value.Ticks: <= 0 } ? "--undecided-timeout: must be more than zero" : null;
+    }
+
+    private static Guid? ParseUuid(ArgumentResult result)
+    {
+        if (Guid.TryParseExact(result.Tokens[0].Value, "D", out Guid uuid))
+            return uuid;
+        result.AddError($"--uuid: '{result.Tokens[0].Value}' is not a UUID; write 8-4-4-4-12 hexadecimal digits");
+        return null;
+    }
+
+    private static IPNetwork[] ParseNetworks(ArgumentResult result)
+    {
+        var networks = new IPNetwork[result.Tokens.Count];
+        for (int i = 0; i < networks.Length; i++)
+        {
+            string text = result.Tokens[i].Value;
+            if (IPAddress.TryParse(text, out IPAddress? address))
+                networks[i] = new IPNetwork(address, address.GetAddressBytes().Length * 8);
+            else if (!IPNetwork.TryParse(text, out networks[i]))
+                result.AddError($"--allow: '{text}' is not a network as 10.0.0.0/8 or an address");
+        }
+
+        return networks;
+    }
+}

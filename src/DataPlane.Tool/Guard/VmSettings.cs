@@ -1,0 +1,43 @@
+using System.Net;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>One VM to guard, as the command line or a section of the config file says.</summary>
+internal sealed record VmSettings
+{
+    public required string Name { get; init; }
+
+    public required ChannelAddress Listen { get; init; }
+
+    /// <summary>QEMU's monitor, which tells the rest; or else <see cref="To"/>.</summary>
+    public ChannelAddress? Qmp { get; init; }
+
+    /// <summary>Where QEMU is told to listen; null leaves it to the guard.</summary>
+    public ChannelAddress? Incoming { get; init; }
+
+    /// <summary>QEMU's own listener, where there is no monitor to ask.</summary>
+    public ChannelAddress? To { get; init; }
+
+    public int Channels { get; init; }
+
+    public bool Preempt { get; init; }
+
+    public bool TlsPassThrough { get; init; }
+
+    public Guid? Uuid { get; init; }
+
+    public required int MaxUndecided { get; init; }
+
+    public required int MaxUndecidedPerPeer { get; init; }
+
+    public required TimeSpan UndecidedTimeout { get; init; }
+
+    /// <summary>Networks that may connect; empty allows all.</summary>
+    public required IReadOnlyList<IPNetwork> Allow { get; init; }
+
+    public bool AnyPeer { get; init; }
+
+    /// <summary>Whether two settings ask for the same: a list has no value equality of its own.</summary>
+    public bool IsSameAs(VmSettings other) => this with { Allow = other.Allow } == other && Allow.SequenceEqual(other.Allow);
+}

@@ -1,0 +1,198 @@
+namespace DataPlane.Tool.Guard;
+
+/// <summary>What a worker tells its surroundings; may be called from any thread.</summary>
+internal interface IGuardEvents
+{
+    /// <summary>The VM's address is open and QEMU is ready behind it.</summary>
+    void Listening(VmStatus vm);
+
+    /// <summary>A migration is over, well or badly.</summary>
+    void Ended(VmStatus vm);
+
+    /// <summary>The VM cannot be guarded now. Said once per reason; the worker goes on trying.</summary>
+    void CannotStart(string name, string reason);
+}
+
+/// <summary>
+/// Guards one VM: one migration for a command that ends with it, or one QEMU after the other for a service.
+/// </summary>
+/// <remarks>
+/// <code>
+/// preparing --QEMU waits, address open--> waiting .. relaying .. --the migration is over--> completed | failed
+///     ^    (again after 1 to 10 s)                                                                 |
+///     +--------------------------------- a QEMU waits again at the same address -------------------+
+/// </code>
+/// </remarks>
+internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> create, IGuardEvents events, TimeProvider time) : IDisposable
+{
+    private static readonly TimeSpan s_firstPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_longestPause = TimeSpan.FromSeconds(10);
+
+    // Rates are counted between two looks: looks at short intervals share one.
+    private static readonly TimeSpan s_freshness = TimeSpan.FromMilliseconds(200);
+
+    private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _retire = new();
+    private VmSettings _settings = initial;
+    private IGuardedVm? _vm;
+    private VmStatus? _latest;
+    private long _latestTimestamp;
+    private string? _error;
+    private int _completed;
+    private int _failed;
+    private bool _retired;
+
+    public string Name { get; } = initial.Name;
+
+    /// <summary>What the next attempt will guard. A migration that is under way, or awaited, keeps what it began with.</summary>
+    public VmSettings Settings
+    {
+        get
+        {
+            lock (_lock)
+                return _settings;
+        }
+
+        set
+        {
+            lock (_lock)
+                _settings = value;
+        }
+    }
+
+    /// <summary>Guards one migration and returns how it ended.</summary>
+    /// <exception cref="Exception">It could not begin.</exception>
+    public async Task<VmStatus> ServeOnceAsync(CancellationToken cancellation)
+    {
+        IGuardedVm vm = create(Settings);
+        await using (vm.ConfigureAwait(false))
+        {
+            try
+            {
+                await vm.StartAsync(cancellation).ConfigureAwait(false);
+                Begin(vm);
+                events.Listening(Status());
+                await vm.RunAsync(cancellation).ConfigureAwait(false);
+            }
+            finally
+            {
+                End(vm);
+            }
+        }
+
+        VmStatus ended = Status();
+        events.Ended(ended);
+        return ended;
+    }
+
+    /// <summary>Guards one QEMU after the other until it is retired.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public async Task ServeForeverAsync(CancellationToken cancellation)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _retire.Token);
+        TimeSpan pause = s_firstPause;
+        while (!IsRetired)
+        {
+            try
+            {
+                await ServeOnceAsync(stop.Token).ConfigureAwait(false);
+                pause = s_firstPause;
+            }
+            // Whatever is in the way of one VM must not end the guard of the others: it is said, and tried again.
+#pragma warning disable CA1031
+            catch (Exception exception) when (!stop.IsCancellationRequested)
+#pragma warning restore CA1031
+            {
+                Remember(exception.Message);
+            }
+            catch (Exception) when (!cancellation.IsCancellationRequested)
+            {
+                return;
+            }
+
+            if (IsRetired)
+                return;
+            await Task.Delay(pause, time, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancellation.ThrowIfCancellationRequested();
+            pause = pause * 2 < s_longestPause ? pause * 2 : s_longestPause;
+        }
+    }
+
+    /// <summary>Ends the guard of this VM: at once, or when the migration that is under way is over.</summary>
+    public void Retire()
+    {
+        lock (_lock)
+            _retired = true;
+        if (!Status().IsBusy())
+            _retire.Cancel();
+    }
+
+    /// <summary>How things stand; while a new QEMU is awaited, how they ended.</summary>
+    public VmStatus Status()
+    {
+        lock (_lock)
+        {
+            if (_vm is not null && (_latest is null || time.GetElapsedTime(_latestTimestamp) >= s_freshness))
+            {
+                _latest = _vm.Status();
+                _latestTimestamp = time.GetTimestamp();
+            }
+
+            VmStatus status = _latest ?? new VmStatus
+            {
+                Name = Name,
+                Listen = _settings.Listen.ToString(),
+                State = VmStatus.StatePreparing,
+                Error = _error,
+            };
+            return status with { Completed = _completed, Failed = _failed };
+        }
+    }
+
+    private bool IsRetired
+    {
+        get
+        {
+            lock (_lock)
+                return _retired;
+        }
+    }
+
+    private void Begin(IGuardedVm vm)
+    {
+        lock (_lock)
+        {
+            _vm = vm;
+            _latest = null;
+            _error = null;
+        }
+    }
+
+    private void End(IGuardedVm vm)
+    {
+        lock (_lock)
+        {
+            if (_vm is null)
+                return;
+            _vm = null;
+            _latest = vm.Status();
+            _completed += _latest.State == VmStatus.StateCompleted ? 1 : 0;
+            _failed += _latest.State == VmStatus.StateFailed ? 1 : 0;
+        }
+    }
+
+    private void Remember(string reason)
+    {
+        bool isNew;
+        lock (_lock)
+        {
+            isNew = _error != reason;
+            _error = reason;
+        }
+
+        if (isNew)
+            events.CannotStart(Name, reason);
+    }
+
+    public void Dispose() => _retire.Dispose();
+}
