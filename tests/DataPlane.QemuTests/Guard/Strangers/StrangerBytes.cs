@@ -17,9 +17,6 @@ internal static class StrangerBytes
     /// <summary>A lone end-of-section word, as a preempt channel without a page ends.</summary>
     public static byte[] LoneEnd { get; } = [0, 0, 0, 0, 0, 0, 0, 0x10];
 
-    /// <summary>A recovered main channel's first command.</summary>
-    public static byte[] Recovery { get; } = [0x08, 0x00, 0x0a, 0x00, 0x07, 0x06, .. "pc.ram"u8];
-
     /// <summary>The head of a TLS 1.3 ClientHello that never goes on.</summary>
     public static byte[] ClientHello { get; } = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03, .. new byte[32]];
 
@@ -38,6 +35,10 @@ internal static class StrangerBytes
         packet[24] = (byte)id;
         return packet;
     }
+
+    /// <summary>A recovered main channel's first command.</summary>
+    public static byte[] Recovery(string block) =>
+        [0x08, 0x00, 0x0a, 0x00, (byte)(block.Length + 1), (byte)block.Length, .. Encoding.ASCII.GetBytes(block)];
 
     /// <summary>A page on a preempt channel, whole.</summary>
     public static byte[] PreemptRecord(string block, ulong offset)

@@ -12,7 +12,13 @@ internal sealed class StrangerCrowd(int port, StrangerTarget target) : IAsyncDis
 
     private static IPAddress Elsewhere { get; } = IPAddress.Parse("127.0.0.66");
 
-    public IReadOnlyList<Stranger> Strangers => _strangers;
+    /// <summary>Those whose bytes leave no doubt and that are still let in after <paramref name="within"/>.</summary>
+    public async Task<IReadOnlyList<string>> StillInAsync(TimeSpan within) =>
+    [
+        .. (await Task.WhenAll(_strangers.Where(stranger => stranger.Kind is { IsProvenFalse: true, Ending: StrangerEnding.Stays })
+            .Select(async stranger => (stranger.Kind.Name, Refused: await stranger.IsRefusedAsync(within)))))
+            .Where(stranger => !stranger.Refused).Select(stranger => stranger.Name),
+    ];
 
     /// <summary>One of each kind (or as many as it needs) from the source's address, and one from another.</summary>
     public async Task ComeAsync(IEnumerable<StrangerKind> kinds, CancellationToken token)

@@ -8,6 +8,9 @@ internal enum StrangerTiming
 
     /// <summary>It says what an honest channel says, and is false only because that channel is there already.</summary>
     OnceComplete,
+
+    /// <summary>As <see cref="Any"/>, but it is the recovered main channel by all that its bytes say while a postcopy is paused.</summary>
+    NotWhilePaused,
 }
 
 /// <summary>What a stranger does after its last byte.</summary>
@@ -34,6 +37,9 @@ internal sealed record StrangerKind(string Name, Func<StrangerTarget, byte[]> By
 
     /// <summary>The pause before each byte; zero sends all of them at once.</summary>
     public TimeSpan Pace { get; init; }
+
+    /// <summary>Its bytes leave no doubt, whatever else may come: no front door keeps it once the migration has all its channels.</summary>
+    public bool IsProvenFalse { get; init; }
 
     /// <summary>How many of them come at once.</summary>
     public int Count { get; init; } = 1;
