@@ -3,7 +3,7 @@ using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.GuardPair;
 
-/// <summary>`dataplane guard`.</summary>
+/// <summary>`dataplane guard`, as a service: it is still there when its CPU time is read.</summary>
 internal sealed class GuardFront(WorkFolder work) : IFront
 {
     private GuardProcess? _guard;
@@ -12,7 +12,7 @@ internal sealed class GuardFront(WorkFolder work) : IFront
 
     public async Task<string> StartAsync(QemuProcess destination, CancellationToken token)
     {
-        _guard = await GuardProcess.StartAsync(new GuardOptions { Monitor = destination.SecondMonitor }, work, token);
+        _guard = await GuardProcess.StartAsync(new GuardOptions { Monitor = destination.SecondMonitor, AsService = true }, work, token);
         return _guard.Uri;
     }
 

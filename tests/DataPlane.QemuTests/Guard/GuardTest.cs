@@ -10,7 +10,10 @@ public abstract class GuardTest : MigrationTest
     private static readonly TimeSpan s_longestAnswer = TimeSpan.FromSeconds(8);
     private static readonly TimeSpan s_refusal = TimeSpan.FromSeconds(10);
 
-    private protected async Task<GuardedPair> StartGuardedAsync(GuardConfiguration configuration, params string[] extra)
+    private protected Task<GuardedPair> StartGuardedAsync(GuardConfiguration configuration, params string[] extra) =>
+        StartGuardedAsync(configuration, new GuardOptions { Extra = extra });
+
+    private protected async Task<GuardedPair> StartGuardedAsync(GuardConfiguration configuration, GuardOptions options)
     {
         var machine = Machine(configuration.Version, configuration.Machine);
         var settings = SettingsOf(configuration);
@@ -18,7 +21,7 @@ public abstract class GuardTest : MigrationTest
         await source.PrepareMigrationAsync(Slowly(settings, Slow / 4), Token);
         var destination = await StartAsync(machine.IncomingIn(machine.Version) with { SecondMonitor = true }, "destination");
         await destination.PrepareMigrationAsync(settings, Token);
-        var guard = await StartAsync(new GuardOptions { Monitor = destination.SecondMonitor, Extra = extra });
+        var guard = await StartAsync(options with { Monitor = destination.SecondMonitor });
         return new GuardedPair(
             configuration, source, destination, guard, new StrangerCrowd(PortOf(guard.Uri), TargetOf(machine, settings)));
     }
@@ -54,6 +57,7 @@ public abstract class GuardTest : MigrationTest
         }
 
         Assert.InRange(await watch, TimeSpan.Zero, s_longestAnswer);
+        Assert.Equal(0, await pair.Guard.WaitForExitAsync(Token));
     }
 
     private static MigrationSettings SettingsOf(GuardConfiguration configuration) => configuration.Postcopy

@@ -8,5 +8,8 @@ internal sealed record GuardOptions
 
     public string Listen { get; init; } = "127.0.0.1:0";
 
+    /// <summary>Guards one QEMU after the other, by a configuration file, instead of one migration.</summary>
+    public bool AsService { get; init; }
+
     public IReadOnlyList<string> Extra { get; init; } = [];
 }

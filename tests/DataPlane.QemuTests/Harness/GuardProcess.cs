@@ -18,20 +18,41 @@ internal sealed class GuardProcess : IAsyncDisposable
     /// <summary>What a source's `migrate` takes.</summary>
     public string Uri { get; private set; } = "";
 
+    public bool HasExited => _process.HasExited;
+
     public int ProcessId => _process.Id;
 
     /// <summary>File descriptors that it has open.</summary>
     public int Descriptors => Directory.GetFileSystemEntries($"/proc/{ProcessId}/fd").Length;
 
+    /// <summary>Counts descriptors until there are as few as wanted, or for some seconds.</summary>
+    public async Task<int> FewestDescriptorsAsync(int wanted, CancellationToken token)
+    {
+        var fewest = Descriptors;
+        for (var tries = 0; fewest > wanted && tries < 100; tries++)
+        {
+            await Task.Delay(50, token);
+            fewest = Math.Min(fewest, Descriptors);
+        }
+
+        return fewest;
+    }
+
     /// <summary>Starts the command and waits until it listens, which is when QEMU is ready behind it.</summary>
     public static async Task<GuardProcess> StartAsync(GuardOptions options, WorkFolder work, CancellationToken token)
     {
         var control = work["guard.ctl"];
-        string[] arguments =
-        [
-            Repository.Tool, "guard", "--listen", options.Listen, "--control", control,
-            .. options.Monitor is { } monitor ? (string[])["--qmp", $"unix:{monitor}"] : [], .. options.Extra,
-        ];
+        string[] vm = ["listen", options.Listen, .. options.Monitor is { } monitor ? (string[])["qmp", $"unix:{monitor}"] : []];
+        var pairs = vm.Chunk(2);
+        string[] what = [.. pairs.SelectMany(pair => (string[])[$"--{pair[0]}", pair[1]])];
+        if (options.AsService)
+        {
+            var file = work["guard.conf"];
+            await File.WriteAllLinesAsync(file, ["[vm]", .. pairs.Select(pair => $"{pair[0]} = {pair[1]}")], token);
+            what = ["--config", file];
+        }
+
+        string[] arguments = [Repository.Tool, "guard", "--control", control, .. what, .. options.Extra];
         var guard = new GuardProcess(await ChildProcess.StartAsync("guard", "dotnet", arguments), control);
         try
         {
