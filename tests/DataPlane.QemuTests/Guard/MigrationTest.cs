@@ -55,6 +55,8 @@ public abstract class MigrationTest : QemuTest
         await source.ExecuteAsync("migrate-start-postcopy", null, Token);
         await source.WaitForStateAsync("postcopy-active", Token);
         await destination.WaitForStateAsync("postcopy-active", Token);
+        // The state comes first: a link that is lost in between fails the migration instead of pausing it.
+        await destination.WaitForGuestAsync(Token);
     }
 
     /// <summary>Cuts a postcopy: the guest is at the destination, a part of its memory is not.</summary>

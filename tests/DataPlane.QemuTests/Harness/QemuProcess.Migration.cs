@@ -81,6 +81,10 @@ internal sealed partial class QemuProcess
             throw new InvalidOperationException($"{Name}: the migration is {StatusOf(entry)}, never {status}; {string.Join(" | ", Errors.Snapshot())}");
     }
 
+    /// <summary>Waits until QEMU runs the guest, for the first time in its life.</summary>
+    public Task WaitForGuestAsync(CancellationToken token) =>
+        _monitor.Events.WaitForAsync(entry => entry.GetProperty("event").GetString() == "RESUME", "the guest runs", token: token);
+
     /// <summary>The states that QEMU has reported so far, oldest first.</summary>
     public IReadOnlyList<string> States => [.. _monitor.Events.Snapshot().Select(StatusOf).OfType<string>()];
 
