@@ -10,6 +10,7 @@ public abstract class QemuTest : IAsyncLifetime
 {
     private readonly List<QemuProcess> _machines = [];
     private readonly List<ReceiveProcess> _receivers = [];
+    private readonly List<GuardProcess> _guards = [];
     private WorkFolder? _work;
 
     protected static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -30,12 +31,19 @@ public abstract class QemuTest : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var description in _machines.Select(machine => machine.Describe()).Concat(_receivers.Select(receiver => receiver.Describe())))
+        foreach (var description in (string[])
+            [
+                .. _machines.Select(machine => machine.Describe()),
+                .. _receivers.Select(receiver => receiver.Describe()),
+                .. _guards.Select(guard => guard.Describe()),
+            ])
             TestContext.Current.TestOutputHelper?.WriteLine(description);
         foreach (var machine in _machines)
             await machine.DisposeAsync();
         foreach (var receiver in _receivers)
             await receiver.DisposeAsync();
+        foreach (var guard in _guards)
+            await guard.DisposeAsync();
         _work?.Dispose();
         GC.SuppressFinalize(this);
     }
@@ -54,6 +62,14 @@ public abstract class QemuTest : IAsyncLifetime
         var receiver = await ReceiveProcess.StartAsync(options, Work, Token);
         _receivers.Add(receiver);
         return receiver;
+    }
+
+    /// <summary>Starts a `dataplane guard` that ends with the test.</summary>
+    private protected async Task<GuardProcess> StartAsync(GuardOptions options)
+    {
+        var guard = await GuardProcess.StartAsync(options, Work, Token);
+        _guards.Add(guard);
+        return guard;
     }
 
     /// <summary>A machine whose guest has filled its RAM and begun to rewrite its window.</summary>

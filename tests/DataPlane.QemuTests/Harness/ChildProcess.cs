@@ -8,6 +8,7 @@ namespace DataPlane.QemuTests.Harness;
 internal sealed partial class ChildProcess : IAsyncDisposable
 {
     public const int Interrupt = 2;
+    public const int Terminate = 15;
     public const int Continue = 18;
     public const int Stop = 19;
 

@@ -23,6 +23,9 @@ internal sealed record QemuOptions
     /// <summary>Stays stopped when the migration has arrived (-S).</summary>
     public bool StayStopped { get; init; }
 
+    /// <summary>Offers a second monitor, for the guard: see <see cref="QemuProcess.SecondMonitor"/>.</summary>
+    public bool SecondMonitor { get; init; }
+
     public long MemoryBytes => (long)MemoryMiB << 20;
 
     /// <summary>The same machine in another QEMU, waiting.</summary>

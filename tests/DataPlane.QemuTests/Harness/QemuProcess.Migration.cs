@@ -69,6 +69,34 @@ internal sealed partial class QemuProcess
         }
     }
 
+    /// <summary>Waits until the migration comes to a state on its way (postcopy-active, postcopy-paused...); fails at once when it ends before.</summary>
+    /// <param name="status">The state.</param>
+    /// <param name="token">Ends the waiting.</param>
+    /// <param name="from">How many events to leave out: <see cref="EventCount"/> of an earlier time, or the start of the migration.</param>
+    public async Task WaitForStateAsync(string status, CancellationToken token, int? from = null)
+    {
+        var entry = await _monitor.Events.WaitForAsync(
+            entry => StatusOf(entry) == status || IsEnd(entry), $"the migration is {status}", from ?? _begin, token: token);
+        if (StatusOf(entry) != status)
+            throw new InvalidOperationException($"{Name}: the migration is {StatusOf(entry)}, never {status}; {string.Join(" | ", Errors.Snapshot())}");
+    }
+
+    /// <summary>Waits until QEMU runs the guest, for the first time in its life.</summary>
+    public Task WaitForGuestAsync(CancellationToken token) =>
+        _monitor.Events.WaitForAsync(entry => entry.GetProperty("event").GetString() == "RESUME", "the guest runs", token: token);
+
+    /// <summary>The states that QEMU has reported so far, oldest first.</summary>
+    public IReadOnlyList<string> States => [.. _monitor.Events.Snapshot().Select(StatusOf).OfType<string>()];
+
+    public int EventCount => _monitor.Events.Count;
+
+    /// <summary>Goes on with a paused postcopy, to where the destination listens.</summary>
+    public Task ResumeMigrationAsync(string uri, CancellationToken token)
+    {
+        _begin = _monitor.Events.Count;
+        return ExecuteAsync("migrate", new JsonObject { ["uri"] = uri, ["resume"] = true }, token);
+    }
+
     private static bool IsEnd(JsonElement entry) => StatusOf(entry) is "completed" or "failed" or "cancelled";
 
     private static string? StatusOf(JsonElement entry) =>

@@ -28,6 +28,9 @@ internal sealed partial class QemuProcess : IAsyncDisposable
 
     public GuestConsole Console { get; }
 
+    /// <summary>The Unix socket where QEMU waits for one more client of its monitor.</summary>
+    public string SecondMonitor => SecondMonitorIn(_work, Name);
+
     public int ProcessId => _process.Id;
 
     public bool HasExited => _process.HasExited;
@@ -41,7 +44,10 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         options.Disk.Write(disk);
         using var monitorListener = Listen(work[$"{name}.qmp"]);
         using var serialListener = Listen(work[$"{name}.tty"]);
-        var process = await ChildProcess.StartAsync(name, QemuInstallation.RunScript, Arguments(options, disk, work[$"{name}.qmp"], work[$"{name}.tty"]));
+        var arguments = Arguments(options, disk, work[$"{name}.qmp"], work[$"{name}.tty"]);
+        if (options.SecondMonitor)
+            arguments.AddRange(["-qmp", $"unix:{SecondMonitorIn(work, name)},server=on,wait=off"]);
+        var process = await ChildProcess.StartAsync(name, QemuInstallation.RunScript, arguments);
         try
         {
             var serial = await AcceptAsync(serialListener, process, token);
@@ -58,6 +64,11 @@ internal sealed partial class QemuProcess : IAsyncDisposable
     /// <exception cref="QmpException">QEMU refused it.</exception>
     public Task<JsonElement> ExecuteAsync(string command, JsonObject? arguments, CancellationToken token) => _monitor.ExecuteAsync(command, arguments, token);
 
+    /// <summary>A command that QEMU carries out even while its main loop stands still (exec-oob).</summary>
+    /// <exception cref="QmpException">QEMU refused it.</exception>
+    public Task<JsonElement> ExecuteOutOfBandAsync(string command, JsonObject? arguments, CancellationToken token) =>
+        _monitor.ExecuteAsync(command, arguments, token, outOfBand: true);
+
     /// <summary>running, paused, postmigrate, inmigrate...</summary>
     public async Task<string> StatusAsync(CancellationToken token) =>
         (await ExecuteAsync("query-status", null, token)).GetProperty("status").GetString()!;
@@ -73,6 +84,9 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         await ExecuteAsync("pmemsave", new JsonObject { ["val"] = 0, ["size"] = Options.MemoryBytes, ["filename"] = path }, token);
         return path;
     }
+
+    /// <summary>Its exit code, 128 + n for a signal n.</summary>
+    public Task<int> WaitForExitAsync(TimeSpan timeout, CancellationToken token) => _process.WaitForExitAsync(timeout, token);
 
     /// <summary>Sends a signal to QEMU itself.</summary>
     public void Signal(int signal) => _process.Signal(signal);
@@ -107,6 +121,8 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         arguments.AddRange(options.Extra);
         return arguments;
     }
+
+    private static string SecondMonitorIn(WorkFolder work, string name) => work[$"{name}.mon"];
 
     private static Socket Listen(string path)
     {

@@ -34,7 +34,8 @@ internal sealed class QmpClient : IAsyncDisposable
         try
         {
             await client._greeting.Task.WaitAsync(Patience.Default, token);
-            await client.ExecuteAsync("qmp_capabilities", null, token);
+            // Out-of-band commands are answered even while QEMU's main loop stands still; the others are not changed by it.
+            await client.ExecuteAsync("qmp_capabilities", new JsonObject { ["enable"] = new JsonArray("oob") }, token);
             return client;
         }
         catch
@@ -46,14 +47,14 @@ internal sealed class QmpClient : IAsyncDisposable
 
     /// <exception cref="QmpException">QEMU refused the command, or is gone.</exception>
     /// <exception cref="TimeoutException">No answer within <see cref="Patience.Default"/>.</exception>
-    public async Task<JsonElement> ExecuteAsync(string command, JsonObject? arguments, CancellationToken token)
+    public async Task<JsonElement> ExecuteAsync(string command, JsonObject? arguments, CancellationToken token, bool outOfBand = false)
     {
         var id = Interlocked.Increment(ref _lastId);
         var reply = new TaskCompletionSource<JsonElement>(TaskCreationOptions.RunContinuationsAsynchronously);
         _pending[id] = reply;
         if (_ended)
             throw Gone();
-        var request = new JsonObject { ["execute"] = command, ["id"] = id };
+        var request = new JsonObject { [outOfBand ? "exec-oob" : "execute"] = command, ["id"] = id };
         if (arguments is not null)
             request["arguments"] = arguments;
         await _sending.WaitAsync(token);
