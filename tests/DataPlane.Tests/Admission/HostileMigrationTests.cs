@@ -1,7 +1,6 @@
 using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
-using DataPlane.Tests.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
