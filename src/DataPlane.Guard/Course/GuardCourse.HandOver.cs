@@ -193,7 +193,9 @@ internal sealed partial class GuardCourse
         return _tap;
     }
 
-    /// <summary>On the relay's thread. A page that was asked for cannot be told from another any more: a well-formed record must do.</summary>
+    /// <summary>
+    /// On the relay's thread. A page that was asked for cannot be told from another any more: a well-formed record must do.
+    /// </summary>
     private void GoBlind(string error)
     {
         GuardLog.ReturnPathLost(_logger, _options.Name, error);
