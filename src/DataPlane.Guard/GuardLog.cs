@@ -8,7 +8,8 @@ internal static partial class GuardLog
 {
     [LoggerMessage(3200, LogLevel.Information,
         "{Name}: QEMU {Version} at {Address} expects {Channels} multifd channels, preempt {Preempt}, TLS {Tls}")]
-    internal static partial void Prepared(ILogger logger, string name, string version, string address, int channels, bool preempt, bool tls);
+    internal static partial void Prepared(
+        ILogger logger, string name, string version, string address, int channels, bool preempt, bool tls);
 
     [LoggerMessage(3201, LogLevel.Information, "{Name}: {Channel} of {Peer} is there; it waits for the others of its migration")]
     internal static partial void Held(ILogger logger, string name, string channel, string peer);

@@ -44,7 +44,9 @@ public sealed class GuardedVm : IAsyncDisposable
     /// Asks QEMU what it expects, makes it listen, and opens the public addresses. Returns when connections are accepted. Call it once;
     /// after a failure, dispose.
     /// </summary>
-    /// <exception cref="GuardException">QEMU cannot be reached or cannot receive a migration, or an address cannot be listened on.</exception>
+    /// <exception cref="GuardException">
+    /// QEMU cannot be reached or cannot receive a migration, or an address cannot be listened on.
+    /// </exception>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         try
@@ -123,7 +125,9 @@ public sealed class GuardedVm : IAsyncDisposable
         RemoveIncomingSocket();
     }
 
-    /// <summary>QEMU removes the socket that it made for us, unless it was killed. One that still waits needs it for the next guard.</summary>
+    /// <summary>
+    /// QEMU removes the socket that it made for us, unless it was killed. One that still waits needs it for the next guard.
+    /// </summary>
     private void RemoveIncomingSocket()
     {
         if (_monitor is null || _target?.Address.Path is not { } path || _course?.State is not (GuardState.Completed or GuardState.Failed))

@@ -78,7 +78,9 @@ public sealed record GuardedVmOptions
     public ChannelOptions Sockets { get; init; } = new() { ListenBacklog = 4096, UserTimeout = TimeSpan.FromSeconds(30) };
 
     /// <summary>Checks every value.</summary>
-    /// <exception cref="ArgumentException">A value is outside its range, or options contradict each other; the message says which.</exception>
+    /// <exception cref="ArgumentException">
+    /// A value is outside its range, or options contradict each other; the message says which.
+    /// </exception>
     public void Validate()
     {
         if (string.IsNullOrWhiteSpace(Name))

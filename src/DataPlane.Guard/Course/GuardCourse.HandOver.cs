@@ -81,7 +81,9 @@ internal sealed partial class GuardCourse
         _held.Clear();
     }
 
-    /// <summary>A source that went before its set was complete: QEMU never knew of it. Its other channels go too, and the next may come.</summary>
+    /// <summary>
+    /// A source that went before its set was complete: QEMU never knew of it. Its other channels go too, and the next may come.
+    /// </summary>
     private async ValueTask StartAnewAsync(ChannelRelay lost)
     {
         GuardLog.SetBroken(_logger, _options.Name, lost.Name, lost.Peer);
@@ -187,8 +189,17 @@ internal sealed partial class GuardCourse
     private ReturnPathTap NewTap()
     {
         _shut = null;
-        _tap = new ReturnPathTap(_requests, (type, value) => Post(new GuardEvent.ReturnPathNews(type, value)));
+        _tap = new ReturnPathTap(_requests, (type, value) => Post(new GuardEvent.ReturnPathNews(type, value)), GoBlind);
         return _tap;
+    }
+
+    /// <summary>
+    /// On the relay's thread. A page that was asked for cannot be told from another any more: a well-formed record must do.
+    /// </summary>
+    private void GoBlind(string error)
+    {
+        GuardLog.ReturnPathLost(_logger, _options.Name, error);
+        _context.IsBlind = true;
     }
 
     private async Task WhenAnyAsync(Task task, TimeSpan limit, CancellationToken cancellationToken) =>

@@ -69,7 +69,11 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     internal async Task<GuardState> RunAsync(CancellationToken cancellationToken)
     {
         while (!_isOver)
-            await TakeAsync(await _events.Reader.ReadAsync(cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
+        {
+            GuardEvent next = await _events.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            await TakeAsync(next, cancellationToken).ConfigureAwait(false);
+        }
+
         return State;
     }
 

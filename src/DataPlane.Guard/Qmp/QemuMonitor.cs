@@ -42,7 +42,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
     internal async Task<QemuTarget> PrepareAsync(CancellationToken cancellationToken)
     {
         HashSet<string> capabilities = [];
-        foreach (JsonElement entry in (await AskAsync("query-migrate-capabilities", cancellationToken).ConfigureAwait(false)).EnumerateArray())
+        JsonElement switches = await AskAsync("query-migrate-capabilities", cancellationToken).ConfigureAwait(false);
+        foreach (JsonElement entry in switches.EnumerateArray())
         {
             if (entry.GetProperty("state").GetBoolean())
                 capabilities.Add(entry.GetProperty("capability").GetString() ?? "");

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
 using System.IO.Pipelines;
-using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using DataPlane.Transport;
@@ -53,10 +52,14 @@ internal sealed class QmpClient : IAsyncDisposable
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="QmpException">There is no monitor, or it does not greet.</exception>
     internal static async Task<QmpClient> ConnectAsync(
-        ChannelAddress address, TimeSpan timeout, TimeProvider time, Action<string, JsonElement> onEvent, CancellationToken cancellationToken)
+        ChannelAddress address,
+        TimeSpan timeout,
+        TimeProvider time,
+        Action<string, JsonElement> onEvent,
+        CancellationToken cancellationToken)
     {
-        var client = new QmpClient(await DialAsync(address, timeout, time, cancellationToken).ConfigureAwait(false),
-            address.ToString(), time, onEvent);
+        Socket socket = await QmpDialer.ConnectAsync(address, timeout, time, cancellationToken).ConfigureAwait(false);
+        var client = new QmpClient(socket, address.ToString(), time, onEvent);
         try
         {
             await client.NegotiateAsync(timeout, cancellationToken).ConfigureAwait(false);
@@ -107,30 +110,6 @@ internal sealed class QmpClient : IAsyncDisposable
         await _stream.DisposeAsync().ConfigureAwait(false);
         await _pump.ConfigureAwait(false);
         _sending.Dispose();
-    }
-
-    private static async Task<Socket> DialAsync(ChannelAddress address, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
-    {
-        EndPoint remote = address.IsUnix ? new UnixDomainSocketEndPoint(address.Path)
-            : new DnsEndPoint(address.Host.Length == 0 ? "localhost" : address.Host, address.Port);
-        var socket = new Socket(address.IsUnix ? AddressFamily.Unix : AddressFamily.InterNetworkV6, SocketType.Stream, ProtocolType.Unspecified);
-        if (!address.IsUnix)
-            socket.DualMode = true;
-        try
-        {
-            await socket.ConnectAsync(remote, cancellationToken).AsTask().WaitAsync(timeout, time, cancellationToken).ConfigureAwait(false);
-            return socket;
-        }
-        catch (Exception e) when (e is SocketException or TimeoutException)
-        {
-            socket.Dispose();
-            throw new QmpException($"cannot connect to the monitor {address}: {e.Message}", e);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
     }
 
     private static byte[] Format(string command, Action<Utf8JsonWriter>? arguments, int id, bool outOfBand)
@@ -249,7 +228,8 @@ internal sealed class QmpClient : IAsyncDisposable
             _event(name.GetString() ?? "", message.TryGetProperty("data", out JsonElement data) ? data : default);
         else if (message.TryGetProperty("QMP", out JsonElement greeting))
             _greeting.TrySetResult(greeting);
-        else if (message.TryGetProperty("id", out JsonElement id) && _pending.TryGetValue(id.GetInt32(), out TaskCompletionSource<JsonElement>? answer))
+        else if (message.TryGetProperty("id", out JsonElement id)
+            && _pending.TryGetValue(id.GetInt32(), out TaskCompletionSource<JsonElement>? answer))
             answer.TrySetResult(message);
     }
 }

@@ -10,8 +10,9 @@ namespace DataPlane.Guard.ReturnPath;
 /// (<see cref="IsLost"/>).
 /// </summary>
 /// <param name="requests">Takes each page request, before the source can answer it.</param>
-/// <param name="news">Told of each other message, with its value.</param>
-internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType, uint> news) : IRelayTap
+/// <param name="news">Told of each other message, with its value; of page requests only that there is a first one.</param>
+/// <param name="lost">Told why nothing more can be understood.</param>
+internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType, uint> news, Action<string> lost) : IRelayTap
 {
     private const int BitmapEnd = sizeof(ulong);
 
@@ -67,9 +68,15 @@ internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType
             case OperationStatus.NeedMoreData:
                 return 0;
             default:
-                Error = error;
+                Lose(error ?? "");
                 return 0;
         }
+    }
+
+    private void Lose(string error)
+    {
+        Error = error;
+        lost(error);
     }
 
     private void Take(ReturnPathMessage message)
@@ -100,7 +107,7 @@ internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType
             return 0;
         if (size > long.MaxValue - BitmapEnd)
         {
-            Error = $"a bitmap of {size} bytes";
+            Lose($"a bitmap of {size} bytes");
             return 0;
         }
 

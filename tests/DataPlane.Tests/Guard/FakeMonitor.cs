@@ -46,7 +46,9 @@ internal sealed class FakeMonitor : IDisposable
     internal ConcurrentQueue<JsonElement> Requests { get; } = new();
 
     internal static string Capabilities(params string[] on) =>
-        $"[{string.Join(",", on.Select(c => $$"""{"capability": "{{c}}", "state": true}""").Append("""{"capability": "xbzrle", "state": false}"""))}]";
+        $"[{string.Join(",", on.Select(c => Capability(c, "true")).Append(Capability("xbzrle", "false")))}]";
+
+    private static string Capability(string name, string state) => $$"""{"capability": "{{name}}", "state": {{state}}}""";
 
     internal JsonElement Request(string command) => Requests.Last(r => Command(r) == command);
 

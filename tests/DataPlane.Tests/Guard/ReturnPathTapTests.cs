@@ -10,12 +10,16 @@ public sealed class ReturnPathTapTests
     private static readonly byte[] s_named = [0, 3, 0, 19, 0, 0, 0, 0, 0, 0x0C, 0, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
     private static readonly byte[] s_unnamed = [0, 4, 0, 12, 0, 0, 0, 0, 0, 0x0C, 0x10, 0, 0, 0, 0x10, 0];
     private static readonly byte[] s_bitmap =
-        [0, 5, 0, 7, 6, .. "pc.rom"u8, 0, 0, 0, 0, 0, 0, 0, 8, 0xFF, 0xFF, 0, 4, 0, 12, 0, 0, 0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];
+    [
+        0, 5, 0, 7, 6, .. "pc.rom"u8, 0, 0, 0, 0, 0, 0, 0, 8,
+        0xFF, 0xFF, 0, 4, 0, 12, 0, 0, 0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF,
+    ];
 
     private static readonly byte[] s_resumed = [0, 6, 0, 4, 0, 0, 0, 1];
     private static readonly byte[] s_pong = [0, 2, 0, 4, 0, 0, 0, 0x42];
     private static readonly byte[] s_shut = [0, 1, 0, 4, 0, 0, 0, 0];
 
+    private readonly List<string> _errors = [];
     private readonly PageRequests _requests = new();
     private readonly List<(ReturnPathType Type, uint Value)> _news = [];
 
@@ -27,7 +31,7 @@ public sealed class ReturnPathTapTests
         {
             PageRequests requests = new();
             List<(ReturnPathType Type, uint Value)> news = [];
-            ReturnPathTap tap = new(requests, (type, value) => news.Add((type, value)));
+            ReturnPathTap tap = new(requests, (type, value) => news.Add((type, value)), Assert.Fail);
             int start = 0;
             for (int i = 0; start < all.Length; i++)
             {
@@ -95,6 +99,7 @@ public sealed class ReturnPathTapTests
         tap.Take(s_shut);
 
         Assert.NotNull(tap.Error);
+        Assert.Equal([tap.Error], _errors);
         Assert.Empty(_news);
     }
 
@@ -109,5 +114,5 @@ public sealed class ReturnPathTapTests
         Assert.Equal(0, _requests.Count);
     }
 
-    private ReturnPathTap Tap() => new(_requests, (type, value) => _news.Add((type, value)));
+    private ReturnPathTap Tap() => new(_requests, (type, value) => _news.Add((type, value)), _errors.Add);
 }
