@@ -50,7 +50,6 @@ internal sealed class GuardedVmAdapter(VmSettings settings, TimeProvider time, I
         To = settings.To,
         Channels = settings.Channels,
         Preempt = settings.Preempt,
-        TlsPassThrough = settings.TlsPassThrough,
         Uuid = settings.Uuid,
         Allow = settings.Allow,
         AnyPeer = settings.AnyPeer,

@@ -39,9 +39,6 @@ internal sealed class VmOptions
 
     private readonly ToolOption<bool> _preempt = Options.Flag("--preempt", "the migration has a preempt channel; with --to");
 
-    private readonly ToolOption<bool> _tls =
-        Options.Flag("--tls-pass-through", "QEMU's channels are TLS, relayed untouched; with --to");
-
     private readonly ToolOption<Guid?> _uuid = new("--uuid", "", uuid => uuid?.ToString())
     {
         Description = "UUID that multifd channels must carry (default: QEMU's with --qmp, else the first one seen counts)",
@@ -78,7 +75,7 @@ internal sealed class VmOptions
     {
         var options = new VmOptions();
         foreach (Option option in (ReadOnlySpan<Option>)
-            [options._listen, options._qmp, options._to, options._incoming, options._name, options._channels, options._preempt, options._tls,
+            [options._listen, options._qmp, options._to, options._incoming, options._name, options._channels, options._preempt,
                 options._uuid, options._maxUndecided, options._maxUndecidedPerPeer, options._undecidedTimeout, options._allow, options._anyPeer])
             command.Options.Add(option);
         command.Validators.Add(result =>
@@ -104,7 +101,6 @@ internal sealed class VmOptions
             To = to,
             Channels = arguments.GetValue(_channels) ?? 0,
             Preempt = arguments.GetValue(_preempt),
-            TlsPassThrough = arguments.GetValue(_tls),
             Uuid = arguments.GetValue(_uuid),
             MaxUndecided = maxUndecided,
             // One address can never hold more than all together.
@@ -126,8 +122,8 @@ internal sealed class VmOptions
             return "--listen is needed: where the source connects";
         if (hasQmp == hasTo)
             return hasQmp ? "--qmp and --to exclude each other" : "--qmp or --to is needed: the QEMU behind the guard";
-        if (hasQmp && (result.GetResult(_channels) is not null || result.GetValue(_preempt) || result.GetValue(_tls)))
-            return "--channels, --preempt and --tls-pass-through go with --to: with --qmp QEMU tells them";
+        if (hasQmp && (result.GetResult(_channels) is not null || result.GetValue(_preempt)))
+            return "--channels and --preempt go with --to: with --qmp QEMU tells them";
         if (hasTo && result.GetResult(_incoming) is not null)
             return "--incoming goes with --qmp: only a monitor can tell QEMU where to listen";
         int least = (result.GetValue(_channels) ?? 0) + LeastUndecided;

@@ -23,8 +23,6 @@ internal sealed record VmSettings
 
     public bool Preempt { get; init; }
 
-    public bool TlsPassThrough { get; init; }
-
     public Guid? Uuid { get; init; }
 
     public required int MaxUndecided { get; init; }

@@ -13,7 +13,6 @@ public sealed class GuardCommandTests
     [InlineData("--listen :1 --qmp unix:/a --to :2", "--qmp and --to exclude each other")]
     [InlineData("--listen :1 --qmp unix:/a --channels 4", "go with --to")]
     [InlineData("--listen :1 --qmp unix:/a --preempt", "go with --to")]
-    [InlineData("--listen :1 --qmp unix:/a --tls-pass-through", "go with --to")]
     [InlineData("--listen :1 --to :2 --incoming :3", "--incoming goes with --qmp")]
     [InlineData("--listen :1 --to :2 --channels 4 --max-undecided 5", "the migration's own 6 channels must fit")]
     [InlineData("--listen :1 --to :2 --channels 4 --max-undecided-per-peer 5", "the migration's own 6 channels must fit")]
