@@ -33,7 +33,7 @@ public sealed class BareQemuTests : MigrationTest
         { "11.1", 2, StrangerKinds.IdOutOfRange.Name, 1 },
     };
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Freezes))]
     public async Task A_connection_without_enough_bytes_freezes_QEMU_and_the_migration_never_ends(string version, int channels, string kind)
     {
@@ -50,7 +50,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.False(destination.HasExited);
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task A_silent_connection_is_taken_for_a_channel_by_7_2_and_the_migration_fails()
     {
         // With a return path main speaks at once; without one both sides would wait here for ever.
@@ -65,7 +65,7 @@ public sealed class BareQemuTests : MigrationTest
         await source.WaitForMigrationAsync("failed", Token);
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Ends))]
     public async Task A_stranger_ends_QEMU(string version, int channels, string kind, int exitCode)
     {
@@ -88,7 +88,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.Equal(exitCode, await destination.WaitForExitAsync(Patience.Default, Token));
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task Eighteen_bytes_of_garbage_freeze_10_0_with_multifd()
     {
         var settings = new MigrationSettings { Channels = 2 };
@@ -100,7 +100,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.False(destination.HasExited);
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task A_second_main_channel_aborts_11_1()
     {
         var settings = new MigrationSettings { Channels = 2 };
@@ -112,7 +112,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.Equal(Aborted, await destination.WaitForExitAsync(Patience.Default, Token));
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [InlineData("7.2")]
     [InlineData("10.0")]
     [InlineData("11.1")]
@@ -125,7 +125,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.Contains("already been started", refusal.Message, StringComparison.Ordinal);
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [InlineData("7.2")]
     [InlineData("10.0")]
     [InlineData("11.1")]
@@ -140,7 +140,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.True(await MonitorProbe.StandsStillAsync(destination, Token), "its monitor answers");
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task Two_QEMUs_11_1_hang_with_an_early_preempt_channel_and_no_stranger_at_all()
     {
         var settings = Postcopy(preempt: true, channels: 2);
@@ -154,7 +154,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.DoesNotContain("completed", source.States);
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task A_guest_is_lost_when_11_1_is_told_to_survive_garbage()
     {
         var settings = new MigrationSettings();
@@ -174,7 +174,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.Equal(Aborted, await destination.WaitForExitAsync(Patience.Default, Token));
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [InlineData("10.0")]
     [InlineData("11.1")]
     public async Task Main_is_silent_until_every_multifd_channel_is_connected(string version)

@@ -15,11 +15,11 @@ public sealed class GuardCrowdTests : GuardTest
 
     public static TheoryData<string> Rest => Names(GuardConfiguration.All.Except(GuardConfiguration.Richest));
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Richest))]
     public Task Ten_thousand_silent_connections_are_held(string configuration) => MovesThroughAsync(configuration, hold: true);
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Richest))]
     public Task Ten_thousand_silent_connections_are_more_than_the_guard_may_hold(string configuration) => MovesThroughAsync(configuration, hold: false);
 

@@ -14,7 +14,7 @@ public sealed class GuardEndTests : GuardTest
     public static TheoryData<string> Richest =>
         new(GuardConfiguration.Richest.Select(configuration => new TheoryDataRow<string>(configuration.ToString())));
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Precopies))]
     public async Task When_QEMU_dies_the_source_is_told_at_once_and_keeps_its_guest(string configuration)
     {
@@ -30,7 +30,7 @@ public sealed class GuardEndTests : GuardTest
         Assert.Equal(1, await pair.Guard.WaitForExitAsync(Token));
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Precopies))]
     public async Task When_the_source_dies_QEMU_is_told_at_once(string configuration)
     {
@@ -44,7 +44,7 @@ public sealed class GuardEndTests : GuardTest
         Assert.Equal(1, await pair.Destination.WaitForExitAsync(TimeSpan.FromSeconds(20), Token));
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Precopies))]
     public async Task A_cancelled_migration_is_over_for_both(string configuration)
     {
@@ -59,7 +59,7 @@ public sealed class GuardEndTests : GuardTest
         Assert.Equal("running", await pair.Source.StatusAsync(Token));
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task Told_to_stop_while_it_waits_the_guard_ends_and_QEMU_lives()
     {
         await using var pair = await StartGuardedAsync(GuardConfiguration.Richest[^1]);
@@ -71,7 +71,7 @@ public sealed class GuardEndTests : GuardTest
         Assert.Equal("inmigrate", await pair.Destination.StatusAsync(Token));
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Richest))]
     public async Task Nothing_of_a_finished_migration_stays_behind(string configuration)
     {

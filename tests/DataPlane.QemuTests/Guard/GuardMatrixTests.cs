@@ -21,15 +21,15 @@ public sealed class GuardMatrixTests : GuardTest
         from kind in StrangerKinds.All
         select new TheoryDataRow<string, string>(configuration.ToString(), kind.Name));
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Configurations))]
     public Task A_migration_that_nobody_disturbs(string configuration) => MovesAsync(GuardConfiguration.Parse(configuration), []);
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Configurations))]
     public Task Strangers_of_all_kinds_at_once(string configuration) => MovesAsync(GuardConfiguration.Parse(configuration), StrangerKinds.All);
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Kinds))]
     public Task One_kind_of_stranger(string configuration, string kind) =>
         MovesAsync(GuardConfiguration.Parse(configuration), [StrangerKinds.Parse(kind)]);

@@ -9,11 +9,11 @@ public sealed class GuardTlsTests : GuardTest
     public static TheoryData<string, int> Cases => new(
         from version in QemuVersion.All from channels in (int[])[0, 2] select new TheoryDataRow<string, int>(version.Label, channels));
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Cases))]
     public Task TLS_that_nobody_disturbs(string version, int channels) => MovesAsync(version, channels, []);
 
-    [Theory]
+    [Theory(Explicit = true)]
     [MemberData(nameof(Cases))]
     public Task Strangers_do_not_hold_up_TLS(string version, int channels) => MovesAsync(version, channels, StrangerKinds.All);
 
