@@ -1,7 +1,7 @@
 using DataPlane.Admission;
 using DataPlane.Guard;
-using DataPlane.TestSupport;
 using DataPlane.Tests.Admission;
+using DataPlane.TestSupport;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;
