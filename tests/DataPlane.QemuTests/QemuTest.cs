@@ -17,7 +17,7 @@ public abstract class QemuTest : IAsyncLifetime
 
     private protected WorkFolder Work => _work ?? throw new InvalidOperationException("the test has not begun");
 
-    public ValueTask InitializeAsync()
+    public virtual ValueTask InitializeAsync()
     {
         if (QemuInstallation.WhyNot() is { } reason)
         {
