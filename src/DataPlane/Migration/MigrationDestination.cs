@@ -53,6 +53,9 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// <summary>Where it listens, with the real ports.</summary>
     public IReadOnlyList<ChannelAddress> LocalAddresses => _admission.LocalAddresses;
 
+    /// <summary>Channels admitted so far.</summary>
+    internal long Admitted => _admission.Admitted;
+
     /// <summary>Connections turned away so far, by reason. They never influence the migration.</summary>
     public IReadOnlyDictionary<RefusalReason, long> Refused => _admission.Refused;
 
