@@ -7,11 +7,6 @@ namespace DataPlane.MainStream;
 /// <summary>The source's ear: reads the destination's messages until its last word (specification, 2-main-stream section 4).</summary>
 internal sealed class ReturnPathReader(StreamCursor stream)
 {
-    private readonly TaskCompletionSource _firstPong = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    /// <summary>Completes with the first PONG: the destination has read main's header and has its channels.</summary>
-    public Task FirstPong => _firstPong.Task;
-
     /// <summary>Reads until SHUT. True: the destination has taken the guest over.</summary>
     /// <exception cref="ChannelException">The return path ends without SHUT, or carries what it must not.</exception>
     public async Task<bool> ReadToShutAsync(CancellationToken cancellationToken)
@@ -50,8 +45,6 @@ internal sealed class ReturnPathReader(StreamCursor stream)
         switch (message.Type)
         {
             case ReturnPathType.Pong:
-                _firstPong.TrySetResult();
-                break;
             case ReturnPathType.SwitchoverAck:
                 break;
             default:
