@@ -45,4 +45,8 @@ internal static partial class GuardLog
 
     [LoggerMessage(3211, LogLevel.Error, "{Name}: the migration failed: {Reason}")]
     internal static partial void Failed(ILogger logger, string name, string reason);
+
+    [LoggerMessage(3212, LogLevel.Warning,
+        "{Name}: QEMU does not say which RAM blocks it has: the block of a recovery command cannot be checked")]
+    internal static partial void BlocksUnknown(ILogger logger, string name);
 }

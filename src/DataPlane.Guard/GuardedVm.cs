@@ -64,9 +64,14 @@ public sealed class GuardedVm : IAsyncDisposable
                     throw new QmpException(reason);
             }
 
+            var blocks = new KnownBlocks();
+            if (_monitor is not null && _target.Postcopy)
+                await _monitor.AskBlocksAsync(blocks, cancellationToken).ConfigureAwait(false);
+            if (_monitor is not null && _target.Postcopy && !blocks.IsKnown)
+                GuardLog.BlocksUnknown(_logger, _options.Name);
             GuardLog.Prepared(_logger, _options.Name, _target.Version?.ToString() ?? "of unknown version", _target.Address.ToString(),
                 _target.Channels, _target.Preempt, _target.Tls);
-            var course = new GuardCourse(_options, _target, _monitor, _events, _time, _logger);
+            var course = new GuardCourse(_options, _target, _monitor, blocks, _events, _time, _logger);
             _course = course;
             course.Open();
         }

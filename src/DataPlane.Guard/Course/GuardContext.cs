@@ -1,14 +1,21 @@
 using DataPlane.Admission;
+using DataPlane.Guard.Qmp;
 using DataPlane.Guard.ReturnPath;
 
 namespace DataPlane.Guard.Course;
 
 /// <summary>What the guard has seen of its migration, as far as admission must know it. Thread-safe.</summary>
-internal sealed class GuardContext(PageRequests requests, bool takesLoneEnd) : IAdmissionContext
+/// <param name="requests">The pages that QEMU waits for.</param>
+/// <param name="blocks">The RAM blocks that QEMU has.</param>
+/// <param name="takesLoneEnd">Whether QEMU must hear the end of a preempt channel.</param>
+internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bool takesLoneEnd) : IAdmissionContext
 {
     private volatile bool _isPaused;
     private volatile bool _isPostcopy;
+    private volatile bool _mayBePaused;
     private volatile bool _isBlind;
+    private volatile bool _awaitsPages = true;
+    private volatile MainStreamEnd? _mainEnd;
 
     public bool IsPaused
     {
@@ -16,11 +23,20 @@ internal sealed class GuardContext(PageRequests requests, bool takesLoneEnd) : I
         set => _isPaused = value;
     }
 
-    /// <summary>Whether QEMU runs the guest, or is about to.</summary>
+    /// <summary>Whether QEMU runs the guest, or is about to, and lives: its link may be lost at any time.</summary>
+    public bool MayBePaused => _mayBePaused;
+
+    internal bool TakesLoneEnd => takesLoneEnd;
+
+    /// <summary>Whether QEMU runs the guest, or is about to, and asks for its pages.</summary>
     internal bool IsPostcopy
     {
         get => _isPostcopy;
-        set => _isPostcopy = value;
+        set
+        {
+            _isPostcopy = value;
+            _mayBePaused |= value;
+        }
     }
 
     /// <summary>Whether the return path cannot be understood: then a well-formed record must do.</summary>
@@ -30,12 +46,28 @@ internal sealed class GuardContext(PageRequests requests, bool takesLoneEnd) : I
         set => _isBlind = value;
     }
 
+    /// <summary>Knows whether the main channel has said everything.</summary>
+    internal MainStreamEnd? MainEnd
+    {
+        set => _mainEnd = value;
+    }
+
+    /// <summary>Whether a page may still come that was asked for: also without an open request it does no harm to say so.</summary>
+    internal bool AwaitsPages
+    {
+        set => _awaitsPages = value;
+    }
+
     /// <summary>
-    /// Only where QEMU cannot do without it. As long as a page is waited for, its bringer is the preempt channel, and an end without a page
-    /// is a lie.
+    /// Only where QEMU cannot do without it, and not before main has said everything: until then a page may be asked for and brought, and
+    /// whoever ends without one may be a stranger. QEMU would lose the pages.
     /// </summary>
-    public bool LoneEndIsPlausible => takesLoneEnd && IsPostcopy && requests.Count == 0;
+    public bool LoneEndIsPlausible =>
+        takesLoneEnd && IsPostcopy && _mainEnd is { HasCome: true } && (requests.Count == 0 || !_awaitsPages);
 
     public PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset) =>
-        requests.Contains(blockName, offset) || (IsBlind && IsPostcopy) ? PreemptVerdict.Requested : PreemptVerdict.Refuse;
+        requests.Contains(blockName, offset) || (IsBlind && IsPostcopy && blocks.MayHave(blockName, offset))
+            ? PreemptVerdict.Requested : PreemptVerdict.Refuse;
+
+    public bool MayBeBlock(ReadOnlySpan<byte> blockName) => blocks.MayHave(blockName, 0);
 }

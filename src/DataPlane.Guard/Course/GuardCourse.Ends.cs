@@ -61,12 +61,13 @@ internal sealed partial class GuardCourse
 
         Enter(GuardState.Paused);
         _context.IsPostcopy = false;
-        _context.IsPaused = true;
         _requests.Clear();
         if (_preempt is { } preempt)
             _relays.Abort(preempt);
         _preempt = null;
         _door.ExpectRecovery();
+        _context.IsPaused = true; // once the places are free
+        _door.Recheck();
     }
 
     /// <summary>Without a return path the stream ends without a word from QEMU: only its monitor knows how.</summary>

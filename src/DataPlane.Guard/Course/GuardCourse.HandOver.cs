@@ -13,9 +13,13 @@ internal sealed partial class GuardCourse
     /// <summary>Longest wait for QEMU to notice that its link is gone, before a recovery connects anyway.</summary>
     private static readonly TimeSpan s_pauseNotice = TimeSpan.FromSeconds(3);
 
+    /// <summary>The same where QEMU cannot say that it has noticed.</summary>
+    private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
+
     private readonly BlockPool _blocks = new();
     private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
     private ReturnPathTap? _tap;
+    private int _sets;
 
     private async ValueTask AdmitAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
     {
@@ -49,6 +53,8 @@ internal sealed partial class GuardCourse
         _held.Add(step, (relay, channel.Consumed));
         AddView(relay);
         GuardLog.Held(_logger, _options.Name, relay.Name, channel.Peer);
+        if (_held.Count == 1)
+            _ = PostLaterAsync(new GuardEvent.HeldForLong(++_sets), _options.UndecidedTimeout);
         if (_held.Count == 1 + _target.Channels)
             await HandOverAsync(cancellationToken).ConfigureAwait(false);
     }
@@ -72,6 +78,9 @@ internal sealed partial class GuardCourse
             }
 
             GuardLog.HandedOver(_logger, _options.Name);
+            // Once more: memory may have been plugged in since. Nobody waits for the answer.
+            if (_target.Postcopy && _monitor is not null)
+                _ = _monitor.AskBlocksAsync(_blockList, _ending.Token);
         }
         catch (ChannelException e)
         {
@@ -79,6 +88,20 @@ internal sealed partial class GuardCourse
         }
 
         _held.Clear();
+    }
+
+    /// <summary>
+    /// A channel that has sent everything and closed holds its place for the others of its migration, but not for ever: a stranger could
+    /// take it in passing.
+    /// </summary>
+    private async ValueTask TakeHeldForLongAsync(GuardEvent.HeldForLong held)
+    {
+        if (held.Set != _sets || _held.Count == 0)
+            return;
+        if (_held.Values.FirstOrDefault(h => h.Relay.HasFinished).Relay is { } finished)
+            await StartAnewAsync(finished).ConfigureAwait(false);
+        else
+            _ = PostLaterAsync(held, _options.UndecidedTimeout);
     }
 
     /// <summary>
@@ -109,7 +132,8 @@ internal sealed partial class GuardCourse
             throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
         }
 
-        _relays.JoinQemu(relay, qemu, opening.Length, relay.Kind == ChannelKind.Main ? NewTap() : null);
+        _relays.JoinQemu(relay, qemu, opening.Length, relay.Kind == ChannelKind.Main ? NewTap() : null,
+            relay.Kind == ChannelKind.Main ? NewMainEnd() : null);
     }
 
     private async ValueTask ReservePreemptAsync(CancellationToken cancellationToken)
@@ -136,8 +160,7 @@ internal sealed partial class GuardCourse
     /// <summary>The same order once more, as soon as QEMU has noticed that its old channels are gone.</summary>
     private async ValueTask RecoverAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
-        if (_monitor is not null)
-            await WhenAnyAsync(_qemuPaused.Task, s_pauseNotice, cancellationToken).ConfigureAwait(false);
+        await WhenAnyAsync(_qemuPaused.Task, _monitor is null ? s_blindNotice : s_pauseNotice, cancellationToken).ConfigureAwait(false);
         _qemuPaused = NewSignal();
         _main = _relays.Hold(ChannelKind.Main, 0, channel.Channel);
         _main.Claim();

@@ -27,6 +27,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly Channel<GuardEvent> _events;
     private readonly PageRequests _requests = new();
+    private readonly KnownBlocks _blockList;
     private readonly GuardContext _context;
     private readonly FrontDoor _door;
     private readonly RelayEngine _relays;
@@ -38,7 +39,13 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     private bool _isOver;
 
     internal GuardCourse(
-        GuardedVmOptions options, QemuTarget target, QemuMonitor? monitor, Channel<GuardEvent> events, TimeProvider time, ILogger logger)
+        GuardedVmOptions options,
+        QemuTarget target,
+        QemuMonitor? monitor,
+        KnownBlocks blockList,
+        Channel<GuardEvent> events,
+        TimeProvider time,
+        ILogger logger)
     {
         _options = options;
         _target = target;
@@ -46,7 +53,8 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         _events = events;
         _time = time;
         _logger = logger;
-        _context = new GuardContext(_requests, HandOverOrder.NeedsPreemptEnd(target));
+        _blockList = blockList;
+        _context = new GuardContext(_requests, blockList, HandOverOrder.NeedsPreemptEnd(target));
         _door = new FrontDoor(options, target, _context, events.Writer, time, logger);
         _relays = new RelayEngine(RelayEngine.DefaultWorkers,
             relay => Post(new GuardEvent.RelayEnded(relay)), e => Post(new GuardEvent.Broken(e)));
@@ -117,6 +125,12 @@ internal sealed partial class GuardCourse : IAsyncDisposable
                 break;
             case GuardEvent.Status status:
                 await TakeStatusAsync(status.Text).ConfigureAwait(false);
+                break;
+            case GuardEvent.MainStreamEnded ended:
+                TakeMainStreamEnd(ended);
+                break;
+            case GuardEvent.HeldForLong held:
+                await TakeHeldForLongAsync(held).ConfigureAwait(false);
                 break;
             case GuardEvent.MonitorEnded:
                 await TakeMonitorEndAsync().ConfigureAwait(false);

@@ -21,6 +21,12 @@ internal abstract record GuardEvent
     /// <summary>QEMU says where its migration stands.</summary>
     internal sealed record Status(string Text) : GuardEvent;
 
+    /// <summary>The main channel seems to have said everything, since that time.</summary>
+    internal sealed record MainStreamEnded(MainStreamEnd End, long At) : GuardEvent;
+
+    /// <summary>Channels of a set that is not complete are held for as long as a connection may stay undecided.</summary>
+    internal sealed record HeldForLong(int Set) : GuardEvent;
+
     /// <summary>QEMU, or its monitor, is gone.</summary>
     internal sealed record MonitorEnded : GuardEvent;
 

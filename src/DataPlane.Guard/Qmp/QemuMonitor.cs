@@ -83,6 +83,24 @@ internal sealed class QemuMonitor : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Learns which RAM blocks QEMU has; leaves <paramref name="blocks"/> as it is when the monitor does not say it in time. To be asked
+    /// while the guest is elsewhere: the monitor of a QEMU that runs it may stand still.
+    /// </summary>
+    internal async Task AskBlocksAsync(KnownBlocks blocks, CancellationToken cancellationToken)
+    {
+        try
+        {
+            JsonElement table = await _client.ExecuteAsync("human-monitor-command", json => json.WriteString("command-line", "info ramblock"),
+                _options.MonitorTimeout, cancellationToken).ConfigureAwait(false);
+            blocks.Take(table.GetString() ?? "");
+        }
+        catch (Exception e) when (e is QmpException or TimeoutException or InvalidOperationException or OperationCanceledException)
+        {
+            // A QEMU without the commands for people, or none any more.
+        }
+    }
+
     /// <summary>Makes a paused QEMU listen again; answered also while its monitor stands still otherwise.</summary>
     /// <exception cref="QmpException">QEMU refused it, or is gone.</exception>
     /// <exception cref="TimeoutException">No answer in time.</exception>

@@ -20,6 +20,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     private volatile int _ending;
     private volatile int _state;
     private volatile bool _isClaimed;
+    private volatile bool _hasFinished;
     private long _clientBytes;
 
     internal ChannelKind Kind { get; } = kind;
@@ -38,6 +39,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     internal RelayEnding Ending => (RelayEnding)_ending;
 
     internal int Errno { get; private set; }
+
+    /// <summary>Its client, held, has sent all that it has to say and closed.</summary>
+    internal bool HasFinished => _hasFinished;
 
     internal GuardChannelState State => (GuardChannelState)_state;
 
@@ -63,9 +67,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     internal void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
 
     /// <summary>Both ends are there: bytes may flow, those of <paramref name="first"/> at the head.</summary>
-    internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, IRelayTap? tap)
+    internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, IRelayTap? tap, IStreamTail? tail)
     {
-        _forward = new SplicedDirection(Client!, Qemu!, pipes, first);
+        _forward = new SplicedDirection(Client!, Qemu!, pipes, first, tail);
         _backward = tap is null ? new SplicedDirection(Qemu!, Client!, pipes, default) : new TappedDirection(Qemu!, Client!, tap);
         _state = (int)GuardChannelState.Open;
     }
@@ -130,10 +134,15 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
         End(RelayEnding.QemuLost, errno);
     }
 
-    /// <summary>What a lone client sends stays in its socket; only the end of the connection is news.</summary>
+    /// <summary>
+    /// What a lone client sends stays in its socket; only the end of the connection is news. With bytes before it, it may be no loss: a
+    /// source without a return path closes as soon as it has sent everything, and counts its guest as moved.
+    /// </summary>
     private void WatchLoneEnd()
     {
-        if (Client is { HasHungUp: true } && !_isClaimed)
+        if (Client is { HasHungUp: true, HasUnread: true })
+            _hasFinished = true;
+        else if (Client is { HasHungUp: true } && !_isClaimed)
             End(RelayEnding.ClientLost, 0);
         else if (Qemu is { HasHungUp: true })
             End(RelayEnding.QemuLost, 0);

@@ -31,6 +31,10 @@ internal sealed class RelayEnd
     /// </summary>
     internal bool HasLostBytes => _isGone && Libc.GetSocketOption(Channel.Handle, Libc.LevelSocket, Libc.OptionError) != 0;
 
+    /// <summary>Whether bytes wait to be read, on a connection that is not broken.</summary>
+    internal bool HasUnread =>
+        Libc.GetSocketOption(Channel.Handle, Libc.LevelSocket, Libc.OptionError) == 0 && SocketBytes.HasAny(Channel.Handle);
+
     internal void Take(uint events)
     {
         if ((events & (SpliceCalls.EpollIn | SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)

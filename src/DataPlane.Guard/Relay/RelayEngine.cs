@@ -42,13 +42,13 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     }
 
     /// <summary>Joins a held client with its connection to QEMU, which has had the client's first bytes already.</summary>
-    internal void JoinQemu(ChannelRelay relay, Channel qemu, int firstBytes, IRelayTap? tap) =>
+    internal void JoinQemu(ChannelRelay relay, Channel qemu, int firstBytes, IRelayTap? tap, IStreamTail? tail = null) =>
         Join(relay, qemu, () =>
         {
             relay.CountFirst(firstBytes);
             relay.SetQemu(qemu);
             return relay.Qemu!;
-        }, default, tap);
+        }, default, tap, tail);
 
     /// <summary>Joins a reserved channel with its client, whose first bytes were read from it already.</summary>
     internal void JoinClient(ChannelRelay relay, Channel client, ReadOnlyMemory<byte> first) =>
@@ -56,7 +56,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         {
             relay.SetClient(client);
             return relay.Client!;
-        }, first, null);
+        }, first, null, null);
 
     /// <summary>Ends a relay: the client is reset, QEMU sees a plain end.</summary>
     internal void Abort(ChannelRelay relay)
@@ -84,7 +84,8 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
             worker?.Dispose();
     }
 
-    private void Join(ChannelRelay relay, Channel other, Func<RelayEnd> set, ReadOnlyMemory<byte> first, IRelayTap? tap)
+    private void Join(
+        ChannelRelay relay, Channel other, Func<RelayEnd> set, ReadOnlyMemory<byte> first, IRelayTap? tap, IStreamTail? tail)
     {
         RelayWorker worker = WorkerFor(relay);
         worker.Post(() =>
@@ -96,7 +97,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
             }
 
             RelayEnd end = set();
-            relay.Begin(worker.Pipes, first, tap);
+            relay.Begin(worker.Pipes, first, tap, tail);
             worker.Watch(relay, end);
         });
     }

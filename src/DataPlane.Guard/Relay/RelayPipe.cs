@@ -44,12 +44,27 @@ internal sealed class RelayPipe : IDisposable
         return n;
     }
 
-    /// <summary>Gives what fits; as splice(2).</summary>
-    internal nint Drain(System.Net.Sockets.SafeSocketHandle to)
+    /// <summary>Gives what fits, all but the last <paramref name="kept"/> bytes; as splice(2).</summary>
+    internal nint Drain(System.Net.Sockets.SafeSocketHandle to, int kept = 0)
     {
-        nint n = SpliceCalls.Splice(_read, 0, to, 0, (nuint)Count, SpliceCalls.MoveNonBlocking);
+        nint n = SpliceCalls.Splice(_read, 0, to, 0, (nuint)(Count - kept), SpliceCalls.MoveNonBlocking);
         Count -= Math.Max(n, 0);
         return n;
+    }
+
+    /// <summary>Takes everything that is inside out of it.</summary>
+    internal unsafe byte[] Empty()
+    {
+        var bytes = new byte[Count];
+        // SAFETY: the array is fixed for the call, which writes no more than its length.
+        fixed (byte* first = bytes)
+        {
+            if (SpliceCalls.Read(_read, first, (nuint)bytes.Length) != bytes.Length)
+                throw new LinuxException("read", Marshal.GetLastPInvokeError());
+        }
+
+        Count = 0;
+        return bytes;
     }
 
     public void Dispose()

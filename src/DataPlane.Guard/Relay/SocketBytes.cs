@@ -6,6 +6,8 @@ namespace DataPlane.Guard.Relay;
 /// <summary>Single socket calls that never wait; results as those of send(2) and recv(2).</summary>
 internal static class SocketBytes
 {
+    private const int MessagePeek = 0x02;
+
     internal static unsafe nint Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes)
     {
         // SAFETY: the bytes are fixed for the call, which reads no more than their length.
@@ -18,5 +20,13 @@ internal static class SocketBytes
         // SAFETY: the buffer is fixed for the call, which writes no more than its length.
         fixed (byte* first = buffer)
             return Libc.Receive(socket, first, (nuint)buffer.Length, Libc.MessageDontWait);
+    }
+
+    /// <summary>Whether there is a byte to be read; it stays where it is.</summary>
+    internal static unsafe bool HasAny(SafeSocketHandle socket)
+    {
+        byte one;
+        // SAFETY: at most one byte is written.
+        return Libc.Receive(socket, &one, 1, Libc.MessageDontWait | MessagePeek) > 0;
     }
 }

@@ -39,6 +39,9 @@ internal static unsafe partial class SpliceCalls
     [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
     internal static partial nint Splice(SafeFileHandle from, nint noOffset, SafeSocketHandle to, nint noOffset2, nuint length, uint flags);
 
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    internal static partial nint Read(SafeFileHandle from, byte* bytes, nuint length);
+
     [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
     internal static partial nint Send(SafeSocketHandle socket, byte* bytes, nuint length, int flags);
 }

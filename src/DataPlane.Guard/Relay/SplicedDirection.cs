@@ -2,10 +2,13 @@ namespace DataPlane.Guard.Relay;
 
 /// <summary>
 /// Moves bytes without ever seeing them: they stay in the kernel, as references in a pipe. The pipe is taken when there is something to
-/// move and given back when there is not.
+/// move and given back when there is not. Only where somebody must know the stream's end (<see cref="IStreamTail"/>) the last few bytes of
+/// each piece come out.
 /// </summary>
-internal sealed class SplicedDirection(RelayEnd from, RelayEnd to, PipePool pipes, ReadOnlyMemory<byte> first) : RelayDirection(from, to)
+internal sealed class SplicedDirection(
+    RelayEnd from, RelayEnd to, PipePool pipes, ReadOnlyMemory<byte> first, IStreamTail? tail = null) : RelayDirection(from, to)
 {
+    private readonly int _kept = tail?.Length ?? 0;
     private ReadOnlyMemory<byte> _first = first;
     private RelayPipe? _pipe;
 
@@ -21,8 +24,14 @@ internal sealed class SplicedDirection(RelayEnd from, RelayEnd to, PipePool pipe
 
     protected override nint Give()
     {
+        if (_first.IsEmpty && _pipe!.Count > _kept)
+            return _pipe.Drain(To.Channel.Handle, _kept);
         if (_first.IsEmpty)
-            return _pipe!.Drain(To.Channel.Handle);
+        {
+            _first = _pipe!.Empty();
+            tail!.Take(_first.Span);
+        }
+
         nint written = SocketBytes.Send(To.Channel.Handle, _first.Span);
         _first = _first[(int)Math.Max(written, 0)..];
         return written;

@@ -87,7 +87,8 @@ internal sealed partial class AdmissionLoop
     private void Hold(UndecidedConnection connection)
     {
         connection.IsHeld = true;
-        _undecided.Defer(connection, _clock.After(_options.IncompleteTimeout));
+        _undecided.Defer(connection, _clock.After(
+            AdmissionRules.IsRecovery(connection.Opening) ? _options.UndecidedTimeout : _options.IncompleteTimeout));
         Unpoll(connection);
     }
 
@@ -167,8 +168,11 @@ internal sealed partial class AdmissionLoop
 
     private void Expire(UndecidedConnection connection, long now)
     {
-        if (!connection.IsSilent)
-            Refuse(connection, connection.IsHeld ? RefusalReason.BadPreempt : RefusalReason.Incomplete);
+        if (connection.IsHeld && AdmissionRules.IsLoneEnd(connection.Opening) && _facts.AwaitsPreemptFrom(connection.PeerGroup))
+            _undecided.Defer(connection, long.MaxValue); // main's own end may be long under way
+        else if (!connection.IsSilent)
+            Refuse(connection, !connection.IsHeld ? RefusalReason.Incomplete
+                : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected : RefusalReason.BadPreempt);
         else if (_undecided.SilentUntil(connection) is var until && until > now)
             _undecided.Defer(connection, until);
         else if (_facts.AwaitsPreemptFrom(connection.PeerGroup))

@@ -7,6 +7,8 @@ namespace DataPlane.Admission;
 /// <summary>The proofs whose length depends on their bytes, and those that only the host can judge.</summary>
 internal static partial class AdmissionRules
 {
+    private const byte RecoveryStart = 0x08;
+
     // 08 | u16 000a | u16 length of what follows | u8 n | n bytes block name
     private const int RecoveryNameStart = CommandHeader.Size + 1;
 
@@ -29,13 +31,23 @@ internal static partial class AdmissionRules
         && CommandHeader.TryRead(opening, out CommandHeader command, out _)
         && command.Length == 1 + opening[RecoveryNameStart - 1];
 
-    private static AdmissionVerdict ProveRecovery(Evidence evidence) =>
-        evidence.Facts.Context.MayBeBlock(evidence.Opening[RecoveryNameStart..RecoveryLength(evidence.Opening)])
-            ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true)
-            : AdmissionVerdict.Refuse(RefusalReason.BadRecovery);
+    private static AdmissionVerdict ProveRecovery(Evidence evidence)
+    {
+        IAdmissionContext context = evidence.Facts.Context;
+        if (!context.MayBeBlock(evidence.Opening[RecoveryNameStart..RecoveryLength(evidence.Opening)]))
+            return AdmissionVerdict.Refuse(RefusalReason.BadRecovery);
+        return context.IsPaused ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true) : AdmissionVerdict.Held;
+    }
+
+    internal static bool IsRecovery(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == RecoveryStart;
 
     private static RamFlags FlagsOf(ReadOnlySpan<byte> opening) =>
         (RamFlags)(BinaryPrimitives.ReadUInt64BigEndian(opening) & WireLimits.PageOffsetMask);
+
+    internal static bool IsRecord(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == 0;
+
+    /// <summary>Whether it has said the end of a preempt channel, and nothing before.</summary>
+    internal static bool IsLoneEnd(ReadOnlySpan<byte> opening) => opening.Length >= RamRecordHeader.MinSize && IsRecord(opening) && IsEnd(opening);
 
     private static bool IsEnd(ReadOnlySpan<byte> opening) => FlagsOf(opening) == RamFlags.EndOfSection;
 

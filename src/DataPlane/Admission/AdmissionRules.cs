@@ -12,7 +12,8 @@ namespace DataPlane.Admission;
 /// 11 22 33 44 00 00 00 01 UUID id (64)   that multifd channel, if expected, in range, free, and of this VM;
 ///                                        else NoMultifd (also in recovery), Uuid, IdRange, IdTaken. Other version: Version
 /// 08 00 0a length n name                 recovered main, if the migration is paused and has none, and the name is a block's;
-///                                        else Unexpected, SecondMain, BadRecovery
+///                                        else Unexpected, SecondMain, BadRecovery. Held while postcopy runs, if it is of main's peer:
+///                                        the source may have noticed the loss of the link before the host has
 /// 00.. offset|08 or offset|02, n, name   preempt, if expected, free, of main's peer, and the host has asked for that page;
 ///                                        else Unexpected, LostCandidacy, ForeignPeer, BadPreempt. Held while the host cannot say
 /// 00 00 00 00 00 00 00 10                the same, if the host holds such an end for plausible; held while not
@@ -50,8 +51,9 @@ internal static partial class AdmissionRules
             new(IdEnd, RefusalReason.IdTaken, e => e.Facts.IsTaken(e.Opening[IdEnd - 1]))),
 
         new("recovery command", [0x08, 0x00, 0x0A], RecoveryLength, ProveRecovery,
-            new(3, RefusalReason.Unexpected, e => !e.Facts.Context.IsPaused),
-            new(3, RefusalReason.SecondMain, e => e.Facts.HasMain),
+            new(3, RefusalReason.Unexpected, e =>
+                !e.Facts.Context.IsPaused && (!e.Facts.Context.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
+            new(3, RefusalReason.SecondMain, e => e.Facts.Context.IsPaused && e.Facts.HasMain),
             new(RecoveryNameStart, RefusalReason.BadRecovery, e => !IsRecoveryLengthRight(e.Opening))),
 
         new("page record", [0x00], RecordLength, ProveRecord,

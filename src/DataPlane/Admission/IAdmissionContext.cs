@@ -14,8 +14,14 @@ public interface IAdmissionContext
     bool IsPaused { get; }
 
     /// <summary>
-    /// Whether an end-of-channel word alone may come from the preempt channel: postcopy has started, no request for a page is open.
-    /// While it may not, a connection that has said it is kept until its deadline.
+    /// Whether the migration may have lost its connections without the host knowing yet: postcopy runs. Then a recovered main channel that
+    /// comes from the main channel's peer is kept for <see cref="AdmissionOptions.UndecidedTimeout"/>; after a pause the latest counts.
+    /// </summary>
+    bool MayBePaused => false;
+
+    /// <summary>
+    /// Whether an end-of-channel word alone may come from the preempt channel: postcopy has started, the main channel has said everything,
+    /// and no page can come any more. While it may not, a connection of the main channel's peer that has said it is kept.
     /// </summary>
     bool LoneEndIsPlausible { get; }
 

@@ -57,8 +57,6 @@ internal sealed class UndecidedConnection
 
     internal bool IsSilent => _count == 0;
 
-    internal bool IsCandidate => IsSilent && Deadline == long.MaxValue;
-
     /// <summary>Whether nothing it says can help: the host must know more first.</summary>
     internal bool IsHeld { get; set; }
 

@@ -21,7 +21,10 @@ internal sealed class UndecidedSet
     /// <summary>The connection that is due first.</summary>
     internal UndecidedConnection? First => _byDeadline.First;
 
-    /// <summary>Those that began with a page record: what others say or the host learns may decide them.</summary>
+    /// <summary>
+    /// Those that began with a page record or a recovery command: what others say or the host learns may decide them. The latest first: a
+    /// source that recovers comes after the loss of its link, a stranger may have lain in wait for it.
+    /// </summary>
     internal UndecidedConnection[] Records => [.. _records];
 
     internal bool HasRecords => _records.Count > 0;
@@ -67,8 +70,8 @@ internal sealed class UndecidedSet
         crowd.BeginToSpeak(connection);
         _bySize.Add(crowd);
         Defer(connection, deadline);
-        if (connection.Opening[0] == 0)
-            connection.InRecords = _records.AddLast(connection);
+        if (AdmissionRules.IsRecord(connection.Opening) || AdmissionRules.IsRecovery(connection.Opening))
+            connection.InRecords = _records.AddFirst(connection);
     }
 
     /// <summary>Gives a connection another deadline; <see cref="long.MaxValue"/> is none.</summary>
@@ -88,7 +91,7 @@ internal sealed class UndecidedSet
     {
         foreach (UndecidedConnection connection in _byKey.Values)
         {
-            if (connection.IsCandidate)
+            if (connection.Deadline == long.MaxValue)
                 Defer(connection, deadline);
         }
     }

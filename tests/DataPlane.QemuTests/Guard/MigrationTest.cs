@@ -7,13 +7,6 @@ namespace DataPlane.QemuTests.Guard;
 /// <summary>What the tests with strangers share: a small guest that moves from QEMU to QEMU, and its postcopy.</summary>
 public abstract class MigrationTest : QemuTest
 {
-    /// <summary>Some of these fail still (docs/guard.md): they run when they are asked for, not with every run of everything.</summary>
-    public override ValueTask InitializeAsync()
-    {
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("DATAPLANE_GUARD") == "1", "the guard is not finished (docs/guard.md): DATAPLANE_GUARD=1 runs this");
-        return base.InitializeAsync();
-    }
-
     /// <summary>Slow enough that there is time to disturb a migration, and that a guest of this size is not through before postcopy.</summary>
     private protected const long Slow = 12 << 20;
 

@@ -15,7 +15,7 @@ internal sealed class GuardScene : IAsyncDisposable
     private readonly Socket _qemu = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly CancellationTokenSource _stop = new();
 
-    private GuardScene(int channels, bool preempt, FakeMonitor? monitor)
+    private GuardScene(int channels, bool preempt, FakeMonitor? monitor, TimeSpan undecided)
     {
         string path = Path.Combine(_folder, "qemu");
         _qemu.Bind(new UnixDomainSocketEndPoint(path));
@@ -31,6 +31,7 @@ internal sealed class GuardScene : IAsyncDisposable
                 Qmp = monitor?.Address,
                 Channels = monitor is null ? channels : 0,
                 Preempt = monitor is null && preempt,
+                UndecidedTimeout = undecided,
                 DrainTimeout = TimeSpan.FromMilliseconds(500),
             },
             TimeProvider.System, NullLogger.Instance);
@@ -42,9 +43,10 @@ internal sealed class GuardScene : IAsyncDisposable
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    internal static async Task<GuardScene> OpenAsync(int channels = 0, bool preempt = false, FakeMonitor? monitor = null)
+    internal static async Task<GuardScene> OpenAsync(
+        int channels = 0, bool preempt = false, FakeMonitor? monitor = null, TimeSpan? undecided = null)
     {
-        var scene = new GuardScene(channels, preempt, monitor);
+        var scene = new GuardScene(channels, preempt, monitor, undecided ?? TimeSpan.FromSeconds(30));
         await scene.Guard.StartAsync(Token);
         scene.Run = scene.Guard.RunAsync(scene._stop.Token);
         return scene;

@@ -58,7 +58,8 @@ public sealed class GuardedVmTests
         Assert.False(scene.HasKnocked);
         Assert.Equal(GuardState.Waiting, scene.Guard.Snapshot().State);
 
-        await Eventually.TrueAsync(() => TryKnock(scene), "it listens again", Token);
+        // Until the door is open anew the old one may take it along.
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 1 || (TryKnock(scene) && false), "it listens again", Token);
         scene.Knock(Opening.Multifd(1));
         scene.Knock(Opening.Main);
         Assert.Equal(Opening.Main, await (await scene.AcceptAsync()).ReceiveAsync(Opening.Main.Length, Token));

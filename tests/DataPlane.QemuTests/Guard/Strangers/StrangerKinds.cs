@@ -58,7 +58,8 @@ internal static class StrangerKinds
         new("a preempt page that nobody asked for", _ => StrangerBytes.PreemptRecord("pc.bios", 0x3f000)) { IsProvenFalse = true },
         // Not proven false: a preempt channel that carried nothing ends like this.
         new("a lone end of a preempt channel", _ => StrangerBytes.LoneEnd),
-        new("a recovery command", _ => StrangerBytes.Recovery("pc.ram")) { IsProvenFalse = true, Timing = StrangerTiming.NotWhilePaused },
+        // Not proven false: in postcopy it may be the source, which has noticed the loss of its link before anybody else.
+        new("a recovery command", _ => StrangerBytes.Recovery("pc.ram")) { Timing = StrangerTiming.NotWhilePaused },
         new("a recovery command of an unknown block", _ => StrangerBytes.Recovery("no.such.block")) { IsProvenFalse = true },
         new("a TLS ClientHello", _ => StrangerBytes.ClientHello) { IsProvenFalse = true },
     ];

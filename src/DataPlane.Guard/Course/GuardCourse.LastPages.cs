@@ -1,0 +1,44 @@
+using DataPlane.Admission;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>
+/// The end of a preempt channel that may never have carried a page, before a QEMU that must hear that end.
+/// <code>
+/// main's stream has ended, and           a lone end that is held
+/// no request is open                     is the preempt channel's, whoever said it: nothing can come any more
+/// requests are open (their pages mostly  is, as soon as no other connection of main's peer could still bring a page,
+/// crossed with them on main)             or has not for as long as an undecided connection may take
+/// </code>
+/// </summary>
+internal sealed partial class GuardCourse
+{
+    private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(250);
+
+    private MainStreamEnd? _mainEnd;
+
+    private MainStreamEnd? NewMainEnd()
+    {
+        _mainEnd = _target.Preempt && _context.TakesLoneEnd
+            ? new MainStreamEnd(end => Post(new GuardEvent.MainStreamEnded(end, _time.GetTimestamp()))) : null;
+        _context.MainEnd = _mainEnd;
+        _context.AwaitsPages = true;
+        return _mainEnd;
+    }
+
+    private void TakeMainStreamEnd(GuardEvent.MainStreamEnded ended)
+    {
+        if (ended.End != _mainEnd || !ended.End.HasCome || _preempt is not { Client: null, Ending: Relay.RelayEnding.None }
+            || State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
+            return;
+        bool isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
+        _context.AwaitsPages = !isLate && _door.Undecided.Any(MayBringPages);
+        _door.Recheck();
+        _ = PostLaterAsync(ended, s_lookAgain);
+    }
+
+    private bool MayBringPages(UndecidedInfo connection) =>
+        connection.State != UndecidedState.Held && (_options.AnyPeer || AddressOf(connection.Peer) == AddressOf(_main?.Peer));
+
+    private static string? AddressOf(string? peer) => peer is null || peer.LastIndexOf(':') is var colon && colon < 0 ? peer : peer[..colon];
+}

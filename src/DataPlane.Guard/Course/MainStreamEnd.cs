@@ -1,0 +1,44 @@
+using System.Buffers.Binary;
+using DataPlane.Guard.Relay;
+using DataPlane.Wire;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>
+/// Sees whether a main channel has said everything in postcopy: the mark that ends the last section, its footer, and the end of the stream.
+/// The socket stays open behind it, so nothing else tells. More bytes take it back: then it was guest memory that looks like an end.
+/// <code>
+/// 00 00 00 00 00 00 00 10 | 7e 00 00 xx xx | 00      RAM is the last section
+///                      01 | 7e 00 00 xx xx | 00      the bitmaps of a disk are
+/// </code>
+/// </summary>
+/// <param name="come">Told each time it is seen. On the relay's thread.</param>
+internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
+{
+    private const int MarkEnd = sizeof(ulong);
+    private const int FooterEnd = MarkEnd + SectionFooter.Size;
+    private const byte FooterType = (byte)SectionType.Footer;
+    private const byte BitmapsEnd = 1;
+
+    private readonly byte[] _last = new byte[FooterEnd + 1];
+    private volatile bool _hasCome;
+
+    public int Length => _last.Length;
+
+    /// <summary>Any thread.</summary>
+    internal bool HasCome => _hasCome;
+
+    public void Take(ReadOnlySpan<byte> last)
+    {
+        _last.AsSpan(last.Length).CopyTo(_last);
+        last.CopyTo(_last.AsSpan(_last.Length - last.Length));
+        _hasCome = IsEnd(_last);
+        if (_hasCome)
+            come(this);
+    }
+
+    private static bool IsEnd(ReadOnlySpan<byte> last) =>
+        last[^1] == (byte)SectionType.EndOfFile
+        && last[MarkEnd] == FooterType && last[MarkEnd + 1] == 0 && last[MarkEnd + 2] == 0 // sections are numbered from 0
+        && (BinaryPrimitives.ReadUInt64BigEndian(last) == (ulong)RamFlags.EndOfSection || last[MarkEnd - 1] == BitmapsEnd);
+}

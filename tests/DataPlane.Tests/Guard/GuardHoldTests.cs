@@ -1,0 +1,105 @@
+using DataPlane.Admission;
+using DataPlane.Guard;
+using DataPlane.Tests.Admission;
+using DataPlane.TestSupport;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+/// <summary>Channels that close before the others of their migration are there, and a recovery that nobody asked for.</summary>
+public sealed class GuardHoldTests
+{
+    private static readonly byte[] s_switchover = [0, 2, 0, 4, 0, 0, 0, 2];
+
+    // Longer than what admission reads of any connection: the rest stays in the socket.
+    private static readonly byte[] s_wholeStream = [.. Opening.Main, .. new byte[1000]];
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_main_channel_that_has_sent_everything_and_closed_is_kept_for_its_multifd_channels()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        scene.Knock(s_wholeStream).Finish();
+        await HeldAsync(scene, 1);
+
+        scene.Knock(Opening.Multifd(0));
+
+        (PeerEnd end, byte[] bytes) = await (await scene.AcceptAsync()).ReadToEndAsync(Token);
+        Assert.Equal(PeerEnd.Closed, end);
+        Assert.Equal(s_wholeStream, bytes);
+    }
+
+    [Fact]
+    public async Task But_not_for_ever()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1, undecided: TimeSpan.FromSeconds(1));
+        scene.Knock(s_wholeStream).Finish();
+        await HeldAsync(scene, 1);
+        await HeldAsync(scene, 0);
+        Assert.Equal(GuardState.Waiting, scene.Guard.Snapshot().State);
+        Assert.False(scene.HasKnocked);
+    }
+
+    [Fact]
+    public async Task One_that_is_reset_behind_its_bytes_is_gone_at_once()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        ScriptedPeer main = scene.Knock(s_wholeStream);
+        await HeldAsync(scene, 1);
+        main.Reset();
+        await HeldAsync(scene, 0);
+        Assert.False(scene.HasKnocked);
+    }
+
+    [Fact]
+    public async Task A_recovery_of_a_block_that_QEMU_does_not_have_is_refused()
+    {
+        using FakeMonitor monitor = new();
+        monitor.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "postcopy-ram");
+        monitor.Answers["human-monitor-command"] =
+            "\"        pc.ram    4 KiB  0x0000000000000000 0x0000000004000000 0x0000000004000000\\r\\n\"";
+        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        main.Send(s_switchover);
+        await scene.StateAsync(GuardState.Postcopy);
+        source.Reset();
+        await main.ReadToEndAsync(Token);
+        await scene.StateAsync(GuardState.Paused);
+        monitor.SayStatus("postcopy-paused");
+
+        ScriptedPeer stranger = scene.Knock(0x08, 0, 0x0A, 0, 4, 3, (byte)'p', (byte)'c', (byte)'x');
+        await stranger.ReadToEndAsync(Token);
+        Assert.Equal(1, scene.Guard.Snapshot().Refused[RefusalReason.BadRecovery]);
+        Assert.False(scene.HasKnocked);
+
+        scene.Knock(Opening.Recovery);
+        Assert.Equal(Opening.Recovery, await (await scene.AcceptAsync()).ReceiveAsync(Opening.Recovery.Length, Token));
+    }
+
+    [Fact]
+    public async Task A_source_that_has_noticed_the_loss_of_its_link_before_the_guard_recovers_as_soon_as_the_guard_has()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        ScriptedPeer preempt = await scene.AcceptAsync();
+        ScriptedPeer early = scene.Knock(Opening.Recovery);
+        await early.ReadToEndAsync(Token); // nothing can be paused before postcopy
+        main.Send(s_switchover);
+        await scene.StateAsync(GuardState.Postcopy);
+
+        scene.Knock(Opening.Recovery);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Undecided == 1, "it is held", Token);
+        Assert.False(scene.HasKnocked);
+        source.Reset();
+
+        await preempt.ReadToEndAsync(Token);
+        Assert.Equal(Opening.Recovery, await (await scene.AcceptAsync()).ReceiveAsync(Opening.Recovery.Length, Token));
+        Assert.Equal(1, scene.Guard.Snapshot().Refused[RefusalReason.Unexpected]);
+    }
+
+    private static Task HeldAsync(GuardScene scene, int count) =>
+        Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == count, $"{count} held", Token);
+}

@@ -1,0 +1,57 @@
+using DataPlane.Guard.Qmp;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+public sealed class KnownBlocksTests
+{
+    private const string Table72 =
+        "              Block Name    PSize              Offset               Used              Total\r\n"
+        + "                  pc.ram    4 KiB  0x0000000000000000 0x0000000004000000 0x0000000004000000\r\n"
+        + "    /rom@etc/acpi/tables    4 KiB  0x0000000005100000 0x0000000000020000 0x0000000000200000\r\n"
+        + " 0000:00:02.0/e1000e.rom    4 KiB  0x00000000050c0000 0x0000000000040000 0x0000000000040000\r\n";
+
+    private const string Table111 =
+        "              Block Name    PSize              Offset               Used              Total                HVA  RO\r\n"
+        + "                    mem0    2 MiB  0x0000000000000000 0x0000000004000000 0x0000000004000000 0x00007f1d5be00000  rw\r\n"
+        + "   a name with two words    4 KiB  0x0000000005340000 0x0000000000001000 0x0000000000001000 0x00007f1d5b600000  ro\r\n";
+
+    [Fact]
+    public void The_tables_of_old_and_new_versions_are_understood()
+    {
+        KnownBlocks old = Take(Table72);
+        Assert.True(old.MayHave("pc.ram"u8, 0x3fff000));
+        Assert.True(old.MayHave("/rom@etc/acpi/tables"u8, 0x100000)); // a block may grow to its total length
+        Assert.True(old.MayHave("0000:00:02.0/e1000e.rom"u8, 0));
+
+        KnownBlocks newer = Take(Table111);
+        Assert.True(newer.MayHave("mem0"u8, 0));
+        Assert.True(newer.MayHave("a name with two words"u8, 0));
+    }
+
+    [Fact]
+    public void Another_name_or_an_offset_beyond_the_block_is_not_there()
+    {
+        KnownBlocks blocks = Take(Table72);
+        Assert.False(blocks.MayHave("no.such.block"u8, 0));
+        Assert.False(blocks.MayHave("Block Name"u8, 0));
+        Assert.False(blocks.MayHave("pc.ram"u8, 0x4000000));
+    }
+
+    [Fact]
+    public void As_long_as_QEMU_has_not_said_any_name_may_be_one()
+    {
+        var blocks = new KnownBlocks();
+        blocks.Take("unknown command: 'info ramblock'\r\n");
+        Assert.False(blocks.IsKnown);
+        Assert.True(blocks.MayHave("no.such.block"u8, 0));
+    }
+
+    private static KnownBlocks Take(string table)
+    {
+        var blocks = new KnownBlocks();
+        blocks.Take(table);
+        Assert.True(blocks.IsKnown);
+        return blocks;
+    }
+}

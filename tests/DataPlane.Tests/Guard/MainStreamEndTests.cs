@@ -1,0 +1,59 @@
+using CsCheck;
+using DataPlane.Guard.Course;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+public sealed class MainStreamEndTests
+{
+    internal static readonly byte[] Bytes = [0, 0, 0, 0, 0, 0, 0, 0x10, 0x7E, 0, 0, 0, 3, 0];
+
+    private int _seen;
+
+    [Fact]
+    public void The_end_is_seen_however_the_bytes_are_split_and_more_bytes_take_it_back()
+    {
+        byte[] all = [.. new byte[50], .. Bytes];
+        Gen.Int[1, 20].Array[1, 60].Sample(sizes =>
+        {
+            MainStreamEnd end = New();
+            for (int start = 0, i = 0; start < all.Length; i++)
+            {
+                Assert.False(end.HasCome);
+                int size = Math.Min(sizes[i % sizes.Length], all.Length - start);
+                end.Take(all.AsSpan(start + Math.Max(size - end.Length, 0), Math.Min(size, end.Length)));
+                start += size;
+            }
+
+            Assert.True(end.HasCome);
+            end.Take([0x02]);
+            Assert.False(end.HasCome);
+        }, iter: 300);
+        Assert.True(_seen >= 300);
+    }
+
+    [Fact]
+    public void Bitmaps_of_a_disk_may_be_the_last_section()
+    {
+        MainStreamEnd end = New();
+        end.Take([9, 9, 9, 9, 9, 9, 9, 1, 0x7E, 0, 0, 0, 4, 0]);
+        Assert.True(end.HasCome);
+    }
+
+    [Theory]
+    [InlineData(13, 1)] // no end of the stream
+    [InlineData(8, 0x7D)] // no footer
+    [InlineData(9, 1)] // a section number beyond all others
+    [InlineData(7, 8)] // a page, not an end of section
+    public void Nothing_else_is_an_end(int at, byte value)
+    {
+        byte[] bytes = [.. Bytes];
+        bytes[at] = value;
+        MainStreamEnd end = New();
+        end.Take(bytes);
+        Assert.False(end.HasCome);
+        Assert.Equal(0, _seen);
+    }
+
+    private MainStreamEnd New() => new(_ => Interlocked.Increment(ref _seen));
+}
