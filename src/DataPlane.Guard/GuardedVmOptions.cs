@@ -60,6 +60,9 @@ public sealed record GuardedVmOptions
     /// <summary>How long a connection may stay undecided. Default 30 s.</summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a connection may take from its first byte to the last of its proof. Default 10 s.</summary>
+    public TimeSpan IncompleteTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Most undecided connections in all. Default 16384.</summary>
     public int MaxUndecided { get; init; } = 16384;
 
@@ -110,6 +113,7 @@ public sealed record GuardedVmOptions
         Allow = Allow,
         AnyPeer = AnyPeer,
         UndecidedTimeout = UndecidedTimeout,
+        IncompleteTimeout = IncompleteTimeout,
         MaxUndecided = MaxUndecided,
         MaxUndecidedPerPeer = MaxUndecidedPerPeer,
     };

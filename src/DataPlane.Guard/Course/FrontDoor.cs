@@ -18,6 +18,7 @@ internal sealed class FrontDoor(
     private IReadOnlyList<ChannelAddress> _addresses = options.Listen;
     private ChannelAdmission? _admission;
     private Task _pump = Task.CompletedTask;
+    private bool _isDisposed;
 
     internal IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
 
@@ -51,6 +52,12 @@ internal sealed class FrontDoor(
         int opening = Opening + 1;
         lock (_gate)
         {
+            if (_isDisposed)
+            {
+                _ = admission.DisposeAsync().AsTask(); // the guard was stopped while it began anew
+                return;
+            }
+
             _admission = admission;
             _addresses = admission.LocalAddresses;
             Opening = opening;
@@ -82,7 +89,12 @@ internal sealed class FrontDoor(
     /// <summary>Those whose proof could not be judged are judged again.</summary>
     internal void Recheck() => _admission?.Recheck();
 
-    public ValueTask DisposeAsync() => CloseAsync();
+    public ValueTask DisposeAsync()
+    {
+        lock (_gate)
+            _isDisposed = true;
+        return CloseAsync();
+    }
 
     private async Task PumpAsync(ChannelAdmission admission, int opening)
     {

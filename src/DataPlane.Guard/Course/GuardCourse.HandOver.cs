@@ -160,7 +160,7 @@ internal sealed partial class GuardCourse
     /// <summary>The same order once more, as soon as QEMU has noticed that its old channels are gone.</summary>
     private async ValueTask RecoverAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
-        await WhenAnyAsync(_qemuPaused.Task, _monitor is null ? s_blindNotice : s_pauseNotice, cancellationToken).ConfigureAwait(false);
+        await WaitAtMostAsync(_qemuPaused.Task, _monitor is null ? s_blindNotice : s_pauseNotice, cancellationToken).ConfigureAwait(false);
         _qemuPaused = NewSignal();
         _main = _relays.Hold(ChannelKind.Main, 0, channel.Channel);
         _main.Claim();
@@ -225,8 +225,17 @@ internal sealed partial class GuardCourse
         _context.IsBlind = true;
     }
 
-    private async Task WhenAnyAsync(Task task, TimeSpan limit, CancellationToken cancellationToken) =>
-        await Task.WhenAny(task, Task.Delay(limit, _time, cancellationToken)).ConfigureAwait(false);
+    private async Task WaitAtMostAsync(Task task, TimeSpan limit, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await task.WaitAsync(limit, _time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // Then without it.
+        }
+    }
 
     private static unsafe TransferResult SendOpening(Channel qemu, ReadOnlySpan<byte> opening)
     {

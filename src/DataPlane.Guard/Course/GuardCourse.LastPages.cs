@@ -1,4 +1,5 @@
 using DataPlane.Admission;
+using DataPlane.Guard.Relay;
 
 namespace DataPlane.Guard.Course;
 
@@ -20,7 +21,7 @@ internal sealed partial class GuardCourse
     private MainStreamEnd? NewMainEnd()
     {
         _mainEnd = _target.Preempt && _context.TakesLoneEnd
-            ? new MainStreamEnd(end => Post(new GuardEvent.MainStreamEnded(end, _time.GetTimestamp()))) : null;
+            ? new MainStreamEnd(end => Post(new GuardEvent.MainStreamEnded(end, end.Sightings, _time.GetTimestamp()))) : null;
         _context.MainEnd = _mainEnd;
         _context.AwaitsPages = true;
         return _mainEnd;
@@ -28,7 +29,8 @@ internal sealed partial class GuardCourse
 
     private void TakeMainStreamEnd(GuardEvent.MainStreamEnded ended)
     {
-        if (ended.End != _mainEnd || !ended.End.HasCome || _preempt is not { Client: null, Ending: Relay.RelayEnding.None }
+        bool isStale = ended.End != _mainEnd || !ended.End.HasCome || ended.Sighting != ended.End.Sightings;
+        if (isStale || _preempt is not { Client: null, Ending: RelayEnding.None }
             || State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
             return;
         bool isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;

@@ -22,7 +22,7 @@ internal abstract record GuardEvent
     internal sealed record Status(string Text) : GuardEvent;
 
     /// <summary>The main channel seems to have said everything, since that time.</summary>
-    internal sealed record MainStreamEnded(MainStreamEnd End, long At) : GuardEvent;
+    internal sealed record MainStreamEnded(MainStreamEnd End, int Sighting, long At) : GuardEvent;
 
     /// <summary>Channels of a set that is not complete are held for as long as a connection may stay undecided.</summary>
     internal sealed record HeldForLong(int Set) : GuardEvent;

@@ -22,18 +22,25 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
 
     private readonly byte[] _last = new byte[FooterEnd + 1];
     private volatile bool _hasCome;
+    private volatile int _sightings;
 
     public int Length => _last.Length;
 
     /// <summary>Any thread.</summary>
     internal bool HasCome => _hasCome;
 
+    /// <summary>How often it has been seen. Any thread.</summary>
+    internal int Sightings => _sightings;
+
     public void Take(ReadOnlySpan<byte> last)
     {
         _last.AsSpan(last.Length).CopyTo(_last);
         last.CopyTo(_last.AsSpan(_last.Length - last.Length));
-        _hasCome = IsEnd(_last);
-        if (_hasCome)
+        bool isEnd = IsEnd(_last);
+        if (isEnd)
+            _sightings++; // nobody else writes
+        _hasCome = isEnd;
+        if (isEnd)
             come(this);
     }
 

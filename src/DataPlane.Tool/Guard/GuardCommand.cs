@@ -33,7 +33,7 @@ internal sealed class GuardCommand
 
     public static Command Create(ToolConsole console)
     {
-        var command = new Command("guard", "Be the front door of a QEMU that waits for a migration (not finished: docs/guard.md says what is missing).");
+        var command = new Command("guard", "Be the front door of a QEMU that waits for a migration.");
         var guard = new GuardCommand(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(

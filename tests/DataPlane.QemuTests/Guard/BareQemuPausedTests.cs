@@ -9,7 +9,7 @@ public sealed class BareQemuPausedTests : MigrationTest
 {
     private const int SegmentationFault = 128 + 11;
 
-    [Theory(Explicit = true)]
+    [Theory]
     [InlineData("7.2", SegmentationFault)]
     [InlineData("11.1", 1)]
     public async Task One_connection_that_closes_kills_the_running_guest(string version, int exitCode)
@@ -22,7 +22,7 @@ public sealed class BareQemuPausedTests : MigrationTest
         Assert.Equal(exitCode, await destination.WaitForExitAsync(Patience.Default, Token));
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [InlineData("7.2")]
     [InlineData("10.0")]
     [InlineData("11.1")]

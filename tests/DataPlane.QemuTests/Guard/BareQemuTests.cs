@@ -33,7 +33,7 @@ public sealed class BareQemuTests : MigrationTest
         { "11.1", 2, StrangerKinds.IdOutOfRange.Name, 1 },
     };
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Freezes))]
     public async Task A_connection_without_enough_bytes_freezes_QEMU_and_the_migration_never_ends(string version, int channels, string kind)
     {
@@ -50,22 +50,25 @@ public sealed class BareQemuTests : MigrationTest
         Assert.False(destination.HasExited);
     }
 
-    [Fact(Explicit = true)]
-    public async Task A_silent_connection_is_taken_for_a_channel_by_7_2_and_the_migration_fails()
+    [Fact]
+    public async Task A_silent_connection_is_taken_for_main_by_7_2_and_main_for_multifd()
     {
         // With a return path main speaks at once; without one both sides would wait here for ever.
         var settings = new MigrationSettings { Channels = 2, ReturnPath = true };
         var source = await StartSourceAsync(Newest("7.2"));
         await source.PrepareMigrationAsync(settings, Token);
-        var (_, uri) = await StartBareAsync(source.Options, settings);
+        var (destination, uri) = await StartBareAsync(source.Options, settings);
 
         await using var stranger = await ComeAsync(StrangerKinds.Silent.Name, uri, source.Options, settings);
         await source.StartMigrationAsync(uri, Token);
 
-        await source.WaitForMigrationAsync("failed", Token);
+        // The source fails, or waits for ever, as its channels come.
+        await destination.Errors.WaitForAsync(
+            line => line.Contains("received packet magic 5145564d", StringComparison.Ordinal), "main is refused", token: Token);
+        Assert.DoesNotContain("completed", source.States);
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Ends))]
     public async Task A_stranger_ends_QEMU(string version, int channels, string kind, int exitCode)
     {
@@ -77,18 +80,18 @@ public sealed class BareQemuTests : MigrationTest
             : null;
 
         await using var stranger = await ComeAsync(kind, uri, destination.Options, settings);
-        // The array that is indexed past its end is looked at when the channel speaks again or ends.
         if (exitCode == SegmentationFault)
         {
-            await using var id0 = await Stranger.ConnectAsync(Init(0), PortOf(uri), TargetOf(destination.Options, settings), IPAddress.Loopback, Token);
-            Assert.Equal(exitCode, await destination.WaitForExitAsync(Patience.Default, Token));
+            // It looks past the end of an array, when the channel comes or when the next one does. What lies there is chance.
+            await using var id0 = await TryComeAsync(Init(0), uri, destination.Options, settings);
+            Assert.Contains(await destination.WaitForExitAsync(Patience.Default, Token), [exitCode, 1]);
             return;
         }
 
         Assert.Equal(exitCode, await destination.WaitForExitAsync(Patience.Default, Token));
     }
 
-    [Fact(Explicit = true)]
+    [Fact]
     public async Task Eighteen_bytes_of_garbage_freeze_10_0_with_multifd()
     {
         var settings = new MigrationSettings { Channels = 2 };
@@ -100,7 +103,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.False(destination.HasExited);
     }
 
-    [Fact(Explicit = true)]
+    [Fact]
     public async Task A_second_main_channel_aborts_11_1()
     {
         var settings = new MigrationSettings { Channels = 2 };
@@ -112,7 +115,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.Equal(Aborted, await destination.WaitForExitAsync(Patience.Default, Token));
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [InlineData("7.2")]
     [InlineData("10.0")]
     [InlineData("11.1")]
@@ -125,7 +128,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.Contains("already been started", refusal.Message, StringComparison.Ordinal);
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [InlineData("7.2")]
     [InlineData("10.0")]
     [InlineData("11.1")]
@@ -140,7 +143,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.True(await MonitorProbe.StandsStillAsync(destination, Token), "its monitor answers");
     }
 
-    [Fact(Explicit = true)]
+    [Fact]
     public async Task Two_QEMUs_11_1_hang_with_an_early_preempt_channel_and_no_stranger_at_all()
     {
         var settings = Postcopy(preempt: true, channels: 2);
@@ -154,7 +157,7 @@ public sealed class BareQemuTests : MigrationTest
         Assert.DoesNotContain("completed", source.States);
     }
 
-    [Fact(Explicit = true)]
+    [Fact]
     public async Task A_guest_is_lost_when_11_1_is_told_to_survive_garbage()
     {
         var settings = new MigrationSettings();
@@ -174,12 +177,12 @@ public sealed class BareQemuTests : MigrationTest
         Assert.Equal(Aborted, await destination.WaitForExitAsync(Patience.Default, Token));
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [InlineData("10.0")]
     [InlineData("11.1")]
     public async Task Main_is_silent_until_every_multifd_channel_is_connected(string version)
     {
-        // A listener of which the kernel completes one connection in advance: the second multifd channel waits for us.
+        // A listener of which the kernel completes one connection in advance: the others wait for us.
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen(0);
@@ -189,12 +192,25 @@ public sealed class BareQemuTests : MigrationTest
         await source.StartMigrationAsync($"tcp:127.0.0.1:{((IPEndPoint)listener.LocalEndPoint!).Port}", Token);
         using var main = await listener.AcceptAsync(Token);
         var spoken = main.ReceiveAsync(new byte[4], Token).AsTask();
-        using var first = await listener.AcceptAsync(Token);
 
+        // One multifd channel stands, in the kernel; there is no room for the others.
         await Assert.ThrowsAsync<TimeoutException>(() => spoken.WaitAsync(TimeSpan.FromMilliseconds(500), Token));
+        using var first = await listener.AcceptAsync(Token);
         using var second = await listener.AcceptAsync(Token);
         using var third = await listener.AcceptAsync(Token);
         Assert.Equal(4, await spoken.WaitAsync(Patience.Default, Token));
+    }
+
+    private static async Task<Stranger?> TryComeAsync(StrangerKind kind, string uri, QemuOptions machine, MigrationSettings settings)
+    {
+        try
+        {
+            return await Stranger.ConnectAsync(kind, PortOf(uri), TargetOf(machine, settings), IPAddress.Loopback, Token);
+        }
+        catch (SocketException)
+        {
+            return null; // too late: nobody listens any more
+        }
     }
 
     private static StrangerKind Init(int id) => new($"multifd {id}", target => StrangerBytes.MultifdInit(target.Uuid, id));

@@ -15,7 +15,7 @@ public sealed class GuardCrowdTests : GuardTest
 
     public static TheoryData<string> Rest => Names(GuardConfiguration.All.Except(GuardConfiguration.Richest));
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Richest))]
     public Task Ten_thousand_silent_connections_are_held(string configuration) => MovesThroughAsync(configuration, hold: true);
 

@@ -14,7 +14,7 @@ public sealed class GuardEndTests : GuardTest
     public static TheoryData<string> Richest =>
         new(GuardConfiguration.Richest.Select(configuration => new TheoryDataRow<string>(configuration.ToString())));
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Precopies))]
     public async Task When_QEMU_dies_the_source_is_told_at_once_and_keeps_its_guest(string configuration)
     {
@@ -30,7 +30,7 @@ public sealed class GuardEndTests : GuardTest
         Assert.Equal(1, await pair.Guard.WaitForExitAsync(Token));
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Precopies))]
     public async Task When_the_source_dies_QEMU_is_told_at_once(string configuration)
     {
@@ -40,11 +40,10 @@ public sealed class GuardEndTests : GuardTest
 
         await pair.Source.DisposeAsync();
 
-        // All versions end themselves when an incoming precopy breaks.
-        Assert.Equal(1, await pair.Destination.WaitForExitAsync(TimeSpan.FromSeconds(20), Token));
+        await EndsAsync(pair);
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Precopies))]
     public async Task A_cancelled_migration_is_over_for_both(string configuration)
     {
@@ -55,11 +54,11 @@ public sealed class GuardEndTests : GuardTest
         await pair.Source.ExecuteAsync("migrate_cancel", null, Token);
 
         await pair.Source.WaitForMigrationAsync("cancelled", Token);
-        Assert.Equal(1, await pair.Destination.WaitForExitAsync(TimeSpan.FromSeconds(20), Token));
+        await EndsAsync(pair);
         Assert.Equal("running", await pair.Source.StatusAsync(Token));
     }
 
-    [Fact(Explicit = true)]
+    [Fact]
     public async Task Told_to_stop_while_it_waits_the_guard_ends_and_QEMU_lives()
     {
         await using var pair = await StartGuardedAsync(GuardConfiguration.Richest[^1]);
@@ -71,24 +70,55 @@ public sealed class GuardEndTests : GuardTest
         Assert.Equal("inmigrate", await pair.Destination.StatusAsync(Token));
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Richest))]
     public async Task Nothing_of_a_finished_migration_stays_behind(string configuration)
     {
-        await using var pair = await StartGuardedAsync(GuardConfiguration.Parse(configuration), new GuardOptions { AsService = true });
-        // What the program opens once and keeps, it has opened when it has answered.
-        await pair.Guard.StatusAsync(Token);
-        var before = pair.Guard.Descriptors;
-        await pair.Crowd.ComeAsync(StrangerKinds.BeforeTheSource, Token);
-        await pair.BeginAsync(Token);
-        await pair.UnderWayAsync(Token);
-        if (pair.Configuration.Postcopy)
-            await SwitchToPostcopyAsync(pair.Source, pair.Destination);
-        await pair.HurryAsync(Token);
+        // What the program opens once and keeps, it has opened after the first.
+        var options = new GuardOptions { AsService = true };
+        var first = await StartGuardedAsync(GuardConfiguration.Parse(configuration), options);
+        await MovesAndEndsAsync(first, completed: 1);
+        var before = first.Guard.Belongings();
 
-        await ArrivedAsync(pair.Source, pair.Destination);
+        for (var completed = 2; completed <= 3; completed++)
+            await MovesAndEndsAsync(await StartGuardedAsync(GuardConfiguration.Parse(configuration), options, first.Guard), completed);
 
-        await pair.Guard.WaitForStatusAsync(status => status.GetProperty("completed").GetInt32() == 1, "the migration is counted", Token);
-        Assert.InRange(await pair.Guard.FewestDescriptorsAsync(before, Token), 0, before);
+        var patience = System.Diagnostics.Stopwatch.StartNew();
+        string[] more;
+        while ((more = More(before, first.Guard.Belongings())).Length > 0 && patience.Elapsed < TimeSpan.FromSeconds(10))
+            await Task.Delay(50, Token);
+        Assert.Empty(more);
+    }
+
+    private static async Task EndsAsync(GuardedPair pair)
+    {
+        Assert.Equal(1, await pair.Guard.WaitForExitAsync(Token)); // which closes what it had open to QEMU
+        // All versions end themselves when an incoming precopy breaks; but 7.2, when its main channel waits for a multifd channel that is
+        // gone, waits for ever, also with no guard before it.
+        if (pair.Configuration is not { Version: "7.2", Channels: > 0 })
+            Assert.Equal(1, await pair.Destination.WaitForExitAsync(Patience.Default, Token));
+    }
+
+    private static string[] More(IReadOnlyDictionary<string, int> before, IReadOnlyDictionary<string, int> now) =>
+        [.. now.Where(kind => kind.Value > before.GetValueOrDefault(kind.Key)).Select(kind => $"{kind.Key}: {kind.Value}")];
+
+    /// <summary>Among strangers, to the end of both QEMUs; the guard is back where it was, without one.</summary>
+    private static async Task MovesAndEndsAsync(GuardedPair pair, int completed)
+    {
+        await using (pair)
+        {
+            await pair.Crowd.ComeAsync(StrangerKinds.BeforeTheSource, Token);
+            await pair.BeginAsync(Token);
+            await pair.UnderWayAsync(Token);
+            if (pair.Configuration.Postcopy)
+                await SwitchToPostcopyAsync(pair.Source, pair.Destination);
+            await pair.HurryAsync(Token);
+            await ArrivedAsync(pair.Source, pair.Destination);
+        }
+
+        await pair.Source.DisposeAsync();
+        await pair.Destination.DisposeAsync();
+        await pair.Guard.WaitForStatusAsync(
+            vm => vm.GetProperty("completed").GetInt32() == completed && vm.GetProperty("state").GetString() != "relaying", "it is counted", Token);
     }
 }

@@ -25,11 +25,11 @@ public sealed class GuardMatrixTests : GuardTest
     [MemberData(nameof(Configurations))]
     public Task A_migration_that_nobody_disturbs(string configuration) => MovesAsync(GuardConfiguration.Parse(configuration), []);
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Configurations))]
     public Task Strangers_of_all_kinds_at_once(string configuration) => MovesAsync(GuardConfiguration.Parse(configuration), StrangerKinds.All);
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Kinds))]
     public Task One_kind_of_stranger(string configuration, string kind) =>
         MovesAsync(GuardConfiguration.Parse(configuration), [StrangerKinds.Parse(kind)]);

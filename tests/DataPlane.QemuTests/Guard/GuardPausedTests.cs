@@ -8,7 +8,7 @@ public sealed class GuardPausedTests : GuardTest
     public static TheoryData<string> Configurations => new(
         from configuration in GuardConfiguration.All where configuration.Postcopy select new TheoryDataRow<string>(configuration.ToString()));
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Configurations))]
     public async Task Strangers_between_the_loss_and_the_recovery_never_touch_the_guest(string configuration)
     {
@@ -26,7 +26,7 @@ public sealed class GuardPausedTests : GuardTest
         await ArrivedAsync(pair.Source, pair.Destination);
     }
 
-    [Theory(Explicit = true)]
+    [Theory]
     [MemberData(nameof(Configurations))]
     public async Task It_recovers_twice(string configuration)
     {

@@ -13,7 +13,11 @@ public abstract class GuardTest : MigrationTest
     private protected Task<GuardedPair> StartGuardedAsync(GuardConfiguration configuration, params string[] extra) =>
         StartGuardedAsync(configuration, new GuardOptions { Extra = extra });
 
-    private protected async Task<GuardedPair> StartGuardedAsync(GuardConfiguration configuration, GuardOptions options)
+    /// <param name="configuration">What migrates.</param>
+    /// <param name="options">Of the guard.</param>
+    /// <param name="guard">One that runs already, for the monitor at the same path; null starts one.</param>
+    private protected async Task<GuardedPair> StartGuardedAsync(
+        GuardConfiguration configuration, GuardOptions options, GuardProcess? guard = null)
     {
         var machine = Machine(configuration.Version, configuration.Machine);
         var settings = SettingsOf(configuration);
@@ -21,7 +25,10 @@ public abstract class GuardTest : MigrationTest
         await source.PrepareMigrationAsync(Slowly(settings, Slow / 4), Token);
         var destination = await StartAsync(machine.IncomingIn(machine.Version) with { SecondMonitor = true }, "destination");
         await destination.PrepareMigrationAsync(settings, Token);
-        var guard = await StartAsync(options with { Monitor = destination.SecondMonitor });
+        if (guard is null)
+            guard = await StartAsync(options with { Monitor = destination.SecondMonitor });
+        else
+            await guard.WaitUntilItListensAsync(Token);
         return new GuardedPair(
             configuration, source, destination, guard, new StrangerCrowd(PortOf(guard.Uri), TargetOf(machine, settings)));
     }

@@ -22,20 +22,48 @@ internal sealed class GuardProcess : IAsyncDisposable
 
     public int ProcessId => _process.Id;
 
-    /// <summary>File descriptors that it has open.</summary>
-    public int Descriptors => Directory.GetFileSystemEntries($"/proc/{ProcessId}/fd").Length;
-
-    /// <summary>Counts descriptors until there are as few as wanted, or for some seconds.</summary>
-    public async Task<int> FewestDescriptorsAsync(int wanted, CancellationToken token)
+    /// <summary>
+    /// What it has open, by kind: "socket", "pipe", "anon_inode:[eventpoll]"..., but for files, which the runtime opens as it needs its own;
+    /// and its own threads, "thread dp-...".
+    /// </summary>
+    public IReadOnlyDictionary<string, int> Belongings()
     {
-        var fewest = Descriptors;
-        for (var tries = 0; fewest > wanted && tries < 100; tries++)
+        var names = Directory.GetFileSystemEntries($"/proc/{ProcessId}/fd").Select(Target).OfType<string>()
+            .Concat(Directory.GetDirectories($"/proc/{ProcessId}/task").Select(Thread).OfType<string>());
+        return names.CountBy(name => name).ToDictionary(count => count.Key, count => count.Value);
+
+        // Either may be gone by now.
+        static string? Target(string descriptor)
         {
-            await Task.Delay(50, token);
-            fewest = Math.Min(fewest, Descriptors);
+            try
+            {
+                return new FileInfo(descriptor).LinkTarget is { } target && target[0] != '/' ? target.Split(":[")[0] : null;
+            }
+            catch (IOException)
+            {
+                return null;
+            }
         }
 
-        return fewest;
+        static string? Thread(string task)
+        {
+            try
+            {
+                return File.ReadAllText(Path.Combine(task, "comm")).Trim() is { } name && name.StartsWith("dp-", StringComparison.Ordinal)
+                    ? $"thread {name}" : null;
+            }
+            catch (IOException)
+            {
+                return null;
+            }
+        }
+    }
+
+    /// <summary>Waits until a guard that runs as a service listens for its next migration.</summary>
+    public async Task WaitUntilItListensAsync(CancellationToken token)
+    {
+        var status = await WaitForStatusAsync(vm => vm.GetProperty("state").GetString() == "waiting", "the next migration", token);
+        Uri = $"tcp:{status.GetProperty("listen").GetString()}";
     }
 
     /// <summary>Starts the command and waits until it listens, which is when QEMU is ready behind it.</summary>

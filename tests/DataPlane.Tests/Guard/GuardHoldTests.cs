@@ -53,6 +53,29 @@ public sealed class GuardHoldTests
     }
 
     [Fact]
+    public async Task No_timer_outlives_a_guard()
+    {
+        GuardScene scene = await GuardScene.OpenAsync(channels: 1, preempt: true);
+        await using (scene)
+        {
+            scene.Knock();
+            ScriptedPeer source = scene.Knock(Opening.Main);
+            scene.Knock(Opening.Multifd(0));
+            ScriptedPeer main = await scene.AcceptAsync();
+            main.Send(s_switchover);
+            await scene.StateAsync(GuardState.Postcopy);
+            source.Send(MainStreamEndTests.Bytes);
+            await main.ReceiveAsync(Opening.Main.Length + MainStreamEndTests.Bytes.Length, Token);
+            Assert.True(scene.Time.Timers > 0);
+            main.Send(0, 1, 0, 4, 0, 0, 0, 0).Finish();
+            source.Finish();
+            Assert.Equal(GuardState.Completed, await scene.EndAsync());
+        }
+
+        await Eventually.TrueAsync(() => scene.Time.Timers == 0, "no timer is left", Token);
+    }
+
+    [Fact]
     public async Task A_recovery_of_a_block_that_QEMU_does_not_have_is_refused()
     {
         using FakeMonitor monitor = new();

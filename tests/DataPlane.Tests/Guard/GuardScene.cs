@@ -34,10 +34,12 @@ internal sealed class GuardScene : IAsyncDisposable
                 UndecidedTimeout = undecided,
                 DrainTimeout = TimeSpan.FromMilliseconds(500),
             },
-            TimeProvider.System, NullLogger.Instance);
+            Time, NullLogger.Instance);
     }
 
     internal GuardedVm Guard { get; }
+
+    internal TimerCount Time { get; } = new();
 
     internal Task<GuardState> Run { get; private set; } = null!;
 
