@@ -42,5 +42,6 @@ internal sealed partial class GuardCourse
     private bool MayBringPages(UndecidedInfo connection) =>
         connection.State != UndecidedState.Held && (_options.AnyPeer || AddressOf(connection.Peer) == AddressOf(_main?.Peer));
 
-    private static string? AddressOf(string? peer) => peer is null || peer.LastIndexOf(':') is var colon && colon < 0 ? peer : peer[..colon];
+    /// <summary>Without the port.</summary>
+    private static string? AddressOf(string? peer) => peer?.LastIndexOf(':') is >= 0 and var colon ? peer[..colon] : peer;
 }

@@ -47,7 +47,8 @@ internal static partial class AdmissionRules
     internal static bool IsRecord(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == 0;
 
     /// <summary>Whether it has said the end of a preempt channel, and nothing before.</summary>
-    internal static bool IsLoneEnd(ReadOnlySpan<byte> opening) => opening.Length >= RamRecordHeader.MinSize && IsRecord(opening) && IsEnd(opening);
+    internal static bool IsLoneEnd(ReadOnlySpan<byte> opening) =>
+        opening.Length >= RamRecordHeader.MinSize && IsRecord(opening) && IsEnd(opening);
 
     private static bool IsEnd(ReadOnlySpan<byte> opening) => FlagsOf(opening) == RamFlags.EndOfSection;
 

@@ -84,7 +84,8 @@ public sealed class BareQemuTests : MigrationTest
         {
             // It looks past the end of an array, when the channel comes or when the next one does. What lies there is chance.
             await using var id0 = await TryComeAsync(Init(0), uri, destination.Options, settings);
-            Assert.Contains(await destination.WaitForExitAsync(Patience.Default, Token), [exitCode, 1]);
+            var code = await destination.WaitForExitAsync(Patience.Default, Token);
+            Assert.True(code == exitCode || code == 1, $"exit {code}");
             return;
         }
 

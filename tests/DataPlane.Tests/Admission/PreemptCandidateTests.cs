@@ -148,29 +148,6 @@ public sealed class PreemptCandidateTests
     }
 
     [Fact]
-    public async Task An_end_alone_of_mains_peer_has_no_deadline_until_the_link_is_lost()
-    {
-        await using Door door = Open();
-        await MainAsync(door);
-        door.Knock(Opening.End);
-        await door.HeldAsync(1);
-        for (int hours = 0; hours < 3; hours++)
-        {
-            door.Time.Advance(TimeSpan.FromHours(1));
-            ScriptedPeer other = door.Knock(Opening.Http); // proves that the thread has been round
-            await door.RefusedAsync(RefusalReason.Garbage, hours + 1);
-        }
-
-        await door.HeldAsync(1);
-        door.Admission.ExpectRecovery();
-        await Eventually.TrueAsync(() =>
-        {
-            door.Time.Advance(TimeSpan.FromSeconds(30));
-            return door.Admission.Undecided == 0;
-        }, "it goes", Token);
-    }
-
-    [Fact]
     public async Task The_first_proof_wins_and_the_others_are_refused_when_they_talk_or_at_their_deadline()
     {
         await using Door door = Open();

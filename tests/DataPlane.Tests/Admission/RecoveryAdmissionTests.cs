@@ -94,6 +94,67 @@ public sealed class RecoveryAdmissionTests
         await door.RefusedAsync(RefusalReason.Silent, 1);
     }
 
+    [Fact]
+    public async Task An_end_alone_of_mains_peer_has_no_deadline_until_the_link_is_lost()
+    {
+        await using Door door = Open(channels: 0);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        door.Knock(Opening.End);
+        await door.HeldAsync(1);
+        for (int hours = 0; hours < 3; hours++)
+        {
+            door.Time.Advance(TimeSpan.FromHours(1));
+            ScriptedPeer other = door.Knock(Opening.Http); // proves that the thread has been round
+            await door.RefusedAsync(RefusalReason.Garbage, hours + 1);
+        }
+
+        await door.HeldAsync(1);
+        door.Admission.ExpectRecovery();
+        await Eventually.TrueAsync(() =>
+        {
+            door.Time.Advance(TimeSpan.FromSeconds(30));
+            return door.Admission.Undecided == 0;
+        }, "it goes", Token);
+    }
+
+    [Fact]
+    public async Task Before_the_host_has_noticed_the_loss_recoveries_of_mains_peer_are_held_and_the_latest_is_taken()
+    {
+        await using Door door = Open(channels: 0);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        door.Knock(Opening.Recovery);
+        await door.RefusedAsync(RefusalReason.Unexpected, 1); // nothing can be lost yet
+
+        _context.MayBePaused = true;
+        door.Knock(Opening.Recovery);
+        await door.HeldAsync(1);
+        ScriptedPeer latest = door.Knock(Opening.Recovery);
+        await door.HeldAsync(2);
+        door.Admission.ExpectRecovery();
+        _context.IsPaused = true;
+        door.Admission.Recheck();
+
+        AdmittedChannel main = await door.TakeAsync();
+        Assert.True(main.Recovered);
+        Assert.Equal(latest.Socket.LocalEndPoint!.ToString(), main.Peer);
+        await door.RefusedAsync(RefusalReason.SecondMain, 1);
+    }
+
+    [Fact]
+    public async Task A_recovery_that_nothing_comes_of_goes_at_its_deadline()
+    {
+        await using Door door = Open(channels: 0);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        _context.MayBePaused = true;
+        door.Knock(Opening.Recovery);
+        await door.HeldAsync(1);
+        door.Time.Advance(TimeSpan.FromSeconds(30));
+        await door.RefusedAsync(RefusalReason.Unexpected, 1);
+    }
+
     [Theory]
     [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x07, 0x05 })] // the lengths disagree
     [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x01, 0x00 })] // no name

@@ -10,6 +10,7 @@ internal sealed class ScriptedContext : IAdmissionContext
     internal const string Block = "pc.ram";
 
     private volatile bool _paused;
+    private volatile bool _mayBePaused;
     private volatile bool _end;
     private volatile bool _knowsBlocks;
     private volatile bool _broken;
@@ -19,6 +20,12 @@ internal sealed class ScriptedContext : IAdmissionContext
     {
         get => _paused;
         internal set => _paused = value;
+    }
+
+    public bool MayBePaused
+    {
+        get => _mayBePaused;
+        internal set => _mayBePaused = value;
     }
 
     public bool LoneEndIsPlausible

@@ -57,25 +57,6 @@ public sealed class RelayEngineTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Who_watches_the_end_sees_the_last_bytes_of_each_piece_and_nothing_is_changed()
-    {
-        byte[] there = RandomNumberGenerator.GetBytes(5_000_000);
-        ChannelRelay relay = _engine.Hold(ChannelKind.Main, 0, _client.Channel);
-        LastBytes tail = new();
-        _engine.JoinQemu(relay, _qemu.Channel, 0, null, tail);
-
-        Task sending = Task.Run(() => _client.Peer.Send(there), Token);
-        byte[] arrived = await _qemu.Peer.ReceiveAsync(there.Length, Token);
-        await sending;
-
-        Assert.True(there.AsSpan().SequenceEqual(arrived));
-        Assert.Equal(there[^tail.Length..], tail.Last);
-        _client.Peer.Send(7);
-        Assert.Equal([7], await _qemu.Peer.ReceiveAsync(1, Token));
-        Assert.Equal([7], tail.Last);
-    }
-
-    [Fact]
     public async Task The_end_of_one_direction_passes_and_the_other_goes_on()
     {
         ChannelRelay relay = Join();
@@ -161,21 +142,6 @@ public sealed class RelayEngineTests : IAsyncLifetime
         _client.Peer.Send(1, 2, 3).Reset();
 
         await EndedAsync(relay, RelayEnding.ClientLost);
-    }
-
-    [Fact]
-    public async Task A_held_client_that_has_finished_is_kept_if_it_has_sent_something_and_lost_if_not()
-    {
-        ChannelRelay relay = _engine.Hold(ChannelKind.Multifd, 0, _client.Channel);
-        _client.Peer.Send(1, 2, 3).Finish();
-        await Eventually.TrueAsync(() => relay.HasFinished, "it has finished", Token);
-        await using ChannelPair silent = await ChannelPair.ConnectAsync(Token);
-        ChannelRelay other = _engine.Hold(ChannelKind.Multifd, 1, silent.Channel);
-        silent.Peer.Finish();
-        await Eventually.TrueAsync(() => other.Ending == RelayEnding.ClientLost, "it is lost", Token);
-
-        _engine.JoinQemu(relay, _qemu.Channel, 64, null);
-        Assert.Equal([1, 2, 3], (await _qemu.Peer.ReadToEndAsync(Token)).Bytes);
     }
 
     [Fact]
@@ -270,16 +236,5 @@ public sealed class RelayEngineTests : IAsyncLifetime
             foreach (byte b in bytes)
                 Seen.Enqueue(b);
         }
-    }
-
-    private sealed class LastBytes : IStreamTail
-    {
-        private volatile byte[] _last = [];
-
-        public int Length => 14;
-
-        internal byte[] Last => _last;
-
-        public void Take(ReadOnlySpan<byte> last) => _last = last.ToArray();
     }
 }
