@@ -1,0 +1,177 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using DataPlane.Tests.Support;
+using DataPlane.Transport.Tls;
+using Xunit;
+
+namespace DataPlane.Tests.Transport.Tls;
+
+public sealed class TlsCredentialsTests : IDisposable
+{
+    private readonly TestAuthority _authority = new();
+
+    public void Dispose() => _authority.Dispose();
+
+    [Theory]
+    [InlineData(TlsEnd.Server, "server")]
+    [InlineData(TlsEnd.Client, "client")]
+    public void A_folder_in_QEMUs_layout_is_taken_as_it_is(TlsEnd end, string prefix)
+    {
+        using var credentials = TlsCredentials.FromFolder(_authority.Folder, end);
+
+        Assert.True(credentials.Certificate!.HasPrivateKey);
+        Assert.Equal($"CN={prefix} of a test", credentials.Certificate.Subject);
+        Assert.Equal("CN=Test authority", Assert.Single(credentials.Authorities).Subject);
+        Assert.Equal(Path.Combine(_authority.Folder, prefix + "-cert.pem"), credentials.CertificatePath);
+        Assert.Null(credentials.RevocationPath);
+    }
+
+    [Fact]
+    public void A_client_may_have_no_certificate_a_server_may_not()
+    {
+        foreach (string name in new[] { "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem" })
+            File.Delete(Path.Combine(_authority.Folder, name));
+
+        using (var client = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Client))
+            Assert.Null(client.Certificate);
+        Assert.Contains("server-cert.pem", Refusal(TlsEnd.Server), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("ca-cert.pem", null, "lack")]
+    [InlineData("server-cert.pem", null, "lack")]
+    [InlineData("server-key.pem", null, "lack")]
+    [InlineData("server-key.pem", "", "holds no PEM key")]
+    [InlineData("server-key.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", "encrypted")]
+    [InlineData("server-cert.pem", "nothing", "holds no PEM certificate")]
+    [InlineData("ca-cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read")]
+    [InlineData("ca-crl.pem", "nothing", "revocation list")]
+    public void A_file_that_cannot_be_used_is_named(string file, string? content, string says)
+    {
+        string path = Path.Combine(_authority.Folder, file);
+        if (content is null)
+            File.Delete(path);
+        else
+            File.WriteAllText(path, content);
+
+        string message = Refusal(TlsEnd.Server);
+
+        Assert.Contains(path, message, StringComparison.Ordinal);
+        Assert.Contains(says, message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', message);
+    }
+
+    [Fact]
+    public void A_key_of_another_certificate_does_not_fit()
+    {
+        File.Copy(Path.Combine(_authority.Folder, "client-key.pem"), Path.Combine(_authority.Folder, "server-key.pem"), overwrite: true);
+
+        Assert.Contains("is not the key of", Refusal(TlsEnd.Server), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(-10, -1, "expired on")]
+    [InlineData(1, 10, "is not valid before")]
+    public void Certificates_out_of_their_time_are_refused(int from, int to, string says)
+    {
+        string folder = _authority.NewFolder("timed", from, to);
+
+        var e = Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromFolder(folder, TlsEnd.Client));
+
+        Assert.Contains(says, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_leaf_is_no_authority()
+    {
+        File.Copy(Path.Combine(_authority.Folder, "server-cert.pem"), Path.Combine(_authority.Folder, "ca-cert.pem"), overwrite: true);
+
+        Assert.Contains("not the certificate of an authority", Refusal(TlsEnd.Server), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Files_by_name_need_what_the_end_needs()
+    {
+        string certificate = Path.Combine(_authority.Folder, "server-cert.pem");
+        string key = Path.Combine(_authority.Folder, "server-key.pem");
+        string authority = Path.Combine(_authority.Folder, "ca-cert.pem");
+
+        using var whole = TlsCredentials.FromFiles(certificate, key, authority, TlsEnd.Server);
+        Assert.NotNull(whole.Certificate);
+        Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromFiles(certificate, key, null, TlsEnd.Server));
+        Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromFiles(certificate, null, authority, TlsEnd.Server));
+        Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromFiles(null, key, authority, TlsEnd.Client));
+        Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromFiles(null, null, authority, TlsEnd.Server));
+    }
+
+    [Fact]
+    public async Task Both_ends_of_SslStream_accept_each_other() =>
+        Assert.Null(await HandshakeAsync(_authority.Folder, _authority.Folder, TestAuthority.HostName));
+
+    [Theory]
+    [InlineData("127.0.0.1")]
+    [InlineData("::1")]
+    [InlineData("localhost")]
+    public async Task Addresses_are_checked_as_such(string host) =>
+        Assert.Null(await HandshakeAsync(_authority.Folder, _authority.Folder, host));
+
+    [Fact]
+    public async Task A_server_of_another_name_is_refused() =>
+        Assert.IsType<AuthenticationException>(await HandshakeAsync(_authority.Folder, _authority.Folder, "other.example"));
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_certificate_of_another_authority_is_refused(bool strangeServer)
+    {
+        using TestAuthority other = new("Another");
+        string server = strangeServer ? other.Folder : _authority.Folder;
+        string client = strangeServer ? _authority.Folder : other.Folder;
+
+        Assert.IsType<AuthenticationException>(await HandshakeAsync(server, client, TestAuthority.HostName));
+    }
+
+    [Fact]
+    public async Task A_revoked_client_is_refused()
+    {
+        string clients = _authority.NewFolder("clients");
+        _authority.Revoke(_authority.Folder, Path.Combine(clients, "client-cert.pem"));
+
+        Exception? e = await HandshakeAsync(_authority.Folder, clients, TestAuthority.HostName);
+        Assert.Contains("revoked", e!.Message, StringComparison.Ordinal);
+        // The others of that authority are not meant.
+        Assert.Null(await HandshakeAsync(_authority.Folder, _authority.Folder, TestAuthority.HostName));
+    }
+
+    /// <summary>The failure of the server if it has one, else the client's, else null.</summary>
+    private static async Task<Exception?> HandshakeAsync(string serverFolder, string clientFolder, string host)
+    {
+        using var serverSide = TlsCredentials.FromFolder(serverFolder, TlsEnd.Server);
+        using var clientSide = TlsCredentials.FromFolder(clientFolder, TlsEnd.Client);
+        string path = Path.Combine(Path.GetTempPath(), $"dp-tls-{Guid.NewGuid():N}");
+        using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(path));
+        listener.Listen();
+        using Socket dialled = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await dialled.ConnectAsync(new UnixDomainSocketEndPoint(path), TestContext.Current.CancellationToken);
+        File.Delete(path);
+        await using SslStream server = new(new NetworkStream(await listener.AcceptAsync(TestContext.Current.CancellationToken), true));
+        await using SslStream client = new(new NetworkStream(dialled, true));
+        Task<Exception?> serving = EndAsync(server, () => server.AuthenticateAsServerAsync(serverSide.ServerOptions()));
+        Task<Exception?> asking = EndAsync(client, () => client.AuthenticateAsClientAsync(clientSide.ClientOptions(host)));
+        Exception? asked = await asking;
+        return await serving is AuthenticationException e ? e : asked;
+    }
+
+    private static async Task<Exception?> EndAsync(SslStream stream, Func<Task> handshake)
+    {
+        Exception? e = await Record.ExceptionAsync(handshake);
+        if (e is not null)
+            await stream.DisposeAsync();
+        return e;
+    }
+
+    private string Refusal(TlsEnd end) =>
+        Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromFolder(_authority.Folder, end)).Message;
+}

@@ -1,0 +1,84 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+
+namespace DataPlane.Tests.Support;
+
+/// <summary>A certificate authority for one test: makes folders in QEMU's layout, good ones and ones with a fault.</summary>
+internal sealed class TestAuthority : IDisposable
+{
+    internal const string HostName = "vm.example";
+
+    private readonly DirectoryInfo _root = Directory.CreateTempSubdirectory("dataplane-tls-");
+    private readonly ECDsa _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+    private readonly X509Certificate2 _certificate;
+    private readonly DateTimeOffset _now = DateTimeOffset.UtcNow;
+
+    internal TestAuthority(string name = "Test authority")
+    {
+        CertificateRequest request = new($"CN={name}", _key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        _certificate = request.CreateSelfSigned(_now.AddDays(-30), _now.AddDays(30));
+        Folder = NewFolder("good");
+    }
+
+    /// <summary>Certificates of both ends for 127.0.0.1, ::1, localhost and <see cref="HostName"/>.</summary>
+    internal string Folder { get; }
+
+    public void Dispose()
+    {
+        _certificate.Dispose();
+        _key.Dispose();
+        _root.Delete(recursive: true);
+    }
+
+    /// <summary>A folder with certificates of both ends, valid from <paramref name="from"/> to <paramref name="to"/> days from now.</summary>
+    internal string NewFolder(string name, int from = -1, int to = 20, string host = HostName, bool addresses = true)
+    {
+        string folder = _root.CreateSubdirectory(name).FullName;
+        File.WriteAllText(Path.Combine(folder, "ca-cert.pem"), _certificate.ExportCertificatePem());
+        Issue(folder, "server", "1.3.6.1.5.5.7.3.1", from, to, host, addresses);
+        Issue(folder, "client", "1.3.6.1.5.5.7.3.2", from, to, host, addresses);
+        return folder;
+    }
+
+    /// <summary>Writes the list of this authority that revokes the certificate in <paramref name="certificatePath"/> into <paramref name="folder"/>.</summary>
+    internal void Revoke(string folder, string certificatePath)
+    {
+        CertificateRevocationListBuilder list = new();
+        using X509Certificate2 revoked = X509CertificateLoader.LoadCertificateFromFile(certificatePath);
+        list.AddEntry(revoked);
+        byte[] der = list.Build(_certificate, 1, _now.AddDays(10), HashAlgorithmName.SHA256);
+        File.WriteAllText(Path.Combine(folder, "ca-crl.pem"), PemEncoding.WriteString("X509 CRL", der));
+    }
+
+    private void Issue(string folder, string end, string purpose, int from, int to, string host, bool addresses)
+    {
+        using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        CertificateRequest request = new($"CN={end} of a test", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
+        request.CertificateExtensions.Add(
+            new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature | X509KeyUsageFlags.KeyEncipherment, true));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(purpose)], true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_certificate, true, false));
+        SubjectAlternativeNameBuilder names = new();
+        names.AddDnsName(host);
+        if (addresses)
+        {
+            names.AddDnsName("localhost");
+            names.AddIpAddress(IPAddress.Loopback);
+            names.AddIpAddress(IPAddress.IPv6Loopback);
+        }
+
+        request.CertificateExtensions.Add(names.Build());
+        Span<byte> serial = stackalloc byte[12];
+        RandomNumberGenerator.Fill(serial);
+        serial[0] &= 0x7F;
+        using X509Certificate2 issued = request.Create(_certificate, _now.AddDays(from), _now.AddDays(to), serial);
+        File.WriteAllText(Path.Combine(folder, end + "-cert.pem"), issued.ExportCertificatePem());
+        File.WriteAllText(Path.Combine(folder, end + "-key.pem"), key.ExportPkcs8PrivateKeyPem());
+    }
+}
