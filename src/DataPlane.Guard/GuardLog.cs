@@ -49,4 +49,10 @@ internal static partial class GuardLog
     [LoggerMessage(3212, LogLevel.Warning,
         "{Name}: QEMU does not say which RAM blocks it has: the block of a recovery command cannot be checked")]
     internal static partial void BlocksUnknown(ILogger logger, string name);
+
+    [LoggerMessage(3220, LogLevel.Information, "{Name}: the TLS session of {Peer} is through its handshake; QEMU has {Sessions}")]
+    internal static partial void SessionLetIn(ILogger logger, string name, string? peer, int sessions);
+
+    [LoggerMessage(3221, LogLevel.Information, "{Name}: the TLS session of {Peer} did not come through its handshake: {Result}")]
+    internal static partial void SessionKeptOut(ILogger logger, string name, string? peer, Tls.IntroductionResult result);
 }

@@ -2,6 +2,7 @@ using System.Net;
 using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Guard;
 
@@ -46,10 +47,21 @@ public sealed record GuardedVmOptions
     public Guid? Uuid { get; init; }
 
     /// <summary>
-    /// QEMU has TLS credentials, so that its channels are TLS sessions. A monitor tells it. Such sessions cannot be judged from outside:
-    /// <see cref="GuardedVm.StartAsync"/> refuses.
+    /// QEMU has TLS credentials, so that its channels are TLS sessions, which are passed on unopened. With <see cref="To"/> only; a monitor
+    /// tells it.
     /// </summary>
     public bool TlsPassThrough { get; init; }
+
+    /// <summary>
+    /// The guard ends TLS with these server credentials, and QEMU has none: what is inside is judged and relayed as without TLS.
+    /// <see langword="null"/>, the default, takes what QEMU says. The caller disposes of them, after the guard.
+    /// </summary>
+    public TlsCredentials? Tls { get; init; }
+
+    /// <summary>
+    /// How long a TLS handshake may take. Default 5 s. Passed through, QEMU stands still for as long as a stranger takes.
+    /// </summary>
+    public TimeSpan TlsHandshakeTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>Peers that may connect at all; empty, the default, lets everybody.</summary>
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
@@ -99,6 +111,11 @@ public sealed record GuardedVmOptions
                 $"{nameof(Channels)}, {nameof(Preempt)} and {nameof(TlsPassThrough)} belong to {nameof(To)}: a monitor tells them.");
         Check(MonitorTimeout, nameof(MonitorTimeout));
         Check(DrainTimeout, nameof(DrainTimeout));
+        Check(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
+        if (Tls is { End: not TlsEnd.Server })
+            throw new ArgumentException($"{nameof(Tls)} must be a server's credentials.");
+        if (Tls is not null && TlsPassThrough)
+            throw new ArgumentException($"{nameof(Tls)} and {nameof(TlsPassThrough)} exclude each other.");
         AdmissionOptions(QemuTarget.From(this, To ?? Qmp!)).Validate();
         Sockets.Validate();
     }

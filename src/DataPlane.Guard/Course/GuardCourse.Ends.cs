@@ -31,7 +31,9 @@ internal sealed partial class GuardCourse
     private async ValueTask TakeEndAsync(ChannelRelay relay)
     {
         GuardLog.RelayEnded(_logger, _options.Name, relay.Name, relay.Peer, relay.Ending, ErrorOf(relay));
-        if (_held.TryGetValue(new HandOverStep(relay.Kind, relay.Id), out (ChannelRelay Relay, ReadOnlyMemory<byte> Opening) held)
+        if (_target.Tls)
+            await TakeSessionEndAsync(relay).ConfigureAwait(false);
+        else if (_held.TryGetValue(new HandOverStep(relay.Kind, relay.Id), out (ChannelRelay Relay, ReadOnlyMemory<byte> Opening) held)
             && held.Relay == relay)
             await StartAnewAsync(relay).ConfigureAwait(false);
         else if (relay == _main && State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
@@ -90,6 +92,8 @@ internal sealed partial class GuardCourse
 
     private async ValueTask TakeStatusAsync(string status)
     {
+        if (_target.Tls && await TakeSessionStatusAsync(status).ConfigureAwait(false))
+            return;
         if (status is "postcopy-active" or "postcopy-device" && State == GuardState.Relaying)
             EnterPostcopy();
         else if (_awaitsVerdict && status == "completed")

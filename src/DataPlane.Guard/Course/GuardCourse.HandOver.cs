@@ -26,6 +26,8 @@ internal sealed partial class GuardCourse
         AdmittedChannel channel = admitted.Channel;
         if (admitted.Opening != _door.Opening)
             channel.Dispose();
+        else if (channel.Kind == ChannelKind.Tls)
+            AdmitSession(channel, cancellationToken);
         else if (channel.Kind == ChannelKind.Preempt)
             JoinPreempt(channel);
         else if (channel.Recovered && State == GuardState.Paused)

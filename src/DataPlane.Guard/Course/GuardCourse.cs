@@ -31,6 +31,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     private readonly GuardContext _context;
     private readonly FrontDoor _door;
     private readonly RelayEngine _relays;
+    private readonly TlsSessions _sessions;
     private readonly CancellationTokenSource _ending = new();
 
     private volatile int _state = (int)GuardState.Waiting;
@@ -53,6 +54,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         _events = events;
         _time = time;
         _logger = logger;
+        _sessions = new TlsSessions(target, options.AnyPeer);
         _blockList = blockList;
         _context = new GuardContext(_requests, blockList, HandOverOrder.NeedsPreemptEnd(target));
         _door = new FrontDoor(options, target, _context, events.Writer, time, logger);
@@ -96,9 +98,14 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         await _ending.CancelAsync().ConfigureAwait(false);
         await _door.DisposeAsync().ConfigureAwait(false);
         _relays.Dispose();
+        await _introduction.ConfigureAwait(false);
         _events.Writer.TryComplete();
         while (_events.Reader.TryRead(out GuardEvent? left))
+        {
             (left as GuardEvent.Admitted)?.Channel.Dispose();
+            (left as GuardEvent.Introduced)?.Session.Qemu?.Abort();
+        }
+
         _ending.Dispose();
     }
 
@@ -119,6 +126,9 @@ internal sealed partial class GuardCourse : IAsyncDisposable
                 break;
             case GuardEvent.RelayEnded ended:
                 await TakeEndAsync(ended.Relay).ConfigureAwait(false);
+                break;
+            case GuardEvent.Introduced introduced:
+                await TakeIntroducedAsync(introduced.Session, cancellationToken).ConfigureAwait(false);
                 break;
             case GuardEvent.ReturnPathNews news:
                 await TakeNewsAsync(news.Type, news.Value).ConfigureAwait(false);

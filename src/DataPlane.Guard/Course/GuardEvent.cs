@@ -15,6 +15,9 @@ internal abstract record GuardEvent
     /// <summary>A relay is over.</summary>
     internal sealed record RelayEnded(ChannelRelay Relay) : GuardEvent;
 
+    /// <summary>A TLS session is through its handshake with QEMU, or will never be.</summary>
+    internal sealed record Introduced(TlsIntroduced Session) : GuardEvent;
+
     /// <summary>A message of the return path passed; of page requests only the first of a connection.</summary>
     internal sealed record ReturnPathNews(ReturnPathType Type, uint Value) : GuardEvent;
 

@@ -43,9 +43,6 @@ internal static class HandOverOrder
     /// <summary>Why a guard cannot serve this QEMU with these settings; null when it can.</summary>
     internal static string? WhyNot(QemuTarget target)
     {
-        // A session that stalls inside its handshake would freeze QEMU as a silent connection does.
-        if (target.Tls)
-            return "QEMU has TLS credentials, and TLS sessions are not relayed: let QEMU listen without them where only the guard connects";
         return target is { Postcopy: true, Channels: > 0, Version: { } version } && version < s_postcopyBesideMultifd
             ? $"QEMU {version} cannot do postcopy beside multifd: the guest would be lost at the end; switch one of them off on both sides"
             : null;

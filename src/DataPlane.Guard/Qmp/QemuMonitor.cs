@@ -101,6 +101,22 @@ internal sealed class QemuMonitor : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Waits for an answer that only the main loop gives: false when none has come before the end of the wait, or none will.
+    /// </summary>
+    internal async Task<bool> IsTurningAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _client.ExecuteAsync("query-version", null, _options.TlsHandshakeTimeout, cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (Exception e) when (e is QmpException or TimeoutException or OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Makes a paused QEMU listen again; answered also while its monitor stands still otherwise.</summary>
     /// <exception cref="QmpException">QEMU refused it, or is gone.</exception>
     /// <exception cref="TimeoutException">No answer in time.</exception>

@@ -60,7 +60,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     internal void Claim() => _isClaimed = true;
 
     /// <summary>Counts first bytes that were handed to QEMU before the relay began.</summary>
-    internal void CountFirst(int bytes) => Volatile.Write(ref _clientBytes, bytes);
+    internal void CountFirst(long bytes) => Volatile.Write(ref _clientBytes, bytes);
 
     internal void SetClient(Channel channel) => Client = new RelayEnd(channel);
 

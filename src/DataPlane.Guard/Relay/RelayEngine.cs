@@ -41,14 +41,17 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         return relay;
     }
 
-    /// <summary>Joins a held client with its connection to QEMU, which has had the client's first bytes already.</summary>
-    internal void JoinQemu(ChannelRelay relay, Channel qemu, int firstBytes, IRelayTap? tap, IStreamTail? tail = null) =>
+    /// <summary>
+    /// Joins a held client with its connection to QEMU, which has had the client's first bytes already and gets <paramref name="next"/>.
+    /// </summary>
+    internal void JoinQemu(
+        ChannelRelay relay, Channel qemu, long firstBytes, IRelayTap? tap, IStreamTail? tail = null, ReadOnlyMemory<byte> next = default) =>
         Join(relay, qemu, () =>
         {
             relay.CountFirst(firstBytes);
             relay.SetQemu(qemu);
             return relay.Qemu!;
-        }, default, tap, tail);
+        }, next, tap, tail);
 
     /// <summary>Joins a reserved channel with its client, whose first bytes were read from it already.</summary>
     internal void JoinClient(ChannelRelay relay, Channel client, ReadOnlyMemory<byte> first) =>

@@ -1,0 +1,169 @@
+using DataPlane.Admission;
+using DataPlane.Guard.Relay;
+using DataPlane.Guard.Tls;
+using DataPlane.Transport;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>
+/// TLS that ends in QEMU. Sessions are introduced one at a time, and QEMU itself says where the migration stands: the return path cannot
+/// be read.
+/// </summary>
+internal sealed partial class GuardCourse
+{
+    private Task _introduction = Task.CompletedTask;
+    private TlsSessions.Waiting? _introduced;
+    private int _lastSession;
+
+    private void AdmitSession(AdmittedChannel channel, CancellationToken cancellationToken)
+    {
+        string address = TlsSessions.AddressOf(channel.Peer);
+        if (State is GuardState.Completed or GuardState.Failed || !_sessions.MayCome(address))
+        {
+            Refuse(channel);
+            return;
+        }
+
+        ChannelRelay relay = _relays.Hold(ChannelKind.Tls, _lastSession++, channel.Channel);
+        AddView(relay);
+        if (_sessions.Add(new TlsSessions.Waiting(relay, channel.Consumed, address)) is { } last)
+            Drop(last);
+        IntroduceNext(cancellationToken);
+    }
+
+    private void IntroduceNext(CancellationToken cancellationToken)
+    {
+        if (_introduced is not null || State is GuardState.Completed or GuardState.Failed)
+            return;
+        _introduced = _sessions.TakeNext();
+        if (_introduced is not { } next)
+            return;
+        next.Relay.Claim(); // what ends it from now on is seen by the introduction
+        _introduction = IntroduceAsync(next, cancellationToken);
+    }
+
+    private async Task IntroduceAsync(TlsSessions.Waiting session, CancellationToken cancellationToken)
+    {
+        TlsIntroduced introduced;
+        try
+        {
+            introduced = await ShakeHandsAsync(session, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is ChannelException or OperationCanceledException)
+        {
+            introduced = new TlsIntroduced(session.Relay, IntroductionResult.Cut, null, 0, default, e.Message);
+        }
+
+        if (!_events.Writer.TryWrite(new GuardEvent.Introduced(introduced)))
+            introduced.Qemu?.Abort();
+    }
+
+    private async Task<TlsIntroduced> ShakeHandsAsync(TlsSessions.Waiting session, CancellationToken cancellationToken)
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _ending.Token);
+        Channel qemu = await DialAsync(session.Relay.Name, ended.Token).ConfigureAwait(false);
+        TransferResult sent = SendOpening(qemu, session.Hello.Span);
+        if (!sent.Complete || !Linux.Libc.TrySetBlocking(qemu.Handle, false))
+        {
+            await qemu.DisposeAsync().ConfigureAwait(false);
+            throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
+        }
+
+        using var introduction = new TlsIntroduction(session.Relay.Client!.Channel.Handle, qemu.Handle,
+            _monitor is null ? null : _monitor.IsTurningAsync, _options.TlsHandshakeTimeout, _time, ended.Token);
+        IntroductionResult result = await Task.Factory.StartNew(
+            introduction.Run, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+        bool isIn = result == IntroductionResult.LetIn;
+        if (!isIn)
+            await qemu.DisposeAsync().ConfigureAwait(false); // a plain end: QEMU drops the session and goes on
+        return new TlsIntroduced(session.Relay, result, isIn ? qemu : null,
+            session.Hello.Length + introduction.ClientBytes, introduction.Leftover, null);
+    }
+
+    private async ValueTask TakeIntroducedAsync(TlsIntroduced introduced, CancellationToken cancellationToken)
+    {
+        TlsSessions.Waiting session = _introduced!;
+        _introduced = null;
+        if (introduced.Qemu is { } qemu)
+        {
+            await LetInAsync(session, introduced, qemu).ConfigureAwait(false);
+        }
+        else
+        {
+            GuardLog.SessionKeptOut(_logger, _options.Name, session.Relay.Peer, introduced.Result);
+            _sessions.Blame(session.Address);
+            Drop(session.Relay);
+            if (introduced.Error is { } error && !cancellationToken.IsCancellationRequested)
+                await FailAsync(error).ConfigureAwait(false);
+        }
+
+        IntroduceNext(cancellationToken);
+    }
+
+    private async ValueTask LetInAsync(TlsSessions.Waiting session, TlsIntroduced introduced, Channel qemu)
+    {
+        bool isMain = _sessions.Count == 0;
+        _sessions.LetIn(session.Relay, session.Address);
+        _relays.JoinQemu(session.Relay, qemu, introduced.Bytes, tap: null, next: introduced.Next);
+        GuardLog.SessionLetIn(_logger, _options.Name, session.Relay.Peer, _sessions.Count);
+        if (isMain)
+        {
+            _main = session.Relay;
+            _context.IsPaused = false;
+            Enter(State == GuardState.Paused ? GuardState.Recovering : GuardState.Relaying);
+            _qemuPaused = NewSignal();
+        }
+
+        foreach (ChannelRelay surplus in _sessions.TakeSurplus())
+            Drop(surplus);
+        if (_sessions.IsComplete)
+            GuardLog.HandedOver(_logger, _options.Name);
+        if (session.Relay.Ending != RelayEnding.None)
+            await TakeSessionEndAsync(session.Relay).ConfigureAwait(false); // before it was in: that news meant nothing yet
+    }
+
+    private void Drop(ChannelRelay relay)
+    {
+        _relays.Abort(relay);
+        RemoveView(relay);
+    }
+
+    private async ValueTask TakeSessionEndAsync(ChannelRelay relay)
+    {
+        if (relay == _introduced?.Relay)
+            return; // the introduction says what it means
+        _sessions.Remove(relay);
+        if (relay.Qemu is null)
+            RemoveView(relay);
+        if (relay != _main)
+            return;
+        if (_qemuStatus == "postcopy-paused" && State is GuardState.Postcopy or GuardState.Recovering)
+            await PauseSessionsAsync().ConfigureAwait(false);
+        else if (State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
+            return;
+        else if (_monitor is null && relay.Ending != RelayEnding.Closed)
+            await FailAsync(Describe(relay)).ConfigureAwait(false);
+        else
+            await AwaitVerdictAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>True when there is nothing else to say of it.</summary>
+    private async ValueTask<bool> TakeSessionStatusAsync(string status)
+    {
+        if (status == "postcopy-paused" && State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
+            await PauseSessionsAsync().ConfigureAwait(false);
+        else if (status == "postcopy-active" && State == GuardState.Recovering)
+            EnterPostcopy();
+        else
+            return false;
+        return true;
+    }
+
+    private async ValueTask PauseSessionsAsync()
+    {
+        _awaitsVerdict = false;
+        _main = null;
+        _sessions.ExpectRecovery();
+        await PauseAsync().ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,99 @@
+using DataPlane.Guard.Order;
+using DataPlane.Guard.Relay;
+
+namespace DataPlane.Guard.Course;
+
+/// <summary>
+/// The TLS sessions of a migration that is passed on unopened: who waits to be introduced to QEMU, one at a time, and who is in.
+/// </summary>
+/// <remarks>
+/// Nobody can see which channel a session is; QEMU goes by the order of arrival, and a source opens the next only when QEMU has taken the
+/// one before as far as it matters. So the order of arrival is kept among the sessions of an address. Between addresses that of the first
+/// session that was let in comes first, then those that have failed least.
+/// </remarks>
+internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
+{
+    /// <summary>Beyond it those who would come last go.</summary>
+    internal const int MaxWaiting = 256;
+
+    private const int MaxFailed = 1 << 16;
+
+    private readonly List<Waiting> _waiting = [];
+    private readonly List<ChannelRelay> _in = [];
+    private readonly Dictionary<string, int> _failed = [];
+    private string? _address;
+    private int _expected = 1 + target.Channels + (target.Preempt ? 1 : 0);
+
+    /// <summary>A session whose whole hello has been read.</summary>
+    internal sealed record Waiting(ChannelRelay Relay, ReadOnlyMemory<byte> Hello, string Address);
+
+    /// <summary>QEMU has as many as it expects.</summary>
+    internal bool IsComplete => _in.Count >= _expected;
+
+    internal int Count => _in.Count;
+
+    /// <summary>An address without its port: those differ from session to session.</summary>
+    internal static string AddressOf(string peer) => peer.LastIndexOf(':') is > 0 and var port ? peer[..port] : peer;
+
+    /// <summary>Whether a session of this address may still be one of the migration.</summary>
+    internal bool MayCome(string address) => !IsComplete && (_address is null || anyPeer || address == _address);
+
+    /// <summary>Returns who must go because too many wait.</summary>
+    internal ChannelRelay? Add(Waiting session)
+    {
+        _waiting.Add(session);
+        if (_waiting.Count <= MaxWaiting)
+            return null;
+        Waiting last = _waiting.MaxBy(w => Rank(w.Address))!; // of several the first: fresh ones are likelier to be still there
+        _waiting.Remove(last);
+        return last.Relay;
+    }
+
+    /// <summary>Who is next, if anybody is.</summary>
+    internal Waiting? TakeNext()
+    {
+        Waiting? next = _waiting.MinBy(w => Rank(w.Address)); // of several the first
+        if (next is not null)
+            _waiting.Remove(next);
+        return next;
+    }
+
+    /// <summary>All that wait and may not come any more.</summary>
+    internal List<ChannelRelay> TakeSurplus()
+    {
+        List<Waiting> surplus = _waiting.FindAll(w => !MayCome(w.Address));
+        _waiting.RemoveAll(surplus.Contains);
+        return [.. surplus.Select(w => w.Relay)];
+    }
+
+    internal void LetIn(ChannelRelay relay, string address)
+    {
+        _in.Add(relay);
+        _address ??= address;
+    }
+
+    /// <summary>An address that could not finish its handshake stands behind the others.</summary>
+    internal void Blame(string address)
+    {
+        if (_failed.Count >= MaxFailed)
+            _failed.Clear();
+        _failed[address] = _failed.GetValueOrDefault(address) + 1;
+    }
+
+    /// <summary>A session is over, whether it was in or waited.</summary>
+    internal void Remove(ChannelRelay relay)
+    {
+        _in.Remove(relay);
+        _waiting.RemoveAll(w => w.Relay == relay);
+    }
+
+    /// <summary>Main and preempt will come anew, from wherever; multifd channels do not count any more.</summary>
+    internal void ExpectRecovery()
+    {
+        _in.Clear();
+        _address = null;
+        _expected = 1 + (target.Preempt ? 1 : 0);
+    }
+
+    private int Rank(string address) => address == _address ? -1 : _failed.GetValueOrDefault(address);
+}

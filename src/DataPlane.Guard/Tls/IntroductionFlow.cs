@@ -1,0 +1,55 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using DataPlane.Guard.Relay;
+using DataPlane.Linux;
+
+namespace DataPlane.Guard.Tls;
+
+/// <summary>One direction of a session while its handshake is watched. Used by one thread.</summary>
+/// <param name="from">Read from.</param>
+/// <param name="to">Written to; not read from faster than this takes it.</param>
+/// <param name="watch">Sees the bytes.</param>
+internal sealed class IntroductionFlow(SafeSocketHandle from, SafeSocketHandle to, IntroductionFlow.Watch watch)
+{
+    private readonly byte[] _buffer = GC.AllocateUninitializedArray<byte>(16 * 1024);
+    private int _start;
+    private int _end;
+
+    internal delegate void Watch(ReadOnlySpan<byte> bytes);
+
+    /// <summary>Bytes that were handed on.</summary>
+    internal long Bytes { get; private set; }
+
+    internal ReadOnlyMemory<byte> Pending => _buffer.AsMemory(_start.._end);
+
+    /// <summary>The sender has finished, or is lost.</summary>
+    internal bool HasEnded { get; private set; }
+
+    /// <summary>The receiver takes no more.</summary>
+    internal bool IsStuck { get; private set; }
+
+    /// <summary>Moves once, without waiting; true when something moved.</summary>
+    internal bool Pump()
+    {
+        if (IsStuck || (_start == _end && !TryRead()))
+            return false;
+        nint sent = SocketBytes.Send(to, _buffer.AsSpan(_start.._end));
+        IsStuck = sent < 0 && !MayTryAgain();
+        _start += (int)Math.Max(sent, 0);
+        Bytes += Math.Max(sent, 0);
+        return sent > 0;
+    }
+
+    private static bool MayTryAgain() => Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR;
+
+    private bool TryRead()
+    {
+        if (HasEnded)
+            return false;
+        nint read = SocketBytes.Receive(from, _buffer);
+        HasEnded = read == 0 || (read < 0 && !MayTryAgain());
+        (_start, _end) = (0, (int)Math.Max(read, 0));
+        watch(_buffer.AsSpan(0, _end));
+        return read > 0;
+    }
+}

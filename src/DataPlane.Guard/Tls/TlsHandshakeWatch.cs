@@ -1,0 +1,72 @@
+namespace DataPlane.Guard.Tls;
+
+/// <summary>
+/// Follows a TLS handshake by the heads of the records that pass, as far as that can be seen from outside.
+/// <code>
+/// TLS 1.3   client: hello            encrypted: [certificate, verify], finished
+///           server:        hello, encrypted ...
+/// TLS 1.2   client: hello            [certificate], keys, [verify], change, finished
+///           server:        hello ... done                                           change, finished
+/// </code>
+/// </summary>
+internal sealed class TlsHandshakeWatch
+{
+    private readonly TlsRecordReader _client = new();
+    private readonly TlsRecordReader _server = new();
+    private bool _clientChanged;
+    private bool _serverChanged;
+    private TlsServerHello? _hello;
+
+    /// <summary>The server has taken the client's hello and said its own.</summary>
+    internal bool IsAnswered => _hello is not null;
+
+    /// <summary>
+    /// The client has begun to encrypt: it may have said its last word. Between its records nobody can tell, and a client that wants to
+    /// deceive may cut them as it likes.
+    /// </summary>
+    internal bool MayBeOver { get; private set; }
+
+    /// <summary>As an honest client and its server end a handshake: it is over.</summary>
+    internal bool LooksOver { get; private set; }
+
+    /// <summary>What passes is no TLS.</summary>
+    internal bool IsBroken { get; private set; }
+
+    internal void TakeClient(ReadOnlySpan<byte> bytes)
+    {
+        while (_client.TryRead(ref bytes))
+            Judge(_client, fromClient: true);
+        IsBroken |= _client.IsBroken;
+    }
+
+    internal void TakeServer(ReadOnlySpan<byte> bytes)
+    {
+        while (_server.TryRead(ref bytes))
+            Judge(_server, fromClient: false);
+        IsBroken |= _server.IsBroken;
+    }
+
+    private void Judge(TlsRecordReader record, bool fromClient)
+    {
+        if (!fromClient && _hello is null && record.Type == TlsRecordType.Handshake)
+        {
+            _hello = TlsServerHello.Parse(record.Head);
+            IsBroken |= _hello is null;
+        }
+        else if (_hello is { IsTls13: true } hello)
+        {
+            // Each message of GnuTLS and OpenSSL is a record of its own; no other one of a handshake has the length of the last.
+            bool isEncrypted = fromClient && record.Type == TlsRecordType.Data;
+            MayBeOver |= isEncrypted;
+            LooksOver |= isEncrypted && record.Length == hello.FinishedRecord;
+        }
+        else if (_hello is not null)
+        {
+            bool isFinished = record.Type == TlsRecordType.Handshake && (fromClient ? _clientChanged : _serverChanged);
+            MayBeOver |= isFinished;
+            LooksOver |= isFinished && !fromClient;
+            _clientChanged |= fromClient && record.Type == TlsRecordType.Change;
+            _serverChanged |= !fromClient && record.Type == TlsRecordType.Change;
+        }
+    }
+}

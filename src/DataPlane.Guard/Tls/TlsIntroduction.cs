@@ -1,0 +1,142 @@
+using System.Net.Sockets;
+using DataPlane.Linux;
+
+namespace DataPlane.Guard.Tls;
+
+/// <summary>
+/// Takes one TLS session through its handshake with QEMU, which does nothing else meanwhile: its main loop waits inside for the client. So
+/// the bytes pass through here, and the client is cut when it takes too long. What it sends behind its handshake may begin to pass as well.
+/// </summary>
+/// <remarks>
+/// That the handshake is over shows when QEMU's monitor answers a question asked since the client began to encrypt. Without a monitor it
+/// counts as over when it looks so.
+/// </remarks>
+internal sealed class TlsIntroduction : IDisposable
+{
+    private readonly SafeSocketHandle _client;
+    private readonly SafeSocketHandle _qemu;
+    private readonly Func<CancellationToken, Task<bool>>? _isTurning;
+    private readonly TlsHandshakeWatch _watch = new();
+    private readonly IntroductionFlow _forward;
+    private readonly IntroductionFlow _backward;
+    private readonly EventFd _wake = new();
+    private readonly CancellationTokenSource _limit;
+    private readonly CancellationTokenSource _end;
+    private readonly CancellationTokenRegistration _onEnd;
+    private bool _hasAsked;
+    private volatile bool _isPast;
+
+    /// <param name="client">The session's client; its hello has been read.</param>
+    /// <param name="qemu">A connection to QEMU that has been handed the hello.</param>
+    /// <param name="isTurning">Asks QEMU's monitor for any answer; null without one.</param>
+    /// <param name="limit">Time for all of it.</param>
+    /// <param name="time">Clock of the limit.</param>
+    /// <param name="cancellationToken">Cuts it.</param>
+    internal TlsIntroduction(
+        SafeSocketHandle client,
+        SafeSocketHandle qemu,
+        Func<CancellationToken, Task<bool>>? isTurning,
+        TimeSpan limit,
+        TimeProvider time,
+        CancellationToken cancellationToken)
+    {
+        _client = client;
+        _qemu = qemu;
+        _isTurning = isTurning;
+        _forward = new IntroductionFlow(client, qemu, _watch.TakeClient);
+        _backward = new IntroductionFlow(qemu, client, _watch.TakeServer);
+        _limit = new CancellationTokenSource(limit, time);
+        _end = CancellationTokenSource.CreateLinkedTokenSource(_limit.Token, cancellationToken);
+        _onEnd = _end.Token.Register(_wake.Signal);
+    }
+
+    /// <summary>Bytes of the client that QEMU's socket has taken, beside its hello.</summary>
+    internal long ClientBytes => _forward.Bytes;
+
+    /// <summary>What has been read of the client and not been taken by QEMU.</summary>
+    internal ReadOnlyMemory<byte> Leftover => _forward.Pending;
+
+    /// <summary>Blocks its thread until the handshake is over in whatever way. The sockets do not block.</summary>
+    internal IntroductionResult Run()
+    {
+        try
+        {
+            while (true)
+            {
+                // Before anything is read: whatever QEMU said when it came past the handshake is there by then.
+                bool isPast = _isPast;
+                bool moved = _backward.Pump() | _forward.Pump();
+                if (_backward.HasEnded || _forward.IsStuck)
+                    return IntroductionResult.Refused;
+                if (_watch.IsBroken || _end.IsCancellationRequested)
+                    return IntroductionResult.Cut;
+                if (_backward.IsStuck || (_forward.HasEnded && !_watch.MayBeOver))
+                    return IntroductionResult.Left;
+                if (isPast && !moved && _backward.Pending.IsEmpty)
+                    return IntroductionResult.LetIn;
+                Ask();
+                if (!moved && _isPast == isPast)
+                    Wait();
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            return IntroductionResult.Left; // somebody has ended the channels
+        }
+    }
+
+    public void Dispose()
+    {
+        _onEnd.Dispose();
+        _end.Cancel(); // a question may be open
+        _end.Dispose();
+        _limit.Dispose();
+        _wake.Dispose();
+    }
+
+    private void Ask()
+    {
+        if (_hasAsked || !(_isTurning is null ? _watch.LooksOver && _forward.Pending.IsEmpty : _watch.MayBeOver))
+            return;
+        _hasAsked = true;
+        if (_isTurning is null)
+            _isPast = true;
+        else
+            _ = AskAsync(_isTurning, _end.Token);
+    }
+
+    private async Task AskAsync(Func<CancellationToken, Task<bool>> isTurning, CancellationToken cancellationToken)
+    {
+        _isPast = await isTurning(cancellationToken).ConfigureAwait(false);
+        _wake.Signal();
+    }
+
+    private unsafe void Wait()
+    {
+        bool clientHeld = false;
+        bool qemuHeld = false;
+        try
+        {
+            _client.DangerousAddRef(ref clientHeld);
+            _qemu.DangerousAddRef(ref qemuHeld);
+            PollFd* descriptors = stackalloc PollFd[3];
+            // SAFETY: three entries are there, and both sockets are held open for the call. The kernel passes over negative descriptors:
+            // an end that was seen would be reported again and again.
+            descriptors[0] = new PollFd(_forward.HasEnded ? -1 : (int)_client.DangerousGetHandle(), Interest(_forward, _backward));
+            descriptors[1] = new PollFd((int)_qemu.DangerousGetHandle(), Interest(_backward, _forward));
+            descriptors[2] = new PollFd(_wake.Descriptor, Libc.PollIn);
+            _ = Libc.Poll(descriptors, 3, -1);
+            _wake.Reset();
+        }
+        finally
+        {
+            if (clientHeld)
+                _client.DangerousRelease();
+            if (qemuHeld)
+                _qemu.DangerousRelease();
+        }
+    }
+
+    private static short Interest(IntroductionFlow from, IntroductionFlow to) =>
+        (short)((from.Pending.IsEmpty ? Libc.PollIn : 0) | (to.Pending.IsEmpty ? 0 : Libc.PollOut));
+}

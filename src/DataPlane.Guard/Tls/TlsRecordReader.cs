@@ -1,0 +1,68 @@
+using System.Buffers.Binary;
+
+namespace DataPlane.Guard.Tls;
+
+/// <summary>Cuts one direction of a TLS session into records, of which it keeps the head only.</summary>
+internal sealed class TlsRecordReader
+{
+    private const int HeaderSize = 5;
+    private const int MaxLength = (1 << 14) + 256;
+
+    // A server's hello is below 200 bytes with any key share in use, and below 1400 with those that resist quantum computers.
+    private const int Kept = 2048;
+
+    private readonly byte[] _header = new byte[HeaderSize];
+    private readonly byte[] _head = new byte[Kept];
+    private int _headerBytes;
+    private int _kept;
+    private int _left;
+
+    internal byte Type => _header[0];
+
+    /// <summary>Bytes of the record behind its header.</summary>
+    internal int Length { get; private set; }
+
+    /// <summary>Its first bytes, all of them where it is small.</summary>
+    internal ReadOnlySpan<byte> Head => _head.AsSpan(0, _kept);
+
+    /// <summary>What came is no record: nothing more is read.</summary>
+    internal bool IsBroken { get; private set; }
+
+    /// <summary>Takes bytes up to the end of a record; true when it has come there.</summary>
+    internal bool TryRead(ref ReadOnlySpan<byte> bytes)
+    {
+        while (!IsBroken && !bytes.IsEmpty)
+        {
+            if (_headerBytes < HeaderSize)
+            {
+                _header[_headerBytes++] = bytes[0];
+                bytes = bytes[1..];
+                if (_headerBytes == HeaderSize)
+                    Begin();
+                if (_headerBytes < HeaderSize || _left > 0)
+                    continue;
+            }
+
+            int taken = Math.Min(_left, bytes.Length);
+            int kept = Math.Min(taken, Kept - _kept);
+            bytes[..kept].CopyTo(_head.AsSpan(_kept));
+            _kept += kept;
+            _left -= taken;
+            bytes = bytes[taken..];
+            if (_left > 0 || IsBroken)
+                continue;
+            _headerBytes = 0;
+            return true;
+        }
+
+        return false;
+    }
+
+    private void Begin()
+    {
+        Length = BinaryPrimitives.ReadUInt16BigEndian(_header.AsSpan(3));
+        _left = Length;
+        _kept = 0;
+        IsBroken = _header[0] is < TlsRecordType.Change or > TlsRecordType.Data || _header[1] != 3 || Length > MaxLength;
+    }
+}

@@ -1,0 +1,10 @@
+namespace DataPlane.Guard.Tls;
+
+/// <summary>The types of records that there are.</summary>
+internal static class TlsRecordType
+{
+    internal const byte Change = 20;
+    internal const byte Alert = 21;
+    internal const byte Handshake = 22;
+    internal const byte Data = 23;
+}
