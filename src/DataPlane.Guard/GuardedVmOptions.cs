@@ -127,6 +127,7 @@ public sealed record GuardedVmOptions
         Preempt = target.Preempt,
         Uuid = target.Uuid,
         TlsPassThrough = target.Tls,
+        HandshakeTimeout = TlsHandshakeTimeout,
         Allow = Allow,
         AnyPeer = AnyPeer,
         UndecidedTimeout = UndecidedTimeout,

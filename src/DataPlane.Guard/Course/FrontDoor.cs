@@ -2,6 +2,7 @@ using System.Threading.Channels;
 using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Guard.Course;
@@ -14,6 +15,7 @@ internal sealed class FrontDoor(
     : IAsyncDisposable
 {
     private readonly Lock _gate = new();
+    private readonly TlsServerUpgrade? _tls = options.Tls is null ? null : new TlsServerUpgrade(options.Tls, time);
     private readonly Dictionary<RefusalReason, long> _refusedBefore = Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L);
     private IReadOnlyList<ChannelAddress> _addresses = options.Listen;
     private ChannelAdmission? _admission;
@@ -48,7 +50,7 @@ internal sealed class FrontDoor(
     internal void Open()
     {
         ChannelAdmission admission = ChannelAdmission.Listen(_addresses,
-            options.AdmissionOptions(target), options.Sockets, time, logger, context);
+            options.AdmissionOptions(target) with { Upgrade = _tls }, options.Sockets, time, logger, context);
         int opening = Opening + 1;
         lock (_gate)
         {
@@ -89,11 +91,22 @@ internal sealed class FrontDoor(
     /// <summary>Those whose proof could not be judged are judged again.</summary>
     internal void Recheck() => _admission?.Recheck();
 
-    public ValueTask DisposeAsync()
+    /// <summary>Closes, and is not opened again.</summary>
+    internal ValueTask CloseForGoodAsync()
     {
         lock (_gate)
             _isDisposed = true;
         return CloseAsync();
+    }
+
+    /// <summary>After the relays: what they have handed on is still on its way to the source.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await CloseForGoodAsync().ConfigureAwait(false);
+        if (_tls is null)
+            return;
+        await _tls.DrainAsync(options.DrainTimeout).ConfigureAwait(false);
+        await _tls.DisposeAsync().ConfigureAwait(false);
     }
 
     private async Task PumpAsync(ChannelAdmission admission, int opening)

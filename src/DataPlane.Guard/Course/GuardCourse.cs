@@ -96,8 +96,9 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _ending.CancelAsync().ConfigureAwait(false);
-        await _door.DisposeAsync().ConfigureAwait(false);
+        await _door.CloseForGoodAsync().ConfigureAwait(false);
         _relays.Dispose();
+        await _door.DisposeAsync().ConfigureAwait(false);
         await _introduction.ConfigureAwait(false);
         _events.Writer.TryComplete();
         while (_events.Reader.TryRead(out GuardEvent? left))

@@ -64,6 +64,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
         };
         if (HandOverOrder.WhyNot(target) is { } reason)
             throw new QmpException(reason);
+        if (target.Tls && _options.Tls is not null)
+            throw new QmpException("QEMU has TLS credentials too: TLS ends in QEMU or in the guard, not in both");
         if (!capabilities.Contains("events"))
             await ReportEventsAsync(cancellationToken).ConfigureAwait(false);
         return target with { Address = await ListenAsync(cancellationToken).ConfigureAwait(false) };

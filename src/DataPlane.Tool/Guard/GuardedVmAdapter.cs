@@ -1,13 +1,24 @@
 using System.Text.Json;
 using DataPlane.Guard;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Guard;
 
 /// <summary>The library's guard of one VM, its options taken from and its snapshots turned into the command's own forms.</summary>
-internal sealed class GuardedVmAdapter(VmSettings settings, TimeProvider time, ILogger logger) : IGuardedVm
+internal sealed class GuardedVmAdapter : IGuardedVm
 {
-    private readonly GuardedVm _vm = new(Translate(settings), time, logger);
+    private readonly VmSettings _settings;
+    private readonly TlsCredentials? _credentials;
+    private readonly GuardedVm _vm;
+
+    /// <exception cref="TlsCredentialsException">The settings name credentials that cannot be used.</exception>
+    public GuardedVmAdapter(VmSettings settings, TimeProvider time, ILogger logger)
+    {
+        _settings = settings;
+        _credentials = settings.Tls.Load();
+        _vm = new GuardedVm(Translate(settings) with { Tls = _credentials }, time, logger);
+    }
 
     public Task StartAsync(CancellationToken cancellation) => _vm.StartAsync(cancellation);
 
@@ -20,7 +31,7 @@ internal sealed class GuardedVmAdapter(VmSettings settings, TimeProvider time, I
         {
             Name = snapshot.Name,
             QemuVersion = snapshot.QemuVersion,
-            Listen = snapshot.Listen is [var first, ..] ? first.ToString() : settings.Listen.ToString(),
+            Listen = snapshot.Listen is [var first, ..] ? first.ToString() : _settings.Listen.ToString(),
             State = Spell(snapshot.State),
             Channels = [.. snapshot.Channels.Select(Translate)],
             Undecided = snapshot.Undecided,
@@ -53,6 +64,8 @@ internal sealed class GuardedVmAdapter(VmSettings settings, TimeProvider time, I
         Uuid = settings.Uuid,
         Allow = settings.Allow,
         AnyPeer = settings.AnyPeer,
+        TlsPassThrough = settings.Tls.PassThrough,
+        TlsHandshakeTimeout = settings.Tls.HandshakeTimeout,
         UndecidedTimeout = settings.UndecidedTimeout,
         MaxUndecided = settings.MaxUndecided,
         MaxUndecidedPerPeer = settings.MaxUndecidedPerPeer,
@@ -61,5 +74,9 @@ internal sealed class GuardedVmAdapter(VmSettings settings, TimeProvider time, I
     private static string Spell<T>(T value)
         where T : struct, Enum => JsonNamingPolicy.SnakeCaseLower.ConvertName(value.ToString());
 
-    public ValueTask DisposeAsync() => _vm.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _vm.DisposeAsync().ConfigureAwait(false);
+        _credentials?.Dispose();
+    }
 }

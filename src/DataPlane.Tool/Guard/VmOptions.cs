@@ -70,13 +70,15 @@ internal sealed class VmOptions
     private readonly ToolOption<bool> _anyPeer =
         Options.Flag("--any-peer", "the preempt channel may come from another address than the main channel");
 
+    private readonly VmTlsOptions _tls = new();
+
     /// <summary>Adds the options; <paramref name="isNeeded"/> says whether this call has to describe a VM.</summary>
     public static VmOptions AddTo(Command command, Func<CommandResult, bool> isNeeded)
     {
         var options = new VmOptions();
         foreach (Option option in (ReadOnlySpan<Option>)
             [options._listen, options._qmp, options._to, options._incoming, options._name, options._channels, options._preempt,
-                options._uuid, options._maxUndecided, options._maxUndecidedPerPeer, options._undecidedTimeout, options._allow, options._anyPeer])
+                options._uuid, options._maxUndecided, options._maxUndecidedPerPeer, options._undecidedTimeout, options._allow, options._anyPeer, .. options._tls.All])
             command.Options.Add(option);
         command.Validators.Add(result =>
         {
@@ -108,6 +110,7 @@ internal sealed class VmOptions
             UndecidedTimeout = arguments.GetValue(_undecidedTimeout)!.Value.Value,
             Allow = arguments.GetValue(_allow)!,
             AnyPeer = arguments.GetValue(_anyPeer),
+            Tls = _tls.Read(arguments),
         };
     }
 
@@ -126,6 +129,8 @@ internal sealed class VmOptions
             return "--channels and --preempt go with --to: with --qmp QEMU tells them";
         if (hasTo && result.GetResult(_incoming) is not null)
             return "--incoming goes with --qmp: only a monitor can tell QEMU where to listen";
+        if (_tls.FindFault(result, hasQmp) is { } fault)
+            return fault;
         int least = (result.GetValue(_channels) ?? 0) + LeastUndecided;
         if (result.GetValue(_maxUndecided) < least || result.GetValue(_maxUndecidedPerPeer) < least)
             return $"--max-undecided, --max-undecided-per-peer: the migration's own {least} channels must fit";

@@ -36,6 +36,8 @@ internal sealed record VmSettings
 
     public bool AnyPeer { get; init; }
 
+    public required VmTls Tls { get; init; }
+
     /// <summary>Whether two settings ask for the same: a list has no value equality of its own.</summary>
     public bool IsSameAs(VmSettings other) => this with { Allow = other.Allow } == other && Allow.SequenceEqual(other.Allow);
 }

@@ -23,7 +23,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
 
     internal bool ExpectsPreempt => options.Preempt;
 
-    internal bool PassesTls => options.TlsPassThrough;
+    internal bool ExpectsTls => options.TlsPassThrough || options.Upgrade is not null;
 
     internal bool HasMain => _mainPeer is not null;
 

@@ -31,4 +31,7 @@ internal static partial class AdmissionLog
 
     [LoggerMessage(3108, LogLevel.Information, "A recovery is expected; main and preempt channels are let in again")]
     internal static partial void RecoveryExpected(ILogger logger);
+
+    [LoggerMessage(3109, LogLevel.Information, "The TLS handshake of {Peer} failed: {Error}")]
+    internal static partial void UpgradeFailed(ILogger logger, string peer, string error);
 }

@@ -17,6 +17,12 @@ internal sealed partial class AdmissionLoop
             return;
         }
 
+        Begin(connection);
+    }
+
+    /// <summary>Looks at a connection that is new in the set, and has it watched as long as it is undecided.</summary>
+    private void Begin(UndecidedConnection connection)
+    {
         // Most honest peers have spoken before they are accepted: they are decided here, need no room, and the poll set never knows them.
         Read(connection);
         if (!_undecided.Contains(connection))
@@ -63,6 +69,8 @@ internal sealed partial class AdmissionLoop
         AdmissionVerdict verdict = Judge(connection);
         if (verdict.Refused is { } reason)
             Refuse(connection, reason);
+        else if (verdict.Admitted == ChannelKind.Tls && _options.Upgrade is { } upgrade)
+            BeginUpgrade(connection, upgrade);
         else if (verdict.Admitted is { } kind)
             Admit(connection, kind, verdict.IsRecovered);
         else if (verdict.IsHeld && !connection.IsHeld)
@@ -73,7 +81,7 @@ internal sealed partial class AdmissionLoop
     {
         try
         {
-            return AdmissionRules.Judge(connection.Opening, connection.PeerGroup, _facts);
+            return AdmissionRules.Judge(connection.Opening, connection.PeerGroup, _facts, connection.IsInside);
         }
         catch (Exception e)
         {
@@ -154,6 +162,7 @@ internal sealed partial class AdmissionLoop
     {
         _wake.Reset();
         BeginRecovery();
+        TakeUpgrades();
         if (Interlocked.Exchange(ref _recheck, 0) != 0)
             DecideRecords();
     }
@@ -172,6 +181,7 @@ internal sealed partial class AdmissionLoop
             _undecided.Defer(connection, long.MaxValue); // main's own end may be long under way
         else if (!connection.IsSilent)
             Refuse(connection, !connection.IsHeld ? RefusalReason.Incomplete
+                : connection.Upgrading is not null ? RefusalReason.TlsHandshake
                 : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected : RefusalReason.BadPreempt);
         else if (_undecided.SilentUntil(connection) is var until && until > now)
             _undecided.Defer(connection, until);
@@ -184,7 +194,10 @@ internal sealed partial class AdmissionLoop
     private void Refuse(UndecidedConnection connection, RefusalReason reason)
     {
         _undecided.Remove(connection);
-        connection.Socket.Dispose(); // which also takes it out of the poll set
+        if (connection.Upgrading is { } upgrading)
+            upgrading.Cancel(); // it owns the socket
+        else
+            connection.Socket.Dispose(); // which also takes it out of the poll set
         _counters.Refuse(reason, _undecided.Count);
         AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason);
         Report(reason, connection.Peer);

@@ -119,6 +119,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     {
         while (_undecided.First is { } connection)
             Refuse(connection, RefusalReason.Stopped);
+        EndUpgrades();
         foreach (ChannelListener listener in _listeners)
             listener.Dispose();
         _clock.Dispose();

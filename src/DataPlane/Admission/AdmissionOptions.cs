@@ -24,9 +24,15 @@ public sealed record AdmissionOptions
 
     /// <summary>
     /// Whether all channels are TLS sessions that the host passes on unopened. Default <see langword="false"/>. Each is admitted, as
-    /// <see cref="ChannelKind.Tls"/> and in order, once its first handshake record is whole; nothing plain is.
+    /// <see cref="ChannelKind.Tls"/> and in order, once its ClientHello is whole; nothing plain is.
     /// </summary>
     public bool TlsPassThrough { get; init; }
+
+    /// <summary>Ends TLS here; what is inside is judged as without it. By default there is no TLS.</summary>
+    internal IChannelUpgrade? Upgrade { get; init; }
+
+    /// <summary>How long <see cref="Upgrade"/> may take for one connection.</summary>
+    internal TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>Networks that may connect; empty, the default, means all. Unix sockets are not asked.</summary>
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
@@ -69,6 +75,9 @@ public sealed record AdmissionOptions
         Check(MultifdChannels is >= 0 and <= MaxMultifdChannels, nameof(MultifdChannels), MultifdChannels, $"0 to {MaxMultifdChannels}");
         Check(IsDelay(UndecidedTimeout), nameof(UndecidedTimeout), UndecidedTimeout, "1 ms to 1 day");
         Check(IsDelay(IncompleteTimeout), nameof(IncompleteTimeout), IncompleteTimeout, "1 ms to 1 day");
+        Check(IsDelay(HandshakeTimeout), nameof(HandshakeTimeout), HandshakeTimeout, "1 ms to 1 day");
+        if (Upgrade is not null && TlsPassThrough)
+            throw new ArgumentException("TLS either ends here or is passed on.");
         ArgumentNullException.ThrowIfNull(Allow);
         Check(MaxUndecided >= least && MaxUndecided <= 1 << 20, nameof(MaxUndecided), MaxUndecided, $"{least} to {1 << 20}");
         Check(MaxUndecidedPerPeer >= least && MaxUndecidedPerPeer <= MaxUndecided,

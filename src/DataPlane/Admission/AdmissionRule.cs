@@ -4,13 +4,16 @@ namespace DataPlane.Admission;
 /// <param name="opening">Its first bytes so far.</param>
 /// <param name="peerGroup">Its peer's address.</param>
 /// <param name="facts">What is expected and established.</param>
-internal readonly ref struct Evidence(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts)
+/// <param name="isTls">Whether it must be TLS.</param>
+internal readonly ref struct Evidence(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts, bool isTls)
 {
     internal ReadOnlySpan<byte> Opening { get; } = opening;
 
     internal string PeerGroup { get; } = peerGroup;
 
     internal AdmissionFacts Facts { get; } = facts;
+
+    internal bool IsTls { get; } = isTls;
 }
 
 /// <summary>Whether a connection fails a check, judged by at least the bytes that the check asks for.</summary>

@@ -85,6 +85,13 @@ internal static partial class AdmissionRules
     private static int HelloLength(ReadOnlySpan<byte> opening) => opening.Length < HelloHeaderSize ? HelloHeaderSize
         : HelloHeaderSize + BinaryPrimitives.ReadUInt16BigEndian(opening[HelloLengthStart..]);
 
+    /// <summary>
+    /// A server that has got less waits for more, and a record is all that admission has of it. Nothing follows a hello in its record.
+    /// </summary>
+    private static bool IsWholeHello(ReadOnlySpan<byte> opening) =>
+        (opening[HelloHeaderSize + 1] << 16) + BinaryPrimitives.ReadUInt16BigEndian(opening[(HelloHeaderSize + 2)..])
+        == BinaryPrimitives.ReadUInt16BigEndian(opening[HelloLengthStart..]) - MinHello;
+
     private static bool IsHelloLengthRight(ReadOnlySpan<byte> opening) =>
         BinaryPrimitives.ReadUInt16BigEndian(opening[HelloLengthStart..]) is >= MinHello and <= MaxHello;
 }

@@ -17,8 +17,8 @@ namespace DataPlane.Admission;
 /// 00.. offset|08 or offset|02, n, name   preempt, if expected, free, of main's peer, and the host has asked for that page;
 ///                                        else Unexpected, LostCandidacy, ForeignPeer, BadPreempt. Held while the host cannot say
 /// 00 00 00 00 00 00 00 10                the same, if the host holds such an end for plausible; held while not
-/// 16 03                                  TlsOnPlain; where TLS is passed on: a TLS session, once its ClientHello record is whole,
-///                                        and every row above is PlainOnTls
+/// 16 03                                  TlsOnPlain; where TLS is expected: a TLS session, once its ClientHello is whole, in one record,
+///                                        and every row above is PlainOnTls. Where it ends here, the table again for what is inside
 /// a true prefix of one of these          undecided
 /// anything else, at its first wrong byte Garbage
 /// </code>
@@ -64,20 +64,22 @@ internal static partial class AdmissionRules
             new(RecordNameStart, RefusalReason.BadPreempt, e => !IsEnd(e.Opening) && e.Opening[RecordNameStart - 1] == 0)),
 
         new("TLS handshake", [TlsHandshake, 0x03], HelloLength, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
-            new(2, RefusalReason.TlsOnPlain, e => !e.Facts.PassesTls),
+            new(2, RefusalReason.TlsOnPlain, e => !e.IsTls),
             new(HelloHeaderSize, RefusalReason.Garbage, e => !IsHelloLengthRight(e.Opening)),
-            new(HelloHeaderSize + 1, RefusalReason.Garbage, e => e.Opening[HelloHeaderSize] != ClientHello)),
+            new(HelloHeaderSize + 1, RefusalReason.Garbage, e => e.Opening[HelloHeaderSize] != ClientHello),
+            new(HelloHeaderSize + MinHello, RefusalReason.Garbage, e => !IsWholeHello(e.Opening))),
     ];
 
-    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts)
+    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts, bool isInside = false)
     {
+        bool isTls = facts.ExpectsTls && !isInside;
         if (opening.IsEmpty)
             return AdmissionVerdict.Undecided;
         if (Find(opening[0]) is not { } rule)
             return AdmissionVerdict.Refuse(RefusalReason.Garbage);
-        if (facts.PassesTls && opening[0] != TlsHandshake)
+        if (isTls && opening[0] != TlsHandshake)
             return AdmissionVerdict.Refuse(RefusalReason.PlainOnTls);
-        return rule.MayBegin(opening) ? rule.Judge(new Evidence(opening, peerGroup, facts))
+        return rule.MayBegin(opening) ? rule.Judge(new Evidence(opening, peerGroup, facts, isTls))
             : AdmissionVerdict.Refuse(RefusalReason.Garbage);
     }
 

@@ -53,6 +53,9 @@ public enum RefusalReason
     /// <summary>The beginning of a plain channel where TLS is expected.</summary>
     PlainOnTls,
 
+    /// <summary>A TLS handshake that failed, or was not over by its deadline.</summary>
+    TlsHandshake,
+
     /// <summary>Bytes that begin no channel.</summary>
     Garbage,
 

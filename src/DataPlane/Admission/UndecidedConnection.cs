@@ -60,6 +60,12 @@ internal sealed class UndecidedConnection
     /// <summary>Whether nothing it says can help: the host must know more first.</summary>
     internal bool IsHeld { get; set; }
 
+    /// <summary>Ends the handshake that has its socket; <see langword="null"/> when none has.</summary>
+    internal CancellationTokenSource? Upgrading { get; set; }
+
+    /// <summary>Whether its TLS has ended already: what it says is plain.</summary>
+    internal bool IsInside { get; init; }
+
     internal ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
 
     internal ReadOnlyMemory<byte> Consumed => _opening.AsMemory(0, _count);
@@ -94,7 +100,7 @@ internal sealed class UndecidedConnection
     internal UndecidedInfo Describe(TimeProvider time)
     {
         int bytes = Volatile.Read(ref _shown);
-        UndecidedState state = bytes > 0 ? IsHeld ? UndecidedState.Held : UndecidedState.Speaking
+        UndecidedState state = bytes > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
             : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
         return new UndecidedInfo(Peer, state, bytes, time.GetElapsedTime(_accepted));
     }

@@ -1,0 +1,49 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using DataPlane.Tool.CommandLine;
+
+namespace DataPlane.Tool.Guard;
+
+/// <summary>The options about TLS of one VM: it ends in the guard, with its credentials, or in a QEMU that no monitor can be asked about.</summary>
+internal sealed class VmTlsOptions
+{
+    private readonly ToolOption<string?> _folder = Options.Text(
+        "--tls-dir", "DIR", "end TLS here, with ca-cert.pem, server-cert.pem and server-key.pem of this folder (QEMU's layout); sources must have a certificate of that CA");
+
+    private readonly ToolOption<string?> _certificate = Options.Text("--tls-cert", "FILE", "the same with single PEM files: the guard's certificate");
+
+    private readonly ToolOption<string?> _key = Options.Text("--tls-key", "FILE", "its private key");
+
+    private readonly ToolOption<string?> _authority = Options.Text("--tls-ca", "FILE", "who must have signed the sources' certificates");
+
+    private readonly ToolOption<bool> _passThrough =
+        Options.Flag("--tls-pass-through", "QEMU has TLS credentials itself; with --to (with --qmp QEMU says so)");
+
+    private readonly ToolOption<Duration?> _timeout =
+        Options.Time("--tls-handshake-timeout", "longest time that a TLS handshake may take", new Duration(TimeSpan.FromSeconds(5)));
+
+    public IEnumerable<Option> All => [_folder, _certificate, _key, _authority, _passThrough, _timeout];
+
+    public VmTls Read(ParseResult arguments) => new(
+        arguments.GetValue(_folder),
+        arguments.GetValue(_certificate),
+        arguments.GetValue(_key),
+        arguments.GetValue(_authority),
+        arguments.GetValue(_passThrough),
+        arguments.GetValue(_timeout)!.Value.Value);
+
+    public string? FindFault(CommandResult result, bool hasQmp)
+    {
+        bool hasFolder = result.GetResult(_folder) is not null;
+        int files = ((ToolOption<string?>[])[_certificate, _key, _authority]).Count(option => result.GetResult(option) is not null);
+        if (hasFolder && files > 0)
+            return "--tls-dir names the files already: --tls-cert, --tls-key and --tls-ca do not go with it";
+        if (files is 1 or 2)
+            return "--tls-cert, --tls-key and --tls-ca belong together";
+        if (result.GetValue(_passThrough) && hasQmp)
+            return "--tls-pass-through goes with --to: with --qmp QEMU tells it";
+        if (result.GetValue(_passThrough) && (hasFolder || files > 0))
+            return "TLS ends in QEMU (--tls-pass-through) or here (--tls-dir, --tls-cert): choose one";
+        return result.GetValue(_timeout) is { Value.Ticks: <= 0 } ? "--tls-handshake-timeout: must be more than zero" : null;
+    }
+}

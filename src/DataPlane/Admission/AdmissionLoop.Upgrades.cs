@@ -1,0 +1,92 @@
+using System.Net.Sockets;
+using DataPlane.Transport;
+
+namespace DataPlane.Admission;
+
+/// <summary>Connections whose TLS ends here: between their first record and their first byte inside.</summary>
+internal sealed partial class AdmissionLoop
+{
+    private readonly Lock _upgradeGate = new();
+    private readonly Queue<(UndecidedConnection Connection, UpgradedConnection? Result)> _upgraded = [];
+    private bool _takesUpgrades = true;
+
+    /// <summary>It stays undecided, with a deadline of its own, and can be refused like any other.</summary>
+    private void BeginUpgrade(UndecidedConnection connection, IChannelUpgrade upgrade)
+    {
+        Unpoll(connection);
+        connection.IsHeld = true;
+        connection.Upgrading = new CancellationTokenSource();
+        _undecided.Defer(connection, _clock.After(_options.HandshakeTimeout));
+        _ = UpgradeAsync(connection, upgrade, connection.Upgrading.Token);
+    }
+
+    private async Task UpgradeAsync(UndecidedConnection connection, IChannelUpgrade upgrade, CancellationToken cancellationToken)
+    {
+        UpgradedConnection? result = null;
+        try
+        {
+            // Off this thread, from the first instruction: cryptography is work.
+            result = await Task.Run(
+                () => upgrade.UpgradeAsync(connection.Socket, connection.Peer, connection.Consumed, cancellationToken), CancellationToken.None)
+                .ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            AdmissionLog.UpgradeFailed(_logger, connection.Peer, e.InnerException?.Message ?? e.Message);
+        }
+
+        lock (_upgradeGate)
+        {
+            if (_takesUpgrades)
+                _upgraded.Enqueue((connection, result));
+            else
+                result?.Socket.Dispose();
+        }
+
+        _wake.Signal();
+    }
+
+    private void TakeUpgrades()
+    {
+        while (true)
+        {
+            UndecidedConnection connection;
+            UpgradedConnection? result;
+            lock (_upgradeGate)
+            {
+                if (!_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result) next))
+                    return;
+                (connection, result) = next;
+            }
+
+            if (!_undecided.Contains(connection))
+                result?.Socket.Dispose(); // refused meanwhile
+            else if (result is null)
+                Refuse(connection, RefusalReason.TlsHandshake);
+            else
+                GoInside(connection, result.Socket);
+        }
+    }
+
+    /// <summary>From here on it is a connection like any other, as silent as if it had just come.</summary>
+    private void GoInside(UndecidedConnection connection, SafeSocketHandle socket)
+    {
+        _undecided.Remove(connection);
+        connection.Upgrading?.Dispose();
+        var inside = new UndecidedConnection(
+            _nextKey++, new AcceptedSocket(socket, connection.Address, connection.Peer), _clock.Now) { IsInside = true };
+        _undecided.Add(inside, _clock.After(_options.UndecidedTimeout));
+        Begin(inside);
+    }
+
+    /// <summary>What comes back from now on is closed at once.</summary>
+    private void EndUpgrades()
+    {
+        lock (_upgradeGate)
+        {
+            _takesUpgrades = false;
+            while (_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result) next))
+                next.Result?.Socket.Dispose();
+        }
+    }
+}

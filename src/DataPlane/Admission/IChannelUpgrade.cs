@@ -1,0 +1,23 @@
+using System.Net.Sockets;
+
+namespace DataPlane.Admission;
+
+/// <summary>
+/// Turns an accepted connection that has begun a TLS handshake into one whose bytes can be judged. Admission gives it every connection once
+/// the whole first record is there, holds it undecided meanwhile, and reads on from what comes back.
+/// </summary>
+internal interface IChannelUpgrade
+{
+    /// <summary>Does the handshake. On any thread, many at a time.</summary>
+    /// <param name="socket">The connection, blocking and in no poll set; from the call on it belongs to the upgrade, also when that fails.</param>
+    /// <param name="peer">The other end, for messages.</param>
+    /// <param name="consumed">All that was read from it: the first record, and perhaps more.</param>
+    /// <param name="cancellationToken">The connection is not wanted any more: too slow, or too many of them.</param>
+    /// <exception cref="Exception">There will be no such connection; the message says why.</exception>
+    Task<UpgradedConnection> UpgradeAsync(
+        SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken);
+}
+
+/// <summary>What an upgrade has made of a connection.</summary>
+/// <param name="Socket">A blocking stream socket with what the peer says inside; whoever gets it owns it.</param>
+internal sealed record UpgradedConnection(SafeSocketHandle Socket);

@@ -1,0 +1,76 @@
+namespace DataPlane.Transport.Tls;
+
+/// <summary>
+/// A connection of which somebody has read the first bytes: they come first. Once told to, it reads ahead, so that a TLS stream, which asks
+/// for a few bytes at a time, costs few system calls. One reader and one writer.
+/// </summary>
+internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) : Stream
+{
+    private const int AheadBytes = 128 * 1024;
+
+    private ReadOnlyMemory<byte> _ready = prefix;
+    private byte[]? _buffer;
+
+    public override bool CanRead => true;
+
+    public override bool CanWrite => true;
+
+    public override bool CanSeek => false;
+
+    public override long Length => throw new NotSupportedException();
+
+    public override long Position
+    {
+        get => throw new NotSupportedException();
+        set => throw new NotSupportedException();
+    }
+
+    /// <summary>From now on as much is read at once as fits a buffer of 128 KiB.</summary>
+    internal void ReadAhead() => _buffer = GC.AllocateUninitializedArray<byte>(AheadBytes);
+
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        if (_ready.IsEmpty)
+        {
+            if (_buffer is null || buffer.IsEmpty)
+                return await inner.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            int read = await inner.ReadAsync(_buffer, cancellationToken).ConfigureAwait(false);
+            _ready = _buffer.AsMemory(0, read);
+        }
+
+        int taken = Math.Min(buffer.Length, _ready.Length);
+        _ready[..taken].CopyTo(buffer);
+        _ready = _ready[taken..];
+        return taken;
+    }
+
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+        inner.WriteAsync(buffer, cancellationToken);
+
+    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public override void Flush()
+    {
+    }
+
+    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+            inner.Dispose();
+        base.Dispose(disposing);
+    }
+}

@@ -1,0 +1,170 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using DataPlane.Linux;
+
+namespace DataPlane.Transport.Tls;
+
+/// <summary>
+/// A TLS session whose plain inside is an ordinary blocking socket, for those who work on sockets: one of a pair; what passes between the
+/// other one and the session is moved here.
+/// <code>
+/// peer ==TLS== outer socket -- this -- own socket == inner socket, given away
+///
+/// peer ends (close_notify or not: FIN)   -> the inner socket reads an end, after everything before it; writing goes on
+/// inner socket shut down for sending     -> [close_notify,] FIN to the peer; reading goes on
+/// inner socket closed                    -> what it sent is delivered, the session is closed
+/// session broken                         -> the inner socket reads an end and writes no more; <see cref="Failure"/> says why
+/// </code>
+/// </summary>
+/// <remarks>An end without close_notify is no error here: QEMU's main channel never has one. What has to be whole says so itself.</remarks>
+internal sealed class TlsBridge : IAsyncDisposable
+{
+    private const int InBytes = 64 * 1024;
+    private const int OutBytes = 16 * 1024;
+
+    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(50);
+
+    private readonly SslStream _tls;
+    private readonly Socket _outer;
+    private readonly Socket _own;
+    private readonly bool _saysGoodbye;
+    private readonly TimeProvider _time;
+    private volatile string? _failure;
+
+    private TlsBridge(SslStream tls, Socket outer, SafeSocketHandle own, bool saysGoodbye, TimeProvider time)
+    {
+        _tls = tls;
+        _outer = outer;
+        _own = new Socket(own);
+        _saysGoodbye = saysGoodbye;
+        _time = time;
+        Completion = RunAsync();
+    }
+
+    /// <summary>Ends, without failing, when both directions are over and both sockets closed.</summary>
+    internal Task Completion { get; }
+
+    /// <summary>What broke the session; <see langword="null"/> when nothing did.</summary>
+    internal string? Failure => _failure;
+
+    /// <summary>Begins to move.</summary>
+    /// <param name="tls">The session, its handshake done; the bridge owns it from now on.</param>
+    /// <param name="outer">The socket below it.</param>
+    /// <param name="saysGoodbye">
+    /// Whether close_notify goes before FIN. QEMU as a server never sends it, and what a source does not read turns its last close into a
+    /// reset that destroys what it has sent.
+    /// </param>
+    /// <param name="time">Clock of its waits.</param>
+    /// <param name="inner">The plain inside; whoever gets it owns it.</param>
+    /// <exception cref="LinuxException">There are no more descriptors.</exception>
+    internal static TlsBridge Begin(SslStream tls, Socket outer, bool saysGoodbye, TimeProvider time, out SafeSocketHandle inner)
+    {
+        (SafeSocketHandle own, inner) = Libc.CreateSocketPair();
+        return new TlsBridge(tls, outer, own, saysGoodbye, time);
+    }
+
+    /// <summary>Breaks both sides off, and returns when nothing is left.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _outer.Dispose();
+        _own.Dispose();
+        await Completion.ConfigureAwait(false);
+    }
+
+    private async Task RunAsync()
+    {
+        await Task.Yield(); // the first pieces must not be moved on the thread of whoever begins it
+        Task incoming = MoveInAsync();
+        Task outgoing = MoveOutAsync();
+        await Task.WhenAny(incoming, outgoing).ConfigureAwait(false);
+        if (!incoming.IsCompleted)
+            await WatchInnerAsync(incoming).ConfigureAwait(false);
+        await Task.WhenAll(incoming, outgoing).ConfigureAwait(false);
+        await _tls.DisposeAsync().ConfigureAwait(false);
+        _outer.Dispose();
+        _own.Dispose();
+    }
+
+    private async Task MoveInAsync()
+    {
+        byte[] buffer = GC.AllocateUninitializedArray<byte>(InBytes);
+        try
+        {
+            while (await _tls.ReadAsync(buffer).ConfigureAwait(false) is > 0 and var read)
+                await SendAllAsync(buffer.AsMemory(0, read)).ConfigureAwait(false);
+            _own.Shutdown(SocketShutdown.Send);
+        }
+        catch (Exception e) when (IsEnd(e))
+        {
+            Break(e);
+        }
+    }
+
+    private async Task MoveOutAsync()
+    {
+        byte[] buffer = GC.AllocateUninitializedArray<byte>(OutBytes);
+        try
+        {
+            while (await ReceiveAsync(buffer).ConfigureAwait(false) is > 0 and var read)
+                await _tls.WriteAsync(buffer.AsMemory(0, read)).ConfigureAwait(false);
+            if (_saysGoodbye)
+                await _tls.ShutdownAsync().ConfigureAwait(false);
+            _outer.Shutdown(SocketShutdown.Send);
+        }
+        catch (Exception e) when (IsEnd(e))
+        {
+            Break(e);
+        }
+    }
+
+    /// <summary>The end of one that was closed with something unread is an error, behind all that it has sent.</summary>
+    private async ValueTask<int> ReceiveAsync(Memory<byte> buffer)
+    {
+        try
+        {
+            return await _own.ReceiveAsync(buffer).ConfigureAwait(false);
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            return 0;
+        }
+    }
+
+    private async ValueTask SendAllAsync(ReadOnlyMemory<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+            bytes = bytes[await _own.SendAsync(bytes).ConfigureAwait(false)..];
+    }
+
+    /// <summary>
+    /// The inner socket has finished sending. Whether it still listens can be asked but not waited for: nothing is ever written to it when the
+    /// peer is silent.
+    /// </summary>
+    private async Task WatchInnerAsync(Task incoming)
+    {
+        while (!incoming.IsCompleted)
+        {
+            try
+            {
+                if (Libc.HasHungUp(_own.SafeHandle))
+                    _outer.Dispose();
+            }
+            catch (ObjectDisposedException)
+            {
+                return;
+            }
+
+            await Task.WhenAny(incoming, Task.Delay(s_look, _time)).ConfigureAwait(false);
+        }
+    }
+
+    private void Break(Exception cause)
+    {
+        _failure ??= cause.InnerException?.Message ?? cause.Message;
+        _outer.Dispose();
+        _own.Dispose();
+    }
+
+    private static bool IsEnd(Exception e) =>
+        e is IOException or SocketException or ObjectDisposedException or InvalidOperationException or OperationCanceledException;
+}
