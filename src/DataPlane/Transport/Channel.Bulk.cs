@@ -28,6 +28,9 @@ internal sealed partial class Channel
     /// </summary>
     internal TransferResult Send(Span<IoVec> vectors)
     {
+        if (_tls is { } tls)
+            return SendTls(tls, vectors);
+
         long total = 0;
         for (Span<IoVec> rest = IoVec.Advance(vectors, 0); !rest.IsEmpty;)
         {
@@ -57,6 +60,8 @@ internal sealed partial class Channel
         Span<IoVec> rest = IoVec.Advance(vectors, 0);
         if (_prependedTaken < _prepended.Length)
             rest = TakePrepended(rest, out total);
+        if (_tls is { } tls)
+            return ReceiveTls(tls, rest, total);
 
         while (!rest.IsEmpty)
         {

@@ -47,6 +47,8 @@ internal sealed partial class Channel
 
         try
         {
+            if (_tls is { } tls)
+                return await ReadTlsAsync(tls, buffer, cancellationToken).ConfigureAwait(false);
             int bytes = await _socket.ReceiveAsync(buffer, cancellationToken).ConfigureAwait(false);
             ReceiveCalls++;
             BytesReceived += bytes;
@@ -67,6 +69,12 @@ internal sealed partial class Channel
     {
         try
         {
+            if (_tls is { } tls)
+            {
+                await WriteTlsAsync(tls, buffer, cancellationToken).ConfigureAwait(false);
+                return;
+            }
+
             int bytes = await _socket.SendAsync(buffer, cancellationToken).ConfigureAwait(false);
             SendCalls++;
             BytesSent += bytes;
@@ -89,6 +97,8 @@ internal sealed partial class Channel
 
     private ChannelException StreamEnded(int errno) => IsAborted
         ? new ChannelException(Name, ChannelEnd.Aborted, 0, "aborted by this side")
+        : TlsFailure is { } failure ? new ChannelException(FailureReason.TlsFailed, Name, failure)
+        : errno == Errno.EPROTO ? new ChannelException(FailureReason.PeerClosed, Name, "the connection ended inside a TLS record")
         : new ChannelException(Name, SocketErrors.Classify(errno), errno, "connection lost");
 
     private async ValueTask FlushStreamAsync(CancellationToken cancellationToken)

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using DataPlane.Linux;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Transport;
 
@@ -35,12 +36,14 @@ internal sealed partial class Channel : IAsyncDisposable
     /// <param name="peer">The other end as text.</param>
     /// <param name="pool">Blocks for the streams.</param>
     /// <param name="time">Clock of the drain at close; the system's by default.</param>
-    internal Channel(SafeSocketHandle handle, string name, string peer, BlockPool pool, TimeProvider? time = null)
+    /// <param name="tls">The session that the channel is inside, its handshake done; the channel owns it from now on.</param>
+    internal Channel(SafeSocketHandle handle, string name, string peer, BlockPool pool, TimeProvider? time = null, TlsSession? tls = null)
     {
         _handle = handle;
         _socket = new Socket(handle);
         _pool = pool;
         _time = time ?? TimeProvider.System;
+        _tls = tls;
         Name = name;
         Peer = peer;
     }
@@ -52,7 +55,7 @@ internal sealed partial class Channel : IAsyncDisposable
     /// <summary>For options and figures that only the kernel knows; not for moving bytes.</summary>
     internal SafeSocketHandle Handle => _handle;
 
-    /// <summary>Bytes that the kernel took from us. One writer; may be read by anyone, as the three below.</summary>
+    /// <summary>Bytes that the kernel took from us; inside TLS those that were encrypted. One writer; may be read by anyone, as the three below.</summary>
     internal long BytesSent { get; private set; }
 
     /// <summary>Bytes taken from the kernel; prepended ones were counted by nobody before and count here when they are delivered.</summary>
@@ -85,7 +88,11 @@ internal sealed partial class Channel : IAsyncDisposable
         try
         {
             if (drain > TimeSpan.Zero)
+            {
                 await FlushStreamAsync(linked.Token).ConfigureAwait(false);
+                await SayGoodbyeAsync(linked.Token).ConfigureAwait(false);
+            }
+
             _socket.Shutdown(SocketShutdown.Send);
             if (drain > TimeSpan.Zero)
                 await DrainAsync(linked.Token).ConfigureAwait(false);
@@ -98,6 +105,7 @@ internal sealed partial class Channel : IAsyncDisposable
         finally
         {
             _socket.Dispose();
+            _tls?.Dispose();
             await CompleteStreamsAsync().ConfigureAwait(false);
         }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using DataPlane.Linux;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Transport;
 
@@ -18,7 +19,8 @@ internal static class ChannelDialer
     /// <param name="pool">Blocks for the channel's streams.</param>
     /// <param name="cancellationToken">Gives up; the socket is closed before the task ends.</param>
     /// <param name="time">Clock of the time limit; the system's by default.</param>
-    /// <exception cref="ChannelException">Nobody could be reached; says whom and why.</exception>
+    /// <param name="tls">Puts the channel inside TLS; its handshake has a time limit of its own.</param>
+    /// <exception cref="ChannelException">Nobody could be reached, or the handshake failed; says whom and why.</exception>
     internal static async Task<Channel> ConnectAsync(
         ChannelAddress address,
         ChannelOptions options,
@@ -26,7 +28,21 @@ internal static class ChannelDialer
         int index,
         BlockPool pool,
         CancellationToken cancellationToken,
-        TimeProvider? time = null)
+        TimeProvider? time = null,
+        TlsDial? tls = null)
+    {
+        SafeSocketHandle socket = await ConnectSocketAsync(address, options, name, index, time, cancellationToken).ConfigureAwait(false);
+        return tls is null ? new Channel(socket, name, address.ToString(), pool, time)
+            : await tls.SecureAsync(socket, name, address.ToString(), pool, time ?? TimeProvider.System, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static async Task<SafeSocketHandle> ConnectSocketAsync(
+        ChannelAddress address,
+        ChannelOptions options,
+        string name,
+        int index,
+        TimeProvider? time,
+        CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(options.ConnectTimeout, time ?? TimeProvider.System);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
@@ -47,7 +63,7 @@ internal static class ChannelDialer
                 }
 
                 if (attempt.Errno == 0)
-                    return new Channel(attempt.Take(), name, address.ToString(), pool, time);
+                    return attempt.Take();
                 failure = new ChannelException(name, SocketErrors.Classify(attempt.Errno), attempt.Errno, $"cannot connect to {address}");
             }
         }

@@ -45,7 +45,11 @@ internal sealed class ChannelException : IOException
     /// header".
     /// </summary>
     public static ChannelException From(TransferResult result, Channel channel, string doing) =>
-        new(channel.Name, result.End, result.Errno, result.End switch
+        channel.TlsFailure is { } failure && result.End != ChannelEnd.Aborted
+            ? new(FailureReason.TlsFailed, channel.Name, $"{failure} (while {doing})")
+        : result.Errno == Linux.Errno.EPROTO
+            ? new(FailureReason.PeerClosed, channel.Name, $"the connection ended inside a TLS record while {doing}")
+        : new(channel.Name, result.End, result.Errno, result.End switch
         {
             ChannelEnd.Closed => $"the peer closed the connection while {doing}",
             ChannelEnd.Reset => $"the connection was reset while {doing}",

@@ -36,6 +36,12 @@ public enum FailureReason
     /// <summary>The peer went away between the end of the stream and its word: nobody here can know which side owns the guest.</summary>
     OutcomeUnknown,
 
+    /// <summary>
+    /// A TLS session did not come about, or broke: the handshake failed or took too long, one end refused the other's certificate, or a
+    /// record is not genuine.
+    /// </summary>
+    TlsFailed,
+
     /// <summary>A system call of ours failed.</summary>
     LocalFailure,
 }

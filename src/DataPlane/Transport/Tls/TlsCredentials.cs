@@ -16,11 +16,13 @@ namespace DataPlane.Transport.Tls;
 public sealed class TlsCredentials : IDisposable
 {
     private readonly byte[]? _revocations;
+    private readonly Lazy<TlsContext> _context;
 
     private TlsCredentials(
         TlsEnd end, string? certificate, string? key, string authority, string? revocations, TimeProvider time)
     {
         End = end;
+        _context = new Lazy<TlsContext>(() => new TlsContext(this));
         AuthorityPath = authority;
         Authorities = TlsFiles.ReadAuthorities(authority, time);
         RevocationPath = revocations;
@@ -53,6 +55,10 @@ public sealed class TlsCredentials : IDisposable
 
     /// <summary>PEM file of <see cref="Authorities"/>.</summary>
     public string AuthorityPath { get; }
+
+    /// <summary>The same for sessions of the system's OpenSSL, where there is one.</summary>
+    /// <exception cref="TlsCredentialsException">OpenSSL does not take them.</exception>
+    internal TlsContext Context => _context.Value;
 
     /// <summary>PEM file of the authority's revocation list, where there is one.</summary>
     public string? RevocationPath { get; }
@@ -111,7 +117,7 @@ public sealed class TlsCredentials : IDisposable
         Require(TlsEnd.Server);
         return new SslServerAuthenticationOptions
         {
-            ServerCertificateContext = Context(),
+            ServerCertificateContext = StreamContext(),
             ClientCertificateRequired = true,
             CertificateChainPolicy = Policy("1.3.6.1.5.5.7.3.2"),
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
@@ -132,7 +138,7 @@ public sealed class TlsCredentials : IDisposable
         return new SslClientAuthenticationOptions
         {
             TargetHost = host,
-            ClientCertificateContext = Certificate is null ? null : Context(),
+            ClientCertificateContext = Certificate is null ? null : StreamContext(),
             CertificateChainPolicy = Policy("1.3.6.1.5.5.7.3.1"),
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
             RemoteCertificateValidationCallback = Callback(),
@@ -145,6 +151,8 @@ public sealed class TlsCredentials : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (_context.IsValueCreated)
+            _context.Value.Dispose();
         Certificate?.Dispose();
         foreach (X509Certificate2 certificate in Chain.Concat(Authorities))
             certificate.Dispose();
@@ -156,7 +164,7 @@ public sealed class TlsCredentials : IDisposable
             throw new InvalidOperationException($"These are a {End}'s TLS credentials, not a {end}'s.");
     }
 
-    private SslStreamCertificateContext Context() => SslStreamCertificateContext.Create(Certificate!, Chain, offline: true);
+    private SslStreamCertificateContext StreamContext() => SslStreamCertificateContext.Create(Certificate!, Chain, offline: true);
 
     private X509ChainPolicy Policy(string purpose)
     {

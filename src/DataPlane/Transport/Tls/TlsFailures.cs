@@ -1,0 +1,74 @@
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Transport.Tls;
+
+/// <summary>Says in words what OpenSSL has found: one line each, from the reader's point of view.</summary>
+internal static class TlsFailures
+{
+    private const int AlertBase = 1000; // SSL_AD_REASON_OFFSET: reasons above it are alerts of the peer
+    private const int VerifyFailed = 134;
+    private const int HttpRequest = 156;
+    private const int LengthTooLong = 198;
+    private const int NoCertificate = 199;
+    private const int UnsupportedProtocol = 258;
+    private const int WrongVersion = 267;
+
+    private const int IssuerUnknown = 2;
+    private const int NotYetValid = 9;
+    private const int Expired = 10;
+    private const int SelfSigned = 18;
+    private const int SelfSignedInChain = 19;
+    private const int IssuerNotHere = 20;
+    private const int LeafNotVerified = 21;
+    private const int Revoked = 23;
+    private const int WrongHost = 62;
+    private const int WrongAddress = 64;
+
+    /// <summary>Takes this thread's errors off OpenSSL's list.</summary>
+    /// <param name="session">The session that failed.</param>
+    /// <param name="host">Whom a client wanted to reach.</param>
+    internal static string Take(nint session, string? host)
+    {
+        nuint first = OpenSsl.TakeError();
+        OpenSsl.ClearErrors();
+        int reason = (int)(first & 0x7FFFFF);
+        string peer = host is null ? "the client" : "the server";
+        return reason switch
+        {
+            VerifyFailed => DescribeVerification((int)OpenSsl.VerifyResult(session), peer, host),
+            NoCertificate => $"{peer} showed no certificate",
+            WrongVersion or HttpRequest or LengthTooLong => $"{peer} does not speak TLS",
+            UnsupportedProtocol => $"{peer} offers no version of TLS from 1.2 on",
+            > AlertBase => DescribeAlert(reason - AlertBase, peer),
+            _ => $"TLS failed: {Text(first)}",
+        };
+    }
+
+    private static string DescribeVerification(int result, string peer, string? host) => result switch
+    {
+        IssuerUnknown or SelfSigned or SelfSignedInChain or IssuerNotHere or LeafNotVerified
+            => $"{peer}'s certificate was not signed by our authority",
+        Expired => $"{peer}'s certificate has expired",
+        NotYetValid => $"{peer}'s certificate is not valid yet",
+        Revoked => $"{peer}'s certificate has been revoked",
+        WrongHost or WrongAddress => $"{peer}'s certificate is not for '{host}'",
+        _ => $"{peer}'s certificate is not valid: {Marshal.PtrToStringUTF8(VerifyText(result))}",
+    };
+
+    /// <summary>The alerts that speak of certificates, by their numbers of RFC 8446 section 6; the others are rare and OpenSSL names them.</summary>
+    private static string DescribeAlert(int alert, string peer) => alert switch
+    {
+        42 or 43 or 46 => $"{peer} refused our certificate",
+        44 => $"{peer} refused our certificate: it has been revoked",
+        45 => $"{peer} refused our certificate: it has expired",
+        48 => $"{peer} refused our certificate: it does not know the authority that signed it",
+        116 => $"{peer} demands a certificate, and we have none",
+        70 => $"{peer} has no version of TLS in common with us",
+        40 => $"{peer} broke the TLS handshake off",
+        _ => $"{peer} ended TLS with alert {alert}",
+    };
+
+    private static unsafe string Text(nuint error) => Marshal.PtrToStringUTF8((nint)OpenSsl.ReasonText(error)) ?? $"error {error:x}";
+
+    private static unsafe nint VerifyText(int result) => (nint)OpenSsl.VerifyText(result);
+}

@@ -1,0 +1,222 @@
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+
+namespace DataPlane.Transport.Tls;
+
+/// <summary>
+/// One TLS session between plain bytes and the bytes of a socket. It does no input or output: whoever has the socket moves what lies in
+/// <see cref="PeekOutgoing"/> to it, and what comes from it to <see cref="PeekIncoming"/>.
+/// <code>
+/// guest memory --Encrypt--> outgoing ring --sendmsg--> socket --recvmsg--> incoming ring --Decrypt--> guest memory
+/// </code>
+/// </summary>
+/// <remarks>
+/// A session of OpenSSL belongs to one thread at a time, but a channel has a thread for each direction. So calls into it are made under a lock,
+/// and system calls, which may wait, outside it: the memory they work on is not moved by the other direction. Each direction belongs to one
+/// thread at a time. Nothing is allocated after the handshake.
+/// </remarks>
+internal sealed unsafe class TlsSession : IDisposable
+{
+    /// <summary>Plain bytes of the largest record.</summary>
+    internal const int RecordBytes = 16 * 1024;
+
+    // Eight records, the measured best: more per system call costs more cache than calls. And room for what a peer's demand for new keys adds.
+    private const int OutgoingBytes = (8 * (RecordBytes + RecordOverhead)) + 4096;
+    private const int IncomingBytes = 4 * (RecordBytes + RecordOverhead);
+    private const int RecordOverhead = 256;
+
+    private readonly Lock _gate = new();
+    private readonly TlsHandle _handle;
+    private readonly nint _session;
+    private readonly nint _near;
+    private readonly nint _network;
+    private readonly string? _host;
+    private volatile string? _failure;
+
+    /// <param name="session">A new session of OpenSSL; owned from now on.</param>
+    /// <param name="host">Whom a client wants to reach; <see langword="null"/> for a server.</param>
+    internal TlsSession(nint session, string? host)
+    {
+        nint near, far;
+        // SAFETY: both are locals.
+        if (OpenSsl.NewBioPair(&near, OutgoingBytes, &far, IncomingBytes) != 1)
+        {
+            OpenSsl.FreeSession(session);
+            throw new InsufficientMemoryException("OpenSSL gives no memory for a session.");
+        }
+
+        OpenSsl.SetBio(session, near, near);
+        _session = session;
+        _near = near;
+        _network = far;
+        _host = host;
+        _handle = new TlsHandle(session, far);
+    }
+
+    /// <summary>What broke the session; <see langword="null"/> when nothing did. May be read by anyone.</summary>
+    internal string? Failure => _failure;
+
+    /// <summary>Whether the last thing this end sends is close_notify. A source says so on its multifd channels, and nobody else.</summary>
+    internal bool SaysGoodbye { get; set; }
+
+    /// <summary>"TLSv1.3".</summary>
+    internal string Version => Marshal.PtrToStringUTF8((nint)OpenSsl.Version(_session)) ?? "";
+
+    /// <summary>Whether bytes of an unfinished record are here: an end of the connection now tears it.</summary>
+    internal bool HoldsPiece
+    {
+        get
+        {
+            lock (_gate)
+                return !_handle.IsClosed && (OpenSsl.HasPending(_session) != 0 || OpenSsl.ReadState(_session)[1] != (byte)'H');
+        }
+    }
+
+    /// <summary>Keeps the memory of the rings while a system call works on it, however early the session is disposed.</summary>
+    /// <exception cref="ObjectDisposedException">It has been disposed.</exception>
+    internal void Hold()
+    {
+        bool held = false;
+        _handle.DangerousAddRef(ref held);
+    }
+
+    internal void Release() => _handle.DangerousRelease();
+
+    /// <summary>Goes on with the handshake as far as the bytes that are here allow.</summary>
+    internal TlsResult Handshake()
+    {
+        lock (_gate)
+        {
+            if (_handle.IsClosed)
+                return TlsResult.Failed;
+            OpenSsl.ClearErrors();
+            int result = OpenSsl.Handshake(_session);
+            return result == 1 ? TlsResult.Done : Explain(result);
+        }
+    }
+
+    /// <summary>Encrypts up to one record from <paramref name="data"/>. 0 bytes and no failure: what is outgoing must leave first.</summary>
+    internal TlsResult Encrypt(nint data, int length, out int done)
+    {
+        done = 0;
+        length = Math.Min(length, RecordBytes);
+        lock (_gate)
+        {
+            if (_handle.IsClosed)
+                return TlsResult.Failed;
+            if (OpenSsl.WriteRoom(_near) < (nuint)(length + RecordOverhead))
+                return TlsResult.NeedsOutput;
+            nuint taken;
+            OpenSsl.ClearErrors();
+            // SAFETY: the caller vouches for length bytes at data, which are only read; the count is a local.
+            int result = OpenSsl.Write(_session, data, (nuint)length, &taken);
+            done = result == 1 ? (int)taken : 0;
+            return result == 1 ? TlsResult.Done : Explain(result);
+        }
+    }
+
+    /// <summary>Decrypts up to one record to <paramref name="data"/>, as far as the bytes that are here allow.</summary>
+    internal TlsResult Decrypt(nint data, int length, out int done)
+    {
+        done = 0;
+        lock (_gate)
+        {
+            if (_handle.IsClosed)
+                return TlsResult.Failed;
+            nuint given;
+            OpenSsl.ClearErrors();
+            // SAFETY: the caller vouches for length bytes at data; the count is a local.
+            int result = OpenSsl.Read(_session, data, (nuint)length, &given);
+            done = result == 1 ? (int)given : 0;
+            return result == 1 ? TlsResult.Done : Explain(result);
+        }
+    }
+
+    /// <summary>Puts close_notify behind what was encrypted, once.</summary>
+    internal void SayGoodbye()
+    {
+        lock (_gate)
+        {
+            SaysGoodbye = false;
+            if (_handle.IsClosed || _failure is not null)
+                return;
+            OpenSsl.ClearErrors();
+            _ = OpenSsl.Shutdown(_session);
+        }
+    }
+
+    /// <summary>The next bytes for the socket; they stay where they are until <see cref="ConfirmOutgoing"/>. Needs <see cref="Hold"/>.</summary>
+    internal IoVec PeekOutgoing()
+    {
+        nint data;
+        lock (_gate)
+        {
+            // SAFETY: the pointer is a local; what it is set to lives as long as the handle.
+            int length = OpenSsl.PeekRead(_network, &data);
+            return length > 0 ? new IoVec(data, (nuint)length) : default;
+        }
+    }
+
+    internal void ConfirmOutgoing(int count)
+    {
+        nint data;
+        lock (_gate)
+            _ = OpenSsl.ConfirmRead(_network, &data, count); // SAFETY: the pointer is a local.
+    }
+
+    /// <summary>Where the next bytes of the socket go, then <see cref="ConfirmIncoming"/>. Needs <see cref="Hold"/>.</summary>
+    internal IoVec PeekIncoming()
+    {
+        nint data;
+        lock (_gate)
+        {
+            // SAFETY: the pointer is a local; what it is set to lives as long as the handle.
+            int length = OpenSsl.PeekWrite(_network, &data);
+            return length > 0 ? new IoVec(data, (nuint)length) : default;
+        }
+    }
+
+    internal void ConfirmIncoming(int count)
+    {
+        nint data;
+        lock (_gate)
+            _ = OpenSsl.ConfirmWrite(_network, &data, count); // SAFETY: the pointer is a local.
+    }
+
+    /// <summary>Hands in bytes that were read from the socket before the session was there.</summary>
+    internal void Prepend(ReadOnlySpan<byte> consumed)
+    {
+        Hold();
+        while (!consumed.IsEmpty)
+        {
+            IoVec room = PeekIncoming();
+            int count = (int)Math.Min(room.Length, (nuint)consumed.Length);
+            if (count == 0)
+                throw new InvalidOperationException("More bytes were read ahead than a session takes.");
+            // SAFETY: count is at most what the session said it has room for, and the hold keeps it.
+            consumed[..count].CopyTo(new Span<byte>((void*)room.Address, count));
+            ConfirmIncoming(count);
+            consumed = consumed[count..];
+        }
+
+        Release();
+    }
+
+    public void Dispose() => _handle.Dispose();
+
+    private TlsResult Explain(int result)
+    {
+        switch (OpenSsl.GetError(_session, result))
+        {
+            case OpenSsl.ErrorWantRead:
+                return TlsResult.NeedsInput;
+            case OpenSsl.ErrorWantWrite:
+                return TlsResult.NeedsOutput;
+            case OpenSsl.ErrorZeroReturn:
+                return TlsResult.Ended;
+            default:
+                _failure ??= TlsFailures.Take(_session, _host);
+                return TlsResult.Failed;
+        }
+    }
+}
