@@ -105,7 +105,7 @@ internal sealed partial class AdmissionLoop
         _undecided.Remove(connection);
         Unpoll(connection);
         int id = Establish(connection, kind, recovered);
-        var admitted = new AdmittedChannel(connection.Socket, _pool, _time)
+        var admitted = new AdmittedChannel(connection.Socket, connection.Session, _pool, _time)
         {
             Kind = kind,
             Id = id,
@@ -197,7 +197,7 @@ internal sealed partial class AdmissionLoop
         if (connection.Upgrading is { } upgrading)
             upgrading.Cancel(); // it owns the socket
         else
-            connection.Socket.Dispose(); // which also takes it out of the poll set
+            connection.Close(); // which also takes it out of the poll set
         _counters.Refuse(reason, _undecided.Count);
         AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason);
         Report(reason, connection.Peer);

@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using DataPlane.Transport;
 
 namespace DataPlane.Admission;
@@ -40,7 +39,7 @@ internal sealed partial class AdmissionLoop
             if (_takesUpgrades)
                 _upgraded.Enqueue((connection, result));
             else
-                result?.Socket.Dispose();
+                result?.Dispose();
         }
 
         _wake.Signal();
@@ -60,21 +59,25 @@ internal sealed partial class AdmissionLoop
             }
 
             if (!_undecided.Contains(connection))
-                result?.Socket.Dispose(); // refused meanwhile
+                result?.Dispose(); // refused meanwhile
             else if (result is null)
                 Refuse(connection, RefusalReason.TlsHandshake);
             else
-                GoInside(connection, result.Socket);
+                GoInside(connection, result);
         }
     }
 
     /// <summary>From here on it is a connection like any other, as silent as if it had just come.</summary>
-    private void GoInside(UndecidedConnection connection, SafeSocketHandle socket)
+    private void GoInside(UndecidedConnection connection, UpgradedConnection upgraded)
     {
         _undecided.Remove(connection);
         connection.Upgrading?.Dispose();
         var inside = new UndecidedConnection(
-            _nextKey++, new AcceptedSocket(socket, connection.Address, connection.Peer), _clock.Now) { IsInside = true };
+            _nextKey++, new AcceptedSocket(upgraded.Socket, connection.Address, connection.Peer), _clock.Now)
+        {
+            IsInside = true,
+            Session = upgraded.Session,
+        };
         _undecided.Add(inside, _clock.After(_options.UndecidedTimeout));
         Begin(inside);
     }
@@ -86,7 +89,7 @@ internal sealed partial class AdmissionLoop
         {
             _takesUpgrades = false;
             while (_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result) next))
-                next.Result?.Socket.Dispose();
+                next.Result?.Dispose();
         }
     }
 }

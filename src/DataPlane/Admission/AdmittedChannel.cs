@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
 
@@ -12,11 +13,13 @@ public sealed class AdmittedChannel : IDisposable
     private readonly Lock _gate = new();
     private readonly BlockPool _pool;
     private readonly TimeProvider _time;
+    private readonly TlsSession? _session;
     private SafeSocketHandle? _socket;
     private Channel? _channel;
 
-    internal AdmittedChannel(SafeSocketHandle socket, BlockPool pool, TimeProvider time)
+    internal AdmittedChannel(SafeSocketHandle socket, TlsSession? session, BlockPool pool, TimeProvider time)
     {
+        _session = session;
         _socket = socket;
         _pool = pool;
         _time = time;
@@ -59,7 +62,7 @@ public sealed class AdmittedChannel : IDisposable
             {
                 if (_channel is not null)
                     return _channel;
-                _channel = new Channel(TakeSocketLocked(), Name, Peer, _pool, _time);
+                _channel = new Channel(TakeSocketLocked(), Name, Peer, _pool, _time, _session);
                 if (Kind != ChannelKind.Multifd)
                     _channel.Prepend(Consumed.Span);
                 return _channel;
@@ -83,6 +86,7 @@ public sealed class AdmittedChannel : IDisposable
             if (_socket is null)
                 return;
             _ = Linux.Libc.TrySetLingerZero(_socket);
+            _session?.Dispose();
             _socket.Dispose();
             _socket = null;
         }

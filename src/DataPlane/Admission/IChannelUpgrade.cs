@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
 
@@ -6,7 +7,7 @@ namespace DataPlane.Admission;
 /// Turns an accepted connection that has begun a TLS handshake into one whose bytes can be judged. Admission gives it every connection once
 /// the whole first record is there, holds it undecided meanwhile, and reads on from what comes back.
 /// </summary>
-internal interface IChannelUpgrade
+internal interface IChannelUpgrade : IDisposable
 {
     /// <summary>Does the handshake. On any thread, many at a time.</summary>
     /// <param name="socket">The connection, blocking and in no poll set; from the call on it belongs to the upgrade, also when that fails.</param>
@@ -19,5 +20,13 @@ internal interface IChannelUpgrade
 }
 
 /// <summary>What an upgrade has made of a connection.</summary>
-/// <param name="Socket">A blocking stream socket with what the peer says inside; whoever gets it owns it.</param>
-internal sealed record UpgradedConnection(SafeSocketHandle Socket);
+/// <param name="Socket">A blocking stream socket; whoever gets it owns it.</param>
+/// <param name="Session">Through which to read and write it; without one the socket itself gives what the peer says inside.</param>
+internal sealed record UpgradedConnection(SafeSocketHandle Socket, TlsSession? Session = null) : IDisposable
+{
+    public void Dispose()
+    {
+        Session?.Dispose();
+        Socket.Dispose();
+    }
+}

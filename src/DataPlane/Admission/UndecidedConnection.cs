@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
 
@@ -66,6 +67,9 @@ internal sealed class UndecidedConnection
     /// <summary>Whether its TLS has ended already: what it says is plain.</summary>
     internal bool IsInside { get; init; }
 
+    /// <summary>Through which its bytes are read, where TLS ends here.</summary>
+    internal TlsSession? Session { get; init; }
+
     internal ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
 
     internal ReadOnlyMemory<byte> Consumed => _opening.AsMemory(0, _count);
@@ -79,18 +83,32 @@ internal sealed class UndecidedConnection
         int room = Math.Min(AdmissionRules.ReadLimit(Opening) - _count, ReadAtOnce);
         byte* buffer = stackalloc byte[ReadAtOnce];
         // SAFETY: at most room bytes are written, and the buffer has no less.
+        if (Session is not null)
+            return Take(TlsHandshake.TryRead(Session, Socket, buffer, room, out int inside), buffer, inside);
         nint n = Libc.Receive(Socket, buffer, (nuint)room, Libc.MessageDontWait);
         if (n < 0)
             return Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR ? ReadOutcome.Nothing : ReadOutcome.Gone;
         if (n == 0)
             return ReadOutcome.Gone;
 
-        int needed = _count + (int)n;
+        return Take(n == room ? ReadOutcome.Full : ReadOutcome.Some, buffer, (int)n);
+    }
+
+    internal void Close()
+    {
+        Session?.Dispose();
+        Socket.Dispose();
+    }
+
+    private unsafe ReadOutcome Take(ReadOutcome outcome, byte* buffer, int count)
+    {
+        int needed = _count + count;
         if (_opening.Length < needed)
             Array.Resize(ref _opening, Math.Max(needed, AdmissionRules.FirstRead));
-        new ReadOnlySpan<byte>(buffer, (int)n).CopyTo(_opening.AsSpan(_count));
+        // SAFETY: that many bytes of it have been filled.
+        new ReadOnlySpan<byte>(buffer, count).CopyTo(_opening.AsSpan(_count));
         _count = needed;
-        return n == room ? ReadOutcome.Full : ReadOutcome.Some;
+        return outcome;
     }
 
     /// <summary>Lets <see cref="Describe"/> tell what has been read and judged.</summary>

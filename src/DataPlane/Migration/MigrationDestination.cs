@@ -1,5 +1,6 @@
 using DataPlane.Admission;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -17,6 +18,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly ChannelAdmission _admission;
+    private readonly IChannelUpgrade? _tls;
 
     /// <summary>Of all channels: one bound for whatever the peers send.</summary>
     private readonly BlockPool _pool = new();
@@ -24,7 +26,7 @@ public sealed class MigrationDestination : IAsyncDisposable
 
     /// <summary>Opens <paramref name="addresses"/>.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
-    /// <exception cref="IOException">An address cannot be opened.</exception>
+    /// <exception cref="IOException">An address cannot be opened, or the TLS credentials cannot be used.</exception>
     public MigrationDestination(
         IReadOnlyList<ChannelAddress> addresses,
         IIncomingGuest guest,
@@ -45,8 +47,19 @@ public sealed class MigrationDestination : IAsyncDisposable
             MultifdChannels = options.MultifdChannels,
             Uuid = options.Uuid,
             UndecidedTimeout = options.UndecidedTimeout,
+            Upgrade = _tls = options.Tls is null ? null : TlsSessionUpgrade.Create(options.Tls, _time),
+            HandshakeTimeout = options.TlsHandshakeTimeout,
         };
-        _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger);
+        try
+        {
+            _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger);
+        }
+        catch
+        {
+            _tls?.Dispose();
+            throw;
+        }
+
         MigrationLog.Listening(_logger, string.Join(", ", LocalAddresses), options.MultifdChannels);
     }
 
@@ -79,5 +92,9 @@ public sealed class MigrationDestination : IAsyncDisposable
     }
 
     /// <summary>Closes the addresses and every connection that is not part of the migration.</summary>
-    public ValueTask DisposeAsync() => _admission.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _admission.DisposeAsync().ConfigureAwait(false);
+        _tls?.Dispose();
+    }
 }

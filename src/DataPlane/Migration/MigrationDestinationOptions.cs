@@ -1,4 +1,5 @@
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Migration;
 
@@ -24,6 +25,15 @@ public sealed record MigrationDestinationOptions
     /// <summary>How long an accepted connection may take to show what it is. Default 30 s.</summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// A server's credentials: every channel is a TLS session then, whose client they verify. The caller disposes of them, after the
+    /// destination. Null, the default: no TLS.
+    /// </summary>
+    public TlsCredentials? Tls { get; init; }
+
+    /// <summary>How long a connection may take for its TLS handshake. Default 10 s.</summary>
+    public TimeSpan TlsHandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How long the source may take to close its channels after the commit. Default 10 s.</summary>
     public TimeSpan CloseTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
@@ -42,6 +52,8 @@ public sealed record MigrationDestinationOptions
         OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));
         OptionChecks.Positive(UndecidedTimeout, nameof(UndecidedTimeout));
+        OptionChecks.Positive(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
+        OptionChecks.Tls(Tls, TlsEnd.Server, nameof(Tls));
         OptionChecks.Positive(CloseTimeout, nameof(CloseTimeout));
         OptionChecks.Positive(ProgressInterval, nameof(ProgressInterval));
         Channels.Validate();

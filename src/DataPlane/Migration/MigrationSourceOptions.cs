@@ -1,4 +1,5 @@
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Migration;
 
@@ -41,6 +42,21 @@ public sealed record MigrationSourceOptions
     /// <summary>Longest time without a byte moving, before the migration fails; null waits for ever. Default null.</summary>
     public TimeSpan? StallTimeout { get; init; }
 
+    /// <summary>
+    /// A client's credentials: every channel is a TLS session then, whose server they verify. The caller disposes of them, after the
+    /// migration. Null, the default: no TLS.
+    /// </summary>
+    public TlsCredentials? Tls { get; init; }
+
+    /// <summary>
+    /// Name or IP address that the destination's certificate must carry; null, the default, takes the host of its address, which a Unix
+    /// socket does not have.
+    /// </summary>
+    public string? TlsHostName { get; init; }
+
+    /// <summary>How long each TLS handshake may take. Default 10 s.</summary>
+    public TimeSpan TlsHandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How often progress is reported between changes of phase. Default 1 s.</summary>
     public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromSeconds(1);
 
@@ -58,6 +74,8 @@ public sealed record MigrationSourceOptions
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));
         OptionChecks.Positive(CommitTimeout, nameof(CommitTimeout));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));
+        OptionChecks.Positive(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
+        OptionChecks.Tls(Tls, TlsEnd.Client, nameof(Tls));
         OptionChecks.Positive(ProgressInterval, nameof(ProgressInterval));
         Channels.Validate();
     }

@@ -1,3 +1,5 @@
+using DataPlane.Transport.Tls;
+
 namespace DataPlane.Migration;
 
 /// <summary>Checks that name the option, its value and the allowed range.</summary>
@@ -16,6 +18,14 @@ internal static class OptionChecks
         if (value <= TimeSpan.Zero)
         {
             throw new ArgumentOutOfRangeException(name, value, $"{name} must be greater than zero");
+        }
+    }
+
+    public static void Tls(TlsCredentials? credentials, TlsEnd end, string name)
+    {
+        if (credentials is not null && credentials.End != end)
+        {
+            throw new ArgumentOutOfRangeException(name, credentials.End, $"{name} must be the credentials of a {end}");
         }
     }
 }

@@ -3,6 +3,7 @@ using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Multifd;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
@@ -133,7 +134,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private async Task ConnectAsync(ChannelAddress destination)
     {
         _clock.Restart();
-        _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
+        _main = await DialAsync(destination, "main", 0).ConfigureAwait(false);
         _writer = new MainStreamWriter(_main.Output, _main.Name);
         await OpenAsync(_writer).ConfigureAwait(false);
         if (_multifdSender is not null)
@@ -176,9 +177,18 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)
     {
-        var channel = await ChannelDialer.ConnectAsync(destination, _options.Channels, $"multifd {id}", id + 1, _pool, _failure.Token).ConfigureAwait(false);
+        var channel = await DialAsync(destination, $"multifd {id}", id + 1).ConfigureAwait(false);
+        // Destinations from QEMU 10.0 on take an end without it for a tear; on main QEMU itself never sends it (1-channels section 1.6).
+        channel.EndWithGoodbye();
         MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
         return channel;
+    }
+
+    private Task<Channel> DialAsync(ChannelAddress destination, string name, int index)
+    {
+        var tls = _options.Tls is null ? null
+            : new TlsDial(_options.Tls, TlsDial.HostOf(destination, _options.TlsHostName), _options.TlsHandshakeTimeout);
+        return ChannelDialer.ConnectAsync(destination, _options.Channels, name, index, _pool, _failure.Token, tls: tls);
     }
 
     private async Task SetUpAsync()

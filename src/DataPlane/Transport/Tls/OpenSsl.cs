@@ -33,8 +33,11 @@ internal static unsafe partial class OpenSsl
     private static readonly Lazy<bool> s_isAvailable = new(() =>
         NativeLibrary.TryLoad(Ssl, out _) && NativeLibrary.TryLoad(Crypto, out _));
 
-    /// <summary>Whether this system has OpenSSL 3.</summary>
-    internal static bool IsAvailable => s_isAvailable.Value;
+    /// <summary>The switch of <see cref="AppContext"/> that has <see cref="System.Net.Security.SslStream"/> used although OpenSSL 3 is here.</summary>
+    internal const string AvoidSwitch = "DataPlane.Transport.Tls.UseSslStream";
+
+    /// <summary>Whether this system has OpenSSL 3, and it may be used.</summary>
+    internal static bool IsAvailable => s_isAvailable.Value && !(AppContext.TryGetSwitch(AvoidSwitch, out bool avoid) && avoid);
 
     [LibraryImport(Ssl, EntryPoint = "TLS_client_method")]
     internal static partial nint ClientMethod();

@@ -1,3 +1,4 @@
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 
@@ -9,6 +10,13 @@ namespace DataPlane.Transport.Tls;
 /// <param name="Timeout">Longest time for the handshake.</param>
 internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan Timeout)
 {
+    /// <summary>The name to check: as given, else the host of the address.</summary>
+    /// <exception cref="ChannelException">A Unix socket has no host, so the name must be given.</exception>
+    internal static string HostOf(ChannelAddress address, string? given) => given is { Length: > 0 } ? given
+        : address.IsUnix ? throw new ChannelException(
+            FailureReason.TlsFailed, "main", $"{address} has no host: the name in the destination's certificate must be given")
+        : address.Host.Length == 0 ? "localhost" : address.Host;
+
     /// <summary>Does the handshake on <paramref name="socket"/>, which belongs to the channel afterwards and is closed on failure.</summary>
     /// <exception cref="ChannelException">There will be no session; says why.</exception>
     internal async Task<Channel> SecureAsync(
@@ -19,6 +27,8 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         TlsSession? session = null;
         try
         {
+            if (!OpenSsl.IsAvailable)
+                return new Channel(await BridgeAsync(socket, name, time, linked.Token).ConfigureAwait(false), name, peer, pool, time);
             session = Credentials.Context.NewSession(Host);
             // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
             await Task.Factory.StartNew(
@@ -38,6 +48,26 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
                     FailureReason.TlsFailed, name, $"no TLS with {peer}: {e.Message}", e),
                 _ => e,
             };
+        }
+    }
+
+    /// <summary>Without OpenSSL 3: the runtime's TLS, with plain bytes on a socket of our own.</summary>
+    private async Task<SafeSocketHandle> BridgeAsync(SafeSocketHandle socket, string name, TimeProvider time, CancellationToken cancellationToken)
+    {
+        var outer = new Socket(socket);
+        var raw = new PrefixedStream(new NetworkStream(outer, ownsSocket: true), default);
+        var tls = new SslStream(raw);
+        try
+        {
+            await tls.AuthenticateAsClientAsync(Credentials.ClientOptions(Host), cancellationToken).ConfigureAwait(false);
+            raw.ReadAhead();
+            _ = TlsBridge.Begin(tls, outer, saysGoodbye: name != "main", time, out SafeSocketHandle inner);
+            return inner;
+        }
+        catch (Exception e)
+        {
+            await tls.DisposeAsync().ConfigureAwait(false);
+            throw e is IOException ? new AuthenticationException(e.Message, e) : e;
         }
     }
 }

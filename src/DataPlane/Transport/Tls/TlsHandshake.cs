@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Security.Authentication;
+using DataPlane.Admission;
 using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;
@@ -45,6 +46,38 @@ internal static unsafe class TlsHandshake
             short events = result == TlsResult.NeedsOutput ? Libc.PollOut : Libc.PollIn;
             _ = Libc.WaitFor(socket, events, wake, Timeout.Infinite);
             cancellationToken.ThrowIfCancellationRequested();
+        }
+    }
+
+    /// <summary>Reads what is inside, without waiting. <see cref="ReadOutcome.Full"/> as long as more may be here.</summary>
+    internal static ReadOutcome TryRead(TlsSession session, SafeSocketHandle socket, byte* data, int length, out int count)
+    {
+        count = 0;
+        session.Hold();
+        try
+        {
+            while (true)
+            {
+                switch (session.Decrypt((nint)data, length, out count))
+                {
+                    case TlsResult.Done:
+                        return ReadOutcome.Full;
+                    case TlsResult.NeedsInput:
+                        if (!TryReceive(session, socket))
+                            return ReadOutcome.Nothing;
+                        break;
+                    default:
+                        return ReadOutcome.Gone;
+                }
+            }
+        }
+        catch (AuthenticationException)
+        {
+            return ReadOutcome.Gone; // the connection has ended
+        }
+        finally
+        {
+            session.Release();
         }
     }
 

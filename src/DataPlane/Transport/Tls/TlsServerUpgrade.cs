@@ -51,6 +51,13 @@ internal sealed class TlsServerUpgrade(TlsCredentials credentials, TimeProvider 
         await Task.WhenAny(all, Task.Delay(limit, time)).ConfigureAwait(false);
     }
 
+    /// <summary>
+    /// Lets go: the sessions that are under way end when their two ends do, which still brings what was said last to the peer.
+    /// </summary>
+    public void Dispose()
+    {
+    }
+
     /// <summary>Breaks off what is left.</summary>
     public async ValueTask DisposeAsync()
     {
