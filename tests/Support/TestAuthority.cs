@@ -2,7 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
-namespace DataPlane.Tests.Support;
+namespace DataPlane.TestSupport;
 
 /// <summary>A certificate authority for one test: makes folders in QEMU's layout, good ones and ones with a fault.</summary>
 internal sealed class TestAuthority : IDisposable

@@ -1,7 +1,7 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
-using DataPlane.Tests.Support;
+using DataPlane.TestSupport;
 using DataPlane.Transport.Tls;
 using Xunit;
 

@@ -1,0 +1,56 @@
+using DataPlane.Admission;
+using DataPlane.Linux;
+using DataPlane.Transport;
+using DataPlane.Transport.Tls;
+
+namespace DataPlane.TestSupport;
+
+/// <summary>Two channels with a TLS session between them: the client dials, the server is made as admission makes it.</summary>
+internal sealed class TlsPair : IAsyncDisposable
+{
+    private readonly TlsCredentials _serverSide;
+    private readonly TlsCredentials _clientSide;
+
+    private TlsPair(TlsCredentials serverSide, TlsCredentials clientSide)
+    {
+        _serverSide = serverSide;
+        _clientSide = clientSide;
+    }
+
+    internal required Channel Client { get; init; }
+
+    internal required Channel Server { get; init; }
+
+    internal required BlockPool Pool { get; init; }
+
+    internal static async Task<TlsPair> ConnectAsync(TestAuthority authority, CancellationToken cancellationToken)
+    {
+        var serverSide = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
+        var clientSide = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Client);
+        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions());
+        var pool = new BlockPool();
+        Task<Channel> dialling = ChannelDialer.ConnectAsync(
+            listener.LocalAddress, new ChannelOptions(), "client", 0, pool, cancellationToken,
+            tls: new TlsDial(clientSide, "127.0.0.1", TimeSpan.FromSeconds(30)));
+        Libc.WaitFor(listener.Handle, Libc.PollIn, null, Timeout.Infinite);
+        _ = listener.TryAccept(out AcceptedSocket accepted, out _);
+        using var upgrade = new TlsSessionUpgrade(serverSide);
+        UpgradedConnection upgraded = await upgrade.UpgradeAsync(
+            accepted.Socket, accepted.Peer, ReadOnlyMemory<byte>.Empty, cancellationToken);
+        return new TlsPair(serverSide, clientSide)
+        {
+            Client = await dialling,
+            Server = new Channel(upgraded.Socket, "server", "client", pool, null, upgraded.Session),
+            Pool = pool,
+        };
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Client.DisposeAsync();
+        await Server.DisposeAsync();
+        Pool.Dispose();
+        _serverSide.Dispose();
+        _clientSide.Dispose();
+    }
+}
