@@ -7,7 +7,7 @@ namespace DataPlane.QemuTests.Guard;
 public abstract class GuardTest : MigrationTest
 {
     // A monitor that stands still does so for ever, or until a deadline of the guard's (30 s) has thrown the cause out.
-    private static readonly TimeSpan s_longestAnswer = TimeSpan.FromSeconds(8);
+    private protected static readonly TimeSpan LongestAnswer = TimeSpan.FromSeconds(8);
     private static readonly TimeSpan s_refusal = TimeSpan.FromSeconds(10);
 
     private protected Task<GuardedPair> StartGuardedAsync(GuardConfiguration configuration, params string[] extra) =>
@@ -63,11 +63,11 @@ public abstract class GuardTest : MigrationTest
             await arrived.CancelAsync();
         }
 
-        Assert.InRange(await watch, TimeSpan.Zero, s_longestAnswer);
+        Assert.InRange(await watch, TimeSpan.Zero, LongestAnswer);
         Assert.Equal(0, await pair.Guard.WaitForExitAsync(Token));
     }
 
-    private static MigrationSettings SettingsOf(GuardConfiguration configuration) => configuration.Postcopy
+    private protected static MigrationSettings SettingsOf(GuardConfiguration configuration) => configuration.Postcopy
         ? Postcopy(configuration.Preempt, configuration.Channels)
         : new MigrationSettings { Channels = configuration.Channels, ReturnPath = configuration.Channels == 2 };
 }
