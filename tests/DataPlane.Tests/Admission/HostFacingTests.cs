@@ -98,7 +98,7 @@ public sealed class HostFacingTests
     public async Task Tls_sessions_that_pass_through_are_admitted_with_their_whole_hello_and_in_order()
     {
         await using Door door = Door.Open(new AdmissionOptions { TlsPassThrough = true, MultifdChannels = 2 });
-        byte[] hello = [0x16, 0x03, 0x01, 0x07, 0x00, 0x01, .. Enumerable.Repeat((byte)3, 0x6FF)]; // longer than one read
+        byte[] hello = [0x16, 0x03, 0x01, 0x07, 0x00, 0x01, 0x00, 0x06, 0xFC, .. Enumerable.Repeat((byte)3, 0x6FC)]; // longer than one read
         ScriptedPeer half = door.Knock(hello.AsSpan(0, hello.Length - 1));
         await door.BytesAsync(half, hello.Length - 1);
         ScriptedPeer whole = door.Knock([.. hello, 9]);

@@ -15,26 +15,26 @@ internal sealed class GuardScene : IAsyncDisposable
     private readonly Socket _qemu = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly CancellationTokenSource _stop = new();
 
-    private GuardScene(int channels, bool preempt, FakeMonitor? monitor, TimeSpan undecided)
+    private GuardScene(
+        int channels, bool preempt, FakeMonitor? monitor, TimeSpan undecided, Func<GuardedVmOptions, GuardedVmOptions>? change)
     {
         string path = Path.Combine(_folder, "qemu");
         _qemu.Bind(new UnixDomainSocketEndPoint(path));
         _qemu.Listen(1);
         if (monitor is not null)
             monitor.Answers["query-migrate"] = $$"""{"socket-address": [{"type": "unix", "path": "{{path}}"}]}""";
-        Guard = new GuardedVm(
-            new GuardedVmOptions
-            {
-                Name = "vm",
-                Listen = [ChannelAddress.Parse("127.0.0.1:0")],
-                To = monitor is null ? ChannelAddress.Unix(path) : null,
-                Qmp = monitor?.Address,
-                Channels = monitor is null ? channels : 0,
-                Preempt = monitor is null && preempt,
-                UndecidedTimeout = undecided,
-                DrainTimeout = TimeSpan.FromMilliseconds(500),
-            },
-            Time, NullLogger.Instance);
+        var options = new GuardedVmOptions
+        {
+            Name = "vm",
+            Listen = [ChannelAddress.Parse("127.0.0.1:0")],
+            To = monitor is null ? ChannelAddress.Unix(path) : null,
+            Qmp = monitor?.Address,
+            Channels = monitor is null ? channels : 0,
+            Preempt = monitor is null && preempt,
+            UndecidedTimeout = undecided,
+            DrainTimeout = TimeSpan.FromMilliseconds(500),
+        };
+        Guard = new GuardedVm(change is null ? options : change(options), Time, NullLogger.Instance);
     }
 
     internal GuardedVm Guard { get; }
@@ -46,9 +46,13 @@ internal sealed class GuardScene : IAsyncDisposable
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     internal static async Task<GuardScene> OpenAsync(
-        int channels = 0, bool preempt = false, FakeMonitor? monitor = null, TimeSpan? undecided = null)
+        int channels = 0,
+        bool preempt = false,
+        FakeMonitor? monitor = null,
+        TimeSpan? undecided = null,
+        Func<GuardedVmOptions, GuardedVmOptions>? change = null)
     {
-        var scene = new GuardScene(channels, preempt, monitor, undecided ?? TimeSpan.FromSeconds(30));
+        var scene = new GuardScene(channels, preempt, monitor, undecided ?? TimeSpan.FromSeconds(30), change);
         await scene.Guard.StartAsync(Token);
         scene.Run = scene.Guard.RunAsync(scene._stop.Token);
         return scene;

@@ -3,7 +3,9 @@ using DataPlane.Guard;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.TestSupport;
+using DataPlane.Tests.Support;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;
@@ -75,16 +77,22 @@ public sealed class QemuMonitorTests
     }
 
     [Fact]
-    public async Task A_QEMU_with_TLS_credentials_is_refused_before_it_listens()
+    public async Task A_QEMU_with_TLS_credentials_gets_TLS_and_none_of_a_guard_that_ends_it()
     {
         using FakeMonitor fake = new();
         fake.Answers["query-migrate-parameters"] = """{"multifd-channels": 2, "tls-creds": "tls0"}""";
+        await using (QemuMonitor passes = await ConnectAsync(fake))
+            Assert.True((await passes.PrepareAsync(Token)).Tls);
 
-        await using QemuMonitor monitor = await ConnectAsync(fake);
+        using FakeMonitor another = new();
+        another.Answers["query-migrate-parameters"] = fake.Answers["query-migrate-parameters"];
+        using TestAuthority authority = new();
+        using TlsCredentials own = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
+        await using QemuMonitor monitor = await ConnectAsync(another, credentials: own);
 
         QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Contains("TLS credentials", refusal.Message, StringComparison.Ordinal);
-        Assert.False(fake.WasAsked("migrate-incoming"));
+        Assert.False(another.WasAsked("migrate-incoming"));
     }
 
     [Fact]
@@ -152,7 +160,7 @@ public sealed class QemuMonitorTests
         Assert.Equal(["setup", "active"], states);
     }
 
-    private static Task<QemuMonitor> ConnectAsync(FakeMonitor fake, TimeSpan? timeout = null, Action<string>? statusChanged = null) =>
+    private static Task<QemuMonitor> ConnectAsync(FakeMonitor fake, TimeSpan? timeout = null, Action<string>? statusChanged = null, TlsCredentials? credentials = null) =>
         QemuMonitor.ConnectAsync(
             new GuardedVmOptions
             {
@@ -160,6 +168,7 @@ public sealed class QemuMonitorTests
                 Listen = [ChannelAddress.Parse("127.0.0.1:0")],
                 Qmp = fake.Address,
                 MonitorTimeout = timeout ?? TimeSpan.FromSeconds(30),
+                Tls = credentials,
             },
             TimeProvider.System, statusChanged ?? (_ => { }), Token);
 }

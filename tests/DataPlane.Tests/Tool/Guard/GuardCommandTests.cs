@@ -19,6 +19,11 @@ public sealed class GuardCommandTests
     [InlineData("--listen :1 --to :2 --undecided-timeout 0", "--undecided-timeout: must be more than zero")]
     [InlineData("--listen :1 --to :2 --metrics :0", "--metrics: a TCP address with a port is needed")]
     [InlineData("--listen :1 --to :2 --metrics unix:/a", "--metrics: a TCP address with a port is needed")]
+    [InlineData("--listen :1 --to :2 --tls-dir a --tls-cert b", "--tls-dir names the files already")]
+    [InlineData("--listen :1 --to :2 --tls-cert b --tls-key c", "--tls-cert, --tls-key and --tls-ca belong together")]
+    [InlineData("--listen :1 --to :2 --tls-dir a --tls-pass-through", "choose one")]
+    [InlineData("--listen :1 --qmp unix:/a --tls-pass-through", "--tls-pass-through goes with --to")]
+    [InlineData("--listen :1 --to :2 --tls-handshake-timeout 0", "--tls-handshake-timeout: must be more than zero")]
     [InlineData("--config a --listen :1", "choose one way")]
     [InlineData("status --watch --json -", "--watch is for people")]
     public async Task A_command_line_that_makes_no_sense_is_one_line_and_exit_code_2(string arguments, string complaint)
@@ -51,6 +56,16 @@ public sealed class GuardCommandTests
         Assert.Equal("unix:" + folder.File("none.qmp"), vm.GetProperty("name").GetString());
         Assert.Equal("preparing", vm.GetProperty("state").GetString());
         Assert.False(File.Exists(folder.File("c.sock")));
+    }
+
+    [Fact]
+    public async Task A_guard_without_its_certificates_fails_at_once()
+    {
+        using var folder = new GuardTestFolder();
+        ToolRun run = await ToolRun.RunAsync(
+            ["guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--control", folder.File("c.sock"), "--tls-dir", folder.File("none")], Token);
+        Assert.Equal(1, run.ExitCode);
+        Assert.Equal($"dataplane guard: no TLS credentials: there is no folder '{folder.File("none")}'", Assert.Single(run.ErrorLines));
     }
 
     [Fact]

@@ -25,7 +25,10 @@ public sealed class GuardConfigTests
             allow = 10.0.0.0/8
             allow = 192.0.2.7
             any-peer = no
+            tls-pass-through = yes
+            tls-handshake-timeout = 2s
             """));
+        Assert.Equal(new VmTls(null, null, null, null, PassThrough: true, TimeSpan.FromSeconds(2)), vm.Tls);
         Assert.Equal("web1", vm.Name);
         Assert.Equal("0.0.0.0:49152", vm.Listen.ToString());
         Assert.Null(vm.Qmp);
@@ -98,5 +101,6 @@ public sealed class GuardConfigTests
         Assert.True(vm.IsSameAs(Assert.Single(Parse("# later\n" + Text))));
         Assert.False(vm.IsSameAs(Assert.Single(Parse(Text + "\nallow = 192.0.2.0/24"))));
         Assert.False(vm.IsSameAs(Assert.Single(Parse(Text + "\nany-peer = yes"))));
+        Assert.False(vm.IsSameAs(Assert.Single(Parse(Text + "\ntls-dir = /etc/tls"))));
     }
 }

@@ -1,0 +1,214 @@
+using System.Security.Authentication;
+using DataPlane.Admission;
+using DataPlane.Tests.Guard;
+using DataPlane.Tests.Support;
+using DataPlane.TestSupport;
+using DataPlane.Transport.Tls;
+using Xunit;
+
+namespace DataPlane.Tests.Admission;
+
+/// <summary>A door where TLS ends: real handshakes with certificates of an own authority.</summary>
+public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
+{
+    private static readonly AdmissionOptions s_two = Door.Expect(2);
+
+    private static readonly byte[] s_half = [.. TlsKnock.Hello.Take(200)];
+
+    private readonly TestAuthority _authority = new();
+    private TlsCredentials _credentials = null!;
+    private TlsServerUpgrade _upgrade = null!;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public ValueTask InitializeAsync()
+    {
+        _credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
+        _upgrade = new TlsServerUpgrade(_credentials, TimeProvider.System);
+        return ValueTask.CompletedTask;
+    }
+
+    [Fact]
+    public async Task What_is_inside_is_judged_as_without_TLS()
+    {
+        await using Door door = Open();
+        using TlsKnock multifd = await ComeAsync(Opening.Multifd(1));
+        AdmittedChannel first = await door.TakeAsync();
+        Assert.Equal((ChannelKind.Multifd, 1), (first.Kind, first.Id));
+        Assert.Equal(multifd.Peer.Socket.LocalEndPoint!.ToString(), first.Peer);
+
+        using TlsKnock main = await ComeAsync(Opening.Main);
+        AdmittedChannel second = await door.TakeAsync();
+        Assert.Equal(ChannelKind.Main, second.Kind);
+        Assert.Equal(Opening.Main, second.Consumed.ToArray());
+
+        using TlsKnock again = await ComeAsync(Opening.Multifd(1));
+        using TlsKnock nonsense = await ComeAsync(Opening.Http);
+        using TlsKnock twice = await ComeAsync(TlsKnock.Hello);
+        await door.RefusedAsync(RefusalReason.IdTaken, 1);
+        await door.RefusedAsync(RefusalReason.Garbage, 1);
+        await door.RefusedAsync(RefusalReason.TlsOnPlain, 1);
+        Assert.Equal(0, await again.Stream.ReadAsync(new byte[1], Token));
+
+        async Task<TlsKnock> ComeAsync(byte[] bytes) =>
+            await (await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder)).SayAsync(bytes);
+    }
+
+    [Fact]
+    public async Task A_session_may_be_silent_inside_until_its_deadline_and_says_its_bytes_one_at_a_time()
+    {
+        await using Door door = Open();
+        using TlsKnock silent = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        using TlsKnock slow = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        await door.StateAsync(UndecidedState.Silent, 2);
+        foreach (byte value in Opening.Main)
+            await slow.SayAsync([value]);
+        Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
+
+        door.Time.Advance(s_two.UndecidedTimeout);
+        await door.RefusedAsync(RefusalReason.Silent, 1);
+        Assert.Equal(0, await silent.Stream.ReadAsync(new byte[1], Token));
+    }
+
+    [Fact]
+    public async Task Whoever_does_not_begin_a_handshake_costs_no_more_than_without_TLS()
+    {
+        await using Door door = Open();
+        ScriptedPeer silent = door.Knock();
+        ScriptedPeer half = door.Knock(TlsKnock.Hello.AsSpan(0, 100));
+        door.Knock(Opening.Main);
+        door.Knock(Opening.Http);
+        door.Knock([0x16, 0x03, 0x01, 0x00, 0x04, 0x01, 0x00, 0x40, 0x00]); // the head of a hello that other records go on with
+        await door.RefusedAsync(RefusalReason.PlainOnTls, 1);
+        await door.RefusedAsync(RefusalReason.Garbage, 2);
+        await door.BytesAsync(half, 100);
+        Assert.Equal(2, door.Admission.Undecided);
+        Assert.Equal(0, _upgrade.Count);
+
+        door.Time.Advance(s_two.IncompleteTimeout);
+        await door.RefusedAsync(RefusalReason.Incomplete, 1);
+        door.Time.Advance(s_two.UndecidedTimeout - s_two.IncompleteTimeout);
+        await door.RefusedAsync(RefusalReason.Silent, 1);
+        await silent.ReadToEndAsync(Token);
+    }
+
+    [Fact]
+    public async Task A_hello_may_come_one_byte_at_a_time()
+    {
+        await using Door door = Open();
+        ScriptedPeer peer = door.Knock();
+        peer.SendSingly(TlsKnock.Hello);
+        Assert.Equal(0x16, (await peer.ReceiveAsync(1, Token))[0]); // the server's own hello
+    }
+
+    [Fact]
+    public async Task A_handshake_that_stalls_ends_at_its_deadline_and_one_that_is_left_at_once()
+    {
+        await using Door door = Open();
+        ScriptedPeer stalls = door.Knock(TlsKnock.Hello);
+        await stalls.ReceiveAsync(100, Token); // the server waits for the client's second flight
+        ScriptedPeer leaves = door.Knock(TlsKnock.Hello);
+        await leaves.ReceiveAsync(100, Token);
+        Assert.Equal(2, door.Admission.Undecided);
+
+        leaves.Reset();
+        await door.RefusedAsync(RefusalReason.TlsHandshake, 1);
+        door.Time.Advance(s_two.HandshakeTimeout - TimeSpan.FromMilliseconds(1));
+        Assert.Equal(1, door.Admission.Undecided);
+        door.Time.Advance(TimeSpan.FromMilliseconds(1));
+        await door.RefusedAsync(RefusalReason.TlsHandshake, 2);
+        await stalls.ReadToEndAsync(Token);
+    }
+
+    [Theory]
+    [InlineData("no certificate")]
+    [InlineData("another authority")]
+    [InlineData("expired")]
+    [InlineData("not yet")]
+    public async Task Whoever_cannot_prove_himself_is_refused(string fault)
+    {
+        using TestAuthority other = new("Test authority"); // the same name, another key
+        string? folder = fault switch
+        {
+            "no certificate" => null,
+            "another authority" => other.Folder,
+            "expired" => _authority.NewFolder("expired", from: -20, to: -1),
+            _ => _authority.NewFolder("early", from: 5),
+        };
+        await using Door door = Open();
+        await Assert.ThrowsAnyAsync<Exception>(async () =>
+        {
+            using TlsKnock knock = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], folder);
+            await knock.HearAsync(1);
+        });
+        await door.RefusedAsync(RefusalReason.TlsHandshake, 1);
+        Assert.Equal(0, door.Admission.Admitted);
+    }
+
+    [Fact]
+    public async Task A_source_that_speaks_TLS_1_3_only_is_refused()
+    {
+        await using Door door = Open();
+        await Assert.ThrowsAnyAsync<AuthenticationException>(
+            () => TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder, SslProtocols.Tls13));
+        await door.RefusedAsync(RefusalReason.TlsHandshake, 1);
+    }
+
+    [Fact]
+    public async Task A_thousand_that_stall_do_not_keep_an_honest_source_waiting_and_nothing_of_them_stays()
+    {
+        const int Strangers = 1000;
+        await using (Door door = Open(s_two with { MaxUndecided = 5000, MaxUndecidedPerPeer = 5000 }))
+        {
+            for (int i = 0; i < Strangers; i++)
+                door.Knock((i % 3) switch { 0 => TlsKnock.Hello, 1 => s_half, _ => [] });
+            using TlsKnock main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+            await main.SayAsync(Opening.Main);
+            Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
+            Assert.Equal(Strangers, door.Admission.Undecided);
+
+            door.Time.Advance(s_two.UndecidedTimeout + s_two.UndecidedTimeout);
+            await door.UndecidedAsync(0);
+        }
+
+        await Eventually.TrueAsync(() => _upgrade.Count == 0, "no session is left", Token);
+    }
+
+    [Fact]
+    public async Task Those_in_a_handshake_are_evicted_as_others_are()
+    {
+        await using Door door = Open(s_two with { MaxUndecided = 10, MaxUndecidedPerPeer = 4 });
+        ScriptedPeer first = door.Knock(TlsKnock.Hello);
+        await first.ReceiveAsync(100, Token);
+        for (int i = 0; i < 4; i++)
+            await door.Knock(TlsKnock.Hello).ReceiveAsync(100, Token);
+        await door.RefusedAsync(RefusalReason.Evicted, 1);
+        await first.ReadToEndAsync(Token);
+    }
+
+    [Fact]
+    public async Task A_door_that_closes_ends_the_handshakes_in_it()
+    {
+        Door door = Open();
+        using ScriptedPeer peer = ScriptedPeer.Connect(door.Admission.LocalAddresses[0]);
+        peer.Send(TlsKnock.Hello);
+        await peer.ReceiveAsync(100, Token);
+        await door.DisposeAsync();
+        await peer.ReadToEndAsync(Token);
+        Assert.Equal(1, door.Admission.Refused[RefusalReason.Stopped]);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _upgrade.DisposeAsync();
+        Dispose();
+    }
+
+    public void Dispose()
+    {
+        _credentials.Dispose();
+        _authority.Dispose();
+    }
+
+    private Door Open(AdmissionOptions? options = null) => Door.Open((options ?? s_two) with { Upgrade = _upgrade });
+}

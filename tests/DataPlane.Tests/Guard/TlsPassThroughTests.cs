@@ -1,0 +1,186 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using DataPlane.Guard;
+using DataPlane.Tests.Admission;
+using DataPlane.Tests.Support;
+using DataPlane.TestSupport;
+using DataPlane.Transport.Tls;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+/// <summary>Sessions that end in QEMU, which is a TLS server here.</summary>
+public sealed class TlsPassThroughTests : IDisposable
+{
+    private const string Answer = "{}";
+
+    private readonly TestAuthority _authority = new();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(SslProtocols.Tls12, true)]
+    [InlineData(SslProtocols.Tls13, true)]
+    [InlineData(SslProtocols.Tls12, false)]
+    [InlineData(SslProtocols.Tls13, false)]
+    public async Task Sessions_go_to_QEMU_one_at_a_time_and_in_order(SslProtocols protocols, bool hasMonitor)
+    {
+        using FakeMonitor? monitor = hasMonitor ? Monitor() : null;
+        await using GuardScene scene = await OpenAsync(monitor, channels: 2);
+        Task<TlsKnock> main = ComeAsync(scene, protocols);
+        using SslStream qemuMain = await AcceptAsync(scene);
+        using TlsKnock source = await main;
+        await scene.StateAsync(GuardState.Relaying);
+
+        Task<TlsKnock> second = ComeAsync(scene, protocols);
+        ScriptedPeer waits = await scene.AcceptAsync();
+        Task<TlsKnock> third = ComeAsync(scene, protocols);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 3, "the third is held", Token);
+        Assert.False(scene.HasKnocked); // QEMU is inside the second's handshake
+        using SslStream qemuSecond = await ShakeHandsAsync(waits);
+        using SslStream qemuThird = await AcceptAsync(scene);
+        using TlsKnock multifd = await second;
+        using TlsKnock another = await third;
+
+        await source.SayAsync(Opening.Main);
+        byte[] heard = new byte[Opening.Main.Length];
+        await qemuMain.ReadExactlyAsync(heard, Token);
+        Assert.Equal(Opening.Main, heard);
+        await qemuMain.WriteAsync(new byte[] { 1, 2, 3 }, Token);
+        Assert.Equal([1, 2, 3], await source.HearAsync(3));
+        await another.SayAsync(Opening.Multifd(1));
+        await qemuThird.ReadExactlyAsync(new byte[64], Token);
+
+        // All are there: nobody else is heard.
+        using ScriptedPeer further = ScriptedPeer.Connect(scene.Guard.LocalAddresses[0]);
+        further.Send(TlsKnock.Hello);
+        await further.ReadToEndAsync(Token);
+        Assert.False(scene.HasKnocked);
+    }
+
+    [Fact]
+    public async Task A_session_that_stalls_is_cut_and_the_next_one_comes()
+    {
+        using FakeMonitor monitor = Monitor();
+        await using GuardScene scene = await OpenAsync(monitor, handshake: TimeSpan.FromMilliseconds(300));
+        ScriptedPeer stalls = scene.Knock(TlsKnock.Hello);
+        ScriptedPeer qemu = await scene.AcceptAsync();
+        Assert.Equal(TlsKnock.Hello, await qemu.ReceiveAsync(TlsKnock.Hello.Length, Token));
+        Task<TlsKnock> honest = ComeAsync(scene);
+        Assert.Equal(PeerEnd.Closed, (await qemu.ReadToEndAsync(Token)).End);
+        await stalls.ReadToEndAsync(Token);
+
+        using SslStream main = await AcceptAsync(scene);
+        using TlsKnock source = await honest;
+        await scene.StateAsync(GuardState.Relaying);
+        Assert.Single(scene.Guard.Snapshot().Channels);
+    }
+
+    [Fact]
+    public async Task A_client_that_looks_as_if_it_had_finished_is_cut_all_the_same_when_QEMU_stands_still()
+    {
+        using FakeMonitor monitor = Monitor();
+        await using GuardScene scene = await OpenAsync(monitor, handshake: TimeSpan.FromMilliseconds(500));
+        monitor.Answers.TryRemove("query-version", out _); // QEMU waits for the rest of a message that was cut into records
+        ScriptedPeer deceives = scene.Knock(TlsKnock.Hello);
+        ScriptedPeer qemu = await scene.AcceptAsync();
+        await qemu.ReceiveAsync(TlsKnock.Hello.Length, Token);
+        qemu.Send(ServerHello);
+        await deceives.ReceiveAsync(ServerHello.Length, Token);
+        deceives.Send(EncryptedRecord(69));
+        await qemu.ReadToEndAsync(Token);
+        await deceives.ReadToEndAsync(Token);
+        Assert.Equal(GuardState.Waiting, scene.Guard.Snapshot().State);
+        Assert.True(monitor.WasAsked("query-version"));
+    }
+
+    [Fact]
+    public async Task A_session_that_QEMU_refuses_is_no_channel()
+    {
+        using FakeMonitor monitor = Monitor();
+        await using GuardScene scene = await OpenAsync(monitor);
+        ScriptedPeer stranger = scene.Knock(TlsKnock.Hello);
+        ScriptedPeer qemu = await scene.AcceptAsync();
+        await qemu.ReceiveAsync(TlsKnock.Hello.Length, Token);
+        qemu.Send([21, 3, 3, 0, 2, 2, 40]); // an alert
+        qemu.Dispose();
+        await stranger.ReadToEndAsync(Token);
+        Assert.Equal(GuardState.Waiting, scene.Guard.Snapshot().State);
+
+        Task<TlsKnock> honest = ComeAsync(scene);
+        using SslStream main = await AcceptAsync(scene);
+        using TlsKnock source = await honest;
+        await scene.StateAsync(GuardState.Relaying);
+    }
+
+    [Fact]
+    public async Task QEMU_says_how_a_migration_stands_and_ends_and_a_pause_is_recovered()
+    {
+        using FakeMonitor monitor = Monitor();
+        await using GuardScene scene = await OpenAsync(monitor);
+        Task<TlsKnock> first = ComeAsync(scene);
+        ScriptedPeer qemu = await scene.AcceptAsync();
+        using (SslStream main = await ShakeHandsAsync(qemu))
+        using (TlsKnock source = await first)
+        {
+            await scene.StateAsync(GuardState.Relaying);
+            monitor.SayStatus("postcopy-active");
+            await scene.StateAsync(GuardState.Postcopy);
+            qemu.Reset();
+            monitor.SayStatus("postcopy-paused");
+            await scene.StateAsync(GuardState.Paused);
+        }
+
+        Task<TlsKnock> second = ComeAsync(scene);
+        using SslStream again = await AcceptAsync(scene);
+        using TlsKnock recovered = await second;
+        await scene.StateAsync(GuardState.Recovering);
+        monitor.SayStatus("postcopy-active");
+        await scene.StateAsync(GuardState.Postcopy);
+        monitor.SayStatus("completed");
+        again.Dispose();
+        recovered.Dispose();
+        Assert.Equal(GuardState.Completed, await scene.EndAsync());
+    }
+
+    public void Dispose() => _authority.Dispose();
+
+    /// <summary>TLS 1.3, AES-256-GCM: as QEMU says it.</summary>
+    private static byte[] ServerHello { get; } =
+        [22, 3, 3, 0, 4 + 2 + 32 + 1 + 2 + 1 + 2 + 6, 2, 0, 0, 2 + 32 + 1 + 2 + 1 + 2 + 6, 3, 3, .. new byte[32], 0, 0x13, 0x02, 0, 0, 6, 0, 43, 0, 2, 3, 4];
+
+    private static byte[] EncryptedRecord(byte length) => [23, 3, 3, 0, length, .. new byte[length]];
+
+    private static FakeMonitor Monitor()
+    {
+        FakeMonitor monitor = new();
+        monitor.Answers["query-version"] = Answer;
+        monitor.Answers["query-migrate-parameters"] = """{"multifd-channels": 2, "tls-creds": "tls0"}""";
+        return monitor;
+    }
+
+    private static Task<GuardScene> OpenAsync(FakeMonitor? monitor, int channels = 0, TimeSpan? handshake = null)
+    {
+        if (monitor is not null && channels > 0)
+            monitor.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "multifd");
+        return GuardScene.OpenAsync(channels, monitor: monitor, change: options => options with
+        {
+            TlsPassThrough = monitor is null,
+            TlsHandshakeTimeout = handshake ?? TimeSpan.FromMinutes(1),
+        });
+    }
+
+    private Task<TlsKnock> ComeAsync(GuardScene scene, SslProtocols protocols = SslProtocols.Tls13) =>
+        TlsKnock.ComeAsync(scene.Guard.LocalAddresses[0], _authority.Folder, protocols);
+
+    private async Task<SslStream> AcceptAsync(GuardScene scene) => await ShakeHandsAsync(await scene.AcceptAsync());
+
+    private async Task<SslStream> ShakeHandsAsync(ScriptedPeer peer)
+    {
+        var stream = new SslStream(new NetworkStream(peer.Socket));
+        using TlsCredentials credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
+        await stream.AuthenticateAsServerAsync(credentials.ServerOptions(), Token);
+        return stream;
+    }
+}

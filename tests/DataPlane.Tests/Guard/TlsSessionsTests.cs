@@ -1,0 +1,100 @@
+using DataPlane.Admission;
+using DataPlane.Guard.Course;
+using DataPlane.Guard.Order;
+using DataPlane.Guard.Relay;
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+public sealed class TlsSessionsTests
+{
+    private int _number;
+
+    [Fact]
+    public void Sessions_of_an_address_keep_their_order()
+    {
+        TlsSessions sessions = Expect(channels: 2);
+        TlsSessions.Waiting[] all = [Session("a"), Session("a"), Session("a")];
+        foreach (TlsSessions.Waiting session in all)
+            Assert.Null(sessions.Add(session));
+        Assert.All(all, session => Assert.Same(session, sessions.TakeNext()));
+        Assert.Null(sessions.TakeNext());
+    }
+
+    [Fact]
+    public void Those_of_the_first_that_was_let_in_come_before_all_others_and_those_that_failed_behind_them()
+    {
+        TlsSessions sessions = Expect(channels: 2, anyPeer: true);
+        sessions.Blame("bad");
+        sessions.Blame("bad");
+        sessions.Blame("worse");
+        sessions.Blame("worse");
+        sessions.Blame("worse");
+        sessions.LetIn(Session("main").Relay, "main");
+        sessions.Blame("main"); // may be a stranger at the same address
+        foreach (string address in (string[])["worse", "bad", "fresh", "main"])
+            sessions.Add(Session(address));
+        Assert.Equal(["main", "fresh", "bad", "worse"], Enumerable.Range(0, 4).Select(_ => sessions.TakeNext()!.Address));
+    }
+
+    [Fact]
+    public void Once_the_first_is_in_only_its_address_may_come_and_nobody_when_the_set_is_complete()
+    {
+        TlsSessions sessions = Expect(channels: 1);
+        TlsSessions.Waiting other = Session("other");
+        sessions.Add(other);
+        TlsSessions.Waiting main = Session("main");
+        Assert.True(sessions.MayCome("other"));
+        sessions.LetIn(main.Relay, main.Address);
+        Assert.False(sessions.MayCome("other"));
+        Assert.Equal([other.Relay], sessions.TakeSurplus());
+        Assert.True(sessions.MayCome("main"));
+        Assert.False(sessions.IsComplete);
+
+        TlsSessions.Waiting multifd = Session("main");
+        sessions.LetIn(multifd.Relay, "main");
+        Assert.True(sessions.IsComplete);
+        Assert.False(sessions.MayCome("main"));
+        sessions.Remove(multifd.Relay); // QEMU did not like it after all
+        Assert.True(sessions.MayCome("main"));
+    }
+
+    [Fact]
+    public void A_recovery_has_main_and_preempt_anew_from_wherever()
+    {
+        TlsSessions sessions = Expect(channels: 2, preempt: true);
+        for (int i = 0; i < 4; i++)
+            sessions.LetIn(Session("main").Relay, "main");
+        Assert.True(sessions.IsComplete);
+        sessions.ExpectRecovery();
+        Assert.True(sessions.MayCome("elsewhere"));
+        sessions.LetIn(Session("elsewhere").Relay, "elsewhere");
+        Assert.False(sessions.IsComplete);
+        sessions.LetIn(Session("elsewhere").Relay, "elsewhere");
+        Assert.True(sessions.IsComplete);
+    }
+
+    [Fact]
+    public void Of_too_many_the_one_that_would_come_last_goes()
+    {
+        TlsSessions sessions = Expect(channels: 2);
+        sessions.Blame("bad");
+        TlsSessions.Waiting bad = Session("bad");
+        Assert.Null(sessions.Add(bad));
+        for (int i = 1; i < TlsSessions.MaxWaiting; i++)
+            Assert.Null(sessions.Add(Session("good")));
+        Assert.Same(bad.Relay, sessions.Add(Session("good")));
+    }
+
+    [Theory]
+    [InlineData("10.0.0.1:4711", "10.0.0.1")]
+    [InlineData("[fe80::1]:4711", "[fe80::1]")]
+    [InlineData("/run/socket", "/run/socket")]
+    public void An_address_has_no_port(string peer, string address) => Assert.Equal(address, TlsSessions.AddressOf(peer));
+
+    private static TlsSessions Expect(int channels, bool preempt = false, bool anyPeer = false) =>
+        new(new QemuTarget { Address = ChannelAddress.Unix("/q"), Channels = channels, Preempt = preempt, Tls = true }, anyPeer);
+
+    private TlsSessions.Waiting Session(string address) => new(new ChannelRelay(ChannelKind.Tls, _number++, "tls"), default, address);
+}
