@@ -1,7 +1,7 @@
 using System.Security.Authentication;
 using DataPlane.QemuTests.Guard.Strangers;
 using DataPlane.QemuTests.Harness;
-using DataPlane.Tests.Support;
+using DataPlane.TestSupport;
 
 namespace DataPlane.QemuTests.Guard;
 

@@ -3,7 +3,6 @@ using DataPlane.Guard;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.TestSupport;
-using DataPlane.Tests.Support;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Xunit;

@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using DataPlane.Guard;
 using DataPlane.Tests.Admission;
-using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
 using DataPlane.Transport.Tls;
 using Xunit;

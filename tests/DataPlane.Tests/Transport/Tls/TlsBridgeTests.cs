@@ -4,7 +4,6 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using DataPlane.Tests.Guard;
-using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
