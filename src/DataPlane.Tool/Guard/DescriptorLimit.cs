@@ -13,9 +13,16 @@ internal static partial class DescriptorLimit
     // Two sockets, and two ends of a pipe in each direction.
     private const int PerChannel = 6;
 
+    // Where TLS ends here: the two ends of what is inside, beside the connection.
+    private const int MoreInside = 2;
+
     /// <summary>Descriptors that the VMs may hold at their limits.</summary>
     public static long Needed(IEnumerable<VmSettings> vms) =>
-        OfTheProcess + vms.Sum(static vm => vm.MaxUndecided + ((long)PerChannel * (CommandLine.SharedOptions.MaxChannels + 2)));
+        OfTheProcess + vms.Sum(static vm =>
+        {
+            int more = vm.Tls.EndsHere ? MoreInside : 0;
+            return ((long)(1 + more) * vm.MaxUndecided) + ((long)(PerChannel + more) * (CommandLine.SharedOptions.MaxChannels + 2));
+        });
 
     /// <summary>Raises the limit as far as is needed and allowed; returns what is allowed now.</summary>
     public static long Raise(long needed)

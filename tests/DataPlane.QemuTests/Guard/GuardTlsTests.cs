@@ -16,7 +16,6 @@ public sealed class GuardTlsTests : GuardTest
 
     public static TheoryData<string, bool> All => Cases(
         from configuration in GuardConfiguration.All
-        where configuration is { Channels: 0 or 2 }
         where configuration.Machine == QemuVersion.Parse(configuration.Version).NewestMachine
         select configuration);
 
@@ -39,6 +38,28 @@ public sealed class GuardTlsTests : GuardTest
     [Theory(Explicit = true)]
     [MemberData(nameof(All))]
     public Task Strangers_do_not_hold_up_any_TLS(string configuration, bool ends) => MovesAsync(configuration, ends, TlsStrangers.All);
+
+    /// <summary>The guard sees by the records alone that a handshake is over.</summary>
+    [Theory]
+    [MemberData(nameof(Versions))]
+    public async Task TLS_passes_without_a_monitor(string version)
+    {
+        var settings = new MigrationSettings { Channels = 2, ReturnPath = true };
+        var source = await StartSourceAsync(Newest(version) with { Extra = Credentials("client") });
+        await source.PrepareMigrationAsync(Secured(settings), Token);
+        var destination = await StartAsync(
+            source.Options.IncomingIn(source.Options.Version) with { Extra = Credentials("server") }, "destination");
+        await destination.PrepareMigrationAsync(Secured(settings), Token);
+        var uri = await destination.StartIncomingAsync($"unix:{Work["incoming"]}", Token);
+        var guard = await StartAsync(new GuardOptions { Extra = ["--to", uri, "--channels", "2", "--tls-pass-through", .. s_soon] });
+        await using var crowd = new StrangerCrowd(PortOf(guard.Uri), TargetOf(source.Options, settings));
+
+        await crowd.ComeAsync(TlsStrangers.All, Token);
+        await source.StartMigrationAsync(guard.Uri, Token);
+
+        await ArrivedAsync(source, destination);
+        Assert.Equal(0, await guard.WaitForExitAsync(Token));
+    }
 
     /// <summary>
     /// A source of this machine type opens its preempt channel early, beside the others: QEMU cannot tell them apart inside TLS and hangs,
