@@ -85,6 +85,13 @@ internal sealed class FrontDoor(
         }
     }
 
+    /// <summary>Counts a connection that was refused behind the door.</summary>
+    internal void CountRefused(RefusalReason reason)
+    {
+        lock (_gate)
+            _refusedBefore[reason]++;
+    }
+
     /// <summary>Main and preempt are free again, for the recovery of the paused migration.</summary>
     internal void ExpectRecovery() => _admission?.ExpectRecovery();
 

@@ -91,6 +91,7 @@ internal sealed partial class GuardCourse
         else
         {
             GuardLog.SessionKeptOut(_logger, _options.Name, session.Relay.Peer, introduced.Result);
+            _door.CountRefused(RefusalReason.TlsHandshake);
             _sessions.Blame(session.Address);
             Drop(session.Relay);
             if (introduced.Error is { } error && !cancellationToken.IsCancellationRequested)

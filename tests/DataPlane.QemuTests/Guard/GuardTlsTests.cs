@@ -61,6 +61,26 @@ public sealed class GuardTlsTests : GuardTest
         Assert.Equal(0, await guard.WaitForExitAsync(Token));
     }
 
+    [Theory(Explicit = true)]
+    [MemberData(nameof(Versions))]
+    public async Task TLS_with_a_shared_key_passes(string version)
+    {
+        var folder = Work.NewFolder("psk");
+        await File.WriteAllTextAsync(Path.Combine(folder, "keys.psk"), "qemu:00112233445566778899aabbccddeeff\n", Token);
+        string[] Shared(string end) => ["-object", $"tls-creds-psk,id=tls0,dir={folder},endpoint={end}"];
+        var settings = Secured(new MigrationSettings { Channels = 2, ReturnPath = true });
+        var source = await StartSourceAsync(Newest(version) with { Extra = Shared("client") });
+        await source.PrepareMigrationAsync(settings, Token);
+        var destination = await StartAsync(
+            source.Options.IncomingIn(source.Options.Version) with { Extra = Shared("server"), SecondMonitor = true }, "destination");
+        await destination.PrepareMigrationAsync(settings, Token);
+        var guard = await StartAsync(new GuardOptions { Monitor = destination.SecondMonitor, Extra = s_soon });
+
+        await source.StartMigrationAsync(guard.Uri, Token);
+
+        await ArrivedAsync(source, destination);
+    }
+
     /// <summary>
     /// A source of this machine type opens its preempt channel early, beside the others: QEMU cannot tell them apart inside TLS and hangs,
     /// a guard that ends TLS can.

@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using DataPlane.Admission;
 using DataPlane.Guard;
 using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;
@@ -74,6 +75,7 @@ public sealed class TlsPassThroughTests : IDisposable
         using TlsKnock source = await honest;
         await scene.StateAsync(GuardState.Relaying);
         Assert.Single(scene.Guard.Snapshot().Channels);
+        Assert.Equal(1, scene.Guard.Snapshot().Refused[RefusalReason.TlsHandshake]);
     }
 
     [Fact]
