@@ -5,6 +5,7 @@ using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;
@@ -25,6 +26,7 @@ internal sealed class BenchCommand
     private readonly ToolOption<int?> _zeroPercent = Options.Number("--zero-percent", "share of zero pages in the guest's memory", 0, 100, 0);
     private readonly ToolOption<Duration?> _maxDowntime = SharedOptions.MaxDowntime(TimeSpan.FromMilliseconds(300));
     private readonly ToolOption<int?> _runs = SharedOptions.Runs(7);
+    private TlsOptions _tls = null!;
     private readonly ToolOption<bool> _wireOnly = Options.Flag("--wire-only", "measure the wire limit alone; the guest is idle then");
 
     public static Command Create(ToolConsole console)
@@ -35,6 +37,7 @@ internal sealed class BenchCommand
             [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._maxDowntime,
                 bench._runs, bench._wireOnly])
             command.Options.Add(option);
+        bench._tls = TlsOptions.AddClientTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
@@ -75,12 +78,14 @@ internal sealed class BenchCommand
             Runs = arguments.GetValue(_runs)!.Value,
             MaxDowntime = arguments.GetValue(_maxDowntime)!.Value.Value,
             WireOnly = wireOnly,
+            TlsHostName = _tls.HostName(arguments) ?? arguments.GetValue(_to)?.Host,
         };
     }
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, BenchDocument document)
     {
-        BenchRequest request = Read(arguments);
+        using TlsCredentials? tls = _tls.Load(arguments);
+        BenchRequest request = Read(arguments) with { Tls = tls };
         MigrationLeg? migration = request.WireOnly ? null : new MigrationLeg(request, context.Logs.CreateLogger<MigrationSource>());
         if (request.Destination is { } elsewhere)
         {
@@ -89,7 +94,7 @@ internal sealed class BenchCommand
         }
 
         DestinationProcess process =
-            await DestinationProcess.StartAsync(request.Guest.RamBytes, context.Note, context.Stop).ConfigureAwait(false);
+            await DestinationProcess.StartAsync(request.Guest.RamBytes, _tls.Folder(arguments), context.Note, context.Stop).ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
         {
             ChannelAddress own = await process.Address.ConfigureAwait(false);
@@ -152,6 +157,12 @@ internal sealed record BenchRequest
     public required TimeSpan MaxDowntime { get; init; }
 
     public required bool WireOnly { get; init; }
+
+    /// <summary>Puts the migration, not the wire limit beside it, inside TLS.</summary>
+    public TlsCredentials? Tls { get; init; }
+
+    /// <summary>Name in the destination's certificate.</summary>
+    public string? TlsHostName { get; init; }
 
     /// <summary>Socket options of both legs alike.</summary>
     public ChannelOptions ChannelOptions { get; init; } = new();

@@ -21,6 +21,8 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
             MultifdChannels = destination.Channels,
             MaxDowntime = request.MaxDowntime,
             Channels = request.ChannelOptions,
+            Tls = request.Tls,
+            TlsHostName = request.TlsHostName,
         };
         var source = new MigrationSource(new WorkloadGuest(guest), options, logger);
         var address = ChannelAddress.Tcp(destination.Address.ToString(), destination.Port);

@@ -1,9 +1,11 @@
 using System.CommandLine;
+using DataPlane.Admission;
 using DataPlane.Images;
 using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Receive;
@@ -16,6 +18,7 @@ internal sealed class ReceiveCommand
     private readonly ToolOption<string?> _out = Options.Text("--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that the source may announce (default: no limit but the disk)");
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
+    private TlsOptions _tls = null!;
 
     public static Command Create(ToolConsole console)
     {
@@ -23,6 +26,7 @@ internal sealed class ReceiveCommand
         var command = new Command("receive", "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
         foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._out, receive._maxRam, receive._timeout])
             command.Options.Add(option);
+        receive._tls = TlsOptions.AddServerTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
@@ -49,17 +53,20 @@ internal sealed class ReceiveCommand
         string path = Path.GetFullPath(arguments.GetValue(_out)!);
         if (!Directory.Exists(Path.GetDirectoryName(path)))
             throw new CommandException($"the folder of '{path}' does not exist");
+        using TlsCredentials? tls = _tls.Load(arguments);
         var options = new MigrationDestinationOptions
         {
             MultifdChannels = arguments.GetValue(_channels)!.Value,
             MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
             StallTimeout = arguments.GetValue(_timeout)?.Value,
+            Tls = tls,
         };
         using var guest = new MappedRamGuest(path);
         var destination = new MigrationDestination(
             [arguments.GetValue(_listen)!], guest, options, context.Logs.CreateLogger<MigrationDestination>());
         await using (destination.ConfigureAwait(false))
         {
+            destination.Refusal += (_, refusal) => WarnOfTls(context, refusal);
             document.Listen = destination.LocalAddresses[0].ToString();
             context.AnnounceListening(document.Listen);
             MigrationReport report = await ReceiveAsync(destination, guest, context, document).ConfigureAwait(false);
@@ -69,6 +76,20 @@ internal sealed class ReceiveCommand
 
         ReceiveReport.Write(context.Results, document);
         return ExitCode.Done;
+    }
+
+    /// <summary>A peer that means this destination and cannot come in: the wait goes on, but somebody has to put something right.</summary>
+    private static void WarnOfTls(CommandContext context, RefusalEventArgs refusal)
+    {
+        string? what = refusal.Reason switch
+        {
+            RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",
+            RefusalReason.PlainOnTls => "it does not speak TLS, which --tls-dir demands",
+            RefusalReason.TlsOnPlain => "it speaks TLS, for which --tls-dir is missing",
+            _ => null,
+        };
+        if (what is not null)
+            context.Warn($"{refusal.Peer} was refused: {what}");
     }
 
     private static async Task<MigrationReport> ReceiveAsync(

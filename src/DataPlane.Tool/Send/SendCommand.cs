@@ -5,6 +5,7 @@ using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Send;
@@ -27,6 +28,8 @@ internal sealed class SendCommand
         Options.Time("--timeout",
             "give up after this long without progress (default: 30 s to connect, 60 s for the last answers, no limit in between)");
 
+    private TlsOptions _tls = null!;
+
     public static Command Create(ToolConsole console)
     {
         var send = new SendCommand();
@@ -36,6 +39,7 @@ internal sealed class SendCommand
         foreach (Option option in (ReadOnlySpan<Option>)
             [send._channels, send._peer, send._machine, send._uuid, send._maxBandwidth, send._bind, send._timeout])
             command.Options.Add(option);
+        send._tls = TlsOptions.AddClientTo(command);
         command.Validators.Add(send.Validate);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
@@ -78,7 +82,8 @@ internal sealed class SendCommand
         document.Destination = destination.ToString();
         using MappedRamSource guest = Open(path, arguments.GetValue(_uuid));
         SendReport.Fill(document, guest);
-        MigrationSourceOptions options = OptionsFor(arguments, context, guest);
+        using TlsCredentials? tls = _tls.Load(arguments);
+        MigrationSourceOptions options = OptionsFor(arguments, context, guest) with { Tls = tls, TlsHostName = _tls.HostName(arguments) };
         var source = new MigrationSource(guest, options, context.Logs.CreateLogger<MigrationSource>());
         var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes);
         try

@@ -4,12 +4,13 @@ using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.Bench;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;
 
 /// <summary>The migration at the destination: the library's own destination fills the memory that the session keeps.</summary>
-internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions channelOptions, ILogger<MigrationDestination> logger) : IServeLeg
+internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions channelOptions, TlsCredentials? tls, ILogger<MigrationDestination> logger) : IServeLeg
 {
     public string Name => MigrationLeg.LegName;
 
@@ -20,6 +21,7 @@ internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions 
             MultifdChannels = request.Channels,
             MaxRamBytes = request.RamBytes,
             Channels = channelOptions,
+            Tls = tls,
         };
         var destination = new MigrationDestination(
             [ChannelAddress.Tcp(listenAddress.ToString(), 0)], new ServedGuest(guest), options, logger);

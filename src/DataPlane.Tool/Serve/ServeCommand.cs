@@ -7,6 +7,7 @@ using DataPlane.Tool.Bench;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;
@@ -17,6 +18,7 @@ internal sealed class ServeCommand
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that a session may have (default: half of the machine's)");
 
+    private TlsOptions _tls = null!;
     private readonly ToolOption<bool> _untilEof = Options.Flag("--until-eof", "end when standard input does: for a parent process");
 
     public static Command Create(ToolConsole console)
@@ -26,6 +28,7 @@ internal sealed class ServeCommand
         var command = new Command("serve", "Answer bench and plan from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours.");
         foreach (Option option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._untilEof])
             command.Options.Add(option);
+        serve._tls = TlsOptions.AddServerTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
@@ -52,11 +55,12 @@ internal sealed class ServeCommand
     {
         IPEndPoint address = await ResolveAsync(arguments.GetValue(_listen)!, context.Stop).ConfigureAwait(false);
         var channels = new ChannelOptions();
+        using TlsCredentials? tls = _tls.Load(arguments);
         IServeLeg[] legs =
         [
             new WireServeLeg(WireVariant.Partition, address.Address, channels),
             new WireServeLeg(WireVariant.Cursor, address.Address, channels),
-            new MigrationServeLeg(address.Address, channels, context.Logs.CreateLogger<MigrationDestination>()),
+            new MigrationServeLeg(address.Address, channels, tls, context.Logs.CreateLogger<MigrationDestination>()),
         ];
         var settings = new ServeSettings { MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? HostFacts.Current.MemoryBytes / 2 };
         using var server = new ServeServer(address, settings, legs, context.Time, context.Note);

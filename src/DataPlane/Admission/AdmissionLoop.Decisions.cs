@@ -180,9 +180,7 @@ internal sealed partial class AdmissionLoop
         if (connection.IsHeld && AdmissionRules.IsLoneEnd(connection.Opening) && _facts.AwaitsPreemptFrom(connection.PeerGroup))
             _undecided.Defer(connection, long.MaxValue); // main's own end may be long under way
         else if (!connection.IsSilent)
-            Refuse(connection, !connection.IsHeld ? RefusalReason.Incomplete
-                : connection.Upgrading is not null ? RefusalReason.TlsHandshake
-                : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected : RefusalReason.BadPreempt);
+            RefuseAsLate(connection);
         else if (_undecided.SilentUntil(connection) is var until && until > now)
             _undecided.Defer(connection, until);
         else if (_facts.AwaitsPreemptFrom(connection.PeerGroup))
@@ -191,7 +189,16 @@ internal sealed partial class AdmissionLoop
             Refuse(connection, RefusalReason.Silent);
     }
 
-    private void Refuse(UndecidedConnection connection, RefusalReason reason)
+    private void RefuseAsLate(UndecidedConnection connection)
+    {
+        if (connection.Upgrading is not null)
+            Refuse(connection, RefusalReason.TlsHandshake, $"it was not over within {_options.HandshakeTimeout.TotalSeconds:0.###} s");
+        else
+            Refuse(connection, !connection.IsHeld ? RefusalReason.Incomplete
+                : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected : RefusalReason.BadPreempt);
+    }
+
+    private void Refuse(UndecidedConnection connection, RefusalReason reason, string? detail = null)
     {
         _undecided.Remove(connection);
         if (connection.Upgrading is { } upgrading)
@@ -200,7 +207,7 @@ internal sealed partial class AdmissionLoop
             connection.Close(); // which also takes it out of the poll set
         _counters.Refuse(reason, _undecided.Count);
         AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason);
-        Report(reason, connection.Peer);
+        Report(reason, connection.Peer, detail);
     }
 
     private void Unpoll(UndecidedConnection connection)

@@ -6,7 +6,7 @@ namespace DataPlane.Admission;
 internal sealed partial class AdmissionLoop
 {
     private readonly Lock _upgradeGate = new();
-    private readonly Queue<(UndecidedConnection Connection, UpgradedConnection? Result)> _upgraded = [];
+    private readonly Queue<(UndecidedConnection Connection, UpgradedConnection? Result, string? Error)> _upgraded = [];
     private bool _takesUpgrades = true;
 
     /// <summary>It stays undecided, with a deadline of its own, and can be refused like any other.</summary>
@@ -22,6 +22,7 @@ internal sealed partial class AdmissionLoop
     private async Task UpgradeAsync(UndecidedConnection connection, IChannelUpgrade upgrade, CancellationToken cancellationToken)
     {
         UpgradedConnection? result = null;
+        string? error = null;
         try
         {
             // Off this thread, from the first instruction: cryptography is work.
@@ -31,13 +32,14 @@ internal sealed partial class AdmissionLoop
         }
         catch (Exception e)
         {
-            AdmissionLog.UpgradeFailed(_logger, connection.Peer, e.InnerException?.Message ?? e.Message);
+            error = e.InnerException?.Message ?? e.Message;
+            AdmissionLog.UpgradeFailed(_logger, connection.Peer, error);
         }
 
         lock (_upgradeGate)
         {
             if (_takesUpgrades)
-                _upgraded.Enqueue((connection, result));
+                _upgraded.Enqueue((connection, result, error));
             else
                 result?.Dispose();
         }
@@ -51,17 +53,18 @@ internal sealed partial class AdmissionLoop
         {
             UndecidedConnection connection;
             UpgradedConnection? result;
+            string? error;
             lock (_upgradeGate)
             {
-                if (!_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result) next))
+                if (!_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result, string? Error) next))
                     return;
-                (connection, result) = next;
+                (connection, result, error) = next;
             }
 
             if (!_undecided.Contains(connection))
                 result?.Dispose(); // refused meanwhile
             else if (result is null)
-                Refuse(connection, RefusalReason.TlsHandshake);
+                Refuse(connection, RefusalReason.TlsHandshake, error);
             else
                 GoInside(connection, result);
         }
@@ -88,7 +91,7 @@ internal sealed partial class AdmissionLoop
         lock (_upgradeGate)
         {
             _takesUpgrades = false;
-            while (_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result) next))
+            while (_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result, string? Error) next))
                 next.Result?.Dispose();
         }
     }

@@ -63,7 +63,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     /// <summary>Takes over each admitted channel. On the admission thread, as the next: it must not wait.</summary>
     internal required Action<AdmittedChannel> Deliver { get; init; }
 
-    internal required Action<RefusalReason, string> Report { get; init; }
+    internal required Action<RefusalReason, string, string?> Report { get; init; }
 
     /// <summary>Any thread; also after the loop has ended.</summary>
     internal void Stop()

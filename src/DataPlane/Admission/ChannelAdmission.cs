@@ -165,11 +165,11 @@ public sealed class ChannelAdmission : IAsyncDisposable
 
     private void Deliver(AdmittedChannel channel) => _admitted.Writer.TryWrite(channel);
 
-    private void Report(RefusalReason reason, string peer)
+    private void Report(RefusalReason reason, string peer, string? detail)
     {
         try
         {
-            Refusal?.Invoke(this, new RefusalEventArgs(reason, peer));
+            Refusal?.Invoke(this, new RefusalEventArgs(reason, peer, detail));
         }
         catch (Exception e)
         {

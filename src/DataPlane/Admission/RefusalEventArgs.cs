@@ -3,11 +3,15 @@ namespace DataPlane.Admission;
 /// <summary>A connection that was refused.</summary>
 /// <param name="reason">Why.</param>
 /// <param name="peer">The peer's address and port, or the path of the Unix listener it came to.</param>
-public sealed class RefusalEventArgs(RefusalReason reason, string peer) : EventArgs
+/// <param name="detail">What the TLS handshake failed for; <see langword="null"/> for every other reason.</param>
+public sealed class RefusalEventArgs(RefusalReason reason, string peer, string? detail = null) : EventArgs
 {
     /// <summary>Why it was refused.</summary>
     public RefusalReason Reason { get; } = reason;
 
     /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
     public string Peer { get; } = peer;
+
+    /// <summary>What the TLS handshake failed for, in one line; <see langword="null"/> for every other reason.</summary>
+    public string? Detail { get; } = detail;
 }

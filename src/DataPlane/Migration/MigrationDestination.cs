@@ -69,6 +69,13 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// <summary>Channels admitted so far.</summary>
     internal long Admitted => _admission.Admitted;
 
+    /// <summary>Raised for every connection turned away, on the thread that admits them: a handler must return at once.</summary>
+    public event EventHandler<RefusalEventArgs>? Refusal
+    {
+        add => _admission.Refusal += value;
+        remove => _admission.Refusal -= value;
+    }
+
     /// <summary>Connections turned away so far, by reason. They never influence the migration.</summary>
     public IReadOnlyDictionary<RefusalReason, long> Refused => _admission.Refused;
 
