@@ -6,15 +6,39 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.QemuPair;
 
 /// <summary>`dataplane bench` with a paused guest of the same size, without zero pages.</summary>
-internal sealed class DataPlaneLeg(int ramMiB, int channels, WorkFolder work)
+internal sealed class DataPlaneLeg(int ramMiB, int channels, string? tlsFolder, WorkFolder work)
 {
+    /// <summary>A copy of the command that is told to use SslStream, not OpenSSL: at its next run and later.</summary>
+    private string? _tool;
+
+    public string Name { get; private init; } = "dataplane";
+
+    public static DataPlaneLeg WithSslStream(int ramMiB, int channels, string tlsFolder, WorkFolder work)
+    {
+        var folder = work.NewFolder("sslstream");
+        foreach (var file in Directory.GetFiles(Path.GetDirectoryName(Repository.Tool)!))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        var settings = Path.Combine(folder, "dataplane.runtimeconfig.json");
+        var root = JsonNode.Parse(File.ReadAllText(settings))!;
+        var options = (JsonObject)root["runtimeOptions"]!;
+        options["configProperties"] ??= new JsonObject();
+        options["configProperties"]!["DataPlane.Transport.Tls.UseSslStream"] = true;
+        File.WriteAllText(settings, root.ToJsonString());
+        return new DataPlaneLeg(ramMiB, channels, tlsFolder, work)
+        {
+            Name = "dataplane_sslstream",
+            _tool = Path.Combine(folder, "dataplane.dll"),
+        };
+    }
+
     public async Task<Sample> RunAsync(int run, CancellationToken token)
     {
-        var json = work[$"bench-{run}.json"];
+        var json = work[$"{Name}-{run}.json"];
         string[] arguments =
         [
-            Repository.Tool, "bench", "--ram", $"{ramMiB}M", "--channels", channels.ToString(CultureInfo.InvariantCulture),
+            _tool ?? Repository.Tool, "bench", "--ram", $"{ramMiB}M", "--channels", channels.ToString(CultureInfo.InvariantCulture),
             "--dirty-rate", "0", "--zero-percent", "0", "--runs", "1", "--no-progress", "--json", json,
+            .. tlsFolder is null ? (string[])[] : ["--tls-dir", tlsFolder],
         ];
         await using var bench = await ChildProcess.StartAsync("bench", "dotnet", arguments);
         if (await bench.WaitForExitAsync(token: token) is var code and not 0)
@@ -22,7 +46,7 @@ internal sealed class DataPlaneLeg(int ramMiB, int channels, WorkFolder work)
         var result = JsonElement.Parse(await File.ReadAllTextAsync(json, token)).GetProperty("runs")[0];
         var migration = result.GetProperty("migration");
         return new Sample(
-            "dataplane",
+            Name,
             run,
             migration.GetProperty("seconds").GetDouble(),
             migration.GetProperty("transferred_bytes").GetInt64(),

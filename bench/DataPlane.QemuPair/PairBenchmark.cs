@@ -3,11 +3,12 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
 
 namespace DataPlane.QemuPair;
 
 /// <summary>All legs, interleaved, so that a slow minute of the machine hits each of them.</summary>
-internal sealed class PairBenchmark(string label, int ramMiB, int channels)
+internal sealed class PairBenchmark(string label, int ramMiB, int channels, bool tls)
 {
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
 
@@ -28,19 +29,27 @@ internal sealed class PairBenchmark(string label, int ramMiB, int channels)
             Disk = new GuestDisk { RandomOnly = true, WindowBytes = 0, PagesCheckedPerPass = 64 },
         };
         using var work = new WorkFolder();
-        await using var qemu = new QemuLeg(options, channels, work);
-        var dataPlane = new DataPlaneLeg(ramMiB, channels, work);
+        using var authority = tls ? new TestAuthority() : null;
+        var credentials = authority is null ? null : CopyTo(work.NewFolder("tls"), authority);
+        await using var qemu = new QemuLeg(options, channels, credentials, work);
+        var dataPlane = new DataPlaneLeg(ramMiB, channels, credentials, work);
         await Console.Error.WriteLineAsync($"QEMU {QemuInstallation.FullVersion(version)}: filling {ramMiB} MiB");
         await qemu.StartAsync(token);
-        Func<int, Task<Sample>>[] legs =
+        List<Func<int, Task<Sample>>> legs =
         [
             run => qemu.RunAsync(run, preallocated: true, token), run => dataPlane.RunAsync(run, token), run => qemu.RunAsync(run, preallocated: false, token),
         ];
+        if (credentials is not null)
+        {
+            var sslStream = DataPlaneLeg.WithSslStream(ramMiB, channels, credentials, work);
+            legs.Add(run => sslStream.RunAsync(run, token));
+        }
+
         var samples = new List<Sample>();
         for (var run = 0; run < runs; run++)
-            for (var leg = 0; leg < legs.Length; leg++)
+            for (var leg = 0; leg < legs.Count; leg++)
             {
-                var sample = await legs[(leg + run) % legs.Length](run); // whoever goes first in one run goes last in the next
+                var sample = await legs[(leg + run) % legs.Count](run); // whoever goes first in one run goes last in the next
                 samples.Add(sample);
                 await Console.Error.WriteLineAsync(string.Create(
                     CultureInfo.InvariantCulture, $"run {run + 1} {sample.Leg,-17} {sample.Seconds:0.000} s  {sample.BytesPerSecond / 1e9:0.00} GB/s"));
@@ -58,6 +67,14 @@ internal sealed class PairBenchmark(string label, int ramMiB, int channels)
         return 0;
     }
 
+    /// <summary>The folder is where QEMUs can see it.</summary>
+    private static string CopyTo(string folder, TestAuthority authority)
+    {
+        foreach (var file in Directory.GetFiles(authority.Folder))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        return folder;
+    }
+
     private static double Median(IEnumerable<double> values)
     {
         double[] sorted = [.. values.Order()];
@@ -71,7 +88,7 @@ internal sealed class PairBenchmark(string label, int ramMiB, int channels)
         double Ratio(string leg) => Median(samples.Where(sample => sample.Leg == "dataplane").Select(ours =>
             ours.BytesPerSecond / samples.Single(theirs => theirs.Leg == leg && theirs.Run == ours.Run).BytesPerSecond));
 
-        return new JsonObject
+        var summary = new JsonObject
         {
             ["dataplane_bytes_per_second"] = Rate("dataplane"),
             ["qemu_preallocated_bytes_per_second"] = Rate("qemu_preallocated"),
@@ -79,6 +96,11 @@ internal sealed class PairBenchmark(string label, int ramMiB, int channels)
             ["ratio_to_qemu_preallocated"] = Ratio("qemu_preallocated"),
             ["ratio_to_qemu"] = Ratio("qemu"),
         };
+        if (samples.Exists(sample => sample.Leg == "dataplane_sslstream"))
+            summary["ratio_to_dataplane_sslstream"] = Ratio("dataplane_sslstream");
+        foreach (var leg in samples.GroupBy(sample => sample.Leg))
+            summary[$"{leg.Key}_cpu_seconds"] = Median(leg.Select(sample => sample.SourceCpuSeconds + sample.DestinationCpuSeconds));
+        return summary;
     }
 
     private JsonObject Document(QemuVersion version, List<Sample> samples, JsonObject summary) => new()
@@ -97,6 +119,7 @@ internal sealed class PairBenchmark(string label, int ramMiB, int channels)
         ["qemu"] = QemuInstallation.FullVersion(version),
         ["ram_bytes"] = (long)ramMiB << 20,
         ["channels"] = channels,
+        ["tls"] = tls,
         ["seconds_are"] = "from before the first connect until the destination's confirmation; dataplane: as bench reports it; QEMU: total-time of the source",
         ["samples"] = new JsonArray([.. samples.Select(sample => (JsonNode)sample.ToJson())]),
         ["summary"] = summary,

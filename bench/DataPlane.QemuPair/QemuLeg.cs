@@ -8,14 +8,14 @@ namespace DataPlane.QemuPair;
 /// QEMU to QEMU. One source serves all runs: its guest has filled RAM with random bytes and is paused; a finished migration leaves it
 /// complete at the source, from where it is sent again. The destination is a new process each time.
 /// </summary>
-internal sealed class QemuLeg(QemuOptions options, int channels, WorkFolder work) : IAsyncDisposable
+internal sealed class QemuLeg(QemuOptions options, int channels, string? tlsFolder, WorkFolder work) : IAsyncDisposable
 {
     private QemuProcess? _source;
     private int _started;
 
     public async Task StartAsync(CancellationToken token)
     {
-        _source = await QemuProcess.StartAsync(options, work, "source", token);
+        _source = await QemuProcess.StartAsync(options with { Extra = [.. Credentials("client")] }, work, "source", token);
         await _source.Console.WaitForFillAsync(token);
         await _source.PrepareMigrationAsync(Settings, token);
         await _source.StopGuestAsync(token);
@@ -28,7 +28,7 @@ internal sealed class QemuLeg(QemuOptions options, int channels, WorkFolder work
     public async Task<Sample> RunAsync(int run, bool preallocated, CancellationToken token)
     {
         var source = _source ?? throw new InvalidOperationException("the source has not been started");
-        var incoming = options.IncomingIn(options.Version) with { StayStopped = true, Extra = preallocated ? ["-mem-prealloc"] : [] };
+        var incoming = options.IncomingIn(options.Version) with { StayStopped = true, Extra = [.. Credentials("server"), .. preallocated ? ["-mem-prealloc"] : (string[])[]] };
         await using var destination = await QemuProcess.StartAsync(incoming, work, $"destination-{++_started}", token);
         await destination.PrepareMigrationAsync(Settings, token);
         var uri = await destination.StartIncomingAsync("tcp:127.0.0.1:0", token);
@@ -64,5 +64,13 @@ internal sealed class QemuLeg(QemuOptions options, int channels, WorkFolder work
 
     public ValueTask DisposeAsync() => _source?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    private MigrationSettings Settings => new() { Channels = channels, ReturnPath = true };
+    private MigrationSettings Settings => new()
+    {
+        Channels = channels,
+        ReturnPath = true,
+        Parameters = tlsFolder is null ? [] : [("tls-creds", "tls0")],
+    };
+
+    private string[] Credentials(string end) =>
+        tlsFolder is null ? [] : ["-object", $"tls-creds-x509,id=tls0,dir={tlsFolder},endpoint={end}"];
 }

@@ -36,7 +36,7 @@ internal static class TlsFailures
         return reason switch
         {
             VerifyFailed => DescribeVerification((int)OpenSsl.VerifyResult(session), peer, host),
-            NoCertificate => $"{peer} showed no certificate",
+            NoCertificate => $"{peer} showed no certificate: it has none that our authority signed",
             WrongVersion or HttpRequest or LengthTooLong => $"{peer} does not speak TLS",
             UnsupportedProtocol => $"{peer} offers no version of TLS from 1.2 on",
             > AlertBase => DescribeAlert(reason - AlertBase, peer),

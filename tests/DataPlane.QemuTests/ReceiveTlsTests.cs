@@ -1,0 +1,111 @@
+using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
+
+namespace DataPlane.QemuTests;
+
+/// <summary>Real QEMU sources inside TLS, with and without multifd; and those that must not come in.</summary>
+public sealed class ReceiveTlsTests : ReceiveTest
+{
+    private readonly TestAuthority _authority = new();
+
+    public static TheoryData<string, string, int, bool> Cases => new()
+    {
+        { "7.2", "pc-q35-7.2", 0, false },
+        { "7.2", "pc-q35-7.2", 4, true },
+        { "10.0", "pc-q35-10.0", 0, true },
+        { "10.0", "pc-q35-10.0", 4, false },
+        { "11.1", "pc-q35-11.1", 0, false },
+        { "11.1", "pc-q35-11.1", 4, true },
+    };
+
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        _authority.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public async Task A_guest_arrives_inside_TLS_with_every_byte(string version, string machine, int channels, bool returnPath)
+    {
+        var source = await StartSourceAsync(Secured(version, machine, "client", _authority.Folder));
+
+        await CaptureAsync(
+            source,
+            new MigrationSettings { Channels = channels, ReturnPath = returnPath, Parameters = [("tls-creds", "tls0")] },
+            new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder] });
+
+        await RunsOnAsync(source, paused: false, version == "11.1" ? QemuVersion.V111 : QemuVersion.V100);
+    }
+
+    [Fact]
+    public async Task A_source_without_TLS_is_named_and_another_may_come()
+    {
+        var source = await StartSourceAsync(Secured("11.1", "pc-q35-11.1", "client", _authority.Folder));
+        var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder] });
+        await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true }, Token);
+        await source.StartMigrationAsync(receive.Uri, Token);
+        await RunsOnAtSourceAsync(source);
+
+        await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true, Parameters = [("tls-creds", "tls0")] }, Token);
+        await source.StartMigrationAsync(receive.Uri, Token);
+        await source.WaitForMigrationAsync("completed", Token);
+        var result = await receive.WaitAsync(Token);
+
+        Assert.True(result.ExitCode == 0, result.ToString());
+        Assert.Contains("does not speak TLS", Assert.Single(result.Errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_source_of_another_authority_is_named_and_the_wait_goes_on_to_its_limit()
+    {
+        using var other = new TestAuthority("Another");
+        string[] strange = ["client-cert.pem", "client-key.pem"];
+        var folder = _authority.NewFolder("strange");
+        foreach (var file in strange)
+            File.Copy(Path.Combine(other.Folder, file), Path.Combine(folder, file), overwrite: true);
+        // QEMU looks at its own files when it starts: the authority it knows must be the one that signed its certificate.
+        File.AppendAllText(Path.Combine(folder, "ca-cert.pem"), await File.ReadAllTextAsync(Path.Combine(other.Folder, "ca-cert.pem"), Token));
+        var source = await StartSourceAsync(Secured("10.0", "pc-q35-10.0", "client", folder));
+        var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder, "--timeout", "15s"] });
+        await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true, Parameters = [("tls-creds", "tls0")] }, Token);
+        await source.StartMigrationAsync(receive.Uri, Token);
+
+        var result = await receive.WaitAsync(Token);
+        Assert.True(result.ExitCode == 1, result.ToString());
+        Assert.Equal(2, result.Errors.Count);
+        Assert.Contains("it has none that our authority signed", result.Errors[0], StringComparison.Ordinal);
+        Assert.Contains("main", result.Errors[1], StringComparison.Ordinal);
+        await RunsOnAtSourceAsync(source);
+    }
+
+    [Fact]
+    public async Task A_source_that_refuses_our_certificate_is_named()
+    {
+        using var other = new TestAuthority("Another");
+        var source = await StartSourceAsync(Secured("11.1", "pc-q35-11.1", "client", other.Folder));
+        var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder, "--timeout", "15s"] });
+        await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true, Parameters = [("tls-creds", "tls0")] }, Token);
+        await source.StartMigrationAsync(receive.Uri, Token);
+        await RunsOnAtSourceAsync(source);
+
+        var result = await receive.WaitAsync(Token);
+        Assert.True(result.ExitCode == 1, result.ToString());
+        Assert.Contains(result.Errors, line => line.Contains("was refused", StringComparison.Ordinal));
+    }
+
+    /// <summary>The folder is where QEMUs can see it too.</summary>
+    private QemuOptions Secured(string version, string machine, string end, string from)
+    {
+        var folder = Work.NewFolder("tls");
+        foreach (var file in Directory.GetFiles(from))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
+        return new QemuOptions
+        {
+            Version = QemuVersion.Parse(version),
+            Machine = machine,
+            Extra = ["-object", $"tls-creds-x509,id=tls0,dir={folder},endpoint={end}"],
+        };
+    }
+}
