@@ -16,6 +16,13 @@ internal sealed partial class GuardCourse
     /// <summary>The same where QEMU cannot say that it has noticed.</summary>
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
+    /// <summary>
+    /// Room for multifd's bytes in the Unix socket to QEMU. The kernel's 208 KiB let QEMU and the guard wake each other for every few
+    /// pages: 2.9 GB/s instead of 3.6 with 4 channels, and twice the CPU time in QEMU. More than this brought no more. Main keeps the small
+    /// one: in a postcopy without preempt channel the page that is waited for stands behind what lies in there.
+    /// </summary>
+    private const int BulkSendBuffer = 1 << 20;
+
     private readonly BlockPool _blocks = new();
     private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
     private ReturnPathTap? _tap;
@@ -126,7 +133,7 @@ internal sealed partial class GuardCourse
     /// <summary>Connects to QEMU with the channel's proof in the first write; then the rest may flow.</summary>
     private async ValueTask HandOnAsync(ChannelRelay relay, ReadOnlyMemory<byte> opening, CancellationToken cancellationToken)
     {
-        Channel qemu = await DialAsync(relay.Name, cancellationToken).ConfigureAwait(false);
+        Channel qemu = await DialAsync(relay.Name, cancellationToken, relay.Kind == ChannelKind.Multifd).ConfigureAwait(false);
         TransferResult sent = SendOpening(qemu, opening.Span);
         if (!sent.Complete)
         {
@@ -181,9 +188,15 @@ internal sealed partial class GuardCourse
         }
     }
 
-    private async Task<Channel> DialAsync(string name, CancellationToken cancellationToken)
+    private async Task<Channel> DialAsync(string name, CancellationToken cancellationToken, bool bulk = false)
     {
-        ChannelOptions options = new() { NoDelay = true, ConnectTimeout = _options.MonitorTimeout };
+        ChannelOptions options = new()
+        {
+            NoDelay = true,
+            ConnectTimeout = _options.MonitorTimeout,
+            // A TCP socket grows by itself.
+            SendBufferBytes = _target.Address.IsUnix && bulk ? BulkSendBuffer : null,
+        };
         try
         {
             return await ChannelDialer.ConnectAsync(

@@ -10,10 +10,10 @@ namespace DataPlane.Guard.Relay;
 /// client FIN  -> bytes under way are delivered, QEMU gets FIN          QEMU FIN  -> the same the other way
 /// client lost -> QEMU's socket is closed at once                       QEMU lost -> its last words are delivered, the client is reset
 /// </code>
-/// The worker's thread does everything; <see cref="ClientBytes"/>, <see cref="QemuBytes"/>, <see cref="Ending"/> and
+/// The worker's thread does everything, except on the return path of main (<see cref="Relay.ReturnLane"/>); <see cref="ClientBytes"/>, <see cref="QemuBytes"/>, <see cref="Ending"/> and
 /// <see cref="State"/> may be read by anyone.
 /// </summary>
-internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
+internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : RelayJob
 {
     private RelayDirection? _forward;
     private RelayDirection? _backward;
@@ -22,6 +22,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     private volatile bool _isClaimed;
     private volatile bool _hasFinished;
     private long _clientBytes;
+    private (RelayEnding Ending, int Errno) _loss;
 
     internal ChannelKind Kind { get; } = kind;
 
@@ -51,8 +52,10 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     /// <summary>Bytes from QEMU that the client's socket has taken.</summary>
     internal long QemuBytes => _backward?.Bytes ?? 0;
 
-    /// <summary>Whether it is in its worker's queue of relays with something to do.</summary>
-    internal bool IsQueued { get; set; }
+    /// <summary>The direction from QEMU, where another worker looks after it.</summary>
+    internal ReturnLane? ReturnLane { get; private set; }
+
+    internal override bool IsOver => Ending != RelayEnding.None;
 
     /// <summary>
     /// Its other end is under way: whatever the client has sent before it finished is to be delivered. Any thread.
@@ -67,17 +70,19 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
     internal void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
 
     /// <summary>Both ends are there: bytes may flow, those of <paramref name="first"/> at the head.</summary>
-    internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, IRelayTap? tap, IStreamTail? tail)
+    internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
     {
         _forward = new SplicedDirection(Client!, Qemu!, pipes, first, tail);
-        _backward = tap is null ? new SplicedDirection(Qemu!, Client!, pipes, default) : new TappedDirection(Qemu!, Client!, tap);
+        _backward = lane?.Direction ?? new SplicedDirection(Qemu!, Client!, pipes, default);
+        ReturnLane = lane;
         _state = (int)GuardChannelState.Open;
+        lane?.Start();
     }
 
     /// <summary>One turn in each direction; true when there is more to do at once.</summary>
-    internal bool Run()
+    internal override bool Run()
     {
-        if (Ending != RelayEnding.None)
+        if (IsOver)
             return false;
         if (_forward is null || _backward is null)
         {
@@ -85,25 +90,31 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
             return false;
         }
 
+        if (_loss.Ending != RelayEnding.None)
+        {
+            Lose(_loss.Ending, _loss.Errno);
+            return false;
+        }
+
         PumpResult forward = _forward.Pump();
-        PumpResult backward = _backward.Pump();
+        PumpResult backward = ReturnLane?.Result ?? _backward.Pump();
         if (forward == PumpResult.SourceLost || backward == PumpResult.TargetLost)
-            End(RelayEnding.ClientLost, forward == PumpResult.SourceLost ? _forward.Errno : _backward.Errno);
+            Lose(RelayEnding.ClientLost, forward == PumpResult.SourceLost ? _forward.Errno : _backward.Errno);
         else if (forward == PumpResult.TargetLost || backward == PumpResult.SourceLost)
-            EndAfterLastWords(forward == PumpResult.TargetLost ? _forward.Errno : _backward.Errno);
+            Lose(RelayEnding.QemuLost, forward == PumpResult.TargetLost ? _forward.Errno : _backward.Errno);
         else if (_forward.IsOver && _backward.IsOver)
             End(RelayEnding.Closed, 0);
         else if (_backward.IsOver && Qemu!.HasLostBytes)
             End(RelayEnding.QemuLost, Linux.Errno.ECONNRESET);
         else if (_forward.IsOver || _backward.IsOver)
             _state = (int)GuardChannelState.HalfClosed;
-        return Ending == RelayEnding.None && (forward == PumpResult.Busy || backward == PumpResult.Busy);
+        return !IsOver && (forward == PumpResult.Busy || backward == PumpResult.Busy);
     }
 
     /// <summary>Ends it and closes both sockets: in order, or with a reset for the client where bytes were lost.</summary>
     internal void End(RelayEnding ending, int errno)
     {
-        if (Ending != RelayEnding.None)
+        if (IsOver)
             return;
         Errno = errno;
         _ending = (int)ending;
@@ -123,15 +134,24 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name)
             await channel.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>QEMU may have said why before it went: that goes out first.</summary>
-    private void EndAfterLastWords(int errno)
+    /// <summary>Ends it with a loss. QEMU may have said why before it went: that goes out first, and is read even when the client went.</summary>
+    private void Lose(RelayEnding ending, int errno)
     {
-        while (_backward!.Pump() == PumpResult.Busy)
+        if (ReturnLane is { Result: PumpResult.Waiting } lane)
+        {
+            if (_loss.Ending == RelayEnding.None)
+                lane.Finish();
+            _loss = (ending, errno); // until the lane says that it has finished
+            return;
+        }
+
+        Qemu!.IsReadable = true; // the news of its last words may still be on its way
+        while (ReturnLane is null && _backward!.Pump() == PumpResult.Busy)
         {
             // Until nothing more can be read, or the client takes no more.
         }
 
-        End(RelayEnding.QemuLost, errno);
+        End(ending, errno);
     }
 
     /// <summary>

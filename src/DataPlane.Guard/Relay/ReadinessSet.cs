@@ -7,11 +7,13 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// An edge-triggered epoll set for one thread: each socket is registered once, for both directions, and reports every change. Whoever uses
-/// it goes on with a socket until EAGAIN.
+/// An edge-triggered epoll set for one thread: each socket is registered once and reports every change. Whoever uses it goes on with a
+/// socket until EAGAIN.
 /// </summary>
 internal sealed class ReadinessSet : IDisposable
 {
+    internal const uint BothDirections = SpliceCalls.EpollIn | SpliceCalls.EpollOut | SpliceCalls.EpollReadHangUp;
+
     private static readonly int s_dataOffset = EpollSet.EventSize - sizeof(ulong);
 
     private readonly SafeFileHandle _handle;
@@ -25,9 +27,21 @@ internal sealed class ReadinessSet : IDisposable
         _handle = new SafeFileHandle(descriptor, ownsHandle: true);
     }
 
-    internal void Add(SafeSocketHandle socket, ulong key) =>
-        Add((int)socket.DangerousGetHandle(), key,
-            SpliceCalls.EpollIn | SpliceCalls.EpollOut | SpliceCalls.EpollReadHangUp | SpliceCalls.EpollEdge);
+    /// <exception cref="ObjectDisposedException">The socket was closed meanwhile.</exception>
+    internal void Add(SafeSocketHandle socket, ulong key, uint events)
+    {
+        bool held = false;
+        try
+        {
+            socket.DangerousAddRef(ref held); // its number must not become another file's
+            Add((int)socket.DangerousGetHandle(), key, events | SpliceCalls.EpollEdge);
+        }
+        finally
+        {
+            if (held)
+                socket.DangerousRelease();
+        }
+    }
 
     internal void Add(EventFd wake, ulong key) => Add(wake.Descriptor, key, SpliceCalls.EpollIn);
 

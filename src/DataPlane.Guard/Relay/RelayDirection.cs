@@ -4,7 +4,7 @@ namespace DataPlane.Guard.Relay;
 
 /// <summary>
 /// Moves bytes one way, as far as both sockets go along without waiting. Nothing is read that the other side has no room for: the sender
-/// feels the receiver's pace. Used by the relay's thread only, except <see cref="Bytes"/>.
+/// feels the receiver's pace. Used by one thread only, except <see cref="Bytes"/> and <see cref="IsOver"/>.
 /// </summary>
 internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
 {
@@ -13,12 +13,13 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
 
     private long _bytes;
     private bool _sourceEnded;
+    private volatile bool _isOver;
 
     /// <summary>Bytes that the target has taken. Any thread.</summary>
     internal long Bytes => Volatile.Read(ref _bytes);
 
-    /// <summary>Everything is over in this direction, in order.</summary>
-    internal bool IsOver { get; private set; }
+    /// <summary>Everything is over in this direction, in order. Any thread.</summary>
+    internal bool IsOver => _isOver;
 
     /// <summary>The system's error number of a loss.</summary>
     internal int Errno { get; private set; }
@@ -51,7 +52,7 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
             if (_sourceEnded)
             {
                 To.Finish();
-                IsOver = true;
+                _isOver = true;
                 return PumpResult.Ended;
             }
 

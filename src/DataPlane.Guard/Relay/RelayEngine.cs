@@ -4,11 +4,14 @@ using DataPlane.Transport;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// The relays of one migration, on a few threads. Threads start with the first relay, so that a VM that waits costs none. Any thread may
-/// call; the work happens on the workers.
+/// The relays of one migration, on two or more threads. They start when they are needed: a VM that waits costs none. Any thread may call;
+/// the work happens on the workers.
 /// </summary>
 internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Action<Exception> failed) : IDisposable
 {
+    /// <summary>Multifd's share of it is idle while a guest waits for pages. Not the first: it hears of the end of main's worker.</summary>
+    private const int UrgentWorker = 1;
+
     private readonly Lock _gate = new();
     private readonly RelayWorker?[] _workers = new RelayWorker?[workers];
     private bool _disposed;
@@ -67,7 +70,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         RelayWorker worker = WorkerFor(relay);
         worker.Post(() =>
         {
-            if (relay.Ending != RelayEnding.None)
+            if (relay.IsOver)
                 return;
             relay.End(RelayEnding.Aborted, 0);
             worker.Forget(relay);
@@ -91,29 +94,40 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         ChannelRelay relay, Channel other, Func<RelayEnd> set, ReadOnlyMemory<byte> first, IRelayTap? tap, IStreamTail? tail)
     {
         RelayWorker worker = WorkerFor(relay);
+        RelayWorker urgent = Worker(UrgentWorker);
         worker.Post(() =>
         {
-            if (relay.Ending != RelayEnding.None)
+            if (relay.IsOver)
             {
                 other.Abort(); // its other half went while it was on its way
                 return;
             }
 
             RelayEnd end = set();
-            relay.Begin(worker.Pipes, first, tap, tail);
-            worker.Watch(relay, end);
+            if (tap is null)
+            {
+                relay.Begin(worker.Pipes, first, null, tail);
+                worker.Watch(relay, end);
+            }
+            else
+            {
+                relay.Begin(worker.Pipes, first, new ReturnLane(relay, worker, urgent, tap), tail);
+                // What QEMU says there is no news for this thread.
+                worker.Watch(relay, end, SpliceCalls.EpollOut);
+            }
         });
     }
 
-    /// <summary>Preempt apart from main, whose background pages would keep it waiting; multifd evenly over all.</summary>
-    private RelayWorker WorkerFor(ChannelRelay relay)
+    /// <summary>Urgent pages and their requests apart from main, whose background pages would keep them waiting; multifd evenly.</summary>
+    private RelayWorker WorkerFor(ChannelRelay relay) => Worker(relay.Kind switch
     {
-        int index = relay.Kind switch
-        {
-            ChannelKind.Main => 0,
-            ChannelKind.Preempt => 1 % workers,
-            _ => relay.Id % workers,
-        };
+        ChannelKind.Main => 0,
+        ChannelKind.Preempt => UrgentWorker,
+        _ => relay.Id % _workers.Length,
+    });
+
+    private RelayWorker Worker(int index)
+    {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);

@@ -7,8 +7,11 @@ namespace DataPlane.Guard.Relay;
 /// <summary>A pipe in which the kernel keeps references to pages on their way from one socket to another. Used by one thread.</summary>
 internal sealed class RelayPipe : IDisposable
 {
-    /// <summary>What the kernel allows without privileges (<c>fs.pipe-max-size</c>).</summary>
-    internal const int WantedBytes = 1 << 20;
+    /// <summary>
+    /// Size of a pipe, and of one call. A kernel without preemption gives the core to nobody before the call returns: calls of 1 MiB on
+    /// main made a page request that comes meanwhile wait 0.3 ms longer (p50). Throughput is the same with 256 KiB, less with half of it.
+    /// </summary>
+    internal const int WantedBytes = 256 << 10;
 
     private readonly SafeFileHandle _read;
     private readonly SafeFileHandle _write;

@@ -14,8 +14,8 @@ internal sealed class RelayWorker : IDisposable
     private readonly ReadinessSet _sockets = new();
     private readonly EventFd _wake = new();
     private readonly ConcurrentQueue<Action> _requests = new();
-    private readonly Dictionary<ulong, (ChannelRelay Relay, RelayEnd End)> _ends = [];
-    private readonly Queue<ChannelRelay> _queue = new();
+    private readonly Dictionary<ulong, (RelayJob Job, RelayEnd End)> _ends = [];
+    private readonly Queue<RelayJob> _queue = new();
     private readonly Thread _thread;
     private readonly Action<ChannelRelay> _ended;
     private readonly Action<Exception> _failed;
@@ -48,34 +48,47 @@ internal sealed class RelayWorker : IDisposable
         _wake.Signal();
     }
 
-    /// <summary>On the worker's thread: watches an end of <paramref name="relay"/> from now on.</summary>
-    internal void Watch(ChannelRelay relay, RelayEnd end)
+    /// <summary>On the worker's thread: watches an end of <paramref name="job"/> from now on.</summary>
+    internal void Watch(RelayJob job, RelayEnd end, uint events = ReadinessSet.BothDirections)
     {
-        _ends.Add(++_lastKey, (relay, end));
-        _sockets.Add(end.Channel.Handle, _lastKey);
-        Enqueue(relay);
+        _sockets.Add(end.Channel.Handle, ++_lastKey, events);
+        _ends.Add(_lastKey, (job, end));
+        Enqueue(job);
     }
 
-    /// <summary>On the worker's thread: looks after <paramref name="relay"/> in this turn.</summary>
-    internal void Enqueue(ChannelRelay relay)
+    /// <summary>On the worker's thread: looks after <paramref name="job"/> in this turn.</summary>
+    internal void Enqueue(RelayJob job)
     {
-        if (relay.IsQueued)
+        if (job.IsQueued)
             return;
-        relay.IsQueued = true;
-        _queue.Enqueue(relay);
+        job.IsQueued = true;
+        _queue.Enqueue(job);
     }
 
     /// <summary>One more relay that will end here. Any thread.</summary>
     internal void Adopt() => Interlocked.Increment(ref _relays);
 
-    /// <summary>On the worker's thread: the relay is over, by whatever cause.</summary>
-    internal void Forget(ChannelRelay relay)
+    /// <summary>On the worker's thread: the job is over, by whatever cause.</summary>
+    internal void Forget(RelayJob job)
     {
         // Their sockets are closed, which took them out of the poll set; late events of the same turn find no entry.
-        foreach (ulong key in _ends.Where(e => e.Value.Relay == relay).Select(e => e.Key).ToList())
+        foreach (ulong key in _ends.Where(e => e.Value.Job == job).Select(e => e.Key).ToList())
             _ends.Remove(key);
-        Interlocked.Decrement(ref _relays);
-        _ended(relay);
+        if (job is not ChannelRelay relay)
+            return;
+        if (relay.ReturnLane is { } lane)
+        {
+            // The end is told where the last words were read: whoever hears of it has heard of them before.
+            lane.Worker.Post(() =>
+            {
+                lane.Worker.Forget(lane);
+                Tell(relay);
+            });
+        }
+        else
+        {
+            Tell(relay);
+        }
     }
 
     /// <summary>Ends every relay and the thread; returns when it has ended.</summary>
@@ -103,11 +116,17 @@ internal sealed class RelayWorker : IDisposable
 
         while (_requests.TryDequeue(out Action? request))
             request();
-        foreach (ChannelRelay relay in _ends.Values.Select(e => e.Relay).Distinct().ToList())
+        foreach (ChannelRelay relay in _ends.Values.Select(e => e.Job).OfType<ChannelRelay>().Distinct().ToList())
         {
             relay.End(RelayEnding.Aborted, 0);
             Forget(relay);
         }
+    }
+
+    private void Tell(ChannelRelay relay)
+    {
+        Interlocked.Decrement(ref _relays);
+        _ended(relay);
     }
 
     private void Turn()
@@ -120,10 +139,10 @@ internal sealed class RelayWorker : IDisposable
             {
                 _wake.Reset();
             }
-            else if (_ends.TryGetValue(key, out (ChannelRelay Relay, RelayEnd End) entry))
+            else if (_ends.TryGetValue(key, out (RelayJob Job, RelayEnd End) entry))
             {
                 entry.End.Take(events);
-                Enqueue(entry.Relay);
+                Enqueue(entry.Job);
             }
         }
 
@@ -131,14 +150,14 @@ internal sealed class RelayWorker : IDisposable
             request();
         for (int n = _queue.Count; n > 0; n--)
         {
-            ChannelRelay relay = _queue.Dequeue();
-            relay.IsQueued = false;
-            if (relay.Ending != RelayEnding.None)
+            RelayJob job = _queue.Dequeue();
+            job.IsQueued = false;
+            if (job.IsOver)
                 continue;
-            if (relay.Run())
-                Enqueue(relay);
-            if (relay.Ending != RelayEnding.None)
-                Forget(relay);
+            if (job.Run())
+                Enqueue(job);
+            if (job.IsOver)
+                Forget(job);
         }
     }
 }

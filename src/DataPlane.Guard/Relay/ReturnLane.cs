@@ -1,0 +1,86 @@
+namespace DataPlane.Guard.Relay;
+
+/// <summary>
+/// The return path of a main channel, on another worker than the pages. A vCPU waits for each request on it, and the thread that moves
+/// the background pages is always in the middle of some: requests took 0.8 ms (p50) there while main was busy, and take 0.03 ms here.
+/// <para>The relay remains one thing, decided in one place: its own worker is told how this direction ended, and closes.</para>
+/// </summary>
+internal sealed class ReturnLane : RelayJob
+{
+    private readonly ChannelRelay _relay;
+    private readonly RelayWorker _home;
+    private readonly RelayEnd _qemu;
+    private readonly RelayEnd _client;
+    private volatile int _result;
+    private volatile bool _isLast;
+
+    /// <param name="relay">The main channel, both ends in place.</param>
+    /// <param name="home">The worker of the relay.</param>
+    /// <param name="worker">The worker of this direction: another one.</param>
+    /// <param name="tap">Sees the bytes.</param>
+    internal ReturnLane(ChannelRelay relay, RelayWorker home, RelayWorker worker, IRelayTap tap)
+    {
+        _relay = relay;
+        _home = home;
+        Worker = worker;
+        // Ends of its own: what one poll set has told must not be forgotten by the other's thread.
+        _qemu = new RelayEnd(relay.Qemu!.Channel);
+        _client = new RelayEnd(relay.Client!.Channel);
+        Direction = new TappedDirection(_qemu, _client, tap);
+    }
+
+    internal RelayWorker Worker { get; }
+
+    internal RelayDirection Direction { get; }
+
+    /// <summary>How it ended: <see cref="PumpResult.Waiting"/> until then. Any thread.</summary>
+    internal PumpResult Result => (PumpResult)_result;
+
+    internal override bool IsOver => Result != PumpResult.Waiting || _relay.Ending != RelayEnding.None;
+
+    internal void Start() => Worker.Post(() =>
+    {
+        try
+        {
+            Worker.Watch(this, _qemu, SpliceCalls.EpollIn | SpliceCalls.EpollReadHangUp);
+            Worker.Watch(this, _client, SpliceCalls.EpollOut);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Over before it began.
+        }
+    });
+
+    /// <summary>The connection is lost: what QEMU has said goes out, as far as that is still possible, and then this is over.</summary>
+    internal void Finish()
+    {
+        _isLast = true;
+        Worker.Post(() => Worker.Enqueue(this));
+    }
+
+    internal override bool Run()
+    {
+        if (IsOver)
+            return false;
+        bool isLast = _isLast;
+        if (isLast)
+            _qemu.IsReadable = true; // the news of its last words may still be on its way
+        try
+        {
+            PumpResult result = Direction.Pump();
+            if (result == PumpResult.Waiting && isLast)
+                result = PumpResult.SourceLost;
+            if (result is not (PumpResult.Waiting or PumpResult.Busy))
+            {
+                _result = (int)result;
+                _home.Post(() => _home.Enqueue(_relay));
+            }
+
+            return result == PumpResult.Busy;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false; // the relay was ended meanwhile, which closes its sockets, or even its worker is gone
+        }
+    }
+}
