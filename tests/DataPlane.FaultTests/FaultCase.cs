@@ -1,4 +1,5 @@
 using System.Globalization;
+using DataPlane.Multifd.Compression;
 using DataPlane.TestSupport;
 
 namespace DataPlane.FaultTests;
@@ -23,6 +24,9 @@ internal enum FaultKind
 /// <param name="Value">With <see cref="FaultKind.Pieces"/> their size, with <see cref="FaultKind.Delay"/> its milliseconds.</param>
 internal sealed record FaultCase(int Seed, int Channels, FaultKind Kind, int Connection, bool Backward, long Offset, int Value)
 {
+    /// <summary>Every method has its share of the seeds.</summary>
+    internal CompressionMethod Compression => Channels == 0 ? CompressionMethod.None : (CompressionMethod)(Seed % 3);
+
     /// <summary>PONG and SHUT.</summary>
     private const int WordBytes = 16;
 

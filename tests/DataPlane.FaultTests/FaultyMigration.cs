@@ -72,6 +72,7 @@ internal sealed class FaultyMigration : IDisposable
         var options = new MigrationSourceOptions
         {
             MultifdChannels = fault.Channels,
+            Compression = fault.Compression,
             StallTimeout = stall,
             CommitTimeout = TimeSpan.FromSeconds(fault.IsHarmless ? 25 : 3),
             MaxDowntime = TimeSpan.FromTicks(1), // all rounds, always the same

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
@@ -24,6 +25,10 @@ internal sealed class BenchCommand
 
     private readonly ToolOption<ByteSize?> _dirtyWindow = Options.Size("--dirty-window", "the guest writes within this much of its memory (default: all)");
     private readonly ToolOption<int?> _zeroPercent = Options.Number("--zero-percent", "share of zero pages in the guest's memory", 0, 100, 0);
+    private readonly ToolOption<string?> _memoryFile =
+        Options.Text("--memory-file", "FILE", "fill the guest's memory with the bytes of this file, repeated (default: random bytes)");
+
+    private readonly CompressionOptions _compression = new();
     private readonly ToolOption<Duration?> _maxDowntime = SharedOptions.MaxDowntime(TimeSpan.FromMilliseconds(300));
     private readonly ToolOption<int?> _runs = SharedOptions.Runs(7);
     private TlsOptions _tls = null!;
@@ -34,10 +39,11 @@ internal sealed class BenchCommand
         var bench = new BenchCommand();
         var command = new Command("bench", "Move a live guest to a destination and compare with what the wire can do.");
         foreach (Option option in (ReadOnlySpan<Option>)
-            [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._maxDowntime,
+            [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._memoryFile, bench._maxDowntime,
                 bench._runs, bench._wireOnly])
             command.Options.Add(option);
         bench._tls = TlsOptions.AddClientTo(command);
+        bench._compression.AddOptionsTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
@@ -68,13 +74,16 @@ internal sealed class BenchCommand
             ZeroPercent = arguments.GetValue(_zeroPercent)!.Value,
             DirtyBytesPerSecond = wireOnly ? 0 : arguments.GetValue(_dirtyRate)!.Value.BytesPerSecond,
             DirtyWindowBytes = arguments.GetValue(_dirtyWindow)?.Bytes,
+            MemoryFile = arguments.GetValue(_memoryFile),
         };
         guest.Validate();
+        int channels = arguments.GetValue(_channels)!.Value;
         return new BenchRequest
         {
             Destination = arguments.GetValue(_to),
             Guest = guest,
-            Channels = arguments.GetValue(_channels)!.Value,
+            Channels = channels,
+            Compression = _compression.Read(arguments, channels),
             Runs = arguments.GetValue(_runs)!.Value,
             MaxDowntime = arguments.GetValue(_maxDowntime)!.Value.Value,
             WireOnly = wireOnly,
@@ -151,6 +160,8 @@ internal sealed record BenchRequest
     public required WorkloadOptions Guest { get; init; }
 
     public required int Channels { get; init; }
+
+    public CompressionSettings Compression { get; init; }
 
     public required int Runs { get; init; }
 

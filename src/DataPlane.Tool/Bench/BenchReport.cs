@@ -50,6 +50,8 @@ internal static class BenchReport
     {
         if (runs.Count > 0 && runs[^1].Migration is { } last)
             output.WriteLine($"pages        {Human.Count(last.NormalPages)} normal, {Human.Count(last.ZeroPages)} zero (last run)");
+        if (runs.Count > 0 && runs[^1].Migration?.CompressionRatio is { } ratio)
+            output.WriteLine($"compression  {Human.Number(ratio, 2)} bytes of pages per byte on the wire (last run)");
     }
 
     private static void WriteCpu(TextWriter output, string side, CpuSummary? cpu)

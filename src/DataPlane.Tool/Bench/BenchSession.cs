@@ -56,7 +56,7 @@ internal sealed class BenchSession : IAsyncDisposable
         IBenchLeg<TSample> leg, Workload guest, int channels, Action<ProgressSample> report, CancellationToken cancellation)
         where TSample : LegSample
     {
-        var prepare = new PrepareMessage { Leg = leg.Name, RamBytes = guest.Block.Length, Channels = channels };
+        var prepare = new PrepareMessage { Leg = leg.Name, RamBytes = guest.Block.Length, Channels = channels, Compression = leg.Compression };
         await _control.WriteAsync(prepare, cancellation).ConfigureAwait(false);
         ReadyMessage ready = await ExpectAsync<ReadyMessage>(_control, cancellation).ConfigureAwait(false);
         var destination = new LegDestination(_address, ready.Port, channels);

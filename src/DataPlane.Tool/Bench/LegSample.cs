@@ -1,4 +1,5 @@
 using System.Net;
+using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Bench;
@@ -31,6 +32,9 @@ internal sealed record MigrationSample : LegSample
     public required long NormalPages { get; init; }
 
     public required long ZeroPages { get; init; }
+
+    /// <summary>Bytes of the normal pages over the bytes on the wire; only of compressed migrations.</summary>
+    public double? CompressionRatio { get; init; }
 }
 
 /// <summary>Where the data connections of one leg go.</summary>
@@ -45,6 +49,9 @@ internal interface IBenchLeg<TSample>
 {
     /// <summary>As named in <c>prepare</c>; the destination has a leg of the same name.</summary>
     string Name { get; }
+
+    /// <summary>How pages are compressed.</summary>
+    CompressionMethod Compression => CompressionMethod.None;
 
     Task<TSample> RunAsync(LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation);
 }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using DataPlane.Memory;
+using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Bench;
 
@@ -27,6 +28,31 @@ internal static class MemoryFill
                 FillPage(bytes, Mix(seed ^ ((ulong)page * 2)));
         }
     });
+
+    /// <summary>The bytes of a file, again and again; the file's own zero pages come on top of the share.</summary>
+    /// <exception cref="CommandException">The file cannot be read, or holds less than a page.</exception>
+    public static void FromFile(RamBlock block, int zeroPercent, string path)
+    {
+        try
+        {
+            using var file = File.OpenHandle(path);
+            long pages = RandomAccess.GetLength(file) / TargetPage.Size;
+            if (pages == 0)
+                throw new CommandException($"--memory-file: '{path}' holds less than one page");
+            for (long page = 0; page < block.PageCount; page++)
+            {
+                Span<byte> bytes = block.Span(page * TargetPage.Size, TargetPage.Size);
+                if (IsZeroPage(page, zeroPercent))
+                    bytes.Clear();
+                else
+                    _ = RandomAccess.Read(file, bytes, page % pages * TargetPage.Size);
+            }
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"--memory-file: {unreadable.Message}", innerException: unreadable);
+        }
+    }
 
     public static void Clear(RamBlock block) => MemoryChunks.ForEach(block, index => MemoryChunks.Chunk(block, index).Clear());
 

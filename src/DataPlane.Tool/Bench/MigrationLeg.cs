@@ -1,6 +1,7 @@
 using DataPlane.Linux;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
@@ -14,11 +15,15 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
 
     public string Name => LegName;
 
+    public CompressionMethod Compression => request.Compression.Method;
+
     public async Task<MigrationSample> RunAsync(LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
     {
         var options = new MigrationSourceOptions
         {
             MultifdChannels = destination.Channels,
+            Compression = request.Compression.Method,
+            CompressionLevel = request.Compression.Level,
             MaxDowntime = request.MaxDowntime,
             Channels = request.ChannelOptions,
             Tls = request.Tls,
@@ -38,6 +43,7 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
             DowntimeSeconds = done.Downtime.TotalSeconds,
             NormalPages = done.NormalPages,
             ZeroPages = done.ZeroPages,
+            CompressionRatio = Compression == CompressionMethod.None ? null : (double)(done.NormalPages << TargetPage.Shift) / done.TransferredBytes,
         };
     }
 

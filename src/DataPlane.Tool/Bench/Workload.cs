@@ -37,7 +37,10 @@ internal sealed class Workload : IDisposable
         options.Validate();
         _block = RamBlock.Allocate("pc.ram", options.RamBytes, new RamAllocation { Populate = true });
         Memory = new GuestMemory([_block]);
-        MemoryFill.Fill(_block, options.ZeroPercent, options.Seed);
+        if (options.MemoryFile is { } file)
+            MemoryFill.FromFile(_block, options.ZeroPercent, file);
+        else
+            MemoryFill.Fill(_block, options.ZeroPercent, options.Seed);
         _recorded = new RecordedDirtyTracker(Memory);
         _order = new PageOrder((options.DirtyWindowBytes ?? options.RamBytes) / TargetPage.Size);
         _pacer = new WritePacer(time, options.DirtyBytesPerSecond / (double)TargetPage.Size);

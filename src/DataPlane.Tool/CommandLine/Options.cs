@@ -35,6 +35,24 @@ internal static class Options
             return fits;
         });
 
+    /// <summary>One of the values of an enumeration, by its name in lower case.</summary>
+    public static ToolOption<T?> Choice<T>(string name, string description, T? whenMissing = null)
+        where T : struct, Enum
+    {
+        string names = string.Join('|', Enum.GetNames<T>().Select(static choice => choice.ToLowerInvariant()));
+        return Make(name, names, description, "", whenMissing, choice => NameOf(choice), (string text, out T value, out string? error) =>
+        {
+            value = Enum.GetValues<T>().FirstOrDefault(choice => NameOf(choice) == text);
+            bool fits = NameOf(value) == text;
+            error = fits ? null : $"'{text}' is not one of {names}";
+            return fits;
+        });
+    }
+
+    /// <summary>The name of a value of an enumeration, as options and documents spell it.</summary>
+    public static string NameOf<T>(T value)
+        where T : struct, Enum => value.ToString().ToLowerInvariant();
+
     /// <summary>ADDR; <paramref name="defaultPort"/> allows a host alone.</summary>
     public static ToolOption<ChannelAddress?> Address(string name, string helpName, string description, int? defaultPort = null, bool required = false) =>
         new(name, "", address => address?.ToString())

@@ -2,6 +2,7 @@ using System.CommandLine;
 using DataPlane.Admission;
 using DataPlane.Images;
 using DataPlane.Migration;
+using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
@@ -15,6 +16,7 @@ internal sealed class ReceiveCommand
 {
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
     private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
+    private readonly ToolOption<CompressionMethod?> _compression = CompressionOptions.Demanded();
     private readonly ToolOption<string?> _out = Options.Text("--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that the source may announce (default: no limit but the disk)");
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
@@ -24,7 +26,7 @@ internal sealed class ReceiveCommand
     {
         var receive = new ReceiveCommand();
         var command = new Command("receive", "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
-        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._out, receive._maxRam, receive._timeout])
+        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._out, receive._maxRam, receive._timeout])
             command.Options.Add(option);
         receive._tls = TlsOptions.AddServerTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
@@ -57,6 +59,7 @@ internal sealed class ReceiveCommand
         var options = new MigrationDestinationOptions
         {
             MultifdChannels = arguments.GetValue(_channels)!.Value,
+            Compression = arguments.GetValue(_compression),
             MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
             StallTimeout = arguments.GetValue(_timeout)?.Value,
             Tls = tls,

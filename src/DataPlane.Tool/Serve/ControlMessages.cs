@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Serve;
@@ -59,6 +60,10 @@ internal sealed record PrepareMessage : ControlMessage
 
     /// <summary>Data connections for the wire legs, multifd channels for a migration.</summary>
     public required int Channels { get; init; }
+
+    /// <summary>How the pages of a migration are compressed: the destination refuses anything else.</summary>
+    [JsonConverter(typeof(JsonStringEnumConverter<CompressionMethod>))]
+    public CompressionMethod Compression { get; init; }
 }
 
 /// <summary>The leg's data connections are accepted now.</summary>

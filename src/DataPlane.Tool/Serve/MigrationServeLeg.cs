@@ -19,6 +19,7 @@ internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions 
         var options = new MigrationDestinationOptions
         {
             MultifdChannels = request.Channels,
+            Compression = request.Compression,
             MaxRamBytes = request.RamBytes,
             Channels = channelOptions,
             Tls = tls,

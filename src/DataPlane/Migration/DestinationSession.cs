@@ -47,7 +47,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         _time = time;
         _clock = new PhaseClock(time);
         _progress = new ProgressMeter(progress, _clock);
-        _multifd = new MultifdReceiver(options.MultifdChannels, _pool);
+        _multifd = new MultifdReceiver(options.MultifdChannels, _pool, options.Compression);
     }
 
     private long ReceivedBytes => Admitted().Sum(static one => one.Channel.BytesReceived);

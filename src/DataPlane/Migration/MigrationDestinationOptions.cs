@@ -1,3 +1,4 @@
+using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
@@ -8,6 +9,9 @@ public sealed record MigrationDestinationOptions
 {
     /// <summary>Multifd channels that the source uses, 0 to 255: nothing on the wire says it (specification, 1-channels section 1.5).</summary>
     public int MultifdChannels { get; init; }
+
+    /// <summary>Demands that the pages on multifd channels are compressed so; null takes what the first packet with pages carries, for all channels.</summary>
+    public CompressionMethod? Compression { get; init; }
 
     /// <summary>The VM's UUID, which every multifd channel must carry; null accepts the first seen.</summary>
     public Guid? Uuid { get; init; }
@@ -48,6 +52,7 @@ public sealed record MigrationDestinationOptions
     public void Validate()
     {
         OptionChecks.InRange(MultifdChannels, 0, 255, nameof(MultifdChannels));
+        OptionChecks.InRange((int)(Compression ?? CompressionMethod.None), 0, (int)CompressionMethod.Zstd, nameof(Compression));
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
         OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));

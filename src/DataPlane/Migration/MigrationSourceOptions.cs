@@ -1,3 +1,4 @@
+using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
@@ -29,6 +30,14 @@ public sealed record MigrationSourceOptions
 
     /// <summary>Bytes per second that all channels together send at most. Default null: no limit, and no cost.</summary>
     public long? MaxBytesPerSecond { get; init; }
+
+    /// <summary>How pages are compressed; the destination must expect the same. Only with multifd channels. Default: not at all.</summary>
+    public CompressionMethod Compression { get; init; }
+
+    /// <summary>
+    /// How hard to compress: zlib 0 to 9, zstd 1 to 20; null for the method's default (zlib 3, zstd 1). It concerns nobody but the source.
+    /// </summary>
+    public int? CompressionLevel { get; init; }
 
     /// <summary>How long the guest may stand still. Rounds go on until what is left fits, at the bandwidth measured. Default 300 ms.</summary>
     public TimeSpan MaxDowntime { get; init; } = TimeSpan.FromMilliseconds(300);
@@ -63,6 +72,8 @@ public sealed record MigrationSourceOptions
     /// <summary>Socket options of every channel.</summary>
     public ChannelOptions Channels { get; init; } = new();
 
+    internal CompressionSettings CompressionSettings => new(Compression, CompressionLevel);
+
     /// <summary>Refuses values that cannot work.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Names the option, its value and the allowed range.</exception>
     public void Validate()
@@ -71,6 +82,7 @@ public sealed record MigrationSourceOptions
         OptionChecks.InRange(MaxBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxBytesPerSecond));
         if (Peer is not null && Peer < s_oldestPeer)
             throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
+        ValidateCompression();
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));
         OptionChecks.Positive(CommitTimeout, nameof(CommitTimeout));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));
@@ -78,5 +90,21 @@ public sealed record MigrationSourceOptions
         OptionChecks.Tls(Tls, TlsEnd.Client, nameof(Tls));
         OptionChecks.Positive(ProgressInterval, nameof(ProgressInterval));
         Channels.Validate();
+    }
+
+    private void ValidateCompression()
+    {
+        OptionChecks.InRange((int)Compression, 0, (int)CompressionMethod.Zstd, nameof(Compression));
+        if (Compression != CompressionMethod.None && MultifdChannels == 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(Compression), Compression, "only pages on multifd channels can be compressed");
+        }
+
+        if (CompressionLevel is { } level)
+        {
+            var (min, max) = CompressionSettings.LevelsOf(Compression)
+                ?? throw new ArgumentOutOfRangeException(nameof(CompressionLevel), level, "there is no level without compression");
+            OptionChecks.InRange(level, min, max, nameof(CompressionLevel));
+        }
     }
 }

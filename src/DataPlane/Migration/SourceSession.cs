@@ -47,7 +47,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _progress = new ProgressMeter(progress, _clock);
         _dialect = PeerDialect.Of(options.Machine ?? guest.MachineName, options.Peer);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
-        _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
+        _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings) : null;
     }
 
     private IEnumerable<Channel> Channels => _main is null ? _multifd : _multifd.Prepend(_main);

@@ -1,5 +1,5 @@
 using DataPlane.Linux;
-using DataPlane.Memory;
+using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Wire;
 
@@ -9,7 +9,7 @@ namespace DataPlane.Multifd;
 /// One multifd channel of a destination: a named thread that reads a header, checks it as a whole, then scatters the payload into guest memory.
 /// </summary>
 /// <remarks>One receive call per packet in the steady state, no copy in user space, no managed allocation. Specification: 3-multifd section 2.1.</remarks>
-internal sealed class MultifdReceiveChannel
+internal sealed partial class MultifdReceiveChannel
 {
     /// <summary>Two headers at a time: the one whose pages are being placed, and the next.</summary>
     private const int HeaderSlotSize = 2048;
@@ -21,6 +21,7 @@ internal sealed class MultifdReceiveChannel
     private readonly Thread _thread;
     private readonly object _gate = new();
     private Channel? _channel;
+    private PayloadDecompressor? _decompressor;
     private bool _aborted;
     private long _normalPages;
     private long _zeroPages;
@@ -110,6 +111,7 @@ internal sealed class MultifdReceiveChannel
         }
         finally
         {
+            _decompressor?.Dispose();
             _stopped.SetResult();
         }
     }
@@ -138,7 +140,7 @@ internal sealed class MultifdReceiveChannel
         }
 
         _headerIsIn = false;
-        if (!MultifdPacketReader.TryRead(Header(block), out var packet, out var error))
+        if (!MultifdPacketReader.TryRead(Header(block), _owner.Methods.Expected(Header(block)), out var packet, out var error))
         {
             throw ChannelException.Malformed(channel.Name, error!);
         }
@@ -169,94 +171,7 @@ internal sealed class MultifdReceiveChannel
         };
     }
 
-    private void ReceivePages(Channel channel, in MultifdPacketReader packet, PooledBlock block, Span<IoVec> vectors)
-    {
-        var pages = _owner.Pages
-            ?? throw ChannelException.Violation(channel.Name, "a packet with pages before the list of RAM blocks");
-        if (!pages.Memory.TryGetBlock(packet.BlockName, out var ram))
-        {
-            throw ChannelException.Violation(channel.Name, $"unknown RAM block {WireName.Quote(packet.BlockName)}");
-        }
-
-        if (!packet.TryCheckOffsets(ram.Length, out var error))
-        {
-            throw ChannelException.Violation(channel.Name, $"block '{ram.Name}': {error}");
-        }
-
-        if (packet.NormalPages > 0)
-        {
-            var runs = PlanScatter(in packet, ram, vectors);
-            ReceivePayload(channel, in packet, block, vectors, runs);
-            RecordData(in packet, ram, pages);
-        }
-
-        for (var i = 0; i < packet.ZeroPages; i++)
-        {
-            pages.PlaceZero(ram, packet.Offset(packet.NormalPages + i) >> TargetPage.Shift);
-        }
-
-        Volatile.Write(ref _normalPages, _normalPages + packet.NormalPages);
-        Volatile.Write(ref _zeroPages, _zeroPages + packet.ZeroPages);
-    }
-
-    /// <summary>
-    /// Receives the payload and, in the same call, the header of the next packet: every channel's pages are followed by a SYNC at least, so waiting for it
-    /// delays nobody. Behind a packet that is itself the SYNC nothing may be awaited.
-    /// </summary>
-    private void ReceivePayload(Channel channel, in MultifdPacketReader packet, PooledBlock block, Span<IoVec> vectors, int runs)
-    {
-        if (!packet.IsSync)
-        {
-            _slot ^= 1;
-            vectors[runs++] = HeaderVector(block);
-        }
-
-        var result = channel.Receive(vectors[..runs]);
-        _headerIsIn = result.Complete && !packet.IsSync;
-        _ended = result.End == ChannelEnd.Closed && result.Bytes == packet.PayloadBytes;
-        if (!result.Complete && !_ended)
-        {
-            throw ChannelException.From(result, channel, "reading pages");
-        }
-    }
-
     private ReadOnlySpan<byte> Header(PooledBlock block) => block.Span.Slice(_slot * HeaderSlotSize, MultifdPacket.HeaderSize);
 
     private IoVec HeaderVector(PooledBlock block) => new(block.Address + (_slot * HeaderSlotSize), MultifdPacket.HeaderSize);
-
-    /// <summary>One vector per run of contiguous pages.</summary>
-    private static int PlanScatter(in MultifdPacketReader packet, RamBlock block, Span<IoVec> vectors)
-    {
-        var runs = 0;
-        for (var i = 0; i < packet.NormalPages;)
-        {
-            var length = RunLength(in packet, i);
-            vectors[runs++] = new IoVec(block.Address + (nint)packet.Offset(i), (nuint)length << TargetPage.Shift);
-            i += length;
-        }
-
-        return runs;
-    }
-
-    private static void RecordData(in MultifdPacketReader packet, RamBlock block, ReceivedPages pages)
-    {
-        for (var i = 0; i < packet.NormalPages;)
-        {
-            var length = RunLength(in packet, i);
-            pages.RecordData(block, packet.Offset(i) >> TargetPage.Shift, length);
-            i += length;
-        }
-    }
-
-    private static int RunLength(in MultifdPacketReader packet, int start)
-    {
-        var first = packet.Offset(start);
-        var length = 1;
-        while (start + length < packet.NormalPages && packet.Offset(start + length) == first + ((long)length << TargetPage.Shift))
-        {
-            length++;
-        }
-
-        return length;
-    }
 }

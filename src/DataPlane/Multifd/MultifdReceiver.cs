@@ -1,4 +1,5 @@
 using DataPlane.Memory;
+using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 
 namespace DataPlane.Multifd;
@@ -14,8 +15,9 @@ internal sealed class MultifdReceiver
     private volatile ReceivedPages? _pages;
 
     /// <summary>Starts the threads: before the channels come, since a start takes up to a millisecond and they would add up.</summary>
-    public MultifdReceiver(int channels, BlockPool pool)
+    public MultifdReceiver(int channels, BlockPool pool, CompressionMethod? compression = null)
     {
+        Methods = new MethodAgreement(compression);
         Barrier = new SyncBarrier(channels);
         _channels = [.. Enumerable.Range(0, channels).Select(id => new MultifdReceiveChannel(id, this, pool))];
         foreach (var channel in _channels)
@@ -25,6 +27,9 @@ internal sealed class MultifdReceiver
     }
 
     public SyncBarrier Barrier { get; }
+
+    /// <summary>How the pages of all channels are compressed.</summary>
+    public MethodAgreement Methods { get; }
 
     /// <summary>Completes with the first failure of any channel. Never completes when all goes well.</summary>
     public Task<ChannelException> Failed => _failed.Task;

@@ -1,6 +1,7 @@
 using DataPlane.Linux;
 using DataPlane.MainStream;
 using DataPlane.Memory;
+using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Wire;
 
@@ -12,22 +13,25 @@ internal sealed class MultifdSendChannel
 {
     private readonly BlockPool _pool;
     private readonly PacketCounter _packetNumbers;
+    private readonly CompressionSettings _compression;
     private readonly object _gate = new();
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
     private Channel? _channel;
     private ZeroPageRecords? _zeroRecords;
     private SendLimit? _limit;
+    private PayloadCompressor? _compressor;
     private SendRound? _next;
     private bool _stopping;
     private long _normalPages;
     private long _zeroPages;
     private long _packets;
 
-    public MultifdSendChannel(int id, BlockPool pool, PacketCounter packetNumbers)
+    public MultifdSendChannel(int id, BlockPool pool, PacketCounter packetNumbers, CompressionSettings compression = default)
     {
         _pool = pool;
         _packetNumbers = packetNumbers;
+        _compression = compression;
         _thread = new Thread(Run) { Name = $"dp-send-{id}", IsBackground = true };
     }
 
@@ -82,6 +86,7 @@ internal sealed class MultifdSendChannel
         }
 
         PageBatch.Pool.Return(batch);
+        _compressor?.Dispose();
         _stopped.SetResult();
     }
 
@@ -123,10 +128,12 @@ internal sealed class MultifdSendChannel
 
     internal void SendPages(PageBatch batch, PooledBlock headerBlock)
     {
-        Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket + 1];
+        Span<IoVec> vectors = stackalloc IoVec[1 + MultifdPacket.PagesPerPacket + PayloadCompressor.ExtraVectors];
         Span<long> onMain = stackalloc long[MultifdPacket.PagesPerPacket];
         var zeroOnMain = 0;
-        var packet = MultifdPacketWriter.Begin(headerBlock.Span, batch.Block.Utf8Name, _packetNumbers.Next());
+        var compressor = _compressor ??= _compression.CreateCompressor(_channel!.Name);
+        var packet = MultifdPacketWriter.Begin(
+            headerBlock.Span, batch.Block.Utf8Name, _packetNumbers.Next(), compressor?.Method ?? MultifdFlags.None);
         var vectorCount = 1;
         nint end = 0;
         foreach (var run in batch.Runs)
@@ -141,6 +148,11 @@ internal sealed class MultifdSendChannel
                         packet.AddZero(offset);
                     else
                         onMain[zeroOnMain++] = offset;
+                    continue;
+                }
+
+                if (compressor?.TrySetAside(address, offset) == true)
+                {
                     continue;
                 }
 
@@ -162,7 +174,7 @@ internal sealed class MultifdSendChannel
             _zeroRecords!.Add(batch.Block, onMain[..zeroOnMain]);
         if (zeroOnMain < batch.PageCount)
         {
-            packet.Finish();
+            packet.Finish(compressor?.Compress(ref packet, vectors, ref vectorCount) ?? packet.NormalPages * TargetPage.Size);
             vectors[0] = new IoVec(headerBlock.Address, MultifdPacket.HeaderSize);
             Send(vectors[..vectorCount], "sending pages");
         }

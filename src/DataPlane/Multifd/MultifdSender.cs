@@ -1,6 +1,7 @@
 using DataPlane.Linux;
 using DataPlane.MainStream;
 using DataPlane.Memory;
+using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Wire;
 
@@ -20,9 +21,9 @@ internal sealed class MultifdSender : IPageSender
     private SendRound? _round;
 
     /// <summary>Starts the threads: before anything is connected, since a start takes up to a millisecond and they would add up.</summary>
-    public MultifdSender(int channels, BlockPool pool)
+    public MultifdSender(int channels, BlockPool pool, CompressionSettings compression = default)
     {
-        _channels = [.. Enumerable.Range(0, channels).Select(id => new MultifdSendChannel(id, pool, _packetNumbers))];
+        _channels = [.. Enumerable.Range(0, channels).Select(id => new MultifdSendChannel(id, pool, _packetNumbers, compression))];
         foreach (var channel in _channels)
         {
             channel.Start();

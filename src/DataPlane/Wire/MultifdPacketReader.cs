@@ -15,6 +15,9 @@ internal readonly ref struct MultifdPacketReader
 
     public MultifdFlags Flags => (MultifdFlags)Field(FlagsOffset);
 
+    /// <summary>How the payload is compressed.</summary>
+    public MultifdFlags Method => Flags & MultifdFlags.CompressionMask;
+
     /// <summary>After the pages of this packet the channel waits for its mark on the main channel.</summary>
     public bool IsSync => (Flags & MultifdFlags.Sync) != 0;
 
@@ -41,6 +44,14 @@ internal readonly ref struct MultifdPacketReader
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)PageCount);
         return (long)BinaryPrimitives.ReadUInt64BigEndian(_header[(OffsetsOffset + index * sizeof(ulong))..]);
     }
+
+    /// <summary>The compression bits of a header that has not been checked.</summary>
+    public static MultifdFlags MethodOf(ReadOnlySpan<byte> header) =>
+        (MultifdFlags)BinaryPrimitives.ReadUInt32BigEndian(header[FlagsOffset..]) & MultifdFlags.CompressionMask;
+
+    /// <summary>Whether a header that has not been checked speaks of pages, so that its compression bits mean something.</summary>
+    public static bool HasPages(ReadOnlySpan<byte> header) =>
+        (BinaryPrimitives.ReadUInt32BigEndian(header[NormalPagesOffset..]) | BinaryPrimitives.ReadUInt32BigEndian(header[ZeroPagesOffset..])) != 0;
 
     /// <summary>Reads a header of a migration without compression.</summary>
     public static bool TryRead(ReadOnlySpan<byte> header, out MultifdPacketReader packet, out string? error) =>
@@ -132,7 +143,7 @@ internal readonly ref struct MultifdPacketReader
         if (PageCount == 0)
             return null;
         if ((Flags & MultifdFlags.CompressionMask) != method)
-            return $"multifd packet has compression flags {Flags & MultifdFlags.CompressionMask}, configured is {method}";
+            return $"multifd packet is compressed by {Describe(Flags)}, expected is {Describe(method)}";
         if (BlockName.IsEmpty)
             return "multifd packet with pages names no RAM block";
         uint bytes = Field(PayloadBytesOffset);
@@ -144,6 +155,15 @@ internal readonly ref struct MultifdPacketReader
             return $"multifd packet announces {bytes} bytes of payload, allowed are 1 to {WireLimits.MaxCompressedPacketBytes}";
         return null;
     }
+
+    /// <summary>As the options call them; bits of other methods, or of several, by their names on the wire.</summary>
+    private static string Describe(MultifdFlags flags) => (flags & MultifdFlags.CompressionMask) switch
+    {
+        MultifdFlags.None => "none",
+        MultifdFlags.Zlib => "zlib",
+        MultifdFlags.Zstd => "zstd",
+        var other => $"{other}, which is not supported",
+    };
 
     private uint Field(int offset) => BinaryPrimitives.ReadUInt32BigEndian(_header[offset..]);
 }

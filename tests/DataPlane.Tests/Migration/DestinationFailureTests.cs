@@ -21,7 +21,8 @@ public sealed class DestinationFailureTests
         { "magic", FailureReason.MalformedStream, "multifd 0" },
         { "version", FailureReason.MalformedStream, "multifd 0" },
         { "unknown flag", FailureReason.MalformedStream, "multifd 0" },
-        { "compressed", FailureReason.MalformedStream, "Zstd" },
+        { "compressed", FailureReason.MalformedStream, "no zstd frame" },
+        { "compressed by hardware", FailureReason.MalformedStream, "Qpl, which is not supported" },
         { "too many pages", FailureReason.MalformedStream, "multifd 0" },
         { "payload size", FailureReason.MalformedStream, "multifd 0" },
         { "unknown block", FailureReason.ProtocolViolation, "unknown RAM block 'nowhere'" },
@@ -253,7 +254,11 @@ public sealed class DestinationFailureTests
                 packet[11] = 0x80;
                 break;
             case "compressed":
+                packet = [.. packet, .. new byte[TargetPage.Size]];
                 packet[11] = (byte)MultifdFlags.Zstd;
+                break;
+            case "compressed by hardware":
+                packet[11] = (byte)MultifdFlags.Qpl;
                 break;
             case "too many pages":
                 BinaryPrimitives.WriteUInt32BigEndian(packet.AsSpan(16), 129);

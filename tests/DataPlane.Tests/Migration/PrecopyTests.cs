@@ -1,6 +1,7 @@
 using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.Multifd.Compression;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
@@ -55,6 +56,62 @@ public sealed class PrecopyTests
         Assert.True(sent.Downtime > TimeSpan.Zero);
         Assert.Equal(0, guest.Resumed);
         Assert.False(guest.IsRunning);
+    }
+
+    [Theory]
+    [InlineData(CompressionMethod.Zlib, 1, false)]
+    [InlineData(CompressionMethod.Zlib, 4, true)]
+    [InlineData(CompressionMethod.Zstd, 1, false)]
+    [InlineData(CompressionMethod.Zstd, 4, true)]
+    public async Task A_guest_arrives_compressed(CompressionMethod method, int channels, bool running)
+    {
+        using var guest = running ? TestGuestThatRuns() : TestGuest.Patterned(16 << 20);
+        using var incoming = new TestIncomingGuest();
+        var (sent, received) = await MigrateAsync(guest, incoming, channels, new MigrationSourceOptions { Compression = method });
+
+        incoming.AssertSameMemoryAs(guest.Memory);
+        Assert.Equal(sent.NormalPages, received.NormalPages);
+        Assert.Equal(sent.ZeroPages, received.ZeroPages);
+        Assert.Equal(sent.TransferredBytes, received.TransferredBytes);
+        if (running)
+        {
+            Assert.True(sent.Rounds >= 2);
+            Assert.True(sent.TransferredBytes * 4 < sent.NormalPages * TargetPage.Size, $"{sent.TransferredBytes} bytes");
+        }
+    }
+
+    [Theory]
+    [InlineData(CompressionMethod.None, CompressionMethod.Zlib, "compressed by none, expected is zlib")]
+    [InlineData(CompressionMethod.Zlib, CompressionMethod.Zstd, "compressed by zlib, expected is zstd")]
+    [InlineData(CompressionMethod.Zstd, CompressionMethod.None, "compressed by zstd, expected is none")]
+    public async Task A_destination_that_demands_another_method_says_so(CompressionMethod method, CompressionMethod demanded, string words)
+    {
+        using var guest = TestGuest.Patterned(1 << 20);
+        using var incoming = new TestIncomingGuest();
+        await using var destination = new MigrationDestination(
+            [s_anyPort], incoming, new MigrationDestinationOptions { MultifdChannels = 2, Compression = demanded });
+        var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
+        var source = new MigrationSource(guest, new MigrationSourceOptions { MultifdChannels = 2, Compression = method });
+        await Assert.ThrowsAsync<MigrationException>(() => source.MigrateAsync(destination.LocalAddresses[0], null, TestContext.Current.CancellationToken));
+        var failure = await Assert.ThrowsAsync<MigrationException>(() => receiving);
+        Assert.Contains(words, failure.Message, StringComparison.Ordinal);
+        Assert.NotNull(incoming.Abandoned);
+    }
+
+    [Theory]
+    [InlineData(2, CompressionMethod.Zlib, 10, "0 to 9")]
+    [InlineData(2, CompressionMethod.Zlib, -1, "0 to 9")]
+    [InlineData(2, CompressionMethod.Zstd, 0, "1 to 20")]
+    [InlineData(2, CompressionMethod.Zstd, 21, "1 to 20")]
+    [InlineData(2, CompressionMethod.None, 1, "no level without compression")]
+    [InlineData(2, (CompressionMethod)3, null, "0 to 2")]
+    [InlineData(0, CompressionMethod.Zstd, null, "multifd")]
+    public void Compression_that_cannot_work_is_refused_before_anything_is_connected(int channels, CompressionMethod method, int? level, string words)
+    {
+        using var guest = new TestGuest();
+        var options = new MigrationSourceOptions { MultifdChannels = channels, Compression = method, CompressionLevel = level };
+        var error = Assert.Throws<ArgumentOutOfRangeException>(() => new MigrationSource(guest, options));
+        Assert.Contains(words, error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -109,8 +109,8 @@ public sealed class MultifdPacketReaderTests
     [InlineData(MultifdPacket.VersionOffset, 2u, "version 2")]
     [InlineData(MultifdPacket.FlagsOffset, 0x80u, "unknown flags 80")]
     [InlineData(MultifdPacket.FlagsOffset, 0x80000000u, "unknown flags 80000000")]
-    [InlineData(MultifdPacket.FlagsOffset, 2u, "compression flags Zlib, configured is None")]
-    [InlineData(MultifdPacket.FlagsOffset, 6u, "compression flags Zlib, Zstd")]
+    [InlineData(MultifdPacket.FlagsOffset, 2u, "compressed by zlib, expected is none")]
+    [InlineData(MultifdPacket.FlagsOffset, 6u, "compressed by Zlib, Zstd, which is not supported")]
     [InlineData(MultifdPacket.BlockNameOffset, 0u, "names no RAM block")]
     [InlineData(36, 0xFFFFFFFFu, null)]
     public void Each_field_is_checked(int field, uint value, string? because)

@@ -1,0 +1,75 @@
+using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+using DataPlane.Linux;
+
+namespace DataPlane.Multifd.Compression;
+
+/// <summary>zstd: the continuous frame that QEMU sends, or one complete frame per packet.</summary>
+internal sealed class ZstdDecompressor : PayloadDecompressor
+{
+    /// <summary>32 MiB: the window of level 20, the highest that a QEMU source can use. What a frame asks for beyond it is refused before it is allocated.</summary>
+    private const int MaxWindowLog = 25;
+
+    /// <summary>Nothing else: libzstd would also take the formats from before its first release.</summary>
+    private const uint FrameMagic = 0xFD2FB528;
+
+    private readonly nint _context = Zstd.CreateDecompressor(MaxWindowLog);
+    private bool _insideFrame;
+
+    public override unsafe string? Decompress(int bytes, ReadOnlySpan<IoVec> pages)
+    {
+        // SAFETY: the payload has been received into this memory.
+        ReadOnlySpan<byte> payload = new((void*)InputAddress, bytes);
+        if (!_insideFrame && (!BinaryPrimitives.TryReadUInt32LittleEndian(payload, out uint magic) || magic != FrameMagic))
+            return "the compressed payload is no zstd frame";
+
+        _insideFrame = true;
+        var input = new ZstdBuffer(InputAddress, (nuint)bytes);
+        foreach (var run in pages)
+        {
+            var output = new ZstdBuffer(run.Address, run.Length);
+            while (!output.IsDone)
+            {
+                if (Step(ref output, ref input) is { } error)
+                    return error;
+            }
+        }
+
+        return _insideFrame ? Finish(ref input) : input.IsDone ? null : Ends;
+    }
+
+    protected override void Release() => Zstd.FreeDecompressor(_context);
+
+    private string? Step(ref ZstdBuffer output, ref ZstdBuffer input)
+    {
+        if (!_insideFrame)
+            return input.IsDone ? TooShort : Ends;
+        nuint before = input.Done + output.Done;
+        nuint result = Zstd.Decompress(_context, ref output, ref input);
+        if (Zstd.IsError(result))
+            return $"the compressed payload is no zstd stream: {Zstd.ErrorName(result)}";
+        _insideFrame = result != 0;
+        return input.Done + output.Done == before && !output.IsDone && _insideFrame ? TooShort : null;
+    }
+
+    /// <summary>All pages are there: what is left must be decoded, too, and must yield nothing.</summary>
+    private unsafe string? Finish(ref ZstdBuffer input)
+    {
+        byte beyond = 0;
+        var output = new ZstdBuffer((nint)Unsafe.AsPointer(ref beyond), 1);
+        nuint before;
+        do
+        {
+            before = input.Done;
+            nuint result = Zstd.Decompress(_context, ref output, ref input);
+            if (Zstd.IsError(result))
+                return $"the compressed payload is no zstd stream: {Zstd.ErrorName(result)}";
+            if (output.IsDone)
+                return TooLong;
+            _insideFrame = result != 0;
+        }
+        while (_insideFrame && input.Done != before);
+
+        return input.IsDone ? null : Ends;
+    }
+}
