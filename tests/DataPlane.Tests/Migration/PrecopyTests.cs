@@ -108,7 +108,7 @@ public sealed class PrecopyTests
     [InlineData(0, CompressionMethod.Zstd, null, "multifd")]
     public void Compression_that_cannot_work_is_refused_before_anything_is_connected(int channels, CompressionMethod method, int? level, string words)
     {
-        using var guest = new TestGuest();
+        using var guest = TestGuest.Patterned(1 << 20);
         var options = new MigrationSourceOptions { MultifdChannels = channels, Compression = method, CompressionLevel = level };
         var error = Assert.Throws<ArgumentOutOfRangeException>(() => new MigrationSource(guest, options));
         Assert.Contains(words, error.Message, StringComparison.Ordinal);

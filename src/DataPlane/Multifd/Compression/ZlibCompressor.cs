@@ -64,6 +64,8 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
 
     public override int Compress(scoped ref MultifdPacketWriter packet, scoped Span<IoVec> vectors, ref int count)
     {
+        if (count == 1 && _aside == 0)
+            return 0; // zero pages only
         for (int i = 0; i < _aside; i++)
             packet.AddNormal(_asideOffsets[i]);
         _sink.Collected = 0;

@@ -112,6 +112,19 @@ public sealed class RoundTripTests
         Assert.DoesNotContain(begin, Convert.ToHexString(pair.Compress([0]).Payload.AsSpan(0, 6)), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(CompressionMethod.Zlib)]
+    [InlineData(CompressionMethod.Zstd)]
+    public void A_packet_of_zero_pages_adds_nothing_to_the_stream(CompressionMethod method)
+    {
+        using var pair = new PayloadPair(method);
+        PageContents.Fill(pair.SourcePage(0), PageKind.Text, 1);
+        Assert.Empty(pair.Compress([]).Payload);
+        Assert.Null(pair.Decompress(pair.Compress([0])));
+        Assert.Empty(pair.Compress([]).Payload);
+        Assert.Null(pair.Decompress(pair.Compress([0])));
+    }
+
     [Fact]
     public void Every_zlib_packet_ends_with_an_empty_block_as_that_of_QEMU()
     {
