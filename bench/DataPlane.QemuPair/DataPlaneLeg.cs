@@ -5,15 +5,15 @@ using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuPair;
 
-/// <summary>`dataplane bench` with a paused guest of the same size, without zero pages.</summary>
-internal sealed class DataPlaneLeg(int ramMiB, int channels, string? tlsFolder, WorkFolder work)
+/// <summary>`dataplane bench` with a paused guest of the same size and the same kind of memory.</summary>
+internal sealed class DataPlaneLeg(PairOptions options, MixedMemory? memory, string? tlsFolder, WorkFolder work)
 {
     /// <summary>A copy of the command that is told to use SslStream, not OpenSSL: at its next run and later.</summary>
     private string? _tool;
 
     public string Name { get; private init; } = "dataplane";
 
-    public static DataPlaneLeg WithSslStream(int ramMiB, int channels, string tlsFolder, WorkFolder work)
+    public static DataPlaneLeg WithSslStream(PairOptions pair, MixedMemory? memory, string tlsFolder, WorkFolder work)
     {
         var folder = work.NewFolder("sslstream");
         foreach (var file in Directory.GetFiles(Path.GetDirectoryName(Repository.Tool)!))
@@ -24,7 +24,7 @@ internal sealed class DataPlaneLeg(int ramMiB, int channels, string? tlsFolder, 
         options["configProperties"] ??= new JsonObject();
         options["configProperties"]!["DataPlane.Transport.Tls.UseSslStream"] = true;
         File.WriteAllText(settings, root.ToJsonString());
-        return new DataPlaneLeg(ramMiB, channels, tlsFolder, work)
+        return new DataPlaneLeg(pair, memory, tlsFolder, work)
         {
             Name = "dataplane_sslstream",
             _tool = Path.Combine(folder, "dataplane.dll"),
@@ -36,9 +36,12 @@ internal sealed class DataPlaneLeg(int ramMiB, int channels, string? tlsFolder, 
         var json = work[$"{Name}-{run}.json"];
         string[] arguments =
         [
-            _tool ?? Repository.Tool, "bench", "--ram", $"{ramMiB}M", "--channels", channels.ToString(CultureInfo.InvariantCulture),
+            _tool ?? Repository.Tool, "bench", "--ram", $"{options.RamMiB}M", "--channels", options.Channels.ToString(CultureInfo.InvariantCulture),
+            "--compression", options.Compression,
             "--dirty-rate", "0", "--zero-percent", "0", "--runs", "1", "--no-progress", "--json", json,
             .. tlsFolder is null ? (string[])[] : ["--tls-dir", tlsFolder],
+            .. options.OurLevel is { } level ? ["--level", level.ToString(CultureInfo.InvariantCulture)] : Array.Empty<string>(),
+            .. memory is null ? Array.Empty<string>() : ["--memory-file", memory.Path],
         ];
         await using var bench = await ChildProcess.StartAsync("bench", "dotnet", arguments);
         if (await bench.WaitForExitAsync(token: token) is var code and not 0)

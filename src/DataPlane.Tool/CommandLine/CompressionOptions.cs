@@ -6,7 +6,7 @@ namespace DataPlane.Tool.CommandLine;
 /// <summary><c>--compression</c> and <c>--level</c> of a command that sends, spelled, explained and checked once.</summary>
 internal sealed class CompressionOptions
 {
-    private readonly ToolOption<CompressionMethod?> _method = Options.Choice<CompressionMethod>(
+    private readonly ToolOption<Choice<CompressionMethod>?> _method = Options.Choice<CompressionMethod>(
         "--compression", "how pages on multifd channels are compressed; the other side must use the same", CompressionMethod.None);
 
     private readonly ToolOption<int?> _level = Options.Number(
@@ -16,7 +16,7 @@ internal sealed class CompressionOptions
         CompressionSettings.MaxZstdLevel);
 
     /// <summary><c>--compression</c> of a command that receives: it takes the method from the packets.</summary>
-    public static ToolOption<CompressionMethod?> Demanded() => Options.Choice<CompressionMethod>(
+    public static ToolOption<Choice<CompressionMethod>?> Demanded() => Options.Choice<CompressionMethod>(
         "--compression", "accept only pages that are compressed so (default: whatever the source does)");
 
     public static CompressionOptions AddTo(Command command)
@@ -35,7 +35,7 @@ internal sealed class CompressionOptions
     /// <exception cref="CommandException">The level is not one of the method, or there are no channels to compress.</exception>
     public CompressionSettings Read(ParseResult arguments, int channels)
     {
-        var method = arguments.GetValue(_method)!.Value;
+        var method = arguments.GetValue(_method)!.Value.Value;
         var level = arguments.GetValue(_level);
         if (method != CompressionMethod.None && channels == 0)
             throw new CommandException("--compression: only pages on multifd channels are compressed; see --channels", ExitCode.Usage);
@@ -44,7 +44,7 @@ internal sealed class CompressionOptions
             if (CompressionSettings.LevelsOf(method) is not { } levels)
                 throw new CommandException("--level: there is nothing to compress with; see --compression", ExitCode.Usage);
             if (given < levels.Min || given > levels.Max)
-                throw new CommandException($"--level: {given} is not a level of {Options.NameOf(method)}, {levels.Min} to {levels.Max}", ExitCode.Usage);
+                throw new CommandException($"--level: {given} is not a level of {new Choice<CompressionMethod>(method)}, {levels.Min} to {levels.Max}", ExitCode.Usage);
         }
 
         return new CompressionSettings(method, level);

@@ -36,22 +36,10 @@ internal static class Options
         });
 
     /// <summary>One of the values of an enumeration, by its name in lower case.</summary>
-    public static ToolOption<T?> Choice<T>(string name, string description, T? whenMissing = null)
-        where T : struct, Enum
-    {
-        string names = string.Join('|', Enum.GetNames<T>().Select(static choice => choice.ToLowerInvariant()));
-        return Make(name, names, description, "", whenMissing, choice => NameOf(choice), (string text, out T value, out string? error) =>
-        {
-            value = Enum.GetValues<T>().FirstOrDefault(choice => NameOf(choice) == text);
-            bool fits = NameOf(value) == text;
-            error = fits ? null : $"'{text}' is not one of {names}";
-            return fits;
-        });
-    }
-
-    /// <summary>The name of a value of an enumeration, as options and documents spell it.</summary>
-    public static string NameOf<T>(T value)
-        where T : struct, Enum => value.ToString().ToLowerInvariant();
+    public static ToolOption<Choice<T>?> Choice<T>(string name, string description, T? whenMissing = null)
+        where T : struct, Enum =>
+        Make(name, CommandLine.Choice<T>.Names, description, "", whenMissing is { } value ? new Choice<T>(value) : null, choice => choice.ToString(),
+            (string text, out Choice<T> value, out string? error) => CommandLine.Choice<T>.TryParse(text, out value, out error));
 
     /// <summary>ADDR; <paramref name="defaultPort"/> allows a host alone.</summary>
     public static ToolOption<ChannelAddress?> Address(string name, string helpName, string description, int? defaultPort = null, bool required = false) =>

@@ -16,7 +16,7 @@ internal sealed class ReceiveCommand
 {
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
     private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
-    private readonly ToolOption<CompressionMethod?> _compression = CompressionOptions.Demanded();
+    private readonly ToolOption<Choice<CompressionMethod>?> _compression = CompressionOptions.Demanded();
     private readonly ToolOption<string?> _out = Options.Text("--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that the source may announce (default: no limit but the disk)");
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
@@ -59,7 +59,7 @@ internal sealed class ReceiveCommand
         var options = new MigrationDestinationOptions
         {
             MultifdChannels = arguments.GetValue(_channels)!.Value,
-            Compression = arguments.GetValue(_compression),
+            Compression = arguments.GetValue(_compression)?.Value,
             MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
             StallTimeout = arguments.GetValue(_timeout)?.Value,
             Tls = tls,
