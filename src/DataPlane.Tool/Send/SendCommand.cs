@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Net;
 using DataPlane.Images;
 using DataPlane.Migration;
+using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
@@ -19,6 +20,7 @@ internal sealed class SendCommand
     private readonly Argument<ChannelAddress?> _to = Options.AddressArgument("ADDR",
         "where the destination waits: HOST:PORT, [v6]:PORT, :PORT or unix:PATH");
     private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
+    private readonly CompressionOptions _compression = new();
     private readonly ToolOption<Version?> _peer = SharedOptions.Peer();
     private readonly ToolOption<string?> _machine = SharedOptions.Machine();
     private readonly ToolOption<Guid?> _uuid = SharedOptions.Uuid();
@@ -40,6 +42,7 @@ internal sealed class SendCommand
             [send._channels, send._peer, send._machine, send._uuid, send._maxBandwidth, send._bind, send._timeout])
             command.Options.Add(option);
         send._tls = TlsOptions.AddClientTo(command);
+        send._compression.AddOptionsTo(command);
         command.Validators.Add(send.Validate);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
@@ -134,10 +137,14 @@ internal sealed class SendCommand
         if (machine is not null && PeerDialect.VersionOf(guest.MachineName) is { } own && own != PeerDialect.VersionOf(machine))
             context.Warn($"--machine {machine} overrides what '{guest.MachineName}' says; a destination that synchronises multifd in another way hangs");
         TimeSpan? timeout = arguments.GetValue(_timeout)?.Value;
+        int channels = arguments.GetValue(_channels)!.Value;
+        CompressionSettings compression = _compression.Read(arguments, channels);
         var defaults = new MigrationSourceOptions();
         return defaults with
         {
-            MultifdChannels = arguments.GetValue(_channels)!.Value,
+            MultifdChannels = channels,
+            Compression = compression.Method,
+            CompressionLevel = compression.Level,
             Peer = peer,
             Machine = machine,
             MaxBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,

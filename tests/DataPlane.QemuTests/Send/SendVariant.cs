@@ -11,6 +11,8 @@ internal sealed record SendVariant(string Name)
     [
         new("plain"),
         new("multifd 4") { Qemu = new MigrationSettings { Channels = 4 } },
+        Compressed("zlib"),
+        Compressed("zstd"),
     ];
 
     /// <summary>Capabilities and parameters of the destination; its channels are those of `send`, too.</summary>
@@ -23,4 +25,10 @@ internal sealed record SendVariant(string Name)
     public IReadOnlyList<string> Options { get; init; } = [];
 
     public static SendVariant Parse(string name) => All.Single(variant => variant.Name == name);
+
+    private static SendVariant Compressed(string method) => new($"multifd 4 {method}")
+    {
+        Qemu = new MigrationSettings { Channels = 4, Parameters = [("multifd-compression", method)] },
+        Options = ["--compression", method],
+    };
 }
