@@ -96,7 +96,8 @@ internal sealed partial class AdmissionLoop
     {
         connection.IsHeld = true;
         _undecided.Defer(connection, _clock.After(
-            AdmissionRules.IsRecovery(connection.Opening) ? _options.UndecidedTimeout : _options.IncompleteTimeout));
+            // Twice: the host may need as long as that to find out that nobody is at the other end of its link any more.
+            AdmissionRules.IsRecovery(connection.Opening) ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
         Unpoll(connection);
     }
 

@@ -15,7 +15,8 @@ public interface IAdmissionContext
 
     /// <summary>
     /// Whether the migration may have lost its connections without the host knowing yet: postcopy runs. Then a recovered main channel that
-    /// comes from the main channel's peer is kept for <see cref="AdmissionOptions.UndecidedTimeout"/>; after a pause the latest counts.
+    /// comes from the main channel's peer is kept for twice <see cref="AdmissionOptions.UndecidedTimeout"/>; after a pause the latest of
+    /// them counts.
     /// </summary>
     bool MayBePaused => false;
 

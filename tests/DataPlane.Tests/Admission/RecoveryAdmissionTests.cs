@@ -151,7 +151,7 @@ public sealed class RecoveryAdmissionTests
         _context.MayBePaused = true;
         door.Knock(Opening.Recovery);
         await door.HeldAsync(1);
-        door.Time.Advance(TimeSpan.FromSeconds(30));
+        door.Time.Advance(TimeSpan.FromSeconds(60));
         await door.RefusedAsync(RefusalReason.Unexpected, 1);
     }
 
