@@ -18,7 +18,9 @@ internal sealed partial class GuardCourse
     private void AdmitSession(AdmittedChannel channel, CancellationToken cancellationToken)
     {
         string address = TlsSessions.AddressOf(channel.Peer);
-        if (State is GuardState.Completed or GuardState.Failed || !_sessions.MayCome(address))
+        // A source often notices the loss of its link before QEMU does: its recovery waits for that.
+        bool mayCome = _sessions.MayCome(address) || (State == GuardState.Postcopy && _sessions.IsOwn(address));
+        if (State is GuardState.Completed or GuardState.Failed || !mayCome)
         {
             Refuse(channel);
             return;
@@ -33,7 +35,8 @@ internal sealed partial class GuardCourse
 
     private void IntroduceNext(CancellationToken cancellationToken)
     {
-        if (_introduced is not null || State is GuardState.Completed or GuardState.Failed)
+        // In postcopy QEMU has all it needs; what comes then waits for a pause.
+        if (_introduced is not null || _sessions.IsComplete || State is GuardState.Postcopy or GuardState.Completed or GuardState.Failed)
             return;
         _introduced = _sessions.TakeNext();
         if (_introduced is not { } next)
@@ -166,5 +169,13 @@ internal sealed partial class GuardCourse
         _main = null;
         _sessions.ExpectRecovery();
         await PauseAsync().ConfigureAwait(false);
+        IntroduceNext(_ending.Token);
+    }
+
+    /// <summary>The migration is over: nobody's turn comes any more.</summary>
+    private void DropWaiting()
+    {
+        while (_sessions.TakeNext() is { } waiting)
+            Drop(waiting.Relay);
     }
 }

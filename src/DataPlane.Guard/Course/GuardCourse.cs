@@ -154,6 +154,8 @@ internal sealed partial class GuardCourse : IAsyncDisposable
                 break;
         }
 
+        if (State is GuardState.Completed or GuardState.Failed)
+            DropWaiting();
         if (State is GuardState.Completed or GuardState.Failed && _relays.Relays == 0)
             _isOver = true;
     }

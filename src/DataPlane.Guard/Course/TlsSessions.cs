@@ -38,6 +38,9 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     /// <summary>Whether a session of this address may still be one of the migration.</summary>
     internal bool MayCome(string address) => !IsComplete && (_address is null || anyPeer || address == _address);
 
+    /// <summary>Whether it is the address of the first session that was let in.</summary>
+    internal bool IsOwn(string address) => address == _address;
+
     /// <summary>Returns who must go because too many wait.</summary>
     internal ChannelRelay? Add(Waiting session)
     {
