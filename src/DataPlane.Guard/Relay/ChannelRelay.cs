@@ -10,8 +10,8 @@ namespace DataPlane.Guard.Relay;
 /// client FIN  -> bytes under way are delivered, QEMU gets FIN          QEMU FIN  -> the same the other way
 /// client lost -> QEMU's socket is closed at once                       QEMU lost -> its last words are delivered, the client is reset
 /// </code>
-/// The worker's thread does everything, except on the return path of main (<see cref="Relay.ReturnLane"/>); <see cref="ClientBytes"/>, <see cref="QemuBytes"/>, <see cref="Ending"/> and
-/// <see cref="State"/> may be read by anyone.
+/// The worker's thread does everything, except on the return path of main (<see cref="Relay.ReturnLane"/>); <see cref="ClientBytes"/>,
+/// <see cref="QemuBytes"/>, <see cref="Ending"/> and <see cref="State"/> may be read by anyone.
 /// </summary>
 internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : RelayJob
 {
@@ -134,7 +134,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
             await channel.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Ends it with a loss. QEMU may have said why before it went: that goes out first, and is read even when the client went.</summary>
+    /// <summary>
+    /// Ends it with a loss. QEMU may have said why before it went: that goes out first, and is read even when the client went.
+    /// </summary>
     private void Lose(RelayEnding ending, int errno)
     {
         if (ReturnLane is { Result: PumpResult.Waiting } lane)

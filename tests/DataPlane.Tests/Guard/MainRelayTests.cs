@@ -121,7 +121,8 @@ public sealed class MainRelayTests : RelayScene
 
         byte[] bytes = new byte[1 << 16];
         return Task.WhenAll(
-            Task.Run(() => Repeat(() => socket.Send(bytes)), Token), Task.Run(() => Repeat(() => socket.Receive(new byte[1 << 16])), Token));
+            Task.Run(() => Repeat(() => socket.Send(bytes)), Token),
+            Task.Run(() => Repeat(() => socket.Receive(new byte[1 << 16])), Token));
     }
 
     private sealed class Tap : IRelayTap
