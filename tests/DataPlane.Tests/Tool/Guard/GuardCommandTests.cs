@@ -63,7 +63,7 @@ public sealed class GuardCommandTests
     {
         using var folder = new GuardTestFolder();
         ToolRun run = await ToolRun.RunAsync(
-            ["guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--control", folder.File("c.sock"), "--tls-dir", folder.File("none")], Token);
+            ["guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--control", folder.File("c.sock"), "--max-undecided", "100", "--tls-dir", folder.File("none")], Token);
         Assert.Equal(1, run.ExitCode);
         Assert.Equal($"dataplane guard: no TLS credentials: there is no folder '{folder.File("none")}'", Assert.Single(run.ErrorLines));
     }
