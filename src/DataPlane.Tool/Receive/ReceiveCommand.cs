@@ -87,6 +87,7 @@ internal sealed class ReceiveCommand
         string? what = refusal.Reason switch
         {
             RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",
+            RefusalReason.Closed => refusal.Detail,
             RefusalReason.PlainOnTls => "it does not speak TLS, which --tls-dir demands",
             RefusalReason.TlsOnPlain => "it speaks TLS, for which --tls-dir is missing",
             _ => null,

@@ -52,7 +52,7 @@ internal sealed partial class AdmissionLoop
             bool wasSilent = connection.IsSilent;
             outcome = connection.Read();
             if (outcome == ReadOutcome.Gone)
-                Refuse(connection, RefusalReason.Closed);
+                Refuse(connection, RefusalReason.Closed, connection.LastWord);
             if (outcome is ReadOutcome.Gone or ReadOutcome.Nothing)
                 return;
             if (wasSilent)

@@ -3,7 +3,7 @@ namespace DataPlane.Admission;
 /// <summary>A connection that was refused.</summary>
 /// <param name="reason">Why.</param>
 /// <param name="peer">The peer's address and port, or the path of the Unix listener it came to.</param>
-/// <param name="detail">What the TLS handshake failed for; <see langword="null"/> for every other reason.</param>
+/// <param name="detail">What the TLS handshake failed for, or how TLS ended; else <see langword="null"/>.</param>
 public sealed class RefusalEventArgs(RefusalReason reason, string peer, string? detail = null) : EventArgs
 {
     /// <summary>Why it was refused.</summary>
@@ -12,6 +12,6 @@ public sealed class RefusalEventArgs(RefusalReason reason, string peer, string? 
     /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
     public string Peer { get; } = peer;
 
-    /// <summary>What the TLS handshake failed for, in one line; <see langword="null"/> for every other reason.</summary>
+    /// <summary>What the TLS handshake failed for, or how TLS ended, in one line; else <see langword="null"/>.</summary>
     public string? Detail { get; } = detail;
 }
