@@ -61,7 +61,10 @@ internal sealed class Door : IAsyncDisposable
         return peer;
     }
 
-    /// <summary>Keeps the admission thread busy, in a handler of one refusal, until the result is disposed.</summary>
+    /// <summary>
+    /// Keeps the admission thread busy, in a handler of one refusal, until the result is disposed. Below the limits only: who is evicted
+    /// before he has spoken cannot speak any more.
+    /// </summary>
     internal IDisposable Hold()
     {
         var held = new Held(this);
