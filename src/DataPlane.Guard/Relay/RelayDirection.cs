@@ -65,6 +65,12 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
             nint read = Take();
             if (read < 0 && !MayTryAgain())
                 return PumpResult.SourceLost;
+            if (read == 0 && From.IsBroken)
+            {
+                Errno = Linux.Errno.ECONNRESET; // somebody else was told of it
+                return PumpResult.SourceLost;
+            }
+
             From.IsReadable = read >= 0 || Errno != Linux.Errno.EAGAIN;
             _sourceEnded = read == 0;
         }

@@ -31,9 +31,13 @@ internal sealed class RelayEnd
     /// </summary>
     internal bool HasLostBytes => _isGone && Libc.GetSocketOption(Channel.Handle, Libc.LevelSocket, Libc.OptionError) != 0;
 
+    /// <summary>
+    /// The poll set has told of an error. It is kept here, because a socket tells its own only once: whoever asks next reads a plain end.
+    /// </summary>
+    internal bool IsBroken { get; private set; }
+
     /// <summary>Whether bytes wait to be read, on a connection that is not broken.</summary>
-    internal bool HasUnread =>
-        Libc.GetSocketOption(Channel.Handle, Libc.LevelSocket, Libc.OptionError) == 0 && SocketBytes.HasAny(Channel.Handle);
+    internal bool HasUnread => !IsBroken && SocketBytes.HasAny(Channel.Handle);
 
     internal void Take(uint events)
     {
@@ -44,6 +48,7 @@ internal sealed class RelayEnd
         if ((events & (SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
             HasHungUp = true;
         _isGone |= (events & SpliceCalls.EpollHangUp) != 0;
+        IsBroken |= (events & SpliceCalls.EpollError) != 0;
     }
 
     /// <summary>FIN, after everything that was sent.</summary>
