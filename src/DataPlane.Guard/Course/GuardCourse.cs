@@ -200,8 +200,8 @@ internal sealed partial class GuardCourse : IAsyncDisposable
 
     private void EnterPostcopy()
     {
+        _context.IsPostcopy = true; // before anybody can see the state and act on it
         Enter(GuardState.Postcopy);
-        _context.IsPostcopy = true;
         _door.Recheck();
     }
 }

@@ -94,7 +94,7 @@ public sealed class GuardHoldTests
 
         ScriptedPeer stranger = scene.Knock(0x08, 0, 0x0A, 0, 4, 3, (byte)'p', (byte)'c', (byte)'x');
         await stranger.ReadToEndAsync(Token);
-        Assert.Equal(1, scene.Guard.Snapshot().Refused[RefusalReason.BadRecovery]);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Refused[RefusalReason.BadRecovery] == 1, "it is refused", Token);
         Assert.False(scene.HasKnocked);
 
         scene.Knock(Opening.Recovery);
