@@ -1,5 +1,6 @@
 using System.Text.Json;
 using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
 
 namespace DataPlane.QemuTests.Send;
 
@@ -19,6 +20,13 @@ public abstract class SendTest(SavedVms vms) : QemuTest
     /// </summary>
     private protected async Task<SendResult> ArrivesAsync(SavedVm vm, QemuVersion version, SendVariant variant, string? listenAt = null)
     {
+        if (variant.IsSecured)
+        {
+            using var authority = new TestAuthority();
+            var folder = CopyForQemu(authority.Folder);
+            variant = variant.Between(folder, folder);
+        }
+
         var destination = await WaitingAsync(vm, version, variant.Qemu, variant.QemuArguments, listenAt: listenAt);
         await using var send = await SendProcess.StartAsync(vm.Path, destination.Uri, variant.Qemu.Channels, Work,
             ["--timeout", "60s", .. variant.Options]);
@@ -47,6 +55,15 @@ public abstract class SendTest(SavedVms vms) : QemuTest
         var machine = await StartAsync(change is null ? options : change(options), "destination");
         await machine.PrepareMigrationAsync(settings, Token);
         return (machine, await machine.StartIncomingAsync(listenAt ?? "tcp:127.0.0.1:0", Token));
+    }
+
+    /// <summary>Credentials where QEMUs can see them.</summary>
+    private protected string CopyForQemu(string folder)
+    {
+        var copy = Work.NewFolder(Path.GetRandomFileName());
+        foreach (var file in Directory.GetFiles(folder))
+            File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
+        return copy;
     }
 
     /// <summary>A guest that stands still after its arrival goes on counting from where it was.</summary>
