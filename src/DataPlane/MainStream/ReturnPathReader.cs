@@ -7,8 +7,12 @@ namespace DataPlane.MainStream;
 /// <summary>The source's ear: reads the destination's messages until its last word (specification, 2-main-stream section 4).</summary>
 /// <param name="stream">The main channel, as it comes back.</param>
 /// <param name="onPong">Told the value of every PONG.</param>
-internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong)
+/// <param name="ifSilent">What it may mean when it ends before its first message.</param>
+internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong, string ifSilent)
 {
+    private string WithoutWord =>
+        $"without its word (SHUT){(stream.Position > 0 ? "" : $", before it answered anything: {ifSilent}")}; its own log says why";
+
     /// <summary>Reads until SHUT; returns its value: 0 when the destination has taken the guest over.</summary>
     /// <exception cref="ChannelException">The return path ends without SHUT, or carries what it must not.</exception>
     public async Task<uint> ReadToShutAsync(CancellationToken cancellationToken)
@@ -21,7 +25,7 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong)
                 // a word.
                 if (!await stream.FillAsync(1, cancellationToken).ConfigureAwait(false))
                     throw new ChannelException(FailureReason.PeerClosed, stream.Channel,
-                        "the destination closed the return path without its word (SHUT); its own log says why");
+                        $"the destination closed the return path {WithoutWord}");
                 if (await ReadMessageAsync(cancellationToken).ConfigureAwait(false) is { } shut)
                     return shut;
             }
@@ -29,7 +33,7 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong)
         catch (ChannelException failure) when (failure.Reason == FailureReason.PeerReset)
         {
             throw new ChannelException(failure.Reason, stream.Channel,
-                "the destination broke the return path off without its word (SHUT); its own log says why", failure);
+                $"the destination broke the return path off {WithoutWord}", failure);
         }
     }
 

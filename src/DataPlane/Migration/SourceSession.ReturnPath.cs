@@ -1,5 +1,7 @@
+using DataPlane.Linux;
 using DataPlane.MainStream;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Migration;
 
@@ -22,6 +24,16 @@ internal sealed partial class SourceSession
     /// <summary>How long after a page channel has broken the destination may still say why, on main.</summary>
     private static readonly TimeSpan s_reasonTimeout = TimeSpan.FromSeconds(2);
 
+    /// <summary>
+    /// QEMU looks at our certificate when the handshake is over, and sends no alert: it closes, as it does when it reads of another machine.
+    /// </summary>
+    private string IfSilent => _options.Tls switch
+    {
+        null => "it may expect TLS, or be another machine",
+        { Certificate: null } => "it may demand a certificate, and we have none",
+        _ => "it may have refused our certificate, or be another machine",
+    };
+
     private readonly TaskCompletionSource _memoryArrived = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _pongs;
 
@@ -33,8 +45,8 @@ internal sealed partial class SourceSession
         var main = _main!;
         try
         {
-            var word = await new ReturnPathReader(new StreamCursor(main.Input, main.Name),
-                OnPong).ReadToShutAsync(_failure.Token).ConfigureAwait(false);
+            var reader = new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, IfSilent);
+            var word = await reader.ReadToShutAsync(_failure.Token).ConfigureAwait(false);
             if (!HandedOver)
             {
                 _failure.Record(word == 0
@@ -89,22 +101,26 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later.
+    /// Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later: an answer,
+    /// or the alert of TLS, that lies before the reset in the socket.
     /// </summary>
     private async Task<Exception> WithReasonAsync(Exception failure)
     {
-        if (failure is not ChannelException { Reason: FailureReason.PeerClosed or FailureReason.PeerReset } broken || _returnPath is null
-            || HandedOver
-            || _failure.Cause is not null)
+        if (failure is not ChannelException broken || !IsPeerGone(broken) || _returnPath is null || HandedOver || _failure.Cause is not null)
         {
             return failure;
         }
 
         await ((Task)_returnPath.WaitAsync(s_reasonTimeout, _time)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        return _returnPath.IsCompleted || broken.Channel == _main!.Name
+        return _returnPath.IsCompleted || broken.Channel == _main!.Name || broken.Errno == Errno.ECONNREFUSED
             ? failure
             : new ChannelException(
                 broken.Reason, broken.Channel,
                     $"the destination closed this channel and keeps main open: it may expect fewer multifd channels than {_options.MultifdChannels}", broken);
     }
+
+    private static bool IsPeerGone(ChannelException broken) =>
+        broken.Reason is FailureReason.PeerClosed or FailureReason.PeerReset
+        || broken.InnerException is TlsLostException
+        || broken.Errno == Errno.ECONNREFUSED;
 }

@@ -155,8 +155,9 @@ internal sealed partial class SourceSession : IAsyncDisposable
         writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName, Uuid = _guest.ValidatesUuid ? _guest.Uuid : null });
         writer.WriteOpenReturnPath();
         writer.WritePing(OpeningPing);
-        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        // Before anything is sent: should that fail, the destination's reason lies here.
         _returnPath = ListenAsync();
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
     }
 
     private async Task ConnectMultifdAsync(ChannelAddress destination)

@@ -75,6 +75,19 @@ public abstract class SendTest(SavedVms vms) : QemuTest
         await destination.Console.WaitForAsync(report => report.Pass > first.Pass, "it counts on", Token);
     }
 
+    /// <summary>Exit code 1, one line that says what, on which channel and in which phase, and the guest still here.</summary>
+    private protected static void CheckFailure(SendResult result, string expectedInLine)
+    {
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', result.Errors));
+        Assert.True(result.ExitCode == 1, result.ToString());
+        var line = Assert.Single(result.Errors, line => !line.StartsWith("warning:", StringComparison.Ordinal));
+        Assert.Contains(expectedInLine, line, StringComparison.Ordinal);
+        Assert.Contains("phase ", line, StringComparison.Ordinal);
+        Assert.Contains("channel ", line, StringComparison.Ordinal);
+        Assert.Equal("failed", result.Json.GetProperty("result").GetString());
+        Assert.Equal("here", result.Json.GetProperty("guest").GetString());
+    }
+
     private static void CheckResult(JsonElement json, MappedRamFile file, int channels)
     {
         Assert.Equal("ok", json.GetProperty("result").GetString());

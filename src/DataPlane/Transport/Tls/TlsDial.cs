@@ -43,7 +43,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
             throw e switch
             {
                 OperationCanceledException when !cancellationToken.IsCancellationRequested => new ChannelException(
-                    FailureReason.TlsFailed, name, $"{peer} did not complete the TLS handshake within {Timeout.TotalSeconds:0.###} s"),
+                    FailureReason.TlsFailed, name, $"{peer} did not complete the TLS handshake within {Timeout.TotalSeconds:0.###} s; perhaps it expects none"),
                 AuthenticationException or TlsCredentialsException => new ChannelException(
                     FailureReason.TlsFailed, name, $"no TLS with {peer}: {e.Message}", e),
                 _ => e,

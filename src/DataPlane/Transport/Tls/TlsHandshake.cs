@@ -10,7 +10,7 @@ namespace DataPlane.Transport.Tls;
 internal static unsafe class TlsHandshake
 {
     /// <summary>Goes on as far as it can at this moment: done, or which direction of the socket to wait for.</summary>
-    /// <exception cref="AuthenticationException">There will be no session; the message says why.</exception>
+    /// <exception cref="AuthenticationException">There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).</exception>
     internal static TlsResult Advance(TlsSession session, SafeSocketHandle socket)
     {
         session.Hold();
@@ -35,7 +35,7 @@ internal static unsafe class TlsHandshake
     }
 
     /// <summary>Blocks until the handshake is done, the token fires, or the time is over.</summary>
-    /// <exception cref="AuthenticationException">There will be no session; the message says why.</exception>
+    /// <exception cref="AuthenticationException">There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).</exception>
     /// <exception cref="OperationCanceledException">The token has fired.</exception>
     internal static void Run(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken)
     {
@@ -115,7 +115,7 @@ internal static unsafe class TlsHandshake
         int errno = done == 0 ? 0 : Marshal.GetLastPInvokeError();
         if (errno is Errno.EAGAIN or Errno.EINTR)
             return false;
-        throw new AuthenticationException(errno == 0
+        throw new TlsLostException(errno == 0
             ? "the peer closed the connection in the TLS handshake; perhaps it expects none"
             : $"the connection was lost in the TLS handshake; perhaps the peer expects none: {Errno.Describe(errno)}");
     }
