@@ -1,4 +1,5 @@
 using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
 
 namespace DataPlane.QemuTests.Send;
 
@@ -77,15 +78,19 @@ public sealed class SendMatrixTests(SavedVms vms) : SendTest(vms)
         await ArrivesAsync(vm, QemuVersion.V100, SendVariant.All[1], listenAt: $"unix:{Work["incoming"]}");
     }
 
-    [Fact]
-    public async Task A_guest_that_was_sent_can_be_received_and_sent_again()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_guest_that_was_sent_can_be_received_and_sent_again(bool secured)
     {
+        using var authority = new TestAuthority();
+        string[] tls = secured ? ["--tls-dir", authority.Folder] : [];
         var vm = await Vms.ReceivedAsync(QemuVersion.V111, "pc-q35-10.0");
         var copy = Path.Combine(Work.NewFolder("out"), "vm");
-        var receive = await StartAsync(new ReceiveOptions { Out = copy, Channels = 3 });
+        var receive = await StartAsync(new ReceiveOptions { Out = copy, Channels = 3, Extra = tls });
 
         await using var send = await SendProcess.StartAsync(vm.Path, receive.Uri, 3, Work,
-            ["--max-bandwidth", "1G", "--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
+            ["--max-bandwidth", "1G", "--bind", "127.0.0.1", "--bind", "127.0.0.2", .. tls]);
         var sent = await send.WaitAsync(Token);
         var received = await receive.WaitAsync(Token);
 
