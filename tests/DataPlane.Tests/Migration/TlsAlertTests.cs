@@ -12,7 +12,7 @@ namespace DataPlane.Tests.Migration;
 /// <summary>A destination that says in an alert why it refuses, and resets the connection in the same moment.</summary>
 public sealed class TlsAlertTests : IDisposable
 {
-    private const int Times = 25;
+    private const int Times = 50;
 
     private readonly TestAuthority _authority = new();
     private readonly TestAuthority _other = new("Another");
