@@ -40,7 +40,8 @@ internal sealed class DataPlaneLeg(PairOptions options, MixedMemory? memory, str
         string[] credentials = tlsFolder is null ? [] : ["--tls-dir", tlsFolder];
         await using var serve = await ChildProcess.StartAsync(
             "serve", "setsid", ["-w", "dotnet", _tool ?? Repository.Tool, "serve", "--listen", "127.0.0.1:0", .. credentials]);
-        var listening = await serve.Errors.WaitForAsync(line => line.StartsWith(Listening, StringComparison.Ordinal), "it listens", token: token);
+        var listening = await serve.Errors.WaitForAsync(
+            line => line.StartsWith(Listening, StringComparison.Ordinal), "it listens", token: token);
         string[] arguments =
         [
             "-w", "dotnet", _tool ?? Repository.Tool, "bench", "--to", listening[Listening.Length..], "--ram", $"{options.RamMiB}M",

@@ -4,8 +4,10 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.QemuPair;
 
 /// <summary>
-/// Guest memory as real ones are mixed, in runs of 1 to 64 pages: 30 % zero, 25 % text, 20 % code, 25 % incompressible. Text is the XML documentation that comes
-/// with the SDK, code its libraries; a seed chooses the order and makes the random bytes, so it is the same memory wherever the same SDK is.
+/// Guest memory as real ones are mixed, in runs of 1 to 64 pages: 30 % zero, 25 % text, 20 % code, 25 % incompressible. Text is the XML
+/// documentation that comes
+/// with the SDK, code its libraries; a seed chooses the order and makes the random bytes, so it is the same memory wherever the same SDK
+/// is.
 /// </summary>
 internal sealed class MixedMemory
 {
@@ -64,7 +66,8 @@ internal sealed class MixedMemory
         foreach (var path in Directory.GetFiles(folder, pattern, SearchOption.AllDirectories).Order(StringComparer.Ordinal))
             if (bytes.Length < SourceBytes)
                 bytes.Write(File.ReadAllBytes(path));
-        return bytes.Length > 0 ? bytes.ToArray() : throw new FileNotFoundException($"no {pattern} under {folder}: the memory is mixed from the SDK's files");
+        return bytes.Length > 0 ? bytes.ToArray()
+            : throw new FileNotFoundException($"no {pattern} under {folder}: the memory is mixed from the SDK's files");
     }
 
     private sealed class Repeated(byte[] bytes)

@@ -38,7 +38,9 @@ internal sealed class PairBenchmark(PairOptions pair)
         await qemu.StartAsync(token);
         List<Func<int, Task<Sample>>> legs =
         [
-            run => qemu.RunAsync(run, preallocated: true, token), run => dataPlane.RunAsync(run, token), run => qemu.RunAsync(run, preallocated: false, token),
+            run => qemu.RunAsync(run, preallocated: true, token),
+            run => dataPlane.RunAsync(run, token),
+            run => qemu.RunAsync(run, preallocated: false, token),
         ];
         if (credentials is not null)
         {
@@ -53,7 +55,9 @@ internal sealed class PairBenchmark(PairOptions pair)
                 var sample = await legs[(leg + run) % legs.Count](run); // whoever goes first in one run goes last in the next
                 samples.Add(sample);
                 await Console.Error.WriteLineAsync(string.Create(
-                    CultureInfo.InvariantCulture, $"run {run + 1} {sample.Leg,-17} {sample.Seconds:0.000} s  {MemoryRate(sample) / 1e9:0.00} GB/s of memory, ratio {Ratio(sample):0.00}"));
+                    CultureInfo.InvariantCulture,
+                    $"run {run + 1} {sample.Leg,-17} {sample.Seconds:0.000} s  "
+                    + $"{MemoryRate(sample) / 1e9:0.00} GB/s of memory, ratio {Ratio(sample):0.00}"));
             }
 
         var summary = Summarize(samples);
@@ -118,7 +122,8 @@ internal sealed class PairBenchmark(PairOptions pair)
         ["created_utc"] = DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture),
         ["machine"] = new JsonObject
         {
-            ["processor"] = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1],
+            ["processor"] = File.ReadLines("/proc/cpuinfo")
+                .FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1],
             ["cores"] = Environment.ProcessorCount,
             ["memory_bytes"] = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
             ["kernel"] = File.ReadAllText("/proc/sys/kernel/osrelease").Trim(),
@@ -132,9 +137,14 @@ internal sealed class PairBenchmark(PairOptions pair)
         ["compression"] = pair.Compression,
         ["qemu_level"] = pair.IsCompressed ? pair.Level ?? 1 : null,
         ["dataplane_level"] = pair.OurLevel?.ToString(CultureInfo.InvariantCulture) ?? "default",
-        ["memory"] = pair.Mixed ? "mixed: runs of 1 to 64 pages, 30 % zero, 25 % text (XML of the SDK), 20 % code (its libraries), 25 % random" : "random",
-        ["rates_are"] = "bytes of guest memory per second, zero pages included; compression ratios: bytes of guest memory over bytes on the wire",
-        ["seconds_are"] = "from before the first connect until the destination's confirmation; dataplane: as bench reports it; QEMU: total-time of the source",
+        ["memory"] = pair.Mixed
+            ? "mixed: runs of 1 to 64 pages, 30 % zero, 25 % text (XML of the SDK), 20 % code (its libraries), 25 % random"
+            : "random",
+        ["rates_are"] =
+            "bytes of guest memory per second, zero pages included; compression ratios: bytes of guest memory over bytes on the wire",
+        ["seconds_are"] =
+            "from before the first connect until the destination's confirmation; "
+            + "dataplane: as bench reports it; QEMU: total-time of the source",
         ["samples"] = new JsonArray([.. samples.Select(sample => (JsonNode)sample.ToJson())]),
         ["summary"] = summary,
     };

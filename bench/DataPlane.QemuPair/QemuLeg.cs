@@ -6,10 +6,12 @@ namespace DataPlane.QemuPair;
 
 /// <summary>
 /// QEMU to QEMU. One source serves all runs: its guest has filled RAM with random bytes and is paused; a finished migration leaves it
-/// complete at the source, from where it is sent again. The destination is a new process each time. With memory from a file the source is a new process, too,
+/// complete at the source, from where it is sent again. The destination is a new process each time. With memory from a file the source is a
+/// new process, too,
 /// whose guest has not begun to run.
 /// </summary>
-internal sealed class QemuLeg(QemuOptions options, PairOptions pair, MixedMemory? memory, string? tlsFolder, WorkFolder work) : IAsyncDisposable
+internal sealed class QemuLeg(QemuOptions options, PairOptions pair, MixedMemory? memory, string? tlsFolder, WorkFolder work)
+    : IAsyncDisposable
 {
     private QemuProcess? _source;
     private int _started;
@@ -32,7 +34,11 @@ internal sealed class QemuLeg(QemuOptions options, PairOptions pair, MixedMemory
     {
         await using var loaded = memory is null ? null : await StartLoadedAsync(memory, token);
         var source = loaded ?? _source ?? throw new InvalidOperationException("the source has not been started");
-        var incoming = options.IncomingIn(options.Version) with { StayStopped = true, Extra = [.. Credentials("server"), .. preallocated ? ["-mem-prealloc"] : (string[])[]] };
+        var incoming = options.IncomingIn(options.Version) with
+        {
+            StayStopped = true,
+            Extra = [.. Credentials("server"), .. preallocated ? ["-mem-prealloc"] : (string[])[]],
+        };
         await using var destination = await QemuProcess.StartAsync(incoming, work, $"destination-{++_started}", token);
         await destination.PrepareMigrationAsync(Settings, token);
         var uri = await destination.StartIncomingAsync("tcp:127.0.0.1:0", token);

@@ -2,8 +2,11 @@ using System.Text.Json.Nodes;
 
 namespace DataPlane.QemuPair;
 
-/// <summary>One migration: seconds from the first connect to the commit, bytes on the wire, CPU time of both processes in that time.</summary>
-internal sealed record Sample(string Leg, int Run, double Seconds, long TransferredBytes, double SourceCpuSeconds, double DestinationCpuSeconds)
+/// <summary>
+/// One migration: seconds from the first connect to the commit, bytes on the wire, CPU time of both processes in that time.
+/// </summary>
+internal sealed record Sample(string Leg, int Run, double Seconds, long TransferredBytes, double SourceCpuSeconds,
+    double DestinationCpuSeconds)
 {
     /// <summary>What else the leg says of itself.</summary>
     public JsonObject Details { get; init; } = [];

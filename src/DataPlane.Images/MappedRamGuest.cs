@@ -8,11 +8,13 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Images;
 
 /// <summary>
-/// Receives a VM into a mapped-ram file, from which QEMU 9.0 and later load it. The file is the guest's memory: it is mapped, so pages go from the
+/// Receives a VM into a mapped-ram file, from which QEMU 9.0 and later load it. The file is the guest's memory: it is mapped, so pages go
+/// from the
 /// socket into the page cache at their final place.
 /// </summary>
 /// <remarks>
-/// <para>The file grows under another name in the same folder and gets its own only when it is complete and on the disk; an earlier file of that name is
+/// <para>The file grows under another name in the same folder and gets its own only when it is complete and on the disk; an earlier file of
+/// that name is
 /// replaced then. A migration that fails leaves no file.</para>
 /// <para>All space is reserved before the first page: a mapping over a full disk would end the process.</para>
 /// <para>Not thread-safe; the migration calls it in order.</para>
@@ -29,7 +31,9 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
     private GuestMemory? _memory;
     private ReceivedPages? _pages;
 
-    /// <summary>What must not outlive a failure: the file under its temporary name, and even under its own until the disk has it for good.</summary>
+    /// <summary>
+    /// What must not outlive a failure: the file under its temporary name, and even under its own until the disk has it for good.
+    /// </summary>
     private string? _uncommitted;
 
     /// <param name="path">The file that the VM becomes. Its folder must exist.</param>
@@ -50,7 +54,8 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
     public DeviceState? Devices { get; private set; }
 
     /// <inheritdoc/>
-    public ValueTask<GuestMemory> CreateMemoryAsync(IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
+    public ValueTask<GuestMemory> CreateMemoryAsync(
+        IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(machine);
         ArgumentNullException.ThrowIfNull(blocks);
@@ -84,7 +89,8 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
 
         foreach (var (place, block) in layout.Blocks.Zip(_memory!.Blocks))
         {
-            RandomAccess.Write(file, System.Runtime.InteropServices.MemoryMarshal.AsBytes(pages.HoldingData(block).Words), place.BitmapOffset);
+            RandomAccess.Write(file, System.Runtime.InteropServices.MemoryMarshal.AsBytes(pages.HoldingData(block).Words),
+                place.BitmapOffset);
         }
 
         RandomAccess.Write(file, layout.BuildTail(devices), layout.TailOffset);

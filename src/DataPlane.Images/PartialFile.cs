@@ -6,7 +6,9 @@ namespace DataPlane.Images;
 /// <summary>A file under construction: readable for its owner only, with all its space reserved.</summary>
 internal static class PartialFile
 {
-    /// <exception cref="IOException">The folder is missing or not writable, or the disk has not enough space; nothing is left behind.</exception>
+    /// <exception cref="IOException">
+    /// The folder is missing or not writable, or the disk has not enough space; nothing is left behind.
+    /// </exception>
     public static SafeFileHandle Create(string path, long length)
     {
         var file = LinuxFile.CreateNew(path);
@@ -32,7 +34,8 @@ internal static class PartialFile
         }
         catch (LinuxException failure) when (failure.Errno == Errno.EOPNOTSUPP)
         {
-            throw new IOException($"the file system of '{Path.GetDirectoryName(path)}' cannot reserve space (fallocate): choose another folder", failure);
+            throw new IOException(
+                $"the file system of '{Path.GetDirectoryName(path)}' cannot reserve space (fallocate): choose another folder", failure);
         }
         catch (LinuxException failure)
         {

@@ -12,7 +12,8 @@ public sealed class GuestBinaryTests
         try
         {
             Assert.SkipUnless(
-                (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "as"))), "binutils are not installed");
+                (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "as"))),
+                    "binutils are not installed");
             await using var build = await ChildProcess.StartAsync("build", GuestDisk.BuildScript, [assembled]);
             Assert.True(await build.WaitForExitAsync(token: token) == 0, string.Join("\n", build.Errors.Snapshot()));
             Assert.Equal(await File.ReadAllBytesAsync(assembled, token), await File.ReadAllBytesAsync(GuestDisk.Binary, token));

@@ -3,7 +3,10 @@ using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuTests;
 
-/// <summary>Every QEMU x {zlib, zstd} x {default level of a running guest, level 9 of a stopped one}: nobody tells the command how the pages are compressed.</summary>
+/// <summary>
+/// Every QEMU x {zlib, zstd} x {default level of a running guest, level 9 of a stopped one}: nobody tells the command how the pages are
+/// compressed.
+/// </summary>
 public sealed class ReceiveCompressionTests : ReceiveTest
 {
     private const int Channels = 4;

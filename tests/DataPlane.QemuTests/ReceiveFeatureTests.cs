@@ -43,7 +43,9 @@ public sealed class ReceiveFeatureTests : ReceiveTest
     {
         var source = await StartSourceAsync(Newest(version));
 
-        await CaptureAsync(source, new MigrationSettings { Channels = channels, ReturnPath = true, Parameters = [("zero-page-detection", method)] });
+        await CaptureAsync(
+            source,
+            new MigrationSettings { Channels = channels, ReturnPath = true, Parameters = [("zero-page-detection", method)] });
 
         await RunsOnAsync(source, false, QemuVersion.Parse(version));
     }
@@ -77,7 +79,8 @@ public sealed class ReceiveFeatureTests : ReceiveTest
     {
         var source = await StartSourceAsync(Newest("7.2"));
 
-        var migration = await CaptureAsync(source, new MigrationSettings { ReturnPath = true, Capabilities = ["compress"], Parameters = [("downtime-limit", 2000)] });
+        var migration = await CaptureAsync(
+            source, new MigrationSettings { ReturnPath = true, Capabilities = ["compress"], Parameters = [("downtime-limit", 2000)] });
 
         Assert.True(migration.GetProperty("compression").GetProperty("pages").GetInt64() > 0, migration.ToString());
         await RunsOnAsync(source, false, QemuVersion.V100);
@@ -106,7 +109,8 @@ public sealed class ReceiveFeatureTests : ReceiveTest
         var source = await StartSourceAsync(Newest(version));
 
         await CaptureAsync(
-            source, new MigrationSettings { Channels = channels, ReturnPath = true }, new ReceiveOptions { Out = OutFile, Listen = $"unix:{Work["listen"]}" });
+            source, new MigrationSettings { Channels = channels, ReturnPath = true },
+                new ReceiveOptions { Out = OutFile, Listen = $"unix:{Work["listen"]}" });
 
         await RunsOnAsync(source, false, QemuVersion.V111);
     }
@@ -119,7 +123,8 @@ public sealed class ReceiveFeatureTests : ReceiveTest
         Assert.SkipUnless(System.Net.Sockets.Socket.OSSupportsIPv6, "this machine has no IPv6");
         var source = await StartSourceAsync(Newest("11.1"));
 
-        await CaptureAsync(source, new MigrationSettings { Channels = channels, ReturnPath = true }, new ReceiveOptions { Out = OutFile, Listen = "[::1]:0" });
+        await CaptureAsync(source, new MigrationSettings { Channels = channels, ReturnPath = true },
+            new ReceiveOptions { Out = OutFile, Listen = "[::1]:0" });
 
         await RunsOnAsync(source, false, QemuVersion.V111);
     }
@@ -157,9 +162,11 @@ public sealed class ReceiveFeatureTests : ReceiveTest
             Assert.True(file.Devices.Count > 40, string.Join(' ', file.Devices));
         }
 
-        // QEMU itself refuses some devices of one version in another: a guest goes back to where it came from, where that loads files at all.
+        // QEMU itself refuses some devices of one version in another: a guest goes back to where it came from, where that
+        // loads files at all.
         await RunsOnAsync(source, false, options.Version.HasMappedRam ? options.Version : QemuVersion.V100);
     }
 
-    private static QemuOptions Newest(string version) => new() { Version = QemuVersion.Parse(version), Machine = QemuVersion.Parse(version).NewestMachine };
+    private static QemuOptions Newest(string version) =>
+        new() { Version = QemuVersion.Parse(version), Machine = QemuVersion.Parse(version).NewestMachine };
 }

@@ -3,7 +3,8 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.QemuTests;
 
 /// <summary>
-/// Every QEMU and machine type x {no multifd, 2, 8 channels} x {guest paused, guest dirtying}: the file holds the guest's memory to the byte,
+/// Every QEMU and machine type x {no multifd, 2, 8 channels} x {guest paused, guest dirtying}: the file holds the guest's memory to the
+/// byte,
 /// and the guest runs on from it in every QEMU that has the machine type.
 /// </summary>
 public sealed class ReceiveMatrixTests : ReceiveTest

@@ -11,7 +11,9 @@ public abstract class ReceiveTest : QemuTest
 
     private protected string OutFile => Path.Combine(OutFolder, "vm");
 
-    /// <summary>Moves the source's guest into a file and checks the file against the guest's memory and against the command's own words.</summary>
+    /// <summary>
+    /// Moves the source's guest into a file and checks the file against the guest's memory and against the command's own words.
+    /// </summary>
     /// <param name="source">The guest's QEMU.</param>
     /// <param name="settings">Its side of the migration.</param>
     /// <param name="options">The command's side.</param>
@@ -81,7 +83,10 @@ public abstract class ReceiveTest : QemuTest
         Assert.Equal(
             file.Blocks.Select(block => (block.Name, block.Length, file.Sha256(block))),
             json.GetProperty("blocks").EnumerateArray().Select(block =>
-                (block.GetProperty("name").GetString()!, block.GetProperty("size_bytes").GetInt64(), block.GetProperty("sha256").GetString()!)));
+                (
+                block.GetProperty("name").GetString()!,
+                block.GetProperty("size_bytes").GetInt64(),
+                block.GetProperty("sha256").GetString()!)));
         Assert.Equal(
             Enumerable.Range(0, settings.Channels).Select(id => ("multifd", id)),
             json.GetProperty("channels").EnumerateArray()

@@ -66,7 +66,8 @@ public sealed class ReceiveTlsTests : ReceiveTest
         foreach (var file in strange)
             File.Copy(Path.Combine(other.Folder, file), Path.Combine(folder, file), overwrite: true);
         // QEMU looks at its own files when it starts: the authority it knows must be the one that signed its certificate.
-        File.AppendAllText(Path.Combine(folder, "ca-cert.pem"), await File.ReadAllTextAsync(Path.Combine(other.Folder, "ca-cert.pem"), Token));
+        File.AppendAllText(Path.Combine(folder, "ca-cert.pem"),
+            await File.ReadAllTextAsync(Path.Combine(other.Folder, "ca-cert.pem"), Token));
         var source = await StartSourceAsync(Secured("10.0", "pc-q35-10.0", "client", folder));
         var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder, "--timeout", "15s"] });
         await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true, Parameters = [("tls-creds", "tls0")] }, Token);

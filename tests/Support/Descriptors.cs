@@ -5,7 +5,10 @@ internal static class Descriptors
 {
     internal static int Count => Directory.GetFileSystemEntries("/proc/self/fd").Length;
 
-    /// <summary>What those stand for that a migration uses: sockets, epoll sets, events, pipes. Files would count libraries that are just being loaded.</summary>
+    /// <summary>
+    /// What those stand for that a migration uses: sockets, epoll sets, events, pipes. Files would count libraries that are just being
+    /// loaded.
+    /// </summary>
     internal static IReadOnlyList<string> Targets() =>
     [
         .. Directory.GetFileSystemEntries("/proc/self/fd")

@@ -34,7 +34,9 @@ internal sealed class TestAuthority : IDisposable
         _root.Delete(recursive: true);
     }
 
-    /// <summary>A folder with certificates of both ends, valid from <paramref name="from"/> to <paramref name="to"/> days from now.</summary>
+    /// <summary>
+    /// A folder with certificates of both ends, valid from <paramref name="from"/> to <paramref name="to"/> days from now.
+    /// </summary>
     internal string NewFolder(string name, int from = -1, int to = 20, string host = HostName, bool addresses = true)
     {
         string folder = _root.CreateSubdirectory(name).FullName;
@@ -44,7 +46,9 @@ internal sealed class TestAuthority : IDisposable
         return folder;
     }
 
-    /// <summary>Writes the list of this authority that revokes the certificate in <paramref name="certificatePath"/> into <paramref name="folder"/>.</summary>
+    /// <summary>
+    /// Writes the list of this authority that revokes the certificate in <paramref name="certificatePath"/> into <paramref name="folder"/>.
+    /// </summary>
     internal void Revoke(string folder, string certificatePath)
     {
         CertificateRevocationListBuilder list = new();

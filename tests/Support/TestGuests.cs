@@ -5,7 +5,10 @@ using Xunit;
 
 namespace DataPlane.TestSupport;
 
-/// <summary>A guest whose memory the test writes; it "runs" in that <see cref="WhileRunning"/> is called between rounds, when dirty pages are collected.</summary>
+/// <summary>
+/// A guest whose memory the test writes; it "runs" in that <see cref="WhileRunning"/> is called between rounds, when dirty pages are
+/// collected.
+/// </summary>
 internal sealed class TestGuest : IMigratableGuest, IDisposable
 {
     private readonly RecordedDirtyTracker _tracker;
@@ -128,7 +131,8 @@ internal sealed class TestIncomingGuest : IIncomingGuest, IDisposable
     /// <summary>Makes the commit fail or wait.</summary>
     public Func<Task>? OnCommit { get; init; }
 
-    public ValueTask<GuestMemory> CreateMemoryAsync(IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
+    public ValueTask<GuestMemory> CreateMemoryAsync(
+        IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
     {
         Machine = machine;
         Memory = new GuestMemory([.. blocks.Select(static block =>
@@ -171,7 +175,8 @@ internal sealed class TestIncomingGuest : IIncomingGuest, IDisposable
     public IReadOnlyList<string> DifferencesFrom(GuestMemory source)
     {
         Assert.NotNull(Memory);
-        Assert.Equal(source.Blocks.Select(static block => (block.Name, block.Length)), Memory.Blocks.Select(static block => (block.Name, block.Length)));
+        Assert.Equal(source.Blocks.Select(static block => (block.Name, block.Length)),
+            Memory.Blocks.Select(static block => (block.Name, block.Length)));
         List<string> differences = [];
         foreach (var block in source.Blocks)
         {

@@ -94,7 +94,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
         try
         {
             JsonElement table = await _client.ExecuteAsync("human-monitor-command",
-                json => json.WriteString("command-line", "info ramblock"), _options.MonitorTimeout, cancellationToken).ConfigureAwait(false);
+                json => json.WriteString("command-line", "info ramblock"), _options.MonitorTimeout, cancellationToken)
+                    .ConfigureAwait(false);
             blocks.Take(table.GetString() ?? "");
         }
         catch (Exception e) when (e is QmpException or TimeoutException or InvalidOperationException or OperationCanceledException)

@@ -23,8 +23,10 @@ internal sealed class BenchCommand
     private readonly ToolOption<ByteRate?> _dirtyRate =
         Options.Rate("--dirty-rate", "memory that the guest writes per second, 0 = none", new ByteRate(100L << 20));
 
-    private readonly ToolOption<ByteSize?> _dirtyWindow = Options.Size("--dirty-window", "the guest writes within this much of its memory (default: all)");
-    private readonly ToolOption<int?> _zeroPercent = Options.Number("--zero-percent", "share of zero pages in the guest's memory", 0, 100, 0);
+    private readonly ToolOption<ByteSize?> _dirtyWindow = Options.Size(
+        "--dirty-window", "the guest writes within this much of its memory (default: all)");
+    private readonly ToolOption<int?> _zeroPercent = Options.Number(
+        "--zero-percent", "share of zero pages in the guest's memory", 0, 100, 0);
     private readonly ToolOption<string?> _memoryFile =
         Options.Text("--memory-file", "FILE", "fill the guest's memory with the bytes of this file, repeated (default: random bytes)");
 
@@ -39,7 +41,8 @@ internal sealed class BenchCommand
         var bench = new BenchCommand();
         var command = new Command("bench", "Move a live guest to a destination and compare with what the wire can do.");
         foreach (Option option in (ReadOnlySpan<Option>)
-            [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._memoryFile, bench._maxDowntime,
+            [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._memoryFile,
+                bench._maxDowntime,
                 bench._runs, bench._wireOnly])
             command.Options.Add(option);
         bench._tls = TlsOptions.AddClientTo(command);
@@ -48,7 +51,8 @@ internal sealed class BenchCommand
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("an idle guest of 1 GiB without zero pages, seven pairs of runs", "dataplane bench --dirty-rate 0"),
-            new HelpExample("a busy guest with tight downtime, results as JSON", "dataplane bench --ram 512M --dirty-rate 200M --max-downtime 50ms --runs 3 --json -"));
+            new HelpExample("a busy guest with tight downtime, results as JSON",
+                "dataplane bench --ram 512M --dirty-rate 200M --max-downtime 50ms --runs 3 --json -"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<BenchDocument>
             {
@@ -103,7 +107,8 @@ internal sealed class BenchCommand
         }
 
         DestinationProcess process =
-            await DestinationProcess.StartAsync(request.Guest.RamBytes, _tls.Folder(arguments), context.Note, context.Stop).ConfigureAwait(false);
+            await DestinationProcess.StartAsync(request.Guest.RamBytes, _tls.Folder(arguments), context.Note, context.Stop)
+                .ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
         {
             ChannelAddress own = await process.Address.ConfigureAwait(false);
@@ -133,7 +138,8 @@ internal sealed class BenchCommand
             Runs = request.Runs,
             Channels = request.Channels,
             GuestIsIdle = request.Guest.DirtyBytesPerSecond == 0,
-            WireLegs = [new WireLeg(WireVariant.Partition, request.ChannelOptions), new WireLeg(WireVariant.Cursor, request.ChannelOptions)],
+            WireLegs = [new WireLeg(WireVariant.Partition, request.ChannelOptions),
+                new WireLeg(WireVariant.Cursor, request.ChannelOptions)],
             Migration = migration,
         };
         await new BenchRunner(plan, session, guest, document, context).RunAsync().ConfigureAwait(false);

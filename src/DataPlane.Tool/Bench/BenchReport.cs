@@ -17,11 +17,14 @@ internal static class BenchReport
             return;
         output.WriteLine();
         if (summary.Efficiency is { } efficiency)
-            output.WriteLine($"efficiency   median {Human.Number(efficiency.Median, 3)}, {Human.Number(efficiency.Min, 3)} to {Human.Number(efficiency.Max, 3)}");
+            output.WriteLine(
+                $"efficiency   median {Human.Number(efficiency.Median, 3)}, "
+                + $"{Human.Number(efficiency.Min, 3)} to {Human.Number(efficiency.Max, 3)}");
         WriteRate(output, "migration", summary.MigrationBytesPerSecond);
         WriteRate(output, "wire limit", summary.WireLimitBytesPerSecond);
         if (summary.DowntimeSeconds is { } downtime)
-            output.WriteLine($"downtime     median {Human.Seconds(downtime.Median)}, {Human.Seconds(downtime.Min)} to {Human.Seconds(downtime.Max)}");
+            output.WriteLine(
+                $"downtime     median {Human.Seconds(downtime.Median)}, {Human.Seconds(downtime.Min)} to {Human.Seconds(downtime.Max)}");
         WritePages(output, document.Runs);
         WriteCpu(output, "source", summary.SourceCpuSecondsPerGib);
         WriteCpu(output, "destination", summary.DestinationCpuSecondsPerGib);

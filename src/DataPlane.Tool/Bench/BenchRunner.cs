@@ -69,7 +69,8 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
         if (plan.Migration is not { } migrationLeg)
         {
             LegSample only = await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
-            return (new RunEntry { WireLimit = WireLimitEntry.From(wireLeg.Variant, only) }, await VerifyAsync(stage).ConfigureAwait(false));
+            bool same = await VerifyAsync(stage).ConfigureAwait(false);
+            return (new RunEntry { WireLimit = WireLimitEntry.From(wireLeg.Variant, only) }, same);
         }
 
         LegSample? wire = run % 2 == 0 ? await RunWireAsync(stage, wireLeg).ConfigureAwait(false) : null;
@@ -79,7 +80,8 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
         return (new RunEntry { Migration = migration, WireLimit = WireLimitEntry.From(wireLeg.Variant, wire) }, verified);
     }
 
-    private Task<LegSample> RunWireAsync(string stage, WireLeg leg) => RunLegAsync($"{stage}, wire limit by {(leg.Variant == WireVariant.Cursor ? "cursor" : "partition")}", leg);
+    private Task<LegSample> RunWireAsync(string stage, WireLeg leg) =>
+        RunLegAsync($"{stage}, wire limit by {(leg.Variant == WireVariant.Cursor ? "cursor" : "partition")}", leg);
 
     private async Task<TSample> RunLegAsync<TSample>(string stage, IBenchLeg<TSample> leg)
         where TSample : LegSample
@@ -91,7 +93,8 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
         try
         {
             return await session.RunAsync(
-                leg, guest, plan.Channels, sample => context.Progress.Report(sample with { Stage = stage }), context.Stop).ConfigureAwait(false);
+                leg, guest, plan.Channels, sample => context.Progress.Report(sample with { Stage = stage }), context.Stop)
+                    .ConfigureAwait(false);
         }
         finally
         {
@@ -121,6 +124,8 @@ internal sealed record BenchPlan
 
     public required IReadOnlyList<WireLeg> WireLegs { get; init; }
 
-    /// <summary>Null measures the wire limit alone; the guest is idle then, since a plain send of changing memory ends with unequal memory.</summary>
+    /// <summary>
+    /// Null measures the wire limit alone; the guest is idle then, since a plain send of changing memory ends with unequal memory.
+    /// </summary>
     public required IBenchLeg<MigrationSample>? Migration { get; init; }
 }

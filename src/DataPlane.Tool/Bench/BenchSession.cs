@@ -56,7 +56,13 @@ internal sealed class BenchSession : IAsyncDisposable
         IBenchLeg<TSample> leg, Workload guest, int channels, Action<ProgressSample> report, CancellationToken cancellation)
         where TSample : LegSample
     {
-        var prepare = new PrepareMessage { Leg = leg.Name, RamBytes = guest.Block.Length, Channels = channels, Compression = leg.Compression };
+        var prepare = new PrepareMessage
+        {
+            Leg = leg.Name,
+            RamBytes = guest.Block.Length,
+            Channels = channels,
+            Compression = leg.Compression,
+        };
         await _control.WriteAsync(prepare, cancellation).ConfigureAwait(false);
         ReadyMessage ready = await ExpectAsync<ReadyMessage>(_control, cancellation).ConfigureAwait(false);
         var destination = new LegDestination(_address, ready.Port, channels);
@@ -69,7 +75,8 @@ internal sealed class BenchSession : IAsyncDisposable
         {
             // Often the destination knows better why the connection ended.
             string? theirs = await TryReadErrorAsync(cancellation).ConfigureAwait(false);
-            throw new CommandException(theirs is null ? exception.Message : $"{exception.Message} (destination: {theirs})", ExitCode.Failed, exception);
+            throw new CommandException(
+                theirs is null ? exception.Message : $"{exception.Message} (destination: {theirs})", ExitCode.Failed, exception);
         }
 
         ResultMessage result = await ExpectAsync<ResultMessage>(_control, cancellation).ConfigureAwait(false);

@@ -12,7 +12,8 @@ internal static class BenchSummaries
             return null;
         List<MigrationSample> migrations = [.. runs.Select(run => run.Migration).OfType<MigrationSample>()];
         CpuSummary? source = Cpu(migrations, runs, sample => sample.SourceCpuSeconds, wireLimit => wireLimit.SourceCpuSeconds);
-        CpuSummary? destination = Cpu(migrations, runs, sample => sample.DestinationCpuSeconds, wireLimit => wireLimit.DestinationCpuSeconds);
+        CpuSummary? destination = Cpu(
+            migrations, runs, sample => sample.DestinationCpuSeconds, wireLimit => wireLimit.DestinationCpuSeconds);
         return new BenchSummary
         {
             Efficiency = Statistic.Of(runs.Select(run => run.Efficiency).OfType<double>()),

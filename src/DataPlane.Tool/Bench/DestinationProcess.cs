@@ -35,11 +35,13 @@ internal sealed class DestinationProcess : IAsyncDisposable
     /// <param name="tlsFolder">The folder with its TLS credentials, and with the caller's.</param>
     /// <param name="tell">Gets whatever else it says.</param>
     /// <exception cref="CommandException">It did not start.</exception>
-    public static async Task<DestinationProcess> StartAsync(long maxRamBytes, string? tlsFolder, Action<string> tell, CancellationToken cancellation)
+    public static async Task<DestinationProcess> StartAsync(
+        long maxRamBytes, string? tlsFolder, Action<string> tell, CancellationToken cancellation)
     {
         ProcessStartInfo start = OwnProgram();
         string maxRam = maxRamBytes.ToString(CultureInfo.InvariantCulture);
-        foreach (string argument in (ReadOnlySpan<string>)["serve", "--listen", "127.0.0.1:0", "--max-ram", maxRam, "--until-eof", "--quiet"])
+        ReadOnlySpan<string> arguments = ["serve", "--listen", "127.0.0.1:0", "--max-ram", maxRam, "--until-eof", "--quiet"];
+        foreach (string argument in arguments)
             start.ArgumentList.Add(argument);
         if (tlsFolder is not null)
         {
@@ -60,7 +62,8 @@ internal sealed class DestinationProcess : IAsyncDisposable
         {
             await destination.DisposeAsync().ConfigureAwait(false);
             if (exception is TimeoutException)
-                throw new CommandException($"the destination process did not listen within {s_startTimeout.TotalSeconds:0} s: {destination._lastLine}");
+                throw new CommandException(
+                    $"the destination process did not listen within {s_startTimeout.TotalSeconds:0} s: {destination._lastLine}");
             throw;
         }
     }
@@ -72,7 +75,10 @@ internal sealed class DestinationProcess : IAsyncDisposable
         if (executable is not null && Path.GetFileNameWithoutExtension(executable) == "dataplane")
             return new ProcessStartInfo(executable);
         bool isDotnet = executable is not null && Path.GetFileNameWithoutExtension(executable) == "dotnet";
-        return new ProcessStartInfo(isDotnet ? executable! : "dotnet") { ArgumentList = { Path.Combine(AppContext.BaseDirectory, "dataplane.dll") } };
+        return new ProcessStartInfo(isDotnet ? executable! : "dotnet")
+        {
+            ArgumentList = { Path.Combine(AppContext.BaseDirectory, "dataplane.dll") },
+        };
     }
 
     private async Task ReadLinesAsync(Action<string> tell)

@@ -4,7 +4,9 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>What one leg of one run measured. <see cref="Seconds"/> means the same on every leg: from the first connect to the commit.</summary>
+/// <summary>
+/// What one leg of one run measured. <see cref="Seconds"/> means the same on every leg: from the first connect to the commit.
+/// </summary>
 internal record LegSample
 {
     public required double Seconds { get; init; }

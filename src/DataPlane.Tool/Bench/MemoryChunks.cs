@@ -2,7 +2,9 @@ using DataPlane.Memory;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>Cuts a block into chunks and works on them on all cores: filling, clearing and hashing are bound by memory, not by one core.</summary>
+/// <summary>
+/// Cuts a block into chunks and works on them on all cores: filling, clearing and hashing are bound by memory, not by one core.
+/// </summary>
 internal static class MemoryChunks
 {
     /// <summary>Large enough to amortise hand-out, small enough to balance, and whole pages.</summary>

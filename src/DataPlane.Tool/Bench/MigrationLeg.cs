@@ -8,7 +8,10 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The migration at the source: the live guest moves by the library's own source. The clock is the migration's: first connect to the destination's word.</summary>
+/// <summary>
+/// The migration at the source: the live guest moves by the library's own source. The clock is the migration's: first connect to the
+/// destination's word.
+/// </summary>
 internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource> logger) : IBenchLeg<MigrationSample>
 {
     public const string LegName = "migration";
@@ -17,7 +20,8 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
 
     public CompressionMethod Compression => request.Compression.Method;
 
-    public async Task<MigrationSample> RunAsync(LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
+    public async Task<MigrationSample> RunAsync(
+        LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
     {
         var options = new MigrationSourceOptions
         {
@@ -43,7 +47,8 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
             DowntimeSeconds = done.Downtime.TotalSeconds,
             NormalPages = done.NormalPages,
             ZeroPages = done.ZeroPages,
-            CompressionRatio = Compression == CompressionMethod.None ? null : (double)(done.NormalPages << TargetPage.Shift) / done.TransferredBytes,
+            CompressionRatio = Compression == CompressionMethod.None ? null
+                : (double)(done.NormalPages << TargetPage.Shift) / done.TransferredBytes,
         };
     }
 

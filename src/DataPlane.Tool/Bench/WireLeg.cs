@@ -17,7 +17,8 @@ internal sealed class WireLeg(WireVariant variant, ChannelOptions channelOptions
 
     public string Name => Variant.LegName();
 
-    public async Task<LegSample> RunAsync(LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
+    public async Task<LegSample> RunAsync(
+        LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
     {
         var sender = new WireSender(guest.Block);
         var address = new IPEndPoint(destination.Address, destination.Port);

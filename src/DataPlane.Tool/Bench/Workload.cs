@@ -82,7 +82,9 @@ internal sealed class Workload : IDisposable
         _mayRun.Set();
     }
 
-    /// <summary>When it returns no write is in flight, every write so far is recorded, and none follows until <see cref="Resume"/>.</summary>
+    /// <summary>
+    /// When it returns no write is in flight, every write so far is recorded, and none follows until <see cref="Resume"/>.
+    /// </summary>
     public void Pause()
     {
         // Set before the lock is wanted: the thread looks at it between batches and steps aside, so this never starves.

@@ -1,6 +1,8 @@
 namespace DataPlane.Tool.Bench;
 
-/// <summary>How many page writes are due at a given rate. Pauses do not count, and no backlog is caught up in a burst beyond a bound.</summary>
+/// <summary>
+/// How many page writes are due at a given rate. Pauses do not count, and no backlog is caught up in a burst beyond a bound.
+/// </summary>
 internal sealed class WritePacer
 {
     // A tenth of a second of writes: a thread that was not scheduled for longer has lost the rest, as a real vCPU would have.

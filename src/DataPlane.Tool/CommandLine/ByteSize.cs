@@ -28,7 +28,9 @@ internal readonly record struct ByteSize(long Bytes)
         return true;
     }
 
-    /// <summary>The factor of a binary unit: nothing, B, K, KiB and so on. KB and GB are refused: half the world reads them as decimal.</summary>
+    /// <summary>
+    /// The factor of a binary unit: nothing, B, K, KiB and so on. KB and GB are refused: half the world reads them as decimal.
+    /// </summary>
     private static bool TryFactor(ReadOnlySpan<char> unit, out decimal factor, out string? error)
     {
         factor = 1;

@@ -9,7 +9,8 @@ internal sealed class CommandContext
     private readonly ToolConsole _console;
     private readonly OutputSettings _output;
 
-    public CommandContext(ToolConsole console, OutputSettings output, IProgressDisplay progress, ILoggerFactory logs, CancellationToken stop)
+    public CommandContext(ToolConsole console, OutputSettings output, IProgressDisplay progress, ILoggerFactory logs,
+        CancellationToken stop)
     {
         _console = console;
         _output = output;

@@ -11,7 +11,8 @@ internal sealed class CompressionOptions
 
     private readonly ToolOption<int?> _level = Options.Number(
         "--level",
-        $"how hard: zlib 0 to 9 (default {CompressionSettings.DefaultZlibLevel}), zstd 1 to 20 (default {CompressionSettings.DefaultZstdLevel})",
+        $"how hard: zlib 0 to 9 (default {CompressionSettings.DefaultZlibLevel}), "
+        + $"zstd 1 to 20 (default {CompressionSettings.DefaultZstdLevel})",
         0,
         CompressionSettings.MaxZstdLevel);
 
@@ -44,7 +45,9 @@ internal sealed class CompressionOptions
             if (CompressionSettings.LevelsOf(method) is not { } levels)
                 throw new CommandException("--level: there is nothing to compress with; see --compression", ExitCode.Usage);
             if (given < levels.Min || given > levels.Max)
-                throw new CommandException($"--level: {given} is not a level of {new Choice<CompressionMethod>(method)}, {levels.Min} to {levels.Max}", ExitCode.Usage);
+                throw new CommandException(
+                    $"--level: {given} is not a level of {new Choice<CompressionMethod>(method)}, {levels.Min} to {levels.Max}",
+                    ExitCode.Usage);
         }
 
         return new CompressionSettings(method, level);

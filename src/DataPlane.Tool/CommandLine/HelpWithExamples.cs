@@ -18,7 +18,8 @@ internal sealed class HelpWithExamples : SynchronousCommandLineAction
     /// <summary>The hook for commands: their two examples, run as written before they are written down.</summary>
     public static void SetExamples(Command command, params HelpExample[] examples) => s_examples.AddOrUpdate(command, examples);
 
-    public static IReadOnlyList<HelpExample> ExamplesOf(Command command) => s_examples.TryGetValue(command, out HelpExample[]? found) ? found : [];
+    public static IReadOnlyList<HelpExample> ExamplesOf(Command command) =>
+        s_examples.TryGetValue(command, out HelpExample[]? found) ? found : [];
 
     public override int Invoke(ParseResult parseResult)
     {

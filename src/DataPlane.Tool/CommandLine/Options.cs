@@ -6,7 +6,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>Makes options of the command line's value types: parsing, the one-line complaint, help text and JSON form in one place.</summary>
+/// <summary>
+/// Makes options of the command line's value types: parsing, the one-line complaint, help text and JSON form in one place.
+/// </summary>
 internal static class Options
 {
     private static readonly Version s_oldestPeer = new(7, 2);
@@ -38,11 +40,13 @@ internal static class Options
     /// <summary>One of the values of an enumeration, by its name in lower case.</summary>
     public static ToolOption<Choice<T>?> Choice<T>(string name, string description, T? whenMissing = null)
         where T : struct, Enum =>
-        Make(name, CommandLine.Choice<T>.Names, description, "", whenMissing is { } value ? new Choice<T>(value) : null, choice => choice.ToString(),
+        Make(name, CommandLine.Choice<T>.Names, description, "",
+            whenMissing is { } value ? new Choice<T>(value) : null, choice => choice.ToString(),
             (string text, out Choice<T> value, out string? error) => CommandLine.Choice<T>.TryParse(text, out value, out error));
 
     /// <summary>ADDR; <paramref name="defaultPort"/> allows a host alone.</summary>
-    public static ToolOption<ChannelAddress?> Address(string name, string helpName, string description, int? defaultPort = null, bool required = false) =>
+    public static ToolOption<ChannelAddress?> Address(
+        string name, string helpName, string description, int? defaultPort = null, bool required = false) =>
         new(name, "", address => address?.ToString())
         {
             Description = description,

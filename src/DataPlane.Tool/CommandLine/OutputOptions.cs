@@ -6,7 +6,8 @@ namespace DataPlane.Tool.CommandLine;
 internal sealed class OutputOptions
 {
     public ToolOption<string?> Json { get; } =
-        Options.Text("--json", "FILE", "write the results as one JSON document, also on failure; - is stdout, which then holds nothing else");
+        Options.Text("--json", "FILE",
+            "write the results as one JSON document, also on failure; - is stdout, which then holds nothing else");
 
     public ToolOption<bool> JsonStream { get; } =
         Options.Flag("--json-stream", "one JSON line per interval on stdout and the document as the last line");

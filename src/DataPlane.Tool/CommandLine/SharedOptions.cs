@@ -4,7 +4,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>Options that several commands take, spelled and explained once. Each call makes a new option: it belongs to one command.</summary>
+/// <summary>
+/// Options that several commands take, spelled and explained once. Each call makes a new option: it belongs to one command.
+/// </summary>
 internal static class SharedOptions
 {
     /// <summary>The id of a multifd channel is one byte on the wire.</summary>
@@ -17,7 +19,8 @@ internal static class SharedOptions
         new("FILE") { Description = "the saved VM: a mapped-ram file of 'receive', or of QEMU's own 'migrate file:'" };
 
     public static ToolOption<ChannelAddress?> Listen() =>
-        Options.Address("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one", required: true);
+        Options.Address("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one",
+            required: true);
 
     public static ToolOption<string[]> Bind()
     {

@@ -15,7 +15,8 @@ internal sealed class TlsOptions
         _end = end;
         string prefix = end == TlsEnd.Server ? "server" : "client";
         _folder = Options.Text(
-            "--tls-dir", "DIR", $"all channels inside TLS, with ca-cert.pem, {prefix}-cert.pem and {prefix}-key.pem of this folder, as QEMU has them");
+            "--tls-dir", "DIR",
+            $"all channels inside TLS, with ca-cert.pem, {prefix}-cert.pem and {prefix}-key.pem of this folder, as QEMU has them");
         _hostName = end == TlsEnd.Client
             ? Options.Text("--tls-hostname", "NAME", "name in the destination's certificate (default: the host of its address)") : null;
     }

@@ -25,7 +25,8 @@ internal static class ControlClient
             await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), either.Token).ConfigureAwait(false);
             byte[] bytes = await ReadAsync(socket, either.Token).ConfigureAwait(false);
             ControlAnswer? answer = JsonSerializer.Deserialize(bytes, ToolJson.Lines.ControlAnswer);
-            return answer?.Schema == ControlAnswer.CurrentSchema ? answer : throw new CommandException($"{path}: no guard of this version answers there");
+            return answer?.Schema == ControlAnswer.CurrentSchema ? answer
+                : throw new CommandException($"{path}: no guard of this version answers there");
         }
         catch (SocketException exception) when (exception.SocketErrorCode is SocketError.ConnectionRefused || !File.Exists(path))
         {

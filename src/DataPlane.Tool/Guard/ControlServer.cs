@@ -39,7 +39,8 @@ internal sealed class ControlServer : IAsyncDisposable
         try
         {
             string full = System.IO.Path.GetFullPath(path);
-            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(full)!, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(full)!,
+                UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             RemoveDead(full);
             listener.Bind(new UnixDomainSocketEndPoint(full));
             File.SetUnixFileMode(full, UnixFileMode.UserRead | UnixFileMode.UserWrite);

@@ -38,7 +38,8 @@ internal sealed class GuardCommand
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
-            new HelpExample("before a QEMU that waits with -incoming defer: the source migrates to tcp:HOST:49152", "dataplane guard --listen :49152 --qmp unix:/run/vm.qmp"),
+            new HelpExample("before a QEMU that waits with -incoming defer: the source migrates to tcp:HOST:49152",
+                "dataplane guard --listen :49152 --qmp unix:/run/vm.qmp"),
             new HelpExample("several VMs as a service, with metrics", "dataplane guard --config guard.conf --metrics 127.0.0.1:9464"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<GuardDocument>

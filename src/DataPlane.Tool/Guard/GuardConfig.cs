@@ -25,7 +25,9 @@ internal static class GuardConfig
 
     private static readonly ParserConfiguration s_plain = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
-    /// <exception cref="CommandException">The file cannot be read, or what it says cannot be done; the message names file and line.</exception>
+    /// <exception cref="CommandException">
+    /// The file cannot be read, or what it says cannot be done; the message names file and line.
+    /// </exception>
     public static IReadOnlyList<VmSettings> Load(string path)
     {
         try
@@ -69,7 +71,8 @@ internal static class GuardConfig
             if (line[0] == '[' && line[^1] == ']' && line.Length > 2)
                 sections.Add(new Section(line[1..^1].Trim(), i + 1, common));
             else if (equals > 0)
-                (sections.Count == 0 ? common : sections[^1].Entries).Add(new Entry(line[..equals].TrimEnd(), line[(equals + 1)..].TrimStart(), i + 1));
+                (sections.Count == 0 ? common : sections[^1].Entries)
+                    .Add(new Entry(line[..equals].TrimEnd(), line[(equals + 1)..].TrimStart(), i + 1));
             else
                 throw Fault(path, i + 1, "expected [NAME] or KEY = VALUE");
         }
@@ -95,7 +98,8 @@ internal static class GuardConfig
         }
 
         ParseResult result = CommandLineParser.Parse(command, arguments, s_plain);
-        return result.Errors.Count == 0 ? options.Read(result) : throw Fault(path, section.Line, $"[{section.Name}]: {result.Errors[0].Message}");
+        return result.Errors.Count == 0 ? options.Read(result)
+            : throw Fault(path, section.Line, $"[{section.Name}]: {result.Errors[0].Message}");
     }
 
     private static bool? ReadFlag(string value) => value switch

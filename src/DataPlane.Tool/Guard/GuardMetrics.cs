@@ -16,8 +16,10 @@ internal sealed class GuardMetrics : IDisposable
         _meter.CreateObservableGauge("dataplane.guard.state", States, description: "1 with the state of each VM.");
         _meter.CreateObservableGauge("dataplane.guard.channels", Channels, description: "Channels of the VM's migration.");
         _meter.CreateObservableCounter("dataplane.guard.relayed", Relayed, unit: "By", description: "Bytes relayed; in is towards QEMU.");
-        _meter.CreateObservableGauge("dataplane.guard.undecided", Of(static vm => vm.Undecided), description: "Connections not known to be a channel.");
-        _meter.CreateObservableGauge("dataplane.guard.candidates", Of(static vm => vm.Candidates), description: "Of them possible preempt channels.");
+        _meter.CreateObservableGauge("dataplane.guard.undecided", Of(static vm => vm.Undecided),
+            description: "Connections not known to be a channel.");
+        _meter.CreateObservableGauge("dataplane.guard.candidates", Of(static vm => vm.Candidates),
+            description: "Of them possible preempt channels.");
         _meter.CreateObservableCounter("dataplane.guard.refused", Refused, description: "Connections turned away.");
         _meter.CreateObservableCounter("dataplane.guard.migrations", Migrations, description: "Migrations that ended.");
     }

@@ -24,7 +24,8 @@ internal sealed class GuardStatusCommand
         OutputOptions output = OutputOptions.AddTo(command);
         command.Validators.Add(result =>
         {
-            if (result.GetValue(status._watch) && (result.GetResult(output.Json) is not null || result.GetResult(output.JsonStream) is not null))
+            if (result.GetValue(status._watch)
+                && (result.GetResult(output.Json) is not null || result.GetResult(output.JsonStream) is not null))
                 result.AddError("--watch is for people: for JSON ask again");
         });
         HelpWithExamples.SetExamples(
@@ -74,7 +75,8 @@ internal sealed class GuardStatusCommand
 
     private static async Task AskAsync(string? control, CommandContext context, GuardStatusDocument document)
     {
-        IReadOnlyList<string> paths = control is not null ? [Path.GetFullPath(control)] : ControlPaths.Find(Environment.GetEnvironmentVariable);
+        IReadOnlyList<string> paths = control is not null ? [Path.GetFullPath(control)]
+            : ControlPaths.Find(Environment.GetEnvironmentVariable);
         var guards = new List<GuardEntry>();
         var vms = new List<VmStatus>();
         foreach (string path in paths)

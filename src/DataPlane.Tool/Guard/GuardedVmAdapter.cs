@@ -36,7 +36,8 @@ internal sealed class GuardedVmAdapter : IGuardedVm
             Channels = [.. snapshot.Channels.Select(Translate)],
             Undecided = snapshot.Undecided,
             Candidates = snapshot.Candidates,
-            Refused = snapshot.Refused.Where(static entry => entry.Value > 0).ToDictionary(static entry => Spell(entry.Key), static entry => entry.Value),
+            Refused = snapshot.Refused.Where(static entry => entry.Value > 0)
+                .ToDictionary(static entry => Spell(entry.Key), static entry => entry.Value),
             Error = snapshot.Failure,
         };
     }

@@ -46,7 +46,8 @@ internal static class StatusTable
             string kind = channel.Kind == "multifd" ? string.Create(CultureInfo.InvariantCulture, $"multifd {channel.Id}") : channel.Kind;
             string rate = channel.BytesPerSecond > 0 ? "  " + Human.Rate(channel.BytesPerSecond) : "";
             output.WriteLine(
-                $"  {kind,-11}  {(channel.Peer ?? "-").PadRight(width)}  {Human.Bytes(channel.InBytes),10} in  {Human.Bytes(channel.OutBytes),10} out  {channel.State}{rate}");
+                $"  {kind,-11}  {(channel.Peer ?? "-").PadRight(width)}  {Human.Bytes(channel.InBytes),10} in  "
+                + $"{Human.Bytes(channel.OutBytes),10} out  {channel.State}{rate}");
         }
     }
 
@@ -55,7 +56,8 @@ internal static class StatusTable
         string undecided = vm.Undecided == 0 ? "" : $", {vm.Undecided} undecided";
         string candidates = vm.Candidates == 0 ? "" : $" ({Count(vm.Candidates, "candidate")})";
         long refused = vm.Refused.Values.Sum();
-        string reasons = string.Join(", ", vm.Refused.OrderByDescending(static entry => entry.Value).Select(static entry => $"{entry.Value} {entry.Key.Replace('_', ' ')}"));
+        string reasons = string.Join(", ", vm.Refused.OrderByDescending(static entry => entry.Value)
+            .Select(static entry => $"{entry.Value} {entry.Key.Replace('_', ' ')}"));
         return undecided + candidates + (refused == 0 ? "" : $", {refused} refused ({reasons})");
     }
 

@@ -26,13 +26,15 @@ internal sealed class VmOptions
         Options.Address("--listen", "ADDR", "where the source connects: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one");
 
     private readonly ToolOption<ChannelAddress?> _qmp =
-        Options.Address("--qmp", "ADDR", "monitor of the QEMU that waits with -incoming defer, a socket of the guard's own; tells everything else");
+        Options.Address("--qmp", "ADDR",
+            "monitor of the QEMU that waits with -incoming defer, a socket of the guard's own; tells everything else");
 
     private readonly ToolOption<ChannelAddress?> _to =
         Options.Address("--to", "ADDR", "where QEMU listens already, when there is no monitor to ask");
 
     private readonly ToolOption<ChannelAddress?> _incoming =
-        Options.Address("--incoming", "ADDR", "where QEMU is told to listen; with --qmp (default: a socket beside QMP's, 127.0.0.1:0 when that is TCP)");
+        Options.Address("--incoming", "ADDR",
+            "where QEMU is told to listen; with --qmp (default: a socket beside QMP's, 127.0.0.1:0 when that is TCP)");
 
     private readonly ToolOption<int?> _channels =
         Options.Number("--channels", "multifd channels, 0 = none; with --to", 0, SharedOptions.MaxChannels);
@@ -48,7 +50,8 @@ internal sealed class VmOptions
     };
 
     private readonly ToolOption<int?> _maxUndecided =
-        Options.Number("--max-undecided", "most connections that are not known to be a channel yet", LeastUndecided, MostUndecided, DefaultMaxUndecided);
+        Options.Number("--max-undecided", "most connections that are not known to be a channel yet", LeastUndecided, MostUndecided,
+            DefaultMaxUndecided);
 
     private readonly ToolOption<int?> _maxUndecidedPerPeer =
         Options.Number("--max-undecided-per-peer", "the same for one address (default: no less)", LeastUndecided, MostUndecided);
@@ -57,7 +60,8 @@ internal sealed class VmOptions
         Options.Time("--undecided-timeout", "longest time that a connection may stay undecided", new Duration(TimeSpan.FromSeconds(30)));
 
     private readonly ToolOption<IPNetwork[]> _allow =
-        new("--allow", "", networks => networks.Length == 0 ? null : new JsonArray([.. networks.Select(network => JsonValue.Create(network.ToString()))]))
+        new("--allow", "", networks => networks.Length == 0 ? null
+            : new JsonArray([.. networks.Select(network => JsonValue.Create(network.ToString()))]))
         {
             Description = "network that may connect, as 10.0.0.0/8 or one address; repeat it for several (default: everybody)",
             HelpName = "CIDR",
@@ -78,7 +82,8 @@ internal sealed class VmOptions
         var options = new VmOptions();
         foreach (Option option in (ReadOnlySpan<Option>)
             [options._listen, options._qmp, options._to, options._incoming, options._name, options._channels, options._preempt,
-                options._uuid, options._maxUndecided, options._maxUndecidedPerPeer, options._undecidedTimeout, options._allow, options._anyPeer, .. options._tls.All])
+                options._uuid, options._maxUndecided, options._maxUndecidedPerPeer, options._undecidedTimeout, options._allow,
+                    options._anyPeer, .. options._tls.All])
             command.Options.Add(option);
         command.Validators.Add(result =>
         {

@@ -24,7 +24,10 @@ internal sealed record VmStatus
     /// <summary>Where the source connects, with the real port once it is open.</summary>
     public required string Listen { get; init; }
 
-    /// <summary><c>preparing</c>, <c>waiting</c>, <c>relaying</c>, <c>postcopy</c>, <c>paused</c>, <c>recovering</c>, <c>completed</c>, <c>failed</c> or <c>stopped</c>.</summary>
+    /// <summary>
+    /// <c>preparing</c>, <c>waiting</c>, <c>relaying</c>, <c>postcopy</c>, <c>paused</c>, <c>recovering</c>, <c>completed</c>,
+    /// <c>failed</c> or <c>stopped</c>.
+    /// </summary>
     public required string State { get; init; }
 
     public IReadOnlyList<ChannelStatus> Channels { get; init; } = [];

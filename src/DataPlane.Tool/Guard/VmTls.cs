@@ -2,8 +2,11 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>What the settings of a VM say of TLS. The files are read when its guard begins, so that renewed ones count from then on.</summary>
-internal sealed record VmTls(string? Folder, string? Certificate, string? Key, string? Authority, bool PassThrough, TimeSpan HandshakeTimeout)
+/// <summary>
+/// What the settings of a VM say of TLS. The files are read when its guard begins, so that renewed ones count from then on.
+/// </summary>
+internal sealed record VmTls(string? Folder, string? Certificate, string? Key, string? Authority, bool PassThrough,
+    TimeSpan HandshakeTimeout)
 {
     /// <summary>Whether TLS ends in the guard.</summary>
     public bool EndsHere => Folder is not null || Certificate is not null;

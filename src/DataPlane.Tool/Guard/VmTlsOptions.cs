@@ -4,13 +4,18 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>The options about TLS of one VM: it ends in the guard, with its credentials, or in a QEMU that no monitor can be asked about.</summary>
+/// <summary>
+/// The options about TLS of one VM: it ends in the guard, with its credentials, or in a QEMU that no monitor can be asked about.
+/// </summary>
 internal sealed class VmTlsOptions
 {
     private readonly ToolOption<string?> _folder = Options.Text(
-        "--tls-dir", "DIR", "end TLS here, with ca-cert.pem, server-cert.pem and server-key.pem of this folder (QEMU's layout); sources must have a certificate of that CA");
+        "--tls-dir", "DIR",
+        "end TLS here, with ca-cert.pem, server-cert.pem and server-key.pem of this folder (QEMU's layout); "
+        + "sources must have a certificate of that CA");
 
-    private readonly ToolOption<string?> _certificate = Options.Text("--tls-cert", "FILE", "the same with single PEM files: the guard's certificate");
+    private readonly ToolOption<string?> _certificate = Options.Text(
+        "--tls-cert", "FILE", "the same with single PEM files: the guard's certificate");
 
     private readonly ToolOption<string?> _key = Options.Text("--tls-key", "FILE", "its private key");
 

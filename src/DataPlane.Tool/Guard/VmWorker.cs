@@ -23,7 +23,8 @@ internal interface IGuardEvents
 ///     +--------------------------------- a QEMU waits again at the same address -------------------+
 /// </code>
 /// </remarks>
-internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> create, IGuardEvents events, TimeProvider time) : IDisposable
+internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> create, IGuardEvents events, TimeProvider time)
+    : IDisposable
 {
     private static readonly TimeSpan s_firstPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_longestPause = TimeSpan.FromSeconds(10);

@@ -28,7 +28,8 @@ internal static class InspectReport
     }
 
     private static void WriteBlock(TextWriter output, string name, long bytes, long dataPages, double zeroShare) =>
-        output.WriteLine($"{name}  {Human.Bytes(bytes),10}  {Human.Count(dataPages),12} pages of data  {Human.Number(100 * zeroShare, 1),5} % zero");
+        output.WriteLine(
+            $"{name}  {Human.Bytes(bytes),10}  {Human.Count(dataPages),12} pages of data  {Human.Number(100 * zeroShare, 1),5} % zero");
 
     private static void WriteStruct(TextWriter output, DescribedStruct state, string indent)
     {

@@ -44,7 +44,9 @@ internal sealed class JsonSink : IDisposable
         }
     }
 
-    /// <summary>The open target where it must not be replaced by a finished file: a pipe, a device, or another name of an open file.</summary>
+    /// <summary>
+    /// The open target where it must not be replaced by a finished file: a pipe, a device, or another name of an open file.
+    /// </summary>
     private static FileStream? OpenInPlace(string path, string target)
     {
         if (!File.Exists(target))

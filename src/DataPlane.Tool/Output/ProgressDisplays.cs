@@ -2,7 +2,9 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Output;
 
-/// <summary>Chooses how progress is shown: a bar only on a terminal, plain lines otherwise, and the JSON stream whenever it is asked for.</summary>
+/// <summary>
+/// Chooses how progress is shown: a bar only on a terminal, plain lines otherwise, and the JSON stream whenever it is asked for.
+/// </summary>
 internal static class ProgressDisplays
 {
     public static IProgressDisplay Create(ToolConsole console, OutputSettings output)

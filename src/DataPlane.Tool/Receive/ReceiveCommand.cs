@@ -11,29 +11,37 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Receive;
 
-/// <summary><c>dataplane receive</c>: the destination of a real QEMU, or of another source of its protocol; the VM becomes a file.</summary>
+/// <summary>
+/// <c>dataplane receive</c>: the destination of a real QEMU, or of another source of its protocol; the VM becomes a file.
+/// </summary>
 internal sealed class ReceiveCommand
 {
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
     private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
     private readonly ToolOption<Choice<CompressionMethod>?> _compression = CompressionOptions.Demanded();
-    private readonly ToolOption<string?> _out = Options.Text("--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
-    private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that the source may announce (default: no limit but the disk)");
+    private readonly ToolOption<string?> _out = Options.Text(
+        "--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
+    private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam(
+        "most memory that the source may announce (default: no limit but the disk)");
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
     private TlsOptions _tls = null!;
 
     public static Command Create(ToolConsole console)
     {
         var receive = new ReceiveCommand();
-        var command = new Command("receive", "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
-        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._out, receive._maxRam, receive._timeout])
+        var command = new Command("receive",
+            "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
+        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._out,
+            receive._maxRam, receive._timeout])
             command.Options.Add(option);
         receive._tls = TlsOptions.AddServerTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
-            new HelpExample("a VM without multifd: then 'migrate tcp:HOST:4444' on QEMU's monitor", "dataplane receive --listen :4444 --out vm.mapped-ram"),
-            new HelpExample("four multifd channels, at most 8 GiB, give up after 30 s without progress", "dataplane receive --listen :4444 --channels 4 --max-ram 8G --timeout 30s --out vm.mapped-ram"));
+            new HelpExample("a VM without multifd: then 'migrate tcp:HOST:4444' on QEMU's monitor",
+                "dataplane receive --listen :4444 --out vm.mapped-ram"),
+            new HelpExample("four multifd channels, at most 8 GiB, give up after 30 s without progress",
+                "dataplane receive --listen :4444 --channels 4 --max-ram 8G --timeout 30s --out vm.mapped-ram"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<ReceiveDocument>
             {

@@ -12,7 +12,8 @@ internal static class ReceiveReport
         document.Machine = guest.Machine!.Name;
         document.Uuid = guest.Machine.Uuid;
         document.RunState = guest.Devices!.RunState;
-        document.Devices = [.. guest.Devices.Devices.Select(static device => new DeviceEntry(device.Name, device.Instance, device.Version, device.Length))];
+        document.Devices = [.. guest.Devices.Devices.Select(
+            static device => new DeviceEntry(device.Name, device.Instance, device.Version, device.Length))];
         document.Channels = [.. report.Channels.Select(static channel =>
             new ChannelEntry(SnakeCase(channel.Kind.ToString()), channel.Id, channel.Peer, channel.Bytes))];
         document.Phases = [.. report.Phases.Select(static phase => new PhaseEntry(PhaseName(phase.Phase), phase.Duration.TotalSeconds))];
@@ -26,7 +27,8 @@ internal static class ReceiveReport
 
     public static void Write(TextWriter output, ReceiveDocument document)
     {
-        output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices -> {document.File}");
+        output.WriteLine(
+            $"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices -> {document.File}");
         output.WriteLine();
         int width = document.Blocks.Max(static block => block.Name.Length);
         foreach (BlockEntry block in document.Blocks)
@@ -35,7 +37,9 @@ internal static class ReceiveReport
         foreach (PhaseEntry phase in document.Phases)
             output.WriteLine($"{phase.Name.Replace('_', ' '),-12}  {Human.Seconds(phase.Seconds),10}");
         output.WriteLine();
-        output.WriteLine($"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}, {document.NormalPages:N0} normal and {document.ZeroPages:N0} zero pages");
+        output.WriteLine(
+            $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}, "
+            + $"{document.NormalPages:N0} normal and {document.ZeroPages:N0} zero pages");
     }
 
     public static string PhaseName(MigrationPhase phase) => SnakeCase(phase.ToString());

@@ -133,9 +133,15 @@ internal sealed class SendCommand
         }
 
         if (machine is null && peer is not null && PeerDialect.VersionOf(guest.MachineName) is { } version && peer < version)
-            throw new CommandException($"QEMU {peer} has no machine type '{guest.MachineName}'; --peer is the version of the destination's QEMU");
+            throw new CommandException(
+                $"QEMU {peer} has no machine type '{guest.MachineName}'; --peer is the version of the destination's QEMU");
         if (machine is not null && PeerDialect.VersionOf(guest.MachineName) is { } own && own != PeerDialect.VersionOf(machine))
-            context.Warn($"--machine {machine} overrides what '{guest.MachineName}' says; a destination that synchronises multifd in another way hangs");
+        {
+            context.Warn(
+                $"--machine {machine} overrides what '{guest.MachineName}' says; "
+                + "a destination that synchronises multifd in another way hangs");
+        }
+
         TimeSpan? timeout = arguments.GetValue(_timeout)?.Value;
         int channels = arguments.GetValue(_channels)!.Value;
         CompressionSettings compression = _compression.Read(arguments, channels);
@@ -152,7 +158,9 @@ internal sealed class SendCommand
             CommitTimeout = timeout ?? defaults.CommitTimeout,
             Channels = defaults.Channels with
             {
-                ConnectTimeout = timeout is null ? defaults.Channels.ConnectTimeout : timeout < s_longestConnect ? timeout.Value : s_longestConnect,
+                ConnectTimeout = timeout is null ? defaults.Channels.ConnectTimeout
+                    : timeout < s_longestConnect ? timeout.Value
+                    : s_longestConnect,
                 LocalAddresses = [.. arguments.GetValue(_bind)!.Select(IPAddress.Parse)],
             },
         };

@@ -36,7 +36,8 @@ internal static class SendReport
 
     public static void Write(TextWriter output, SendDocument document)
     {
-        output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices -> {document.Destination}");
+        output.WriteLine(
+            $"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices -> {document.Destination}");
         output.WriteLine();
         int width = document.Blocks.Max(static block => block.Name.Length);
         foreach (BlockEntry block in document.Blocks)
@@ -46,6 +47,7 @@ internal static class SendReport
             output.WriteLine($"{phase.Name.Replace('_', ' '),-12}  {Human.Seconds(phase.Seconds),10}");
         output.WriteLine();
         string amount = $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}";
-        output.WriteLine($"{amount}, {Human.Count(document.NormalPages!.Value)} normal and {Human.Count(document.ZeroPages!.Value)} zero pages");
+        output.WriteLine(
+            $"{amount}, {Human.Count(document.NormalPages!.Value)} normal and {Human.Count(document.ZeroPages!.Value)} zero pages");
     }
 }

@@ -2,7 +2,9 @@ using DataPlane.Memory;
 
 namespace DataPlane.Tool.Serve;
 
-/// <summary>The destination half of one kind of leg. The session owns the memory and the control connection; the leg moves the bytes.</summary>
+/// <summary>
+/// The destination half of one kind of leg. The session owns the memory and the control connection; the leg moves the bytes.
+/// </summary>
 internal interface IServeLeg
 {
     /// <summary>As named in <c>prepare</c>.</summary>

@@ -10,7 +10,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>The migration at the destination: the library's own destination fills the memory that the session keeps.</summary>
-internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions channelOptions, TlsCredentials? tls, ILogger<MigrationDestination> logger) : IServeLeg
+internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions channelOptions, TlsCredentials? tls,
+    ILogger<MigrationDestination> logger) : IServeLeg
 {
     public string Name => MigrationLeg.LegName;
 

@@ -16,7 +16,8 @@ namespace DataPlane.Tool.Serve;
 internal sealed class ServeCommand
 {
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
-    private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that a session may have (default: half of the machine's)");
+    private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam(
+        "most memory that a session may have (default: half of the machine's)");
 
     private TlsOptions _tls = null!;
     private readonly ToolOption<bool> _untilEof = Options.Flag("--until-eof", "end when standard input does: for a parent process");
@@ -25,14 +26,16 @@ internal sealed class ServeCommand
     {
         var serve = new ServeCommand();
         serve._untilEof.Hidden = true;
-        var command = new Command("serve", "Answer bench and plan from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours.");
+        var command = new Command("serve",
+            "Answer bench and plan from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours.");
         foreach (Option option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._untilEof])
             command.Options.Add(option);
         serve._tls = TlsOptions.AddServerTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
-            new HelpExample("serve on every address at the port where bench looks first", $"dataplane serve --listen :{ServeSettings.DefaultPort}"),
+            new HelpExample("serve on every address at the port where bench looks first",
+                $"dataplane serve --listen :{ServeSettings.DefaultPort}"),
             new HelpExample("on one address and a free port, at most 4 GiB", "dataplane serve --listen 127.0.0.1:0 --max-ram 4G"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<ServeDocument>

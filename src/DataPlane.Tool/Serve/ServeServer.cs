@@ -110,7 +110,11 @@ internal sealed class ServeServer : IDisposable
         {
             try
             {
-                var busy = new ErrorMessage { Code = ErrorMessage.Busy, Message = "another session is under way; try again when it is over" };
+                var busy = new ErrorMessage
+                {
+                    Code = ErrorMessage.Busy,
+                    Message = "another session is under way; try again when it is over",
+                };
                 await control.WriteAsync(busy, cancellation).ConfigureAwait(false);
                 _tell($"session of {control.Peer} refused: busy");
             }

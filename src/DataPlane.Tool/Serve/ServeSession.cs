@@ -5,7 +5,9 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Serve;
 
-/// <summary>One client's session: answers its requests in turn, keeps the memory between them. See <see cref="ControlMessage"/> for the order.</summary>
+/// <summary>
+/// One client's session: answers its requests in turn, keeps the memory between them. See <see cref="ControlMessage"/> for the order.
+/// </summary>
 internal sealed class ServeSession(
     ControlConnection control, ServeSettings settings, IReadOnlyList<IServeLeg> legs, Func<TimeSpan> cpuTime) : IAsyncDisposable
 {
@@ -38,7 +40,8 @@ internal sealed class ServeSession(
         }
         catch (BadRequestException exception)
         {
-            await control.WriteAsync(new ErrorMessage { Code = exception.Code, Message = exception.Message }, cancellation).ConfigureAwait(false);
+            await control.WriteAsync(new ErrorMessage { Code = exception.Code, Message = exception.Message }, cancellation)
+                .ConfigureAwait(false);
             throw new ControlException($"refused {control.Peer}: {exception.Message}", exception);
         }
     }
@@ -53,7 +56,8 @@ internal sealed class ServeSession(
             string client = OneLine.Of(hello.DataplaneVersion);
             throw new BadRequestException(
                 ErrorMessage.WrongVersion,
-                $"control protocol {hello.Version} of dataplane {client}; this is {HelloMessage.CurrentVersion} of dataplane {ToolVersion.Current}");
+                $"control protocol {hello.Version} of dataplane {client}; "
+                + $"this is {HelloMessage.CurrentVersion} of dataplane {ToolVersion.Current}");
         }
 
         await control.WriteAsync(
@@ -110,11 +114,14 @@ internal sealed class ServeSession(
         if (legs.FirstOrDefault(leg => leg.Name == request.Leg) is not { } found)
             throw new BadRequestException(ErrorMessage.BadRequest, $"no leg is called '{OneLine.Of(request.Leg)}' here");
         if (request.RamBytes < TargetPage.Size || request.RamBytes % TargetPage.Size != 0)
-            throw new BadRequestException(ErrorMessage.BadRequest, $"{request.RamBytes} bytes of memory are not a positive multiple of {TargetPage.Size}");
+            throw new BadRequestException(
+                ErrorMessage.BadRequest, $"{request.RamBytes} bytes of memory are not a positive multiple of {TargetPage.Size}");
         if (request.RamBytes > settings.MaxRamBytes)
-            throw new BadRequestException(ErrorMessage.BadRequest, $"{request.RamBytes} bytes of memory are over the limit of {settings.MaxRamBytes} (--max-ram)");
+            throw new BadRequestException(
+                ErrorMessage.BadRequest, $"{request.RamBytes} bytes of memory are over the limit of {settings.MaxRamBytes} (--max-ram)");
         if (request.Channels is < 0 or > SharedOptions.MaxChannels)
-            throw new BadRequestException(ErrorMessage.BadRequest, $"{request.Channels} channels; 0 to {SharedOptions.MaxChannels} are allowed");
+            throw new BadRequestException(
+                ErrorMessage.BadRequest, $"{request.Channels} channels; 0 to {SharedOptions.MaxChannels} are allowed");
         return found;
     }
 
@@ -142,7 +149,8 @@ internal sealed class ServeSession(
         if (_ram is not { } ram)
             throw new BadRequestException(ErrorMessage.BadRequest, "digest before any leg");
         string value = MemoryDigest.Compute(ram.Block);
-        await control.WriteAsync(new DigestResultMessage { Algorithm = MemoryDigest.Name, Value = value }, cancellation).ConfigureAwait(false);
+        await control.WriteAsync(new DigestResultMessage { Algorithm = MemoryDigest.Name, Value = value }, cancellation)
+            .ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()

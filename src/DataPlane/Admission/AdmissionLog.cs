@@ -8,7 +8,8 @@ internal static partial class AdmissionLog
     [LoggerMessage(3100, LogLevel.Information, "Listening on {Address}")]
     internal static partial void Listening(ILogger logger, string address);
 
-    [LoggerMessage(3101, LogLevel.Information, "Admitted {Channel} from {Peer} {Decision} after its deciding byte; {Undecided} connections undecided")]
+    [LoggerMessage(3101, LogLevel.Information,
+        "Admitted {Channel} from {Peer} {Decision} after its deciding byte; {Undecided} connections undecided")]
     internal static partial void Admitted(ILogger logger, string channel, string peer, TimeSpan decision, int undecided);
 
     [LoggerMessage(3102, LogLevel.Information, "Refused a connection from {Peer} after {Bytes} bytes: {Reason}")]

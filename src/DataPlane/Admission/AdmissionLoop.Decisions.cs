@@ -91,7 +91,9 @@ internal sealed partial class AdmissionLoop
         }
     }
 
-    /// <summary>Nothing more is read from it: what follows stays in the socket, and an end behind a proof does not take the proof back.</summary>
+    /// <summary>
+    /// Nothing more is read from it: what follows stays in the socket, and an end behind a proof does not take the proof back.
+    /// </summary>
     private void Hold(UndecidedConnection connection)
     {
         connection.IsHeld = true;

@@ -27,7 +27,8 @@ internal sealed partial class AdmissionLoop
         {
             // Off this thread, from the first instruction: cryptography is work.
             result = await Task.Run(
-                () => upgrade.UpgradeAsync(connection.Socket, connection.Peer, connection.Consumed, cancellationToken), CancellationToken.None)
+                () => upgrade.UpgradeAsync(connection.Socket, connection.Peer, connection.Consumed, cancellationToken),
+                    CancellationToken.None)
                 .ConfigureAwait(false);
         }
         catch (Exception e)

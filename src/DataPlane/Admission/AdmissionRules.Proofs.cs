@@ -52,7 +52,9 @@ internal static partial class AdmissionRules
 
     private static bool IsEnd(ReadOnlySpan<byte> opening) => FlagsOf(opening) == RamFlags.EndOfSection;
 
-    /// <summary>A channel has no previous block that its first record could continue, and carries neither lists nor compressed pages.</summary>
+    /// <summary>
+    /// A channel has no previous block that its first record could continue, and carries neither lists nor compressed pages.
+    /// </summary>
     private static bool IsFirstRecord(ReadOnlySpan<byte> opening) => FlagsOf(opening) switch
     {
         RamFlags.Page or RamFlags.Zero => true,

@@ -12,7 +12,8 @@ namespace DataPlane.Admission;
 /// <remarks>
 /// <para>A connection is refused, that is closed, when its bytes begin no channel that is expected and free, when it closes, when its
 /// deadline passes, or when strangers have taken all the room. None of that touches the channels that are admitted.</para>
-/// <para>One background thread does all of it. The members may be used from any thread. It goes on until it is disposed: what still comes when
+/// <para>One background thread does all of it. The members may be used from any thread. It goes on until it is disposed: what still comes
+/// when
 /// everything expected is admitted is refused, and the places can be freed again by <see cref="ExpectRecovery"/>.</para>
 /// </remarks>
 public sealed class ChannelAdmission : IAsyncDisposable

@@ -10,7 +10,9 @@ namespace DataPlane.Admission;
 /// </remarks>
 public interface IAdmissionContext
 {
-    /// <summary>Whether a postcopy migration has lost its connections and waits for recovery: only then is a recovered main channel let in.</summary>
+    /// <summary>
+    /// Whether a postcopy migration has lost its connections and waits for recovery: only then is a recovered main channel let in.
+    /// </summary>
     bool IsPaused { get; }
 
     /// <summary>

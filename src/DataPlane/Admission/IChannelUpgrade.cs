@@ -10,7 +10,9 @@ namespace DataPlane.Admission;
 internal interface IChannelUpgrade : IDisposable
 {
     /// <summary>Does the handshake. On any thread, many at a time.</summary>
-    /// <param name="socket">The connection, blocking and in no poll set; from the call on it belongs to the upgrade, also when that fails.</param>
+    /// <param name="socket">
+    /// The connection, blocking and in no poll set; from the call on it belongs to the upgrade, also when that fails.
+    /// </param>
     /// <param name="peer">The other end, for messages.</param>
     /// <param name="consumed">All that was read from it: the first record, and perhaps more.</param>
     /// <param name="cancellationToken">The connection is not wanted any more: too slow, or too many of them.</param>

@@ -28,7 +28,8 @@ public enum RefusalReason
     Uuid,
 
     /// <summary>
-    /// The beginning of a channel that has no place in the present state, such as a recovery command while nothing is paused, or a page record where no preempt channel is expected.
+    /// The beginning of a channel that has no place in the present state, such as a recovery command while nothing is paused, or a page
+    /// record where no preempt channel is expected.
     /// </summary>
     Unexpected,
 

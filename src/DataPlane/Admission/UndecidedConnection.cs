@@ -71,10 +71,12 @@ internal sealed class UndecidedConnection
     internal TlsSession? Session { get; init; }
 
     /// <summary>
-    /// What there is to say of its end inside TLS. QEMU looks at the other side's certificate after the handshake, and closes without a word.
+    /// What there is to say of its end inside TLS. QEMU looks at the other side's certificate after the handshake, and closes without a
+    /// word.
     /// </summary>
     internal string? LastWord => Session is null ? null
-        : Session.Failure ?? (IsSilent ? "it closed right after the handshake, as a source does that does not accept our certificate" : null);
+        : Session.Failure ?? (IsSilent ? "it closed right after the handshake, as a source does that does not accept our certificate"
+            : null);
 
     internal ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
 

@@ -97,7 +97,8 @@ internal sealed class UndecidedSet
     }
 
     /// <summary>
-    /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Beyond the limit in
+    /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Beyond the limit
+    /// in
     /// all the address that holds most pays, the main channel's only when there is no other.
     /// </summary>
     internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, AdmissionFacts facts)

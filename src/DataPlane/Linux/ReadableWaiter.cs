@@ -5,7 +5,8 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// Lets async code wait for many sockets, with one thread and without the runtime's socket engine, which would keep them registered for life.
+/// Lets async code wait for many sockets, with one thread and without the runtime's socket engine, which would keep them registered for
+/// life.
 /// Thread-safe.
 /// </summary>
 internal sealed class ReadableWaiter : IDisposable
@@ -30,7 +31,8 @@ internal sealed class ReadableWaiter : IDisposable
     }
 
     /// <summary>
-    /// Completes when <paramref name="socket"/> has bytes, an end or an error; the socket is in no poll set then, and stays open until then.
+    /// Completes when <paramref name="socket"/> has bytes, an end or an error; the socket is in no poll set then, and stays open until
+    /// then.
     /// </summary>
     /// <exception cref="OperationCanceledException">The token has fired.</exception>
     /// <exception cref="ObjectDisposedException">The waiter was disposed of.</exception>

@@ -3,7 +3,9 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <summary>What the reader of a main stream asks from, and tells to, the floor above. All calls come from the reading loop, one at a time.</summary>
+/// <summary>
+/// What the reader of a main stream asks from, and tells to, the floor above. All calls come from the reading loop, one at a time.
+/// </summary>
 internal interface IMainStreamEvents
 {
     /// <summary>The configuration section has been read: the machine type of the VM is known.</summary>
@@ -12,11 +14,14 @@ internal interface IMainStreamEvents
     /// <summary>The source has opened the return path: from now on the destination may send on it.</summary>
     void OnReturnPathOpened();
 
-    /// <summary>The list of RAM blocks is complete: creates the memory and returns the record of its pages. No page is placed before.</summary>
+    /// <summary>
+    /// The list of RAM blocks is complete: creates the memory and returns the record of its pages. No page is placed before.
+    /// </summary>
     /// <param name="blocks">The announced blocks, checked against the limits.</param>
     /// <param name="earlySections">Device sections that came before, as they came.</param>
     /// <param name="cancellationToken">Cancelled when the migration ends.</param>
-    ValueTask<ReceivedPages> OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken);
+    ValueTask<ReceivedPages> OnRamBlocksAsync(
+        IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken);
 
     /// <summary>The stream is at a multifd mark: completes when all channels have reached it.</summary>
     Task OnSyncMarkAsync();

@@ -5,9 +5,12 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <summary>Sends pages on the main channel itself, where there is no multifd: record headers from a pooled block, pages straight from guest memory.</summary>
+/// <summary>
+/// Sends pages on the main channel itself, where there is no multifd: record headers from a pooled block, pages straight from guest memory.
+/// </summary>
 /// <remarks>
-/// The caller has flushed what it wrote to main before, and writes nothing until the round is over. A batch is one vectored call: header, page, header,
+/// The caller has flushed what it wrote to main before, and writes nothing until the round is over. A batch is one vectored call: header,
+/// page, header,
 /// page... Zero records stand in the header block one after the other.
 /// </remarks>
 internal sealed class MainPageSender(Channel channel, BlockPool pool, SendLimit? limit = null) : IPageSender

@@ -33,7 +33,8 @@ internal sealed partial class MainStreamReader
                 await ReadAdviseAsync(command.Length, cancellationToken).ConfigureAwait(false);
                 return;
             default:
-                throw new ChannelException(FailureReason.NotSupported, _stream.Channel, $"command {command.Type} is not supported, at offset {_stream.Position}");
+                throw new ChannelException(
+                    FailureReason.NotSupported, _stream.Channel, $"command {command.Type} is not supported, at offset {_stream.Position}");
         }
 
         _stream.Advance(CommandHeader.Size);

@@ -8,7 +8,9 @@ namespace DataPlane.MainStream;
 /// <content>Device sections: those among the sections of ram, and the device state behind them.</content>
 internal sealed partial class MainStreamReader
 {
-    /// <summary>What is looked at first, in bytes, and doubled while no end is in it: many small sections must not cost a look at everything each.</summary>
+    /// <summary>
+    /// What is looked at first, in bytes, and doubled while no end is in it: many small sections must not cost a look at everything each.
+    /// </summary>
     private const int FirstLook = 1024;
 
     private readonly List<EarlySection> _earlySections = [];
@@ -73,7 +75,8 @@ internal sealed partial class MainStreamReader
                 case OperationStatus.InvalidData when more:
                     throw _stream.Malformed(error!);
                 case OperationStatus.InvalidData:
-                    throw new ChannelException(FailureReason.PeerClosed, _stream.Channel, $"the stream ended inside the device state: {error}");
+                    throw new ChannelException(
+                        FailureReason.PeerClosed, _stream.Channel, $"the stream ended inside the device state: {error}");
             }
 
             if (bytes.WrittenCount >= _options.MaxDeviceStateBytes)

@@ -165,7 +165,8 @@ internal sealed partial class MainStreamReader
             throw new ChannelException(
                 FailureReason.NotSupported,
                 _stream.Channel,
-                $"section {WireName.Quote(header.Name)} (iterable) is not supported; turn off capability dirty-bitmaps or detach the assigned device");
+                $"section {WireName.Quote(header.Name)} (iterable) is not supported; "
+                + "turn off capability dirty-bitmaps or detach the assigned device");
         }
 
         if (_ram.Started)

@@ -3,7 +3,9 @@ using DataPlane.Memory;
 
 namespace DataPlane.MainStream;
 
-/// <summary>Decodes COMPRESS_PAGE records: one complete zlib stream of exactly one page each (specification, 2-main-stream section 2.5).</summary>
+/// <summary>
+/// Decodes COMPRESS_PAGE records: one complete zlib stream of exactly one page each (specification, 2-main-stream section 2.5).
+/// </summary>
 internal sealed class PageInflater
 {
     private byte[] _input = [];

@@ -37,7 +37,8 @@ internal sealed partial class RamSectionReader
         {
             throw ChannelException.Violation(
                 stream.Channel,
-                $"page 0x{header.Offset:x} lies outside of block '{_lastBlock.Name}' (0x{_lastBlock.Length:x} bytes), at offset {stream.Position}");
+                $"page 0x{header.Offset:x} lies outside of block '{_lastBlock.Name}' (0x{_lastBlock.Length:x} bytes), "
+                + $"at offset {stream.Position}");
         }
     }
 
@@ -92,7 +93,8 @@ internal sealed partial class RamSectionReader
                 await ReadCompressedPageAsync(pages, record.Offset, cancellationToken).ConfigureAwait(false);
                 break;
             default:
-                throw new ChannelException(FailureReason.NotSupported, stream.Channel, $"RAM record {record.Kind} is not supported, before offset {stream.Position}");
+                throw new ChannelException(FailureReason.NotSupported, stream.Channel,
+                    $"RAM record {record.Kind} is not supported, before offset {stream.Position}");
         }
     }
 
@@ -162,7 +164,8 @@ internal sealed partial class RamSectionReader
     {
         if (options.Multifd)
         {
-            throw ChannelException.Violation(stream.Channel, $"an {what} record in a migration with multifd, before offset {stream.Position}");
+            throw ChannelException.Violation(
+                stream.Channel, $"an {what} record in a migration with multifd, before offset {stream.Position}");
         }
     }
 }

@@ -9,7 +9,8 @@ namespace DataPlane.MainStream;
 /// Reads the bodies of the "ram" sections: START with the block list, PART and END with pages (specification, 2-main-stream section 2).
 /// </summary>
 /// <remarks>
-/// The sync mode is told from the START section: a FLUSH record between the block list and its EOS means that FLUSH records are the marks, else every EOS of
+/// The sync mode is told from the START section: a FLUSH record between the block list and its EOS means that FLUSH records are the marks,
+/// else every EOS of
 /// the section is one (3-multifd section 3.3). The block of the last page is kept across sections.
 /// </remarks>
 internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOptions options, IMainStreamEvents events)
@@ -84,7 +85,8 @@ internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOp
         }
         else if (!_flushIsMark)
         {
-            throw ChannelException.Violation(stream.Channel, $"a FLUSH mark from a source that syncs at every section, at offset {stream.Position}");
+            throw ChannelException.Violation(
+                stream.Channel, $"a FLUSH mark from a source that syncs at every section, at offset {stream.Position}");
         }
 
         await events.OnSyncMarkAsync().ConfigureAwait(false);

@@ -3,7 +3,10 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <summary>The destination's messages to the source, on main's other direction (specification, 2-main-stream section 4). One message at a time, from any thread.</summary>
+/// <summary>
+/// The destination's messages to the source, on main's other direction (specification, 2-main-stream section 4). One message at a time,
+/// from any thread.
+/// </summary>
 internal sealed class ReturnPathSender(PipeWriter output) : IDisposable
 {
     private readonly SemaphoreSlim _turn = new(1, 1);

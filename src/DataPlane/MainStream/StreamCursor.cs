@@ -5,7 +5,8 @@ using DataPlane.Transport;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Reads a stream of small records from a pipe: asks for a number of bytes, looks at them in one piece, moves on. Knows its offset for error messages.
+/// Reads a stream of small records from a pipe: asks for a number of bytes, looks at them in one piece, moves on. Knows its offset for
+/// error messages.
 /// </summary>
 /// <remarks>Synchronous as long as the bytes are buffered; one reader at a time. Cancelling a read keeps the stream usable.</remarks>
 internal sealed class StreamCursor(PipeReader input, string channel)
@@ -92,7 +93,9 @@ internal sealed class StreamCursor(PipeReader input, string channel)
         Advance(count);
     }
 
-    /// <summary>Copies everything that is buffered to <paramref name="destination"/>, at most <paramref name="limit"/> bytes, without consuming it.</summary>
+    /// <summary>
+    /// Copies everything that is buffered to <paramref name="destination"/>, at most <paramref name="limit"/> bytes, without consuming it.
+    /// </summary>
     public void CopyAllTo(IBufferWriter<byte> destination, long limit)
     {
         foreach (var segment in _buffer.Slice(0, Math.Min(limit, _buffer.Length)))

@@ -16,7 +16,8 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         _configuration = configuration;
         if (configuration.IgnoresShared)
         {
-            throw new ChannelException(FailureReason.NotSupported, "main", "the source leaves out shared memory (x-ignore-shared): turn the capability off");
+            throw new ChannelException(FailureReason.NotSupported, "main",
+                "the source leaves out shared memory (x-ignore-shared): turn the capability off");
         }
 
         if (configuration.IsMappedRam)
@@ -29,7 +30,8 @@ internal sealed partial class DestinationSession : IMainStreamEvents
 
     void IMainStreamEvents.OnReturnPathOpened() => _returnPathOpen = true;
 
-    async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
+    async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(
+        IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
     {
         var machine = new IncomingMachine
         {
@@ -57,7 +59,8 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         }
         catch (SyncBarrierBrokenException broken)
         {
-            throw new ChannelException(FailureReason.PeerClosed, $"multifd {broken.ChannelId}", "the channel ended before the source's next sync", broken);
+            throw new ChannelException(
+                FailureReason.PeerClosed, $"multifd {broken.ChannelId}", "the channel ended before the source's next sync", broken);
         }
     }
 

@@ -61,7 +61,8 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.StallTimeout, ProgressCount, OnStall);
-        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval) : null;
+        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
+            : null;
         var admitting = AdmitAsync();
         _ = WatchMultifdAsync();
         try

@@ -1,6 +1,8 @@
 namespace DataPlane.Migration;
 
-/// <summary>The first failure of a migration wins: it is recorded once and stops everything; what follows from it is not reported.</summary>
+/// <summary>
+/// The first failure of a migration wins: it is recorded once and stops everything; what follows from it is not reported.
+/// </summary>
 internal sealed class FirstCause : IDisposable
 {
     private readonly CancellationTokenSource _stop = new();

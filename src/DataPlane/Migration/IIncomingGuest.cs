@@ -6,7 +6,8 @@ namespace DataPlane.Migration;
 /// <summary>What a host implements to take a guest in.</summary>
 /// <remarks>
 /// Called by one <see cref="MigrationDestination"/>, one call at a time, in this order:
-/// <see cref="CreateMemoryAsync"/>, <see cref="CommitAsync"/>, <see cref="StartAsync"/>; or <see cref="AbandonAsync"/> once, instead of what has not been called yet.
+/// <see cref="CreateMemoryAsync"/>, <see cref="CommitAsync"/>, <see cref="StartAsync"/>; or <see cref="AbandonAsync"/> once, instead of
+/// what has not been called yet.
 /// </remarks>
 public interface IIncomingGuest
 {
@@ -14,15 +15,19 @@ public interface IIncomingGuest
     /// <param name="machine">The VM as its source describes it.</param>
     /// <param name="blocks">The announced blocks, within the limits of the options, in the source's order.</param>
     /// <param name="cancellationToken">Cancelled when the migration ends.</param>
-    ValueTask<GuestMemory> CreateMemoryAsync(IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken);
+    ValueTask<GuestMemory> CreateMemoryAsync(
+        IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken);
 
     /// <summary>
-    /// Everything has arrived: makes the guest startable, and durable where it is kept. The source's guest stands still meanwhile. When this returns, the
+    /// Everything has arrived: makes the guest startable, and durable where it is kept. The source's guest stands still meanwhile. When
+    /// this returns, the
     /// destination says so to the source, and from then on the guest is here only; when it throws, the guest goes on at the source.
     /// </summary>
     ValueTask CommitAsync(DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken);
 
-    /// <summary>The source has been told: the guest is ours and may run. When it throws, the guest is still here, and nowhere else.</summary>
+    /// <summary>
+    /// The source has been told: the guest is ours and may run. When it throws, the guest is still here, and nowhere else.
+    /// </summary>
     ValueTask StartAsync(CancellationToken cancellationToken);
 
     /// <summary>The migration has ended without a guest: releases what was created. Must not fail.</summary>

@@ -7,7 +7,9 @@ namespace DataPlane.Migration;
 /// <remarks>All members are called by one <see cref="MigrationSource"/> at a time, never concurrently.</remarks>
 public interface IMigratableGuest
 {
-    /// <summary>The versioned machine type name that the destination must have, 1 to 255 bytes (specification, 2-main-stream section 1.2).</summary>
+    /// <summary>
+    /// The versioned machine type name that the destination must have, 1 to 255 bytes (specification, 2-main-stream section 1.2).
+    /// </summary>
     string MachineName { get; }
 
     /// <summary>The VM's identity, carried by every multifd channel. <see cref="Guid.Empty"/> when it has none.</summary>
@@ -42,7 +44,9 @@ public interface IMigratableGuest
     /// <param name="cancellationToken">Cancels the waiting; the migration then ends and calls <see cref="ResumeAsync"/>.</param>
     ValueTask PauseAsync(CancellationToken cancellationToken);
 
-    /// <summary>Lets a paused guest run on here: the migration has failed or was cancelled before the destination could take it over. Must not fail.</summary>
+    /// <summary>
+    /// Lets a paused guest run on here: the migration has failed or was cancelled before the destination could take it over. Must not fail.
+    /// </summary>
     ValueTask ResumeAsync();
 
     /// <summary>The state of the paused guest's devices, as the destination expects it.</summary>

@@ -8,7 +8,8 @@ namespace DataPlane.Migration;
 
 /// <summary>Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: precopy, with or without multifd.</summary>
 /// <remarks>
-/// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before <see cref="ReceiveAsync"/> is called.
+/// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before
+/// <see cref="ReceiveAsync"/> is called.
 /// One migration per instance; members are thread-safe.
 /// </remarks>
 public sealed class MigrationDestination : IAsyncDisposable
@@ -84,7 +85,8 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// <param name="cancellationToken">Cancels up to the commit; the guest then goes on at the source. Without effect afterwards.</param>
     /// <exception cref="MigrationException">The migration failed; the exception says where the guest is.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest is at its source.</exception>
-    public async Task<MigrationReport> ReceiveAsync(IProgress<MigrationProgress>? progress = null, CancellationToken cancellationToken = default)
+    public async Task<MigrationReport> ReceiveAsync(
+        IProgress<MigrationProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         if (Interlocked.Exchange(ref _used, 1) != 0)
         {

@@ -7,10 +7,14 @@ namespace DataPlane.Migration;
 /// <summary>What a destination expects and how much it accepts.</summary>
 public sealed record MigrationDestinationOptions
 {
-    /// <summary>Multifd channels that the source uses, 0 to 255: nothing on the wire says it (specification, 1-channels section 1.5).</summary>
+    /// <summary>
+    /// Multifd channels that the source uses, 0 to 255: nothing on the wire says it (specification, 1-channels section 1.5).
+    /// </summary>
     public int MultifdChannels { get; init; }
 
-    /// <summary>Demands that the pages on multifd channels are compressed so; null takes what the first packet with pages carries, for all channels.</summary>
+    /// <summary>
+    /// Demands that the pages on multifd channels are compressed so; null takes what the first packet with pages carries, for all channels.
+    /// </summary>
     public CompressionMethod? Compression { get; init; }
 
     /// <summary>The VM's UUID, which every multifd channel must carry; null accepts the first seen.</summary>
@@ -22,7 +26,9 @@ public sealed record MigrationDestinationOptions
     /// <summary>Most bytes of device state. Default 1 GiB.</summary>
     public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 
-    /// <summary>Longest wait without progress: an expected channel is missing, or no byte moves. Null waits for ever. Default null.</summary>
+    /// <summary>
+    /// Longest wait without progress: an expected channel is missing, or no byte moves. Null waits for ever. Default null.
+    /// </summary>
     /// <remarks>Until the first channel has been admitted the destination waits for ever unless this is set.</remarks>
     public TimeSpan? StallTimeout { get; init; }
 

@@ -4,7 +4,8 @@ namespace DataPlane.Migration;
 
 /// <summary>A migration has failed. Says what happened, on which channel, in which phase.</summary>
 /// <remarks>
-/// The guest is where it was before, at its source, unless <see cref="Reason"/> is <see cref="FailureReason.OutcomeUnknown"/>, or <see cref="Phase"/> is
+/// The guest is where it was before, at its source, unless <see cref="Reason"/> is <see cref="FailureReason.OutcomeUnknown"/>, or
+/// <see cref="Phase"/> is
 /// <see cref="MigrationPhase.Completed"/>: then it is at the destination, whose host could not start it.
 /// </remarks>
 public sealed class MigrationException : Exception

@@ -6,13 +6,15 @@ namespace DataPlane.Migration;
 /// <summary>Log events of floor 5: 5001 to 5099. Retired ids are never used again.</summary>
 internal static partial class MigrationLog
 {
-    [LoggerMessage(5001, LogLevel.Information, "migrating {RamBytes} bytes of RAM to {Destination} over {MultifdChannels} multifd channels")]
+    [LoggerMessage(5001, LogLevel.Information,
+        "migrating {RamBytes} bytes of RAM to {Destination} over {MultifdChannels} multifd channels")]
     public static partial void Starting(ILogger logger, string destination, int multifdChannels, long ramBytes);
 
     [LoggerMessage(5002, LogLevel.Information, "phase {Phase}")]
     public static partial void Phase(ILogger logger, MigrationPhase phase);
 
-    [LoggerMessage(5003, LogLevel.Information, "round {Round}: {Pages} pages in {Elapsed}, {Remaining} pages dirtied meanwhile, expected downtime {ExpectedDowntime}")]
+    [LoggerMessage(5003, LogLevel.Information,
+        "round {Round}: {Pages} pages in {Elapsed}, {Remaining} pages dirtied meanwhile, expected downtime {ExpectedDowntime}")]
     public static partial void Round(ILogger logger, int round, long pages, TimeSpan elapsed, long remaining, TimeSpan expectedDowntime);
 
     [LoggerMessage(5004, LogLevel.Information, "completed in {Duration}, downtime {Downtime}, {Rounds} rounds, {Bytes} bytes")]

@@ -3,7 +3,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <summary>Instruments of the meter <c>DataPlane.Migration</c>, recorded once per migration: nothing here is on the path of a packet.</summary>
+/// <summary>
+/// Instruments of the meter <c>DataPlane.Migration</c>, recorded once per migration: nothing here is on the path of a packet.
+/// </summary>
 internal static class MigrationMetrics
 {
     private static readonly Meter s_meter = new("DataPlane.Migration");

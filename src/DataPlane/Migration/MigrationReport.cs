@@ -6,7 +6,10 @@ public sealed record MigrationReport
     /// <summary>From the first connect (source) or the first channel (destination) to the commit.</summary>
     public required TimeSpan Duration { get; init; }
 
-    /// <summary>Source: from stopping the guest to the destination's word. Destination: from its end of RAM to the commit. Zero when the guest was not running.</summary>
+    /// <summary>
+    /// Source: from stopping the guest to the destination's word. Destination: from its end of RAM to the commit. Zero when the guest was
+    /// not running.
+    /// </summary>
     public required TimeSpan Downtime { get; init; }
 
     /// <summary>Rounds of pages, the last one included. Zero at a destination, which is not told.</summary>

@@ -7,7 +7,8 @@ namespace DataPlane.Migration;
 /// <summary>Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels.</summary>
 /// <remarks>
 /// <para>One migration at a time per instance; members are thread-safe.</para>
-/// <para>The guest belongs here until the last byte of the stream is handed to the network; whatever fails before that, it runs on here. From then on the
+/// <para>The guest belongs here until the last byte of the stream is handed to the network; whatever fails before that, it runs on here.
+/// From then on the
 /// destination decides, and if its word does not come the outcome is unknown: the guest stays stopped here and only the operator can decide
 /// (specification, 2-main-stream section 4.4).</para>
 /// </remarks>
@@ -21,7 +22,8 @@ public sealed class MigrationSource
 
     /// <summary>Creates a source for <paramref name="guest"/>.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
-    public MigrationSource(IMigratableGuest guest, MigrationSourceOptions options, ILogger<MigrationSource>? logger = null, TimeProvider? timeProvider = null)
+    public MigrationSource(IMigratableGuest guest, MigrationSourceOptions options, ILogger<MigrationSource>? logger = null,
+        TimeProvider? timeProvider = null)
     {
         ArgumentNullException.ThrowIfNull(guest);
         ArgumentNullException.ThrowIfNull(options);
@@ -34,9 +36,15 @@ public sealed class MigrationSource
 
     /// <summary>Connects to <paramref name="destination"/> and moves the guest there.</summary>
     /// <param name="destination">Where the destination listens; all channels go there.</param>
-    /// <param name="progress">Receives a report at every change of phase, after every round and at each interval. Called on any thread.</param>
-    /// <param name="cancellationToken">Cancels at any moment up to the hand-over: the guest then runs on here. Without effect afterwards.</param>
-    /// <exception cref="MigrationException">The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/>, the guest runs on here.</exception>
+    /// <param name="progress">
+    /// Receives a report at every change of phase, after every round and at each interval. Called on any thread.
+    /// </param>
+    /// <param name="cancellationToken">
+    /// Cancels at any moment up to the hand-over: the guest then runs on here. Without effect afterwards.
+    /// </param>
+    /// <exception cref="MigrationException">
+    /// The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/>, the guest runs on here.
+    /// </exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest runs on here.</exception>
     public async Task<MigrationReport> MigrateAsync(
         ChannelAddress destination,

@@ -39,7 +39,9 @@ public sealed record MigrationSourceOptions
     /// </summary>
     public int? CompressionLevel { get; init; }
 
-    /// <summary>How long the guest may stand still. Rounds go on until what is left fits, at the bandwidth measured. Default 300 ms.</summary>
+    /// <summary>
+    /// How long the guest may stand still. Rounds go on until what is left fits, at the bandwidth measured. Default 300 ms.
+    /// </summary>
     public TimeSpan MaxDowntime { get; init; } = TimeSpan.FromMilliseconds(300);
 
     /// <summary>

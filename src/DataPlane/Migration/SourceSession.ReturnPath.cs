@@ -25,7 +25,8 @@ internal sealed partial class SourceSession
     private static readonly TimeSpan s_reasonTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>
-    /// QEMU looks at our certificate when the handshake is over, and sends no alert: it closes, as it does when it reads of another machine.
+    /// QEMU looks at our certificate when the handshake is over, and sends no alert: it closes, as it does when it reads of another
+    /// machine.
     /// </summary>
     private string IfSilent => _options.Tls switch
     {
@@ -101,12 +102,14 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later: an answer,
+    /// Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later: an
+    /// answer,
     /// or the alert of TLS, that lies before the reset in the socket.
     /// </summary>
     private async Task<Exception> WithReasonAsync(Exception failure)
     {
-        if (failure is not ChannelException broken || !IsPeerGone(broken) || _returnPath is null || HandedOver || _failure.Cause is not null)
+        if (failure is not ChannelException broken || !IsPeerGone(broken) || _returnPath is null || HandedOver
+            || _failure.Cause is not null)
         {
             return failure;
         }
@@ -116,7 +119,9 @@ internal sealed partial class SourceSession
             ? failure
             : new ChannelException(
                 broken.Reason, broken.Channel,
-                    $"the destination closed this channel and keeps main open: it may expect fewer multifd channels than {_options.MultifdChannels}", broken);
+                "the destination closed this channel and keeps main open: "
+                + $"it may expect fewer multifd channels than {_options.MultifdChannels}",
+                broken);
     }
 
     private static bool IsPeerGone(ChannelException broken) =>

@@ -85,7 +85,9 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>Measures the round that has just ended, and tells whether <paramref name="remaining"/> pages fit the downtime allowed.</summary>
+    /// <summary>
+    /// Measures the round that has just ended, and tells whether <paramref name="remaining"/> pages fit the downtime allowed.
+    /// </summary>
     private bool Fits(long remaining, TimeSpan elapsed)
     {
         var seconds = Math.Max(elapsed.TotalSeconds, 1e-6);

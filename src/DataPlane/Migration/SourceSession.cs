@@ -47,7 +47,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _progress = new ProgressMeter(progress, _clock);
         _dialect = PeerDialect.Of(options.Machine ?? guest.MachineName, options.Peer);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
-        _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings) : null;
+        _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings)
+            : null;
     }
 
     private IEnumerable<Channel> Channels => _main is null ? _multifd : _multifd.Prepend(_main);
@@ -59,7 +60,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.StallTimeout, () => SentBytes + (_limit?.Pauses ?? 0) + _pongs, OnStall);
-        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval) : null;
+        using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
+            : null;
         try
         {
             MigrationLog.Starting(_logger, destination.ToString(), _options.MultifdChannels, _guest.Memory.TotalBytes);
@@ -240,7 +242,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await _multifdSender.StopAsync().ConfigureAwait(false);
         }
 
-        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
+        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask()))
+            .ConfigureAwait(false);
         await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
     }
 }

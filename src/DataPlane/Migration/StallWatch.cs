@@ -1,6 +1,8 @@
 namespace DataPlane.Migration;
 
-/// <summary>Calls back once when a counter has not moved for a time. Checked four times per limit, so it fires after 1 to 1.25 limits.</summary>
+/// <summary>
+/// Calls back once when a counter has not moved for a time. Checked four times per limit, so it fires after 1 to 1.25 limits.
+/// </summary>
 internal sealed class StallWatch : IDisposable
 {
     private readonly TimeProvider _time;

@@ -48,7 +48,8 @@ internal sealed partial class MultifdReceiveChannel
     }
 
     /// <summary>
-    /// Receives the payload and, in the same call, the header of the next packet: every channel's pages are followed by a SYNC at least, so waiting for it
+    /// Receives the payload and, in the same call, the header of the next packet: every channel's pages are followed by a SYNC at least, so
+    /// waiting for it
     /// delays nobody. Behind a packet that is itself the SYNC nothing may be awaited.
     /// </summary>
     private void ReceivePayload(Channel channel, in MultifdPacketReader packet, PooledBlock block, Span<IoVec> vectors, int runs)
@@ -69,7 +70,8 @@ internal sealed partial class MultifdReceiveChannel
     }
 
     /// <summary>
-    /// Receives the payload alone, then decodes it into the pages. Not the next header with it: that comes when the source has compressed another packet, and
+    /// Receives the payload alone, then decodes it into the pages. Not the next header with it: that comes when the source has compressed
+    /// another packet, and
     /// both sides would take turns.
     /// </summary>
     private void ReceiveCompressed(Channel channel, in MultifdPacketReader packet, ReadOnlySpan<IoVec> pages)

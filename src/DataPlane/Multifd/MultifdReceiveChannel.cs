@@ -6,9 +6,12 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd;
 
 /// <summary>
-/// One multifd channel of a destination: a named thread that reads a header, checks it as a whole, then scatters the payload into guest memory.
+/// One multifd channel of a destination: a named thread that reads a header, checks it as a whole, then scatters the payload into guest
+/// memory.
 /// </summary>
-/// <remarks>One receive call per packet in the steady state, no copy in user space, no managed allocation. Specification: 3-multifd section 2.1.</remarks>
+/// <remarks>
+/// One receive call per packet in the steady state, no copy in user space, no managed allocation. Specification: 3-multifd section 2.1.
+/// </remarks>
 internal sealed partial class MultifdReceiveChannel
 {
     /// <summary>Two headers at a time: the one whose pages are being placed, and the next.</summary>

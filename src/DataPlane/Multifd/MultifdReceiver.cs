@@ -5,9 +5,13 @@ using DataPlane.Transport;
 namespace DataPlane.Multifd;
 
 /// <summary>
-/// The destination's multifd channels: one thread per channel places pages straight into guest memory, and all of them meet main at every sync.
+/// The destination's multifd channels: one thread per channel places pages straight into guest memory, and all of them meet main at every
+/// sync.
 /// </summary>
-/// <remarks>Channels are added as they are admitted, in any order. The first failure is reported once through <see cref="Failed"/>; the owner then ends all channels.</remarks>
+/// <remarks>
+/// Channels are added as they are admitted, in any order. The first failure is reported once through <see cref="Failed"/>; the owner then
+/// ends all channels.
+/// </remarks>
 internal sealed class MultifdReceiver
 {
     private readonly MultifdReceiveChannel[] _channels;
@@ -48,7 +52,10 @@ internal sealed class MultifdReceiver
     /// <summary>Takes over an admitted channel whose init packet has been read.</summary>
     public void Attach(int id, Channel channel) => _channels[id].Attach(channel);
 
-    /// <summary>Ends all threads after the main stream has ended well, then closes the channels: reads each to its end, at most for <paramref name="drain"/>.</summary>
+    /// <summary>
+    /// Ends all threads after the main stream has ended well, then closes the channels: reads each to its end, at most for
+    /// <paramref name="drain"/>.
+    /// </summary>
     public async Task FinishAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
         Barrier.Open();

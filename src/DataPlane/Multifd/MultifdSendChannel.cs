@@ -7,7 +7,10 @@ using DataPlane.Wire;
 
 namespace DataPlane.Multifd;
 
-/// <summary>One multifd channel of a source: a named thread that sends header and pages of a packet in one vectored call, straight from guest memory.</summary>
+/// <summary>
+/// One multifd channel of a source: a named thread that sends header and pages of a packet in one vectored call, straight from guest
+/// memory.
+/// </summary>
 /// <remarks>One send call per packet, no copy in user space, no managed allocation.</remarks>
 internal sealed class MultifdSendChannel
 {
@@ -159,7 +162,8 @@ internal sealed class MultifdSendChannel
                 packet.AddNormal(offset);
                 if (address == end)
                 {
-                    vectors[vectorCount - 1] = new IoVec(vectors[vectorCount - 1].Address, vectors[vectorCount - 1].Length + TargetPage.Size);
+                    vectors[vectorCount - 1] = new IoVec(
+                        vectors[vectorCount - 1].Address, vectors[vectorCount - 1].Length + TargetPage.Size);
                 }
                 else
                 {
@@ -183,7 +187,9 @@ internal sealed class MultifdSendChannel
         Volatile.Write(ref _zeroPages, _zeroPages + packet.ZeroPages + zeroOnMain);
     }
 
-    /// <summary>A SYNC packet has no pages: destinations of QEMU 9.2.0 lose pages that ride on one (specification, 3-multifd section 3.4).</summary>
+    /// <summary>
+    /// A SYNC packet has no pages: destinations of QEMU 9.2.0 lose pages that ride on one (specification, 3-multifd section 3.4).
+    /// </summary>
     internal void SendSync(PooledBlock headerBlock)
     {
         MultifdPacketWriter.WriteSync(headerBlock.Span, _packetNumbers.Next());

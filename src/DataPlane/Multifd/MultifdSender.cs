@@ -11,7 +11,8 @@ namespace DataPlane.Multifd;
 /// The source's multifd channels: one thread per channel takes the next batch of the round, recognises zero pages and sends one packet.
 /// </summary>
 /// <remarks>
-/// A round ends with one SYNC packet on every channel; the caller then writes the mark on main (specification, 3-multifd section 3.4). Between two rounds the
+/// A round ends with one SYNC packet on every channel; the caller then writes the mark on main (specification, 3-multifd section 3.4).
+/// Between two rounds the
 /// threads wait. The first failure ends the round; the owner then ends the other channels.
 /// </remarks>
 internal sealed class MultifdSender : IPageSender
@@ -30,7 +31,9 @@ internal sealed class MultifdSender : IPageSender
         }
     }
 
-    /// <summary>Sends the init packet, by which the destination knows the channel (specification, 3-multifd section 1). At once after connecting.</summary>
+    /// <summary>
+    /// Sends the init packet, by which the destination knows the channel (specification, 3-multifd section 1). At once after connecting.
+    /// </summary>
     public static void Introduce(Channel channel, Guid uuid, byte id, BlockPool pool)
     {
         using var block = pool.RentBlock(channel.Name);
@@ -68,7 +71,9 @@ internal sealed class MultifdSender : IPageSender
     /// <summary>Sends one SYNC packet on every channel and nothing else: the setup sync.</summary>
     public Task SendSyncAsync() => RunRoundAsync(feed: null);
 
-    /// <summary>Lets the threads go once they have finished what they are doing. End the channels first where they may be blocked.</summary>
+    /// <summary>
+    /// Lets the threads go once they have finished what they are doing. End the channels first where they may be blocked.
+    /// </summary>
     public Task StopAsync()
     {
         foreach (var channel in _channels)

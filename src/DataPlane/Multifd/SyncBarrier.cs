@@ -8,7 +8,8 @@ namespace DataPlane.Multifd;
 ///   channel i   ... packet, packet, SYNC k | blocked until mark k ...   ArriveAndWait
 ///   main        ... records ...     mark k | blocked until SYNC k of all channels ...   PassMarkAsync
 /// </code>
-/// The k-th SYNC of every channel belongs to the k-th mark. A channel that ends at a packet boundary is no error by itself; it is one when main comes to a
+/// The k-th SYNC of every channel belongs to the k-th mark. A channel that ends at a packet boundary is no error by itself; it is one when
+/// main comes to a
 /// mark which that channel has not reached (section 6, EOF rule). The first failure cancels everybody.
 /// </remarks>
 internal sealed class SyncBarrier
@@ -30,7 +31,10 @@ internal sealed class SyncBarrier
     /// <summary>Marks that main has passed.</summary>
     public long Marks => Volatile.Read(ref _marks);
 
-    /// <summary>Reports a SYNC of channel <paramref name="id"/> and blocks until main has passed its mark. False: the migration is over, stop reading.</summary>
+    /// <summary>
+    /// Reports a SYNC of channel <paramref name="id"/> and blocks until main has passed its mark. False: the migration is over, stop
+    /// reading.
+    /// </summary>
     public bool ArriveAndWait(int id)
     {
         lock (_gate)
@@ -74,7 +78,9 @@ internal sealed class SyncBarrier
         }
     }
 
-    /// <summary>The main stream has ended well: channels waiting behind a trailing SYNC without a mark are let go (sources of QEMU 9.1 and 9.2).</summary>
+    /// <summary>
+    /// The main stream has ended well: channels waiting behind a trailing SYNC without a mark are let go (sources of QEMU 9.1 and 9.2).
+    /// </summary>
     public void Open()
     {
         lock (_gate)

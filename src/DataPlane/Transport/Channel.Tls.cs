@@ -16,7 +16,9 @@ internal sealed partial class Channel
     /// <summary>What broke the TLS session; <see langword="null"/> when nothing did.</summary>
     internal string? TlsFailure => _tls?.Failure;
 
-    /// <summary>Has TLS end in order, by close_notify before FIN, when this channel is closed in order. A plain channel has no such end.</summary>
+    /// <summary>
+    /// Has TLS end in order, by close_notify before FIN, when this channel is closed in order. A plain channel has no such end.
+    /// </summary>
     internal void EndWithGoodbye()
     {
         if (_tls is not null)

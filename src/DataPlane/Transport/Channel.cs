@@ -55,7 +55,9 @@ internal sealed partial class Channel : IAsyncDisposable
     /// <summary>For options and figures that only the kernel knows; not for moving bytes.</summary>
     internal SafeSocketHandle Handle => _handle;
 
-    /// <summary>Bytes that the kernel took from us; inside TLS those that were encrypted. One writer; may be read by anyone, as the three below.</summary>
+    /// <summary>
+    /// Bytes that the kernel took from us; inside TLS those that were encrypted. One writer; may be read by anyone, as the three below.
+    /// </summary>
     internal long BytesSent { get; private set; }
 
     /// <summary>Bytes taken from the kernel; prepended ones were counted by nobody before and count here when they are delivered.</summary>

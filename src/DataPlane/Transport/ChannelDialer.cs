@@ -33,7 +33,8 @@ internal static class ChannelDialer
     {
         SafeSocketHandle socket = await ConnectSocketAsync(address, options, name, index, time, cancellationToken).ConfigureAwait(false);
         return tls is null ? new Channel(socket, name, address.ToString(), pool, time)
-            : await tls.SecureAsync(socket, name, address.ToString(), pool, time ?? TimeProvider.System, cancellationToken).ConfigureAwait(false);
+            : await tls.SecureAsync(socket, name, address.ToString(), pool, time ?? TimeProvider.System, cancellationToken)
+                .ConfigureAwait(false);
     }
 
     private static async Task<SafeSocketHandle> ConnectSocketAsync(

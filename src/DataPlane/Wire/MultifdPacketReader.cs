@@ -51,7 +51,8 @@ internal readonly ref struct MultifdPacketReader
 
     /// <summary>Whether a header that has not been checked speaks of pages, so that its compression bits mean something.</summary>
     public static bool HasPages(ReadOnlySpan<byte> header) =>
-        (BinaryPrimitives.ReadUInt32BigEndian(header[NormalPagesOffset..]) | BinaryPrimitives.ReadUInt32BigEndian(header[ZeroPagesOffset..])) != 0;
+        (BinaryPrimitives.ReadUInt32BigEndian(header[NormalPagesOffset..]) | BinaryPrimitives.ReadUInt32BigEndian(
+            header[ZeroPagesOffset..])) != 0;
 
     /// <summary>Reads a header of a migration without compression.</summary>
     public static bool TryRead(ReadOnlySpan<byte> header, out MultifdPacketReader packet, out string? error) =>

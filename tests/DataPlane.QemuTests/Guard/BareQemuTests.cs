@@ -166,7 +166,8 @@ public sealed class BareQemuTests : MigrationTest
         await source.PrepareMigrationAsync(settings, Token);
         var destination = await StartAsync(source.Options.IncomingIn(QemuVersion.V111), "destination");
         await destination.PrepareMigrationAsync(settings, Token);
-        await destination.ExecuteAsync("migrate-incoming", new JsonObject { ["uri"] = "tcp:127.0.0.1:0", ["exit-on-error"] = false }, Token);
+        await destination.ExecuteAsync(
+            "migrate-incoming", new JsonObject { ["uri"] = "tcp:127.0.0.1:0", ["exit-on-error"] = false }, Token);
         var address = (await destination.ExecuteAsync("query-migrate", null, Token)).GetProperty("socket-address")[0];
         var uri = $"tcp:127.0.0.1:{address.GetProperty("port").GetString()}";
 

@@ -21,11 +21,13 @@ public sealed class GuardCrowdTests : GuardTest
 
     [Theory(Explicit = true)]
     [MemberData(nameof(Richest))]
-    public Task Ten_thousand_silent_connections_are_more_than_the_guard_may_hold(string configuration) => MovesThroughAsync(configuration, hold: false);
+    public Task Ten_thousand_silent_connections_are_more_than_the_guard_may_hold(string configuration) =>
+        MovesThroughAsync(configuration, hold: false);
 
     [Theory(Explicit = true)]
     [MemberData(nameof(Rest))]
-    public Task Ten_thousand_silent_connections_are_held_in_every_other_migration(string configuration) => MovesThroughAsync(configuration, hold: true);
+    public Task Ten_thousand_silent_connections_are_held_in_every_other_migration(string configuration) =>
+        MovesThroughAsync(configuration, hold: true);
 
     private static TheoryData<string> Names(IEnumerable<GuardConfiguration> configurations) =>
         new(configurations.Select(configuration => new TheoryDataRow<string>(configuration.ToString())));
@@ -58,7 +60,8 @@ public sealed class GuardCrowdTests : GuardTest
             GuardConfiguration.Parse(configuration), "--max-undecided", limit, "--undecided-timeout", "10m");
         await pair.Crowd.ComeSilentlyAsync(Crowd, addresses: 250, Token);
         if (hold)
-            await pair.Guard.WaitForStatusAsync(status => status.GetProperty("undecided").GetInt32() == Crowd, "ten thousand undecided", Token);
+            await pair.Guard.WaitForStatusAsync(
+                status => status.GetProperty("undecided").GetInt32() == Crowd, "ten thousand undecided", Token);
 
         await pair.BeginAsync(Token);
         await pair.UnderWayAsync(Token);

@@ -119,6 +119,7 @@ public sealed class GuardEndTests : GuardTest
         await pair.Source.DisposeAsync();
         await pair.Destination.DisposeAsync();
         await pair.Guard.WaitForStatusAsync(
-            vm => vm.GetProperty("completed").GetInt32() == completed && vm.GetProperty("state").GetString() != "relaying", "it is counted", Token);
+            vm => vm.GetProperty("completed").GetInt32() == completed && vm.GetProperty("state").GetString() != "relaying", "it is counted",
+                Token);
     }
 }

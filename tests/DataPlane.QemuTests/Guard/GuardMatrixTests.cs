@@ -27,7 +27,8 @@ public sealed class GuardMatrixTests : GuardTest
 
     [Theory]
     [MemberData(nameof(Configurations))]
-    public Task Strangers_of_all_kinds_at_once(string configuration) => MovesAsync(GuardConfiguration.Parse(configuration), StrangerKinds.All);
+    public Task Strangers_of_all_kinds_at_once(string configuration) =>
+        MovesAsync(GuardConfiguration.Parse(configuration), StrangerKinds.All);
 
     [Theory]
     [MemberData(nameof(Kinds))]

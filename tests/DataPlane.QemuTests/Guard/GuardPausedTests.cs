@@ -6,7 +6,9 @@ namespace DataPlane.QemuTests.Guard;
 public sealed class GuardPausedTests : GuardTest
 {
     public static TheoryData<string> Configurations => new(
-        from configuration in GuardConfiguration.All where configuration.Postcopy select new TheoryDataRow<string>(configuration.ToString()));
+        from configuration in GuardConfiguration.All
+        where configuration.Postcopy
+        select new TheoryDataRow<string>(configuration.ToString()));
 
     [Theory]
     [MemberData(nameof(Configurations))]

@@ -34,7 +34,8 @@ public abstract class GuardTest : MigrationTest
     }
 
     /// <summary>
-    /// A migration that is disturbed before the source comes, while memory goes over, and after the guest has gone: it arrives all the same,
+    /// A migration that is disturbed before the source comes, while memory goes over, and after the guest has gone: it arrives all the
+    /// same,
     /// QEMU's monitor answers all the time, and whoever has said something false is gone.
     /// </summary>
     private protected async Task MovesAsync(GuardConfiguration configuration, IReadOnlyList<StrangerKind> kinds)

@@ -5,7 +5,9 @@ using DataPlane.TestSupport;
 
 namespace DataPlane.QemuTests.Guard;
 
-/// <summary>Sources that speak TLS, through a guard that passes it on to a QEMU with certificates, or ends it before a QEMU without.</summary>
+/// <summary>
+/// Sources that speak TLS, through a guard that passes it on to a QEMU with certificates, or ends it before a QEMU without.
+/// </summary>
 public sealed class GuardTlsTests : GuardTest
 {
     // As short as a stranger may hold QEMU up, and long enough for an honest source on a busy machine.

@@ -5,7 +5,8 @@ namespace DataPlane.QemuTests.Guard;
 
 /// <summary>A source, a waiting destination, the guard between them, and those who come to its public port besides.</summary>
 internal sealed record GuardedPair(
-    GuardConfiguration Configuration, QemuProcess Source, QemuProcess Destination, GuardProcess Guard, StrangerCrowd Crowd) : IAsyncDisposable
+    GuardConfiguration Configuration, QemuProcess Source, QemuProcess Destination, GuardProcess Guard, StrangerCrowd Crowd)
+        : IAsyncDisposable
 {
     public Task BeginAsync(CancellationToken token) => Source.StartMigrationAsync(Guard.Uri, token);
 

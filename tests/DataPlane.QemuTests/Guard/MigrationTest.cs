@@ -7,7 +7,9 @@ namespace DataPlane.QemuTests.Guard;
 /// <summary>What the tests with strangers share: a small guest that moves from QEMU to QEMU, and its postcopy.</summary>
 public abstract class MigrationTest : QemuTest
 {
-    /// <summary>Slow enough that there is time to disturb a migration, and that a guest of this size is not through before postcopy.</summary>
+    /// <summary>
+    /// Slow enough that there is time to disturb a migration, and that a guest of this size is not through before postcopy.
+    /// </summary>
     private protected const long Slow = 12 << 20;
 
     private protected static Guid Uuid { get; } = new("00112233-4455-6677-8899-aabbccddeeff");

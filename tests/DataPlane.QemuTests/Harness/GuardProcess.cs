@@ -23,7 +23,8 @@ internal sealed class GuardProcess : IAsyncDisposable
     public int ProcessId => _process.Id;
 
     /// <summary>
-    /// What it has open, by kind: "socket", "pipe", "anon_inode:[eventpoll]"..., but for files, which the runtime opens as it needs its own;
+    /// What it has open, by kind: "socket", "pipe", "anon_inode:[eventpoll]"..., but for files, which the runtime opens as it needs its
+    /// own;
     /// and its own threads, "thread dp-...".
     /// </summary>
     public IReadOnlyDictionary<string, int> Belongings()
@@ -129,7 +130,9 @@ internal sealed class GuardProcess : IAsyncDisposable
     /// <summary>What it has written on stderr.</summary>
     public IReadOnlyList<string> Errors => _process.Errors.Snapshot();
 
-    public string Describe() => $"guard{(_process.HasExited ? ", exited" : "")}:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(Errors).TakeLast(30))}";
+    public string Describe() =>
+        $"guard{(_process.HasExited ? ", exited" : "")}:\n  "
+        + string.Join("\n  ", _process.Output.Snapshot().Concat(Errors).TakeLast(30));
 
     public ValueTask DisposeAsync() => _process.DisposeAsync();
 }

@@ -23,7 +23,8 @@ internal sealed class GuestConsole
     public IReadOnlyList<string> Lines => _lines.Snapshot();
 
     public async Task WaitForFillAsync(CancellationToken token) =>
-        Refuse(await _lines.WaitForAsync(line => line.StartsWith("DP fill ", StringComparison.Ordinal) || IsBad(line), "the guest's RAM is filled", token: token));
+        Refuse(await _lines.WaitForAsync(
+            line => line.StartsWith("DP fill ", StringComparison.Ordinal) || IsBad(line), "the guest's RAM is filled", token: token));
 
     /// <summary>Waits for the first report that fits; fails at once when the guest finds its memory wrong.</summary>
     public async Task<GuestReport> WaitForAsync(Func<GuestReport, bool> match, string what, CancellationToken token)

@@ -31,7 +31,8 @@ internal sealed class Journal<T>(string name)
     /// <summary>The first entry at or after <paramref name="from"/> that matches, waiting for it if need be.</summary>
     /// <exception cref="EndOfStreamException">The other side ended without it.</exception>
     /// <exception cref="TimeoutException">It did not come in time.</exception>
-    public async Task<T> WaitForAsync(Func<T, bool> match, string what, int from = 0, TimeSpan? timeout = null, CancellationToken token = default)
+    public async Task<T> WaitForAsync(
+        Func<T, bool> match, string what, int from = 0, TimeSpan? timeout = null, CancellationToken token = default)
     {
         var limit = timeout ?? Patience.Default;
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(token);

@@ -54,7 +54,8 @@ internal sealed class MappedRamFile : IDisposable
     }
 
     /// <summary>
-    /// The first byte at which the block differs from a dump of the guest's physical memory; null when there is none. Not compared is what the
+    /// The first byte at which the block differs from a dump of the guest's physical memory; null when there is none. Not compared is what
+    /// the
     /// board maps over the RAM: video memory and ROM from 0xA0000 to 0xFFFFF.
     /// </summary>
     public long? FirstDifference(MappedRamBlock block, string dumpPath)
@@ -187,7 +188,8 @@ internal sealed class MappedRamFile : IDisposable
             if (at + 6 > tail.Length || BinaryPrimitives.ReadUInt32BigEndian(tail.AsSpan(at + 2)) != tail.Length - at - 6)
                 continue;
             using var description = JsonDocument.Parse(tail.AsMemory(at + 6));
-            Devices = [.. description.RootElement.GetProperty("devices").EnumerateArray().Select(device => device.GetProperty("name").GetString()!)];
+            Devices = [.. description.RootElement.GetProperty("devices").EnumerateArray()
+                .Select(device => device.GetProperty("name").GetString()!)];
             Expect(tail[0] == 4 && tail[at - 5] == 0x7E, "device sections between RAM and the end of the stream");
             return;
         }

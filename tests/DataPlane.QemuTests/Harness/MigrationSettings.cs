@@ -33,7 +33,8 @@ internal sealed record MigrationSettings
             names.Add("mapped-ram");
         return new JsonObject
         {
-            ["capabilities"] = new JsonArray([.. names.Select(name => (JsonNode)new JsonObject { ["capability"] = name, ["state"] = true })]),
+            ["capabilities"] = new JsonArray(
+                [.. names.Select(name => (JsonNode)new JsonObject { ["capability"] = name, ["state"] = true })]),
         };
     }
 

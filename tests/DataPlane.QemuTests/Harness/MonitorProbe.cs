@@ -38,7 +38,8 @@ internal static class MonitorProbe
             // Not cancelled: an answer that is due counts, however late.
             await machine.ExecuteAsync("query-status", null, CancellationToken.None);
             longest = asked.Elapsed > longest ? asked.Elapsed : longest;
-            await Task.Delay(100, enough).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            await Task.Delay(100, enough)
+                .ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
         }
 
         return longest;

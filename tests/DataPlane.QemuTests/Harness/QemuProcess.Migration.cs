@@ -40,18 +40,24 @@ internal sealed partial class QemuProcess
         return await WaitForMigrationAsync("completed", token);
     }
 
-    /// <summary>Waits for the end of the migration on either side, which must be <paramref name="expected"/>; returns query-migrate's answer.</summary>
+    /// <summary>
+    /// Waits for the end of the migration on either side, which must be <paramref name="expected"/>; returns query-migrate's answer.
+    /// </summary>
     public async Task<JsonElement> WaitForMigrationAsync(string expected, CancellationToken token)
     {
         var ended = await _monitor.Events.WaitForAsync(IsEnd, $"the migration is {expected}", _begin, token: token);
         var status = StatusOf(ended);
         var details = await ExecuteAsync("query-migrate", null, token);
         if (status != expected)
-            throw new InvalidOperationException($"{Name}: the migration is {status}, not {expected}: {details}; {string.Join(" | ", Errors.Snapshot())}");
+            throw new InvalidOperationException(
+                $"{Name}: the migration is {status}, not {expected}: {details}; {string.Join(" | ", Errors.Snapshot())}");
         return details;
     }
 
-    /// <summary>Waits until one of query-migrate's counters (e.g. `ram`, `transferred`) has come to <paramref name="least"/>, or the migration has ended.</summary>
+    /// <summary>
+    /// Waits until one of query-migrate's counters (e.g. `ram`, `transferred`) has come to <paramref name="least"/>, or the migration has
+    /// ended.
+    /// </summary>
     public async Task WaitForCounterAsync(string group, string counter, long least, CancellationToken token)
     {
         var patience = Stopwatch.StartNew();
@@ -69,7 +75,9 @@ internal sealed partial class QemuProcess
         }
     }
 
-    /// <summary>Waits until the migration comes to a state on its way (postcopy-active, postcopy-paused...); fails at once when it ends before.</summary>
+    /// <summary>
+    /// Waits until the migration comes to a state on its way (postcopy-active, postcopy-paused...); fails at once when it ends before.
+    /// </summary>
     /// <param name="status">The state.</param>
     /// <param name="token">Ends the waiting.</param>
     /// <param name="from">How many events to leave out: <see cref="EventCount"/> of an earlier time, or the start of the migration.</param>
@@ -78,7 +86,8 @@ internal sealed partial class QemuProcess
         var entry = await _monitor.Events.WaitForAsync(
             entry => StatusOf(entry) == status || IsEnd(entry), $"the migration is {status}", from ?? _begin, token: token);
         if (StatusOf(entry) != status)
-            throw new InvalidOperationException($"{Name}: the migration is {StatusOf(entry)}, never {status}; {string.Join(" | ", Errors.Snapshot())}");
+            throw new InvalidOperationException(
+                $"{Name}: the migration is {StatusOf(entry)}, never {status}; {string.Join(" | ", Errors.Snapshot())}");
     }
 
     /// <summary>Waits until QEMU runs the guest, for the first time in its life.</summary>

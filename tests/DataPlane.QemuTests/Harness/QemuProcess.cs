@@ -52,7 +52,8 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         {
             var serial = await AcceptAsync(serialListener, process, token);
             var monitor = await AcceptAsync(monitorListener, process, token);
-            return new QemuProcess(options, name, work, process, await QmpClient.OpenAsync(monitor, name, token), new GuestConsole(serial, name));
+            return new QemuProcess(options, name, work, process, await QmpClient.OpenAsync(monitor, name, token),
+                new GuestConsole(serial, name));
         }
         catch (Exception error)
         {
@@ -62,7 +63,8 @@ internal sealed partial class QemuProcess : IAsyncDisposable
     }
 
     /// <exception cref="QmpException">QEMU refused it.</exception>
-    public Task<JsonElement> ExecuteAsync(string command, JsonObject? arguments, CancellationToken token) => _monitor.ExecuteAsync(command, arguments, token);
+    public Task<JsonElement> ExecuteAsync(string command, JsonObject? arguments, CancellationToken token) =>
+        _monitor.ExecuteAsync(command, arguments, token);
 
     /// <summary>A command that QEMU carries out even while its main loop stands still (exec-oob).</summary>
     /// <exception cref="QmpException">QEMU refused it.</exception>
@@ -93,7 +95,8 @@ internal sealed partial class QemuProcess : IAsyncDisposable
 
     /// <summary>What QEMU has said, for a failed test's output.</summary>
     public string Describe() =>
-        $"{Name}: QEMU {Options.Version} {Options.Machine}{(HasExited ? ", exited" : "")}\n  {string.Join("\n  ", Errors.Snapshot().Concat(Console.Lines.TakeLast(3)))}";
+        $"{Name}: QEMU {Options.Version} {Options.Machine}{(HasExited ? ", exited" : "")}\n  "
+        + string.Join("\n  ", Errors.Snapshot().Concat(Console.Lines.TakeLast(3)));
 
     public async ValueTask DisposeAsync()
     {

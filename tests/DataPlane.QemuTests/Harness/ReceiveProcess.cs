@@ -53,7 +53,8 @@ internal sealed class ReceiveProcess : IAsyncDisposable
     {
         var code = await _process.WaitForExitAsync(token: token);
         var errors = _process.Errors.Snapshot().Where(line => !line.StartsWith(Listening, StringComparison.Ordinal));
-        return new ReceiveResult(code, _process.Output.Snapshot(), [.. errors], File.Exists(_json) ? await File.ReadAllTextAsync(_json, token) : null);
+        return new ReceiveResult(code, _process.Output.Snapshot(), [.. errors], File.Exists(_json)
+            ? await File.ReadAllTextAsync(_json, token) : null);
     }
 
     public string Describe() => $"receive:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";

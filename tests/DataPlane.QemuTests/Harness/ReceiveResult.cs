@@ -2,7 +2,9 @@ using System.Text.Json;
 
 namespace DataPlane.QemuTests.Harness;
 
-/// <summary>How `dataplane receive` has ended: exit code, standard output, standard error (without the line that it listens), JSON text.</summary>
+/// <summary>
+/// How `dataplane receive` has ended: exit code, standard output, standard error (without the line that it listens), JSON text.
+/// </summary>
 internal sealed record ReceiveResult(int ExitCode, IReadOnlyList<string> Output, IReadOnlyList<string> Errors, string? JsonText)
 {
     /// <summary>The JSON document, which must be complete whatever has happened.</summary>

@@ -1,6 +1,9 @@
 namespace DataPlane.Multifd.Compression;
 
-/// <summary>How the pages on multifd channels are compressed. Both sides must use the same; nothing announces it (specification, 3-multifd section 4).</summary>
+/// <summary>
+/// How the pages on multifd channels are compressed. Both sides must use the same; nothing announces it (specification, 3-multifd section
+/// 4).
+/// </summary>
 public enum CompressionMethod
 {
     /// <summary>Not at all.</summary>

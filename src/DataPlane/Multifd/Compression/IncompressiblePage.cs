@@ -3,10 +3,12 @@ using DataPlane.Memory;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// Tells pages in which deflate would find nothing (encrypted, or compressed before) from a sample of their bytes, at 20 times the speed at which it would find nothing.
+/// Tells pages in which deflate would find nothing (encrypted, or compressed before) from a sample of their bytes, at 20 times the speed at
+/// which it would find nothing.
 /// </summary>
 /// <remarks>
-/// The measure is the sum of squared byte counts: least when all values are equally frequent. A page of even bytes that repeats an earlier one is
+/// The measure is the sum of squared byte counts: least when all values are equally frequent. A page of even bytes that repeats an earlier
+/// one is
 /// taken for incompressible, too: it costs bytes on the wire, never correctness.
 /// </remarks>
 internal static class IncompressiblePage

@@ -1,6 +1,9 @@
 namespace DataPlane.Multifd.Compression;
 
-/// <summary>Feeds one packet's payload after the other to a <see cref="System.IO.Compression.ZLibStream"/>, and sees when it asks for more than there is.</summary>
+/// <summary>
+/// Feeds one packet's payload after the other to a <see cref="System.IO.Compression.ZLibStream"/>, and sees when it asks for more than
+/// there is.
+/// </summary>
 internal sealed unsafe class InflateSource(nint memory) : Stream
 {
     private int _at;

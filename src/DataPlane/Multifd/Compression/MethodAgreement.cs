@@ -3,7 +3,8 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// The one method of a migration at its destination: demanded, or what the first packet with pages carries. Thread-safe: channels see it first in any order.
+/// The one method of a migration at its destination: demanded, or what the first packet with pages carries. Thread-safe: channels see it
+/// first in any order.
 /// </summary>
 internal sealed class MethodAgreement(CompressionMethod? demanded)
 {

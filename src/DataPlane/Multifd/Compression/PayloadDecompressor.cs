@@ -4,7 +4,8 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// Decompresses the pages of one multifd channel straight into guest memory: one continuous stream, of which every packet brings the part that holds exactly
+/// Decompresses the pages of one multifd channel straight into guest memory: one continuous stream, of which every packet brings the part
+/// that holds exactly
 /// its pages (specification, 3-multifd section 4). One thread at a time; nothing is allocated per packet.
 /// </summary>
 internal abstract class PayloadDecompressor : IDisposable
@@ -14,7 +15,9 @@ internal abstract class PayloadDecompressor : IDisposable
     /// <summary>Where the payload of the next packet is to be received.</summary>
     public IoVec Input(int bytes) => new(_input.Address, (nuint)bytes);
 
-    /// <summary>Decodes the payload in <see cref="Input"/>. Never writes beyond <paramref name="pages"/>, whatever the payload holds.</summary>
+    /// <summary>
+    /// Decodes the payload in <see cref="Input"/>. Never writes beyond <paramref name="pages"/>, whatever the payload holds.
+    /// </summary>
     /// <returns>Null, or why the payload is not exactly what its header says: then the channel cannot go on.</returns>
     public abstract string? Decompress(int bytes, ReadOnlySpan<IoVec> pages);
 

@@ -12,10 +12,14 @@ namespace DataPlane.Multifd.Compression;
 /// zlib: the runtime's own deflate for pages in which it finds something; the others are sent as stored blocks straight from guest memory.
 /// </summary>
 /// <remarks>
-/// <para>Every flush ends at a byte, so whole stored blocks can be put between two parts of the deflate stream. Deflate does not know of them, while the decoder
-/// counts their bytes as the past that later matches refer to: before it goes on deflate is shown the last 32 KiB of them (all that a match reaches), and
+/// <para>Every flush ends at a byte, so whole stored blocks can be put between two parts of the deflate stream. Deflate does not know of
+/// them, while the decoder
+/// counts their bytes as the past that later matches refer to: before it goes on deflate is shown the last 32 KiB of them (all that a match
+/// reaches), and
 /// what it makes of them is thrown away.</para>
-/// <para>zlib does not promise to read its input only once; what it gets is copied before, which costs a hundredth of the compression.</para>
+/// <para>
+/// zlib does not promise to read its input only once; what it gets is copied before, which costs a hundredth of the compression.
+/// </para>
 /// </remarks>
 internal sealed unsafe class ZlibCompressor : PayloadCompressor
 {
@@ -126,7 +130,9 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
         _deflate.Write(copy);
     }
 
-    /// <summary>Blocks of up to 15 pages, then an empty one, as every flush ends. The last window is sent from the copy that deflate will be shown.</summary>
+    /// <summary>
+    /// Blocks of up to 15 pages, then an empty one, as every flush ends. The last window is sent from the copy that deflate will be shown.
+    /// </summary>
     private int Store(Span<IoVec> vectors, ref int count)
     {
         Span<byte> marks = new((void*)(_staging.Address + StagingBytes + WindowBytes), FreeMarksBytes);

@@ -3,7 +3,9 @@ using DataPlane.Linux;
 
 namespace DataPlane.Multifd.Compression;
 
-/// <summary>zlib: the runtime's own inflate, which writes straight into guest memory; only the compressed bytes are copied, in pieces of 8 KiB.</summary>
+/// <summary>
+/// zlib: the runtime's own inflate, which writes straight into guest memory; only the compressed bytes are copied, in pieces of 8 KiB.
+/// </summary>
 internal sealed class ZlibDecompressor : PayloadDecompressor
 {
     private readonly InflateSource _source;

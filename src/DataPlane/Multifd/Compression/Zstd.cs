@@ -3,9 +3,12 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// The part of libzstd's stable interface that is used here. The library comes with a package for glibc on x64 and Arm64; elsewhere the system's own is taken.
+/// The part of libzstd's stable interface that is used here. The library comes with a package for glibc on x64 and Arm64; elsewhere the
+/// system's own is taken.
 /// </summary>
-/// <remarks>Function pointers, not imports: one library under two names, and its absence is an answer rather than an exception at the first call.</remarks>
+/// <remarks>
+/// Function pointers, not imports: one library under two names, and its absence is an answer rather than an exception at the first call.
+/// </remarks>
 internal static unsafe class Zstd
 {
     public const int CompressionLevel = 100; // ZSTD_c_compressionLevel
@@ -89,7 +92,8 @@ internal static unsafe class Zstd
     private static void ThrowIfMissing()
     {
         if (s_library == 0)
-            throw new PlatformNotSupportedException("zstd is not available: neither libzstd.so beside the program nor libzstd.so.1 of the system can be loaded");
+            throw new PlatformNotSupportedException(
+                "zstd is not available: neither libzstd.so beside the program nor libzstd.so.1 of the system can be loaded");
     }
 
     private static nint NotNull(nint context) => context != 0 ? context : throw new InsufficientMemoryException("libzstd has no memory");

@@ -3,7 +3,10 @@ using DataPlane.Wire;
 
 namespace DataPlane.Multifd.Compression;
 
-/// <summary>zstd: one frame that never ends. libzstd copies what it gets into its window before it looks at it, so pages go in straight from guest memory.</summary>
+/// <summary>
+/// zstd: one frame that never ends. libzstd copies what it gets into its window before it looks at it, so pages go in straight from guest
+/// memory.
+/// </summary>
 internal sealed class ZstdCompressor(int level) : PayloadCompressor
 {
     private readonly nint _context = Zstd.CreateCompressor(level);

@@ -7,7 +7,10 @@ namespace DataPlane.Multifd.Compression;
 /// <summary>zstd: the continuous frame that QEMU sends, or one complete frame per packet.</summary>
 internal sealed class ZstdDecompressor : PayloadDecompressor
 {
-    /// <summary>32 MiB: the window of level 20, the highest that a QEMU source can use. What a frame asks for beyond it is refused before it is allocated.</summary>
+    /// <summary>
+    /// 32 MiB: the window of level 20, the highest that a QEMU source can use. What a frame asks for beyond it is refused before it is
+    /// allocated.
+    /// </summary>
     private const int MaxWindowLog = 25;
 
     /// <summary>Nothing else: libzstd would also take the formats from before its first release.</summary>

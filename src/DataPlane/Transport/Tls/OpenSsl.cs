@@ -33,7 +33,9 @@ internal static unsafe partial class OpenSsl
     private static readonly Lazy<bool> s_isAvailable = new(() =>
         NativeLibrary.TryLoad(Ssl, out _) && NativeLibrary.TryLoad(Crypto, out _));
 
-    /// <summary>The switch of <see cref="AppContext"/> that has <see cref="System.Net.Security.SslStream"/> used although OpenSSL 3 is here.</summary>
+    /// <summary>
+    /// The switch of <see cref="AppContext"/> that has <see cref="System.Net.Security.SslStream"/> used although OpenSSL 3 is here.
+    /// </summary>
     internal const string AvoidSwitch = "DataPlane.Transport.Tls.UseSslStream";
 
     /// <summary>Whether this system has OpenSSL 3, and it may be used.</summary>

@@ -137,7 +137,8 @@ internal sealed class TlsBridge : IAsyncDisposable
     }
 
     /// <summary>
-    /// The inner socket has finished sending. Whether it still listens can be asked but not waited for: nothing is ever written to it when the
+    /// The inner socket has finished sending. Whether it still listens can be asked but not waited for: nothing is ever written to it when
+    /// the
     /// peer is silent.
     /// </summary>
     private async Task WatchInnerAsync(Task incoming)

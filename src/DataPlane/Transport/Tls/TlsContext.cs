@@ -4,7 +4,8 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// What all sessions of one end share: its certificate, whom it trusts, and the rules. TLS 1.2 at least, no tickets (a peer that never reads
+/// What all sessions of one end share: its certificate, whom it trusts, and the rules. TLS 1.2 at least, no tickets (a peer that never
+/// reads
 /// must not get any), no resumption, no renegotiation, both ends verified.
 /// </summary>
 internal sealed class TlsContext : IDisposable

@@ -6,7 +6,8 @@ using System.Security.Cryptography.X509Certificates;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// What one end proves itself with and whom it trusts: a certificate with its key, and the authorities that must have signed the peer's. Both
+/// What one end proves itself with and whom it trusts: a certificate with its key, and the authorities that must have signed the peer's.
+/// Both
 /// ends of a migration check each other, against these authorities and no others (specification, 1-channels section 1.6).
 /// </summary>
 /// <remarks>
@@ -38,7 +39,9 @@ public sealed class TlsCredentials : IDisposable
     /// <summary>The end they are for.</summary>
     public TlsEnd End { get; }
 
-    /// <summary>This end's certificate with its private key; a client may have none, and then finds only servers that ask for none.</summary>
+    /// <summary>
+    /// This end's certificate with its private key; a client may have none, and then finds only servers that ask for none.
+    /// </summary>
     public X509Certificate2? Certificate { get; }
 
     /// <summary>Certificates between <see cref="Certificate"/> and its authority, sent to the peer with it.</summary>
@@ -67,7 +70,9 @@ public sealed class TlsCredentials : IDisposable
     /// Reads a folder in QEMU's layout: <c>ca-cert.pem</c>, <c>server-cert.pem</c> and <c>server-key.pem</c>, or <c>client-cert.pem</c> and
     /// <c>client-key.pem</c> (a client may lack both), and <c>ca-crl.pem</c> if it is there. Other files do not matter.
     /// </summary>
-    /// <exception cref="TlsCredentialsException">A file is missing, unreadable, expired, or the key does not fit the certificate.</exception>
+    /// <exception cref="TlsCredentialsException">
+    /// A file is missing, unreadable, expired, or the key does not fit the certificate.
+    /// </exception>
     public static TlsCredentials FromFolder(string folder, TlsEnd end) => FromFolder(folder, end, TimeProvider.System);
 
     /// <summary>Takes the PEM files by name.</summary>
@@ -75,13 +80,16 @@ public sealed class TlsCredentials : IDisposable
     /// <param name="key">Its private key, not encrypted.</param>
     /// <param name="authority">One or more certificates of authorities.</param>
     /// <param name="end">Which end they are for.</param>
-    /// <exception cref="TlsCredentialsException">A file is missing, unreadable, expired, or the key does not fit the certificate.</exception>
+    /// <exception cref="TlsCredentialsException">
+    /// A file is missing, unreadable, expired, or the key does not fit the certificate.
+    /// </exception>
     public static TlsCredentials FromFiles(string? certificate, string? key, string? authority, TlsEnd end)
     {
         if (authority is null)
             throw new TlsCredentialsException("TLS needs the certificate of the authority that signed the peer's");
         if (certificate is null != key is null)
-            throw new TlsCredentialsException(certificate is null ? $"'{key}' is a key without a certificate" : $"'{certificate}' needs its key");
+            throw new TlsCredentialsException(
+                certificate is null ? $"'{key}' is a key without a certificate" : $"'{certificate}' needs its key");
         if (certificate is null && end == TlsEnd.Server)
             throw new TlsCredentialsException("a TLS server needs a certificate and its key");
         return new TlsCredentials(end, certificate, key, authority, null, TimeProvider.System);

@@ -17,7 +17,9 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
             FailureReason.TlsFailed, "main", $"{address} has no host: the name in the destination's certificate must be given")
         : address.Host.Length == 0 ? "localhost" : address.Host;
 
-    /// <summary>Does the handshake on <paramref name="socket"/>, which belongs to the channel afterwards and is closed on failure.</summary>
+    /// <summary>
+    /// Does the handshake on <paramref name="socket"/>, which belongs to the channel afterwards and is closed on failure.
+    /// </summary>
     /// <exception cref="ChannelException">There will be no session; says why.</exception>
     internal async Task<Channel> SecureAsync(
         SafeSocketHandle socket, string name, string peer, BlockPool pool, TimeProvider time, CancellationToken cancellationToken)
@@ -43,7 +45,8 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
             throw e switch
             {
                 OperationCanceledException when !cancellationToken.IsCancellationRequested => new ChannelException(
-                    FailureReason.TlsFailed, name, $"{peer} did not complete the TLS handshake within {Timeout.TotalSeconds:0.###} s; perhaps it expects none"),
+                    FailureReason.TlsFailed, name,
+                        $"{peer} did not complete the TLS handshake within {Timeout.TotalSeconds:0.###} s; perhaps it expects none"),
                 AuthenticationException or TlsCredentialsException => new ChannelException(
                     FailureReason.TlsFailed, name, $"no TLS with {peer}: {e.Message}", e),
                 _ => e,
@@ -52,7 +55,8 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
     }
 
     /// <summary>Without OpenSSL 3: the runtime's TLS, with plain bytes on a socket of our own.</summary>
-    private async Task<SafeSocketHandle> BridgeAsync(SafeSocketHandle socket, string name, TimeProvider time, CancellationToken cancellationToken)
+    private async Task<SafeSocketHandle> BridgeAsync(
+        SafeSocketHandle socket, string name, TimeProvider time, CancellationToken cancellationToken)
     {
         var outer = new Socket(socket);
         var raw = new PrefixedStream(new NetworkStream(outer, ownsSocket: true), default);

@@ -55,7 +55,9 @@ internal static class TlsFailures
         _ => $"{peer}'s certificate is not valid: {Marshal.PtrToStringUTF8(VerifyText(result))}",
     };
 
-    /// <summary>The alerts that speak of certificates, by their numbers of RFC 8446 section 6; the others are rare and OpenSSL names them.</summary>
+    /// <summary>
+    /// The alerts that speak of certificates, by their numbers of RFC 8446 section 6; the others are rare and OpenSSL names them.
+    /// </summary>
     private static string DescribeAlert(int alert, string peer) => alert switch
     {
         42 or 43 or 46 => $"{peer} refused our certificate",

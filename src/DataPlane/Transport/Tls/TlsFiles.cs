@@ -59,7 +59,9 @@ internal static class TlsFiles
         }
     }
 
-    /// <summary>Whether <paramref name="certificate"/> stands on the list. The list is a file of this host: its signature proves nothing more.</summary>
+    /// <summary>
+    /// Whether <paramref name="certificate"/> stands on the list. The list is a file of this host: its signature proves nothing more.
+    /// </summary>
     internal static bool IsRevoked(X509Certificate2 certificate, byte[] list) =>
         CertificateRevocationListBuilder.Load(list, out _, out _).RemoveEntry(certificate.SerialNumberBytes.Span);
 

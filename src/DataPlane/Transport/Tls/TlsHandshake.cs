@@ -6,11 +6,15 @@ using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;
 
-/// <summary>Moves a handshake's bytes between session and socket, without waiting; and waiting, for a thread that has nothing else to do.</summary>
+/// <summary>
+/// Moves a handshake's bytes between session and socket, without waiting; and waiting, for a thread that has nothing else to do.
+/// </summary>
 internal static unsafe class TlsHandshake
 {
     /// <summary>Goes on as far as it can at this moment: done, or which direction of the socket to wait for.</summary>
-    /// <exception cref="AuthenticationException">There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).</exception>
+    /// <exception cref="AuthenticationException">
+    /// There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).
+    /// </exception>
     internal static TlsResult Advance(TlsSession session, SafeSocketHandle socket)
     {
         session.Hold();
@@ -35,7 +39,9 @@ internal static unsafe class TlsHandshake
     }
 
     /// <summary>Blocks until the handshake is done, the token fires, or the time is over.</summary>
-    /// <exception cref="AuthenticationException">There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).</exception>
+    /// <exception cref="AuthenticationException">
+    /// There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).
+    /// </exception>
     /// <exception cref="OperationCanceledException">The token has fired.</exception>
     internal static void Run(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken)
     {

@@ -3,7 +3,9 @@ using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;
 
-/// <summary>A session's memory as <see cref="Memory{T}"/>, for the runtime's sockets; one object for all pieces of a direction, one after the other.</summary>
+/// <summary>
+/// A session's memory as <see cref="Memory{T}"/>, for the runtime's sockets; one object for all pieces of a direction, one after the other.
+/// </summary>
 internal sealed unsafe class TlsMemory : MemoryManager<byte>
 {
     private IoVec _piece;

@@ -11,7 +11,8 @@ namespace DataPlane.Transport.Tls;
 /// </code>
 /// </summary>
 /// <remarks>
-/// A session of OpenSSL belongs to one thread at a time, but a channel has a thread for each direction. So calls into it are made under a lock,
+/// A session of OpenSSL belongs to one thread at a time, but a channel has a thread for each direction. So calls into it are made under a
+/// lock,
 /// and system calls, which may wait, outside it: the memory they work on is not moved by the other direction. Each direction belongs to one
 /// thread at a time. Nothing is allocated after the handshake.
 /// </remarks>
@@ -20,7 +21,8 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>Plain bytes of the largest record.</summary>
     internal const int RecordBytes = 16 * 1024;
 
-    // Eight records, the measured best: more per system call costs more cache than calls. And room for what a peer's demand for new keys adds.
+    // Eight records, the measured best: more per system call costs more cache than calls. And room for what a peer's demand for new keys
+    // adds.
     private const int OutgoingBytes = (8 * (RecordBytes + RecordOverhead)) + 4096;
     private const int IncomingBytes = 4 * (RecordBytes + RecordOverhead);
     private const int RecordOverhead = 256;
@@ -95,7 +97,9 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>Encrypts up to one record from <paramref name="data"/>. 0 bytes and no failure: what is outgoing must leave first.</summary>
+    /// <summary>
+    /// Encrypts up to one record from <paramref name="data"/>. 0 bytes and no failure: what is outgoing must leave first.
+    /// </summary>
     internal TlsResult Encrypt(nint data, int length, out int done)
     {
         done = 0;
@@ -145,7 +149,9 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>The next bytes for the socket; they stay where they are until <see cref="ConfirmOutgoing"/>. Needs <see cref="Hold"/>.</summary>
+    /// <summary>
+    /// The next bytes for the socket; they stay where they are until <see cref="ConfirmOutgoing"/>. Needs <see cref="Hold"/>.
+    /// </summary>
     internal IoVec PeekOutgoing()
     {
         nint data;

@@ -5,7 +5,9 @@ using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;
 
-/// <summary>Does the handshakes of a destination with the system's OpenSSL; the channels read and write through its sessions themselves.</summary>
+/// <summary>
+/// Does the handshakes of a destination with the system's OpenSSL; the channels read and write through its sessions themselves.
+/// </summary>
 internal sealed class TlsSessionUpgrade : IChannelUpgrade
 {
     private readonly TlsContext _context;

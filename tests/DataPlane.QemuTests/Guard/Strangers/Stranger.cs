@@ -3,7 +3,9 @@ using System.Net.Sockets;
 
 namespace DataPlane.QemuTests.Guard.Strangers;
 
-/// <summary>One connection that is not the source's. It does what its kind does until it is disposed, whatever the other side does.</summary>
+/// <summary>
+/// One connection that is not the source's. It does what its kind does until it is disposed, whatever the other side does.
+/// </summary>
 internal sealed class Stranger : IAsyncDisposable
 {
     private readonly Socket _socket;
@@ -25,7 +27,8 @@ internal sealed class Stranger : IAsyncDisposable
     /// <param name="target">What it knows.</param>
     /// <param name="from">Its own address.</param>
     /// <param name="token">Ends the waiting.</param>
-    public static async Task<Stranger> ConnectAsync(StrangerKind kind, int port, StrangerTarget target, IPAddress from, CancellationToken token)
+    public static async Task<Stranger> ConnectAsync(
+        StrangerKind kind, int port, StrangerTarget target, IPAddress from, CancellationToken token)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try

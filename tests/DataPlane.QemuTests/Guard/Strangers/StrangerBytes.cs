@@ -3,7 +3,9 @@ using System.Text;
 
 namespace DataPlane.QemuTests.Guard.Strangers;
 
-/// <summary>The first bytes of a migration's channels, true and false, written out by hand: the product's own codecs have no part in them.</summary>
+/// <summary>
+/// The first bytes of a migration's channels, true and false, written out by hand: the product's own codecs have no part in them.
+/// </summary>
 internal static class StrangerBytes
 {
     private const ulong PageRecord = 0x008;

@@ -7,7 +7,8 @@ internal static class StrangerKinds
 
     public static StrangerKind HalfMagic { get; } = new("half a magic, then silence", _ => StrangerBytes.Main[..2]);
 
-    public static StrangerKind HalfInit { get; } = new("20 bytes of a multifd packet", target => StrangerBytes.MultifdInit(target.Uuid, 0)[..20]);
+    public static StrangerKind HalfInit { get; } = new(
+        "20 bytes of a multifd packet", target => StrangerBytes.MultifdInit(target.Uuid, 0)[..20]);
 
     public static StrangerKind Http { get; } = new("an HTTP request", _ => StrangerBytes.Http) { IsProvenFalse = true };
 
@@ -53,7 +54,8 @@ internal static class StrangerKinds
             Count = 12,
         },
         new("a preempt page of an unknown block", _ => StrangerBytes.PreemptRecord("no.such.block", 0x1000)) { IsProvenFalse = true },
-        new("a preempt page beyond its block", target => StrangerBytes.PreemptRecord("pc.ram", (ulong)target.RamBytes)) { IsProvenFalse = true },
+        new("a preempt page beyond its block",
+            target => StrangerBytes.PreemptRecord("pc.ram", (ulong)target.RamBytes)) { IsProvenFalse = true },
         // Nobody asks for a page of a ROM, which has long been sent.
         new("a preempt page that nobody asked for", _ => StrangerBytes.PreemptRecord("pc.bios", 0x3f000)) { IsProvenFalse = true },
         // Not proven false: a preempt channel that carried nothing ends like this.
