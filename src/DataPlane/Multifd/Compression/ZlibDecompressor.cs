@@ -38,8 +38,9 @@ internal sealed class ZlibDecompressor : PayloadDecompressor
             Span<byte> beyond = stackalloc byte[1];
             return _inflate.Read(beyond) != 0 ? TooLong : _source.RanDry ? null : Ends;
         }
-        catch (InvalidDataException broken)
+        catch (Exception broken) when (broken is InvalidDataException or IOException)
         {
+            // The second for what is no damage but asks for more than a channel has, such as a preset dictionary.
             return $"the compressed payload is no zlib stream: {broken.Message}";
         }
     }
