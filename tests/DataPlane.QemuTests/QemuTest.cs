@@ -11,6 +11,7 @@ public abstract class QemuTest : IAsyncLifetime
     private readonly List<QemuProcess> _machines = [];
     private readonly List<ReceiveProcess> _receivers = [];
     private readonly List<GuardProcess> _guards = [];
+    private TestDeadline? _deadline;
     private WorkFolder? _work;
 
     protected static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -25,6 +26,7 @@ public abstract class QemuTest : IAsyncLifetime
             Assert.Fail($"no QEMU in CI: {reason}");
         }
 
+        _deadline = new TestDeadline(TestContext.Current);
         _work = new WorkFolder();
         return ValueTask.CompletedTask;
     }
@@ -45,6 +47,7 @@ public abstract class QemuTest : IAsyncLifetime
         foreach (var guard in _guards)
             await guard.DisposeAsync();
         _work?.Dispose();
+        _deadline?.Dispose();
         GC.SuppressFinalize(this);
     }
 

@@ -58,7 +58,7 @@ internal sealed partial class ChildProcess : IAsyncDisposable
                 started.SetException(error);
             }
         });
-        var process = await started.Task;
+        var process = await started.Task.WaitAsync(Patience.Default);
         process.StandardInput.Close();
         return new ChildProcess(process, name);
     }
@@ -84,8 +84,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
         _disposed = true;
         if (!_process.HasExited)
             _process.Kill(entireProcessTree: true);
-        await _process.WaitForExitAsync();
-        await _pumps;
+        // Bounded: a process that cannot be ended is one failure, not a suite that stands still.
+        await _process.WaitForExitAsync().WaitAsync(Patience.Default);
+        await _pumps.WaitAsync(Patience.Default);
         _process.Dispose();
     }
 

@@ -80,7 +80,7 @@ internal sealed class QmpClient : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stream.DisposeAsync();
-        await _pump;
+        await _pump.WaitAsync(Patience.Default);
         _sending.Dispose();
     }
 
@@ -94,9 +94,9 @@ internal sealed class QmpClient : IAsyncDisposable
             while (await reader.ReadLineAsync() is { } line)
                 Take(JsonElement.Parse(line));
         }
-        catch (Exception error) when (error is IOException or ObjectDisposedException)
+        catch (Exception error) when (error is IOException or ObjectDisposedException or JsonException)
         {
-            // QEMU was killed, or this client disposed: an end like any other.
+            // QEMU was killed, perhaps in the middle of a line, or this client disposed: an end like any other.
         }
 
         _ended = true; // before the pending ones are told, so that none slips in between
