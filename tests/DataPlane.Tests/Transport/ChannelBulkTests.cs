@@ -5,6 +5,7 @@ using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
+using static DataPlane.Tests.Transport.BulkTransfers;
 
 namespace DataPlane.Tests.Transport;
 
@@ -83,29 +84,7 @@ public sealed class ChannelBulkTests
     {
         await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
         await using Channel other = Wrap(pair);
-        using NativeBuffer source = new(8192);
-        using NativeBuffer target = new(8192);
-
-        long Transfer(int times)
-        {
-            Span<IoVec> vectors = stackalloc IoVec[2];
-            long bytes = 0;
-            for (int i = 0; i < times; i++)
-            {
-                (vectors[0], vectors[1]) = (source.Vector(0, 100), source.Vector(100, 8092));
-                bytes += pair.Channel.Send(vectors).Bytes;
-                (vectors[0], vectors[1]) = (target.Vector(0, 4096), target.Vector(4096, 4096));
-                bytes += other.Receive(vectors).Bytes;
-            }
-
-            return bytes;
-        }
-
-        Transfer(50);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        long moved = Transfer(1000);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
-        Assert.Equal(2 * 1000 * 8192, moved);
+        AssertNoAllocation(pair.Channel, other);
     }
 
     [Fact]
@@ -184,25 +163,8 @@ public sealed class ChannelBulkTests
             return sent == new TransferResult(length, ChannelEnd.None, 0)
                 && await receiving == sent && source.Span.SequenceEqual(target.Span);
         }
-
-        static IoVec[] Split(NativeBuffer buffer, int[] lengths)
-        {
-            List<IoVec> vectors = [];
-            int offset = 0;
-            foreach (int length in lengths)
-            {
-                int fits = Math.Min(length, buffer.Length - offset);
-                vectors.Add(buffer.Vector(offset, fits));
-                offset += fits;
-            }
-
-            return [.. vectors];
-        }
     }
 
     /// <summary>A channel at the peer's end too; the peer's own socket object must not be used any more.</summary>
     private static Channel Wrap(ChannelPair pair) => new(pair.Peer.Socket.SafeHandle, "other", "test", pair.Pool);
-
-    private static Task<T> OnThread<T>(Func<T> work) =>
-        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 }

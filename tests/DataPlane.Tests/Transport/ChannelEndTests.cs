@@ -4,6 +4,7 @@ using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
+using static DataPlane.Tests.Transport.BulkTransfers;
 
 namespace DataPlane.Tests.Transport;
 
@@ -178,7 +179,4 @@ public sealed class ChannelEndTests
             return Libc.Receive(channel.Handle, &b, 1, MessagePeek | Libc.MessageDontWait);
         }
     }
-
-    private static Task<T> OnThread<T>(Func<T> work) =>
-        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 }

@@ -6,6 +6,7 @@ using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
+using static DataPlane.Tests.Transport.BulkTransfers;
 
 namespace DataPlane.Tests.Transport.Tls;
 
@@ -83,29 +84,7 @@ public sealed class TlsChannelTests : IDisposable
     public async Task Bulk_use_allocates_nothing()
     {
         await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
-        using NativeBuffer source = new NativeBuffer(8192).Fill(1);
-        using NativeBuffer target = new(8192);
-
-        long Transfer(int times)
-        {
-            Span<IoVec> vectors = stackalloc IoVec[2];
-            long bytes = 0;
-            for (int i = 0; i < times; i++)
-            {
-                (vectors[0], vectors[1]) = (source.Vector(0, 100), source.Vector(100, 8092));
-                bytes += pair.Client.Send(vectors).Bytes;
-                (vectors[0], vectors[1]) = (target.Vector(0, 4096), target.Vector(4096, 4096));
-                bytes += pair.Server.Receive(vectors).Bytes;
-            }
-
-            return bytes;
-        }
-
-        Transfer(50);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        long moved = Transfer(1000);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
-        Assert.Equal(2 * 1000 * 8192, moved);
+        AssertNoAllocation(pair.Client, pair.Server);
     }
 
     [Fact]
@@ -213,21 +192,4 @@ public sealed class TlsChannelTests : IDisposable
         reader.AdvanceTo(result.Buffer.End);
         return bytes;
     }
-
-    private static IoVec[] Split(NativeBuffer buffer, int[] lengths)
-    {
-        List<IoVec> vectors = [];
-        int offset = 0;
-        foreach (int length in lengths)
-        {
-            int fits = Math.Min(length, buffer.Length - offset);
-            vectors.Add(buffer.Vector(offset, fits));
-            offset += fits;
-        }
-
-        return [.. vectors];
-    }
-
-    private static Task<T> OnThread<T>(Func<T> work) =>
-        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 }
