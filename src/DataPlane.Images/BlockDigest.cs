@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using DataPlane.Memory;
+using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Images;
 
@@ -13,26 +14,49 @@ public sealed record BlockDigest(string Name, long Length, string Sha256)
 
     private static readonly byte[] s_zeros = new byte[ChunkBytes];
 
-    internal static BlockDigest Compute(RamBlock block, PageBitmap holdingData)
+    /// <summary>Of memory that is mapped.</summary>
+    internal static BlockDigest Compute(RamBlock block, PageBitmap holdingData) =>
+        Compute(block.Name, block.Length, holdingData, (hash, from, to) => AppendMemory(hash, block, from, to));
+
+    /// <summary>Of a file, by reading it: a file that became shorter is an error then, and not the end of the process.</summary>
+    internal static BlockDigest Compute(SafeFileHandle file, MappedRamBlock place, PageBitmap holdingData)
+    {
+        var buffer = new byte[ChunkBytes];
+        return Compute(place.Name, place.Length, holdingData, (hash, from, to) => AppendFile(hash, file, buffer, place.PagesOffset + from, place.PagesOffset + to));
+    }
+
+    private static BlockDigest Compute(string name, long length, PageBitmap holdingData, Action<IncrementalHash, long, long> appendData)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         long position = 0;
         foreach (var (first, count) in EmptyRuns.Of(holdingData))
         {
-            AppendData(hash, block, position, first << TargetPage.Shift);
+            appendData(hash, position, first << TargetPage.Shift);
             AppendZeros(hash, count << TargetPage.Shift);
             position = (first + count) << TargetPage.Shift;
         }
 
-        AppendData(hash, block, position, block.Length);
-        return new BlockDigest(block.Name, block.Length, Convert.ToHexStringLower(hash.GetHashAndReset()));
+        appendData(hash, position, length);
+        return new BlockDigest(name, length, Convert.ToHexStringLower(hash.GetHashAndReset()));
     }
 
-    private static void AppendData(IncrementalHash hash, RamBlock block, long from, long to)
+    private static void AppendMemory(IncrementalHash hash, RamBlock block, long from, long to)
     {
         for (; from < to; from += ChunkBytes)
         {
             hash.AppendData(block.Span(from, (int)Math.Min(ChunkBytes, to - from)));
+        }
+    }
+
+    private static void AppendFile(IncrementalHash hash, SafeFileHandle file, byte[] buffer, long from, long to)
+    {
+        while (from < to)
+        {
+            var read = RandomAccess.Read(file, buffer.AsSpan(0, (int)Math.Min(ChunkBytes, to - from)), from);
+            if (read == 0)
+                throw new EndOfStreamException("the file became shorter while it was read");
+            hash.AppendData(buffer, 0, read);
+            from += read;
         }
     }
 

@@ -14,6 +14,7 @@ namespace DataPlane.Tool.CommandLine;
 /// | the body                                         | exit code       | result        |
 /// | returns a code                                   | that code       | ok, or failed |
 /// | throws CommandException                          | its code        | failed        |
+/// | ... that cannot tell, also after a stop          | 3               | failed        |
 /// | throws anything after a stop was asked for       | 130, or 0 for a server (see WhenStopped) | interrupted, or ok |
 /// | throws anything else                             | 1               | failed        |
 /// </remarks>
@@ -69,8 +70,9 @@ internal static class CommandRunner
                 context.DeliverResults();
             }
         }
-        // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C.
-        catch (Exception) when (stop.IsCancellationRequested)
+        // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C. But for an answer that
+        // nobody here can give: the stop has not changed that.
+        catch (Exception exception) when (stop.IsCancellationRequested && exception is not CommandException { ExitCode: ExitCode.CannotTell })
         {
             document.Result = call.WhenStopped == ExitCode.Done ? CommandResult.Ok : CommandResult.Interrupted;
             if (call.WhenStopped != ExitCode.Done)

@@ -3,7 +3,9 @@ using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Guard;
+using DataPlane.Tool.Inspect;
 using DataPlane.Tool.Receive;
+using DataPlane.Tool.Send;
 using DataPlane.Tool.Serve;
 
 namespace DataPlane.Tool.CommandLine;
@@ -26,7 +28,9 @@ internal static class DataPlaneCommandLine
             new HelpExample("the options of a command", "dataplane bench --help"));
         root.Subcommands.Add(BenchCommand.Create(console));
         root.Subcommands.Add(GuardCommand.Create(console));
+        root.Subcommands.Add(InspectCommand.Create(console));
         root.Subcommands.Add(ReceiveCommand.Create(console));
+        root.Subcommands.Add(SendCommand.Create(console));
         root.Subcommands.Add(ServeCommand.Create(console));
         return root;
     }

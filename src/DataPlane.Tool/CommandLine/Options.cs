@@ -9,6 +9,9 @@ namespace DataPlane.Tool.CommandLine;
 /// <summary>Makes options of the command line's value types: parsing, the one-line complaint, help text and JSON form in one place.</summary>
 internal static class Options
 {
+    private static readonly Version s_oldestPeer = new(7, 2);
+    private static readonly Version s_newestPeer = new(11, 1);
+
     private delegate bool Parser<T>(string text, out T value, out string? error);
 
     public static ToolOption<ByteSize?> Size(string name, string description, ByteSize? whenMissing = null) =>
@@ -49,6 +52,21 @@ internal static class Options
             },
         };
 
+    /// <summary>ADDR as an argument.</summary>
+    public static Argument<ChannelAddress?> AddressArgument(string name, string description) =>
+        new(name)
+        {
+            Description = description,
+            Arity = ArgumentArity.ExactlyOne,
+            CustomParser = result =>
+            {
+                if (ChannelAddress.TryParse(result.Tokens[0].Value, null, out ChannelAddress? address, out string? error))
+                    return address;
+                result.AddError($"{name}: {error}");
+                return null;
+            },
+        };
+
     public static ToolOption<string?> Text(string name, string helpName, string description, bool required = false) =>
         new(name, "", text => text) { Description = description, HelpName = helpName, Required = required };
 
@@ -61,6 +79,31 @@ internal static class Options
             AllowMultipleArgumentsPerToken = false,
             DefaultValueFactory = _ => [],
         };
+
+    /// <summary>X.Y of a QEMU that is supported.</summary>
+    public static ToolOption<Version?> PeerVersion(string name, string description) =>
+        new(name, "", version => version?.ToString())
+        {
+            Description = description,
+            HelpName = "X.Y",
+            Arity = ArgumentArity.ExactlyOne,
+            CustomParser = result =>
+            {
+                string text = result.Tokens[0].Value;
+                if (Version.TryParse(text, out Version? version) && version.Build < 0 && version >= s_oldestPeer && version <= s_newestPeer)
+                    return version;
+                result.AddError($"{name}: '{text}' is not a QEMU version from {s_oldestPeer} to {s_newestPeer}");
+                return null;
+            },
+        };
+
+    public static ToolOption<Guid?> Uuid(string name, string description) =>
+        Make(name, "UUID", description, "", null, uuid => uuid.ToString(), (string text, out Guid value, out string? error) =>
+        {
+            bool fits = Guid.TryParseExact(text, "D", out value);
+            error = fits ? null : $"'{text}' is not a UUID";
+            return fits;
+        });
 
     public static ToolOption<bool> Flag(string name, string description) =>
         new(name, "", value => value) { Description = description };

@@ -1,3 +1,4 @@
+using System.Net;
 using DataPlane.Transport;
 
 namespace DataPlane.Tool.CommandLine;
@@ -14,8 +15,19 @@ internal static class SharedOptions
     public static ToolOption<ChannelAddress?> Listen() =>
         Options.Address("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one", required: true);
 
-    public static ToolOption<string[]> Bind() =>
-        Options.Texts("--bind", "ADDR", "local address of the channels; repeat it to spread them over several NICs");
+    public static ToolOption<string[]> Bind()
+    {
+        ToolOption<string[]> bind = Options.Texts("--bind", "ADDR", "local address of the channels; repeat it to spread them over several NICs");
+        bind.Validators.Add(static result =>
+        {
+            foreach (var token in result.Tokens)
+            {
+                if (!IPAddress.TryParse(token.Value, out _))
+                    result.AddError($"--bind: '{token.Value}' is not an IP address");
+            }
+        });
+        return bind;
+    }
 
     public static ToolOption<ByteRate?> MaxBandwidth() =>
         Options.Rate("--max-bandwidth", "send no faster than this, all channels together");
@@ -31,8 +43,12 @@ internal static class SharedOptions
     public static ToolOption<int?> Runs(int whenMissing) =>
         Options.Number("--runs", "measured runs; the median counts", 1, 10_000, whenMissing);
 
-    public static ToolOption<string?> Peer() =>
-        Options.Text("--peer", "X.Y", "QEMU version of the other side, 7.2 to 11.1, where the machine type does not tell");
+    public static ToolOption<Version?> Peer() =>
+        Options.PeerVersion("--peer", "QEMU version of the other side, 7.2 to 11.1, where the machine type does not tell");
 
-    public static ToolOption<string?> Machine() => Options.Text("--machine", "NAME", "machine type of the other side, as QEMU names it");
+    public static ToolOption<string?> Machine() =>
+        Options.Text("--machine", "NAME", "QEMU machine type as which the other side behaves, where its name carries no version");
+
+    public static ToolOption<Guid?> Uuid() =>
+        Options.Uuid("--uuid", "UUID of the VM, which multifd channels carry: as -uuid of the other side");
 }

@@ -3,7 +3,9 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Guard;
+using DataPlane.Tool.Inspect;
 using DataPlane.Tool.Receive;
+using DataPlane.Tool.Send;
 using DataPlane.Tool.Serve;
 
 namespace DataPlane.Tool.Output;
@@ -19,7 +21,9 @@ namespace DataPlane.Tool.Output;
 [JsonSerializable(typeof(GuardDocument))]
 [JsonSerializable(typeof(GuardStatusDocument))]
 [JsonSerializable(typeof(ControlAnswer))]
+[JsonSerializable(typeof(InspectDocument))]
 [JsonSerializable(typeof(ReceiveDocument))]
+[JsonSerializable(typeof(SendDocument))]
 [JsonSerializable(typeof(ServeDocument))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {
@@ -33,6 +37,8 @@ internal sealed partial class ToolJson : JsonSerializerContext
     private static ToolJson Create(bool indented) => new(new JsonSerializerOptions(Default.Options)
     {
         WriteIndented = indented,
+        // Structs within structs of a device: two levels each.
+        MaxDepth = 256,
         // The documents are never pasted into HTML: a plus sign may stay a plus sign.
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     });

@@ -40,7 +40,7 @@ internal sealed class ReceiveDocument() : CommandDocument("dataplane.receive/1")
 }
 
 /// <summary>One RAM block; the hash is over its whole length, holes are zeros.</summary>
-internal sealed record BlockEntry(string Name, long SizeBytes, string Sha256);
+internal sealed record BlockEntry(string Name, long SizeBytes, string? Sha256);
 
 internal sealed record ChannelEntry(string Kind, int Id, string Peer, long Bytes);
 

@@ -14,6 +14,9 @@ internal static unsafe partial class Libc
     internal const int AllocateKeepSize = 1;
     internal const int AllocatePunchHole = 2;
 
+    internal const int SeekData = 3;
+    internal const int SeekHole = 4;
+
     internal const uint SyncRangeWrite = 2;
 
     internal const int UsageOfProcess = 0;
@@ -32,6 +35,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "ftruncate", SetLastError = true)]
     internal static partial int SetFileLength(SafeFileHandle file, long length);
+
+    [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
+    internal static partial long Seek(SafeFileHandle file, long offset, int whence);
 
     [LibraryImport("libc", EntryPoint = "fallocate", SetLastError = true)]
     internal static partial int Allocate(SafeFileHandle file, int mode, long offset, long length);

@@ -55,6 +55,22 @@ internal static class LinuxFile
         return errno == 0;
     }
 
+    /// <summary>The holes of a range, which read as zero and cost no read to find; none where the file system does not tell.</summary>
+    internal static IEnumerable<(long Start, long End)> Holes(SafeFileHandle file, long start, long end)
+    {
+        while (start < end)
+        {
+            long hole = Libc.Seek(file, start, Libc.SeekHole);
+            if (hole < 0 || hole >= end)
+                yield break;
+            // No data behind it: the hole goes to the end of the file.
+            long data = Libc.Seek(file, hole, Libc.SeekData);
+            long next = data < 0 || data > end ? end : data;
+            yield return (hole, next);
+            start = next;
+        }
+    }
+
     /// <summary>Returns when the contents, and what is needed to read them, are on the disk.</summary>
     internal static void SyncData(SafeFileHandle file)
     {

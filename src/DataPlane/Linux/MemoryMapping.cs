@@ -18,6 +18,7 @@ internal sealed class MemoryMapping : IDisposable
     private MemoryMapping(nint address, long length)
     {
         _address = address;
+        FirstByte = address;
         Length = length;
     }
 
@@ -33,6 +34,21 @@ internal sealed class MemoryMapping : IDisposable
     /// <summary>Memory that is the contents of a file, shared with everyone who has it open or mapped.</summary>
     internal static MemoryMapping OfFile(SafeFileHandle file, long offset, long length, long alignment = 0)
         => Create(file, offset, length, alignment);
+
+    /// <summary>The contents of a file, readable only: a range at any place that is a multiple of 4 KiB, also where the host's pages are larger.</summary>
+    /// <remarks>A file that becomes shorter meanwhile faults: system calls say EFAULT, reading it directly ends the process.</remarks>
+    internal static MemoryMapping OfFileToRead(SafeFileHandle file, long offset, long length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
+        long before = offset % Environment.SystemPageSize;
+        nint mapped = Libc.MapMemory(0, checked((nuint)(length + before)), Libc.ProtRead, Libc.MapShared, file, offset - before);
+        if (mapped == Libc.MapFailed)
+            LinuxException.ThrowLast("mmap", $"{length} bytes");
+        return new MemoryMapping(mapped, length + before) { FirstByte = mapped + (nint)before };
+    }
+
+    /// <summary>Where the bytes asked for begin.</summary>
+    internal nint FirstByte { get; private init; }
 
     /// <summary>Asks for huge pages, or for none. Advice only: a kernel without them says EINVAL and the memory works as it is.</summary>
     internal void PreferHugePages(bool huge)

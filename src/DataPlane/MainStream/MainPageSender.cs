@@ -10,7 +10,7 @@ namespace DataPlane.MainStream;
 /// The caller has flushed what it wrote to main before, and writes nothing until the round is over. A batch is one vectored call: header, page, header,
 /// page... Zero records stand in the header block one after the other.
 /// </remarks>
-internal sealed class MainPageSender(Channel channel, BlockPool pool) : IPageSender
+internal sealed class MainPageSender(Channel channel, BlockPool pool, SendLimit? limit = null) : IPageSender
 {
     private long _normalPages;
     private long _zeroPages;
@@ -52,7 +52,7 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool) : IPageSen
         }
     }
 
-    private unsafe void Send(PageBatch batch, PooledBlock headers)
+    private void Send(PageBatch batch, PooledBlock headers)
     {
         Span<IoVec> vectors = stackalloc IoVec[(2 * PageBatch.Capacity) + 1];
         int vectorCount = 0, pending = 0, used = 0, normal = 0, zero = 0;
@@ -61,9 +61,7 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool) : IPageSen
             for (var i = 0; i < run.PageCount; i++)
             {
                 var offset = run.Offset + ((long)i << TargetPage.Shift);
-                var address = run.Block.Address + (nint)offset;
-                // SAFETY: the batch holds only pages inside a mapped block; the guest may write it meanwhile, then the page is dirty again.
-                var isZero = ZeroPage.IsZero((byte*)address);
+                var isZero = batch.IsZero(run.FirstPage + i);
                 used += WriteHeader(headers.Span[used..], run.Block, isZero, offset);
                 if (isZero)
                 {
@@ -73,7 +71,7 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool) : IPageSen
 
                 normal++;
                 vectors[vectorCount++] = new IoVec(headers.Address + pending, (nuint)(used - pending));
-                vectors[vectorCount++] = new IoVec(address, TargetPage.Size);
+                vectors[vectorCount++] = new IoVec(run.Block.Address + (nint)offset, TargetPage.Size);
                 pending = used;
             }
         }
@@ -83,6 +81,7 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool) : IPageSen
             vectors[vectorCount++] = new IoVec(headers.Address + pending, (nuint)(used - pending));
         }
 
+        limit?.Take(vectors[..vectorCount]);
         var result = channel.Send(vectors[..vectorCount]);
         if (!result.Complete)
         {

@@ -5,50 +5,61 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>The source's ear: reads the destination's messages until its last word (specification, 2-main-stream section 4).</summary>
-internal sealed class ReturnPathReader(StreamCursor stream)
+/// <param name="stream">The main channel, as it comes back.</param>
+/// <param name="onPong">Told the value of every PONG.</param>
+internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong)
 {
-    /// <summary>Reads until SHUT. True: the destination has taken the guest over.</summary>
+    /// <summary>Reads until SHUT; returns its value: 0 when the destination has taken the guest over.</summary>
     /// <exception cref="ChannelException">The return path ends without SHUT, or carries what it must not.</exception>
-    public async Task<bool> ReadToShutAsync(CancellationToken cancellationToken)
+    public async Task<uint> ReadToShutAsync(CancellationToken cancellationToken)
     {
-        while (true)
+        try
         {
-            await stream.RequireAsync(ReturnPathHeader.Size, "the return path, without the destination's word", cancellationToken).ConfigureAwait(false);
-            for (long wanted = ReturnPathHeader.Size; ; wanted = stream.Buffered + 1)
+            while (true)
             {
-                await stream.RequireAsync(wanted, "a return path message", cancellationToken).ConfigureAwait(false);
-                var status = ReturnPathMessage.Parse(stream.Peek(WireLimits.MaxReturnPathMessageBytes + ReturnPathHeader.Size), out var message, out var consumed, out var error);
-                if (status == OperationStatus.InvalidData)
-                {
-                    throw stream.Malformed(error!);
-                }
-
-                if (status == OperationStatus.NeedMoreData)
-                {
-                    continue;
-                }
-
-                stream.Advance(consumed);
-                if (message.Type == ReturnPathType.Shut)
-                {
-                    return message.Value == 0;
-                }
-
-                Handle(message);
-                break;
+                // Nothing is buffered here but the beginning of the next message: an end at this point is a destination that closes without a word.
+                if (!await stream.FillAsync(1, cancellationToken).ConfigureAwait(false))
+                    throw new ChannelException(FailureReason.PeerClosed, stream.Channel, "the destination closed the return path without its word (SHUT); its own log says why");
+                if (await ReadMessageAsync(cancellationToken).ConfigureAwait(false) is { } shut)
+                    return shut;
             }
+        }
+        catch (ChannelException failure) when (failure.Reason == FailureReason.PeerReset)
+        {
+            throw new ChannelException(failure.Reason, stream.Channel, "the destination broke the return path off without its word (SHUT); its own log says why", failure);
         }
     }
 
-    private void Handle(ReturnPathMessage message)
+    /// <summary>Reads one message; returns the value of SHUT, null for others.</summary>
+    private async ValueTask<uint?> ReadMessageAsync(CancellationToken cancellationToken)
     {
-        switch (message.Type)
+        for (long wanted = ReturnPathHeader.Size; ; wanted = stream.Buffered + 1)
         {
+            await stream.RequireAsync(wanted, "a return path message", cancellationToken).ConfigureAwait(false);
+            var status = ReturnPathMessage.Parse(stream.Peek(WireLimits.MaxReturnPathMessageBytes + ReturnPathHeader.Size), out var message, out var consumed, out var error);
+            if (status == OperationStatus.InvalidData)
+                throw stream.Malformed(error!);
+            if (status == OperationStatus.NeedMoreData)
+                continue;
+            var (type, value) = (message.Type, message.Value);
+            stream.Advance(consumed);
+            return Handle(type, value);
+        }
+    }
+
+    private uint? Handle(ReturnPathType type, uint value)
+    {
+        switch (type)
+        {
+            case ReturnPathType.Shut:
+                return value;
             case ReturnPathType.Pong:
+                onPong(value);
+                return null;
             case ReturnPathType.SwitchoverAck:
-                break;
+                return null;
             default:
-                throw ChannelException.Violation(stream.Channel, $"return path message {message.Type} in precopy");
+                throw ChannelException.Violation(stream.Channel, $"return path message {type} in precopy");
         }
     }
 }

@@ -23,6 +23,16 @@ internal sealed class PageBatch : IResettable
     /// <summary>The block of all pages in the batch. Legal only when the batch is not empty.</summary>
     public RamBlock Block => _runs[0].Block;
 
+    /// <summary>The pages of the block that are not zero, where the host knows them: then nobody looks.</summary>
+    public PageBitmap? HoldingData { get; set; }
+
+    /// <summary>Whether a page of the batch is to be sent as a zero page.</summary>
+    public unsafe bool IsZero(long page) =>
+        HoldingData is { } data
+            ? !data[page]
+            // SAFETY: the batch holds only pages inside a mapped block; the guest may write it meanwhile, then the page is dirty again.
+            : ZeroPage.IsZero((byte*)Block.Address + (page << TargetPage.Shift));
+
     public void Add(PageRun run)
     {
         _runs[_runCount++] = run;
@@ -39,6 +49,7 @@ internal sealed class PageBatch : IResettable
     public bool TryReset()
     {
         Clear();
+        HoldingData = null;
         Array.Clear(_runs);
         return true;
     }

@@ -34,6 +34,16 @@ public sealed partial class PageBitmap
     /// <summary>Number of bits.</summary>
     public long PageCount { get; }
 
+    /// <summary>Takes the words from somewhere else; bits beyond <see cref="PageCount"/> are dropped.</summary>
+    /// <param name="fill">Fills the words as bytes; returns false when it cannot.</param>
+    internal bool TryFill(Func<Span<byte>, bool> fill)
+    {
+        bool filled = fill(System.Runtime.InteropServices.MemoryMarshal.AsBytes(_words.AsSpan()));
+        if (_words.Length > 0 && (PageCount & (WordBits - 1)) is var surplus and not 0)
+            _words[^1] &= (1UL << (int)surplus) - 1;
+        return filled;
+    }
+
     /// <summary>The words; bits from <see cref="PageCount"/> on are zero.</summary>
     public ReadOnlySpan<ulong> Words => _words;
 

@@ -12,14 +12,19 @@ internal sealed class PageFeed
 {
     private readonly Lock _gate = new();
     private readonly GuestMemory _memory;
+    private readonly GuestPageSet? _holdingData;
     private GuestPageSet _pages;
     private int _block;
     private long _nextPage;
     private long _taken;
 
-    public PageFeed(GuestMemory memory, GuestPageSet pages)
+    /// <param name="memory">The guest's memory.</param>
+    /// <param name="pages">The pages of the first round.</param>
+    /// <param name="holdingData">The pages that are not zero, where the host knows them.</param>
+    public PageFeed(GuestMemory memory, GuestPageSet pages, GuestPageSet? holdingData = null)
     {
         _memory = memory;
+        _holdingData = holdingData;
         _pages = pages;
     }
 
@@ -57,6 +62,7 @@ internal sealed class PageFeed
 
                 if (batch.PageCount > 0)
                 {
+                    batch.HoldingData = _holdingData?[block];
                     Volatile.Write(ref _taken, _taken + batch.PageCount);
                     return true;
                 }

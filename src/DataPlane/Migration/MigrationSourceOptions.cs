@@ -5,13 +5,30 @@ namespace DataPlane.Migration;
 /// <summary>How a source sends its guest.</summary>
 public sealed record MigrationSourceOptions
 {
+    private static readonly Version s_oldestPeer = new(7, 2);
+
     /// <summary>Multifd channels, 0 to 255; the destination must expect the same number. Default 0: pages go on the main channel.</summary>
     public int MultifdChannels { get; init; }
+
+    /// <summary>
+    /// Version of the destination's QEMU, 7.2 or later, where it is known. Default null: the machine type decides how multifd synchronises and where zero pages go.
+    /// </summary>
+    /// <remarks>A machine type never needs it. Where a machine type's name carries no version, it stands in for one; with neither the destination is taken for one of this library.</remarks>
+    public Version? Peer { get; init; }
+
+    /// <summary>The QEMU machine type as which the destination behaves, where its name carries no version of QEMU's (a distribution's own). Default null: its name says it.</summary>
+    public string? Machine { get; init; }
+
+    /// <summary>Bytes per second that all channels together send at most. Default null: no limit, and no cost.</summary>
+    public long? MaxBytesPerSecond { get; init; }
 
     /// <summary>How long the guest may stand still. Rounds go on until what is left fits, at the bandwidth measured. Default 300 ms.</summary>
     public TimeSpan MaxDowntime { get; init; } = TimeSpan.FromMilliseconds(300);
 
-    /// <summary>How long the destination may take for its word after the whole stream has been sent; then the outcome is unknown. Default 60 s.</summary>
+    /// <summary>
+    /// How long the destination may take for its word after the whole stream has been sent; then the outcome is unknown. Before that, how long it may take to confirm that all of the
+    /// memory has arrived; then the migration fails. Default 60 s.
+    /// </summary>
     public TimeSpan CommitTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>Longest time without a byte moving, before the migration fails; null waits for ever. Default null.</summary>
@@ -28,6 +45,9 @@ public sealed record MigrationSourceOptions
     public void Validate()
     {
         OptionChecks.InRange(MultifdChannels, 0, 255, nameof(MultifdChannels));
+        OptionChecks.InRange(MaxBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxBytesPerSecond));
+        if (Peer is not null && Peer < s_oldestPeer)
+            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));
         OptionChecks.Positive(CommitTimeout, nameof(CommitTimeout));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));

@@ -1,6 +1,6 @@
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Transport;
-using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
@@ -50,16 +50,32 @@ internal sealed partial class SourceSession
             _tracker.Stop();
         }
 
-        if (MachineType.Parse(_guest.MachineName).SendsSwitchoverStart == true)
+        var writer = _writer!;
+        if (_dialect.SendsSwitchoverStart)
         {
-            _writer!.WriteSwitchoverStart();
+            writer.WriteSwitchoverStart();
         }
 
-        await SendPagesAsync(remaining, last: true).ConfigureAwait(false);
+        await SendPagesAsync(remaining).ConfigureAwait(false);
+        await EndMemoryAsync(writer).ConfigureAwait(false);
         Enter(MigrationPhase.DeviceState);
         var devices = await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
-        _tail = _writer!.WriteDeviceState(devices);
-        await _writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        _tail = writer.WriteDeviceState(devices);
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        await WaitForMemoryAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>The END section holds no pages: between them and it stands the PING whose answer says that they have all arrived.</summary>
+    private async Task EndMemoryAsync(MainStreamWriter writer)
+    {
+        writer.WritePing(MemoryPing);
+        writer.BeginPages(last: true);
+        if (_dialect.Sync == MultifdSync.EverySection)
+        {
+            await SyncAsync(writer).ConfigureAwait(false);
+        }
+
+        writer.EndSection();
     }
 
     private byte _tail;
@@ -77,20 +93,20 @@ internal sealed partial class SourceSession
         _writer!.WriteRaw([_tail]);
         await _writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
         Volatile.Write(ref _ownership, Sent);
-        var success = await WaitForWordAsync().ConfigureAwait(false);
+        var word = await WaitForWordAsync().ConfigureAwait(false);
         if (_paused)
         {
             _downtime = _time.GetElapsedTime(_pausedAt);
         }
 
-        if (!success)
+        if (word != 0)
         {
             Volatile.Write(ref _ownership, Ours);
-            throw new ChannelException(FailureReason.PeerRefused, _main!.Name, "the destination reported that it failed");
+            throw Refused(word);
         }
     }
 
-    private async Task<bool> WaitForWordAsync()
+    private async Task<uint> WaitForWordAsync()
     {
         try
         {
@@ -111,6 +127,7 @@ internal sealed partial class SourceSession
     private async Task<Exception> EndAsync(Exception failure, CancellationToken cancellationToken)
     {
         var phase = _clock.Phase;
+        failure = await WithReasonAsync(failure).ConfigureAwait(false);
         _failure.Record(failure);
         var cause = _failure.Cause!;
         if (Volatile.Read(ref _ownership) == Sent)

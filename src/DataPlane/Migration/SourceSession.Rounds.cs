@@ -1,3 +1,4 @@
+using DataPlane.MainStream;
 using DataPlane.Memory;
 
 namespace DataPlane.Migration;
@@ -22,7 +23,7 @@ internal sealed partial class SourceSession
         var memory = _guest.Memory;
         var pages = new GuestPageSet(memory);
         pages.SetAll();
-        _feed = new PageFeed(memory, pages);
+        _feed = new PageFeed(memory, pages, _guest.PagesHoldingData);
         if (!_guest.IsRunning)
         {
             return pages;
@@ -35,7 +36,7 @@ internal sealed partial class SourceSession
         while (true)
         {
             var started = _time.GetTimestamp();
-            await SendPagesAsync(pages, last: false).ConfigureAwait(false);
+            await SendPagesAsync(pages).ConfigureAwait(false);
             dirty.ClearAll();
             _tracker.Collect(dirty);
             (pages, dirty) = (dirty, pages);
@@ -47,22 +48,41 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>One section of ram with one round of pages, and with multifd one sync.</summary>
-    private async Task SendPagesAsync(GuestPageSet pages, bool last)
+    private async Task SendPagesAsync(GuestPageSet pages)
     {
         _rounds++;
         _feed!.Restart(pages);
         _roundPages = pages.CountSet();
         var writer = _writer!;
-        writer.BeginPages(last);
+        writer.BeginPages(last: false);
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
         await _pages!.SendRoundAsync(_feed).ConfigureAwait(false);
+        if (_zeroRecords is not null)
+        {
+            writer.WriteRaw(_zeroRecords.TakeRest());
+        }
+
+        WriteMark(writer);
+        writer.EndSection();
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+    }
+
+    /// <summary>A sync without pages: SYNC on every channel, and the mark on main unless the end of the section is it.</summary>
+    private async Task SyncAsync(MainStreamWriter writer)
+    {
         if (_multifdSender is not null)
+        {
+            await _multifdSender.SendSyncAsync().ConfigureAwait(false);
+            WriteMark(writer);
+        }
+    }
+
+    private void WriteMark(MainStreamWriter writer)
+    {
+        if (_multifdSender is not null && _dialect.Sync == MultifdSync.FlushRecord)
         {
             writer.WriteSyncMark();
         }
-
-        writer.EndSection();
-        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
     }
 
     /// <summary>Measures the round that has just ended, and tells whether <paramref name="remaining"/> pages fit the downtime allowed.</summary>

@@ -25,7 +25,10 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private readonly MultifdSender? _multifdSender;
     private IPageSender? _pages;
     private IDirtyTracker? _tracker;
-    private Task<bool>? _returnPath;
+    private readonly PeerDialect _dialect;
+    private readonly SendLimit? _limit;
+    private ZeroPageRecords? _zeroRecords;
+    private Task<uint>? _returnPath;
     private int _rounds;
 
     public SourceSession(
@@ -41,6 +44,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _time = time;
         _clock = new PhaseClock(time);
         _progress = new ProgressMeter(progress, _clock);
+        _dialect = PeerDialect.Of(options.Machine ?? guest.MachineName, options.Peer);
+        _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
     }
 
@@ -52,7 +57,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     {
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
-        using var stall = StallWatch.Start(_time, _options.StallTimeout, () => SentBytes, OnStall);
+        using var stall = StallWatch.Start(_time, _options.StallTimeout, () => SentBytes + (_limit?.Pauses ?? 0) + _pongs, OnStall);
         using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval) : null;
         try
         {
@@ -93,6 +98,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await channel.DisposeAsync().ConfigureAwait(false);
         }
 
+        _zeroRecords?.Dispose();
         _tracker?.Dispose();
         _failure.Dispose();
         MigrationLog.CheckReturned(_logger, _pool);
@@ -120,22 +126,36 @@ internal sealed partial class SourceSession : IAsyncDisposable
         ExpectedDowntime = _expectedDowntime,
     });
 
-    /// <summary>Main first, then all multifd channels at once, each with its init packet: the order that every destination understands (1-channels section 1.7).</summary>
+    /// <summary>
+    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet: the order that every
+    /// destination understands (1-channels section 1.7).
+    /// </summary>
     private async Task ConnectAsync(ChannelAddress destination)
     {
         _clock.Restart();
         _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
         _writer = new MainStreamWriter(_main.Output, _main.Name);
+        await OpenAsync(_writer).ConfigureAwait(false);
         if (_multifdSender is not null)
         {
             await ConnectMultifdAsync(destination).ConfigureAwait(false);
-            _multifdSender.Attach(_multifd);
+            _zeroRecords = _dialect.ZeroPages == ZeroPagePlace.Main ? new ZeroPageRecords(_main, _pool) : null;
+            _multifdSender.Attach(_multifd, _zeroRecords, _limit);
             _pages = _multifdSender;
         }
         else
         {
-            _pages = new MainPageSender(_main, _pool);
+            _pages = new MainPageSender(_main, _pool, _limit);
         }
+    }
+
+    private async Task OpenAsync(MainStreamWriter writer)
+    {
+        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName, Uuid = _guest.ValidatesUuid ? _guest.Uuid : null });
+        writer.WriteOpenReturnPath();
+        writer.WritePing(OpeningPing);
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        _returnPath = ListenAsync();
     }
 
     private async Task ConnectMultifdAsync(ChannelAddress destination)
@@ -165,46 +185,12 @@ internal sealed partial class SourceSession : IAsyncDisposable
     {
         Enter(MigrationPhase.Setup);
         var writer = _writer!;
-        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName });
-        writer.WriteOpenReturnPath();
-        writer.WritePing(1);
+        writer.WriteRaw(_guest.EarlySections.Span);
         writer.BeginRam(_guest.Memory);
-        if (_multifdSender is not null)
-        {
-            await _multifdSender.SendSyncAsync().ConfigureAwait(false);
-            writer.WriteSyncMark();
-        }
-
+        await SyncAsync(writer).ConfigureAwait(false);
         writer.EndSection();
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
-        _returnPath = ListenAsync();
     }
-
-    /// <summary>Reads the destination's messages beside everything else. Its word before our end, or its end, fails the migration at once.</summary>
-    private async Task<bool> ListenAsync()
-    {
-        var main = _main!;
-        try
-        {
-            var success = await new ReturnPathReader(new StreamCursor(main.Input, main.Name)).ReadToShutAsync(_failure.Token).ConfigureAwait(false);
-            if (!HandedOver)
-            {
-                _failure.Record(success
-                    ? ChannelException.Violation(main.Name, "the destination reported success before the end of the stream")
-                    : new ChannelException(FailureReason.PeerRefused, main.Name, "the destination reported that it failed"));
-            }
-
-            return success;
-        }
-        catch (ChannelException failure) when (!HandedOver)
-        {
-            _failure.Record(failure);
-            throw;
-        }
-    }
-
-    private void OnStall() => _failure.Record(new ChannelException(
-        FailureReason.Stalled, "main", $"nothing moved within the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s"));
 
     private void AbortChannels()
     {

@@ -1,4 +1,5 @@
 using DataPlane.Linux;
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -15,6 +16,8 @@ internal sealed class MultifdSendChannel
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
     private Channel? _channel;
+    private ZeroPageRecords? _zeroRecords;
+    private SendLimit? _limit;
     private SendRound? _next;
     private bool _stopping;
     private long _normalPages;
@@ -40,7 +43,15 @@ internal sealed class MultifdSendChannel
     public void Start() => _thread.Start();
 
     /// <summary>Gives the thread its connection, before the first round.</summary>
-    public void Attach(Channel channel) => _channel = channel;
+    /// <param name="channel">The connection.</param>
+    /// <param name="zeroRecords">Takes zero pages; null where they may travel in packets.</param>
+    /// <param name="limit">The rate of all channels together; null for none.</param>
+    public void Attach(Channel channel, ZeroPageRecords? zeroRecords = null, SendLimit? limit = null)
+    {
+        _channel = channel;
+        _zeroRecords = zeroRecords;
+        _limit = limit;
+    }
 
     public void Begin(SendRound round)
     {
@@ -110,9 +121,11 @@ internal sealed class MultifdSendChannel
         }
     }
 
-    internal unsafe void SendPages(PageBatch batch, PooledBlock headerBlock)
+    internal void SendPages(PageBatch batch, PooledBlock headerBlock)
     {
         Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket + 1];
+        Span<long> onMain = stackalloc long[MultifdPacket.PagesPerPacket];
+        var zeroOnMain = 0;
         var packet = MultifdPacketWriter.Begin(headerBlock.Span, batch.Block.Utf8Name, _packetNumbers.Next());
         var vectorCount = 1;
         nint end = 0;
@@ -122,10 +135,12 @@ internal sealed class MultifdSendChannel
             for (var i = 0; i < run.PageCount; i++, offset += TargetPage.Size)
             {
                 var address = run.Block.Address + (nint)offset;
-                // SAFETY: the batch holds only pages inside a mapped block; the guest may write it meanwhile, then the page is dirty again.
-                if (ZeroPage.IsZero((byte*)address))
+                if (batch.IsZero(run.FirstPage + i))
                 {
-                    packet.AddZero(offset);
+                    if (_zeroRecords is null)
+                        packet.AddZero(offset);
+                    else
+                        onMain[zeroOnMain++] = offset;
                     continue;
                 }
 
@@ -143,11 +158,17 @@ internal sealed class MultifdSendChannel
             }
         }
 
-        packet.Finish();
-        vectors[0] = new IoVec(headerBlock.Address, MultifdPacket.HeaderSize);
-        Send(vectors[..vectorCount], "sending pages");
+        if (zeroOnMain > 0)
+            _zeroRecords!.Add(batch.Block, onMain[..zeroOnMain]);
+        if (zeroOnMain < batch.PageCount)
+        {
+            packet.Finish();
+            vectors[0] = new IoVec(headerBlock.Address, MultifdPacket.HeaderSize);
+            Send(vectors[..vectorCount], "sending pages");
+        }
+
         Volatile.Write(ref _normalPages, _normalPages + packet.NormalPages);
-        Volatile.Write(ref _zeroPages, _zeroPages + packet.ZeroPages);
+        Volatile.Write(ref _zeroPages, _zeroPages + packet.ZeroPages + zeroOnMain);
     }
 
     /// <summary>A SYNC packet has no pages: destinations of QEMU 9.2.0 lose pages that ride on one (specification, 3-multifd section 3.4).</summary>
@@ -161,6 +182,7 @@ internal sealed class MultifdSendChannel
     private void Send(Span<IoVec> vectors, string doing)
     {
         var channel = _channel!;
+        _limit?.Take(vectors);
         var result = channel.Send(vectors);
         if (!result.Complete)
         {

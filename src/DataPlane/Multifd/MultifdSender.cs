@@ -1,4 +1,5 @@
 using DataPlane.Linux;
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -49,11 +50,14 @@ internal sealed class MultifdSender : IPageSender
     public long Packets => _channels.Sum(static channel => channel.Packets);
 
     /// <summary>Gives the threads their connections, whose init packets have been sent. Once, before the first round.</summary>
-    public void Attach(IReadOnlyList<Channel> channels)
+    /// <param name="channels">As many as there are threads.</param>
+    /// <param name="zeroRecords">Takes zero pages to main; null where the destination takes them in packets.</param>
+    /// <param name="limit">The rate of all channels together; null for none.</param>
+    public void Attach(IReadOnlyList<Channel> channels, ZeroPageRecords? zeroRecords = null, SendLimit? limit = null)
     {
         foreach (var (sender, channel) in _channels.Zip(channels))
         {
-            sender.Attach(channel);
+            sender.Attach(channel, zeroRecords, limit);
         }
     }
 

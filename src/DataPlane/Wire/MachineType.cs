@@ -11,14 +11,6 @@ namespace DataPlane.Wire;
 /// <param name="Version">The trailing X.Y, compared as numbers.</param>
 internal readonly record struct MachineType(string Name, (int Major, int Minor)? Version)
 {
-    /// <summary>Every end of a ram section is a multifd mark; otherwise marks are records of their own.</summary>
-    public bool? SyncsAtEverySection => Version is { } v ? v.CompareTo((8, 0)) <= 0 : null;
-
-    /// <summary>With multifd, zero pages travel in packets; otherwise as records on the main channel.</summary>
-    public bool? ZeroPagesInPackets => Version is { } v ? v.CompareTo((9, 0)) >= 0 : null;
-
-    public bool? SendsSwitchoverStart => Version is { } v ? v.CompareTo((10, 0)) >= 0 : null;
-
     /// <summary>With capability switchover-ack on, the source waits for one ACK even if no device asked for it.</summary>
     public bool? ExpectsUnaskedSwitchoverAck => Version is { } v ? v.CompareTo((11, 0)) <= 0 : null;
 

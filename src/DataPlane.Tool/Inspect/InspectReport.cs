@@ -1,0 +1,46 @@
+using System.Globalization;
+using DataPlane.Tool.Output;
+
+namespace DataPlane.Tool.Inspect;
+
+/// <summary>A saved VM in words for a person: blocks, then every device with its fields, indented as they contain each other.</summary>
+internal static class InspectReport
+{
+    public static void Write(TextWriter output, InspectDocument document)
+    {
+        output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices{(document.Uuid is { } uuid ? $", UUID {uuid}" : "")}");
+        output.WriteLine();
+        int width = Math.Max("all".Length, document.Blocks.Max(static block => block.Name.Length));
+        foreach (InspectedBlock block in document.Blocks)
+            WriteBlock(output, block.Name.PadRight(width), block.SizeBytes, block.DataPages, block.ZeroShare);
+        if (document.Blocks.Count > 1)
+            WriteBlock(output, "all".PadRight(width), document.RamBytes!.Value, document.DataPages!.Value, InspectCommand.Share(document.ZeroPages!.Value, document.DataPages.Value));
+        foreach (InspectedDevice device in document.Devices)
+        {
+            output.WriteLine();
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{device.Name} {device.Instance}, version {device.Version}, {device.SizeBytes} bytes"));
+            if (device.State is { } state)
+                WriteStruct(output, state, "  ");
+        }
+    }
+
+    private static void WriteBlock(TextWriter output, string name, long bytes, long dataPages, double zeroShare) =>
+        output.WriteLine($"{name}  {Human.Bytes(bytes),10}  {Human.Count(dataPages),12} pages of data  {Human.Number(100 * zeroShare, 1),5} % zero");
+
+    private static void WriteStruct(TextWriter output, DescribedStruct state, string indent)
+    {
+        foreach (DescribedField field in state.Fields)
+        {
+            string place = field.Index is { } index ? $"[{index}]" : field.Count is { } count ? $"[{count}]" : "";
+            output.WriteLine($"{indent}{field.Name}{place}  {field.Type} ({field.SizeBytes})");
+            if (field.State is { } inner)
+                WriteStruct(output, inner, indent + "  ");
+        }
+
+        foreach (DescribedStruct subsection in state.Subsections ?? [])
+        {
+            output.WriteLine($"{indent}subsection {subsection.Name}, version {subsection.Version}");
+            WriteStruct(output, subsection, indent + "  ");
+        }
+    }
+}

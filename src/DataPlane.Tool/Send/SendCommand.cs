@@ -1,0 +1,142 @@
+using System.CommandLine;
+using System.Net;
+using DataPlane.Images;
+using DataPlane.Migration;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Tool.Send;
+
+/// <summary><c>dataplane send</c>: the source of a saved VM, towards a waiting QEMU of any generation, or towards <c>receive</c>.</summary>
+internal sealed class SendCommand
+{
+    private static readonly TimeSpan s_longestConnect = TimeSpan.FromDays(1);
+
+    private readonly Argument<string> _file = new("FILE") { Description = "the saved VM: a mapped-ram file of 'receive', or of QEMU's own 'migrate file:'" };
+    private readonly Argument<ChannelAddress?> _to = Options.AddressArgument("ADDR", "where the destination waits: HOST:PORT, [v6]:PORT, :PORT or unix:PATH");
+    private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
+    private readonly ToolOption<Version?> _peer = SharedOptions.Peer();
+    private readonly ToolOption<string?> _machine = SharedOptions.Machine();
+    private readonly ToolOption<Guid?> _uuid = SharedOptions.Uuid();
+    private readonly ToolOption<ByteRate?> _maxBandwidth = SharedOptions.MaxBandwidth();
+    private readonly ToolOption<string[]> _bind = SharedOptions.Bind();
+    private readonly ToolOption<Duration?> _timeout =
+        Options.Time("--timeout", "give up after this long without progress (default: 30 s to connect, 60 s for the last answers, no limit in between)");
+
+    public static Command Create(ToolConsole console)
+    {
+        var send = new SendCommand();
+        var command = new Command("send", "Be the source of a migration: send a saved VM to a waiting QEMU, where it runs on.");
+        command.Arguments.Add(send._file);
+        command.Arguments.Add(send._to);
+        foreach (Option option in (ReadOnlySpan<Option>)
+            [send._channels, send._peer, send._machine, send._uuid, send._maxBandwidth, send._bind, send._timeout])
+            command.Options.Add(option);
+        command.Validators.Add(send.Validate);
+        OutputOptions output = OutputOptions.AddTo(command);
+        HelpWithExamples.SetExamples(
+            command,
+            new HelpExample("to a QEMU that waits with '-incoming tcp:0:4444' and the same machine type and devices", "dataplane send vm.mapped-ram 127.0.0.1:4444"),
+            new HelpExample("over four multifd channels, no faster than 1 GiB/s, give up after 30 s without progress", "dataplane send vm.mapped-ram 127.0.0.1:4444 --channels 4 --max-bandwidth 1G --timeout 30s"));
+        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
+            new CommandCall<SendDocument>
+            {
+                Name = "dataplane send",
+                Console = console,
+                Arguments = arguments,
+                Output = output,
+                Document = new SendDocument(),
+                Form = ToolJson.Documents.SendDocument,
+                LineForm = ToolJson.Lines.SendDocument,
+            },
+            (context, document) => send.RunAsync(arguments, context, document),
+            stop));
+        return command;
+    }
+
+    private void Validate(System.CommandLine.Parsing.CommandResult result)
+    {
+        if (result.GetValue(_timeout) is { Value.Ticks: <= 0 })
+            result.AddError("--timeout: must be more than zero");
+        if (result.GetValue(_maxBandwidth) is { BytesPerSecond: <= 0 })
+            result.AddError("--max-bandwidth: must be more than zero");
+        if (result.GetValue(_machine) is { } machine && !PeerDialect.IsKnown(machine, null))
+            result.AddError($"--machine: '{machine}' carries no QEMU version; name one that does, such as pc-q35-9.2");
+    }
+
+    private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, SendDocument document)
+    {
+        string path = Path.GetFullPath(arguments.GetValue(_file)!);
+        ChannelAddress destination = arguments.GetValue(_to)!;
+        document.File = path;
+        document.Destination = destination.ToString();
+        using MappedRamSource guest = Open(path, arguments.GetValue(_uuid));
+        SendReport.Fill(document, guest);
+        MigrationSourceOptions options = OptionsFor(arguments, context, guest);
+        var source = new MigrationSource(guest, options, context.Logs.CreateLogger<MigrationSource>());
+        var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes);
+        try
+        {
+            MigrationReport report = await source.MigrateAsync(destination, progress, context.Stop).ConfigureAwait(false);
+            SendReport.Fill(document, report, guest);
+        }
+        catch (MigrationException failure) when (failure.Reason == FailureReason.OutcomeUnknown)
+        {
+            document.Guest = GuestPlace.Unknown;
+            throw new CommandException($"outcome unknown: {failure.Message}; look there before you use {path} again", ExitCode.CannotTell, failure);
+        }
+        catch (MigrationException failure)
+        {
+            throw new CommandException(failure.Message, innerException: failure);
+        }
+
+        SendReport.Write(context.Results, document);
+        return ExitCode.Done;
+    }
+
+    private static MappedRamSource Open(string path, Guid? uuid)
+    {
+        try
+        {
+            return MappedRamSource.Open(path, uuid);
+        }
+        catch (InvalidDataException damaged)
+        {
+            throw new CommandException(damaged.Message, innerException: damaged);
+        }
+    }
+
+    private MigrationSourceOptions OptionsFor(ParseResult arguments, CommandContext context, MappedRamSource guest)
+    {
+        Version? peer = arguments.GetValue(_peer);
+        string? machine = arguments.GetValue(_machine);
+        if (machine is null && !PeerDialect.IsKnown(guest.MachineName, peer))
+        {
+            throw new CommandException(
+                $"machine type '{guest.MachineName}' carries no QEMU version, so it does not tell what the destination expects: say --machine NAME, the QEMU machine type as which it behaves (such as pc-q35-9.2)");
+        }
+
+        if (machine is null && peer is not null && PeerDialect.VersionOf(guest.MachineName) is { } version && peer < version)
+            throw new CommandException($"QEMU {peer} has no machine type '{guest.MachineName}'; --peer is the version of the destination's QEMU");
+        if (machine is not null && PeerDialect.VersionOf(guest.MachineName) is { } own && own != PeerDialect.VersionOf(machine))
+            context.Warn($"--machine {machine} overrides what '{guest.MachineName}' says; a destination that synchronises multifd in another way hangs");
+        TimeSpan? timeout = arguments.GetValue(_timeout)?.Value;
+        var defaults = new MigrationSourceOptions();
+        return defaults with
+        {
+            MultifdChannels = arguments.GetValue(_channels)!.Value,
+            Peer = peer,
+            Machine = machine,
+            MaxBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
+            StallTimeout = timeout,
+            CommitTimeout = timeout ?? defaults.CommitTimeout,
+            Channels = defaults.Channels with
+            {
+                ConnectTimeout = timeout is { } limit ? (limit < s_longestConnect ? limit : s_longestConnect) : defaults.Channels.ConnectTimeout,
+                LocalAddresses = [.. arguments.GetValue(_bind)!.Select(IPAddress.Parse)],
+            },
+        };
+    }
+}

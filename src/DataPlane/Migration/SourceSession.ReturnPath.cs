@@ -1,0 +1,102 @@
+using DataPlane.MainStream;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// What the destination says, and what can be concluded from its silence.
+/// <code>
+///   PONG 1    it reads: main and, at a QEMU, all multifd channels that it expects are there
+///   PONG 2    all of the memory has arrived: only now may the last byte go
+///   SHUT 0    the guest is there
+///   SHUT 1..  it is not, and stays here
+/// </code>
+/// Without PONG 2 a destination that waits for something that never comes, behind socket buffers that hold all of a small guest, would look like one that is just
+/// about to run it.
+/// </summary>
+internal sealed partial class SourceSession
+{
+    private const uint OpeningPing = 1;
+    private const uint MemoryPing = 2;
+
+    /// <summary>How long after a page channel has broken the destination may still say why, on main.</summary>
+    private static readonly TimeSpan s_reasonTimeout = TimeSpan.FromSeconds(2);
+
+    private readonly TaskCompletionSource _memoryArrived = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _pongs;
+
+    /// <summary>Reads the destination's messages beside everything else. Its word before our end, or its end, fails the migration at once.</summary>
+    private async Task<uint> ListenAsync()
+    {
+        var main = _main!;
+        try
+        {
+            var word = await new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong).ReadToShutAsync(_failure.Token).ConfigureAwait(false);
+            if (!HandedOver)
+            {
+                _failure.Record(word == 0
+                    ? ChannelException.Violation(main.Name, "the destination reported success before the end of the stream")
+                    : Refused(word));
+            }
+
+            return word;
+        }
+        catch (ChannelException failure) when (!HandedOver)
+        {
+            _failure.Record(failure);
+            throw;
+        }
+    }
+
+    private void OnPong(uint value)
+    {
+        Interlocked.Increment(ref _pongs);
+        if (value == MemoryPing)
+        {
+            _memoryArrived.TrySetResult();
+        }
+    }
+
+    private ChannelException Refused(uint word) =>
+        new(FailureReason.PeerRefused, _main!.Name, $"the destination reported that it failed (SHUT {word}); its own log says why");
+
+    private async Task WaitForMemoryAsync()
+    {
+        try
+        {
+            await _memoryArrived.Task.WaitAsync(_options.CommitTimeout, _time, _failure.Token).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw Stalled(_options.CommitTimeout);
+        }
+    }
+
+    private void OnStall() => _failure.Record(Stalled(_options.StallTimeout!.Value));
+
+    private ChannelException Stalled(TimeSpan limit)
+    {
+        var channels = _options.MultifdChannels;
+        var guess = _writer is null ? "nobody answers"
+            : Volatile.Read(ref _pongs) == 0 ? $"the destination has not begun to read: it may expect more multifd channels than {channels}"
+            : channels > 0 ? "the destination reads no further: its machine type may synchronise multifd in another way, or it has stopped"
+            : "the destination reads no further: it has stopped, or it is busy for longer";
+        return new ChannelException(FailureReason.Stalled, "main", $"nothing moved within the time limit of {limit.TotalSeconds:0.###} s; {guess}");
+    }
+
+    /// <summary>Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later.</summary>
+    private async Task<Exception> WithReasonAsync(Exception failure)
+    {
+        if (failure is not ChannelException { Reason: FailureReason.PeerClosed or FailureReason.PeerReset } broken || _returnPath is null || HandedOver
+            || _failure.Cause is not null)
+        {
+            return failure;
+        }
+
+        await ((Task)_returnPath.WaitAsync(s_reasonTimeout, _time)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return _returnPath.IsCompleted || broken.Channel == _main!.Name
+            ? failure
+            : new ChannelException(
+                broken.Reason, broken.Channel, $"{broken.Message}, and main is still open: the destination may expect fewer multifd channels than {_options.MultifdChannels}", broken);
+    }
+}
