@@ -102,6 +102,7 @@ public sealed class SendFailureTests(SavedVms vms) : SendTest(vms)
 
     private static void CheckFailure(SendResult result, string expectedInLine)
     {
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', result.Errors));
         Assert.True(result.ExitCode == 1, result.ToString());
         var line = Assert.Single(result.Errors, line => !line.StartsWith("warning:", StringComparison.Ordinal));
         Assert.Contains(expectedInLine, line, StringComparison.Ordinal);

@@ -69,6 +69,21 @@ public sealed class LinuxFileTests : IDisposable
     }
 
     [Fact]
+    public void Holes_are_found_where_nothing_was_written()
+    {
+        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 10 * Page);
+        Assert.Equal([(2 * Page, 9 * Page)], LinuxFile.Holes(file, 2 * Page, 9 * Page));
+        RandomAccess.Write(file, "x"u8, 1 * Page);
+        RandomAccess.Write(file, "x"u8, 4 * Page);
+
+        Assert.Equal([(0, Page), (2 * Page, 4 * Page), (5 * Page, 10 * Page)], LinuxFile.Holes(file, 0, 10 * Page));
+        Assert.Equal([(5 * Page, 6 * Page)], LinuxFile.Holes(file, 4 * Page, 6 * Page));
+        Assert.Empty(LinuxFile.Holes(file, Page, 2 * Page));
+        // Behind the end of the file there is nothing, and no hole.
+        Assert.Equal([(5L * Page, 10L * Page)], LinuxFile.Holes(file, 5 * Page, 20 * Page).Select(hole => (hole.Start, Math.Min(hole.End, 10 * Page))));
+    }
+
+    [Fact]
     public void Punching_a_closed_range_of_a_pipe_is_an_error_not_a_missing_feature()
     {
         using var pipe = new System.IO.Pipes.AnonymousPipeServerStream();

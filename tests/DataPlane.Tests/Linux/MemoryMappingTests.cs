@@ -139,4 +139,20 @@ public sealed class MemoryMappingTests
 
     private static long AddressSpace()
         => long.Parse(File.ReadAllText("/proc/self/statm").Split(' ')[0], CultureInfo.InvariantCulture) * Environment.SystemPageSize;
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(4096)]
+    [InlineData(5 * 4096)]
+    public void A_file_mapped_to_be_read_begins_where_it_was_asked_to(long offset)
+    {
+        using var file = LinuxFile.CreateInMemory("test", 8 * 4096);
+        for (int page = 0; page < 8; page++)
+            RandomAccess.Write(file, [(byte)(page + 1)], page * 4096);
+
+        using var mapping = MemoryMapping.OfFileToRead(file, offset, 2 * 4096);
+
+        Assert.Equal(offset / 4096 + 1, System.Runtime.InteropServices.Marshal.ReadByte(mapping.FirstByte));
+        Assert.Equal(offset / 4096 + 2, System.Runtime.InteropServices.Marshal.ReadByte(mapping.FirstByte + 4096));
+    }
 }

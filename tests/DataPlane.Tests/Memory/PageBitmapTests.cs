@@ -46,6 +46,24 @@ public sealed class PageBitmapTests
         }, iter: 3000);
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(63)]
+    [InlineData(64)]
+    [InlineData(65)]
+    public void Words_from_elsewhere_bring_no_page_that_does_not_exist(long pages)
+    {
+        var bitmap = new PageBitmap(pages);
+        Assert.True(bitmap.TryFill(static bytes =>
+        {
+            bytes.Fill(0xFF);
+            return true;
+        }));
+        Assert.Equal(pages, bitmap.CountSet());
+        Assert.False(bitmap.TryFill(static _ => false));
+    }
+
     [Fact]
     public void A_single_page_is_found_from_every_start_before_it()
     {

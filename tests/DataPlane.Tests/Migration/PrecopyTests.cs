@@ -107,7 +107,7 @@ public sealed class PrecopyTests
     }
 
     internal static async Task<(MigrationReport Sent, MigrationReport Received)> MigrateAsync(
-        TestGuest guest,
+        IMigratableGuest guest,
         IIncomingGuest incoming,
         int channels,
         MigrationSourceOptions? options = null,
