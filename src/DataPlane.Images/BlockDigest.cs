@@ -22,7 +22,8 @@ public sealed record BlockDigest(string Name, long Length, string Sha256)
     internal static BlockDigest Compute(SafeFileHandle file, MappedRamBlock place, PageBitmap holdingData)
     {
         var buffer = new byte[ChunkBytes];
-        return Compute(place.Name, place.Length, holdingData, (hash, from, to) => AppendFile(hash, file, buffer, place.PagesOffset + from, place.PagesOffset + to));
+        return Compute(place.Name, place.Length, holdingData, (hash, from, to) =>
+            AppendFile(hash, file, buffer, place.PagesOffset + from, place.PagesOffset + to));
     }
 
     private static BlockDigest Compute(string name, long length, PageBitmap holdingData, Action<IncrementalHash, long, long> appendData)

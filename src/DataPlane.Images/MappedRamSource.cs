@@ -7,12 +7,13 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Images;
 
 /// <summary>
-/// A saved VM as a guest that can leave: a mapped-ram file, written by <see cref="MappedRamGuest"/> or by QEMU 9.0 and later (<c>migrate file:</c>), whose pages go
-/// from the page cache to the sockets.
+/// A saved VM as a guest that can leave: a mapped-ram file, written by <see cref="MappedRamGuest"/> or by QEMU 9.0 and later (<c>migrate
+/// file:</c>), whose pages go from the page cache to the sockets.
 /// </summary>
 /// <remarks>
-/// <para>The file is mapped for reading and stays as it is. Pages without data are known from the file's bitmaps and holes: they are neither read nor looked for, and
-/// no page of a plain channel is touched in user space. The file must not become shorter while it is open.</para>
+/// <para>The file is mapped for reading and stays as it is. Pages without data are known from the file's bitmaps and holes: they are
+/// neither read nor looked for, and no page of a plain channel is touched in user space. The file must not become shorter while it is
+/// open.</para>
 /// <para>Not thread-safe; a migration calls it in order.</para>
 /// </remarks>
 public sealed class MappedRamSource : IMigratableGuest, IDisposable
@@ -61,7 +62,8 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
     /// <summary>Opens a file and reads everything but its pages.</summary>
     /// <param name="path">The file.</param>
     /// <param name="uuid">The VM's UUID where the file has none and the waiting QEMU has one; null otherwise.</param>
-    /// <exception cref="InvalidDataException">It is no saved VM, it is damaged, or it holds something that cannot be sent: says what and where.</exception>
+    /// <exception cref="InvalidDataException">It is no saved VM, it is damaged, or it holds something that cannot be sent: says what and
+    /// where.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">It may not be read.</exception>
     public static MappedRamSource Open(string path, Guid? uuid = null)

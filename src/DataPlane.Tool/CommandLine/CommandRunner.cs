@@ -70,9 +70,10 @@ internal static class CommandRunner
                 context.DeliverResults();
             }
         }
-        // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C. But for an answer that
-        // nobody here can give: the stop has not changed that.
-        catch (Exception exception) when (stop.IsCancellationRequested && exception is not CommandException { ExitCode: ExitCode.CannotTell })
+        // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C. But for an
+        // answer that nobody here can give: the stop has not changed that.
+        catch (Exception exception) when (stop.IsCancellationRequested
+            && exception is not CommandException { ExitCode: ExitCode.CannotTell })
         {
             document.Result = call.WhenStopped == ExitCode.Done ? CommandResult.Ok : CommandResult.Interrupted;
             if (call.WhenStopped != ExitCode.Done)

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Net;
 using DataPlane.Transport;
 
@@ -12,12 +13,16 @@ internal static class SharedOptions
     public static ToolOption<int?> Channels(int whenMissing) =>
         Options.Number("--channels", "multifd channels beside the main channel, 0 = none", 0, MaxChannels, whenMissing);
 
+    public static Argument<string> SavedVm() =>
+        new("FILE") { Description = "the saved VM: a mapped-ram file of 'receive', or of QEMU's own 'migrate file:'" };
+
     public static ToolOption<ChannelAddress?> Listen() =>
         Options.Address("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one", required: true);
 
     public static ToolOption<string[]> Bind()
     {
-        ToolOption<string[]> bind = Options.Texts("--bind", "ADDR", "local address of the channels; repeat it to spread them over several NICs");
+        ToolOption<string[]> bind = Options.Texts("--bind", "ADDR",
+            "local address of the channels; repeat it to spread them over several NICs");
         bind.Validators.Add(static result =>
         {
             foreach (var token in result.Tokens)

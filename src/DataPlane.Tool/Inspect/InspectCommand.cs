@@ -9,7 +9,7 @@ namespace DataPlane.Tool.Inspect;
 /// <summary><c>dataplane inspect</c>: what is in a saved VM. Reads no page of it.</summary>
 internal sealed class InspectCommand
 {
-    private readonly Argument<string> _file = new("FILE") { Description = "the saved VM: a mapped-ram file of 'receive', or of QEMU's own 'migrate file:'" };
+    private readonly Argument<string> _file = SharedOptions.SavedVm();
 
     public static Command Create(ToolConsole console)
     {
@@ -19,7 +19,8 @@ internal sealed class InspectCommand
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
-            new HelpExample("machine type, blocks with their share of zero pages, devices with all fields", "dataplane inspect vm.mapped-ram"),
+            new HelpExample("machine type, blocks with their share of zero pages, devices with all fields",
+                "dataplane inspect vm.mapped-ram"),
             new HelpExample("the same for a program", "dataplane inspect vm.mapped-ram --json -"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<InspectDocument>

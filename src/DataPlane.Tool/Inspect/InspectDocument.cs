@@ -35,7 +35,8 @@ internal sealed record InspectedBlock(string Name, long SizeBytes, long DataPage
 internal sealed record InspectedDevice(string Name, long Instance, long Version, long SizeBytes, DescribedStruct? State);
 
 /// <summary>A vmstate: fields in the order of their bytes, and the subsections that were there.</summary>
-internal sealed record DescribedStruct(string? Name, long? Version, IReadOnlyList<DescribedField> Fields, IReadOnlyList<DescribedStruct>? Subsections);
+internal sealed record DescribedStruct(string? Name, long? Version, IReadOnlyList<DescribedField> Fields,
+    IReadOnlyList<DescribedStruct>? Subsections);
 
 /// <summary>One field.</summary>
 /// <param name="Name">As QEMU's source names it.</param>

@@ -8,17 +8,20 @@ internal static class InspectReport
 {
     public static void Write(TextWriter output, InspectDocument document)
     {
-        output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices{(document.Uuid is { } uuid ? $", UUID {uuid}" : "")}");
+        string uuid = document.Uuid is { } known ? $", UUID {known}" : "";
+        output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices{uuid}");
         output.WriteLine();
         int width = Math.Max("all".Length, document.Blocks.Max(static block => block.Name.Length));
         foreach (InspectedBlock block in document.Blocks)
             WriteBlock(output, block.Name.PadRight(width), block.SizeBytes, block.DataPages, block.ZeroShare);
         if (document.Blocks.Count > 1)
-            WriteBlock(output, "all".PadRight(width), document.RamBytes!.Value, document.DataPages!.Value, InspectCommand.Share(document.ZeroPages!.Value, document.DataPages.Value));
+            WriteBlock(output, "all".PadRight(width), document.RamBytes!.Value, document.DataPages!.Value,
+                InspectCommand.Share(document.ZeroPages!.Value, document.DataPages.Value));
         foreach (InspectedDevice device in document.Devices)
         {
             output.WriteLine();
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{device.Name} {device.Instance}, version {device.Version}, {device.SizeBytes} bytes"));
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"{device.Name} {device.Instance}, version {device.Version}, {device.SizeBytes} bytes"));
             if (device.State is { } state)
                 WriteStruct(output, state, "  ");
         }

@@ -37,10 +37,12 @@ internal static class StateDescription
         Number(field, "size") ?? 0,
         Number(field, "array_len"),
         Number(field, "index"),
-        level < MaxLevels && field.TryGetProperty("struct", out JsonElement inner) && inner.ValueKind == JsonValueKind.Object ? ReadStruct(inner, level + 1) : null);
+        level < MaxLevels && field.TryGetProperty("struct", out JsonElement inner) && inner.ValueKind == JsonValueKind.Object
+            ? ReadStruct(inner, level + 1) : null);
 
     private static IEnumerable<JsonElement> Elements(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement array) && array.ValueKind == JsonValueKind.Array
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement array)
+            && array.ValueKind == JsonValueKind.Array
             ? array.EnumerateArray().Where(static entry => entry.ValueKind == JsonValueKind.Object)
             : [];
 
@@ -48,5 +50,6 @@ internal static class StateDescription
         element.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     private static long? Number(JsonElement element, string name) =>
-        element.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) ? number : null;
+        element.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number
+            && value.TryGetInt64(out long number) ? number : null;
 }

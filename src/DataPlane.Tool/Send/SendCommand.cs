@@ -14,8 +14,9 @@ internal sealed class SendCommand
 {
     private static readonly TimeSpan s_longestConnect = TimeSpan.FromDays(1);
 
-    private readonly Argument<string> _file = new("FILE") { Description = "the saved VM: a mapped-ram file of 'receive', or of QEMU's own 'migrate file:'" };
-    private readonly Argument<ChannelAddress?> _to = Options.AddressArgument("ADDR", "where the destination waits: HOST:PORT, [v6]:PORT, :PORT or unix:PATH");
+    private readonly Argument<string> _file = SharedOptions.SavedVm();
+    private readonly Argument<ChannelAddress?> _to = Options.AddressArgument("ADDR",
+        "where the destination waits: HOST:PORT, [v6]:PORT, :PORT or unix:PATH");
     private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
     private readonly ToolOption<Version?> _peer = SharedOptions.Peer();
     private readonly ToolOption<string?> _machine = SharedOptions.Machine();
@@ -23,7 +24,8 @@ internal sealed class SendCommand
     private readonly ToolOption<ByteRate?> _maxBandwidth = SharedOptions.MaxBandwidth();
     private readonly ToolOption<string[]> _bind = SharedOptions.Bind();
     private readonly ToolOption<Duration?> _timeout =
-        Options.Time("--timeout", "give up after this long without progress (default: 30 s to connect, 60 s for the last answers, no limit in between)");
+        Options.Time("--timeout",
+            "give up after this long without progress (default: 30 s to connect, 60 s for the last answers, no limit in between)");
 
     public static Command Create(ToolConsole console)
     {
@@ -38,8 +40,10 @@ internal sealed class SendCommand
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
-            new HelpExample("to a QEMU that waits with '-incoming tcp:0:4444' and the same machine type and devices", "dataplane send vm.mapped-ram 127.0.0.1:4444"),
-            new HelpExample("over four multifd channels, no faster than 1 GiB/s, give up after 30 s without progress", "dataplane send vm.mapped-ram 127.0.0.1:4444 --channels 4 --max-bandwidth 1G --timeout 30s"));
+            new HelpExample("to a QEMU that waits with '-incoming tcp:0:4444' and the same machine type and devices",
+                "dataplane send vm.mapped-ram 127.0.0.1:4444"),
+            new HelpExample("over four multifd channels, no faster than 1 GiB/s, give up after 30 s without progress",
+                "dataplane send vm.mapped-ram 127.0.0.1:4444 --channels 4 --max-bandwidth 1G --timeout 30s"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<SendDocument>
             {
@@ -85,7 +89,8 @@ internal sealed class SendCommand
         catch (MigrationException failure) when (failure.Reason == FailureReason.OutcomeUnknown)
         {
             document.Guest = GuestPlace.Unknown;
-            throw new CommandException($"outcome unknown: {failure.Message}; look there before you use {path} again", ExitCode.CannotTell, failure);
+            throw new CommandException(
+                $"outcome unknown: {failure.Message}; look there before you use {path} again", ExitCode.CannotTell, failure);
         }
         catch (MigrationException failure)
         {
@@ -115,7 +120,8 @@ internal sealed class SendCommand
         if (machine is null && !PeerDialect.IsKnown(guest.MachineName, peer))
         {
             throw new CommandException(
-                $"machine type '{guest.MachineName}' carries no QEMU version, so it does not tell what the destination expects: say --machine NAME, the QEMU machine type as which it behaves (such as pc-q35-9.2)");
+                $"machine type '{guest.MachineName}' carries no QEMU version, so it does not tell what the destination expects: "
+                + "say --machine NAME, the QEMU machine type as which it behaves (such as pc-q35-9.2)");
         }
 
         if (machine is null && peer is not null && PeerDialect.VersionOf(guest.MachineName) is { } version && peer < version)
@@ -134,7 +140,7 @@ internal sealed class SendCommand
             CommitTimeout = timeout ?? defaults.CommitTimeout,
             Channels = defaults.Channels with
             {
-                ConnectTimeout = timeout is { } limit ? (limit < s_longestConnect ? limit : s_longestConnect) : defaults.Channels.ConnectTimeout,
+                ConnectTimeout = timeout is null ? defaults.Channels.ConnectTimeout : timeout < s_longestConnect ? timeout.Value : s_longestConnect,
                 LocalAddresses = [.. arguments.GetValue(_bind)!.Select(IPAddress.Parse)],
             },
         };

@@ -14,7 +14,8 @@ internal static class SendReport
         document.Machine = guest.MachineName;
         document.Uuid = guest.Uuid == Guid.Empty ? null : guest.Uuid;
         document.RunState = guest.Devices.RunState;
-        document.Devices = [.. guest.Devices.Devices.Select(static device => new DeviceEntry(device.Name, device.Instance, device.Version, device.Length))];
+        document.Devices = [.. guest.Devices.Devices.Select(static device =>
+            new DeviceEntry(device.Name, device.Instance, device.Version, device.Length))];
         document.Blocks = [.. guest.Memory.Blocks.Select(static block => new BlockEntry(block.Name, block.Length, null))];
     }
 
@@ -23,7 +24,8 @@ internal static class SendReport
         document.Guest = GuestPlace.AtDestination;
         document.Channels = [.. report.Channels.Select(static channel =>
             new ChannelEntry(ReceiveReport.SnakeCase(channel.Kind.ToString()), channel.Id, channel.Peer, channel.Bytes))];
-        document.Phases = [.. report.Phases.Select(static phase => new PhaseEntry(ReceiveReport.PhaseName(phase.Phase), phase.Duration.TotalSeconds))];
+        document.Phases = [.. report.Phases.Select(static phase =>
+            new PhaseEntry(ReceiveReport.PhaseName(phase.Phase), phase.Duration.TotalSeconds))];
         document.Seconds = report.Duration.TotalSeconds;
         document.TransferredBytes = report.TransferredBytes;
         document.NormalPages = report.NormalPages;
@@ -43,6 +45,7 @@ internal static class SendReport
         foreach (PhaseEntry phase in document.Phases)
             output.WriteLine($"{phase.Name.Replace('_', ' '),-12}  {Human.Seconds(phase.Seconds),10}");
         output.WriteLine();
-        output.WriteLine($"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}, {document.NormalPages:N0} normal and {document.ZeroPages:N0} zero pages");
+        string amount = $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}";
+        output.WriteLine($"{amount}, {Human.Count(document.NormalPages!.Value)} normal and {Human.Count(document.ZeroPages!.Value)} zero pages");
     }
 }

@@ -35,7 +35,9 @@ internal sealed class MemoryMapping : IDisposable
     internal static MemoryMapping OfFile(SafeFileHandle file, long offset, long length, long alignment = 0)
         => Create(file, offset, length, alignment);
 
-    /// <summary>The contents of a file, readable only: a range at any place that is a multiple of 4 KiB, also where the host's pages are larger.</summary>
+    /// <summary>
+    /// The contents of a file, readable only: a range at any place that is a multiple of 4 KiB, also where the host's pages are larger.
+    /// </summary>
     /// <remarks>A file that becomes shorter meanwhile faults: system calls say EFAULT, reading it directly ends the process.</remarks>
     internal static MemoryMapping OfFileToRead(SafeFileHandle file, long offset, long length)
     {

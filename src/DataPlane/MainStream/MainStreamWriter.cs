@@ -12,7 +12,10 @@ namespace DataPlane.MainStream;
 /// </summary>
 internal sealed class MainStreamWriter(PipeWriter output, string channel)
 {
-    /// <summary>Any id from 1 on binds the sections of ram together; 0 would hit the wrong state in QEMU (section 1.3). The highest is no other section's.</summary>
+    /// <summary>
+    /// Any id from 1 on binds the sections of ram together; 0 would hit the wrong state in QEMU (section 1.3). The highest is no other
+    /// section's.
+    /// </summary>
     private const uint RamSection = 0x7FFFFFFF;
 
     public void WriteHeader(ConfigurationSection configuration)

@@ -17,16 +17,19 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong)
         {
             while (true)
             {
-                // Nothing is buffered here but the beginning of the next message: an end at this point is a destination that closes without a word.
+                // Nothing is buffered here but the beginning of the next message: an end at this point is a destination that closes without
+                // a word.
                 if (!await stream.FillAsync(1, cancellationToken).ConfigureAwait(false))
-                    throw new ChannelException(FailureReason.PeerClosed, stream.Channel, "the destination closed the return path without its word (SHUT); its own log says why");
+                    throw new ChannelException(FailureReason.PeerClosed, stream.Channel,
+                        "the destination closed the return path without its word (SHUT); its own log says why");
                 if (await ReadMessageAsync(cancellationToken).ConfigureAwait(false) is { } shut)
                     return shut;
             }
         }
         catch (ChannelException failure) when (failure.Reason == FailureReason.PeerReset)
         {
-            throw new ChannelException(failure.Reason, stream.Channel, "the destination broke the return path off without its word (SHUT); its own log says why", failure);
+            throw new ChannelException(failure.Reason, stream.Channel,
+                "the destination broke the return path off without its word (SHUT); its own log says why", failure);
         }
     }
 
@@ -36,7 +39,8 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong)
         for (long wanted = ReturnPathHeader.Size; ; wanted = stream.Buffered + 1)
         {
             await stream.RequireAsync(wanted, "a return path message", cancellationToken).ConfigureAwait(false);
-            var status = ReturnPathMessage.Parse(stream.Peek(WireLimits.MaxReturnPathMessageBytes + ReturnPathHeader.Size), out var message, out var consumed, out var error);
+            var status = ReturnPathMessage.Parse(stream.Peek(WireLimits.MaxReturnPathMessageBytes + ReturnPathHeader.Size),
+                out var message, out var consumed, out var error);
             if (status == OperationStatus.InvalidData)
                 throw stream.Malformed(error!);
             if (status == OperationStatus.NeedMoreData)

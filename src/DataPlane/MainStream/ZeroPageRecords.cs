@@ -6,12 +6,13 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// The zero pages that multifd channels find, as records on the main channel: for destinations that know no zero pages in packets (specification, 3-multifd
-/// section 2.6).
+/// The zero pages that multifd channels find, as records on the main channel: for destinations that know no zero pages in packets
+/// (specification, 3-multifd section 2.6).
 /// </summary>
 /// <remarks>
-/// Thread-safe. Records collect in one block, which goes out when it is full; the session writes the rest itself before it ends the section. During a round nobody
-/// else writes to main. The destination reads main and channels at the same time, so a full main channel never holds up for long.
+/// Thread-safe. Records collect in one block, which goes out when it is full; the session writes the rest itself before it ends the
+/// section. During a round nobody else writes to main. The destination reads main and channels at the same time, so a full main channel
+/// never holds up for long.
 /// </remarks>
 internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposable
 {

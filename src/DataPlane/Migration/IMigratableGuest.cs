@@ -13,18 +13,22 @@ public interface IMigratableGuest
     /// <summary>The VM's identity, carried by every multifd channel. <see cref="Guid.Empty"/> when it has none.</summary>
     Guid Uuid { get; }
 
-    /// <summary>The configuration carries the UUID too, so that the destination refuses the guest where it has another one. Default: no.</summary>
+    /// <summary>
+    /// The configuration carries the UUID too, so that the destination refuses the guest where it has another one. Default: no.
+    /// </summary>
     bool ValidatesUuid => false;
 
-    /// <summary>Device sections that belong before the memory (virtio-mem), each with header and footer. Default: none, as with most guests.</summary>
+    /// <summary>
+    /// Device sections that belong before the memory (virtio-mem), each with header and footer. Default: none, as with most guests.
+    /// </summary>
     ReadOnlyMemory<byte> EarlySections => default;
 
     /// <summary>All RAM blocks of the guest. Owned by the host and unchanged during the migration.</summary>
     GuestMemory Memory { get; }
 
     /// <summary>
-    /// The pages that may hold anything but zeros, where the host knows: all others go as zero pages, and none is looked at. Asked once, and meant for guests that stand still. Default: null,
-    /// every page is looked at.
+    /// The pages that may hold anything but zeros, where the host knows: all others go as zero pages, and none is looked at. Asked once,
+    /// and meant for guests that stand still. Default: null, every page is looked at.
     /// </summary>
     GuestPageSet? PagesHoldingData => null;
 

@@ -11,12 +11,19 @@ public sealed record MigrationSourceOptions
     public int MultifdChannels { get; init; }
 
     /// <summary>
-    /// Version of the destination's QEMU, 7.2 or later, where it is known. Default null: the machine type decides how multifd synchronises and where zero pages go.
+    /// Version of the destination's QEMU, 7.2 or later, where it is known. Default null: the machine type decides how multifd synchronises
+    /// and where zero pages go.
     /// </summary>
-    /// <remarks>A machine type never needs it. Where a machine type's name carries no version, it stands in for one; with neither the destination is taken for one of this library.</remarks>
+    /// <remarks>
+    /// A machine type never needs it. Where a machine type's name carries no version, it stands in for one; with neither the destination
+    /// is taken for one of this library.
+    /// </remarks>
     public Version? Peer { get; init; }
 
-    /// <summary>The QEMU machine type as which the destination behaves, where its name carries no version of QEMU's (a distribution's own). Default null: its name says it.</summary>
+    /// <summary>
+    /// The QEMU machine type as which the destination behaves, where its name carries no version of QEMU's (a distribution's own). Default
+    /// null: its name says it.
+    /// </summary>
     public string? Machine { get; init; }
 
     /// <summary>Bytes per second that all channels together send at most. Default null: no limit, and no cost.</summary>
@@ -26,8 +33,8 @@ public sealed record MigrationSourceOptions
     public TimeSpan MaxDowntime { get; init; } = TimeSpan.FromMilliseconds(300);
 
     /// <summary>
-    /// How long the destination may take for its word after the whole stream has been sent; then the outcome is unknown. Before that, how long it may take to confirm that all of the
-    /// memory has arrived; then the migration fails. Default 60 s.
+    /// How long the destination may take for its word after the whole stream has been sent; then the outcome is unknown. Before that, how
+    /// long it may take to confirm that all of the memory has arrived; then the migration fails. Default 60 s.
     /// </summary>
     public TimeSpan CommitTimeout { get; init; } = TimeSpan.FromSeconds(60);
 

@@ -23,14 +23,15 @@ internal enum ZeroPagePlace
 }
 
 /// <summary>
-/// What a source emits, and to whom. Nothing on the wire tells which of these a destination speaks, and a wrong sync is a hang (specification,
-/// 3-multifd section 8, 2-main-stream section 7.1).
+/// What a source emits, and to whom. Nothing on the wire tells which of these a destination speaks, and a wrong sync is a hang
+/// (specification, 3-multifd section 8, 2-main-stream section 7.1).
 /// </summary>
 /// <remarks>
-/// The destination's machine type decides, since QEMU's behaviour is a property of it; a program older than 8.1 or 9.0 cannot do more than it knows, and has
-/// no newer machine types: so it is the older of the two versions. What is the same for all is not in the table: main connects first and sends its header at
-/// once, then all multifd channels connect; the return path is opened and a PING sent; SYNC packets carry no pages, and there is none without a mark; a
-/// SWITCHOVER_ACK is taken and not waited for; the multifd channels end before main, after the destination's word.
+/// The destination's machine type decides, since QEMU's behaviour is a property of it; a program older than 8.1 or 9.0 cannot do more than
+/// it knows, and has no newer machine types: so it is the older of the two versions. What is the same for all is not in the table: main
+/// connects first and sends its header at once, then all multifd channels connect; the return path is opened and a PING sent; SYNC packets
+/// carry no pages, and there is none without a mark; a SWITCHOVER_ACK is taken and not waited for; the multifd channels end before main,
+/// after the destination's word.
 /// </remarks>
 internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlace ZeroPages, bool SendsSwitchoverStart)
 {
@@ -64,10 +65,15 @@ internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlac
         return older is null ? Newest : Array.FindLast(s_table, row => row.Since <= older)!;
     }
 
-    /// <summary>Whether name and version say enough: a distribution's machine type tells nothing, and then a QEMU of 8.1 or later may be of either kind.</summary>
+    /// <summary>
+    /// Whether name and version say enough: a distribution's machine type tells nothing, and then a QEMU of 8.1 or later may be of either
+    /// kind.
+    /// </summary>
     public static bool IsKnown(string machine, Version? peer) =>
-        machine.StartsWith(OwnPrefix, StringComparison.Ordinal) || VersionOf(machine) is not null || (peer is not null && peer < s_flushSince);
+        machine.StartsWith(OwnPrefix, StringComparison.Ordinal) || VersionOf(machine) is not null
+            || (peer is not null && peer < s_flushSince);
 
     /// <summary>The version in a machine type's name, null where it has none.</summary>
-    public static Version? VersionOf(string machine) => MachineType.Parse(machine).Version is { } version ? new Version(version.Major, version.Minor) : null;
+    public static Version? VersionOf(string machine) => MachineType.Parse(machine).Version is { } version
+        ? new Version(version.Major, version.Minor) : null;
 }

@@ -11,8 +11,8 @@ namespace DataPlane.Migration;
 ///   SHUT 0    the guest is there
 ///   SHUT 1..  it is not, and stays here
 /// </code>
-/// Without PONG 2 a destination that waits for something that never comes, behind socket buffers that hold all of a small guest, would look like one that is just
-/// about to run it.
+/// Without PONG 2 a destination that waits for something that never comes, behind socket buffers that hold all of a small guest, would look
+/// like one that is just about to run it.
 /// </summary>
 internal sealed partial class SourceSession
 {
@@ -25,13 +25,16 @@ internal sealed partial class SourceSession
     private readonly TaskCompletionSource _memoryArrived = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _pongs;
 
-    /// <summary>Reads the destination's messages beside everything else. Its word before our end, or its end, fails the migration at once.</summary>
+    /// <summary>
+    /// Reads the destination's messages beside everything else. Its word before our end, or its end, fails the migration at once.
+    /// </summary>
     private async Task<uint> ListenAsync()
     {
         var main = _main!;
         try
         {
-            var word = await new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong).ReadToShutAsync(_failure.Token).ConfigureAwait(false);
+            var word = await new ReturnPathReader(new StreamCursor(main.Input, main.Name),
+                OnPong).ReadToShutAsync(_failure.Token).ConfigureAwait(false);
             if (!HandedOver)
             {
                 _failure.Record(word == 0
@@ -81,13 +84,17 @@ internal sealed partial class SourceSession
             : Volatile.Read(ref _pongs) == 0 ? $"the destination has not begun to read: it may expect more multifd channels than {channels}"
             : channels > 0 ? "the destination reads no further: its machine type may synchronise multifd in another way, or it has stopped"
             : "the destination reads no further: it has stopped, or it is busy for longer";
-        return new ChannelException(FailureReason.Stalled, "main", $"nothing moved within the time limit of {limit.TotalSeconds:0.###} s; {guess}");
+        return new ChannelException(FailureReason.Stalled, "main",
+            $"nothing moved within the time limit of {limit.TotalSeconds:0.###} s; {guess}");
     }
 
-    /// <summary>Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later.</summary>
+    /// <summary>
+    /// Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later.
+    /// </summary>
     private async Task<Exception> WithReasonAsync(Exception failure)
     {
-        if (failure is not ChannelException { Reason: FailureReason.PeerClosed or FailureReason.PeerReset } broken || _returnPath is null || HandedOver
+        if (failure is not ChannelException { Reason: FailureReason.PeerClosed or FailureReason.PeerReset } broken || _returnPath is null
+            || HandedOver
             || _failure.Cause is not null)
         {
             return failure;
@@ -97,6 +104,7 @@ internal sealed partial class SourceSession
         return _returnPath.IsCompleted || broken.Channel == _main!.Name
             ? failure
             : new ChannelException(
-                broken.Reason, broken.Channel, $"{broken.Message}, and main is still open: the destination may expect fewer multifd channels than {_options.MultifdChannels}", broken);
+                broken.Reason, broken.Channel,
+                    $"the destination closed this channel and keeps main open: it may expect fewer multifd channels than {_options.MultifdChannels}", broken);
     }
 }

@@ -127,8 +127,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
     });
 
     /// <summary>
-    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet: the order that every
-    /// destination understands (1-channels section 1.7).
+    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet:
+    /// the order that every destination understands (1-channels section 1.7).
     /// </summary>
     private async Task ConnectAsync(ChannelAddress destination)
     {

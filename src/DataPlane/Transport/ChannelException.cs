@@ -51,7 +51,8 @@ internal sealed class ChannelException : IOException
             ChannelEnd.Reset => $"the connection was reset while {doing}",
             ChannelEnd.TimedOut => $"the network timed out while {doing}",
             ChannelEnd.Aborted => $"closed by us while {doing}",
-            _ when result.Errno == Linux.Errno.EFAULT => $"memory of the guest could not be read while {doing} (its file became shorter, or its disk failed)",
+            _ when result.Errno == Linux.Errno.EFAULT =>
+                $"memory of the guest could not be read while {doing} (its file became shorter, or its disk failed)",
             _ => $"failed while {doing}",
         });
 

@@ -3,8 +3,8 @@ using DataPlane.Linux;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// Holds all senders of one migration together to a rate: a bucket of bytes that fills with time. A sender takes what it is about to send and waits until its
-/// turn. Thread-safe.
+/// Holds all senders of one migration together to a rate: a bucket of bytes that fills with time. A sender takes what it is about to send
+/// and waits until its turn. Thread-safe.
 /// </summary>
 /// <remarks>Where there is no limit there is no object: unset, it costs the test of a reference per packet.</remarks>
 internal sealed class SendLimit(long bytesPerSecond, TimeProvider time, CancellationToken stopped)

@@ -20,12 +20,14 @@ internal sealed class SendProcess : IAsyncDisposable
     /// <param name="channels">--channels</param>
     /// <param name="work">Where its JSON goes.</param>
     /// <param name="extra">Further options.</param>
-    public static async Task<SendProcess> StartAsync(string file, string uri, int channels, WorkFolder work, params IEnumerable<string> extra)
+    public static async Task<SendProcess> StartAsync(string file, string uri, int channels, WorkFolder work,
+        params IEnumerable<string> extra)
     {
         var json = work["send.json"];
         string[] arguments =
         [
-            Repository.Tool, "send", file, uri, "--no-progress", "--channels", channels.ToString(CultureInfo.InvariantCulture), "--json", json, .. extra,
+            Repository.Tool, "send", file, uri, "--no-progress", "--channels", channels.ToString(CultureInfo.InvariantCulture), "--json",
+                json, .. extra,
         ];
         return new SendProcess(await ChildProcess.StartAsync("send", "dotnet", arguments), json);
     }
@@ -34,7 +36,8 @@ internal sealed class SendProcess : IAsyncDisposable
     public async Task<SendResult> WaitAsync(CancellationToken token)
     {
         var code = await _process.WaitForExitAsync(token: token);
-        return new SendResult(code, _process.Output.Snapshot(), _process.Errors.Snapshot(), File.Exists(_json) ? await File.ReadAllTextAsync(_json, token) : null);
+        return new SendResult(code, _process.Output.Snapshot(), _process.Errors.Snapshot(), File.Exists(_json)
+            ? await File.ReadAllTextAsync(_json, token) : null);
     }
 
     public string Describe() => $"send:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";

@@ -6,7 +6,8 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.QemuTests.Send;
 
 /// <summary>
-/// Saved VMs that many tests send: each is made once, when the first test asks for it. Its guest was running, dirtying its memory, and goes on where it arrives.
+/// Saved VMs that many tests send: each is made once, when the first test asks for it. Its guest was running, dirtying its memory, and goes
+/// on where it arrives.
 /// </summary>
 public sealed class SavedVms : IAsyncDisposable
 {
@@ -24,7 +25,8 @@ public sealed class SavedVms : IAsyncDisposable
     internal Task<SavedVm> ReceivedAsync(QemuVersion version, string machine) =>
         OnceAsync($"received {version} {machine}", version, machine, async (source, work) =>
         {
-            await using var receive = await ReceiveProcess.StartAsync(new ReceiveOptions { Out = work["vm"] }, work, CancellationToken.None);
+            await using var receive = await ReceiveProcess.StartAsync(new ReceiveOptions { Out = work["vm"] }, work,
+                CancellationToken.None);
             await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true }, CancellationToken.None);
             await source.MigrateAsync(receive.Uri, CancellationToken.None);
             var result = await receive.WaitAsync(CancellationToken.None);

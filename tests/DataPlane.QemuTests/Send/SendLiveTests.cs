@@ -7,7 +7,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Send;
 
-/// <summary>A guest of a .NET host, with a QEMU's devices as opaque bytes, moves into a real QEMU while its memory is being written.</summary>
+/// <summary>
+/// A guest of a .NET host, with a QEMU's devices as opaque bytes, moves into a real QEMU while its memory is being written.
+/// </summary>
 public sealed class SendLiveTests(SavedVms vms) : SendTest(vms)
 {
     public static TheoryData<string, int> Cases => new(
@@ -23,7 +25,12 @@ public sealed class SendLiveTests(SavedVms vms) : SendTest(vms)
         var destination = await WaitingAsync(vm, version, new MigrationSettings { Channels = channels });
         using var saved = MappedRamSource.Open(vm.Path);
         using var guest = new LiveGuest(saved);
-        var options = new MigrationSourceOptions { MultifdChannels = channels, MaxBytesPerSecond = 200 << 20, StallTimeout = TimeSpan.FromMinutes(1) };
+        var options = new MigrationSourceOptions
+        {
+            MultifdChannels = channels,
+            MaxBytesPerSecond = 200 << 20,
+            StallTimeout = TimeSpan.FromMinutes(1),
+        };
 
         var report = await new MigrationSource(guest, options).MigrateAsync(
             ChannelAddress.Parse(destination.Uri["tcp:".Length..]), cancellationToken: Token);
@@ -36,8 +43,8 @@ public sealed class SendLiveTests(SavedVms vms) : SendTest(vms)
     }
 
     /// <summary>
-    /// A copy of a saved VM's memory, parts of which are overwritten and put right again by a thread for as long as it runs: what the destination has is right only if every page
-    /// that was written came again.
+    /// A copy of a saved VM's memory, parts of which are overwritten and put right again by a thread for as long as it runs: what the
+    /// destination has is right only if every page that was written came again.
     /// </summary>
     private sealed class LiveGuest : IMigratableGuest, IDisposable
     {

@@ -3,8 +3,8 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.QemuTests.Send;
 
 /// <summary>
-/// Every QEMU as source x every QEMU as destination x every way to send: the VM is taken off the first by `receive` and put on the second by `send`, where its memory
-/// is the file's to the byte and its guest goes on.
+/// Every QEMU as source x every QEMU as destination x every way to send: the VM is taken off the first by `receive` and put on the second
+/// by `send`, where its memory is the file's to the byte and its guest goes on.
 /// </summary>
 public sealed class SendMatrixTests(SavedVms vms) : SendTest(vms)
 {
@@ -20,10 +20,13 @@ public sealed class SendMatrixTests(SavedVms vms) : SendTest(vms)
         from destination in QemuVersion.All
         where machine == "pc-q35-7.2" || destination.HasMappedRam
         // Which of the two ways to write goes with which way to send does not matter: every pair of files and destinations is here once.
-        select new TheoryDataRow<string, int, string, string>(machine, written, destination.Label, (written == 0 ? SendVariant.All[0] : SendVariant.All[1]).Name));
+        let variant = SendVariant.All[written == 0 ? 0 : 1]
+        select new TheoryDataRow<string, int, string, string>(machine, written, destination.Label, variant.Name));
 
     public static TheoryData<string, string, int> ManyChannels => new(
-        from version in QemuVersion.All from channels in (int[])[1, 16] select new TheoryDataRow<string, string, int>(version.Label, MachineFor([version]), channels));
+        from version in QemuVersion.All
+        from channels in (int[])[1, 16]
+        select new TheoryDataRow<string, string, int>(version.Label, MachineFor([version]), channels));
 
     [Theory]
     [MemberData(nameof(Cases))]
@@ -50,7 +53,8 @@ public sealed class SendMatrixTests(SavedVms vms) : SendTest(vms)
     {
         var vm = await Vms.ReceivedAsync(QemuVersion.Parse(destination), machine);
 
-        await ArrivesAsync(vm, QemuVersion.Parse(destination), new SendVariant("") { Qemu = new MigrationSettings { Channels = channels } });
+        await ArrivesAsync(vm, QemuVersion.Parse(destination),
+            new SendVariant("") { Qemu = new MigrationSettings { Channels = channels } });
     }
 
     [Fact]
@@ -60,7 +64,8 @@ public sealed class SendMatrixTests(SavedVms vms) : SendTest(vms)
         var copy = Path.Combine(Work.NewFolder("out"), "vm");
         var receive = await StartAsync(new ReceiveOptions { Out = copy, Channels = 3 });
 
-        await using var send = await SendProcess.StartAsync(vm.Path, receive.Uri, 3, Work, ["--max-bandwidth", "1G", "--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
+        await using var send = await SendProcess.StartAsync(vm.Path, receive.Uri, 3, Work,
+            ["--max-bandwidth", "1G", "--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
         var sent = await send.WaitAsync(Token);
         var received = await receive.WaitAsync(Token);
 

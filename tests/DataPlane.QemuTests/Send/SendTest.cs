@@ -3,19 +3,25 @@ using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuTests.Send;
 
-/// <summary>What the tests of `dataplane send` share: a waiting QEMU, a VM that goes there, and what must hold when it has arrived.</summary>
+/// <summary>
+/// What the tests of `dataplane send` share: a waiting QEMU, a VM that goes there, and what must hold when it has arrived.
+/// </summary>
 public abstract class SendTest(SavedVms vms) : QemuTest
 {
     private protected SavedVms Vms => vms;
 
     /// <summary>The machine type of a pair of QEMUs: one that both have.</summary>
-    private protected static string MachineFor(params IEnumerable<QemuVersion> versions) => versions.Contains(QemuVersion.V72) ? "pc-q35-7.2" : "pc-q35-10.0";
+    private protected static string MachineFor(params IEnumerable<QemuVersion> versions) =>
+        versions.Contains(QemuVersion.V72) ? "pc-q35-7.2" : "pc-q35-10.0";
 
-    /// <summary>Sends a VM to a QEMU of a version, compares the memory of the guest that stands still there with the file, and lets it run on.</summary>
+    /// <summary>
+    /// Sends a VM to a QEMU of a version, compares the memory of the guest that stands still there with the file, and lets it run on.
+    /// </summary>
     private protected async Task<SendResult> ArrivesAsync(SavedVm vm, QemuVersion version, SendVariant variant)
     {
         var destination = await WaitingAsync(vm, version, variant.Qemu, variant.QemuArguments);
-        await using var send = await SendProcess.StartAsync(vm.Path, destination.Uri, variant.Qemu.Channels, Work, ["--timeout", "60s", .. variant.Options]);
+        await using var send = await SendProcess.StartAsync(vm.Path, destination.Uri, variant.Qemu.Channels, Work,
+            ["--timeout", "60s", .. variant.Options]);
 
         var result = await send.WaitAsync(Token);
 
@@ -34,7 +40,8 @@ public abstract class SendTest(SavedVms vms) : QemuTest
 
     /// <summary>A QEMU that waits for a VM and will not run it by itself.</summary>
     private protected async Task<(QemuProcess Machine, string Uri)> WaitingAsync(
-        SavedVm vm, QemuVersion version, MigrationSettings settings, IReadOnlyList<string>? arguments = null, Func<QemuOptions, QemuOptions>? change = null)
+        SavedVm vm, QemuVersion version, MigrationSettings settings,
+        IReadOnlyList<string>? arguments = null, Func<QemuOptions, QemuOptions>? change = null)
     {
         var options = vm.Options.IncomingIn(version) with { StayStopped = true, Extra = [.. vm.Options.Extra, .. arguments ?? []] };
         var machine = await StartAsync(change is null ? options : change(options), "destination");
@@ -60,7 +67,10 @@ public abstract class SendTest(SavedVms vms) : QemuTest
         Assert.Equal(
             file.Blocks.Select(block => (block.Name, block.Length, file.Sha256(block))),
             json.GetProperty("blocks").EnumerateArray().Select(block =>
-                (block.GetProperty("name").GetString()!, block.GetProperty("size_bytes").GetInt64(), block.GetProperty("sha256").GetString()!)));
+                (
+                block.GetProperty("name").GetString()!,
+                block.GetProperty("size_bytes").GetInt64(),
+                block.GetProperty("sha256").GetString()!)));
         Assert.Equal(1 + channels, json.GetProperty("channels").GetArrayLength());
         Assert.Equal(
             file.Blocks.Sum(block => block.Length) / MappedRamBlock.PageSize,

@@ -2,7 +2,9 @@ using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuTests.Send;
 
-/// <summary>One way to send a VM: what `dataplane send` is told and what the waiting QEMU is told. The list is here and nowhere else.</summary>
+/// <summary>
+/// One way to send a VM: what `dataplane send` is told and what the waiting QEMU is told. The list is here and nowhere else.
+/// </summary>
 internal sealed record SendVariant(string Name)
 {
     public static IReadOnlyList<SendVariant> All { get; } =

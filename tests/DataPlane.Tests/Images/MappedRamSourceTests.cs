@@ -34,12 +34,14 @@ public sealed class MappedRamSourceTests : IDisposable
             Assert.Equal((block.Name, block.Length), (copy.Name, copy.Length));
             for (long page = 0; page < block.PageCount; page++)
                 Assert.True(block.Span(page << 12, 4096).SequenceEqual(copy.Span(page << 12, 4096)));
-            var data = Enumerable.Range(0, (int)block.PageCount).Count(page => block.Span((long)page << 12, 4096).ContainsAnyExcept((byte)0));
+            var data = Enumerable.Range(0, (int)block.PageCount).Count(page =>
+                block.Span((long)page << 12, 4096).ContainsAnyExcept((byte)0));
             Assert.Equal(data, saved.CountPagesHoldingData(copy));
         }
 
         Assert.Equal(
-            guest.Memory.Blocks.Select(static block => new BlockDigest(block.Name, block.Length, Convert.ToHexStringLower(SHA256.HashData(block.Span(0, (int)block.Length))))),
+            guest.Memory.Blocks.Select(static block => new BlockDigest(block.Name, block.Length,
+                Convert.ToHexStringLower(SHA256.HashData(block.Span(0, (int)block.Length))))),
             saved.ComputeDigests());
     }
 
@@ -53,7 +55,8 @@ public sealed class MappedRamSourceTests : IDisposable
         using var saved = MappedRamSource.Open(Vm);
         var copy = Path.Combine(_folder, "copy");
         using var incoming = new MappedRamGuest(copy);
-        await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming, new() { MultifdChannels = channels });
+        await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming,
+            new() { MultifdChannels = channels });
         var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
 
         var report = await new MigrationSource(saved, new() { MultifdChannels = channels }).MigrateAsync(
@@ -128,9 +131,11 @@ public sealed class MappedRamSourceTests : IDisposable
     public void What_is_no_saved_VM_says_so()
     {
         File.WriteAllText(Vm, "");
-        Assert.Contains("not a complete saved VM", Assert.Throws<InvalidDataException>(() => MappedRamSource.Open(Vm)).Message, StringComparison.Ordinal);
+        Assert.Contains("not a complete saved VM", Assert.Throws<InvalidDataException>(() => MappedRamSource.Open(Vm)).Message,
+            StringComparison.Ordinal);
         File.WriteAllText(Vm, "#!/bin/sh, or something else that is much longer than a header");
-        Assert.Contains("not a complete saved VM", Assert.Throws<InvalidDataException>(() => MappedRamSource.Open(Vm)).Message, StringComparison.Ordinal);
+        Assert.Contains("not a complete saved VM", Assert.Throws<InvalidDataException>(() => MappedRamSource.Open(Vm)).Message,
+            StringComparison.Ordinal);
         Assert.Throws<FileNotFoundException>(() => MappedRamSource.Open(Vm + "2"));
         Assert.ThrowsAny<Exception>(() => MappedRamSource.Open(_folder));
     }
@@ -141,7 +146,8 @@ public sealed class MappedRamSourceTests : IDisposable
         WriteExample(ExampleImage.Contents with { Blocks = [new("pc.ram", 1 << 20), new("pc.bios", 0x40000)] });
         var bytes = File.ReadAllBytes(Vm);
         // Where something stands: the head, the entry between the blocks, the tail. Pages are in between.
-        int[] places = [.. Enumerable.Range(0, 0x200), .. Enumerable.Range(0x200000, 0x100), .. Enumerable.Range(bytes.Length - 1000, 1000)];
+        int[] places = [.. Enumerable.Range(0, 0x200), .. Enumerable.Range(0x200000, 0x100),
+            .. Enumerable.Range(bytes.Length - 1000, 1000)];
         Gen.Select(Gen.Int[0, places.Length - 1], Gen.Byte, Gen.Bool, Gen.Int[0, bytes.Length]).Sample(
             (index, value, cut, length) =>
             {

@@ -79,8 +79,8 @@ public sealed class LinuxFileTests : IDisposable
         Assert.Equal([(0, Page), (2 * Page, 4 * Page), (5 * Page, 10 * Page)], LinuxFile.Holes(file, 0, 10 * Page));
         Assert.Equal([(5 * Page, 6 * Page)], LinuxFile.Holes(file, 4 * Page, 6 * Page));
         Assert.Empty(LinuxFile.Holes(file, Page, 2 * Page));
-        // Behind the end of the file there is nothing, and no hole.
-        Assert.Equal([(5L * Page, 10L * Page)], LinuxFile.Holes(file, 5 * Page, 20 * Page).Select(hole => (hole.Start, Math.Min(hole.End, 10 * Page))));
+        var (start, _) = Assert.Single(LinuxFile.Holes(file, 5 * Page, 20 * Page));
+        Assert.Equal(5 * Page, start);
     }
 
     [Fact]

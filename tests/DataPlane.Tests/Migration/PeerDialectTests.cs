@@ -1,3 +1,4 @@
+using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
@@ -50,14 +51,16 @@ public sealed class PeerDialectTests
         Assert.Equal(known, PeerDialect.IsKnown(machine, peer is null ? null : Version.Parse(peer)));
 
     public static TheoryData<string, int> Dialects => new(
-        from machine in (string[])["pc-q35-7.2", "pc-q35-8.2", "pc-q35-9.0", "pc-q35-10.0"] from channels in (int[])[0, 1, 4] select new TheoryDataRow<string, int>(machine, channels));
+        from machine in (string[])["pc-q35-7.2", "pc-q35-8.2", "pc-q35-9.0", "pc-q35-10.0"]
+        from channels in (int[])[0, 1, 4]
+        select new TheoryDataRow<string, int>(machine, channels));
 
     [Theory]
     [MemberData(nameof(Dialects))]
     public async Task A_live_guest_arrives_whole_in_every_dialect(string machine, int channels)
     {
         using var guest = new TestGuest(
-            DataPlane.Memory.RamBlock.Allocate("pc.ram", 24 << 20, DataPlane.Memory.RamAllocation.Default), DataPlane.Memory.RamBlock.Allocate("vga.vram", 4 << 20, DataPlane.Memory.RamAllocation.Default))
+            RamBlock.Allocate("pc.ram", 24 << 20, RamAllocation.Default), RamBlock.Allocate("vga.vram", 4 << 20, RamAllocation.Default))
         {
             MachineName = machine,
             IsRunning = true,
@@ -71,7 +74,8 @@ public sealed class PeerDialectTests
         for (long page = 0; page < guest.Memory.Blocks[0].PageCount; page += 3)
             guest.Memory.Blocks[0].Span(page << 12, 4096).Fill((byte)(page % 5));
         using var incoming = new TestIncomingGuest();
-        await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming, new() { MultifdChannels = channels });
+        await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming,
+            new() { MultifdChannels = channels });
         var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
 
         var sent = await new MigrationSource(guest, new() { MultifdChannels = channels }).MigrateAsync(

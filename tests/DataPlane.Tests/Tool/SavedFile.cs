@@ -1,9 +1,7 @@
 using System.Buffers;
 using DataPlane.Images;
 using DataPlane.MainStream.Devices;
-using DataPlane.Tests.Images;
 using DataPlane.Tests.MainStream.Devices;
-using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;
@@ -14,7 +12,8 @@ internal sealed class SavedFile : IDisposable
     private const string Fields =
         """
         [{"name": "regs", "type": "uint64", "size": 8, "array_len": 2},
-         {"name": "inner", "type": "struct", "size": 8, "struct": {"vmsd_name": "part", "version": 3, "fields": [{"name": "a", "type": "uint32", "size": 4}, {"name": "b", "type": "uint32", "size": 4}]}}]
+         {"name": "inner", "type": "struct", "size": 8, "struct": {"vmsd_name": "part", "version": 3,
+           "fields": [{"name": "a", "type": "uint32", "size": 4}, {"name": "b", "type": "uint32", "size": 4}]}}]
         """;
 
     private const string Subsections = """[{"vmsd_name": "cpu/more", "version": 1, "fields": [{"name": "flag", "type": "bool", "size": 1}], "subsections": []}]""";
@@ -27,7 +26,7 @@ internal sealed class SavedFile : IDisposable
             .Add("cpu", new byte[24 + 6 + 8 + 1], Fields, id: 3, version: 12, subsections: Subsections)
             .Add("timer", new byte[24], id: 0, version: 2).Stream;
         Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, true, out _, out var devices, out _));
-        var layout = MappedRamLayout.Create(ExampleImage.Contents with { MachineName = machine, Blocks = [new RamBlockEntry("pc.ram", 4 << 20), new RamBlockEntry("pc.rom", 0x20000)] });
+        var layout = MappedRamLayout.Create(new MappedRamContents { MachineName = machine, Blocks = [new("pc.ram", 4 << 20), new("pc.rom", 0x20000)] });
         using var file = File.OpenHandle(Path, FileMode.CreateNew, FileAccess.ReadWrite);
         foreach (var piece in layout.Pieces)
             RandomAccess.Write(file, piece.Bytes.Span, piece.Offset);

@@ -25,11 +25,13 @@ public sealed class SendTests
     {
         using var vm = new SavedFile(machine);
         using var incoming = new TestIncomingGuest();
-        await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming, new() { MultifdChannels = channels });
+        await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming,
+            new() { MultifdChannels = channels });
         var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
 
         var run = await ToolRun.RunAsync(
-            ["send", vm.Path, destination.LocalAddresses[0].ToString(), "--channels", $"{channels}", "--json", "-", .. options], TestContext.Current.CancellationToken);
+            ["send", vm.Path, destination.LocalAddresses[0].ToString(), "--channels", $"{channels}", "--json", "-", .. options],
+            TestContext.Current.CancellationToken);
 
         Assert.True(run.ExitCode == 0, run.Error);
         await receiving;
@@ -42,7 +44,8 @@ public sealed class SendTests
         Assert.Equal((3 << 20) / 4096 + 32, json.GetProperty("zero_pages").GetInt64());
         Assert.Equal(64, json.GetProperty("blocks")[1].GetProperty("sha256").GetString()!.Length);
         Assert.Equal(channels + 1, json.GetProperty("channels").GetArrayLength());
-        Assert.Equal(["cpu", "timer"], json.GetProperty("devices").EnumerateArray().Select(static device => device.GetProperty("name").GetString()));
+        Assert.Equal(["cpu", "timer"], json.GetProperty("devices").EnumerateArray().Select(static device =>
+            device.GetProperty("name").GetString()));
     }
 
     [Theory]
@@ -64,7 +67,8 @@ public sealed class SendTests
             },
             TestContext.Current.CancellationToken);
 
-        var run = await ToolRun.RunAsync(["send", vm.Path, address, "--timeout", "2s", "--json", "-"], TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync(["send", vm.Path, address, "--timeout", "2s", "--json", "-"],
+            TestContext.Current.CancellationToken);
 
         await peer;
         Assert.Equal((int)ExitCode.CannotTell, run.ExitCode);
@@ -83,7 +87,8 @@ public sealed class SendTests
         using var vm = new SavedFile("pc-q35-10.0");
         using var listener = Listen(out var address);
 
-        var run = await ToolRun.RunAsync(["send", vm.Path, address, "--channels", $"{channels}", "--timeout", "300ms", "--no-progress"], TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync(["send", vm.Path, address, "--channels", $"{channels}", "--timeout", "300ms", "--no-progress"],
+            TestContext.Current.CancellationToken);
 
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("has not begun to read", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
