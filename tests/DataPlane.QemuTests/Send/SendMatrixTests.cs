@@ -57,6 +57,26 @@ public sealed class SendMatrixTests(SavedVms vms) : SendTest(vms)
             new SendVariant("") { Qemu = new MigrationSettings { Channels = channels } });
     }
 
+    [Theory]
+    [InlineData("7.2")]
+    [InlineData("11.1")]
+    public async Task A_QEMU_with_a_UUID_wants_it_on_every_channel(string destination)
+    {
+        var version = QemuVersion.Parse(destination);
+        var vm = await Vms.ReceivedAsync(version, MachineFor([version]));
+        var variant = SendVariant.All[1] with { QemuArguments = ["-uuid", "00112233-4455-6677-8899-aabbccddeeff"] };
+
+        await ArrivesAsync(vm, version, variant with { Options = ["--uuid", "00112233-4455-6677-8899-aabbccddeeff"] });
+    }
+
+    [Fact]
+    public async Task A_QEMU_that_waits_at_a_Unix_socket_is_reached()
+    {
+        var vm = await Vms.ReceivedAsync(QemuVersion.V100, "pc-q35-10.0");
+
+        await ArrivesAsync(vm, QemuVersion.V100, SendVariant.All[1], listenAt: $"unix:{Work["incoming"]}");
+    }
+
     [Fact]
     public async Task A_guest_that_was_sent_can_be_received_and_sent_again()
     {

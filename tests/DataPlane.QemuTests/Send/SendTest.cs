@@ -17,9 +17,9 @@ public abstract class SendTest(SavedVms vms) : QemuTest
     /// <summary>
     /// Sends a VM to a QEMU of a version, compares the memory of the guest that stands still there with the file, and lets it run on.
     /// </summary>
-    private protected async Task<SendResult> ArrivesAsync(SavedVm vm, QemuVersion version, SendVariant variant)
+    private protected async Task<SendResult> ArrivesAsync(SavedVm vm, QemuVersion version, SendVariant variant, string? listenAt = null)
     {
-        var destination = await WaitingAsync(vm, version, variant.Qemu, variant.QemuArguments);
+        var destination = await WaitingAsync(vm, version, variant.Qemu, variant.QemuArguments, listenAt: listenAt);
         await using var send = await SendProcess.StartAsync(vm.Path, destination.Uri, variant.Qemu.Channels, Work,
             ["--timeout", "60s", .. variant.Options]);
 
@@ -41,12 +41,12 @@ public abstract class SendTest(SavedVms vms) : QemuTest
     /// <summary>A QEMU that waits for a VM and will not run it by itself.</summary>
     private protected async Task<(QemuProcess Machine, string Uri)> WaitingAsync(
         SavedVm vm, QemuVersion version, MigrationSettings settings,
-        IReadOnlyList<string>? arguments = null, Func<QemuOptions, QemuOptions>? change = null)
+        IReadOnlyList<string>? arguments = null, Func<QemuOptions, QemuOptions>? change = null, string? listenAt = null)
     {
         var options = vm.Options.IncomingIn(version) with { StayStopped = true, Extra = [.. vm.Options.Extra, .. arguments ?? []] };
         var machine = await StartAsync(change is null ? options : change(options), "destination");
         await machine.PrepareMigrationAsync(settings, Token);
-        return (machine, await machine.StartIncomingAsync("tcp:127.0.0.1:0", Token));
+        return (machine, await machine.StartIncomingAsync(listenAt ?? "tcp:127.0.0.1:0", Token));
     }
 
     /// <summary>A guest that stands still after its arrival goes on counting from where it was.</summary>

@@ -2,7 +2,9 @@ using System.Security.Cryptography;
 using CsCheck;
 using DataPlane.Images;
 using DataPlane.Linux;
+using DataPlane.MainStream.Devices;
 using DataPlane.Migration;
+using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Tests.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
@@ -176,13 +178,30 @@ public sealed class MappedRamSourceTests : IDisposable
             threads: 1);
     }
 
-    private void WriteExample(MappedRamContents contents)
+    [Fact]
+    public async Task Sections_from_before_the_memory_go_before_the_memory()
+    {
+        var early = DeviceStreamBuilder.Section("0000:00:01.0/virtio-mem-device-early", [1, 2, 3], id: 9);
+        var devices = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
+        WriteExample(ExampleImage.Contents with { EarlySections = early, Blocks = [new("pc.ram", 1 << 20)] }, devices);
+        using var saved = MappedRamSource.Open(Vm);
+        using var incoming = new TestIncomingGuest();
+
+        await PrecopyTests.MigrateAsync(saved, incoming, channels: 1);
+
+        Assert.Equal(early, incoming.Machine!.EarlySections.ToArray());
+        Assert.Equal(early, incoming.Devices!.EarlySections.ToArray());
+        Assert.Equal(devices.Sections.ToArray(), incoming.Devices.Sections.ToArray());
+        Assert.Equal(devices.Description.ToArray(), incoming.Devices.Description.ToArray());
+    }
+
+    private void WriteExample(MappedRamContents contents, DeviceState? devices = null)
     {
         var layout = MappedRamLayout.Create(contents);
         using var file = File.OpenHandle(Vm, FileMode.Create, FileAccess.ReadWrite);
         foreach (var piece in layout.Pieces)
             RandomAccess.Write(file, piece.Bytes.Span, piece.Offset);
-        RandomAccess.Write(file, layout.BuildTail(ExampleImage.Devices), layout.TailOffset);
+        RandomAccess.Write(file, layout.BuildTail(devices ?? ExampleImage.Devices), layout.TailOffset);
     }
 
     private async Task<TestGuest> SaveAsync()
