@@ -33,6 +33,9 @@ internal static partial class MigrationLog
     [LoggerMessage(5009, LogLevel.Error, "{Count} memory blocks were not given back: {Owners}")]
     public static partial void BlocksKept(ILogger logger, int count, string owners);
 
+    [LoggerMessage(5020, LogLevel.Warning, "the destination's {What} has not come for {Time}; waiting on, the guest may run there")]
+    public static partial void StillWaiting(ILogger logger, string what, TimeSpan time);
+
     /// <summary>A migration that has ended holds no block: anything else is a fault of ours, and this is where it shows.</summary>
     public static void CheckReturned(ILogger logger, BlockPool pool)
     {

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Migration;
 
-/// <summary>Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels.</summary>
+/// <summary>Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels, or postcopy, in which the memory follows the guest.</summary>
 /// <remarks>
 /// <para>One migration at a time per instance; members are thread-safe.</para>
 /// <para>The guest belongs here until the last byte of the stream is handed to the network; whatever fails before that, it runs on here. From then on the
@@ -17,6 +17,7 @@ public sealed class MigrationSource
     private readonly MigrationSourceOptions _options;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
+    private readonly PostcopySwitch _switch = new();
     private int _running;
 
     /// <summary>Creates a source for <paramref name="guest"/>.</summary>
@@ -32,11 +33,23 @@ public sealed class MigrationSource
         _time = timeProvider ?? TimeProvider.System;
     }
 
+    /// <summary>
+    /// Goes over to postcopy as soon as the destination answers: the round under way ends, the guest stops here, starts there, and the rest of its memory follows. Called
+    /// before the migration it holds for it. Without effect once the migration has begun to end by precopy.
+    /// </summary>
+    /// <exception cref="InvalidOperationException"><see cref="MigrationSourceOptions.Postcopy"/> is not set.</exception>
+    public void SwitchToPostcopy()
+    {
+        if (!_options.Postcopy)
+            throw new InvalidOperationException($"the migration was not prepared for it: {nameof(MigrationSourceOptions)}.{nameof(MigrationSourceOptions.Postcopy)} is not set");
+        _switch.Request();
+    }
+
     /// <summary>Connects to <paramref name="destination"/> and moves the guest there.</summary>
     /// <param name="destination">Where the destination listens; all channels go there.</param>
     /// <param name="progress">Receives a report at every change of phase, after every round and at each interval. Called on any thread.</param>
     /// <param name="cancellationToken">Cancels at any moment up to the hand-over: the guest then runs on here. Without effect afterwards.</param>
-    /// <exception cref="MigrationException">The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/>, the guest runs on here.</exception>
+    /// <exception cref="MigrationException">The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/> or <see cref="FailureReason.GuestAtDestination"/>, the guest runs on here.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest runs on here.</exception>
     public async Task<MigrationReport> MigrateAsync(
         ChannelAddress destination,
@@ -51,7 +64,7 @@ public sealed class MigrationSource
 
         try
         {
-            var session = new SourceSession(_guest, _options, progress, _logger, _time);
+            var session = new SourceSession(_guest, _options, _switch, progress, _logger, _time);
             await using (session.ConfigureAwait(false))
             {
                 return await session.RunAsync(destination, cancellationToken).ConfigureAwait(false);

@@ -6,6 +6,7 @@ namespace DataPlane.Migration;
 public sealed record MigrationSourceOptions
 {
     private static readonly Version s_oldestPeer = new(7, 2);
+    private static readonly Version s_multifdWithPostcopy = new(10, 1);
 
     /// <summary>Multifd channels, 0 to 255; the destination must expect the same number. Default 0: pages go on the main channel.</summary>
     public int MultifdChannels { get; init; }
@@ -28,6 +29,29 @@ public sealed record MigrationSourceOptions
 
     /// <summary>Bytes per second that all channels together send at most. Default null: no limit, and no cost.</summary>
     public long? MaxBytesPerSecond { get; init; }
+
+    /// <summary>
+    /// The guest may be handed over before its memory: <see cref="MigrationSource.SwitchToPostcopy"/> says when, and a guest that stands still goes at once. The destination
+    /// must expect it (QEMU: capability <c>postcopy-ram</c>). Default false.
+    /// </summary>
+    public bool Postcopy { get; init; }
+
+    /// <summary>
+    /// With postcopy, what the destination asks for goes over a connection of its own, ahead of all other pages. The destination must expect it (QEMU: capability
+    /// <c>postcopy-preempt</c>). Default false.
+    /// </summary>
+    public bool Preempt { get; init; }
+
+    /// <summary>
+    /// Sizes in bytes of the pages that back RAM blocks at the destination, by the block's name. With postcopy both sides must agree, and nothing on the wire tells. Default:
+    /// as at the source, 4096 for most.
+    /// </summary>
+    public IReadOnlyDictionary<string, long> HostPageSizes { get; init; } = new Dictionary<string, long>();
+
+    /// <summary>
+    /// Bytes per second of what is sent in postcopy without being asked for; pages that are asked for neither wait for it nor count. Default null: no limit.
+    /// </summary>
+    public long? MaxPostcopyBytesPerSecond { get; init; }
 
     /// <summary>How long the guest may stand still. Rounds go on until what is left fits, at the bandwidth measured. Default 300 ms.</summary>
     public TimeSpan MaxDowntime { get; init; } = TimeSpan.FromMilliseconds(300);
@@ -53,6 +77,11 @@ public sealed record MigrationSourceOptions
     {
         OptionChecks.InRange(MultifdChannels, 0, 255, nameof(MultifdChannels));
         OptionChecks.InRange(MaxBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxBytesPerSecond));
+        OptionChecks.InRange(MaxPostcopyBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxPostcopyBytesPerSecond));
+        if (Preempt && !Postcopy)
+            throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
+        if (Postcopy && MultifdChannels > 0 && Peer is not null && Peer < s_multifdWithPostcopy)
+            throw new ArgumentOutOfRangeException(nameof(MultifdChannels), MultifdChannels, $"with {nameof(Postcopy)}, {nameof(MultifdChannels)} must be 0 before QEMU {s_multifdWithPostcopy}");
         if (Peer is not null && Peer < s_oldestPeer)
             throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));

@@ -33,8 +33,9 @@ internal sealed partial class SourceSession
         var main = _main!;
         try
         {
-            var word = await new ReturnPathReader(new StreamCursor(main.Input, main.Name),
-                OnPong).ReadToShutAsync(_failure.Token).ConfigureAwait(false);
+            var word = await (_postcopy is null
+                ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong).ReadToShutAsync(_failure.Token)
+                : _postcopy.Listen(main, _guest.Memory)).ConfigureAwait(false);
             if (!HandedOver)
             {
                 _failure.Record(word == 0

@@ -2,6 +2,7 @@ using DataPlane.Admission;
 using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Multifd;
+using DataPlane.Postcopy;
 using DataPlane.Transport;
 using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
@@ -27,6 +28,9 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private IDirtyTracker? _tracker;
     private readonly PeerDialect _dialect;
     private readonly SendLimit? _limit;
+    private readonly SendLimit? _postcopyLimit;
+    private readonly PostcopySwitch _switch;
+    private ChannelAddress? _destination;
     private ZeroPageRecords? _zeroRecords;
     private Task<uint>? _returnPath;
     private int _rounds;
@@ -34,6 +38,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     public SourceSession(
         IMigratableGuest guest,
         MigrationSourceOptions options,
+        PostcopySwitch postcopySwitch,
         IProgress<MigrationProgress>? progress,
         ILogger logger,
         TimeProvider time)
@@ -46,10 +51,17 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _progress = new ProgressMeter(progress, _clock);
         _dialect = PeerDialect.Of(options.Machine ?? guest.MachineName, options.Peer);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
+        _switch = postcopySwitch;
+        _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, options, guest.MachineName, _pool, time, OnPong) : null;
+        _postcopyLimit = options.MaxPostcopyBytesPerSecond is { } background ? new SendLimit(background, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
     }
 
-    private IEnumerable<Channel> Channels => _main is null ? _multifd : _multifd.Prepend(_main);
+    private IEnumerable<Channel> Channels => (_main is null ? _multifd : _multifd.Prepend(_main)).Concat(_postcopy?.Preempt is { } preempt ? [preempt] : []);
+
+    private long NormalPages => (_pages?.NormalPages ?? 0) + (_postcopy?.NormalPages ?? 0);
+
+    private long ZeroPages => (_pages?.ZeroPages ?? 0) + (_postcopy?.ZeroPages ?? 0);
 
     private long SentBytes => Channels.Sum(static channel => channel.BytesSent);
 
@@ -65,10 +77,18 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await ConnectAsync(destination).ConfigureAwait(false);
             await SetUpAsync().ConfigureAwait(false);
             var remaining = await PrecopyAsync().ConfigureAwait(false);
-            await SwitchOverAsync(remaining).ConfigureAwait(false);
-            // From here on nothing moves until the destination has committed: that has a time limit of its own.
-            stall?.Dispose();
-            await HandOverAsync().ConfigureAwait(false);
+            if (SwitchesToPostcopy)
+            {
+                await PostcopyAsync(remaining, stall).ConfigureAwait(false);
+            }
+            else
+            {
+                await SwitchOverAsync(remaining).ConfigureAwait(false);
+                // From here on nothing moves until the destination has committed: that has a time limit of its own.
+                stall?.Dispose();
+                await HandOverAsync().ConfigureAwait(false);
+            }
+
             var report = Complete();
             await CloseAsync().ConfigureAwait(false);
             return report;
@@ -93,11 +113,17 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
+        if (_postcopy is not null)
+        {
+            await _postcopy.StopAsync().ConfigureAwait(false);
+        }
+
         foreach (var channel in Channels)
         {
             await channel.DisposeAsync().ConfigureAwait(false);
         }
 
+        _postcopy?.Dispose();
         _zeroRecords?.Dispose();
         _tracker?.Dispose();
         _failure.Dispose();
@@ -119,9 +145,9 @@ internal sealed partial class SourceSession : IAsyncDisposable
         Phase = _clock.Phase,
         Round = _rounds,
         TransferredBytes = SentBytes,
-        NormalPages = _pages?.NormalPages ?? 0,
-        ZeroPages = _pages?.ZeroPages ?? 0,
-        RemainingPages = Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
+        NormalPages = NormalPages,
+        ZeroPages = ZeroPages,
+        RemainingPages = _postcopy?.PagesLeft ?? Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
         DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
         ExpectedDowntime = _expectedDowntime,
     });
@@ -133,6 +159,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private async Task ConnectAsync(ChannelAddress destination)
     {
         _clock.Restart();
+        _destination = destination;
         _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
         _writer = new MainStreamWriter(_main.Output, _main.Name);
         await OpenAsync(_writer).ConfigureAwait(false);
@@ -154,8 +181,14 @@ internal sealed partial class SourceSession : IAsyncDisposable
         writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName, Uuid = _guest.ValidatesUuid ? _guest.Uuid : null });
         writer.WriteOpenReturnPath();
         writer.WritePing(OpeningPing);
+        if (_postcopy is not null)
+        {
+            PostcopyCommands.WriteAdvise(_main!.Output, _postcopy.HostPages);
+        }
+
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
         _returnPath = ListenAsync();
+        await ConnectPreemptAsync(PreemptTiming.WithMain).ConfigureAwait(false);
     }
 
     private async Task ConnectMultifdAsync(ChannelAddress destination)
@@ -186,7 +219,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         Enter(MigrationPhase.Setup);
         var writer = _writer!;
         writer.WriteRaw(_guest.EarlySections.Span);
-        writer.BeginRam(_guest.Memory);
+        writer.BeginRam(_guest.Memory, _postcopy is null ? null : _postcopy.HostPages.SizeOf);
         await SyncAsync(writer).ConfigureAwait(false);
         writer.EndSection();
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
@@ -210,18 +243,24 @@ internal sealed partial class SourceSession : IAsyncDisposable
             Downtime = _downtime,
             Rounds = _rounds,
             TransferredBytes = SentBytes,
-            NormalPages = _pages!.NormalPages,
-            ZeroPages = _pages.ZeroPages,
+            NormalPages = NormalPages,
+            ZeroPages = ZeroPages,
+            Postcopy = _postcopy?.Report(),
             Phases = _clock.Finished(),
-            Channels = [.. Channels.Select((channel, index) => new ChannelReport(
-                index == 0 ? ChannelKind.Main : ChannelKind.Multifd, Math.Max(0, index - 1), channel.Peer, channel.BytesSent))],
+            Channels = [.. Channels.Select(Describe)],
         };
         MigrationMetrics.Completed(report);
         MigrationLog.Completed(_logger, report.Duration, report.Downtime, report.Rounds, report.TransferredBytes);
         return report;
     }
 
-    /// <summary>Ends the channels as a source does after the destination's word: multifd first, then main.</summary>
+    private ChannelReport Describe(Channel channel, int index)
+    {
+        var kind = index == 0 ? ChannelKind.Main : index <= _multifd.Count ? ChannelKind.Multifd : ChannelKind.Preempt;
+        return new ChannelReport(kind, kind == ChannelKind.Multifd ? index - 1 : 0, channel.Peer, channel.BytesSent);
+    }
+
+    /// <summary>Ends the channels as a source does after the destination's word: main last.</summary>
     private async Task CloseAsync()
     {
         if (_multifdSender is not null)
@@ -229,7 +268,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await _multifdSender.StopAsync().ConfigureAwait(false);
         }
 
-        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
+        await Task.WhenAll(Channels.Skip(1).Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
         await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
     }
 }

@@ -1,0 +1,131 @@
+using DataPlane.MainStream;
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>What a migration that may go on in postcopy has beside the others: who owns the guest, the preempt channel, and the memory that follows.</summary>
+internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
+{
+    /// <summary>What main may hold back in the kernel: an urgent page that goes there waits for no more.</summary>
+    private const int MaxUnsentBytes = 128 * 1024;
+
+    private readonly BlockPool _pool;
+    private readonly TimeProvider _time;
+    private readonly Action<uint> _onPong;
+    private readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile PostcopySource? _source;
+    private PageRecordSender? _mainPages;
+    private PageRecordSender? _preemptPages;
+    private Task _everythingSent = Task.CompletedTask;
+    private long _packageSentAt;
+    private long _packageBytes;
+    private long _loadedAt;
+
+    public PostcopyHandover(GuestMemory memory, MigrationSourceOptions options, string machine, BlockPool pool, TimeProvider time, Action<uint> onPong)
+    {
+        _pool = pool;
+        _time = time;
+        _onPong = onPong;
+        HostPages = new HostPages(memory, options.HostPageSizes);
+        Timing = PreemptTimings.For(options.Machine ?? machine, options.Peer, options.MultifdChannels);
+    }
+
+    public GuestOwnership Ownership { get; } = new();
+
+    public HostPages HostPages { get; }
+
+    public PreemptTiming Timing { get; }
+
+    public Channel? Preempt { get; set; }
+
+    /// <summary>Completes with PONG(1): the destination reads, and knows main for what it is.</summary>
+    public Task Answered => _answered.Task;
+
+    /// <summary>Completes with PONG(0x42): the guest starts there.</summary>
+    public Task Loaded => _loaded.Task;
+
+    /// <summary>When it did; 0 before.</summary>
+    public long LoadedAt => Volatile.Read(ref _loadedAt);
+
+    public long NormalPages => (_mainPages?.NormalPages ?? 0) + (_preemptPages?.NormalPages ?? 0);
+
+    public long ZeroPages => (_mainPages?.ZeroPages ?? 0) + (_preemptPages?.ZeroPages ?? 0);
+
+    /// <summary>Pages to send in the background; null before the switch.</summary>
+    public long? PagesLeft => _source?.PagesLeft;
+
+    /// <summary>Reads the destination's messages from now on.</summary>
+    public Task<uint> Listen(Channel main, GuestMemory memory) => new ReturnPathThread(main, _pool, memory, HostPages, this).Start();
+
+    /// <summary>Makes ready to answer requests: before the package leaves.</summary>
+    public void Prepare(Channel main, GuestPageSet unsent, GuestPageSet? holdingData, SendLimit? limit)
+    {
+        SocketSetup.LimitUnsent(main.Handle, MaxUnsentBytes);
+        _mainPages = PageRecordSender.OnMain(main, _pool, MainStreamWriter.RamSection, holdingData);
+        _preemptPages = Preempt is null ? null : PageRecordSender.OnPreempt(Preempt, _pool, holdingData);
+        var early = Timing == PreemptTiming.WithMain;
+        var channels = new PostcopyChannels(_mainPages, _preemptPages) { EndsPreempt = early, MainUntilLoaded = early };
+        _source = new PostcopySource(new UnsentPages(unsent, HostPages, holdingData), channels, limit, _time);
+    }
+
+    /// <summary>The package has left: all memory follows. The task ends when the end of the stream has.</summary>
+    public Task Follow(long packageBytes)
+    {
+        _packageBytes = packageBytes;
+        Volatile.Write(ref _packageSentAt, _time.GetTimestamp());
+        _everythingSent = _source!.Start();
+        return _everythingSent;
+    }
+
+    public void OnPong(uint value)
+    {
+        if (value == Wire.PostcopyPackage.LoadedPing && _source is { } source && !_loaded.Task.IsCompleted)
+        {
+            Volatile.Write(ref _loadedAt, _time.GetTimestamp());
+            Ownership.On(OwnershipEvent.DevicesLoaded);
+            source.OnLoaded();
+            _loaded.TrySetResult();
+        }
+
+        _answered.TrySetResult();
+        _onPong(value);
+    }
+
+    public void OnRequest(RamBlock block, long firstPage, long pages)
+    {
+        if (_source is not { } source)
+            throw ChannelException.Violation("main", $"a request for pages of {block.Name} before the guest was handed over");
+        source.OnRequest(block, firstPage, pages);
+    }
+
+    public PostcopyReport? Report()
+    {
+        if (_source is not { } source)
+            return null;
+        var sent = Volatile.Read(ref _packageSentAt);
+        return new PostcopyReport
+        {
+            // The answer may overtake the note that the package has left.
+            StartDelay = LoadedAt == 0 ? null : TimeSpan.FromTicks(Math.Max(0, _time.GetElapsedTime(sent, LoadedAt).Ticks)),
+            PackageBytes = _packageBytes,
+            Requests = source.Requests,
+            RequestedPages = source.RequestedPages,
+        };
+    }
+
+    /// <summary>Waits for the threads to end. Abort the channels first.</summary>
+    public async Task StopAsync()
+    {
+        _source?.Stop();
+        await _everythingSent.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    public void Dispose()
+    {
+        _mainPages?.Dispose();
+        _preemptPages?.Dispose();
+    }
+}

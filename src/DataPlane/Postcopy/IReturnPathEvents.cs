@@ -1,0 +1,12 @@
+using DataPlane.Memory;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>What a source in postcopy hears. Called on the thread that reads the return path, one at a time.</summary>
+internal interface IReturnPathEvents
+{
+    void OnPong(uint value);
+
+    /// <summary>Whole host pages inside the block, at least one.</summary>
+    void OnRequest(RamBlock block, long firstPage, long pages);
+}

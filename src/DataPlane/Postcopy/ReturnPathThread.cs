@@ -1,0 +1,108 @@
+using System.Buffers;
+using DataPlane.Linux;
+using DataPlane.Memory;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>
+/// The return path of a migration that may go on in postcopy, read by a thread of its own: between a request and its page stands no scheduler but the
+/// kernel's. Every request is checked against its block before anyone acts on it (specification, 4-postcopy section 4.2.1).
+/// </summary>
+/// <remarks>
+/// After each message the kernel is told to acknowledge at once: a QEMU destination leaves Nagle's algorithm on, so its next message would wait for an
+/// acknowledgement that is otherwise delayed by 40 ms.
+/// </remarks>
+internal sealed class ReturnPathThread(Channel main, BlockPool pool, GuestMemory memory, HostPages hostPages, IReturnPathEvents events)
+{
+    private readonly TaskCompletionSource<uint> _shut = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private RamBlock? _lastBlock;
+
+    /// <summary>Starts the thread. The task ends with the value of SHUT, or by <see cref="ChannelException"/> with the connection.</summary>
+    public Task<uint> Start()
+    {
+        var thread = new Thread(Run) { Name = "dp-return-path", IsBackground = true };
+        thread.Start();
+        return _shut.Task;
+    }
+
+    private void Run()
+    {
+        try
+        {
+            using var block = pool.RentBlock("dp-return-path");
+            uint? shut;
+            do
+            {
+                shut = ReadMessage(block);
+            }
+            while (shut is null);
+            _shut.SetResult(shut.Value);
+        }
+        catch (Exception failure)
+        {
+            _shut.SetException(failure);
+        }
+    }
+
+    private uint? ReadMessage(PooledBlock block)
+    {
+        Receive(block.Address, ReturnPathHeader.Size, "waiting for the destination's word");
+        if (!ReturnPathHeader.TryRead(block.Span, out var header, out var error))
+            throw ChannelException.Malformed(main.Name, error!);
+        Receive(block.Address + ReturnPathHeader.Size, header.Length, "reading a return path message");
+        SocketSetup.AcknowledgeAtOnce(main.Handle);
+        var status = ReturnPathMessage.Parse(block.Span[..(ReturnPathHeader.Size + header.Length)], out var message, out _, out error);
+        if (status != OperationStatus.Done)
+            throw ChannelException.Malformed(main.Name, error ?? $"return path message {header.Type} is incomplete");
+        return Handle(message);
+    }
+
+    private uint? Handle(ReturnPathMessage message)
+    {
+        switch (message.Type)
+        {
+            case ReturnPathType.Shut:
+                return message.Value;
+            case ReturnPathType.Pong:
+                events.OnPong(message.Value);
+                return null;
+            case ReturnPathType.RequestPages:
+            case ReturnPathType.RequestPagesWithName:
+                HandleRequest(message);
+                return null;
+            case ReturnPathType.SwitchoverAck:
+                return null;
+            default:
+                throw ChannelException.Violation(main.Name, $"return path message {message.Type} outside of a recovery");
+        }
+    }
+
+    private void HandleRequest(ReturnPathMessage message)
+    {
+        var block = _lastBlock;
+        if (message.Type == ReturnPathType.RequestPagesWithName && !memory.TryGetBlock(message.BlockName, out block))
+            throw ChannelException.Violation(main.Name, $"a request for pages of the unknown block {WireName.Quote(message.BlockName)}");
+        if (block is null)
+            throw ChannelException.Violation(main.Name, "a request for pages before any block was named");
+        if (!message.TryCheckRange(block.Length, out var error))
+            throw ChannelException.Violation(main.Name, $"{error}, {block.Name}");
+        var size = hostPages.SizeOf(block);
+        if (message.Start % size != 0 || message.Length % size != 0)
+            throw ChannelException.Violation(main.Name, $"a request for {message.Length:X} bytes at {message.Start:X} of {block.Name} splits its pages of {size:X}");
+        _lastBlock = block;
+        if (message.Length > 0)
+            events.OnRequest(block, message.Start >> TargetPage.Shift, message.Length >> TargetPage.Shift);
+    }
+
+    private void Receive(nint address, int length, string doing)
+    {
+        if (length == 0)
+            return;
+        Span<IoVec> vectors = [new IoVec(address, (nuint)length)];
+        var result = main.Receive(vectors);
+        if (!result.Complete)
+            throw ChannelException.From(result, main, doing);
+    }
+}
