@@ -11,6 +11,7 @@ namespace DataPlane.Migration;
 internal sealed partial class DestinationSession : IAsyncDisposable
 {
     private readonly ChannelAdmission _admission;
+    private readonly DestinationContext _context;
     private readonly IIncomingGuest _guest;
     private readonly MigrationDestinationOptions _options;
     private readonly ILogger _logger;
@@ -32,6 +33,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     public DestinationSession(
         ChannelAdmission admission,
+        DestinationContext context,
         IIncomingGuest guest,
         MigrationDestinationOptions options,
         IProgress<MigrationProgress>? progress,
@@ -40,6 +42,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         TimeProvider time)
     {
         _admission = admission;
+        _context = context;
         _pool = pool;
         _guest = guest;
         _options = options;
@@ -52,9 +55,9 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private long ReceivedBytes => Admitted().Sum(static one => one.Channel.BytesReceived);
 
-    private long NormalPages => _multifd.NormalPages + (_reader?.NormalPages ?? 0);
+    private long NormalPages => _multifd.NormalPages + (_reader?.NormalPages ?? 0) + (_postcopy?.DataPages ?? 0);
 
-    private long ZeroPages => _multifd.ZeroPages + (_reader?.ZeroPages ?? 0);
+    private long ZeroPages => _multifd.ZeroPages + (_reader?.ZeroPages ?? 0) + (_postcopy?.ZeroPages ?? 0);
 
     public async Task<MigrationReport> RunAsync(CancellationToken cancellationToken)
     {
@@ -70,6 +73,11 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             _returnPath = new ReturnPathSender(main.Output);
             _reader = new MainStreamReader(new StreamCursor(main.Input, main.Name), _returnPath, StreamOptions(), this);
             var devices = await _reader.ReadAsync(_failure.Token).ConfigureAwait(false);
+            if (_reader.SwitchPings is { } pings)
+            {
+                return await RunPostcopyAsync(main, devices, pings, stall).ConfigureAwait(false);
+            }
+
             stall?.Dispose();
             await CommitAsync(devices).ConfigureAwait(false);
             var report = Complete();
@@ -89,6 +97,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await EndPostcopyAsync().ConfigureAwait(false);
         await _multifd.AbortAsync(_failure.Cause ?? new OperationCanceledException()).ConfigureAwait(false);
         foreach (var admitted in Admitted())
         {
@@ -106,6 +115,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         Multifd = _options.MultifdChannels > 0,
         MaxRamBytes = _options.MaxRamBytes,
         MaxDeviceStateBytes = _options.MaxDeviceStateBytes,
+        Postcopy = _options.Postcopy ? this : null,
     };
 
     /// <summary>Takes channels as they come until the migration ends; main may be the last of them.</summary>
@@ -117,14 +127,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             {
                 var admitted = await _admission.AcceptAsync(_failure.Token).ConfigureAwait(false);
                 Add(admitted);
-                if (admitted.Kind == ChannelKind.Main)
-                {
-                    _mainAdmitted.TrySetResult(admitted.Channel);
-                }
-                else
-                {
-                    _multifd.Attach(admitted.Id, admitted.Channel);
-                }
+                Hand(admitted);
             }
         }
         catch (OperationCanceledException)
@@ -169,10 +172,19 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         }
     }
 
-    private async Task WatchMultifdAsync() => _failure.Record(await _multifd.Failed.ConfigureAwait(false));
+    private async Task WatchMultifdAsync()
+    {
+        var failure = await _multifd.Failed.ConfigureAwait(false);
+        if (_postcopy is not { IsListening: true })
+        {
+            _failure.Record(failure); // else pages come elsewhere
+        }
+    }
 
     private void AbortChannels()
     {
+        _postcopy?.Break(_failure.Cause ?? new OperationCanceledException());
+
         // Main is left to EndAsync: the source is told before its channel goes.
         foreach (var admitted in Admitted())
         {

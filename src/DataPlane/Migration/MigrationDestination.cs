@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Migration;
 
-/// <summary>Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: precopy, with or without multifd.</summary>
+/// <summary>Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: by precopy or postcopy, with or without multifd.</summary>
 /// <remarks>
 /// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before <see cref="ReceiveAsync"/> is called.
 /// One migration per instance; members are thread-safe.
@@ -17,6 +17,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly ChannelAdmission _admission;
+    private readonly DestinationContext _context = new();
 
     /// <summary>Of all channels: one bound for whatever the peers send.</summary>
     private readonly BlockPool _pool = new();
@@ -44,9 +45,10 @@ public sealed class MigrationDestination : IAsyncDisposable
         {
             MultifdChannels = options.MultifdChannels,
             Uuid = options.Uuid,
+            Preempt = options.Preempt,
             UndecidedTimeout = options.UndecidedTimeout,
         };
-        _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger);
+        _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger, _context);
         MigrationLog.Listening(_logger, string.Join(", ", LocalAddresses), options.MultifdChannels);
     }
 
@@ -71,12 +73,17 @@ public sealed class MigrationDestination : IAsyncDisposable
             throw new InvalidOperationException("a destination takes in one guest");
         }
 
-        var session = new DestinationSession(_admission, _guest, _options, progress, _pool, _logger, _time);
+        var session = new DestinationSession(_admission, _context, _guest, _options, progress, _pool, _logger, _time);
         await using (session.ConfigureAwait(false))
         {
             return await session.RunAsync(cancellationToken).ConfigureAwait(false);
         }
     }
+
+    /// <summary>
+    /// Breaks the connections of a postcopy whose guest is here: both sides pause until the source comes again. Without effect at any other time.
+    /// </summary>
+    public void Pause() => _context.Receiver?.Pause();
 
     /// <summary>Closes the addresses and every connection that is not part of the migration.</summary>
     public ValueTask DisposeAsync() => _admission.DisposeAsync();

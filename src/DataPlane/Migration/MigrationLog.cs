@@ -36,6 +36,9 @@ internal static partial class MigrationLog
     [LoggerMessage(5020, LogLevel.Warning, "the destination's {What} has not come for {Time}; waiting on, the guest may run there")]
     public static partial void StillWaiting(ILogger logger, string what, TimeSpan time);
 
+    [LoggerMessage(5030, LogLevel.Warning, "the guest and all of its memory are here, but the source was gone before it could be told; it may run the guest again: {Reason}")]
+    public static partial void SourceNotTold(ILogger logger, string reason);
+
     /// <summary>A migration that has ended holds no block: anything else is a fault of ours, and this is where it shows.</summary>
     public static void CheckReturned(ILogger logger, BlockPool pool)
     {
