@@ -160,6 +160,4 @@ public sealed class ReceiveFeatureTests : ReceiveTest
         // QEMU itself refuses some devices of one version in another: a guest goes back to where it came from, where that loads files at all.
         await RunsOnAsync(source, false, options.Version.HasMappedRam ? options.Version : QemuVersion.V100);
     }
-
-    private static QemuOptions Newest(string version) => new() { Version = QemuVersion.Parse(version), Machine = QemuVersion.Parse(version).NewestMachine };
 }

@@ -13,6 +13,9 @@ internal sealed class ReceiveCommand
 {
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
     private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
+    private readonly ToolOption<bool> _postcopy =
+        SharedOptions.Postcopy("the source may switch to postcopy: its guest then stands still, and what is missing is fetched as fast as it comes");
+    private readonly ToolOption<bool> _preempt = SharedOptions.Preempt();
     private readonly ToolOption<string?> _out = Options.Text("--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam("most memory that the source may announce (default: no limit but the disk)");
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
@@ -21,13 +24,15 @@ internal sealed class ReceiveCommand
     {
         var receive = new ReceiveCommand();
         var command = new Command("receive", "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
-        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._out, receive._maxRam, receive._timeout])
+        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._postcopy, receive._preempt, receive._out, receive._maxRam, receive._timeout])
             command.Options.Add(option);
+        command.Validators.Add(receive.CheckPreempt);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("a VM without multifd: then 'migrate tcp:HOST:4444' on QEMU's monitor", "dataplane receive --listen :4444 --out vm.mapped-ram"),
-            new HelpExample("four multifd channels, at most 8 GiB, give up after 30 s without progress", "dataplane receive --listen :4444 --channels 4 --max-ram 8G --timeout 30s --out vm.mapped-ram"));
+            new HelpExample("four multifd channels, at most 8 GiB, give up after 30 s without progress", "dataplane receive --listen :4444 --channels 4 --max-ram 8G --timeout 30s --out vm.mapped-ram"),
+            new HelpExample("a VM that writes its memory faster than the network takes it: 'migrate_start_postcopy' on QEMU's monitor ends the chase", "dataplane receive --listen :4444 --postcopy --preempt --out vm.mapped-ram"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<ReceiveDocument>
             {
@@ -44,6 +49,12 @@ internal sealed class ReceiveCommand
         return command;
     }
 
+    private void CheckPreempt(System.CommandLine.Parsing.CommandResult result)
+    {
+        if (result.GetValue(_preempt) && !result.GetValue(_postcopy))
+            result.AddError("--preempt: needs --postcopy");
+    }
+
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ReceiveDocument document)
     {
         string path = Path.GetFullPath(arguments.GetValue(_out)!);
@@ -52,6 +63,8 @@ internal sealed class ReceiveCommand
         var options = new MigrationDestinationOptions
         {
             MultifdChannels = arguments.GetValue(_channels)!.Value,
+            Postcopy = arguments.GetValue(_postcopy),
+            Preempt = arguments.GetValue(_preempt),
             MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
             StallTimeout = arguments.GetValue(_timeout)?.Value,
         };
