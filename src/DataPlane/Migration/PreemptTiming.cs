@@ -23,7 +23,7 @@ internal static class PreemptTimings
     /// <param name="peer">Version of the destination's QEMU, where it is known.</param>
     /// <param name="multifdChannels">Multifd channels of the migration.</param>
     public static PreemptTiming For(string machine, Version? peer, int multifdChannels) =>
-        multifdChannels > 0 || ((peer ?? PeerDialect.VersionOf(machine)) is { } version && version >= s_takesBoth)
+        multifdChannels > 0 || PeerDialect.IsOwn(machine) || ((peer ?? PeerDialect.VersionOf(machine)) is { } version && version >= s_takesBoth)
             ? PreemptTiming.AtSwitch
             : PreemptTiming.WithMain;
 }

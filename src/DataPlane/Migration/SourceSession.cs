@@ -268,7 +268,13 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await _multifdSender.StopAsync().ConfigureAwait(false);
         }
 
-        await Task.WhenAll(Channels.Skip(1).Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
+        if (_postcopy?.Preempt is { } preempt)
+        {
+            // Nothing comes back on it, and a destination that was never sent anything there may not have looked at it yet.
+            await preempt.DisposeAsync().ConfigureAwait(false);
+        }
+
+        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
         await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
     }
 }

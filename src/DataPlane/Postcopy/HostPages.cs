@@ -13,12 +13,11 @@ internal sealed class HostPages
     private readonly long[] _pages;
 
     /// <param name="memory">The guest's memory.</param>
-    /// <param name="sizes">Page sizes in bytes by block name; blocks that are not named have pages of 4 KiB.</param>
+    /// <param name="sizes">Page sizes in bytes by block name, where they are not those of the blocks here.</param>
     /// <exception cref="ArgumentException">A block does not exist, or is no multiple of its page size.</exception>
     public HostPages(GuestMemory memory, IReadOnlyDictionary<string, long>? sizes = null)
     {
-        _pages = new long[memory.Blocks.Count];
-        Array.Fill(_pages, 1);
+        _pages = [.. memory.Blocks.Select(static block => block.HostPageSize >> TargetPage.Shift)];
         foreach (var (name, size) in sizes ?? new Dictionary<string, long>())
         {
             if (!memory.TryGetBlock(name, out var block))
