@@ -118,9 +118,12 @@ internal sealed partial class DestinationSession
     /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
     private async Task CloseAsync(Channel main)
     {
-        await Task.WhenAll(
+        var preempt = Admitted().Where(static one => one.Kind == ChannelKind.Preempt)
+            .Select(one => one.Channel.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask());
+        await Task.WhenAll([
             _multifd.FinishAsync(_options.CloseTimeout, CancellationToken.None),
-            main.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask()).ConfigureAwait(false);
+            main.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask(),
+            .. preempt]).ConfigureAwait(false);
     }
 
     /// <summary>Ends a failed migration: the source is told where it listens, everything is closed, the host lets go.</summary>

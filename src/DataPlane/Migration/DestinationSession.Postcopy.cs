@@ -142,7 +142,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         var downtime = _time.GetElapsedTime(_ramComplete);
         _startDelay = _time.GetElapsedTime(_packageRead);
         Enter(MigrationPhase.Postcopy);
-        await postcopy.Completion.ConfigureAwait(false);
+        await WaitForMemoryAsync(postcopy).ConfigureAwait(false);
         SayGoodbye();
         postcopy.Release();
         await CloseAsync(postcopy.Main ?? main).ConfigureAwait(false);
@@ -162,6 +162,23 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         catch (Exception failure)
         {
             return failure;
+        }
+    }
+
+    private static async Task WaitForMemoryAsync(PostcopyReceiver postcopy)
+    {
+        try
+        {
+            await postcopy.Completion.ConfigureAwait(false);
+        }
+        catch (OperationCanceledException closed)
+        {
+            throw new MigrationException(
+                FailureReason.GuestAtDestination,
+                MigrationPhase.Postcopy,
+                channel: null,
+                $"the destination was closed while {postcopy.Ledger.CountMissing()} pages of its guest were missing: it cannot go on where it needs them",
+                closed);
         }
     }
 

@@ -85,6 +85,13 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// </summary>
     public void Pause() => _context.Receiver?.Pause();
 
-    /// <summary>Closes the addresses and every connection that is not part of the migration.</summary>
-    public ValueTask DisposeAsync() => _admission.DisposeAsync();
+    /// <summary>
+    /// Closes the addresses and every connection that is not part of the migration. A guest that runs here already and whose memory is not complete can never get the rest
+    /// then: the migration ends with <see cref="FailureReason.GuestAtDestination"/>, and who touches missing memory is stopped by the kernel.
+    /// </summary>
+    public ValueTask DisposeAsync()
+    {
+        _context.Receiver?.GiveUp();
+        return _admission.DisposeAsync();
+    }
 }

@@ -25,7 +25,7 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
     private readonly BlockPool _pool;
     private readonly ILogger _logger;
     private readonly System.Threading.Channels.Channel<Channel> _recovered = System.Threading.Channels.Channel.CreateUnbounded<Channel>();
-    private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationTokenSource _stop = new(); // without a timer it holds nothing to dispose of, and GiveUp may come late
     private readonly Lock _gate = new();
     private FaultReader? _faults;
     private PagePuller? _puller;
@@ -165,6 +165,22 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
         }
     }
 
+    /// <summary>Nothing more will come for a guest that is ours: <see cref="Completion"/> is cancelled unless it is over. Thread-safe.</summary>
+    public void GiveUp()
+    {
+        bool owned;
+        lock (_gate)
+        {
+            owned = _owned;
+        }
+
+        if (owned)
+        {
+            _stop.Cancel();
+            Break(new ChannelException(FailureReason.LocalFailure, "main", "closed by us"));
+        }
+    }
+
     /// <summary>The memory is complete, or no guest will ever run on it: it is ordinary memory again.</summary>
     public void Release()
     {
@@ -205,8 +221,6 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
         {
             late.Abort();
         }
-
-        _stop.Dispose();
     }
 
     private async Task RunAsync(PostcopyLink link)
@@ -219,10 +233,12 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
             {
                 _link = null;
                 Main = null;
-                if (!_owned || _stop.IsCancellationRequested)
+                if (!_owned)
                 {
                     throw failure;
                 }
+
+                _stop.Token.ThrowIfCancellationRequested();
             }
 
             link = await RecoverAsync(failure).ConfigureAwait(false);
