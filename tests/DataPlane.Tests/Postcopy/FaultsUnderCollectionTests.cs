@@ -64,7 +64,7 @@ public sealed class FaultsUnderCollectionTests
         using var guest = TestGuest.Patterned(16 << 20);
         using var incoming = new LiveGuest(guest.Memory, RamAllocation.Default with { HugePages = false }, threads: 4);
         var options = new MigrationSourceOptions { Postcopy = true, Preempt = preempt, MaxPostcopyBytesPerSecond = 8 << 20 };
-        await using var destination = PostcopyMoveTests.Destination(incoming, options);
+        await using var destination = LiveMoveTests.Destination(incoming, options);
         collector.Start();
         try
         {

@@ -21,7 +21,7 @@ internal sealed class ScriptedSource : IAsyncDisposable
         var (ram, other) = (Block(RecordedStream.Block, RecordedStream.Pages), Block("other", 1));
         Memory = new GuestMemory([ram, other]);
         Guest = new LiveGuest(Memory, RamAllocation.Default with { HugePages = false }, threads: 0) { OnLoad = onLoad };
-        Destination = PostcopyMoveTests.Destination(Guest, new MigrationSourceOptions { Preempt = preempt });
+        Destination = LiveMoveTests.Destination(Guest, new MigrationSourceOptions { Preempt = preempt });
         Receiving = Destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
     }
 
