@@ -32,4 +32,7 @@ public sealed record MigrationProgress
 
     /// <summary>How long the guest would stand still if it were stopped after the last complete round; null before. Source only.</summary>
     public TimeSpan? ExpectedDowntime { get; init; }
+
+    /// <summary>Postcopy has lost its link and waits for <see cref="MigrationSource.Resume"/>. Source only.</summary>
+    public bool LinkIsLost { get; init; }
 }

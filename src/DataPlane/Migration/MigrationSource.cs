@@ -18,6 +18,7 @@ public sealed class MigrationSource
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly PostcopySwitch _switch = new();
+    private readonly RecoveryDesk _desk = new();
     private int _running;
 
     /// <summary>Creates a source for <paramref name="guest"/>.</summary>
@@ -45,6 +46,30 @@ public sealed class MigrationSource
         _switch.Request();
     }
 
+    /// <summary>
+    /// Goes on with a migration that has lost its link in postcopy (<see cref="MigrationProgress.LinkIsLost"/>), over new connections. If they are lost too, before or after pages
+    /// flow, it waits again; a QEMU of 7.2 takes one attempt only, and dies when it fails.
+    /// </summary>
+    /// <param name="destination">Where the destination waits now.</param>
+    /// <exception cref="InvalidOperationException">No migration waits for it.</exception>
+    public void Resume(ChannelAddress destination)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        if (!_desk.TryResume(destination))
+            throw new InvalidOperationException("no migration waits for a new link");
+    }
+
+    /// <summary>
+    /// Gives the link up while the memory follows the guest, as if the network had broken it: for a link that is half dead, which only timeouts of the network would notice. The
+    /// migration then waits for <see cref="Resume"/>.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">No migration is in postcopy with a link, or <see cref="MigrationSourceOptions.RecoveryTimeout"/> is zero.</exception>
+    public void PauseLink()
+    {
+        if (!_desk.TryBreak())
+            throw new InvalidOperationException("no migration has a link in postcopy that could be given up");
+    }
+
     /// <summary>Connects to <paramref name="destination"/> and moves the guest there.</summary>
     /// <param name="destination">Where the destination listens; all channels go there.</param>
     /// <param name="progress">Receives a report at every change of phase, after every round and at each interval. Called on any thread.</param>
@@ -64,7 +89,7 @@ public sealed class MigrationSource
 
         try
         {
-            var session = new SourceSession(_guest, _options, _switch, progress, _logger, _time);
+            var session = new SourceSession(_guest, _options, _switch, _desk, progress, _logger, _time);
             await using (session.ConfigureAwait(false))
             {
                 return await session.RunAsync(destination, cancellationToken).ConfigureAwait(false);

@@ -53,6 +53,12 @@ public sealed record MigrationSourceOptions
     /// </summary>
     public long? MaxPostcopyBytesPerSecond { get; init; }
 
+    /// <summary>
+    /// How long a migration whose link is lost in postcopy waits for <see cref="MigrationSource.Resume"/>, each time. Until then it keeps the guest's memory, without which the guest
+    /// at the destination cannot go on. Default zero: it ends at once.
+    /// </summary>
+    public TimeSpan RecoveryTimeout { get; init; }
+
     /// <summary>How long the guest may stand still. Rounds go on until what is left fits, at the bandwidth measured. Default 300 ms.</summary>
     public TimeSpan MaxDowntime { get; init; } = TimeSpan.FromMilliseconds(300);
 
@@ -84,6 +90,8 @@ public sealed record MigrationSourceOptions
             throw new ArgumentOutOfRangeException(nameof(MultifdChannels), MultifdChannels, $"with {nameof(Postcopy)}, {nameof(MultifdChannels)} must be 0 before QEMU {s_multifdWithPostcopy}");
         if (Peer is not null && Peer < s_oldestPeer)
             throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
+        if (RecoveryTimeout < TimeSpan.Zero)
+            throw new ArgumentOutOfRangeException(nameof(RecoveryTimeout), RecoveryTimeout, $"{nameof(RecoveryTimeout)} must not be negative");
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));
         OptionChecks.Positive(CommitTimeout, nameof(CommitTimeout));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));

@@ -23,6 +23,8 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     private long _packageSentAt;
     private long _packageBytes;
     private long _loadedAt;
+    private volatile RecoveryAnswers? _answers;
+    private (long Normal, long Zero, long Requests, long Requested) _before;
 
     public PostcopyHandover(GuestMemory memory, MigrationSourceOptions options, string machine, BlockPool pool, TimeProvider time, Action<uint> onPong)
     {
@@ -50,9 +52,9 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     /// <summary>When it did; 0 before.</summary>
     public long LoadedAt => Volatile.Read(ref _loadedAt);
 
-    public long NormalPages => (_mainPages?.NormalPages ?? 0) + (_preemptPages?.NormalPages ?? 0);
+    public long NormalPages => _before.Normal + (_mainPages?.NormalPages ?? 0) + (_preemptPages?.NormalPages ?? 0);
 
-    public long ZeroPages => (_mainPages?.ZeroPages ?? 0) + (_preemptPages?.ZeroPages ?? 0);
+    public long ZeroPages => _before.Zero + (_mainPages?.ZeroPages ?? 0) + (_preemptPages?.ZeroPages ?? 0);
 
     /// <summary>Pages to send in the background; null before the switch.</summary>
     public long? PagesLeft => _source?.PagesLeft;
@@ -68,14 +70,30 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         _preemptPages = Preempt is null ? null : PageRecordSender.OnPreempt(Preempt, _pool, holdingData);
         var early = Timing == PreemptTiming.WithMain;
         var channels = new PostcopyChannels(_mainPages, _preemptPages) { EndsPreempt = early, MainUntilLoaded = early };
-        _source = new PostcopySource(new UnsentPages(unsent, HostPages, holdingData), channels, limit, _time);
+        var source = new PostcopySource(new UnsentPages(unsent, HostPages, holdingData), channels, limit, _time);
+        if (_answers is not null || Loaded.IsCompleted)
+            source.OnLoaded();
+        _source = source;
     }
 
-    /// <summary>The package has left: all memory follows. The task ends when the end of the stream has.</summary>
-    public Task Follow(long packageBytes)
+    /// <summary>After a lost link: what the destination answers from now on is about its recovery.</summary>
+    public RecoveryAnswers ExpectAnswers(GuestMemory memory)
     {
-        _packageBytes = packageBytes;
+        var answers = new RecoveryAnswers(memory);
+        _answers = answers;
+        return answers;
+    }
+
+    /// <summary>The package has left.</summary>
+    public void NotePackage(long bytes)
+    {
+        _packageBytes = bytes;
         Volatile.Write(ref _packageSentAt, _time.GetTimestamp());
+    }
+
+    /// <summary>All memory follows. The task ends when the end of the stream has left.</summary>
+    public Task Follow()
+    {
         _everythingSent = _source!.Start();
         return _everythingSent;
     }
@@ -101,7 +119,17 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         source.OnRequest(block, firstPage, pages);
     }
 
-    public PostcopyReport? Report()
+    public bool OnReceivedBitmap(RamBlock block, PageBitmap received)
+    {
+        if (_answers is not { } answers || !answers.TryTake(block, received))
+            return false;
+        Ownership.On(OwnershipEvent.BitmapReceived);
+        return true;
+    }
+
+    public bool OnResumeAck(uint value) => _answers is { } answers && answers.TryTakeAck(value);
+
+    public PostcopyReport? Report(int recoveries)
     {
         if (_source is not { } source)
             return null;
@@ -111,9 +139,19 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
             // The answer may overtake the note that the package has left.
             StartDelay = LoadedAt == 0 ? null : TimeSpan.FromTicks(Math.Max(0, _time.GetElapsedTime(sent, LoadedAt).Ticks)),
             PackageBytes = _packageBytes,
-            Requests = source.Requests,
-            RequestedPages = source.RequestedPages,
+            Requests = _before.Requests + source.Requests,
+            RequestedPages = _before.Requested + source.RequestedPages,
+            Recoveries = recoveries,
         };
+    }
+
+    /// <summary>The link is lost: its threads end, and what they did is remembered. Abort the channels first.</summary>
+    public async Task EndLinkAsync()
+    {
+        await StopAsync().ConfigureAwait(false);
+        _before = (NormalPages, ZeroPages, _before.Requests + (_source?.Requests ?? 0), _before.Requested + (_source?.RequestedPages ?? 0));
+        Dispose();
+        (_mainPages, _preemptPages, _source, _everythingSent) = (null, null, null, Task.CompletedTask);
     }
 
     /// <summary>Waits for the threads to end. Abort the channels first.</summary>

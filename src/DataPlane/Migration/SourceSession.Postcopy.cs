@@ -42,7 +42,7 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>Hands the guest over with its device state; its memory follows. Returns when the destination has all of it.</summary>
-    private async Task PostcopyAsync(GuestPageSet remaining, StallWatch? stall)
+    private async Task PostcopyAsync(GuestPageSet remaining, StallWatch? stall, CancellationToken cancellationToken)
     {
         var (postcopy, main, writer) = (_postcopy!, _main!, _writer!);
         await WaitForAnswerAsync().ConfigureAwait(false);
@@ -63,16 +63,22 @@ internal sealed partial class SourceSession
         // No time limit may cut a running guest off from its memory: that the link is lost is for the network to say.
         stall?.Dispose();
         var packageBytes = PostcopyCommands.WritePackage(main.Output, devices.Sections.Span);
-        try
+        Enter(MigrationPhase.Postcopy);
+        var lost = await TryLinkAsync(async () =>
         {
             await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
-            Enter(MigrationPhase.Postcopy);
-            await FollowAsync(postcopy, packageBytes).ConfigureAwait(false);
-        }
-        catch (Exception failure) when (failure is not MigrationException)
+            postcopy.NotePackage(packageBytes);
+            await FollowAsync(postcopy).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+        while (lost is not null)
         {
-            postcopy.Ownership.On(OwnershipEvent.LinkLost);
-            throw NotConfirmed(postcopy, failure.Message, failure);
+            if (postcopy.Ownership.On(OwnershipEvent.LinkLost) != OwnershipVerdict.Pause || _options.RecoveryTimeout == TimeSpan.Zero)
+            {
+                throw NotConfirmed(postcopy, lost.Message, lost);
+            }
+
+            await RecoverAsync(lost, cancellationToken).ConfigureAwait(false);
+            lost = await TryLinkAsync(() => FollowAsync(postcopy)).ConfigureAwait(false);
         }
 
         _downtime = _paused && postcopy.LoadedAt != 0 ? _time.GetElapsedTime(_pausedAt, postcopy.LoadedAt) : TimeSpan.Zero;
@@ -90,9 +96,28 @@ internal sealed partial class SourceSession
         _postcopy!.Ownership.On(OwnershipEvent.PackageBegins);
     }
 
-    private async Task FollowAsync(PostcopyHandover postcopy, long packageBytes)
+    /// <summary>What ended the link, null when the destination has everything.</summary>
+    private async Task<Exception?> TryLinkAsync(Func<Task> useAsync)
     {
-        var (word, everythingSent) = (_returnPath!, postcopy.Follow(packageBytes));
+        try
+        {
+            _desk.Use(_options.RecoveryTimeout == TimeSpan.Zero ? null : _main!.Abort);
+            await useAsync().ConfigureAwait(false);
+            return null;
+        }
+        catch (Exception failure) when (failure is not MigrationException)
+        {
+            return failure;
+        }
+        finally
+        {
+            _desk.Use(null);
+        }
+    }
+
+    private async Task FollowAsync(PostcopyHandover postcopy)
+    {
+        var (word, everythingSent) = (_returnPath!, postcopy.Follow());
         using (RemarkUnless(postcopy.Loaded, "confirmation that it has loaded the devices"))
         {
             var first = await Task.WhenAny(everythingSent, word).ConfigureAwait(false);
@@ -128,9 +153,9 @@ internal sealed partial class SourceSession
 
     private MigrationException NotConfirmed(PostcopyHandover postcopy, string why, Exception? cause) => postcopy.Ownership.Owner == GuestOwner.Destination
         ? new MigrationException(
-            FailureReason.GuestAtDestination, _clock.Phase, _main!.Name,
+            FailureReason.GuestAtDestination, _clock.Phase, "main",
             $"the guest runs at the destination, but not all of its memory is known to be there: {why}; it stays stopped here", cause)
         : new MigrationException(
-            FailureReason.OutcomeUnknown, _clock.Phase, _main!.Name,
+            FailureReason.OutcomeUnknown, _clock.Phase, "main",
             $"the guest was handed over, but the destination did not confirm that it runs: {why}; it stays stopped here and may run there", cause);
 }

@@ -2,9 +2,7 @@ using DataPlane.Admission;
 using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Multifd;
-using DataPlane.Postcopy;
 using DataPlane.Transport;
-using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration;
@@ -39,6 +37,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         IMigratableGuest guest,
         MigrationSourceOptions options,
         PostcopySwitch postcopySwitch,
+        RecoveryDesk desk,
         IProgress<MigrationProgress>? progress,
         ILogger logger,
         TimeProvider time)
@@ -52,6 +51,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _dialect = PeerDialect.Of(options.Machine ?? guest.MachineName, options.Peer);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
         _switch = postcopySwitch;
+        _desk = desk;
         _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, options, guest.MachineName, _pool, time, OnPong) : null;
         _postcopyLimit = options.MaxPostcopyBytesPerSecond is { } background ? new SendLimit(background, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
@@ -63,7 +63,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     private long ZeroPages => (_pages?.ZeroPages ?? 0) + (_postcopy?.ZeroPages ?? 0);
 
-    private long SentBytes => Channels.Sum(static channel => channel.BytesSent);
+    private long SentBytes => _lostLinksBytes + Channels.Sum(static channel => channel.BytesSent);
 
     public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
     {
@@ -79,7 +79,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             var remaining = await PrecopyAsync().ConfigureAwait(false);
             if (SwitchesToPostcopy)
             {
-                await PostcopyAsync(remaining, stall).ConfigureAwait(false);
+                await PostcopyAsync(remaining, stall, cancellationToken).ConfigureAwait(false);
             }
             else
             {
@@ -148,71 +148,10 @@ internal sealed partial class SourceSession : IAsyncDisposable
         NormalPages = NormalPages,
         ZeroPages = ZeroPages,
         RemainingPages = _postcopy?.PagesLeft ?? Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
+        LinkIsLost = _linkIsLost,
         DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
         ExpectedDowntime = _expectedDowntime,
     });
-
-    /// <summary>
-    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet:
-    /// the order that every destination understands (1-channels section 1.7).
-    /// </summary>
-    private async Task ConnectAsync(ChannelAddress destination)
-    {
-        _clock.Restart();
-        _destination = destination;
-        _main = await ChannelDialer.ConnectAsync(destination, _options.Channels, "main", 0, _pool, _failure.Token).ConfigureAwait(false);
-        _writer = new MainStreamWriter(_main.Output, _main.Name);
-        await OpenAsync(_writer).ConfigureAwait(false);
-        if (_multifdSender is not null)
-        {
-            await ConnectMultifdAsync(destination).ConfigureAwait(false);
-            _zeroRecords = _dialect.ZeroPages == ZeroPagePlace.Main ? new ZeroPageRecords(_main, _pool) : null;
-            _multifdSender.Attach(_multifd, _zeroRecords, _limit);
-            _pages = _multifdSender;
-        }
-        else
-        {
-            _pages = new MainPageSender(_main, _pool, _limit);
-        }
-    }
-
-    private async Task OpenAsync(MainStreamWriter writer)
-    {
-        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName, Uuid = _guest.ValidatesUuid ? _guest.Uuid : null });
-        writer.WriteOpenReturnPath();
-        writer.WritePing(OpeningPing);
-        if (_postcopy is not null)
-        {
-            PostcopyCommands.WriteAdvise(_main!.Output, _postcopy.HostPages);
-        }
-
-        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
-        _returnPath = ListenAsync();
-        await ConnectPreemptAsync(PreemptTiming.WithMain).ConfigureAwait(false);
-    }
-
-    private async Task ConnectMultifdAsync(ChannelAddress destination)
-    {
-        var dials = Enumerable.Range(0, _options.MultifdChannels).Select(id => ConnectMultifdAsync(destination, id)).ToArray();
-        try
-        {
-            await Task.WhenAll(dials).ConfigureAwait(false);
-        }
-        finally
-        {
-            foreach (var dial in dials.Where(static dial => dial.IsCompletedSuccessfully))
-            {
-                _multifd.Add(await dial.ConfigureAwait(false));
-            }
-        }
-    }
-
-    private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)
-    {
-        var channel = await ChannelDialer.ConnectAsync(destination, _options.Channels, $"multifd {id}", id + 1, _pool, _failure.Token).ConfigureAwait(false);
-        MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
-        return channel;
-    }
 
     private async Task SetUpAsync()
     {
@@ -223,14 +162,6 @@ internal sealed partial class SourceSession : IAsyncDisposable
         await SyncAsync(writer).ConfigureAwait(false);
         writer.EndSection();
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
-    }
-
-    private void AbortChannels()
-    {
-        foreach (var channel in Channels)
-        {
-            channel.Abort();
-        }
     }
 
     private MigrationReport Complete()
@@ -245,7 +176,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             TransferredBytes = SentBytes,
             NormalPages = NormalPages,
             ZeroPages = ZeroPages,
-            Postcopy = _postcopy?.Report(),
+            Postcopy = _postcopy?.Report(_recoveries),
             Phases = _clock.Finished(),
             Channels = [.. Channels.Select(Describe)],
         };
@@ -258,23 +189,5 @@ internal sealed partial class SourceSession : IAsyncDisposable
     {
         var kind = index == 0 ? ChannelKind.Main : index <= _multifd.Count ? ChannelKind.Multifd : ChannelKind.Preempt;
         return new ChannelReport(kind, kind == ChannelKind.Multifd ? index - 1 : 0, channel.Peer, channel.BytesSent);
-    }
-
-    /// <summary>Ends the channels as a source does after the destination's word: main last.</summary>
-    private async Task CloseAsync()
-    {
-        if (_multifdSender is not null)
-        {
-            await _multifdSender.StopAsync().ConfigureAwait(false);
-        }
-
-        if (_postcopy?.Preempt is { } preempt)
-        {
-            // Nothing comes back on it, and a destination that was never sent anything there may not have looked at it yet.
-            await preempt.DisposeAsync().ConfigureAwait(false);
-        }
-
-        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
-        await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
     }
 }

@@ -51,6 +51,16 @@ internal static class PostcopyCommands
         return written + length;
     }
 
+    /// <summary>After a lost link: asks which pages of every block have arrived. The first bytes of the new main channel (section 4.6.2).</summary>
+    public static void WriteBitmapQuestions(IBufferWriter<byte> output, GuestMemory memory)
+    {
+        foreach (var block in memory.Blocks)
+            output.Advance(CommandWriter.WriteReceivedBitmap(output.GetSpan(CommandWriter.MaxSize), block.Utf8Name));
+    }
+
+    /// <summary>After a lost link: pages follow.</summary>
+    public static void WriteResume(IBufferWriter<byte> output) => output.Advance(CommandWriter.WriteResume(output.GetSpan(CommandWriter.MaxSize)));
+
     private static void WriteDiscard(IBufferWriter<byte> output, RamBlock block, ReadOnlySpan<ByteRange> ranges, ref int count)
     {
         output.Advance(CommandWriter.WriteDiscard(output.GetSpan(CommandWriter.MaxSize), block.Utf8Name, ranges[..count]));

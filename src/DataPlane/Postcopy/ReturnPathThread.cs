@@ -56,7 +56,7 @@ internal sealed class ReturnPathThread(Channel main, BlockPool pool, GuestMemory
         var status = ReturnPathMessage.Parse(block.Span[..(ReturnPathHeader.Size + header.Length)], out var message, out _, out error);
         if (status != OperationStatus.Done)
             throw ChannelException.Malformed(main.Name, error ?? $"return path message {header.Type} is incomplete");
-        return Handle(message);
+        return header.Type == ReturnPathType.ReceivedBitmap ? ReadBitmap(message, block) : Handle(message);
     }
 
     private uint? Handle(ReturnPathMessage message)
@@ -73,6 +73,8 @@ internal sealed class ReturnPathThread(Channel main, BlockPool pool, GuestMemory
                 HandleRequest(message);
                 return null;
             case ReturnPathType.SwitchoverAck:
+                return null;
+            case ReturnPathType.ResumeAck when events.OnResumeAck(message.Value):
                 return null;
             default:
                 throw ChannelException.Violation(main.Name, $"return path message {message.Type} outside of a recovery");
@@ -94,6 +96,33 @@ internal sealed class ReturnPathThread(Channel main, BlockPool pool, GuestMemory
         _lastBlock = block;
         if (message.Length > 0)
             events.OnRequest(block, message.Start >> TargetPage.Shift, message.Length >> TargetPage.Shift);
+    }
+
+    /// <summary>The bitmap follows behind its message; its size must be the one that the block's length demands.</summary>
+    private uint? ReadBitmap(ReturnPathMessage message, PooledBlock block)
+    {
+        const string Doing = "reading a received bitmap";
+        if (!memory.TryGetBlock(message.BlockName, out var ram))
+            throw ChannelException.Violation(main.Name, $"a received bitmap of the unknown block {WireName.Quote(message.BlockName)}");
+        Receive(block.Address, ReceivedBitmapBody.HeadSize, Doing);
+        if (!ReceivedBitmapBody.TryReadHead(block.Span, ram.PageCount, out var error))
+            throw ChannelException.Malformed(main.Name, $"{error}, {ram.Name}");
+        var received = new PageBitmap(ram.PageCount);
+        received.TryFill(bytes => ReceiveInto(bytes, Doing));
+        Receive(block.Address, ReceivedBitmapBody.EndSize, Doing);
+        if (!ReceivedBitmapBody.TryReadEnd(block.Span, out error))
+            throw ChannelException.Malformed(main.Name, $"{error}, {ram.Name}");
+        if (!events.OnReceivedBitmap(ram, received))
+            throw ChannelException.Violation(main.Name, $"a received bitmap of {ram.Name} that nobody asked for");
+        return null;
+    }
+
+    private unsafe bool ReceiveInto(Span<byte> bytes, string doing)
+    {
+        // SAFETY: the bytes are fixed until they have been received.
+        fixed (byte* first = bytes)
+            Receive((nint)first, bytes.Length, doing);
+        return true;
     }
 
     private void Receive(nint address, int length, string doing)

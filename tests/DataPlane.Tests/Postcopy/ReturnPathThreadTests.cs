@@ -38,7 +38,8 @@ public sealed class ReturnPathThreadTests
     [InlineData("0003 0013 0000000000400000 00001000 06 \"pc.ram\"", "of a block of 400000")]
     [InlineData("0003 0010 0000000000001000 00001000 03 \"big\"", "splits its pages of 200000")]
     [InlineData("0003 0010 0000000000000000 00001000 03 \"big\"", "splits its pages of 200000")]
-    [InlineData("0005 0007 06 \"pc.ram\"", "outside of a recovery")]
+    [InlineData("0005 0004 03 \"abc\"", "unknown block 'abc'")]
+    [InlineData("0005 0007 06 \"pc.ram\" 0000000000000088", "a received bitmap of 136 bytes for 1024 pages")]
     [InlineData("0006 0004 00000001", "outside of a recovery")]
     [InlineData("0009 0000", "unknown return path message 9")]
     [InlineData("0001 0005", "cannot have 5 bytes")]
@@ -99,6 +100,10 @@ public sealed class ReturnPathThreadTests
         public IReadOnlyList<string> Seen => _seen;
 
         public void OnPong(uint value) => _seen.Add($"pong {value}");
+
+        public bool OnReceivedBitmap(RamBlock block, PageBitmap received) => false;
+
+        public bool OnResumeAck(uint value) => false;
 
         public void OnRequest(RamBlock block, long firstPage, long pages) => _seen.Add($"{block.Name} {firstPage}+{pages}");
     }
