@@ -4,7 +4,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>Options that several commands take, spelled and explained once. Each call makes a new option: it belongs to one command.</summary>
+/// <summary>
+/// Options that several commands take, spelled and explained once. Each call makes a new option: it belongs to one command.
+/// </summary>
 internal static class SharedOptions
 {
     /// <summary>The id of a multifd channel is one byte on the wire.</summary>
@@ -60,5 +62,5 @@ internal static class SharedOptions
     public static ToolOption<bool> Postcopy(string description) => Options.Flag("--postcopy", description);
 
     public static ToolOption<bool> Preempt() =>
-        Options.Flag("--preempt", "with --postcopy: pages that are asked for go over a connection of their own; the other side must expect it");
+        Options.Flag("--preempt", "with --postcopy: pages that are asked for go over a connection of their own, which the other side must expect");
 }

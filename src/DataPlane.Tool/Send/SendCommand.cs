@@ -45,10 +45,8 @@ internal sealed class SendCommand
             command,
             new HelpExample("to a QEMU that waits with '-incoming tcp:0:4444' and the same machine type and devices",
                 "dataplane send vm.mapped-ram 127.0.0.1:4444"),
-            new HelpExample("to one that also has the capability postcopy-ram: the guest runs there at once",
-                "dataplane send vm.mapped-ram 127.0.0.1:4444 --postcopy"),
-            new HelpExample("over four multifd channels, no faster than 1 GiB/s, give up after 30 s without progress",
-                "dataplane send vm.mapped-ram 127.0.0.1:4444 --channels 4 --max-bandwidth 1G --timeout 30s"));
+            new HelpExample("to one that also has its capability postcopy-ram on: the guest runs there at once",
+                "dataplane send vm.mapped-ram 127.0.0.1:4444 --postcopy"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<SendDocument>
             {

@@ -8,7 +8,8 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Writes the parts of a precopy main stream that are not pages (specification, 2-main-stream section 1). Buffered until <see cref="FlushAsync"/>.
+/// Writes the parts of a precopy main stream that are not pages (specification, 2-main-stream section 1). Buffered until
+/// <see cref="FlushAsync"/>.
 /// </summary>
 internal sealed class MainStreamWriter(PipeWriter output, string channel)
 {
@@ -33,7 +34,9 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
 
     public void WriteRaw(ReadOnlySpan<byte> bytes) => output.Write(bytes);
 
-    /// <summary>Begins the START section of ram with the list of blocks. The caller goes on with its sync mark and ends the section.</summary>
+    /// <summary>
+    /// Begins the START section of ram with the list of blocks. The caller goes on with its sync mark and ends the section.
+    /// </summary>
     /// <param name="memory">The blocks.</param>
     /// <param name="pageSizeOf">With postcopy: the page size of a block at the destination.</param>
     public void BeginRam(GuestMemory memory, Func<RamBlock, long>? pageSizeOf = null)
@@ -65,7 +68,8 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     }
 
     /// <summary>
-    /// Writes the device sections, the EOF byte and the VM description, but for its last byte, which is returned: without it no destination can finish,
+    /// Writes the device sections, the EOF byte and the VM description, but for its last byte, which is returned: without it no destination
+    /// can finish,
     /// so it is the hand-over and the caller's to send.
     /// </summary>
     public byte WriteDeviceState(DeviceState devices)

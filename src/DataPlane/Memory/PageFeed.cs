@@ -5,7 +5,8 @@ namespace DataPlane.Memory;
 /// </summary>
 /// <remarks>
 /// Senders take the next batch themselves, under a lock that is held for the search of at most one packet (about 100 ns on a dense map).
-/// There is no queue and no producer thread between the bitmap and the senders: the first idle channel gets the next packet, memory is bounded by
+/// There is no queue and no producer thread between the bitmap and the senders: the first idle channel gets the next packet, memory is
+/// bounded by
 /// one batch per sender, and no thread is woken per packet.
 /// </remarks>
 internal sealed class PageFeed

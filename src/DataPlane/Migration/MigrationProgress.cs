@@ -1,6 +1,8 @@
 namespace DataPlane.Migration;
 
-/// <summary>A look at a migration under way. Reported at every change of phase, after every round, and at each progress interval of the options.</summary>
+/// <summary>
+/// A look at a migration under way. Reported at every change of phase, after every round, and at each progress interval of the options.
+/// </summary>
 public sealed record MigrationProgress
 {
     /// <summary>Where the migration is.</summary>
@@ -9,7 +11,9 @@ public sealed record MigrationProgress
     /// <summary>Time since the first connect (source) or the first channel (destination).</summary>
     public TimeSpan Elapsed { get; init; }
 
-    /// <summary>Round of precopy, from 1; 0 before. The last one runs with the guest stopped. Always 0 at a destination, which is not told.</summary>
+    /// <summary>
+    /// Round of precopy, from 1; 0 before. The last one runs with the guest stopped. Always 0 at a destination, which is not told.
+    /// </summary>
     public int Round { get; init; }
 
     /// <summary>Bytes on all channels so far, headers included.</summary>

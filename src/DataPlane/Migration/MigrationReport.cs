@@ -6,7 +6,10 @@ public sealed record MigrationReport
     /// <summary>From the first connect (source) or the first channel (destination) to the commit.</summary>
     public required TimeSpan Duration { get; init; }
 
-    /// <summary>Source: from stopping the guest to the destination's word. Destination: from its end of RAM to the commit. Zero when the guest was not running.</summary>
+    /// <summary>
+    /// Source: from stopping the guest to the destination's word. Destination: from its end of RAM to the commit. Zero when the guest was
+    /// not running.
+    /// </summary>
     public required TimeSpan Downtime { get; init; }
 
     /// <summary>Rounds of pages, the last one included. Zero at a destination, which is not told.</summary>
@@ -35,7 +38,8 @@ public sealed record MigrationReport
 public sealed record PostcopyReport
 {
     /// <summary>
-    /// Source: from the last byte of the device state to the destination's confirmation that it is loaded, when the guest starts there; null when none came.
+    /// Source: from the last byte of the device state to the destination's confirmation that it is loaded, when the guest starts there;
+    /// null when none came.
     /// Destination: from that byte to the start of the guest; null when none was started before its memory was there.
     /// </summary>
     public required TimeSpan? StartDelay { get; init; }

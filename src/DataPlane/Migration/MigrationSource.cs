@@ -4,10 +4,14 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Migration;
 
-/// <summary>Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels, or postcopy, in which the memory follows the guest.</summary>
+/// <summary>
+/// Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels, or postcopy, in which
+/// the memory follows the guest.
+/// </summary>
 /// <remarks>
 /// <para>One migration at a time per instance; members are thread-safe.</para>
-/// <para>The guest belongs here until the last byte of the stream is handed to the network; whatever fails before that, it runs on here. From then on the
+/// <para>The guest belongs here until the last byte of the stream is handed to the network; whatever fails before that, it runs on here.
+/// From then on the
 /// destination decides, and if its word does not come the outcome is unknown: the guest stays stopped here and only the operator can decide
 /// (specification, 2-main-stream section 4.4).</para>
 /// </remarks>
@@ -17,13 +21,14 @@ public sealed class MigrationSource
     private readonly MigrationSourceOptions _options;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
-    private readonly PostcopySwitch _switch = new();
+    private PostcopySwitch _switch = new();
     private readonly RecoveryDesk _desk = new();
     private int _running;
 
     /// <summary>Creates a source for <paramref name="guest"/>.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
-    public MigrationSource(IMigratableGuest guest, MigrationSourceOptions options, ILogger<MigrationSource>? logger = null, TimeProvider? timeProvider = null)
+    public MigrationSource(
+        IMigratableGuest guest, MigrationSourceOptions options, ILogger<MigrationSource>? logger = null, TimeProvider? timeProvider = null)
     {
         ArgumentNullException.ThrowIfNull(guest);
         ArgumentNullException.ThrowIfNull(options);
@@ -35,19 +40,21 @@ public sealed class MigrationSource
     }
 
     /// <summary>
-    /// Goes over to postcopy as soon as the destination answers: the round under way ends, the guest stops here, starts there, and the rest of its memory follows. Called
+    /// Goes over to postcopy as soon as the destination answers: the round under way ends, the guest stops here, starts there, and the rest
+    /// of its memory follows. Called
     /// before the migration it holds for it. Without effect once the migration has begun to end by precopy.
     /// </summary>
     /// <exception cref="InvalidOperationException"><see cref="MigrationSourceOptions.Postcopy"/> is not set.</exception>
     public void SwitchToPostcopy()
     {
         if (!_options.Postcopy)
-            throw new InvalidOperationException($"the migration was not prepared for it: {nameof(MigrationSourceOptions)}.{nameof(MigrationSourceOptions.Postcopy)} is not set");
+            throw new InvalidOperationException($"the migration was not prepared for it: option {nameof(_options.Postcopy)} is not set");
         _switch.Request();
     }
 
     /// <summary>
-    /// Goes on with a migration that has lost its link in postcopy (<see cref="MigrationProgress.LinkIsLost"/>), over new connections. If they are lost too, before or after pages
+    /// Goes on with a migration that has lost its link in postcopy (<see cref="MigrationProgress.LinkIsLost"/>), over new connections. If
+    /// they are lost too, before or after pages
     /// flow, it waits again; a QEMU of 7.2 takes one attempt only, and dies when it fails.
     /// </summary>
     /// <param name="destination">Where the destination waits now.</param>
@@ -60,10 +67,14 @@ public sealed class MigrationSource
     }
 
     /// <summary>
-    /// Gives the link up while the memory follows the guest, as if the network had broken it: for a link that is half dead, which only timeouts of the network would notice. The
+    /// Gives the link up while the memory follows the guest, as if the network had broken it: for a link that is half dead, which only
+    /// timeouts of the network would notice. The
     /// migration then waits for <see cref="Resume"/>.
     /// </summary>
-    /// <exception cref="InvalidOperationException">No migration is in postcopy with a link, or <see cref="MigrationSourceOptions.RecoveryTimeout"/> is zero.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// No migration is in postcopy with a link, the destination has not confirmed yet that the guest starts there, or
+    /// <see cref="MigrationSourceOptions.RecoveryTimeout"/> is zero.
+    /// </exception>
     public void PauseLink()
     {
         if (!_desk.TryBreak())
@@ -72,9 +83,16 @@ public sealed class MigrationSource
 
     /// <summary>Connects to <paramref name="destination"/> and moves the guest there.</summary>
     /// <param name="destination">Where the destination listens; all channels go there.</param>
-    /// <param name="progress">Receives a report at every change of phase, after every round and at each interval. Called on any thread.</param>
-    /// <param name="cancellationToken">Cancels at any moment up to the hand-over: the guest then runs on here. Without effect afterwards.</param>
-    /// <exception cref="MigrationException">The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/> or <see cref="FailureReason.GuestAtDestination"/>, the guest runs on here.</exception>
+    /// <param name="progress">
+    /// Receives a report at every change of phase, after every round and at each interval. Called on any thread.
+    /// </param>
+    /// <param name="cancellationToken">
+    /// Cancels at any moment up to the hand-over: the guest then runs on here. Without effect afterwards.
+    /// </param>
+    /// <exception cref="MigrationException">
+    /// The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/> or
+    /// <see cref="FailureReason.GuestAtDestination"/>, the guest runs on here.
+    /// </exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest runs on here.</exception>
     public async Task<MigrationReport> MigrateAsync(
         ChannelAddress destination,
@@ -97,6 +115,7 @@ public sealed class MigrationSource
         }
         finally
         {
+            _switch = new PostcopySwitch();
             Volatile.Write(ref _running, 0);
         }
     }

@@ -5,7 +5,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <summary>What a migration that may go on in postcopy has beside the others: who owns the guest, the preempt channel, and the memory that follows.</summary>
+/// <summary>
+/// What a migration that may go on in postcopy has beside the others: who owns the guest, the preempt channel, and the memory that follows.
+/// </summary>
 internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 {
     /// <summary>What main may hold back in the kernel: an urgent page that goes there waits for no more.</summary>
@@ -26,7 +28,8 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     private volatile RecoveryAnswers? _answers;
     private (long Normal, long Zero, long Requests, long Requested) _before;
 
-    public PostcopyHandover(GuestMemory memory, MigrationSourceOptions options, string machine, BlockPool pool, TimeProvider time, Action<uint> onPong)
+    public PostcopyHandover(
+        GuestMemory memory, MigrationSourceOptions options, string machine, BlockPool pool, TimeProvider time, Action<uint> onPong)
     {
         _pool = pool;
         _time = time;
@@ -70,7 +73,8 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         _preemptPages = Preempt is null ? null : PageRecordSender.OnPreempt(Preempt, _pool, holdingData);
         var early = Timing == PreemptTiming.WithMain;
         var channels = new PostcopyChannels(_mainPages, _preemptPages) { EndsPreempt = early, MainUntilLoaded = early };
-        var source = new PostcopySource(new UnsentPages(unsent, HostPages, holdingData), channels, limit, _time);
+        var source = new PostcopySource(
+            new UnsentPages(unsent, HostPages, holdingData), channels, limit, _time, () => Ownership.On(OwnershipEvent.EverythingSent));
         if (_answers is not null || Loaded.IsCompleted)
             source.OnLoaded();
         _source = source;

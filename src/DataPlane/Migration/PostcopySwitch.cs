@@ -6,6 +6,7 @@ internal sealed class PostcopySwitch
     private readonly Lock _gate = new();
     private Action? _onRequested;
     private bool _requested;
+    private bool _closed;
 
     public bool IsRequested
     {
@@ -23,6 +24,8 @@ internal sealed class PostcopySwitch
         Action? react;
         lock (_gate)
         {
+            if (_closed)
+                return;
             _requested = true;
             react = _onRequested;
         }
@@ -42,5 +45,15 @@ internal sealed class PostcopySwitch
 
         if (now)
             react();
+    }
+
+    /// <summary>The migration ends by precopy: a wish that comes now is too late. False when it has come.</summary>
+    public bool TryClose()
+    {
+        lock (_gate)
+        {
+            _closed = !_requested;
+            return _closed;
+        }
     }
 }

@@ -8,13 +8,14 @@ internal sealed class RecoveryDesk
     private readonly Lock _gate = new();
     private TaskCompletionSource<ChannelAddress>? _waiting;
     private Action? _breakLink;
+    private Func<bool>? _mayBreak;
 
-    /// <summary>How the host can end the link in use; null for none.</summary>
-    public void Use(Action? breakLink)
+    /// <summary>How the host can end the link in use, and when it may; null for no link.</summary>
+    public void Use(Action? breakLink, Func<bool>? mayBreak = null)
     {
         lock (_gate)
         {
-            _breakLink = breakLink;
+            (_breakLink, _mayBreak) = (breakLink, mayBreak);
         }
     }
 
@@ -24,6 +25,8 @@ internal sealed class RecoveryDesk
         Action? breakLink;
         lock (_gate)
         {
+            if (_mayBreak?.Invoke() != true)
+                return false;
             breakLink = _breakLink;
             _breakLink = null;
         }

@@ -10,7 +10,8 @@ namespace DataPlane.Migration;
 internal sealed partial class SourceSession
 {
     /// <summary>
-    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet: the order that every
+    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet:
+    /// the order that every
     /// destination understands (1-channels section 1.7).
     /// </summary>
     private async Task ConnectAsync(ChannelAddress destination)
@@ -66,7 +67,8 @@ internal sealed partial class SourceSession
 
     private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)
     {
-        var channel = await ChannelDialer.ConnectAsync(destination, _options.Channels, $"multifd {id}", id + 1, _pool, _failure.Token).ConfigureAwait(false);
+        var channel = await ChannelDialer.ConnectAsync(
+            destination, _options.Channels, $"multifd {id}", id + 1, _pool, _failure.Token).ConfigureAwait(false);
         MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
         return channel;
     }
@@ -93,7 +95,8 @@ internal sealed partial class SourceSession
             await preempt.DisposeAsync().ConfigureAwait(false);
         }
 
-        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask())).ConfigureAwait(false);
+        await Task.WhenAll(_multifd.Select(static channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask()))
+            .ConfigureAwait(false);
         await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
     }
 }

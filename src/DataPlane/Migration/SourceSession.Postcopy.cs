@@ -5,7 +5,8 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// The other way to end: the guest goes before its memory (specification, 4-postcopy). Up to the first byte of the package every failure gives the guest back;
+/// The other way to end: the guest goes before its memory (specification, 4-postcopy). Up to the first byte of the package every failure
+/// gives the guest back;
 /// from then on none does, because the destination may run it.
 /// </summary>
 internal sealed partial class SourceSession
@@ -18,7 +19,8 @@ internal sealed partial class SourceSession
 
     private PostcopyHandover? _postcopy;
 
-    private bool SwitchesToPostcopy => _postcopy is not null && (_switch.IsRequested || !_guest.IsRunning);
+    /// <summary>Decides how the migration ends. A guest that stood still from the beginning goes before its memory.</summary>
+    private bool DecideForPostcopy() => _postcopy is not null && (_tracker is null || !_switch.TryClose());
 
     private async Task ConnectPreemptAsync(PreemptTiming now)
     {
@@ -101,7 +103,8 @@ internal sealed partial class SourceSession
     {
         try
         {
-            _desk.Use(_options.RecoveryTimeout == TimeSpan.Zero ? null : _main!.Abort);
+            // Before it is confirmed, a link that ends might be the end of the guest.
+            _desk.Use(_main!.Abort, () => _options.RecoveryTimeout > TimeSpan.Zero && _postcopy!.Ownership.Owner == GuestOwner.Destination);
             await useAsync().ConfigureAwait(false);
             return null;
         }
@@ -111,7 +114,7 @@ internal sealed partial class SourceSession
         }
         finally
         {
-            _desk.Use(null);
+            _desk.Use(breakLink: null);
         }
     }
 
@@ -126,7 +129,6 @@ internal sealed partial class SourceSession
 
         if (everythingSent.IsCompletedSuccessfully)
         {
-            postcopy.Ownership.On(OwnershipEvent.EverythingSent);
             Enter(MigrationPhase.Commit);
         }
 
@@ -136,7 +138,10 @@ internal sealed partial class SourceSession
             var verdict = postcopy.Ownership.On(value == 0 ? OwnershipEvent.ShutWithSuccess : OwnershipEvent.ShutWithFailure);
             if (verdict != OwnershipVerdict.Completed)
             {
-                throw NotConfirmed(postcopy, value == 0 ? "it said that it had everything before it had" : $"it reported that it failed (SHUT {value}); its own log says why", null);
+                var why = value == 0
+                    ? "it said that it had everything before it had"
+                    : $"it reported that it failed (SHUT {value}); its own log says why";
+                throw NotConfirmed(postcopy, why, cause: null);
             }
         }
     }
@@ -151,11 +156,13 @@ internal sealed partial class SourceSession
         },
         null, s_remark, s_remark);
 
-    private MigrationException NotConfirmed(PostcopyHandover postcopy, string why, Exception? cause) => postcopy.Ownership.Owner == GuestOwner.Destination
+    private MigrationException NotConfirmed(PostcopyHandover postcopy, string why, Exception? cause) =>
+        postcopy.Ownership.Owner == GuestOwner.Destination
         ? new MigrationException(
             FailureReason.GuestAtDestination, _clock.Phase, "main",
             $"the guest runs at the destination, but not all of its memory is known to be there: {why}; it stays stopped here", cause)
         : new MigrationException(
             FailureReason.OutcomeUnknown, _clock.Phase, "main",
-            $"the guest was handed over, but the destination did not confirm that it runs: {why}; it stays stopped here and may run there", cause);
+            $"the guest was handed over, but the destination did not confirm that it runs: {why}; it stays stopped here and may run there",
+            cause);
 }

@@ -5,7 +5,8 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// A lost link in postcopy is a pause: the guest stays stopped here, its pages are kept, and a new link is enough to go on (specification, 4-postcopy section 4.6).
+/// A lost link in postcopy is a pause: the guest stays stopped here, its pages are kept, and a new link is enough to go on (specification,
+/// 4-postcopy section 4.6).
 /// </summary>
 internal sealed partial class SourceSession
 {
@@ -43,13 +44,15 @@ internal sealed partial class SourceSession
             catch (Exception ending) when (!next.IsCompleted)
             {
                 _desk.Leave();
-                throw NotConfirmed(postcopy, $"{lost.Message}; nobody resumed the migration {(ending is TimeoutException ? $"within {_options.RecoveryTimeout.TotalSeconds:0.###} s" : "before it was cancelled")}", lost);
+                var limit = ending is TimeoutException ? $"within {_options.RecoveryTimeout.TotalSeconds:0.###} s" : "before it was cancelled";
+                throw NotConfirmed(postcopy, $"{lost.Message}; nobody resumed the migration {limit}", lost);
             }
             catch (Exception failure) when (failure is ChannelException or TimeoutException)
             {
                 postcopy.Ownership.On(OwnershipEvent.LinkLost);
                 lost = failure is TimeoutException
-                    ? new ChannelException(FailureReason.Stalled, "main", $"the destination did not answer within {s_recoveryTimeout.TotalSeconds:0.###} s")
+                    ? new ChannelException(
+                        FailureReason.Stalled, "main", $"the destination did not answer within {s_recoveryTimeout.TotalSeconds:0} s")
                     : failure;
             }
         }
@@ -83,7 +86,9 @@ internal sealed partial class SourceSession
     private async Task ReconnectAsync(PostcopyHandover postcopy, ChannelAddress address)
     {
         _destination = address;
-        var main = _main = await ChannelDialer.ConnectAsync(address, _options.Channels, "main", 0, _pool, CancellationToken.None).ConfigureAwait(false);
+        var main = await ChannelDialer.ConnectAsync(
+            address, _options.Channels, "main", 0, _pool, CancellationToken.None).ConfigureAwait(false);
+        _main = main;
         var writer = _writer = new MainStreamWriter(main.Output, main.Name);
         await ConnectPreemptAsync(PreemptTiming.WithMain).ConfigureAwait(false);
         var answers = postcopy.ExpectAnswers(_guest.Memory);

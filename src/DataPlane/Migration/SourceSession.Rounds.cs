@@ -44,7 +44,7 @@ internal sealed partial class SourceSession
             await SendPagesAsync(pages).ConfigureAwait(false);
             dirty.ClearAll();
             _tracker.Collect(dirty);
-            if (SwitchesToPostcopy)
+            if (_postcopy is not null && _switch.IsRequested)
             {
                 _feed.RemoveTaken();
                 dirty.UnionWith(pages);
@@ -97,7 +97,9 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>Measures the round that has just ended, and tells whether <paramref name="remaining"/> pages fit the downtime allowed.</summary>
+    /// <summary>
+    /// Measures the round that has just ended, and tells whether <paramref name="remaining"/> pages fit the downtime allowed.
+    /// </summary>
     private bool Fits(long remaining, TimeSpan elapsed)
     {
         var seconds = Math.Max(elapsed.TotalSeconds, 1e-6);

@@ -57,7 +57,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool) : null;
     }
 
-    private IEnumerable<Channel> Channels => (_main is null ? _multifd : _multifd.Prepend(_main)).Concat(_postcopy?.Preempt is { } preempt ? [preempt] : []);
+    private IEnumerable<Channel> Channels =>
+        (_main is null ? _multifd : _multifd.Prepend(_main)).Concat(_postcopy?.Preempt is { } preempt ? [preempt] : []);
 
     private long NormalPages => (_pages?.NormalPages ?? 0) + (_postcopy?.NormalPages ?? 0);
 
@@ -77,7 +78,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await ConnectAsync(destination).ConfigureAwait(false);
             await SetUpAsync().ConfigureAwait(false);
             var remaining = await PrecopyAsync().ConfigureAwait(false);
-            if (SwitchesToPostcopy)
+            if (DecideForPostcopy())
             {
                 await PostcopyAsync(remaining, stall, cancellationToken).ConfigureAwait(false);
             }

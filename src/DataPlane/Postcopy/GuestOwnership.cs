@@ -60,8 +60,10 @@ internal enum OwnershipVerdict
 }
 
 /// <summary>
-/// Who may run the guest, seen from the source (specification, 4-postcopy sections 4.8.4 and 4.8.5). A QEMU source starts the guest again on a bad last
-/// word or a connection that ends without one, beside the one that runs at the destination; this one never starts it once the package has begun.
+/// Who may run the guest, seen from the source (specification, 4-postcopy sections 4.8.4 and 4.8.5). A QEMU source starts the guest again
+/// on a bad last
+/// word or a connection that ends without one, beside the one that runs at the destination; this one never starts it once the package has
+/// begun.
 /// <code>
 ///                     Source        Unconfirmed                    Destination
 /// PackageBegins       Unconfirmed   -                              -

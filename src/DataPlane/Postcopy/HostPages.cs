@@ -5,7 +5,8 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The size of the pages that back each block at the destination. A host page is placed as a whole, so it is asked for, discarded and sent as a whole
+/// The size of the pages that back each block at the destination. A host page is placed as a whole, so it is asked for, discarded and sent
+/// as a whole
 /// (specification, 4-postcopy section 4.3.1). Nothing on the wire tells the source; both sides must have been given the same.
 /// </summary>
 internal sealed class HostPages

@@ -2,11 +2,15 @@ using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>Pages of one block that one sender has taken and nobody else will send: some runs of small pages, or one huge page. Reused by its sender.</summary>
+/// <summary>
+/// Pages of one block that one sender has taken and nobody else will send: some runs of small pages, or one huge page. Reused by its
+/// sender.
+/// </summary>
 internal sealed class PageClaim
 {
     /// <summary>
-    /// Target pages at most, where host pages are as small: a page that is asked for while it stands in the background's claim waits for all of it.
+    /// Target pages at most, where host pages are as small: a page that is asked for while it stands in the background's claim waits for
+    /// all of it.
     /// </summary>
     public const int Capacity = 32;
 

@@ -6,11 +6,13 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Sends pages as plain records on one channel of postcopy: headers from a pooled block, pages straight from guest memory. On main each call is a section of
+/// Sends pages as plain records on one channel of postcopy: headers from a pooled block, pages straight from guest memory. On main each
+/// call is a section of
 /// its own, so the destination has it as a whole; the preempt channel carries bare records.
 /// </summary>
 /// <remarks>
-/// One caller at a time. Host pages come as whole runs and leave in one piece, ascending (specification, 4-postcopy section 4.3.1). The block is named
+/// One caller at a time. Host pages come as whole runs and leave in one piece, ascending (specification, 4-postcopy section 4.3.1). The
+/// block is named
 /// whenever it changes and, on main, at the beginning of every section.
 /// </remarks>
 internal sealed class PageRecordSender : IDisposable

@@ -12,7 +12,8 @@ internal static class PostcopyCommands
         output.Advance(CommandWriter.WritePostcopyAdvise(output.GetSpan(CommandWriter.MaxSize), new PostcopyAdvise(hostPages.Summary)));
 
     /// <summary>
-    /// Discards every page that is still to be sent. At least one: a QEMU that gets a package without any discard before it hangs for ever (section 4.1.6), so
+    /// Discards every page that is still to be sent. At least one: a QEMU that gets a package without any discard before it hangs for ever
+    /// (section 4.1.6), so
     /// where nothing is left, the first page goes once more.
     /// </summary>
     /// <param name="output">The main channel.</param>
@@ -39,7 +40,9 @@ internal static class PostcopyCommands
         }
     }
 
-    /// <summary>The device state, framed so that the destination loads it as a whole and starts the guest. Returns the bytes written.</summary>
+    /// <summary>
+    /// The device state, framed so that the destination loads it as a whole and starts the guest. Returns the bytes written.
+    /// </summary>
     public static int WritePackage(IBufferWriter<byte> output, ReadOnlySpan<byte> devices)
     {
         var length = PostcopyPackage.Overhead + devices.Length;
@@ -51,7 +54,9 @@ internal static class PostcopyCommands
         return written + length;
     }
 
-    /// <summary>After a lost link: asks which pages of every block have arrived. The first bytes of the new main channel (section 4.6.2).</summary>
+    /// <summary>
+    /// After a lost link: asks which pages of every block have arrived. The first bytes of the new main channel (section 4.6.2).
+    /// </summary>
     public static void WriteBitmapQuestions(IBufferWriter<byte> output, GuestMemory memory)
     {
         foreach (var block in memory.Blocks)
@@ -59,7 +64,8 @@ internal static class PostcopyCommands
     }
 
     /// <summary>After a lost link: pages follow.</summary>
-    public static void WriteResume(IBufferWriter<byte> output) => output.Advance(CommandWriter.WriteResume(output.GetSpan(CommandWriter.MaxSize)));
+    public static void WriteResume(IBufferWriter<byte> output) =>
+        output.Advance(CommandWriter.WriteResume(output.GetSpan(CommandWriter.MaxSize)));
 
     private static void WriteDiscard(IBufferWriter<byte> output, RamBlock block, ReadOnlySpan<ByteRange> ranges, ref int count)
     {

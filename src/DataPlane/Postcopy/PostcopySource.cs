@@ -10,24 +10,34 @@ internal sealed record PostcopyChannels(PageRecordSender Main, PageRecordSender?
     public bool EndsPreempt { get; init; }
 
     /// <summary>
-    /// The destination may not have taken the preempt channel before its devices are loaded, and needs pages to load them (QEMU 8.0 to 8.2): until then all
+    /// The destination may not have taken the preempt channel before its devices are loaded, and needs pages to load them (QEMU 8.0 to
+    /// 8.2): until then all
     /// pages go on main.
     /// </summary>
     public bool MainUntilLoaded { get; init; }
 }
 
 /// <summary>
-/// Sends the memory of a guest that runs at its destination already: what it asks for at once, on the preempt channel where there is one; all the rest in the
+/// Sends the memory of a guest that runs at its destination already: what it asks for at once, on the preempt channel where there is one;
+/// all the rest in the
 /// background on main (specification, 4-postcopy section 4.2).
 /// </summary>
 /// <remarks>
-/// Two threads: the one that reads the return path answers requests on the preempt channel itself, in parallel with a huge page on its way on main; a thread of
+/// Two threads: the one that reads the return path answers requests on the preempt channel itself, in parallel with a huge page on its way
+/// on main; a thread of
 /// this class sends the background, and the requests too where there is no preempt channel. Both claim every host page before they send it.
 /// </remarks>
-internal sealed class PostcopySource(UnsentPages pages, PostcopyChannels channels, SendLimit? limit, TimeProvider time)
+/// <param name="pages">What there is to send.</param>
+/// <param name="channels">What it is sent on.</param>
+/// <param name="limit">The background's rate, null for none.</param>
+/// <param name="time">The clock.</param>
+/// <param name="onEnd">Called when every page has left, before the end of the stream does: the destination's word may come at once.</param>
+internal sealed class PostcopySource(
+    UnsentPages pages, PostcopyChannels channels, SendLimit? limit, TimeProvider time, Action onEnd)
 {
     /// <summary>
-    /// The background waits for the start of the guest, but not for long: until then it would only stand in the way of the few pages that loading the devices
+    /// The background waits for the start of the guest, but not for long: until then it would only stand in the way of the few pages that
+    /// loading the devices
     /// takes.
     /// </summary>
     private static readonly TimeSpan s_headStart = TimeSpan.FromMilliseconds(100);
@@ -50,7 +60,9 @@ internal sealed class PostcopySource(UnsentPages pages, PostcopyChannels channel
     /// <summary>Pages that the background has still to send.</summary>
     public long PagesLeft => pages.BackgroundLeft;
 
-    /// <summary>Starts the background. The task ends when the end of the stream has been sent; requests are answered for as long as they come.</summary>
+    /// <summary>
+    /// Starts the background. The task ends when the end of the stream has been sent; requests are answered for as long as they come.
+    /// </summary>
     public Task Start()
     {
         var thread = new Thread(Run) { Name = "dp-postcopy", IsBackground = true };
@@ -173,6 +185,7 @@ internal sealed class PostcopySource(UnsentPages pages, PostcopyChannels channel
     {
         lock (_requestGate)
         {
+            onEnd();
             channels.Main.SendEnd();
             if (channels is { EndsPreempt: true, Preempt: { } preempt })
             {

@@ -3,7 +3,10 @@ using DataPlane.Transport;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>What a destination answers when its source comes again over a new link (specification, 4-postcopy section 4.6.2): first what it holds, then that it goes on.</summary>
+/// <summary>
+/// What a destination answers when its source comes again over a new link (specification, 4-postcopy section 4.6.2): first what it holds,
+/// then that it goes on.
+/// </summary>
 internal sealed class RecoveryAnswers
 {
     private readonly bool[] _answered;

@@ -3,7 +3,8 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Pages that were asked for and go on main, ahead of the background: where there is no preempt channel, or it may not be used yet. Only claimed pages come in
+/// Pages that were asked for and go on main, ahead of the background: where there is no preempt channel, or it may not be used yet. Only
+/// claimed pages come in
 /// here, so none stands here twice and there are never more than the guest has. Thread-safe; one taker.
 /// </summary>
 internal sealed class RequestQueue
@@ -13,7 +14,10 @@ internal sealed class RequestQueue
     private bool _news;
     private bool _closed;
 
-    /// <summary>False when the stream has ended: what comes now can only be a page that is known to be zero, and reads so at the destination by itself.</summary>
+    /// <summary>
+    /// False when the stream has ended: what comes now can only be a page that is known to be zero, and reads so at the destination by
+    /// itself.
+    /// </summary>
     public bool TryAdd(PageRun page)
     {
         lock (_gate)

@@ -7,11 +7,13 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The return path of a migration that may go on in postcopy, read by a thread of its own: between a request and its page stands no scheduler but the
+/// The return path of a migration that may go on in postcopy, read by a thread of its own: between a request and its page stands no
+/// scheduler but the
 /// kernel's. Every request is checked against its block before anyone acts on it (specification, 4-postcopy section 4.2.1).
 /// </summary>
 /// <remarks>
-/// After each message the kernel is told to acknowledge at once: a QEMU destination leaves Nagle's algorithm on, so its next message would wait for an
+/// After each message the kernel is told to acknowledge at once: a QEMU destination leaves Nagle's algorithm on, so its next message would
+/// wait for an
 /// acknowledgement that is otherwise delayed by 40 ms.
 /// </remarks>
 internal sealed class ReturnPathThread(Channel main, BlockPool pool, GuestMemory memory, HostPages hostPages, IReturnPathEvents events)
@@ -19,7 +21,9 @@ internal sealed class ReturnPathThread(Channel main, BlockPool pool, GuestMemory
     private readonly TaskCompletionSource<uint> _shut = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private RamBlock? _lastBlock;
 
-    /// <summary>Starts the thread. The task ends with the value of SHUT, or by <see cref="ChannelException"/> with the connection.</summary>
+    /// <summary>
+    /// Starts the thread. The task ends with the value of SHUT, or by <see cref="ChannelException"/> with the connection.
+    /// </summary>
     public Task<uint> Start()
     {
         var thread = new Thread(Run) { Name = "dp-return-path", IsBackground = true };
@@ -92,7 +96,11 @@ internal sealed class ReturnPathThread(Channel main, BlockPool pool, GuestMemory
             throw ChannelException.Violation(main.Name, $"{error}, {block.Name}");
         var size = hostPages.SizeOf(block);
         if (message.Start % size != 0 || message.Length % size != 0)
-            throw ChannelException.Violation(main.Name, $"a request for {message.Length:X} bytes at {message.Start:X} of {block.Name} splits its pages of {size:X}");
+        {
+            throw ChannelException.Violation(
+                main.Name, $"a request for {message.Length:X} bytes at {message.Start:X} of {block.Name} splits its pages of {size:X}");
+        }
+
         _lastBlock = block;
         if (message.Length > 0)
             events.OnRequest(block, message.Start >> TargetPage.Shift, message.Length >> TargetPage.Shift);

@@ -3,7 +3,8 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The pages that the destination does not have yet. Whoever sends a host page claims it here first, so each goes exactly once, whoever is faster: a second
+/// The pages that the destination does not have yet. Whoever sends a host page claims it here first, so each goes exactly once, whoever is
+/// faster: a second
 /// copy would end the guest's memory there (specification, 4-postcopy section 4.2.3).
 /// </summary>
 /// <remarks>Thread-safe. The lock is held for the search of one claim.</remarks>
@@ -24,7 +25,8 @@ internal sealed class UnsentPages
     /// <param name="unsent">Widened to whole host pages here, and owned from now on.</param>
     /// <param name="hostPages">The destination's pages.</param>
     /// <param name="holdingData">
-    /// Where the host knows them: the pages that are not zero. All others go only when they are asked for: they read as zeros at the end (section 4.2.4).
+    /// Where the host knows them: the pages that are not zero. All others go only when they are asked for: they read as zeros at the end
+    /// (section 4.2.4).
     /// </param>
     public UnsentPages(GuestPageSet unsent, HostPages hostPages, GuestPageSet? holdingData)
     {
@@ -41,7 +43,10 @@ internal sealed class UnsentPages
     /// <summary>Pages that the background has still to send.</summary>
     public long BackgroundLeft => Volatile.Read(ref _backgroundLeft);
 
-    /// <summary>Claims the host page of <paramref name="page"/>, and lets the background go on behind it: its neighbours are likely to be asked for next.</summary>
+    /// <summary>
+    /// Claims the host page of <paramref name="page"/>, and lets the background go on behind it: its neighbours are likely to be asked for
+    /// next.
+    /// </summary>
     /// <returns>False if it has been claimed already; then there is nothing to do.</returns>
     public bool TryClaim(RamBlock block, long page, out PageRun claimed)
     {
@@ -116,8 +121,12 @@ internal sealed class UnsentPages
             for (long next = 0; mine.TryFindSetRun(next, long.MaxValue, out var first, out var count); next = first + count)
             {
                 var end = first + count;
-                for (var at = first; at < end && other.TryFindSetRun(at, end - at, out var start, out var length) && start < end; at = start + length)
+                var at = first;
+                while (at < end && other.TryFindSetRun(at, end - at, out var start, out var length) && start < end)
+                {
                     both[block].SetRange(start, Math.Min(length, end - start));
+                    at = start + length;
+                }
             }
         }
 

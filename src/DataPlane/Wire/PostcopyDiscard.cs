@@ -34,7 +34,9 @@ internal readonly ref struct PostcopyDiscard
 
     public int RangeCount => _ranges.Length / RangeSize;
 
-    /// <summary>A range: whole target pages, at least one. Whether it lies in the block is checked by <see cref="TryCheckRanges"/>.</summary>
+    /// <summary>
+    /// A range: whole target pages, at least one. Whether it lies in the block is checked by <see cref="TryCheckRanges"/>.
+    /// </summary>
     public ByteRange this[int index] => RangeAt(_ranges, index);
 
     /// <summary>Reads a whole payload, whose length the command's header has told.</summary>

@@ -3,11 +3,13 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// What follows PACKAGED: the device state of a guest that starts before its memory is there. The destination reads all of it before it acts.
+/// What follows PACKAGED: the device state of a guest that starts before its memory is there. The destination reads all of it before it
+/// acts.
 /// <code>
 /// LISTEN | device sections | PING ... | RUN
 /// </code>
-/// Device sections carry no length, but what surrounds them is known from both ends: a section ends with <c>7E | u32</c>, which no PING does.
+/// Device sections carry no length, but what surrounds them is known from both ends: a section ends with <c>7E | u32</c>, which no PING
+/// does.
 /// </summary>
 /// <param name="DevicesStart">First byte of the device sections in the package.</param>
 /// <param name="DevicesLength">Their bytes; at least one.</param>

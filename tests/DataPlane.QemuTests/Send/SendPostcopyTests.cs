@@ -65,7 +65,8 @@ public sealed class SendPostcopyTests(SavedVms vms) : SendTest(vms)
     }
 
     private async Task<(QemuProcess Machine, string Uri)> ExpectingPostcopyAsync(SavedVm vm, string version, bool preempt) => await WaitingAsync(
-        vm, QemuVersion.Parse(version), new MigrationSettings { Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"] },
+        vm, QemuVersion.Parse(version),
+        new MigrationSettings { Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"] },
         change: static options => options with { StayStopped = false });
 
     private static string[] Preempt(bool preempt) => preempt ? ["--preempt"] : [];
@@ -73,7 +74,9 @@ public sealed class SendPostcopyTests(SavedVms vms) : SendTest(vms)
     /// <summary>Two rounds of the guest look at every page that it has.</summary>
     private static async Task FindsItsMemoryRightAsync(QemuProcess machine, SavedVm vm)
     {
-        var first = machine.Console.Reports is [var earlier, ..] ? earlier : await machine.Console.WaitForAsync(_ => true, "it goes on", Token);
+        var first = machine.Console.Reports is [var earlier, ..]
+            ? earlier
+            : await machine.Console.WaitForAsync(_ => true, "it goes on", Token);
         Assert.InRange(first.Pass, vm.Last.Pass + 1, vm.Last.Pass + 3);
         await machine.Console.WaitForAsync(report => report.Round >= first.Round + 2, "it has found all of its memory right", Token);
     }
@@ -82,7 +85,9 @@ public sealed class SendPostcopyTests(SavedVms vms) : SendTest(vms)
     {
         var json = result.Json;
         Assert.Equal("at_destination", json.GetProperty("guest").GetString());
-        Assert.Equal(preempt ? ["main", "preempt"] : ["main"], json.GetProperty("channels").EnumerateArray().Select(static channel => channel.GetProperty("kind").GetString()!));
+        Assert.Equal(
+            preempt ? ["main", "preempt"] : ["main"],
+            json.GetProperty("channels").EnumerateArray().Select(static channel => channel.GetProperty("kind").GetString()!));
         var postcopy = json.GetProperty("postcopy");
         var (requested, start) = (postcopy.GetProperty("requested_pages").GetInt64(), postcopy.GetProperty("start_seconds").GetDouble());
         TestContext.Current.TestOutputHelper?.WriteLine($"package to PONG(0x42): {start * 1000:0.00} ms, {requested} pages asked for");

@@ -19,8 +19,8 @@ public sealed class GuestOwnershipTests
     [InlineData(LinkLost, RunHere, Source)]
     [InlineData(ShutWithSuccess, RunHere, Source)]
     [InlineData(ShutWithFailure, RunHere, Source)]
-    internal void Until_the_package_the_guest_is_here_and_stays_whatever_fails(OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) =>
-        Check([], what, verdict, owner);
+    internal void Until_the_package_the_guest_is_here_and_stays_whatever_fails(
+        OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) => Check([], what, verdict, owner);
 
     // The package is under way
     [Theory]
@@ -32,8 +32,8 @@ public sealed class GuestOwnershipTests
     [InlineData(LinkLost, Pause, Unconfirmed)]
     [InlineData(ShutWithSuccess, StayStopped, Unconfirmed)]
     [InlineData(ShutWithFailure, StayStopped, Unconfirmed)]
-    internal void Once_the_package_has_begun_nothing_starts_the_guest_here(OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) =>
-        Check([PackageBegins], what, verdict, owner);
+    internal void Once_the_package_has_begun_nothing_starts_the_guest_here(
+        OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) => Check([PackageBegins], what, verdict, owner);
 
     // PONG(0x42)
     [Theory]
@@ -45,8 +45,8 @@ public sealed class GuestOwnershipTests
     [InlineData(LinkLost, Pause, Destination)]
     [InlineData(ShutWithSuccess, StayStopped, Destination)]
     [InlineData(ShutWithFailure, StayStopped, Destination)]
-    internal void Once_the_devices_are_loaded_the_guest_is_the_destinations(OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) =>
-        Check([PackageBegins, DevicesLoaded], what, verdict, owner);
+    internal void Once_the_devices_are_loaded_the_guest_is_the_destinations(
+        OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) => Check([PackageBegins, DevicesLoaded], what, verdict, owner);
 
     // Everything has left
     [Theory]
@@ -54,8 +54,8 @@ public sealed class GuestOwnershipTests
     [InlineData(ShutWithSuccess, Completed, Destination)]
     [InlineData(ShutWithFailure, StayStopped, Destination)]
     [InlineData(Cancelled, GoOn, Destination)]
-    internal void After_the_end_of_the_stream_only_SHUT_0_completes(OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) =>
-        Check([PackageBegins, DevicesLoaded, EverythingSent], what, verdict, owner);
+    internal void After_the_end_of_the_stream_only_SHUT_0_completes(
+        OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) => Check([PackageBegins, DevicesLoaded, EverythingSent], what, verdict, owner);
 
     [Fact]
     public void SHUT_0_after_everything_stands_for_a_confirmation_that_was_lost() =>
@@ -90,7 +90,8 @@ public sealed class GuestOwnershipTests
             var ownership = new GuestOwnership();
             using var start = new Barrier(2);
             var cancel = Task.Run(() => { start.SignalAndWait(); return ownership.On(Cancelled); }, TestContext.Current.CancellationToken);
-            var handOver = Task.Run(() => { start.SignalAndWait(); return ownership.On(PackageBegins); }, TestContext.Current.CancellationToken);
+            var handOver = Task.Run(
+                () => { start.SignalAndWait(); return ownership.On(PackageBegins); }, TestContext.Current.CancellationToken);
             Assert.Equal(await cancel, await handOver);
         }
     }

@@ -106,8 +106,11 @@ public sealed class PostcopyMoveTests
     [InlineData("9.0", "pc-q35-7.2", 0, true)]
     [InlineData(null, "pc-q35-10.0", 0, true)]
     [InlineData(null, "pc-q35-7.2", 4, true)]
-    public void A_preempt_channel_opens_when_every_such_destination_takes_it(string? peer, string machine, int channels, bool late) => Assert.Equal(
-        late ? PreemptTiming.AtSwitch : PreemptTiming.WithMain, PreemptTimings.For(machine, peer is null ? null : Version.Parse(peer), channels));
+    public void A_preempt_channel_opens_when_every_such_destination_takes_it(string? peer, string machine, int channels, bool late)
+    {
+        var version = peer is null ? null : Version.Parse(peer);
+        Assert.Equal(late ? PreemptTiming.AtSwitch : PreemptTiming.WithMain, PreemptTimings.For(machine, version, channels));
+    }
 
     [Fact]
     public async Task A_destination_that_ends_before_the_package_leaves_the_guest_running_here()
@@ -132,7 +135,8 @@ public sealed class PostcopyMoveTests
     [InlineData(false, false, FailureReason.OutcomeUnknown)]
     [InlineData(true, false, FailureReason.GuestAtDestination)]
     [InlineData(true, true, FailureReason.GuestAtDestination)]
-    internal async Task Once_the_package_has_left_a_lost_link_never_starts_the_guest_here(bool loaded, bool shutWithFailure, FailureReason reason)
+    internal async Task Once_the_package_has_left_a_lost_link_never_starts_the_guest_here(
+        bool loaded, bool shutWithFailure, FailureReason reason)
     {
         using var guest = TestGuest.Patterned(64 << 20);
         using var peer = new OneMainPeer();
@@ -148,7 +152,8 @@ public sealed class PostcopyMoveTests
         if (loaded)
         {
             // The answer has been heard when pages come that nobody asked for; SHUT ends the migration anyway.
-            await main.ReceiveAsync(4 << 20, Token).WaitAsync(TimeSpan.FromSeconds(30), Token).ContinueWith(static _ => { }, TaskScheduler.Default);
+            await main.ReceiveAsync(4 << 20, Token).WaitAsync(TimeSpan.FromSeconds(30), Token)
+                .ContinueWith(static _ => { }, TaskScheduler.Default);
         }
 
         main.Dispose();

@@ -32,7 +32,9 @@ public sealed class PostcopySourceTests
         links.Source.OnRequest(links.Memory.Blocks[1], 3, 2);
         await links.ReadMainToEndAsync();
         await sent;
-        Assert.Equal([(0, 900L, 1), (1, 3L, 2), (1, 4L, 3)], links.Main.Pages.Take(3).Select(static page => (page.Block.Index, page.Page, page.Section)));
+        Assert.Equal(
+            [(0, 900L, 1), (1, 3L, 2), (1, 4L, 3)],
+            links.Main.Pages.Take(3).Select(static page => (page.Block.Index, page.Page, page.Section)));
         Assert.Equal((3, 3), (links.Source.Requests, links.Source.RequestedPages));
         Assert.Equal(links.Memory.TotalPages, links.Main.Pages.Count);
     }
@@ -146,10 +148,14 @@ public sealed class PostcopySourceTests
             var holdingData = knownZero ? HoldingData() : null;
             _channels = new PostcopyChannels(
                 PageRecordSender.OnMain(main.Channel, main.Pool, 1, holdingData),
-                preempt is null ? null : PageRecordSender.OnPreempt(preempt.Channel, preempt.Pool, holdingData)) { EndsPreempt = early, MainUntilLoaded = early };
+                preempt is null ? null : PageRecordSender.OnPreempt(preempt.Channel, preempt.Pool, holdingData))
+            {
+                EndsPreempt = early,
+                MainUntilLoaded = early,
+            };
             var unsent = new GuestPageSet(Memory);
             unsent.SetAll();
-            Source = new PostcopySource(new UnsentPages(unsent, hostPages, holdingData), _channels, limit: null, TimeProvider.System);
+            Source = new PostcopySource(new UnsentPages(unsent, hostPages, holdingData), _channels, limit: null, TimeProvider.System, () => { });
             Main = new RecordCollector(main.Peer.Socket, Memory);
             Preempt = preempt is null ? null : new RecordCollector(preempt.Peer.Socket, Memory);
         }

@@ -16,7 +16,8 @@ public sealed class ReturnPathThreadTests
     {
         await using var link = await Link.OpenAsync();
         link.Peer.SendSingly(Hex.Bytes(
-            $"0002 0004 00000001  0003 0013 0000000000005000 00001000 {Name}  0004 000C 0000000000007000 00002000  0007 0000  0002 0004 00000042  0001 0004 00000000"));
+            $"0002 0004 00000001  0003 0013 0000000000005000 00001000 {Name}  0004 000C 0000000000007000 00002000"
+            + "0007 0000  0002 0004 00000042  0001 0004 00000000"));
         Assert.Equal(0u, await link.Shut);
         Assert.Equal(["pong 1", "pc.ram 5+1", "pc.ram 7+2", "pong 66"], link.Events.Seen);
     }
@@ -71,7 +72,8 @@ public sealed class ReturnPathThreadTests
         private Link(ChannelPair pair)
         {
             _pair = pair;
-            _memory = new GuestMemory([RamBlock.Allocate("pc.ram", 4 << 20, RamAllocation.Default), RamBlock.Allocate("big", 4 << 20, RamAllocation.Default)]);
+            _memory = new GuestMemory(
+                [RamBlock.Allocate("pc.ram", 4 << 20, RamAllocation.Default), RamBlock.Allocate("big", 4 << 20, RamAllocation.Default)]);
             var hostPages = new HostPages(_memory, new Dictionary<string, long> { ["big"] = 2 << 20 });
             Shut = new ReturnPathThread(pair.Channel, pair.Pool, _memory, hostPages, Events).Start();
         }

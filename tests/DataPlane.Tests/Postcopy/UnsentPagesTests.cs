@@ -89,14 +89,16 @@ public sealed class UnsentPagesTests
         var background = new List<(RamBlock, long)>();
         while (pages.TryClaimNext(claim))
             background.AddRange(claim.Runs.ToArray().SelectMany(PagesOf));
-        Assert.Equal([Place(memory, 6), Place(memory, 120), Place(memory, 290)], background.OrderBy(static page => page.Item1.Index).ThenBy(static page => page.Item2));
+        Assert.Equal(
+            [Place(memory, 6), Place(memory, 120), Place(memory, 290)],
+            background.OrderBy(static page => page.Item1.Index).ThenBy(static page => page.Item2));
         Assert.True(pages.TryClaim(memory.Blocks[1], 199, out _));
     }
 
     [Fact]
     public void Huge_pages_are_claimed_as_a_whole()
     {
-        using var memory = new GuestMemory([RamBlock.Allocate("huge", 4 * HugePage, RamAllocation.Default), RamBlock.Allocate("rom", 8192, RamAllocation.Default)]);
+        using var memory = HugeMemory();
         var unsent = new GuestPageSet(memory);
         unsent[memory.Blocks[0]].Set(600);
         unsent[memory.Blocks[0]].Set(1535);
@@ -114,12 +116,13 @@ public sealed class UnsentPagesTests
     [Fact]
     public void Host_pages_are_told_with_all_sizes()
     {
-        using var memory = new GuestMemory([RamBlock.Allocate("huge", 4 * HugePage, RamAllocation.Default), RamBlock.Allocate("rom", 8192, RamAllocation.Default)]);
+        using var memory = HugeMemory();
         Assert.Equal(0x1000ul, new HostPages(memory).Summary);
         Assert.Equal(0x201000ul, Huge(memory).Summary);
         Assert.Equal(HugePage, Huge(memory).SizeOf(memory.Blocks[0]));
         Assert.Equal(4096, Huge(memory).SizeOf(memory.Blocks[1]));
-        foreach (var (name, size) in (IEnumerable<(string, long)>)[("none", 4096), ("huge", 6000), ("huge", 2048), ("huge", 1L << 30), ("rom", HugePage)])
+        (string Name, long Size)[] wrong = [("none", 4096), ("huge", 6000), ("huge", 2048), ("huge", 1L << 30), ("rom", HugePage)];
+        foreach (var (name, size) in wrong)
             Assert.Throws<ArgumentException>(() => new HostPages(memory, new Dictionary<string, long> { [name] = size }));
     }
 
@@ -128,7 +131,11 @@ public sealed class UnsentPagesTests
     private static GuestMemory Memory() => new(
         [RamBlock.Allocate("pc.ram", 100 * 4096, RamAllocation.Default), RamBlock.Allocate("vga", 200 * 4096, RamAllocation.Default)]);
 
-    private static (RamBlock Block, long Page) Place(GuestMemory memory, long page) => page < 100 ? (memory.Blocks[0], page) : (memory.Blocks[1], page - 100);
+    private static GuestMemory HugeMemory() => new(
+        [RamBlock.Allocate("huge", 4 * HugePage, RamAllocation.Default), RamBlock.Allocate("rom", 8192, RamAllocation.Default)]);
+
+    private static (RamBlock Block, long Page) Place(GuestMemory memory, long page) =>
+        page < 100 ? (memory.Blocks[0], page) : (memory.Blocks[1], page - 100);
 
     private static IEnumerable<(RamBlock Block, long Page)> PagesOf(PageRun run)
     {
