@@ -75,7 +75,7 @@ public sealed class MigrationSource
     /// No migration is in postcopy with a link, the destination has not confirmed yet that the guest starts there, or
     /// <see cref="MigrationSourceOptions.RecoveryTimeout"/> is zero.
     /// </exception>
-    public void PauseLink()
+    public void Pause()
     {
         if (!_desk.TryBreak())
             throw new InvalidOperationException("no migration has a link in postcopy that could be given up");

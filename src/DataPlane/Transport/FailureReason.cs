@@ -36,11 +36,11 @@ public enum FailureReason
     /// <summary>The peer went away between the end of the stream and its word: nobody here can know which side owns the guest.</summary>
     OutcomeUnknown,
 
+    /// <summary>A system call of ours failed.</summary>
+    LocalFailure,
+
     /// <summary>
     /// The guest was handed over by postcopy and runs at the destination, but not all of its memory is known to be there.
     /// </summary>
     GuestAtDestination,
-
-    /// <summary>A system call of ours failed.</summary>
-    LocalFailure,
 }

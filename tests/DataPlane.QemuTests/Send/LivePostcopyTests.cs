@@ -57,7 +57,7 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
                     lost.TrySetResult();
                 return value.Phase == MigrationPhase.Postcopy && running.Task.IsCompleted;
             },
-            () => source!.PauseLink());
+            () => source!.Pause());
         source = new MigrationSource(saved, new MigrationSourceOptions
         {
             Postcopy = true, Preempt = preempt, MaxPostcopyBytesPerSecond = 2 << 20, RecoveryTimeout = TimeSpan.FromMinutes(2),

@@ -59,7 +59,7 @@ public sealed class SourceRecoveryTests
         Assert.Contains("nobody resumed", failure.Message, StringComparison.Ordinal);
         Assert.Equal(0, guest.Resumed);
         Assert.Throws<InvalidOperationException>(() => source.Resume(destination.LocalAddresses[0]));
-        Assert.Throws<InvalidOperationException>(source.PauseLink);
+        Assert.Throws<InvalidOperationException>(source.Pause);
         await giveUp.CancelAsync();
         await Assert.ThrowsAnyAsync<Exception>(() => receiving);
     }
@@ -85,7 +85,7 @@ public sealed class SourceRecoveryTests
                 return;
             try
             {
-                source.PauseLink();
+                source.Pause();
                 Broken++;
                 _nextAt = value.RemainingPages - _random.Next((int)(value.RemainingPages / 2) + 1);
             }
