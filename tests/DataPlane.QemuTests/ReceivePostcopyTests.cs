@@ -62,11 +62,67 @@ public sealed class ReceivePostcopyTests : ReceiveTest
         await RunsOnAtSourceAsync(source);
     }
 
+    public static TheoryData<string, bool> Recoveries => new()
+    {
+        { "7.2", false },
+        { "10.0", true },
+        { "11.1", false },
+        { "11.1", true },
+    };
+
+    [Theory]
+    [MemberData(nameof(Recoveries))]
+    public async Task A_lost_link_is_a_pause_and_the_source_comes_again(string version, bool preempt)
+    {
+        var source = await StartSourceAsync(Newest(version));
+        var receive = await BeginAsync(source, preempt, channels: 0, Options(preempt));
+        await SwitchAsync(source);
+        await source.WaitForStateAsync("postcopy-active", Token);
+
+        await source.ExecuteOutOfBandAsync("migrate-pause", null, Token);
+        await source.WaitForStateAsync("postcopy-paused", Token);
+        await source.ResumeMigrationAsync(receive.Uri, Token);
+
+        var result = await FinishAsync(source, receive);
+        Assert.Equal(1, result.GetProperty("postcopy").GetProperty("recoveries").GetInt32());
+        await RunsOnAsync(source, paused: false, QemuVersion.V111);
+    }
+
+    [Theory]
+    [InlineData("7.2")]
+    [InlineData("10.0")]
+    [InlineData("11.1")]
+    public async Task A_capture_that_is_given_up_in_the_middle_leaves_the_guest_to_its_source(string version)
+    {
+        var source = await StartSourceAsync(Newest(version));
+        var receive = await BeginAsync(source, preempt: false, channels: 0, Options(preempt: false));
+        await SwitchAsync(source);
+        await source.WaitForStateAsync("postcopy-active", Token);
+        await source.ExecuteOutOfBandAsync("migrate-pause", null, Token);
+        await source.WaitForStateAsync("postcopy-paused", Token);
+
+        receive.Interrupt();
+
+        var result = await receive.WaitAsync(Token);
+        Assert.True(result.ExitCode == 130, result.ToString());
+        Assert.Empty(Directory.GetFileSystemEntries(OutFolder));
+        await source.ExecuteAsync("migrate_cancel", null, Token);
+        await source.WaitForMigrationAsync("cancelled", Token);
+        await source.ContinueGuestAsync(Token);
+        await RunsOnAtSourceAsync(source, "cancelled");
+    }
+
     private async Task<JsonElement> CaptureAsync(QemuProcess source, bool preempt, int channels = 0)
     {
-        var receive = await BeginAsync(
-            source, preempt, channels, new ReceiveOptions { Out = OutFile, Extra = preempt ? ["--postcopy", "--preempt"] : ["--postcopy"] });
+        var receive = await BeginAsync(source, preempt, channels, Options(preempt));
         await SwitchAsync(source);
+        return await FinishAsync(source, receive);
+    }
+
+    private ReceiveOptions Options(bool preempt) => new() { Out = OutFile, Extra = preempt ? ["--postcopy", "--preempt"] : ["--postcopy"] };
+
+    private async Task<JsonElement> FinishAsync(QemuProcess source, ReceiveProcess receive)
+    {
         await source.WaitForMigrationAsync("completed", Token);
         var result = await receive.WaitAsync(Token);
 

@@ -19,7 +19,8 @@ internal sealed partial class Userfaultfd
     internal int Descriptor => (int)_file.DangerousGetHandle();
 
     /// <summary>
-    /// Opens one for missing pages. Faults inside system calls must be seen too (a guest's memory is touched by KVM and by the kernel's own I/O), so
+    /// Opens one for missing pages. Faults inside system calls must be seen too (a guest's memory is touched by KVM and by the kernel's own
+    /// I/O), so
     /// this needs a privilege or access to /dev/userfaultfd.
     /// </summary>
     internal static Userfaultfd OpenForMissingPages() => Open(0, UserfaultFeatures.MissingShared | UserfaultFeatures.MissingHuge);
@@ -42,7 +43,10 @@ internal sealed partial class Userfaultfd
             LinuxException.ThrowLast("ioctl(UFFDIO_WAKE)");
     }
 
-    /// <summary>Places copies of pages and wakes who waits for them. Returns 0 or the error number; <paramref name="done"/> bytes are placed in any case.</summary>
+    /// <summary>
+    /// Places copies of pages and wakes who waits for them. Returns 0 or the error number; <paramref name="done"/> bytes are placed in any
+    /// case.
+    /// </summary>
     internal unsafe int Copy(nint destination, nint source, long length, out long done)
     {
         UserfaultCopy argument = new() { Destination = (ulong)destination, Source = (ulong)source, Length = (ulong)length };
@@ -63,7 +67,8 @@ internal sealed partial class Userfaultfd
     }
 
     /// <summary>
-    /// Makes missing pages unreadable for good: who touches one gets SIGBUS, a system call EFAULT. Kernels before Linux 6.6 have no such thing.
+    /// Makes missing pages unreadable for good: who touches one gets SIGBUS, a system call EFAULT. Kernels before Linux 6.6 have no such
+    /// thing.
     /// </summary>
     internal unsafe int Poison(nint address, long length, out long done)
     {

@@ -46,7 +46,8 @@ internal sealed partial class Userfaultfd : IDisposable
     }
 
     /// <summary>
-    /// Registers a range for <paramref name="mode"/>, one of <see cref="UserfaultRegister"/>'s constants; returns the set of calls that work on it,
+    /// Registers a range for <paramref name="mode"/>, one of <see cref="UserfaultRegister"/>'s constants; returns the set of calls that
+    /// work on it,
     /// a bit for each number.
     /// </summary>
     internal unsafe ulong Register(nint address, long length, ulong mode)

@@ -2,7 +2,10 @@ using DataPlane.Memory;
 
 namespace DataPlane.MainStream;
 
-/// <summary>What the reader of a main stream tells, and asks from, a destination that takes postcopy. All calls come from the reading loop, one at a time.</summary>
+/// <summary>
+/// What the reader of a main stream tells, and asks from, a destination that takes postcopy. All calls come from the reading loop, one at a
+/// time.
+/// </summary>
 internal interface IPostcopyEvents
 {
     /// <summary>The source may switch to postcopy later: the last moment to refuse it without stopping the guest.</summary>

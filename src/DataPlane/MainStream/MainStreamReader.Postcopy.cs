@@ -20,7 +20,9 @@ internal sealed partial class MainStreamReader
 
     private bool _discarding;
 
-    /// <summary>The source has switched to postcopy: the values that it wants back when the device state is loaded. Null after a precopy.</summary>
+    /// <summary>
+    /// The source has switched to postcopy: the values that it wants back when the device state is loaded. Null after a precopy.
+    /// </summary>
     public IReadOnlyList<uint>? SwitchPings { get; private set; }
 
     /// <summary>The source may switch to postcopy.</summary>
@@ -87,7 +89,9 @@ internal sealed partial class MainStreamReader
         }
     }
 
-    /// <summary>Reads all of the package before anything is done with it: the pages that its devices need come behind it on this channel.</summary>
+    /// <summary>
+    /// Reads all of the package before anything is done with it: the pages that its devices need come behind it on this channel.
+    /// </summary>
     private async ValueTask ReadPackageAsync(CancellationToken cancellationToken)
     {
         RequirePostcopy(CommandType.Packaged);

@@ -6,7 +6,8 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Reads one main stream from its first byte to the last of precopy, or to the switch to postcopy (specification, 2-main-stream sections 1, 3 and 5).
+/// Reads one main stream from its first byte to the last of precopy, or to the switch to postcopy (specification, 2-main-stream sections 1,
+/// 3 and 5).
 /// </summary>
 /// <remarks>
 /// <code>

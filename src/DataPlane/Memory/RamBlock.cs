@@ -53,7 +53,9 @@ public sealed class RamBlock : IDisposable
     /// <summary>The memory is known to read as zero until the migration writes it, so an arriving zero page needs no write.</summary>
     public bool StartsZeroed { get; }
 
-    /// <summary>Bytes of the pages that back the memory: 4096, or 2 MiB where they are reserved huge pages. The kernel places no less.</summary>
+    /// <summary>
+    /// Bytes of the pages that back the memory: 4096, or 2 MiB where they are reserved huge pages. The kernel places no less.
+    /// </summary>
     public long HostPageSize { get; }
 
     internal ReadOnlySpan<byte> Utf8Name => _utf8Name;

@@ -4,9 +4,11 @@ namespace DataPlane.Memory;
 /// What has arrived of one guest's memory: which pages came at all, and which of them hold data rather than zeros.
 /// </summary>
 /// <remarks>
-/// <para>Several receivers (the main channel and every multifd channel) record pages concurrently; between two multifd syncs no page is written by
+/// <para>Several receivers (the main channel and every multifd channel) record pages concurrently; between two multifd syncs no page is
+/// written by
 /// two of them (specification, 3-multifd section 7), so bits are updated atomically and contents need no lock.</para>
-/// <para>A zero page is written only where it is needed: memory that is known to be fresh and was never filled stays untouched, and so unpopulated.</para>
+/// <para>A zero page is written only where it is needed: memory that is known to be fresh and was never filled stays untouched, and so
+/// unpopulated.</para>
 /// </remarks>
 public sealed class ReceivedPages
 {

@@ -133,7 +133,7 @@ internal sealed partial class DestinationSession
         _failure.Record(failure);
         var state = Volatile.Read(ref _commitState);
         var cause = state is Committing or Committed ? failure : _failure.Cause!;
-        var error = MigrationException.From(cause, phase);
+        var error = Describe(cause, phase);
         var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
         if (state != Committed)
         {
@@ -150,7 +150,8 @@ internal sealed partial class DestinationSession
         if (cancelled)
         {
             MigrationLog.Cancelled(_logger, phase);
-            return new OperationCanceledException("the migration was cancelled; the guest is at its source", cause, cancellationToken);
+            return new OperationCanceledException(
+                IsFetching ? $"the migration was cancelled; {StandsStill}" : "the migration was cancelled; the guest is at its source", cause, cancellationToken);
         }
 
         MigrationMetrics.Failed(error.Reason);
@@ -159,7 +160,8 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>
-    /// Whether the source may hear that it goes on with its guest. While pages are to come in postcopy it hears nothing: a link that just ends gives it the guest back or
+    /// Whether the source may hear that it goes on with its guest. While pages are to come in postcopy it hears nothing: a link that just
+    /// ends gives it the guest back or
     /// pauses it, a word in between would not be understood.
     /// </summary>
     private bool MayTakeGuestBack(FailureReason reason) =>

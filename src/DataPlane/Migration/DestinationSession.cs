@@ -172,15 +172,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         }
     }
 
-    private async Task WatchMultifdAsync()
-    {
-        var failure = await _multifd.Failed.ConfigureAwait(false);
-        if (_postcopy is not { IsListening: true })
-        {
-            _failure.Record(failure); // else pages come elsewhere
-        }
-    }
-
     private void AbortChannels()
     {
         _postcopy?.Break(_failure.Cause ?? new OperationCanceledException());

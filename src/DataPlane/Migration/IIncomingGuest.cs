@@ -6,7 +6,8 @@ namespace DataPlane.Migration;
 /// <summary>What a host implements to take a guest in.</summary>
 /// <remarks>
 /// Called by one <see cref="MigrationDestination"/>, one call at a time, in this order:
-/// <see cref="CreateMemoryAsync"/>, <see cref="CommitAsync"/>, <see cref="StartAsync"/>; or <see cref="AbandonAsync"/> once, instead of what has not been called yet.
+/// <see cref="CreateMemoryAsync"/>, <see cref="CommitAsync"/>, <see cref="StartAsync"/>; or <see cref="AbandonAsync"/> once, instead of
+/// what has not been called yet.
 /// </remarks>
 public interface IIncomingGuest
 {
@@ -17,12 +18,15 @@ public interface IIncomingGuest
     ValueTask<GuestMemory> CreateMemoryAsync(IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken);
 
     /// <summary>
-    /// Everything has arrived: makes the guest startable, and durable where it is kept. The source's guest stands still meanwhile. When this returns, the
+    /// Everything has arrived: makes the guest startable, and durable where it is kept. The source's guest stands still meanwhile. When
+    /// this returns, the
     /// destination says so to the source, and from then on the guest is here only; when it throws, the guest goes on at the source.
     /// </summary>
     ValueTask CommitAsync(DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken);
 
-    /// <summary>The source has been told: the guest is ours and may run. When it throws, the guest is still here, and nowhere else.</summary>
+    /// <summary>
+    /// The source has been told: the guest is ours and may run. When it throws, the guest is still here, and nowhere else.
+    /// </summary>
     ValueTask StartAsync(CancellationToken cancellationToken);
 
     /// <summary>The migration has ended without a guest: releases what was created. Must not fail.</summary>
@@ -50,6 +54,9 @@ public sealed record IncomingMachine
 /// <param name="Length">Bytes, a positive multiple of <see cref="TargetPage.Size"/>.</param>
 public sealed record IncomingBlock(string Name, long Length)
 {
-    /// <summary>Bytes of the pages that back it at the source: 4096 unless the source announces others, which it does where it may switch to postcopy.</summary>
+    /// <summary>
+    /// Bytes of the pages that back it at the source: 4096 unless the source announces others, which it does where it may switch to
+    /// postcopy.
+    /// </summary>
     public long HostPageSize { get; init; } = TargetPage.Size;
 }

@@ -5,9 +5,12 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Migration;
 
-/// <summary>Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: by precopy or postcopy, with or without multifd.</summary>
+/// <summary>
+/// Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: by precopy or postcopy, with or without multifd.
+/// </summary>
 /// <remarks>
-/// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before <see cref="ReceiveAsync"/> is called.
+/// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before <see
+/// cref="ReceiveAsync"/> is called.
 /// One migration per instance; members are thread-safe.
 /// </remarks>
 public sealed class MigrationDestination : IAsyncDisposable
@@ -81,13 +84,16 @@ public sealed class MigrationDestination : IAsyncDisposable
     }
 
     /// <summary>
-    /// Breaks the connections of a postcopy whose guest is here: both sides pause until the source comes again. Without effect at any other time.
+    /// Breaks the connections of a postcopy whose guest is here: both sides pause until the source comes again. Without effect at any other
+    /// time.
     /// </summary>
     public void Pause() => _context.Receiver?.Pause();
 
     /// <summary>
-    /// Closes the addresses and every connection that is not part of the migration. A guest that runs here already and whose memory is not complete can never get the rest
-    /// then: the migration ends with <see cref="FailureReason.GuestAtDestination"/>, and who touches missing memory is stopped by the kernel.
+    /// Closes the addresses and every connection that is not part of the migration. A guest that runs here already and whose memory is not
+    /// complete can never get the rest
+    /// then: the migration ends with <see cref="FailureReason.GuestAtDestination"/>, and who touches missing memory is stopped by the
+    /// kernel.
     /// </summary>
     public ValueTask DisposeAsync()
     {

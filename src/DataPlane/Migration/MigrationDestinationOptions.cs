@@ -5,16 +5,23 @@ namespace DataPlane.Migration;
 /// <summary>What a destination expects and how much it accepts.</summary>
 public sealed record MigrationDestinationOptions
 {
-    /// <summary>Multifd channels that the source uses, 0 to 255: nothing on the wire says it (specification, 1-channels section 1.5).</summary>
+    /// <summary>
+    /// Multifd channels that the source uses, 0 to 255: nothing on the wire says it (specification, 1-channels section 1.5).
+    /// </summary>
     public int MultifdChannels { get; init; }
 
     /// <summary>
-    /// Whether the source may switch to postcopy. Default false: it must finish by precopy. A host that implements <see cref="IPostcopyGuest"/> then runs the guest
-    /// while its memory is on the way; for any other one the rest of the memory is fetched as fast as it comes while the guest stands still.
+    /// Whether the source may switch to postcopy. Default false: it must finish by precopy. A host that implements <see
+    /// cref="IPostcopyGuest"/> then runs the guest
+    /// while its memory is on the way; for any other one the rest of the memory is fetched as fast as it comes while the guest stands
+    /// still.
     /// </summary>
     public bool Postcopy { get; init; }
 
-    /// <summary>Whether the source opens a preempt channel, on which the pages come that were asked for. Needs <see cref="Postcopy"/>. It is never waited for.</summary>
+    /// <summary>
+    /// Whether the source opens a preempt channel, on which the pages come that were asked for. Needs <see cref="Postcopy"/>. It is never
+    /// waited for.
+    /// </summary>
     public bool Preempt { get; init; }
 
     /// <summary>The VM's UUID, which every multifd channel must carry; null accepts the first seen.</summary>
@@ -26,7 +33,9 @@ public sealed record MigrationDestinationOptions
     /// <summary>Most bytes of device state. Default 1 GiB.</summary>
     public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 
-    /// <summary>Longest wait without progress: an expected channel is missing, or no byte moves. Null waits for ever. Default null.</summary>
+    /// <summary>
+    /// Longest wait without progress: an expected channel is missing, or no byte moves. Null waits for ever. Default null.
+    /// </summary>
     /// <remarks>Until the first channel has been admitted the destination waits for ever unless this is set.</remarks>
     public TimeSpan? StallTimeout { get; init; }
 

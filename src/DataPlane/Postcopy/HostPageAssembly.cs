@@ -5,7 +5,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Puts one channel's target pages together to host pages: nothing of a host page may be seen before its last target page is there. Used by one thread.
+/// Puts one channel's target pages together to host pages: nothing of a host page may be seen before its last target page is there. Used by
+/// one thread.
 /// </summary>
 internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : IDisposable
 {

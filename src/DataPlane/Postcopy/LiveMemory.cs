@@ -7,9 +7,11 @@ namespace DataPlane.Postcopy;
 /// The memory of a guest that runs while pages are missing: registered with userfaultfd, so that who touches a missing page waits for it.
 /// </summary>
 /// <remarks>
-/// <para>Managed code must not touch this memory between <see cref="Arm"/> and <see cref="Release"/>: a thread that waits for a page in managed code holds up
+/// <para>Managed code must not touch this memory between <see cref="Arm"/> and <see cref="Release"/>: a thread that waits for a page in
+/// managed code holds up
 /// the garbage collector, and with it whoever could bring the page. System calls and P/Invoke may.</para>
-/// <para>It is given back in two ways only: <see cref="Release"/> when nothing is missing or nobody will ever run on it, else <see cref="Poison"/>. Plain closing
+/// <para>It is given back in two ways only: <see cref="Release"/> when nothing is missing or nobody will ever run on it, else <see
+/// cref="Poison"/>. Plain closing
 /// would let the guest read zeros for what is missing.</para>
 /// </remarks>
 internal sealed partial class LiveMemory : IPageStore
@@ -131,7 +133,9 @@ internal sealed partial class LiveMemory : IPageStore
         }
     }
 
-    /// <summary>Nothing is missing any more, or nobody will run on this memory: it is ordinary memory again, and what has not come reads as zero.</summary>
+    /// <summary>
+    /// Nothing is missing any more, or nobody will run on this memory: it is ordinary memory again, and what has not come reads as zero.
+    /// </summary>
     public void Release()
     {
         if (Interlocked.Exchange(ref _faults, null) is not { } faults)
@@ -149,7 +153,8 @@ internal sealed partial class LiveMemory : IPageStore
     }
 
     /// <summary>
-    /// The guest will never get what is missing: whoever touches a missing page from now on is stopped by the kernel (SIGBUS, EFAULT) instead of reading zeros.
+    /// The guest will never get what is missing: whoever touches a missing page from now on is stopped by the kernel (SIGBUS, EFAULT)
+    /// instead of reading zeros.
     /// </summary>
     public void Poison()
     {

@@ -4,10 +4,12 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Which pages are here and which are asked for, under one lock: whoever finds a page missing either sees it arrive or has its request stay open.
+/// Which pages are here and which are asked for, under one lock: whoever finds a page missing either sees it arrive or has its request stay
+/// open.
 /// </summary>
 /// <remarks>
-/// Pages are asked for and counted as open by whole host pages: what the block is backed with here or at the source, whichever is larger. Thread-safe.
+/// Pages are asked for and counted as open by whole host pages: what the block is backed with here or at the source, whichever is larger.
+/// Thread-safe.
 /// Nothing is allocated in the steady state.
 /// </remarks>
 internal sealed class PageLedger
@@ -172,7 +174,10 @@ internal sealed class PageLedger
         return open;
     }
 
-    /// <summary>Opens a request for the next page at or behind a place that is owed and not asked for. False when there is none up to the block's end.</summary>
+    /// <summary>
+    /// Opens a request for the next page at or behind a place that is owed and not asked for. False when there is none up to the block's
+    /// end.
+    /// </summary>
     public bool TryOpenNext(RamBlock block, ref long page)
     {
         var discarded = _discarded[block].Words;

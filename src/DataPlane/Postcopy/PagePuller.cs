@@ -3,7 +3,8 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The thread that asks for every missing page of a guest that does not run here, in ascending order: requests are not slowed down by the source's limits.
+/// The thread that asks for every missing page of a guest that does not run here, in ascending order: requests are not slowed down by the
+/// source's limits.
 /// </summary>
 internal sealed class PagePuller : IDisposable
 {

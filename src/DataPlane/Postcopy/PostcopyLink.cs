@@ -4,7 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// One set of connections to the source behind the switch: a thread reads main, another the preempt channel once there is one. When either breaks, both end.
+/// One set of connections to the source behind the switch: a thread reads main, another the preempt channel once there is one. When either
+/// breaks, both end.
 /// </summary>
 internal sealed class PostcopyLink : IAsyncDisposable
 {
@@ -103,7 +104,10 @@ internal sealed class PostcopyLink : IAsyncDisposable
         _main.Abort();
     }
 
-    /// <summary>Returns when no thread reads any more: no page is placed by this link from then on. The link was broken before, or the source has ended it.</summary>
+    /// <summary>
+    /// Returns when no thread reads any more: no page is placed by this link from then on. The link was broken before, or the source has
+    /// ended it.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         _ = await _ended.Task.ConfigureAwait(false);

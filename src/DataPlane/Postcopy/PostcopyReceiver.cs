@@ -1,4 +1,3 @@
-using DataPlane.Linux;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
@@ -6,7 +5,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The destination's memory behind the switch to postcopy: faults become requests, pages are placed as they come on main and on the preempt channel, and a lost link
+/// The destination's memory behind the switch to postcopy: faults become requests, pages are placed as they come on main and on the preempt
+/// channel, and a lost link
 /// is a pause once the guest is ours.
 /// <code>
 ///   discarding   the source tells which pages are to come
@@ -16,7 +16,7 @@ namespace DataPlane.Postcopy;
 /// </code>
 /// </summary>
 /// <remarks>What it does with the guest is decided by its owner. Thread-safe where it says so.</remarks>
-internal sealed class PostcopyReceiver : IAsyncDisposable
+internal sealed partial class PostcopyReceiver : IAsyncDisposable
 {
     private readonly ReceivedPages _pages;
     private readonly PageArrivals _arrivals;
@@ -61,7 +61,9 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
 
     public PostcopyReturnPath ReturnPath { get; } = new();
 
-    /// <summary>Told, from any thread, that the link is lost and the guest waits. The receiver's owner lets a recovered main channel in.</summary>
+    /// <summary>
+    /// Told, from any thread, that the link is lost and the guest waits. The receiver's owner lets a recovered main channel in.
+    /// </summary>
     public Action<Exception>? OnPaused { get; init; }
 
     /// <summary>Told, from any thread, that the migration goes on over a new link.</summary>
@@ -95,7 +97,10 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
     /// <summary>Completes when the memory is complete; fails when the link is lost while the guest is the source's.</summary>
     public Task Completion { get; private set; } = Task.CompletedTask;
 
-    /// <summary>The source's guest stands still; the first link begins. What is missing is given up, and from now on waited for where a guest will run.</summary>
+    /// <summary>
+    /// The source's guest stands still; the first link begins. What is missing is given up, and from now on waited for where a guest will
+    /// run.
+    /// </summary>
     /// <exception cref="IOException">The kernel does not let us wait for missing pages.</exception>
     public void Listen(Channel main, ReadOnlyMemory<byte> rest, uint ramSection)
     {
@@ -165,7 +170,9 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>Nothing more will come for a guest that is ours: <see cref="Completion"/> is cancelled unless it is over. Thread-safe.</summary>
+    /// <summary>
+    /// Nothing more will come for a guest that is ours: <see cref="Completion"/> is cancelled unless it is over. Thread-safe.
+    /// </summary>
     public void GiveUp()
     {
         bool owned;
@@ -221,92 +228,5 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
         {
             late.Abort();
         }
-    }
-
-    private async Task RunAsync(PostcopyLink link)
-    {
-        while (await link.Ended.ConfigureAwait(false) is { } failure)
-        {
-            await link.DisposeAsync().ConfigureAwait(false);
-            ReturnPath.Use(null);
-            lock (_gate)
-            {
-                _link = null;
-                Main = null;
-                if (!_owned)
-                {
-                    throw failure;
-                }
-
-                _stop.Token.ThrowIfCancellationRequested();
-            }
-
-            link = await RecoverAsync(failure).ConfigureAwait(false);
-        }
-
-        SourceHasEnded = true;
-        await SettleAsync(link).ConfigureAwait(false);
-        _complete = true;
-        if (Ledger.CountMissing() is var missing and > 0)
-        {
-            PostcopyLog.LeftOut(_logger, missing);
-        }
-
-        PostcopyLog.Complete(_logger, AskedPages);
-    }
-
-    /// <summary>
-    /// The source has sent everything, but answers to requests may still be on the preempt channel. Without one nothing can come any more: what is asked for and was
-    /// never sent are zero pages that the source has left out.
-    /// </summary>
-    private async Task SettleAsync(PostcopyLink link)
-    {
-        var settled = Ledger.SettledAsync();
-        if (!settled.IsCompleted && (link.HasPreempt || MayHavePreempt()))
-        {
-            await Task.WhenAny(settled, link.PreemptEnded).WaitAsync(_stop.Token).ConfigureAwait(false);
-            if (!settled.IsCompleted)
-            {
-                // The source waits for our word and would run the guest again if it saw the connection end instead.
-                PostcopyLog.PagesLost(_logger, Ledger.CountMissing());
-                OnPaused?.Invoke(new ChannelException(FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for"));
-                await settled.WaitAsync(_stop.Token).ConfigureAwait(false);
-            }
-        }
-    }
-
-    private async Task<PostcopyLink> RecoverAsync(Exception failure)
-    {
-        PostcopyLog.Paused(_logger, Ledger.CountMissing(), failure.Message);
-        IsPaused = true;
-        OnPaused?.Invoke(failure);
-        var main = await _recovered.Reader.ReadAsync(_stop.Token).ConfigureAwait(false);
-        IsPaused = false;
-        _arrivals.RepeatsAllowed = true;
-        ReturnPath.Use(main);
-        return Begin(main, default, recovered: true);
-    }
-
-    private PostcopyLink Begin(Channel main, ReadOnlyMemory<byte> rest, bool recovered)
-    {
-        lock (_gate)
-        {
-            Main = main;
-            _link = new PostcopyLink(main, rest, _pages, _arrivals, ReturnPath, _ramSection, _pool, recovered ? NoteResumed : null);
-            return _link;
-        }
-    }
-
-    private void NoteResumed()
-    {
-        Recoveries++;
-        PostcopyLog.Resumed(_logger, Ledger.CountMissing());
-        OnResumed?.Invoke();
-    }
-
-    private void OnFaultFailed(Exception failure)
-    {
-        PostcopyLog.FaultFailed(_logger, failure);
-        Break(failure is LinuxException ? new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure) : failure);
     }
 }

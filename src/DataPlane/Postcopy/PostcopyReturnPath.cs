@@ -6,9 +6,13 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The destination's messages to the source from the switch on, over one link after the other. Blocking calls, one message at a time, from any thread.
+/// The destination's messages to the source from the switch on, over one link after the other. Blocking calls, one message at a time, from
+/// any thread.
 /// </summary>
-/// <remarks>Requests may be made at any time: without a link, or before the source is ready for them, they are left to the next <see cref="AllowRequests"/>.</remarks>
+/// <remarks>
+/// Requests may be made at any time: without a link, or before the source is ready for them, they are left to the next <see
+/// cref="AllowRequests"/>.
+/// </remarks>
 internal sealed class PostcopyReturnPath
 {
     private readonly Lock _turn = new();
@@ -46,7 +50,9 @@ internal sealed class PostcopyReturnPath
         }
     }
 
-    /// <summary>Asks for a host page. A link that does not take it is about to be found broken by its readers, and the request stays open.</summary>
+    /// <summary>
+    /// Asks for a host page. A link that does not take it is about to be found broken by its readers, and the request stays open.
+    /// </summary>
     public void Request(RamBlock block, long firstPage, long hostPageSize)
     {
         lock (_turn)

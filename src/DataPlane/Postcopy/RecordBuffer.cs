@@ -4,7 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Reads a channel through one pinned block, for a thread of its own: small records and pages are looked at where they arrived, and pages go from there to their
+/// Reads a channel through one pinned block, for a thread of its own: small records and pages are looked at where they arrived, and pages
+/// go from there to their
 /// place in one copy by the kernel.
 /// </summary>
 internal sealed class RecordBuffer : IDisposable

@@ -80,7 +80,8 @@ internal sealed partial class Channel
     }
 
     /// <summary>
-    /// Takes what is there, at least one byte, blocking the calling thread until then. No byte and <see cref="ChannelEnd.Closed"/> is the end of the
+    /// Takes what is there, at least one byte, blocking the calling thread until then. No byte and <see cref="ChannelEnd.Closed"/> is the
+    /// end of the
     /// stream.
     /// </summary>
     internal TransferResult ReceiveSome(IoVec vector)

@@ -61,9 +61,9 @@ public sealed class FaultsUnderCollectionTests
                 collections++;
             }
         });
-        using var guest = TestGuest.Patterned(16 << 20);
+        using var guest = TestGuest.Patterned(3 << 20);
         using var incoming = new LiveGuest(guest.Memory, RamAllocation.Default with { HugePages = false }, threads: 4);
-        var options = new MigrationSourceOptions { Postcopy = true, Preempt = preempt, MaxPostcopyBytesPerSecond = 8 << 20 };
+        var options = new MigrationSourceOptions { Postcopy = true, Preempt = preempt, MaxPostcopyBytesPerSecond = 2 << 20 };
         await using var destination = LiveMoveTests.Destination(incoming, options);
         collector.Start();
         try

@@ -10,7 +10,8 @@ internal static partial class DeviceSectionWalk
     private const int MaxGuesses = 4096;
 
     /// <summary>
-    /// Divides the bytes by what every source does: a section ends with a footer of its id, behind which another one begins or nothing is left. A body may hold such
+    /// Divides the bytes by what every source does: a section ends with a footer of its id, behind which another one begins or nothing is
+    /// left. A body may hold such
     /// bytes by chance; then the rest does not come out even, and a later end is tried.
     /// </summary>
     public static bool TryByFooters(ReadOnlySpan<byte> bytes, out IReadOnlyList<DeviceSection> sections)
@@ -39,7 +40,10 @@ internal static partial class DeviceSectionWalk
         return found.Count > 0;
     }
 
-    /// <summary>Reads the section at <paramref name="begin"/> whose footer is the first at or behind <paramref name="search"/> (-1: the first at all).</summary>
+    /// <summary>
+    /// Reads the section at <paramref name="begin"/> whose footer is the first at or behind <paramref name="search"/> (-1: the first at
+    /// all).
+    /// </summary>
     private static bool TryReadSection(ReadOnlySpan<byte> bytes, int begin, int search, List<DeviceSection> found, out int end)
     {
         end = 0;

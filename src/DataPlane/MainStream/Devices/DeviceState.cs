@@ -20,7 +20,8 @@ public sealed partial class DeviceState
     }
 
     /// <summary>
-    /// The state from the package of postcopy, which has no description: one is made from what can be told of the sections, so that a saved copy can be read
+    /// The state from the package of postcopy, which has no description: one is made from what can be told of the sections, so that a saved
+    /// copy can be read
     /// like any other.
     /// </summary>
     internal static DeviceState FromPackage(ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections) =>
