@@ -89,7 +89,7 @@ internal sealed class ReceiveCommand
     {
         try
         {
-            return await destination.ReceiveAsync(new ReceiveProgress(context.Progress, guest), context.Stop).ConfigureAwait(false);
+            return await destination.ReceiveAsync(new ReceiveProgress(context.Progress, guest, context.Warn), context.Stop).ConfigureAwait(false);
         }
         catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
         {

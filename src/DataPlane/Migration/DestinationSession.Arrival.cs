@@ -7,19 +7,6 @@ namespace DataPlane.Migration;
 /// <content>Behind the package: a guest that runs at once, or one that is fetched.</content>
 internal sealed partial class DestinationSession
 {
-    private const string StandsStill =
-        "the guest stands still at its source, which has all of its memory: there cancel the migration, then let the guest go on";
-
-    private bool _told;
-
-    /// <summary>A guest that does not run here is being fetched: its source waits for us and does nothing by itself.</summary>
-    private bool IsFetching => _told && _guest is not IPostcopyGuest && _postcopy is { SourceHasEnded: false };
-
-    private MigrationException Describe(Exception cause, MigrationPhase phase) => IsFetching
-        ? new MigrationException(
-            (cause as ChannelException)?.Reason ?? FailureReason.HostFailed, phase, (cause as ChannelException)?.Channel, $"{cause.Message}; {StandsStill}", cause)
-        : MigrationException.From(cause, phase);
-
     /// <summary>Loads the devices while their pages come. A link that is lost meanwhile ends it: the guest is its source's.</summary>
     private async Task LoadAsync(IPostcopyGuest live, DeviceState devices)
     {
@@ -44,7 +31,14 @@ internal sealed partial class DestinationSession
         }
 
         postcopy.Own();
-        Tell(pings, "nothing was started here; it may run on at its source");
+        if (!TryTell(pings))
+        {
+            throw new ChannelException(
+                FailureReason.OutcomeUnknown,
+                "main",
+                "the guest's devices have arrived, but the source was gone before it could be told; nothing was started here");
+        }
+
         Volatile.Write(ref _commitState, Committed);
         var failedStart = await StartLiveAsync(live).ConfigureAwait(false);
         var downtime = _time.GetElapsedTime(_ramComplete);
@@ -85,7 +79,7 @@ internal sealed partial class DestinationSession
                 FailureReason.GuestAtDestination,
                 MigrationPhase.Postcopy,
                 channel: null,
-                $"the destination was closed while {postcopy.Ledger.CountMissing()} pages of its guest were missing: it cannot go on where it needs them",
+                $"the destination was closed while {postcopy.Ledger.CountMissing()} pages of its guest were missing, and its source does not let it go on",
                 closed);
         }
     }
@@ -110,19 +104,21 @@ internal sealed partial class DestinationSession
         var postcopy = _postcopy!;
         Enter(MigrationPhase.Postcopy);
         postcopy.Own();
-        Tell(pings, "nothing was kept here");
-        _told = true;
-        postcopy.Pull();
-        try
+        if (TryTell(pings))
         {
+            // Sources from QEMU 10.0 on can neither cancel now nor let the guest go on: they get it back when all is sent, not before.
+            stall?.Dispose();
+            postcopy.Pull();
+            await WaitForMemoryAsync(postcopy).ConfigureAwait(false);
+        }
+        else
+        {
+            // Sources up to QEMU 10.1 pause now and may come again; later ones run the guest, and nobody comes.
+            postcopy.Pull();
             await postcopy.Completion.WaitAsync(_failure.Token).ConfigureAwait(false);
         }
-        catch (OperationCanceledException closed) when (!_failure.Token.IsCancellationRequested)
-        {
-            throw new ChannelException(FailureReason.LocalFailure, "main", "the destination was closed while pages were missing", closed);
-        }
 
-        stall?.Dispose();
+        _failure.Token.ThrowIfCancellationRequested();
         postcopy.Release();
         await CommitAsync(devices).ConfigureAwait(false);
         var report = Complete();
@@ -130,8 +126,8 @@ internal sealed partial class DestinationSession
         return report;
     }
 
-    /// <summary>Answers the PINGs of the package: with that the source gives the guest up.</summary>
-    private void Tell(IReadOnlyList<uint> pings, string where)
+    /// <summary>Answers the PINGs of the package: with that the source gives the guest up. False when it is gone.</summary>
+    private bool TryTell(IReadOnlyList<uint> pings)
     {
         try
         {
@@ -140,11 +136,12 @@ internal sealed partial class DestinationSession
             {
                 _postcopy!.ReturnPath.SendPong(ping);
             }
+
+            return true;
         }
-        catch (ChannelException lost)
+        catch (ChannelException)
         {
-            throw new ChannelException(
-                FailureReason.OutcomeUnknown, "main", $"the guest's devices have arrived, but the source was gone before it could be told: {where}", lost);
+            return false;
         }
     }
 }

@@ -133,7 +133,7 @@ internal sealed partial class DestinationSession
         _failure.Record(failure);
         var state = Volatile.Read(ref _commitState);
         var cause = state is Committing or Committed ? failure : _failure.Cause!;
-        var error = Describe(cause, phase);
+        var error = MigrationException.From(cause, phase);
         var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
         if (state != Committed)
         {
@@ -150,8 +150,7 @@ internal sealed partial class DestinationSession
         if (cancelled)
         {
             MigrationLog.Cancelled(_logger, phase);
-            return new OperationCanceledException(
-                IsFetching ? $"the migration was cancelled; {StandsStill}" : "the migration was cancelled; the guest is at its source", cause, cancellationToken);
+            return new OperationCanceledException("the migration was cancelled; the guest is at its source", cause, cancellationToken);
         }
 
         MigrationMetrics.Failed(error.Reason);

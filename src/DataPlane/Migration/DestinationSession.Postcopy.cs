@@ -89,7 +89,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger)
         {
             OnPaused = OnPaused,
-            OnResumed = () => (_guest as IPostcopyGuest)?.OnResumed(),
+            OnResumed = OnResumed,
             MayHavePreempt = () => _options.Preempt && _admission.Undecided > 0,
         };
         _context.Receiver = _postcopy;
@@ -125,8 +125,15 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private void OnPaused(Exception cause)
     {
         _admission.ExpectRecovery();
+        Report();
         (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
             MigrationException.From(cause, _clock.Phase), ReceivedBytes == Volatile.Read(ref _bytesWhenTold)));
+    }
+
+    private void OnResumed()
+    {
+        (_guest as IPostcopyGuest)?.OnResumed();
+        Report();
     }
 
     private PostcopyReport? DescribePostcopy() => _postcopy is not { IsListening: true } postcopy ? null : new PostcopyReport

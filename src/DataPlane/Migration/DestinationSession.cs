@@ -19,6 +19,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private readonly PhaseClock _clock;
     private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
+    private readonly CancellationTokenSource _over = new(); // the last thing to happen: a guest that is ours outlives failures
     private readonly BlockPool _pool;
     private readonly MultifdReceiver _multifd;
     private readonly List<AdmittedChannel> _channels = [];
@@ -91,6 +92,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         finally
         {
             _failure.Record(new OperationCanceledException());
+            await _over.CancelAsync().ConfigureAwait(false);
             await admitting.ConfigureAwait(false);
         }
     }
@@ -106,6 +108,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
         _returnPath?.Dispose();
         _failure.Dispose();
+        _over.Dispose();
         MigrationLog.CheckReturned(_logger, _pool);
         _pool.Dispose();
     }
@@ -125,7 +128,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         {
             while (true)
             {
-                var admitted = await _admission.AcceptAsync(_failure.Token).ConfigureAwait(false);
+                var admitted = await _admission.AcceptAsync(_over.Token).ConfigureAwait(false);
                 Add(admitted);
                 Hand(admitted);
             }
@@ -158,7 +161,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             _channels.Add(admitted);
         }
 
-        if (_failure.Token.IsCancellationRequested)
+        if (_failure.Token.IsCancellationRequested && _postcopy is not { IsOwned: true })
         {
             admitted.Channel.Abort();
         }
@@ -174,6 +177,11 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private void AbortChannels()
     {
+        if (_postcopy is { IsOwned: true })
+        {
+            return; // the guest is nowhere else: what has begun ends by itself
+        }
+
         _postcopy?.Break(_failure.Cause ?? new OperationCanceledException());
 
         // Main is left to EndAsync: the source is told before its channel goes.
@@ -241,5 +249,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         TransferredBytes = ReceivedBytes,
         NormalPages = NormalPages,
         ZeroPages = ZeroPages,
+        IsPaused = _postcopy is { IsPaused: true },
     });
 }

@@ -66,7 +66,10 @@ public sealed class MigrationDestination : IAsyncDisposable
 
     /// <summary>Waits for the source's channels and receives the guest.</summary>
     /// <param name="progress">Receives a report at every change of phase and at each interval. Called on any thread.</param>
-    /// <param name="cancellationToken">Cancels up to the commit; the guest then goes on at the source. Without effect afterwards.</param>
+    /// <param name="cancellationToken">
+    /// Cancels up to the commit; the guest then goes on at the source. Without effect afterwards, and once a guest runs here by postcopy. A
+    /// guest that is fetched by postcopy goes back when all is fetched: its source cannot take it back before.
+    /// </param>
     /// <exception cref="MigrationException">The migration failed; the exception says where the guest is.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest is at its source.</exception>
     public async Task<MigrationReport> ReceiveAsync(IProgress<MigrationProgress>? progress = null, CancellationToken cancellationToken = default)

@@ -28,6 +28,9 @@ public sealed record MigrationProgress
     /// <summary>Pages that this round has still to send. Always 0 at a destination.</summary>
     public long RemainingPages { get; init; }
 
+    /// <summary>A postcopy has lost its link and waits for the source to come again. Destination only.</summary>
+    public bool IsPaused { get; init; }
+
     /// <summary>Bytes per second since the report before.</summary>
     public double BytesPerSecond { get; init; }
 

@@ -75,6 +75,18 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// <summary>The link is lost and no new one is there. Thread-safe.</summary>
     public bool IsPaused { get; private set; }
 
+    /// <summary>The guest is ours. Thread-safe.</summary>
+    public bool IsOwned
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _owned;
+            }
+        }
+    }
+
     /// <summary>The switch is over: pages come one by one. Thread-safe.</summary>
     public bool IsListening { get; private set; }
 
