@@ -71,10 +71,13 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         SocketSetup.LimitUnsent(main.Handle, MaxUnsentBytes);
         _mainPages = PageRecordSender.OnMain(main, _pool, MainStreamWriter.RamSection, holdingData);
         _preemptPages = Preempt is null ? null : PageRecordSender.OnPreempt(Preempt, _pool, holdingData);
-        var early = Timing == PreemptTiming.WithMain;
+        var early = Preempt is not null && Timing == PreemptTiming.WithMain;
         var channels = new PostcopyChannels(_mainPages, _preemptPages) { EndsPreempt = early, MainUntilLoaded = early };
+        // A request for a zero page that was left out could cross with the end. Where the preempt channel is ended by a record it could not
+        // be answered any more, and from 8.0 on a destination waits for it: so nothing is left out there.
+        var pages = new UnsentPages(unsent, HostPages, early ? null : holdingData);
         var source = new PostcopySource(
-            new UnsentPages(unsent, HostPages, holdingData), channels, limit, _time, () => Ownership.On(OwnershipEvent.EverythingSent));
+            pages, channels, limit, _time, () => Ownership.On(OwnershipEvent.EverythingSent));
         if (_answers is not null || Loaded.IsCompleted)
             source.OnLoaded();
         _source = source;
