@@ -24,8 +24,12 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
         var second = new WhenReported(static value => value.Round == 2, () => source!.SwitchToPostcopy());
         source = new MigrationSource(guest, new MigrationSourceOptions
         {
-            MultifdChannels = channels, Postcopy = true, Preempt = preempt, MaxBytesPerSecond = 200 << 20,
-            MaxDowntime = TimeSpan.FromMicroseconds(1), ProgressInterval = TimeSpan.FromMilliseconds(2),
+            MultifdChannels = channels,
+            Postcopy = true,
+            Preempt = preempt,
+            MaxBytesPerSecond = 200 << 20,
+            MaxDowntime = TimeSpan.FromMicroseconds(1),
+            ProgressInterval = TimeSpan.FromMilliseconds(2),
         });
 
         var report = await source.MigrateAsync(ChannelAddress.Parse(destination.Uri["tcp:".Length..]), second, Token);
@@ -60,8 +64,12 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
             () => source!.Pause());
         source = new MigrationSource(saved, new MigrationSourceOptions
         {
-            Postcopy = true, Preempt = preempt, MaxPostcopyBytesPerSecond = 2 << 20, RecoveryTimeout = TimeSpan.FromMinutes(2),
-            ProgressInterval = TimeSpan.FromMilliseconds(20), Peer = label == "7.2" ? new Version(7, 2) : null,
+            Postcopy = true,
+            Preempt = preempt,
+            MaxPostcopyBytesPerSecond = 2 << 20,
+            RecoveryTimeout = TimeSpan.FromMinutes(2),
+            ProgressInterval = TimeSpan.FromMilliseconds(20),
+            Peer = label == "7.2" ? new Version(7, 2) : null,
         });
         var moving = source.MigrateAsync(address, half, Token);
         await destination.Machine.WaitForGuestAsync(Token);
@@ -84,7 +92,8 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
         var vm = await Vms.ReceivedAsync(version, MachineFor([version]));
         var settings = new MigrationSettings
         {
-            Channels = channels, Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"],
+            Channels = channels,
+            Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"],
         };
         return (vm, await WaitingAsync(vm, version, settings, change: static options => options with { StayStopped = false }));
     }

@@ -170,7 +170,10 @@ public sealed class PostcopyMoveTests
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
         var source = new MigrationSource(guest, new MigrationSourceOptions
         {
-            MultifdChannels = channels, Postcopy = true, Preempt = preempt, MaxDowntime = TimeSpan.FromMilliseconds(1),
+            MultifdChannels = channels,
+            Postcopy = true,
+            Preempt = preempt,
+            MaxDowntime = TimeSpan.FromMilliseconds(1),
         });
         prepare?.Invoke(source);
         var sending = source.MigrateAsync(destination.LocalAddresses[0], cancellationToken: Token);

@@ -1,7 +1,7 @@
 using DataPlane.Memory;
 using DataPlane.Postcopy;
-using DataPlane.TestSupport;
 using DataPlane.Tests.Wire;
+using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
 

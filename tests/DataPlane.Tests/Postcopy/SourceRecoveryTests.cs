@@ -24,7 +24,10 @@ public sealed class SourceRecoveryTests
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
         var source = new MigrationSource(guest, new MigrationSourceOptions
         {
-            Postcopy = true, Preempt = preempt, RecoveryTimeout = TimeSpan.FromSeconds(60), ProgressInterval = TimeSpan.FromMilliseconds(2),
+            Postcopy = true,
+            Preempt = preempt,
+            RecoveryTimeout = TimeSpan.FromSeconds(60),
+            ProgressInterval = TimeSpan.FromMilliseconds(2),
         });
         using var saboteur = new Saboteur(source, destination.LocalAddresses[0], guest.Memory.TotalPages, breaks, seed);
         var sending = source.MigrateAsync(destination.LocalAddresses[0], saboteur, Token);
@@ -49,7 +52,9 @@ public sealed class SourceRecoveryTests
         var receiving = destination.ReceiveAsync(cancellationToken: giveUp.Token);
         var source = new MigrationSource(guest, new MigrationSourceOptions
         {
-            Postcopy = true, RecoveryTimeout = TimeSpan.FromMilliseconds(200), ProgressInterval = TimeSpan.FromMilliseconds(2),
+            Postcopy = true,
+            RecoveryTimeout = TimeSpan.FromMilliseconds(200),
+            ProgressInterval = TimeSpan.FromMilliseconds(2),
         });
         using var saboteur = new Saboteur(source, address: null, guest.Memory.TotalPages, 1, seed: 1);
         var failure = await Assert.ThrowsAsync<MigrationException>(
