@@ -28,7 +28,9 @@ public sealed record MigrationProgress
     /// <summary>Pages that this round has still to send. Always 0 at a destination.</summary>
     public long RemainingPages { get; init; }
 
-    /// <summary>A postcopy has lost its link and waits for the source to come again. Destination only.</summary>
+    /// <summary>
+    /// Postcopy has lost its link. The source waits for <see cref="MigrationSource.Resume"/>, the destination for the source to come again.
+    /// </summary>
     public bool IsPaused { get; init; }
 
     /// <summary>Bytes per second since the report before.</summary>
@@ -39,7 +41,4 @@ public sealed record MigrationProgress
 
     /// <summary>How long the guest would stand still if it were stopped after the last complete round; null before. Source only.</summary>
     public TimeSpan? ExpectedDowntime { get; init; }
-
-    /// <summary>Postcopy has lost its link and waits for <see cref="MigrationSource.Resume"/>. Source only.</summary>
-    public bool LinkIsLost { get; init; }
 }

@@ -149,7 +149,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         NormalPages = NormalPages,
         ZeroPages = ZeroPages,
         RemainingPages = _postcopy?.PagesLeft ?? Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
-        LinkIsLost = _linkIsLost,
+        IsPaused = _linkIsLost,
         DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
         ExpectedDowntime = _expectedDowntime,
     });

@@ -57,7 +57,7 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
         var half = new WhenReported(
             value =>
             {
-                if (value.LinkIsLost)
+                if (value.IsPaused)
                     lost.TrySetResult();
                 return value.Phase == MigrationPhase.Postcopy && running.Task.IsCompleted;
             },

@@ -80,7 +80,7 @@ public sealed class SourceRecoveryTests
 
         public void Report(MigrationProgress value)
         {
-            if (value.LinkIsLost)
+            if (value.IsPaused)
             {
                 TryResume();
                 return;
