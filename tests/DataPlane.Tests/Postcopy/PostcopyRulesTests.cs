@@ -1,7 +1,6 @@
 using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
-using DataPlane.TestSupport;
 using DataPlane.Tests.MainStream;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -171,8 +170,10 @@ public sealed class PostcopyRulesTests
         await first;
         var waiting = source.TouchAsync(2);
         await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        var last = source.TouchAsync(0, "other");
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, "other"u8, 0, TargetPage.Size));
         main.Send(source.Part(0, 3)).Send(source.End());
-        await Eventually.TrueAsync(() => source.Guest.Memory.Blocks.Count == 2 && ForeignTouch.Read(source.Guest.Memory.Blocks[1], 0).Length > 0, "the end came", Token);
+        await last; // the end of the stream is right behind it
         Assert.False(waiting.IsCompleted);
         Assert.False(source.Receiving.IsCompleted);
 

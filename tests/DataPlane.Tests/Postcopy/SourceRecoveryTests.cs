@@ -45,8 +45,7 @@ public sealed class SourceRecoveryTests
         using var incoming = new TestIncomingGuest();
         await using var destination = new MigrationDestination(
             [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { Postcopy = true });
-        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(Token);
-        var receiving = destination.ReceiveAsync(cancellationToken: giveUp.Token);
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
         var source = new MigrationSource(guest, new MigrationSourceOptions
         {
             Postcopy = true, RecoveryTimeout = TimeSpan.FromMilliseconds(200), ProgressInterval = TimeSpan.FromMilliseconds(2),
@@ -60,7 +59,7 @@ public sealed class SourceRecoveryTests
         Assert.Equal(0, guest.Resumed);
         Assert.Throws<InvalidOperationException>(() => source.Resume(destination.LocalAddresses[0]));
         Assert.Throws<InvalidOperationException>(source.Pause);
-        await giveUp.CancelAsync();
+        await destination.DisposeAsync(); // a guest that is being fetched is given up in no other way
         await Assert.ThrowsAnyAsync<Exception>(() => receiving);
     }
 
