@@ -55,7 +55,8 @@ public sealed class GuestOwnershipTests
     [InlineData(ShutWithFailure, StayStopped, Destination)]
     [InlineData(Cancelled, GoOn, Destination)]
     internal void After_the_end_of_the_stream_only_SHUT_0_completes(
-        OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) => Check([PackageBegins, DevicesLoaded, EverythingSent], what, verdict, owner);
+        OwnershipEvent what, OwnershipVerdict verdict, GuestOwner owner) =>
+        Check([PackageBegins, DevicesLoaded, EverythingSent], what, verdict, owner);
 
     [Fact]
     public void SHUT_0_after_everything_stands_for_a_confirmation_that_was_lost() =>

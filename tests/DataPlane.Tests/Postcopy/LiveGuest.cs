@@ -48,7 +48,8 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
         }
     }
 
-    public ValueTask<GuestMemory> CreateMemoryAsync(IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
+    public ValueTask<GuestMemory> CreateMemoryAsync(
+        IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
     {
         Note("create");
         Memory = new GuestMemory([.. blocks.Select(block => RamBlock.Allocate(block.Name, block.Length, allocation))]);

@@ -97,7 +97,8 @@ public sealed class LiveMemoryTests
         Assert.Equal(0, scene.Ledger.OpenRequests);
 
         // The next one goes without the name.
-        var next = Task.Factory.StartNew(() => ForeignTouch.Read(scene.Block, 4), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var next = Task.Factory.StartNew(
+            () => ForeignTouch.Read(scene.Block, 4), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         size = ReturnPathWriter.WriteRequestPages(request, 4 * TargetPage.Size, TargetPage.Size);
         Assert.Equal(request[..size], await pair.Peer.ReceiveAsync(size, Token));
         scene.Arrivals.PlaceZeros(scene.Block, 4 * TargetPage.Size, TargetPage.Size, "main");
@@ -142,7 +143,8 @@ public sealed class LiveMemoryTests
     {
         public Scene(bool shared, bool arm = true)
         {
-            Block = RamBlock.Allocate("pc.ram", PageCount * TargetPage.Size, RamAllocation.Default with { HugePages = false, Shared = shared });
+            Block = RamBlock.Allocate(
+                "pc.ram", PageCount * TargetPage.Size, RamAllocation.Default with { HugePages = false, Shared = shared });
             Pages = new ReceivedPages(new GuestMemory([Block]));
             Ledger = new PageLedger(Pages, static _ => TargetPage.Size);
             Live = new LiveMemory(Pages, Ledger);

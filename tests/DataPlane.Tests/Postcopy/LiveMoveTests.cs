@@ -42,7 +42,9 @@ public sealed class LiveMoveTests
         Assert.Equal(["create", "load", "start", "complete"], incoming.Calls);
         Assert.Equal(guest.Devices, incoming.Devices!.Unwrap("test").ToArray());
         Assert.True(received.Postcopy!.RequestedPages > 0, "no page was asked for");
-        Assert.True(sent.Postcopy!.Requests >= received.Postcopy.Requests - 1, $"{received.Postcopy.Requests} requests, {sent.Postcopy.Requests} arrived");
+        Assert.True(
+            sent.Postcopy!.Requests >= received.Postcopy.Requests - 1,
+            $"{received.Postcopy.Requests} requests, {sent.Postcopy.Requests} arrived");
         Assert.Equal(preempt, received.Channels.Any(static channel => channel.Kind == ChannelKind.Preempt && channel.Bytes > 0));
         Assert.Equal(MigrationPhase.Postcopy, received.Phases[^1].Phase);
         Assert.Empty(incoming.Pauses);
@@ -73,7 +75,8 @@ public sealed class LiveMoveTests
         using var incoming = new LiveGuest(guest.Memory, RamAllocation.Default);
 
         var (_, received) = await MoveAsync(
-            guest, incoming, new MigrationSourceOptions { Preempt = true, MultifdChannels = channels, MaxDowntime = TimeSpan.FromTicks(1) }, created => source = created);
+            guest, incoming, new MigrationSourceOptions { Preempt = true, MultifdChannels = channels, MaxDowntime = TimeSpan.FromTicks(1) },
+            created => source = created);
 
         incoming.AssertWhole();
         Assert.Equal(["create", "load", "start", "complete"], incoming.Calls);
@@ -101,7 +104,8 @@ public sealed class LiveMoveTests
         using var guest = TestGuest.Patterned(16 << 20);
         using var incoming = new TestIncomingGuest();
 
-        var (_, received) = await MoveAsync(guest, incoming, new MigrationSourceOptions { Preempt = true, MaxPostcopyBytesPerSecond = 4 << 20 });
+        var options = new MigrationSourceOptions { Preempt = true, MaxPostcopyBytesPerSecond = 4 << 20 };
+        var (_, received) = await MoveAsync(guest, incoming, options);
 
         incoming.AssertSameMemoryAs(guest.Memory);
         Assert.True(incoming.Started);
@@ -114,11 +118,13 @@ public sealed class LiveMoveTests
     {
         LiveGuest.RequireUserfaultfd();
         using var guest = TestGuest.Patterned(4 << 20);
-        using var incoming = new LiveGuest(guest.Memory, s_private) { OnLoad = static _ => throw new InvalidDataException("no such device") };
+        using var incoming = new LiveGuest(guest.Memory, s_private)
+            { OnLoad = static _ => throw new InvalidDataException("no such device") };
 
         await using var destination = Destination(incoming, new MigrationSourceOptions());
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
-        var sending = new MigrationSource(guest, new MigrationSourceOptions { Postcopy = true }).MigrateAsync(destination.LocalAddresses[0], null, Token);
+        var sending = new MigrationSource(guest, new MigrationSourceOptions { Postcopy = true })
+            .MigrateAsync(destination.LocalAddresses[0], null, Token);
 
         var failure = await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Equal(FailureReason.HostFailed, failure.Reason);
@@ -132,11 +138,13 @@ public sealed class LiveMoveTests
     {
         LiveGuest.RequireUserfaultfd();
         using var guest = TestGuest.Patterned(4 << 20);
-        using var incoming = new LiveGuest(guest.Memory, s_private) { OnStart = static () => throw new InvalidOperationException("no vCPU left") };
+        using var incoming = new LiveGuest(guest.Memory, s_private)
+            { OnStart = static () => throw new InvalidOperationException("no vCPU left") };
 
         await using var destination = Destination(incoming, new MigrationSourceOptions());
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
-        await new MigrationSource(guest, new MigrationSourceOptions { Postcopy = true }).MigrateAsync(destination.LocalAddresses[0], null, Token);
+        await new MigrationSource(guest, new MigrationSourceOptions { Postcopy = true })
+            .MigrateAsync(destination.LocalAddresses[0], null, Token);
 
         var failure = await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Equal((FailureReason.HostFailed, MigrationPhase.Completed), (failure.Reason, failure.Phase));

@@ -1,7 +1,6 @@
 using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
-using DataPlane.TestSupport;
 using DataPlane.Tests.MainStream;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -9,15 +8,20 @@ using Xunit;
 
 namespace DataPlane.Tests.Postcopy;
 
-/// <summary>What is legal in which state, and who has the guest when it was not (specification, 4-postcopy sections 4.1.7, 4.8.4, 4.8.5).</summary>
+/// <summary>
+/// What is legal in which state, and who has the guest when it was not (specification, 4-postcopy sections 4.1.7, 4.8.4, 4.8.5).
+/// </summary>
 public sealed class PostcopyRulesTests
 {
     private static readonly Dictionary<string, Func<RecordedStream>> s_before = new()
     {
-        ["a discard without advice"] = static () => ScriptedSource.Discard(new RecordedStream().Header().Command(CommandType.OpenReturnPath).Start(), RecordedStream.Block, 0, 1),
-        ["a discard before the blocks"] = static () => ScriptedSource.Discard(new RecordedStream().Header().Command(CommandType.OpenReturnPath), RecordedStream.Block, 0, 1),
+        ["a discard without advice"] = static () => ScriptedSource.Discard(
+            new RecordedStream().Header().Command(CommandType.OpenReturnPath).Start(), RecordedStream.Block, 0, 1),
+        ["a discard before the blocks"] = static () => ScriptedSource.Discard(
+            new RecordedStream().Header().Command(CommandType.OpenReturnPath), RecordedStream.Block, 0, 1),
         ["a discard of an unknown block"] = static () => ScriptedSource.Discard(ScriptedSource.Advised(), "nowhere", 0, 1),
-        ["a discard behind the block's end"] = static () => ScriptedSource.Discard(ScriptedSource.Advised(), RecordedStream.Block, RecordedStream.Pages, 1),
+        ["a discard behind the block's end"] = static () =>
+            ScriptedSource.Discard(ScriptedSource.Advised(), RecordedStream.Block, RecordedStream.Pages, 1),
         ["a second advice"] = static () => ScriptedSource.Advised().Command(CommandType.PostcopyAdvise, new byte[PostcopyAdvise.Size]),
         ["pages behind a discard"] = static () => ScriptedSource.Discard(ScriptedSource.Advised(), "other", 0, 1).Begin(SectionType.Part),
         ["a start behind a discard"] = static () => ScriptedSource.Discard(ScriptedSource.Advised(), "other", 0, 1).Start(),
@@ -25,7 +29,8 @@ public sealed class PostcopyRulesTests
         ["listen without a package"] = static () => ScriptedSource.Advised().Command(CommandType.PostcopyListen),
         ["resume"] = static () => ScriptedSource.Advised().Command(CommandType.PostcopyResume),
         ["a question of a recovery"] = static () => ScriptedSource.Advised().Raw(ScriptedSource.Questions()),
-        ["a package without listen"] = static () => ScriptedSource.Advised().Command(CommandType.Packaged, 0, 0, 0, 5).Command(CommandType.PostcopyRun),
+        ["a package without listen"] = static () =>
+            ScriptedSource.Advised().Command(CommandType.Packaged, 0, 0, 0, 5).Command(CommandType.PostcopyRun),
         ["a package beyond all limits"] = static () => ScriptedSource.Advised().Command(CommandType.Packaged, 0xFF, 0xFF, 0xFF, 0xFF),
         ["a package without a return path"] = static () => ScriptedSource.Package(new RecordedStream().Header().Start()),
     };
@@ -42,12 +47,15 @@ public sealed class PostcopyRulesTests
         ["another section's pages"] = static _ => new RecordedStream().Begin(SectionType.Part, id: 9).Bytes,
         ["an unknown block"] = static _ => new RecordedStream().Begin(SectionType.Part).Record(RamFlags.Page, 0, "nowhere").Bytes,
         ["a page behind the block's end"] = static _ =>
-            new RecordedStream().Begin(SectionType.Part).Record(RamFlags.Page, RecordedStream.Pages * TargetPage.Size, RecordedStream.Block).Bytes,
-        ["a page that continues no block"] = static _ => new RecordedStream().Begin(SectionType.Part).Record(RamFlags.Page | RamFlags.Continue, 0).Bytes,
+            new RecordedStream().Begin(SectionType.Part)
+                .Record(RamFlags.Page, RecordedStream.Pages * TargetPage.Size, RecordedStream.Block).Bytes,
+        ["a page that continues no block"] = static _ =>
+            new RecordedStream().Begin(SectionType.Part).Record(RamFlags.Page | RamFlags.Continue, 0).Bytes,
         ["a page twice"] = static source => source.Part(1, 1),
         ["a delta"] = static _ => new RecordedStream().Begin(SectionType.Part).Record(RamFlags.Xbzrle, 0, RecordedStream.Block).Bytes,
         ["a list of blocks"] = static _ => new RecordedStream().Begin(SectionType.Part).Record(RamFlags.MemorySize, TargetPage.Size).Bytes,
-        ["a zero page that is none"] = static _ => new RecordedStream().Begin(SectionType.Part).Record(RamFlags.Zero, 0, RecordedStream.Block).Raw(1).Bytes,
+        ["a zero page that is none"] = static _ =>
+            new RecordedStream().Begin(SectionType.Part).Record(RamFlags.Zero, 0, RecordedStream.Block).Raw(1).Bytes,
         ["a wrong footer"] = static _ => new RecordedStream().Begin(SectionType.Part).EndSection(id: 9).Bytes,
     };
 
@@ -170,9 +178,12 @@ public sealed class PostcopyRulesTests
         preempt.Send(source.Page(new RecordedStream(), 1).Bytes);
         await first;
         var waiting = source.TouchAsync(2);
-        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        await ScriptedSource.ExpectAsync(
+            main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        var last = source.TouchAsync(0, "other");
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, "other"u8, 0, TargetPage.Size));
         main.Send(source.Part(0, 3)).Send(source.End());
-        await Eventually.TrueAsync(() => source.Guest.Memory.Blocks.Count == 2 && ForeignTouch.Read(source.Guest.Memory.Blocks[1], 0).Length > 0, "the end came", Token);
+        await last; // the end of the stream is right behind it
         Assert.False(waiting.IsCompleted);
         Assert.False(source.Receiving.IsCompleted);
 

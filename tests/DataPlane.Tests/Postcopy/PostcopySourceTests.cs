@@ -155,7 +155,8 @@ public sealed class PostcopySourceTests
             };
             var unsent = new GuestPageSet(Memory);
             unsent.SetAll();
-            Source = new PostcopySource(new UnsentPages(unsent, hostPages, holdingData), _channels, limit: null, TimeProvider.System, () => { });
+            Source = new PostcopySource(
+                new UnsentPages(unsent, hostPages, holdingData), _channels, limit: null, TimeProvider.System, () => { });
             Main = new RecordCollector(main.Peer.Socket, Memory);
             Preempt = preempt is null ? null : new RecordCollector(preempt.Peer.Socket, Memory);
         }

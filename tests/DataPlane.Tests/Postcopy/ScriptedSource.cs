@@ -37,16 +37,19 @@ internal sealed class ScriptedSource : IAsyncDisposable
 
     /// <summary>Up to the list of blocks.</summary>
     public static RecordedStream Advised() => new RecordedStream().Header()
-        .Command(CommandType.OpenReturnPath).Ping(1).Command(CommandType.PostcopyAdvise, Payload(static bytes => new PostcopyAdvise(TargetPage.Size).Write(bytes)))
+        .Command(CommandType.OpenReturnPath).Ping(1)
+        .Command(CommandType.PostcopyAdvise, Payload(static bytes => new PostcopyAdvise(TargetPage.Size).Write(bytes)))
         .Start();
 
     /// <summary>Up to and with the package; everything is discarded.</summary>
-    public static RecordedStream Switched() => Package(Discard(Discard(Advised(), RecordedStream.Block, 0, RecordedStream.Pages), "other", 0, 1));
+    public static RecordedStream Switched() =>
+        Package(Discard(Discard(Advised(), RecordedStream.Block, 0, RecordedStream.Pages), "other", 0, 1));
 
     public static RecordedStream Discard(RecordedStream stream, string block, long firstPage, long pages)
     {
         var payload = new byte[PostcopyDiscard.MaxSize];
-        var size = PostcopyDiscard.Write(payload, Encoding.UTF8.GetBytes(block), [new ByteRange(firstPage * TargetPage.Size, pages * TargetPage.Size)]);
+        var size = PostcopyDiscard.Write(
+            payload, Encoding.UTF8.GetBytes(block), [new ByteRange(firstPage * TargetPage.Size, pages * TargetPage.Size)]);
         return stream.Command(CommandType.PostcopyRamDiscard, payload.AsSpan(0, size));
     }
 
@@ -61,7 +64,8 @@ internal sealed class ScriptedSource : IAsyncDisposable
 
     /// <summary>Asks for the bitmaps of both blocks, as the first thing on a recovered channel.</summary>
     public static byte[] Questions() =>
-        [.. new RecordedStream().Command(CommandType.ReceivedBitmap, Name(RecordedStream.Block)).Command(CommandType.ReceivedBitmap, Name("other")).Bytes];
+        [.. new RecordedStream()
+            .Command(CommandType.ReceivedBitmap, Name(RecordedStream.Block)).Command(CommandType.ReceivedBitmap, Name("other")).Bytes];
 
     public ScriptedPeer Connect(params ReadOnlySpan<byte> bytes)
     {
@@ -109,7 +113,8 @@ internal sealed class ScriptedSource : IAsyncDisposable
     public static Task ExpectShutAsync(ScriptedPeer main) => ExpectAsync(main, static bytes => ReturnPathWriter.WriteShut(bytes, 0));
 
     public static Task ExpectRequestAsync(ScriptedPeer main, long page) => ExpectAsync(
-        main, bytes => ReturnPathWriter.WriteRequestPages(bytes, Encoding.UTF8.GetBytes(RecordedStream.Block), page * TargetPage.Size, TargetPage.Size));
+        main, bytes => ReturnPathWriter.WriteRequestPages(
+            bytes, Encoding.UTF8.GetBytes(RecordedStream.Block), page * TargetPage.Size, TargetPage.Size));
 
     public static async Task ExpectBitmapAsync(ScriptedPeer main, string block, ulong bits)
     {

@@ -48,8 +48,7 @@ public sealed class SourceRecoveryTests
         using var incoming = new TestIncomingGuest();
         await using var destination = new MigrationDestination(
             [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { Postcopy = true });
-        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(Token);
-        var receiving = destination.ReceiveAsync(cancellationToken: giveUp.Token);
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
         var source = new MigrationSource(guest, new MigrationSourceOptions
         {
             Postcopy = true,
@@ -65,7 +64,7 @@ public sealed class SourceRecoveryTests
         Assert.Equal(0, guest.Resumed);
         Assert.Throws<InvalidOperationException>(() => source.Resume(destination.LocalAddresses[0]));
         Assert.Throws<InvalidOperationException>(source.Pause);
-        await giveUp.CancelAsync();
+        await destination.DisposeAsync(); // a guest that is being fetched is given up in no other way
         await Assert.ThrowsAnyAsync<Exception>(() => receiving);
     }
 
@@ -102,7 +101,9 @@ public sealed class SourceRecoveryTests
 
         public void Dispose() => _nextAt = -1;
 
-        /// <summary>The destination may not have noticed yet that its link is lost: then it refuses, and the next report tries again.</summary>
+        /// <summary>
+        /// The destination may not have noticed yet that its link is lost: then it refuses, and the next report tries again.
+        /// </summary>
         private void TryResume()
         {
             try
