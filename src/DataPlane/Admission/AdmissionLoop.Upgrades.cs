@@ -1,4 +1,5 @@
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
 

@@ -1,4 +1,5 @@
 using System.Net;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
 

@@ -25,8 +25,9 @@ public abstract class GuardTest : MigrationTest
         await source.PrepareMigrationAsync(Slowly(settings, Slow / 4), Token);
         var destination = await StartAsync(machine.IncomingIn(machine.Version) with { SecondMonitor = true }, "destination");
         await destination.PrepareMigrationAsync(settings, Token);
+        var monitor = destination.OfferSecondMonitor();
         if (guard is null)
-            guard = await StartAsync(options with { Monitor = destination.SecondMonitor });
+            guard = await StartAsync(options with { Monitor = monitor });
         else
             await guard.WaitUntilItListensAsync(Token);
         return new GuardedPair(

@@ -76,7 +76,7 @@ public sealed class GuardTlsTests : GuardTest
         var destination = await StartAsync(
             source.Options.IncomingIn(source.Options.Version) with { Extra = Shared("server"), SecondMonitor = true }, "destination");
         await destination.PrepareMigrationAsync(settings, Token);
-        var guard = await StartAsync(new GuardOptions { Monitor = destination.SecondMonitor, Extra = s_soon });
+        var guard = await StartAsync(new GuardOptions { Monitor = destination.OfferSecondMonitor(), Extra = s_soon });
 
         await source.StartMigrationAsync(guard.Uri, Token);
 
@@ -161,7 +161,7 @@ public sealed class GuardTlsTests : GuardTest
         var destination = await StartAsync(ends ? waiting : waiting with { Extra = Credentials("server") }, "destination");
         await destination.PrepareMigrationAsync(ends ? settings : Secured(settings), Token);
         string[] here = ends ? ["--tls-dir", Work["tls"]] : [];
-        var guard = await StartAsync(new GuardOptions { Monitor = destination.SecondMonitor, Extra = [.. s_soon, .. here] });
+        var guard = await StartAsync(new GuardOptions { Monitor = destination.OfferSecondMonitor(), Extra = [.. s_soon, .. here] });
         return new GuardedPair(
             configuration, source, destination, guard, new StrangerCrowd(PortOf(guard.Uri), TargetOf(machine, settings)));
     }

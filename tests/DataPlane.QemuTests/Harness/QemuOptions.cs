@@ -23,7 +23,7 @@ internal sealed record QemuOptions
     /// <summary>Stays stopped when the migration has arrived (-S).</summary>
     public bool StayStopped { get; init; }
 
-    /// <summary>Offers a second monitor, for the guard: see <see cref="QemuProcess.SecondMonitor"/>.</summary>
+    /// <summary>Offers a second monitor, for the guard: see <see cref="QemuProcess.OfferSecondMonitor"/>.</summary>
     public bool SecondMonitor { get; init; }
 
     public long MemoryBytes => (long)MemoryMiB << 20;

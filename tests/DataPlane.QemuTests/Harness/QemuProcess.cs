@@ -28,9 +28,6 @@ internal sealed partial class QemuProcess : IAsyncDisposable
 
     public GuestConsole Console { get; }
 
-    /// <summary>The Unix socket where QEMU waits for one more client of its monitor.</summary>
-    public string SecondMonitor => SecondMonitorIn(_work, Name);
-
     public int ProcessId => _process.Id;
 
     public bool HasExited => _process.HasExited;
@@ -46,7 +43,7 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         using var serialListener = Listen(work[$"{name}.tty"]);
         var arguments = Arguments(options, disk, work[$"{name}.qmp"], work[$"{name}.tty"]);
         if (options.SecondMonitor)
-            arguments.AddRange(["-qmp", $"unix:{SecondMonitorIn(work, name)},server=on,wait=off"]);
+            arguments.AddRange(["-qmp", $"unix:{SecondMonitorIn(work, name)}.early,server=on,wait=off"]);
         var process = await ChildProcess.StartAsync(name, QemuInstallation.RunScript, arguments);
         try
         {
@@ -84,6 +81,17 @@ internal sealed partial class QemuProcess : IAsyncDisposable
     {
         var path = _work[$"{Name}.ram"];
         await ExecuteAsync("pmemsave", new JsonObject { ["val"] = 0, ["size"] = Options.MemoryBytes, ["filename"] = path }, token);
+        return path;
+    }
+
+    /// <summary>
+    /// Gives the second monitor, where QEMU waits for one more client, its name, and returns that: once QEMU has its settings, since a guard
+    /// that waits for the next QEMU there asks for them at once.
+    /// </summary>
+    public string OfferSecondMonitor()
+    {
+        var path = SecondMonitorIn(_work, Name);
+        File.Move(path + ".early", path, overwrite: true);
         return path;
     }
 

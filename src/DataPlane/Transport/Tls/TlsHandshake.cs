@@ -1,7 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Security.Authentication;
-using DataPlane.Admission;
 using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
-using DataPlane.Admission;
 
 namespace DataPlane.Transport.Tls;
 

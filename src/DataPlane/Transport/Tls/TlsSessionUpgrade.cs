@@ -1,6 +1,5 @@
 using System.Net.Sockets;
 using System.Security.Authentication;
-using DataPlane.Admission;
 using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;

@@ -1,11 +1,10 @@
 using System.Net.Sockets;
-using DataPlane.Transport.Tls;
 
-namespace DataPlane.Admission;
+namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Turns an accepted connection that has begun a TLS handshake into one whose bytes can be judged. Admission gives it every connection once
-/// the whole first record is there, holds it undecided meanwhile, and reads on from what comes back.
+/// Turns an accepted connection that has begun a TLS handshake into one whose bytes can be read. It is given a connection once
+/// the whole first record is there, and whoever gave it reads on from what comes back.
 /// </summary>
 internal interface IChannelUpgrade : IDisposable
 {

@@ -1,6 +1,6 @@
-namespace DataPlane.Admission;
+namespace DataPlane.Transport;
 
-/// <summary>What reading an undecided connection brought.</summary>
+/// <summary>What reading a connection without waiting brought.</summary>
 internal enum ReadOutcome
 {
     /// <summary>No byte is there.</summary>
