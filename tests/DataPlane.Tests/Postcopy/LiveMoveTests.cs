@@ -119,7 +119,7 @@ public sealed class LiveMoveTests
         LiveGuest.RequireUserfaultfd();
         using var guest = TestGuest.Patterned(4 << 20);
         using var incoming = new LiveGuest(guest.Memory, s_private)
-            { OnLoad = static _ => throw new InvalidDataException("no such device") };
+        { OnLoad = static _ => throw new InvalidDataException("no such device") };
 
         await using var destination = Destination(incoming, new MigrationSourceOptions());
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
@@ -139,7 +139,7 @@ public sealed class LiveMoveTests
         LiveGuest.RequireUserfaultfd();
         using var guest = TestGuest.Patterned(4 << 20);
         using var incoming = new LiveGuest(guest.Memory, s_private)
-            { OnStart = static () => throw new InvalidOperationException("no vCPU left") };
+        { OnStart = static () => throw new InvalidOperationException("no vCPU left") };
 
         await using var destination = Destination(incoming, new MigrationSourceOptions());
         var receiving = destination.ReceiveAsync(cancellationToken: Token);

@@ -3,8 +3,8 @@ using System.Text;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 using DataPlane.Migration;
-using DataPlane.TestSupport;
 using DataPlane.Tests.MainStream;
+using DataPlane.TestSupport;
 using DataPlane.Wire;
 using Xunit;
 
