@@ -148,9 +148,6 @@ public sealed class ReceiveFailureTests : ReceiveTest
         await ExpectFailureAsync(receive, "channel");
     }
 
-    private static QemuOptions Newest(string version) =>
-        new() { Version = QemuVersion.Parse(version), Machine = QemuVersion.Parse(version).NewestMachine };
-
     private static async Task BeginAsync(QemuProcess source, ReceiveProcess receive, MigrationSettings settings)
     {
         await source.PrepareMigrationAsync(settings, Token);

@@ -166,7 +166,4 @@ public sealed class ReceiveFeatureTests : ReceiveTest
         // loads files at all.
         await RunsOnAsync(source, false, options.Version.HasMappedRam ? options.Version : QemuVersion.V100);
     }
-
-    private static QemuOptions Newest(string version) =>
-        new() { Version = QemuVersion.Parse(version), Machine = QemuVersion.Parse(version).NewestMachine };
 }

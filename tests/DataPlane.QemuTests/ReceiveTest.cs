@@ -11,6 +11,9 @@ public abstract class ReceiveTest : QemuTest
 
     private protected string OutFile => Path.Combine(OutFolder, "vm");
 
+    private protected static QemuOptions Newest(string version) =>
+        new() { Version = QemuVersion.Parse(version), Machine = QemuVersion.Parse(version).NewestMachine };
+
     /// <summary>
     /// Moves the source's guest into a file and checks the file against the guest's memory and against the command's own words.
     /// </summary>

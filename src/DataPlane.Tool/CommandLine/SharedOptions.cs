@@ -59,4 +59,10 @@ internal static class SharedOptions
 
     public static ToolOption<Guid?> Uuid() =>
         Options.Uuid("--uuid", "UUID of the VM, which multifd channels carry: as -uuid of the other side");
+
+    public static ToolOption<bool> Postcopy(string description) => Options.Flag("--postcopy", description);
+
+    public static ToolOption<bool> Preempt() =>
+        Options.Flag("--preempt",
+            "with --postcopy: pages that are asked for go over a connection of their own, which the other side must expect");
 }

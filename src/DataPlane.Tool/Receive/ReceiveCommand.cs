@@ -19,6 +19,9 @@ internal sealed class ReceiveCommand
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
     private readonly ToolOption<int?> _channels = SharedOptions.Channels(0);
     private readonly ToolOption<Choice<CompressionMethod>?> _compression = CompressionOptions.Demanded();
+    private readonly ToolOption<bool> _postcopy = SharedOptions.Postcopy(
+        "the source may switch to postcopy: its guest then stands still, and what is missing is fetched as fast as it comes");
+    private readonly ToolOption<bool> _preempt = SharedOptions.Preempt();
     private readonly ToolOption<string?> _out = Options.Text(
         "--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam(
@@ -31,17 +34,18 @@ internal sealed class ReceiveCommand
         var receive = new ReceiveCommand();
         var command = new Command("receive",
             "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
-        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._out,
-            receive._maxRam, receive._timeout])
+        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._postcopy,
+            receive._preempt, receive._out, receive._maxRam, receive._timeout])
             command.Options.Add(option);
         receive._tls = TlsOptions.AddServerTo(command);
+        command.Validators.Add(receive.CheckPreempt);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("a VM without multifd: then 'migrate tcp:HOST:4444' on QEMU's monitor",
                 "dataplane receive --listen :4444 --out vm.mapped-ram"),
-            new HelpExample("four multifd channels, at most 8 GiB, give up after 30 s without progress",
-                "dataplane receive --listen :4444 --channels 4 --max-ram 8G --timeout 30s --out vm.mapped-ram"));
+            new HelpExample("a VM that writes faster than the network: 'migrate_start_postcopy' on QEMU's monitor ends the chase",
+                "dataplane receive --listen :4444 --postcopy --preempt --out vm.mapped-ram"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<ReceiveDocument>
             {
@@ -58,6 +62,12 @@ internal sealed class ReceiveCommand
         return command;
     }
 
+    private void CheckPreempt(System.CommandLine.Parsing.CommandResult result)
+    {
+        if (result.GetValue(_preempt) && !result.GetValue(_postcopy))
+            result.AddError("--preempt: needs --postcopy");
+    }
+
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ReceiveDocument document)
     {
         string path = Path.GetFullPath(arguments.GetValue(_out)!);
@@ -68,6 +78,8 @@ internal sealed class ReceiveCommand
         {
             MultifdChannels = arguments.GetValue(_channels)!.Value,
             Compression = arguments.GetValue(_compression)?.Value,
+            Postcopy = arguments.GetValue(_postcopy),
+            Preempt = arguments.GetValue(_preempt),
             MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
             StallTimeout = arguments.GetValue(_timeout)?.Value,
             Tls = tls,
@@ -109,7 +121,8 @@ internal sealed class ReceiveCommand
     {
         try
         {
-            return await destination.ReceiveAsync(new ReceiveProgress(context.Progress, guest), context.Stop).ConfigureAwait(false);
+            var progress = new ReceiveProgress(context.Progress, guest, context.Warn);
+            return await destination.ReceiveAsync(progress, context.Stop).ConfigureAwait(false);
         }
         catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
         {

@@ -33,6 +33,9 @@ internal sealed class ReceiveDocument() : CommandDocument("dataplane.receive/1")
 
     public long? ZeroPages { get; set; }
 
+    /// <summary>When the source switched to postcopy.</summary>
+    public ReceivedPostcopyEntry? Postcopy { get; set; }
+
     public IReadOnlyList<DeviceEntry> Devices { get; set; } = [];
 
     /// <summary>Connections turned away, by reason.</summary>
@@ -41,6 +44,9 @@ internal sealed class ReceiveDocument() : CommandDocument("dataplane.receive/1")
 
 /// <summary>One RAM block; the hash is over its whole length, holes are zeros.</summary>
 internal sealed record BlockEntry(string Name, long SizeBytes, string? Sha256);
+
+/// <summary>What was fetched after the switch.</summary>
+internal sealed record ReceivedPostcopyEntry(long PackageBytes, long Requests, long RequestedPages, int Recoveries);
 
 internal sealed record ChannelEntry(string Kind, int Id, string Peer, long Bytes);
 

@@ -21,6 +21,9 @@ internal static class ReceiveReport
         document.TransferredBytes = report.TransferredBytes;
         document.NormalPages = report.NormalPages;
         document.ZeroPages = report.ZeroPages;
+        document.Postcopy = report.Postcopy is { } postcopy
+            ? new ReceivedPostcopyEntry(postcopy.PackageBytes, postcopy.Requests, postcopy.RequestedPages, postcopy.Recoveries)
+            : null;
         // The source's guest has been released by now: only we wait for the hashes.
         document.Blocks = [.. guest.ComputeDigests().Select(static block => new BlockEntry(block.Name, block.Length, block.Sha256))];
     }
@@ -40,7 +43,12 @@ internal static class ReceiveReport
         output.WriteLine(
             $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}, "
             + $"{document.NormalPages:N0} normal and {document.ZeroPages:N0} zero pages");
+        if (document.Postcopy is { } postcopy)
+            WritePostcopy(output, postcopy);
     }
+
+    private static void WritePostcopy(TextWriter output, ReceivedPostcopyEntry postcopy) =>
+        output.WriteLine($"after the switch to postcopy {postcopy.RequestedPages:N0} pages came because they were asked for");
 
     public static string PhaseName(MigrationPhase phase) => SnakeCase(phase.ToString());
 

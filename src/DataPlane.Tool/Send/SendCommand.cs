@@ -24,6 +24,9 @@ internal sealed class SendCommand
     private readonly ToolOption<Version?> _peer = SharedOptions.Peer();
     private readonly ToolOption<string?> _machine = SharedOptions.Machine();
     private readonly ToolOption<Guid?> _uuid = SharedOptions.Uuid();
+    private readonly ToolOption<bool> _postcopy =
+        SharedOptions.Postcopy("instant restore: the guest starts at once and its memory follows; the other side must expect postcopy");
+    private readonly ToolOption<bool> _preempt = SharedOptions.Preempt();
     private readonly ToolOption<ByteRate?> _maxBandwidth = SharedOptions.MaxBandwidth();
     private readonly ToolOption<string[]> _bind = SharedOptions.Bind();
     private readonly ToolOption<Duration?> _timeout =
@@ -39,7 +42,8 @@ internal sealed class SendCommand
         command.Arguments.Add(send._file);
         command.Arguments.Add(send._to);
         foreach (Option option in (ReadOnlySpan<Option>)
-            [send._channels, send._peer, send._machine, send._uuid, send._maxBandwidth, send._bind, send._timeout])
+            [send._channels, send._peer, send._machine, send._uuid, send._postcopy, send._preempt, send._maxBandwidth, send._bind,
+            send._timeout])
             command.Options.Add(option);
         send._tls = TlsOptions.AddClientTo(command);
         send._compression.AddOptionsTo(command);
@@ -49,8 +53,8 @@ internal sealed class SendCommand
             command,
             new HelpExample("to a QEMU that waits with '-incoming tcp:0:4444' and the same machine type and devices",
                 "dataplane send vm.mapped-ram 127.0.0.1:4444"),
-            new HelpExample("over four multifd channels, no faster than 1 GiB/s, give up after 30 s without progress",
-                "dataplane send vm.mapped-ram 127.0.0.1:4444 --channels 4 --max-bandwidth 1G --timeout 30s"));
+            new HelpExample("to one that also has its capability postcopy-ram on: the guest runs there at once",
+                "dataplane send vm.mapped-ram 127.0.0.1:4444 --postcopy"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<SendDocument>
             {
@@ -73,6 +77,10 @@ internal sealed class SendCommand
             result.AddError("--timeout: must be more than zero");
         if (result.GetValue(_maxBandwidth) is { BytesPerSecond: <= 0 })
             result.AddError("--max-bandwidth: must be more than zero");
+        if (result.GetValue(_preempt) && !result.GetValue(_postcopy))
+            result.AddError("--preempt: needs --postcopy");
+        if (result.GetValue(_postcopy) && result.GetValue(_channels) > 0)
+            result.AddError("--channels: with --postcopy no page goes over multifd channels; the other side must expect none");
         if (result.GetValue(_machine) is { } machine && !PeerDialect.IsKnown(machine, null))
             result.AddError($"--machine: '{machine}' carries no QEMU version; name one that does, such as pc-q35-9.2");
     }
@@ -99,6 +107,11 @@ internal sealed class SendCommand
             document.Guest = GuestPlace.Unknown;
             throw new CommandException(
                 $"outcome unknown: {failure.Message}; look there before you use {path} again", ExitCode.CannotTell, failure);
+        }
+        catch (MigrationException failure) when (failure.Reason == FailureReason.GuestAtDestination)
+        {
+            document.Guest = GuestPlace.AtDestination;
+            throw new CommandException(failure.Message, innerException: failure);
         }
         catch (MigrationException failure)
         {
@@ -153,6 +166,9 @@ internal sealed class SendCommand
             CompressionLevel = compression.Level,
             Peer = peer,
             Machine = machine,
+            Postcopy = arguments.GetValue(_postcopy),
+            Preempt = arguments.GetValue(_preempt),
+            MaxPostcopyBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
             MaxBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
             StallTimeout = timeout,
             CommitTimeout = timeout ?? defaults.CommitTimeout,

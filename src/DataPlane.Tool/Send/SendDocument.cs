@@ -38,8 +38,20 @@ internal sealed class SendDocument() : CommandDocument("dataplane.send/1")
 
     public long? ZeroPages { get; set; }
 
+    /// <summary>With --postcopy.</summary>
+    public PostcopyEntry? Postcopy { get; set; }
+
     public IReadOnlyList<DeviceEntry> Devices { get; set; } = [];
 }
+
+/// <summary>What instant restore was like.</summary>
+/// <param name="StartSeconds">
+/// From the package's last byte to the destination's confirmation that the devices are loaded and the guest starts; null if none came.
+/// </param>
+/// <param name="PackageBytes">The device state.</param>
+/// <param name="Requests">How often the destination asked for pages, repetitions included.</param>
+/// <param name="RequestedPages">Pages of 4 KiB that it got in answer.</param>
+internal sealed record PostcopyEntry(double? StartSeconds, long PackageBytes, long Requests, long RequestedPages);
 
 /// <summary>Who has the guest when the command ends.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<GuestPlace>))]

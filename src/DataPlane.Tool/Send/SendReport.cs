@@ -30,6 +30,9 @@ internal static class SendReport
         document.TransferredBytes = report.TransferredBytes;
         document.NormalPages = report.NormalPages;
         document.ZeroPages = report.ZeroPages;
+        document.Postcopy = report.Postcopy is { } postcopy
+            ? new PostcopyEntry(postcopy.StartDelay?.TotalSeconds, postcopy.PackageBytes, postcopy.Requests, postcopy.RequestedPages)
+            : null;
         // The guest runs there by now: only we wait for the hashes.
         document.Blocks = [.. guest.ComputeDigests().Select(static block => new BlockEntry(block.Name, block.Length, block.Sha256))];
     }
@@ -49,5 +52,11 @@ internal static class SendReport
         string amount = $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}";
         output.WriteLine(
             $"{amount}, {Human.Count(document.NormalPages!.Value)} normal and {Human.Count(document.ZeroPages!.Value)} zero pages");
+        if (document.Postcopy is { StartSeconds: { } start } postcopy)
+        {
+            output.WriteLine(
+                $"the guest started {Human.Seconds(start)} after its devices had left; "
+                + $"it asked for {Human.Count(postcopy.RequestedPages)} pages");
+        }
     }
 }

@@ -19,10 +19,14 @@ internal static unsafe partial class Libc
     internal const int MapAnonymous = 0x20;
     internal const int MapNoReserve = 0x4000;
 
+    /// <summary>MAP_HUGETLB with a size of 2 MiB.</summary>
+    internal const int MapHugePages = 0x40000 | (21 << 26);
+
     /// <summary>What <see cref="MapMemory(nint, nuint, int, int, int, long)"/> returns when it failed.</summary>
     internal const nint MapFailed = -1;
 
     internal const int AdviceDontNeed = 4;
+    internal const int AdviceRemove = 9;
     internal const int AdviceHugePage = 14;
     internal const int AdviceNoHugePage = 15;
     internal const int AdvicePopulateWrite = 23;
@@ -30,6 +34,9 @@ internal static unsafe partial class Libc
     internal const int SyncMemoryWait = 4;
 
     internal const uint MemfdCloseOnExec = 1;
+
+    /// <summary>MFD_HUGETLB with a size of 2 MiB.</summary>
+    internal const uint MemfdHugePages = 4 | (21 << 26);
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     internal static partial nint MapMemory(nint address, nuint length, int protection, int flags, int fd, long offset);

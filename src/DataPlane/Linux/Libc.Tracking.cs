@@ -15,6 +15,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
     internal static partial int Control(SafeFileHandle file, nuint request, nint argument);
 
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    internal static partial nint ReadFaults(SafeFileHandle userfaultfd, UserfaultMessage* messages, nuint length);
+
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     internal static partial nint SystemCall(nint number, nint argument);
 }

@@ -14,9 +14,9 @@ internal static class LinuxFile
         Own(Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCreate | Libc.OpenExclusive | Libc.OpenCloseOnExec, 0b110_000_000), "open", path);
 
     /// <summary>A file of <paramref name="length"/> bytes that lives in memory only and reads as zero.</summary>
-    internal static SafeFileHandle CreateInMemory(string name, long length)
+    internal static SafeFileHandle CreateInMemory(string name, long length, uint flags = 0)
     {
-        SafeFileHandle file = Own(Libc.CreateMemoryFile(name, Libc.MemfdCloseOnExec), "memfd_create", name);
+        SafeFileHandle file = Own(Libc.CreateMemoryFile(name, Libc.MemfdCloseOnExec | flags), "memfd_create", name);
         try
         {
             SetLength(file, length);

@@ -52,6 +52,15 @@ internal sealed class MemoryMapping : IDisposable
     /// <summary>Where the bytes asked for begin.</summary>
     internal nint FirstByte { get; private init; }
 
+    /// <summary>Memory of huge pages that the system has reserved; fails at once when there are too few of them.</summary>
+    internal static MemoryMapping OfReservedHugePages(long length, bool shared)
+    {
+        if (!shared)
+            return Create(null, 0, length, HugePageSize, Libc.MapHugePages);
+        using SafeFileHandle file = LinuxFile.CreateInMemory("guest-ram", length, Libc.MemfdHugePages);
+        return Create(file, 0, length, HugePageSize);
+    }
+
     /// <summary>Asks for huge pages, or for none. Advice only: a kernel without them says EINVAL and the memory works as it is.</summary>
     internal void PreferHugePages(bool huge)
         => _ = Libc.Advise(_address, (nuint)Length, huge ? Libc.AdviceHugePage : Libc.AdviceNoHugePage);
@@ -100,7 +109,7 @@ internal sealed class MemoryMapping : IDisposable
             _ = Libc.UnmapMemory(address, (nuint)Length);
     }
 
-    private static MemoryMapping Create(SafeFileHandle? file, long offset, long length, long alignment)
+    private static MemoryMapping Create(SafeFileHandle? file, long offset, long length, long alignment, int extraFlags = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
         // Reserve more than needed, then map over the aligned part: mmap itself only promises page alignment.
@@ -113,7 +122,7 @@ internal sealed class MemoryMapping : IDisposable
         nint start = alignment == 0 ? area : (nint)(((long)area + alignment - 1) & -alignment);
         const int Access = Libc.ProtRead | Libc.ProtWrite;
         nint mapped = file is null
-            ? Libc.MapMemory(start, (nuint)length, Access, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapFixed, -1, 0)
+            ? Libc.MapMemory(start, (nuint)length, Access, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapFixed | extraFlags, -1, 0)
             : Libc.MapMemory(start, (nuint)length, Access, Libc.MapShared | Libc.MapFixed, file, offset);
         if (mapped == Libc.MapFailed)
         {

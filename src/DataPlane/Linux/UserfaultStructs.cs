@@ -26,11 +26,67 @@ internal struct UserfaultRegister
     internal ulong Ioctls;
 }
 
+/// <summary>struct uffdio_range.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct UserfaultRange
+{
+    internal ulong Start;
+    internal ulong Length;
+}
+
+/// <summary>struct uffdio_copy.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct UserfaultCopy
+{
+    internal ulong Destination;
+    internal ulong Source;
+    internal ulong Length;
+    internal ulong Mode;
+
+    /// <summary>Out: bytes done, or a negative error number.</summary>
+    internal long Done;
+}
+
+/// <summary>struct uffdio_zeropage and struct uffdio_poison, which are laid out alike.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct UserfaultFill
+{
+    internal ulong Start;
+    internal ulong Length;
+    internal ulong Mode;
+
+    /// <summary>Out: bytes done, or a negative error number.</summary>
+    internal long Done;
+}
+
+/// <summary>struct uffd_msg, as a fault fills it.</summary>
+[StructLayout(LayoutKind.Explicit, Size = 32)]
+internal struct UserfaultMessage
+{
+    internal const byte PageFault = 0x12;
+
+    [FieldOffset(0)]
+    internal byte Event;
+
+    [FieldOffset(8)]
+    internal ulong Flags;
+
+    /// <summary>Of the page that was touched, rounded down to a page of this machine.</summary>
+    [FieldOffset(16)]
+    internal ulong Address;
+}
+
 /// <summary>UFFD_FEATURE_*: what a userfaultfd is asked for when it is opened.</summary>
 [Flags]
 internal enum UserfaultFeatures : ulong
 {
     None = 0,
+
+    /// <summary>Missing pages of huge page memory are reported.</summary>
+    MissingHuge = 1 << 4,
+
+    /// <summary>Missing pages of memory files and other shared memory are reported.</summary>
+    MissingShared = 1 << 5,
 
     /// <summary>Write protection works on shared memory too.</summary>
     WriteProtectShared = 1 << 12,

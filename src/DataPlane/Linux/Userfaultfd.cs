@@ -7,7 +7,7 @@ namespace DataPlane.Linux;
 /// A userfaultfd. Closing it unregisters all its memory and lifts every protection; for memory registered for missing pages that
 /// means that blocked readers go on with zero pages, so there the owner must know what it does.
 /// </summary>
-internal sealed class Userfaultfd : IDisposable
+internal sealed partial class Userfaultfd : IDisposable
 {
     internal const uint ApiRequest = 0xC018_AA3F;
     internal const uint RegisterRequest = 0xC020_AA00;
@@ -45,13 +45,18 @@ internal sealed class Userfaultfd : IDisposable
         }
     }
 
-    /// <summary>Registers a range for <paramref name="mode"/>, one of <see cref="UserfaultRegister"/>'s constants.</summary>
-    internal unsafe void Register(nint address, long length, ulong mode)
+    /// <summary>
+    /// Registers a range for <paramref name="mode"/>, one of <see cref="UserfaultRegister"/>'s constants; returns the set of calls that
+    /// work on it,
+    /// a bit for each number.
+    /// </summary>
+    internal unsafe ulong Register(nint address, long length, ulong mode)
     {
         UserfaultRegister argument = new() { Start = (ulong)address, Length = (ulong)length, Mode = mode };
         // SAFETY: the kernel reads and writes exactly the local struct.
         if (Libc.Control(_file, RegisterRequest, &argument) != 0)
             LinuxException.ThrowLast("ioctl(UFFDIO_REGISTER)");
+        return argument.Ioctls;
     }
 
     public void Dispose() => _file.Dispose();

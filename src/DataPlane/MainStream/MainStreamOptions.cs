@@ -12,6 +12,9 @@ internal sealed record MainStreamOptions
     /// <summary>Most bytes of RAM a source may announce, in all blocks.</summary>
     public required long MaxRamBytes { get; init; }
 
-    /// <summary>Most bytes of device state and VM description.</summary>
+    /// <summary>Takes a switch to postcopy; null where the source must finish by precopy.</summary>
+    public IPostcopyEvents? Postcopy { get; init; }
+
+    /// <summary>Most bytes of device state and VM description, or of the package of postcopy.</summary>
     public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 }

@@ -32,6 +32,12 @@ internal sealed partial class MainStreamReader
             case CommandType.PostcopyAdvise:
                 await ReadAdviseAsync(command.Length, cancellationToken).ConfigureAwait(false);
                 return;
+            case CommandType.PostcopyRamDiscard:
+                await ReadDiscardAsync(command.Length, cancellationToken).ConfigureAwait(false);
+                return;
+            case CommandType.Packaged:
+                await ReadPackageAsync(cancellationToken).ConfigureAwait(false);
+                return;
             default:
                 throw new ChannelException(
                     FailureReason.NotSupported, _stream.Channel, $"command {command.Type} is not supported, at offset {_stream.Position}");
@@ -76,5 +82,6 @@ internal sealed partial class MainStreamReader
 
         _stream.Advance(PostcopyAdvise.Size);
         _ram.AdvisedPageSizes = advise.PageSizes;
+        _options.Postcopy?.OnAdvise();
     }
 }

@@ -6,7 +6,8 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Reads one precopy main stream from its first byte to its last (specification, 2-main-stream sections 1, 3 and 5).
+/// Reads one main stream from its first byte to the last of precopy, or to the switch to postcopy (specification, 2-main-stream sections 1,
+/// 3 and 5).
 /// </summary>
 /// <remarks>
 /// <code>
@@ -14,6 +15,8 @@ namespace DataPlane.MainStream;
 ///   [OPEN_RETURN_PATH, PING] [ADVISE] [early FULL sections]
 ///   START ram  [early FULL sections]  PART ram *  [SWITCHOVER_START]  END ram
 ///   FULL sections, EOF byte, VM description          -> kept opaque as DeviceState
+///   or, instead of END and what follows:
+///   DISCARD *  PACKAGED with the device sections     -> kept opaque as DeviceState; SwitchPings is not null
 /// </code>
 /// </remarks>
 internal sealed partial class MainStreamReader
@@ -24,6 +27,7 @@ internal sealed partial class MainStreamReader
     private readonly ReturnPathSender _returnPath;
     private readonly RamSectionReader _ram;
     private uint _ramSection;
+    private DeviceState? _packagedDevices;
 
     public MainStreamReader(StreamCursor stream, ReturnPathSender returnPath, MainStreamOptions options, IMainStreamEvents events)
     {
@@ -40,7 +44,7 @@ internal sealed partial class MainStreamReader
     /// <summary>Pages that came as zero records on the main channel.</summary>
     public long ZeroPages => _ram.ZeroPages;
 
-    /// <summary>Reads everything. Returns the device state, which is the last thing in the stream.</summary>
+    /// <summary>Reads everything. Returns the device state: the last thing in the stream, or what the switch to postcopy brings.</summary>
     /// <exception cref="ChannelException">The stream is broken, ends early, or uses what is not supported.</exception>
     public async Task<DeviceState> ReadAsync(CancellationToken cancellationToken)
     {
@@ -50,7 +54,7 @@ internal sealed partial class MainStreamReader
         }
 
         _events.OnRamComplete();
-        return await ReadDeviceStateAsync(cancellationToken).ConfigureAwait(false);
+        return _packagedDevices ?? await ReadDeviceStateAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask ReadHeaderAsync(CancellationToken cancellationToken)
@@ -86,7 +90,7 @@ internal sealed partial class MainStreamReader
         }
     }
 
-    /// <summary>Reads one section or command. True after the END of ram.</summary>
+    /// <summary>Reads one section or command. True after the END of ram, or the package of postcopy.</summary>
     private async ValueTask<bool> ReadSectionAsync(CancellationToken cancellationToken)
     {
         await _stream.RequireAsync(1, "the stream: no end of RAM", cancellationToken).ConfigureAwait(false);
@@ -95,7 +99,9 @@ internal sealed partial class MainStreamReader
         {
             case SectionType.Command:
                 await ReadCommandAsync(cancellationToken).ConfigureAwait(false);
-                return false;
+                return _packagedDevices is not null;
+            case var _ when _discarding:
+                throw _stream.Malformed($"a {type} section between the discards and the package");
             case SectionType.Full:
                 await ReadEarlySectionAsync(cancellationToken).ConfigureAwait(false);
                 return false;

@@ -17,7 +17,7 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     /// Any id from 1 on binds the sections of ram together; 0 would hit the wrong state in QEMU (section 1.3). The highest is no other
     /// section's.
     /// </summary>
-    private const uint RamSection = 0x7FFFFFFF;
+    internal const uint RamSection = 0x7FFFFFFF;
 
     public void WriteHeader(ConfigurationSection configuration)
     {
@@ -37,14 +37,16 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     /// <summary>
     /// Begins the START section of ram with the list of blocks. The caller goes on with its sync mark and ends the section.
     /// </summary>
-    public void BeginRam(GuestMemory memory)
+    /// <param name="memory">The blocks.</param>
+    /// <param name="pageSizeOf">With postcopy: the page size of a block at the destination.</param>
+    public void BeginRam(GuestMemory memory, Func<RamBlock, long>? pageSizeOf = null)
     {
         var span = output.GetSpan(SectionHeader.MaxSize);
         output.Advance(SectionHeader.Write(span, SectionType.Start, RamSection, "ram"u8, instance: 0, RamSectionReader.Version));
         WriteRecord(RamFlags.MemorySize, memory.TotalBytes);
         foreach (var block in memory.Blocks)
         {
-            new RamBlockEntry(block.Name, block.Length).Write(output);
+            new RamBlockEntry(block.Name, block.Length, pageSizeOf?.Invoke(block) ?? TargetPage.Size).Write(output);
         }
     }
 

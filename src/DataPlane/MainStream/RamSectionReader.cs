@@ -35,6 +35,9 @@ internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOp
     /// <summary>The block list has been read.</summary>
     public bool Started => _pages is not null;
 
+    /// <summary>The memory of the listed blocks; null before.</summary>
+    public GuestMemory? Memory => _pages?.Memory;
+
     /// <summary>Reads one body up to and with its EOS record.</summary>
     public async ValueTask ReadBodyAsync(bool start, CancellationToken cancellationToken)
     {

@@ -18,6 +18,7 @@ internal sealed class PageFeed
     private int _block;
     private long _nextPage;
     private long _taken;
+    private bool _stopped;
 
     /// <param name="memory">The guest's memory.</param>
     /// <param name="pages">The pages of the first round.</param>
@@ -44,6 +45,27 @@ internal sealed class PageFeed
         }
     }
 
+    /// <summary>Ends the round, and every later one: what has not been taken stays where it is.</summary>
+    public void Stop()
+    {
+        lock (_gate)
+        {
+            _stopped = true;
+        }
+    }
+
+    /// <summary>Removes from the round's set what was taken. When the round is over.</summary>
+    public void RemoveTaken()
+    {
+        lock (_gate)
+        {
+            for (var i = 0; i < _block; i++)
+                _pages[_memory.Blocks[i]].ClearAll();
+            if (_block < _memory.Blocks.Count)
+                _pages[_memory.Blocks[_block]].ClearRange(0, _nextPage);
+        }
+    }
+
     /// <summary>Fills <paramref name="batch"/> with the next pages of one block. False when the round has no more.</summary>
     public bool TryTake(PageBatch batch)
     {
@@ -51,7 +73,7 @@ internal sealed class PageFeed
         lock (_gate)
         {
             var blocks = _memory.Blocks;
-            for (; _block < blocks.Count; _block++, _nextPage = 0)
+            for (; !_stopped && _block < blocks.Count; _block++, _nextPage = 0)
             {
                 var block = blocks[_block];
                 var map = _pages[block];

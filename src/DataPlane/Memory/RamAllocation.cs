@@ -18,6 +18,12 @@ public sealed record RamAllocation
     /// </summary>
     public bool Populate { get; init; }
 
+    /// <summary>
+    /// Size in bytes of the pages that back the block: 4096 (default), or 2 MiB for memory that the system has reserved as huge pages
+    /// (<c>vm.nr_hugepages</c>). The block's length must be a multiple of it.
+    /// </summary>
+    public long HostPageSize { get; init; } = TargetPage.Size;
+
     /// <summary>Back the block by a memory file that other processes could map (default false). Costs more to populate.</summary>
     public bool Shared { get; init; }
 }

@@ -24,8 +24,9 @@ public sealed class RamBlock : IDisposable
     private readonly IDisposable? _owner;
     private nint _address;
 
-    private RamBlock(string name, byte[] utf8Name, nint address, long length, bool startsZeroed, IDisposable? owner)
+    private RamBlock(string name, byte[] utf8Name, nint address, long length, bool startsZeroed, long hostPageSize, IDisposable? owner)
     {
+        HostPageSize = hostPageSize;
         Name = name;
         _utf8Name = utf8Name;
         _address = address;
@@ -52,6 +53,11 @@ public sealed class RamBlock : IDisposable
     /// <summary>The memory is known to read as zero until the migration writes it, so an arriving zero page needs no write.</summary>
     public bool StartsZeroed { get; }
 
+    /// <summary>
+    /// Bytes of the pages that back the memory: 4096, or 2 MiB where they are reserved huge pages. The kernel places no less.
+    /// </summary>
+    public long HostPageSize { get; }
+
     internal ReadOnlySpan<byte> Utf8Name => _utf8Name;
 
     /// <summary>Allocates memory that reads as zero, on 2 MiB alignment when that helps huge pages. Disposing the block frees it.</summary>
@@ -65,14 +71,16 @@ public sealed class RamBlock : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         byte[] utf8Name = EncodeName(name);
         CheckLength(length);
+        CheckHostPages(length, options.HostPageSize);
 
         MemoryMapping mapping = Map(length, options);
         try
         {
-            mapping.PreferHugePages(options.HugePages);
+            if (options.HostPageSize == TargetPage.Size)
+                mapping.PreferHugePages(options.HugePages);
             if (options.Populate)
                 mapping.Populate(0, length);
-            return new RamBlock(name, utf8Name, mapping.Address, length, startsZeroed: true, mapping);
+            return new RamBlock(name, utf8Name, mapping.Address, length, startsZeroed: true, options.HostPageSize, mapping);
         }
         catch
         {
@@ -87,16 +95,19 @@ public sealed class RamBlock : IDisposable
     /// <param name="length">Bytes; a positive multiple of <see cref="TargetPage.Size"/>.</param>
     /// <param name="startsZeroed">The host knows that every byte is zero now.</param>
     /// <param name="owner">Disposed with the block; null if the host frees the memory itself.</param>
+    /// <param name="hostPageSize">Bytes of the pages that back it: 4096 or 2 MiB.</param>
     /// <exception cref="ArgumentException">Name, address or length is not allowed.</exception>
-    public static RamBlock Wrap(string name, nint address, long length, bool startsZeroed, IDisposable? owner = null)
+    public static RamBlock Wrap(
+        string name, nint address, long length, bool startsZeroed, IDisposable? owner = null, long hostPageSize = TargetPage.Size)
     {
         byte[] utf8Name = EncodeName(name);
         CheckLength(length);
-        if (address <= 0 || address % TargetPage.Size != 0)
-            throw new ArgumentException($"Address 0x{address:x} is not a positive multiple of {TargetPage.Size}.", nameof(address));
+        CheckHostPages(length, hostPageSize);
+        if (address <= 0 || address % hostPageSize != 0)
+            throw new ArgumentException($"Address 0x{address:x} is not a positive multiple of {hostPageSize}.", nameof(address));
         if (length > nint.MaxValue - address)
             throw new ArgumentException($"{length} bytes from address 0x{address:x} leave the address space.", nameof(length));
-        return new RamBlock(name, utf8Name, address, length, startsZeroed, owner);
+        return new RamBlock(name, utf8Name, address, length, startsZeroed, hostPageSize, owner);
     }
 
     /// <summary>The bytes from <paramref name="offset"/>; bounds are checked, allocates nothing.</summary>
@@ -126,6 +137,8 @@ public sealed class RamBlock : IDisposable
 
     private static MemoryMapping Map(long length, RamAllocation options)
     {
+        if (options.HostPageSize != TargetPage.Size)
+            return MemoryMapping.OfReservedHugePages(length, options.Shared);
         long alignment = options.HugePages && length >= MemoryMapping.HugePageSize ? MemoryMapping.HugePageSize : 0;
         if (!options.Shared)
             return MemoryMapping.Anonymous(length, alignment);
@@ -154,6 +167,15 @@ public sealed class RamBlock : IDisposable
         if (bytes.Contains((byte)0))
             throw new ArgumentException("The name of a RAM block contains a zero byte.", nameof(name));
         return bytes;
+    }
+
+    private static void CheckHostPages(long length, long hostPageSize)
+    {
+        if (hostPageSize is not (TargetPage.Size or MemoryMapping.HugePageSize) || length % hostPageSize != 0)
+        {
+            throw new ArgumentException(
+                $"{length} bytes are not made of pages of {hostPageSize} bytes, which may be 4096 or 2 MiB.", nameof(hostPageSize));
+        }
     }
 
     private static void CheckLength(long length)

@@ -62,6 +62,16 @@ public sealed class ReceivedPages
         _received[block].SetRangeAtomic(page, 1);
     }
 
+    /// <summary>The source will send these pages again: what is here is stale or nothing. The memory is as it was.</summary>
+    internal void Forget(RamBlock block, long firstPage, long pageCount) => _received[block].ClearRangeAtomic(firstPage, pageCount);
+
+    /// <summary>Records that pages have lost their contents and read as zero.</summary>
+    internal void RecordDropped(RamBlock block, long firstPage, long pageCount) =>
+        _holdingData[block].ClearRangeAtomic(firstPage, pageCount);
+
+    /// <summary>Records that pages which read as zero have arrived as such.</summary>
+    internal void RecordZeros(RamBlock block, long firstPage, long pageCount) => _received[block].SetRangeAtomic(firstPage, pageCount);
+
     /// <summary>The bytes of one page, to be written by a receiver.</summary>
     internal static Span<byte> Page(RamBlock block, long page) => block.Span(page << TargetPage.Shift, TargetPage.Size);
 

@@ -38,7 +38,7 @@ internal sealed partial class DestinationSession
         {
             try
             {
-                await _returnPath!.SendShutAsync(success: true, CancellationToken.None).ConfigureAwait(false);
+                await SendShutAsync(success: true, CancellationToken.None).ConfigureAwait(false);
             }
             catch (IOException failure)
             {
@@ -53,18 +53,34 @@ internal sealed partial class DestinationSession
         Volatile.Write(ref _commitState, Committed);
     }
 
-    private MigrationReport Complete()
+    /// <summary>The last word, on whatever main channel there is now.</summary>
+    private async Task SendShutAsync(bool success, CancellationToken cancellationToken)
+    {
+        if (_postcopy is { IsListening: true } postcopy)
+        {
+            postcopy.ReturnPath.SendShut(success);
+        }
+        else
+        {
+            await _returnPath!.SendShutAsync(success, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private MigrationReport Complete() => Complete(_time.GetElapsedTime(_ramComplete));
+
+    private MigrationReport Complete(TimeSpan downtime)
     {
         var duration = _clock.Elapsed;
         Enter(MigrationPhase.Completed);
         var report = new MigrationReport
         {
             Duration = duration,
-            Downtime = _time.GetElapsedTime(_ramComplete),
+            Downtime = downtime,
             Rounds = 0,
             TransferredBytes = ReceivedBytes,
             NormalPages = NormalPages,
             ZeroPages = ZeroPages,
+            Postcopy = DescribePostcopy(),
             Phases = _clock.Finished(),
             Channels = [.. Admitted().OrderBy(static one => (one.Kind, one.Id)).Select(static one =>
                 new ChannelReport(one.Kind, one.Id, one.Channel.Peer, one.Channel.BytesReceived))],
@@ -84,12 +100,7 @@ internal sealed partial class DestinationSession
         }
         catch (Exception failure)
         {
-            throw new MigrationException(
-                FailureReason.HostFailed,
-                MigrationPhase.Completed,
-                channel: null,
-                $"the guest has arrived and is gone from its source, but it does not start here: {failure.Message}",
-                failure);
+            throw NotStarted(failure);
         }
         finally
         {
@@ -97,12 +108,22 @@ internal sealed partial class DestinationSession
         }
     }
 
+    private static MigrationException NotStarted(Exception failure) => new(
+        FailureReason.HostFailed,
+        MigrationPhase.Completed,
+        channel: null,
+        $"the guest has arrived and is gone from its source, but it does not start here: {failure.Message}",
+        failure);
+
     /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
     private async Task CloseAsync(Channel main)
     {
-        await Task.WhenAll(
+        var preempt = Admitted().Where(static one => one.Kind == ChannelKind.Preempt)
+            .Select(one => one.Channel.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask());
+        await Task.WhenAll([
             _multifd.FinishAsync(_options.CloseTimeout, CancellationToken.None),
-            main.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask()).ConfigureAwait(false);
+            main.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask(),
+            .. preempt]).ConfigureAwait(false);
     }
 
     /// <summary>Ends a failed migration: the source is told where it listens, everything is closed, the host lets go.</summary>
@@ -120,6 +141,7 @@ internal sealed partial class DestinationSession
         }
 
         await _multifd.AbortAsync(cause).ConfigureAwait(false);
+        await EndPostcopyAsync().ConfigureAwait(false);
         if (_guestCreated && state != Committed)
         {
             await _guest.AbandonAsync(error).ConfigureAwait(false);
@@ -136,17 +158,25 @@ internal sealed partial class DestinationSession
         return error;
     }
 
+    /// <summary>
+    /// Whether the source may hear that it goes on with its guest. While pages are to come in postcopy it hears nothing: a link that just
+    /// ends gives it the guest back or
+    /// pauses it, a word in between would not be understood.
+    /// </summary>
+    private bool MayTakeGuestBack(FailureReason reason) =>
+        reason != FailureReason.OutcomeUnknown && _postcopy is not { IsListening: true, SourceHasEnded: false };
+
     /// <summary>SHUT 1, where the source listens and the guest is still its own; then main is closed.</summary>
     private async Task SendFarewellAsync(FailureReason reason)
     {
         foreach (var admitted in Admitted().Where(static one => one.Kind == ChannelKind.Main))
         {
-            if (_returnPathOpen && reason != FailureReason.OutcomeUnknown)
+            if (_returnPathOpen && MayTakeGuestBack(reason))
             {
                 using var deadline = new CancellationTokenSource(s_farewellTimeout, _time);
                 try
                 {
-                    await _returnPath!.SendShutAsync(success: false, deadline.Token).ConfigureAwait(false);
+                    await SendShutAsync(success: false, deadline.Token).ConfigureAwait(false);
                     await admitted.Channel.CloseAsync(s_farewellTimeout, CancellationToken.None).ConfigureAwait(false);
                 }
                 catch (Exception lost) when (lost is IOException or OperationCanceledException)

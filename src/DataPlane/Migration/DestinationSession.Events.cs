@@ -40,13 +40,15 @@ internal sealed partial class DestinationSession : IMainStreamEvents
             ValidatesUuid = _configuration.Uuid is not null,
             EarlySections = earlySections,
         };
-        IncomingBlock[] announced = [.. blocks.Select(static block => new IncomingBlock(block.Name, block.Length))];
+        IncomingBlock[] announced = [.. blocks.Select(static block =>
+            new IncomingBlock(block.Name, block.Length) { HostPageSize = block.PageSize })];
         _guestCreated = true;
         var memory = await _guest.CreateMemoryAsync(machine, announced, cancellationToken).ConfigureAwait(false);
         CheckMemory(memory, announced);
         var pages = new ReceivedPages(memory);
         _pages = pages;
         _multifd.Pages = pages;
+        PreparePostcopy(pages, announced);
         Enter(MigrationPhase.Precopy);
         return pages;
     }
@@ -66,8 +68,17 @@ internal sealed partial class DestinationSession : IMainStreamEvents
 
     void IMainStreamEvents.OnRamComplete()
     {
-        _ramComplete = _time.GetTimestamp();
+        NoteStop();
         Enter(MigrationPhase.DeviceState);
+    }
+
+    /// <summary>The first sign that the source's guest stands still.</summary>
+    private void NoteStop()
+    {
+        if (_ramComplete == 0)
+        {
+            _ramComplete = _time.GetTimestamp();
+        }
     }
 
     private static void CheckMemory(GuestMemory memory, IncomingBlock[] announced)

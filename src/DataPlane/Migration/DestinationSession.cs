@@ -11,6 +11,7 @@ namespace DataPlane.Migration;
 internal sealed partial class DestinationSession : IAsyncDisposable
 {
     private readonly ChannelAdmission _admission;
+    private readonly DestinationContext _context;
     private readonly IIncomingGuest _guest;
     private readonly MigrationDestinationOptions _options;
     private readonly ILogger _logger;
@@ -18,6 +19,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private readonly PhaseClock _clock;
     private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
+    private readonly CancellationTokenSource _over = new(); // the last thing to happen: a guest that is ours outlives failures
     private readonly BlockPool _pool;
     private readonly MultifdReceiver _multifd;
     private readonly List<AdmittedChannel> _channels = [];
@@ -32,6 +34,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     public DestinationSession(
         ChannelAdmission admission,
+        DestinationContext context,
         IIncomingGuest guest,
         MigrationDestinationOptions options,
         IProgress<MigrationProgress>? progress,
@@ -40,6 +43,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         TimeProvider time)
     {
         _admission = admission;
+        _context = context;
         _pool = pool;
         _guest = guest;
         _options = options;
@@ -52,9 +56,9 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private long ReceivedBytes => Admitted().Sum(static one => one.Channel.BytesReceived);
 
-    private long NormalPages => _multifd.NormalPages + (_reader?.NormalPages ?? 0);
+    private long NormalPages => _multifd.NormalPages + (_reader?.NormalPages ?? 0) + (_postcopy?.DataPages ?? 0);
 
-    private long ZeroPages => _multifd.ZeroPages + (_reader?.ZeroPages ?? 0);
+    private long ZeroPages => _multifd.ZeroPages + (_reader?.ZeroPages ?? 0) + (_postcopy?.ZeroPages ?? 0);
 
     public async Task<MigrationReport> RunAsync(CancellationToken cancellationToken)
     {
@@ -71,6 +75,11 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             _returnPath = new ReturnPathSender(main.Output);
             _reader = new MainStreamReader(new StreamCursor(main.Input, main.Name), _returnPath, StreamOptions(), this);
             var devices = await _reader.ReadAsync(_failure.Token).ConfigureAwait(false);
+            if (_reader.SwitchPings is { } pings)
+            {
+                return await RunPostcopyAsync(main, devices, pings, stall).ConfigureAwait(false);
+            }
+
             stall?.Dispose();
             await CommitAsync(devices).ConfigureAwait(false);
             var report = Complete();
@@ -84,12 +93,14 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         finally
         {
             _failure.Record(new OperationCanceledException());
+            await _over.CancelAsync().ConfigureAwait(false);
             await admitting.ConfigureAwait(false);
         }
     }
 
     public async ValueTask DisposeAsync()
     {
+        await EndPostcopyAsync().ConfigureAwait(false);
         await _multifd.AbortAsync(_failure.Cause ?? new OperationCanceledException()).ConfigureAwait(false);
         foreach (var admitted in Admitted())
         {
@@ -98,6 +109,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
         _returnPath?.Dispose();
         _failure.Dispose();
+        _over.Dispose();
         MigrationLog.CheckReturned(_logger, _pool);
         _pool.Dispose();
     }
@@ -107,6 +119,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         Multifd = _options.MultifdChannels > 0,
         MaxRamBytes = _options.MaxRamBytes,
         MaxDeviceStateBytes = _options.MaxDeviceStateBytes,
+        Postcopy = _options.Postcopy ? this : null,
     };
 
     /// <summary>Takes channels as they come until the migration ends; main may be the last of them.</summary>
@@ -116,16 +129,9 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         {
             while (true)
             {
-                var admitted = await _admission.AcceptAsync(_failure.Token).ConfigureAwait(false);
+                var admitted = await _admission.AcceptAsync(_over.Token).ConfigureAwait(false);
                 Add(admitted);
-                if (admitted.Kind == ChannelKind.Main)
-                {
-                    _mainAdmitted.TrySetResult(admitted.Channel);
-                }
-                else
-                {
-                    _multifd.Attach(admitted.Id, admitted.Channel);
-                }
+                Hand(admitted);
             }
         }
         catch (OperationCanceledException)
@@ -156,7 +162,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             _channels.Add(admitted);
         }
 
-        if (_failure.Token.IsCancellationRequested)
+        if (_failure.Token.IsCancellationRequested && _postcopy is not { IsOwned: true })
         {
             admitted.Channel.Abort();
         }
@@ -170,10 +176,15 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         }
     }
 
-    private async Task WatchMultifdAsync() => _failure.Record(await _multifd.Failed.ConfigureAwait(false));
-
     private void AbortChannels()
     {
+        if (_postcopy is { IsOwned: true })
+        {
+            return; // the guest is nowhere else: what has begun ends by itself
+        }
+
+        _postcopy?.Break(_failure.Cause ?? new OperationCanceledException());
+
         // Main is left to EndAsync: the source is told before its channel goes.
         foreach (var admitted in Admitted())
         {
@@ -194,36 +205,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         }
     }
 
-    private long ProgressCount()
-    {
-        var admitted = Admitted();
-        return admitted.Length + admitted.Sum(static one => one.Channel.BytesReceived);
-    }
-
-    private void OnStall()
-    {
-        var limit = $"the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s";
-        var missing = MissingChannels();
-        _failure.Record(missing.Count == 0
-            ? new ChannelException(FailureReason.Stalled, "main", $"nothing arrived within {limit}")
-            : new ChannelException(FailureReason.Stalled, missing[0], $"still missing after {limit}: {string.Join(", ", missing)}"));
-    }
-
-    private List<string> MissingChannels()
-    {
-        var admitted = Admitted();
-        List<string> missing = [];
-        if (!admitted.Any(static one => one.Kind == ChannelKind.Main))
-        {
-            missing.Add("main");
-        }
-
-        missing.AddRange(Enumerable.Range(0, _options.MultifdChannels)
-            .Where(id => !admitted.Any(one => one.Kind == ChannelKind.Multifd && one.Id == id))
-            .Select(static id => $"multifd {id}"));
-        return missing;
-    }
-
     private void Enter(MigrationPhase phase)
     {
         if (_clock.Enter(phase))
@@ -239,5 +220,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         TransferredBytes = ReceivedBytes,
         NormalPages = NormalPages,
         ZeroPages = ZeroPages,
+        IsPaused = _postcopy is { IsPaused: true },
     });
 }

@@ -53,4 +53,11 @@ public sealed record IncomingMachine
 /// <summary>A RAM block as its source announces it.</summary>
 /// <param name="Name">The block's name, 1 to 255 bytes.</param>
 /// <param name="Length">Bytes, a positive multiple of <see cref="TargetPage.Size"/>.</param>
-public sealed record IncomingBlock(string Name, long Length);
+public sealed record IncomingBlock(string Name, long Length)
+{
+    /// <summary>
+    /// Bytes of the pages that back it at the source: 4096 unless the source announces others, which it does where it may switch to
+    /// postcopy.
+    /// </summary>
+    public long HostPageSize { get; init; } = TargetPage.Size;
+}

@@ -6,7 +6,9 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Migration;
 
-/// <summary>Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: precopy, with or without multifd.</summary>
+/// <summary>
+/// Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: by precopy or postcopy, with or without multifd.
+/// </summary>
 /// <remarks>
 /// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before
 /// <see cref="ReceiveAsync"/> is called.
@@ -20,6 +22,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ChannelAdmission _admission;
     private readonly IChannelUpgrade? _tls;
+    private readonly DestinationContext _context = new();
 
     /// <summary>Of all channels: one bound for whatever the peers send.</summary>
     private readonly BlockPool _pool = new();
@@ -47,13 +50,14 @@ public sealed class MigrationDestination : IAsyncDisposable
         {
             MultifdChannels = options.MultifdChannels,
             Uuid = options.Uuid,
+            Preempt = options.Preempt,
             UndecidedTimeout = options.UndecidedTimeout,
             Upgrade = _tls = options.Tls is null ? null : TlsSessionUpgrade.Create(options.Tls, _time),
             HandshakeTimeout = options.TlsHandshakeTimeout,
         };
         try
         {
-            _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger);
+            _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger, _context);
         }
         catch
         {
@@ -82,7 +86,10 @@ public sealed class MigrationDestination : IAsyncDisposable
 
     /// <summary>Waits for the source's channels and receives the guest.</summary>
     /// <param name="progress">Receives a report at every change of phase and at each interval. Called on any thread.</param>
-    /// <param name="cancellationToken">Cancels up to the commit; the guest then goes on at the source. Without effect afterwards.</param>
+    /// <param name="cancellationToken">
+    /// Cancels up to the commit; the guest then goes on at the source. Without effect afterwards, and once a guest runs here by postcopy. A
+    /// guest that is fetched by postcopy goes back when all is fetched: its source cannot take it back before.
+    /// </param>
     /// <exception cref="MigrationException">The migration failed; the exception says where the guest is.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest is at its source.</exception>
     public async Task<MigrationReport> ReceiveAsync(
@@ -93,16 +100,28 @@ public sealed class MigrationDestination : IAsyncDisposable
             throw new InvalidOperationException("a destination takes in one guest");
         }
 
-        var session = new DestinationSession(_admission, _guest, _options, progress, _pool, _logger, _time);
+        var session = new DestinationSession(_admission, _context, _guest, _options, progress, _pool, _logger, _time);
         await using (session.ConfigureAwait(false))
         {
             return await session.RunAsync(cancellationToken).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Closes the addresses and every connection that is not part of the migration.</summary>
+    /// <summary>
+    /// Breaks the connections of a postcopy whose guest is here: both sides pause until the source comes again. Without effect at any other
+    /// time.
+    /// </summary>
+    public void Pause() => _context.Receiver?.Pause();
+
+    /// <summary>
+    /// Closes the addresses and every connection that is not part of the migration. A guest that runs here already and whose memory is not
+    /// complete can never get the rest
+    /// then: the migration ends with <see cref="FailureReason.GuestAtDestination"/>, and who touches missing memory is stopped by the
+    /// kernel.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
+        _context.Receiver?.GiveUp();
         await _admission.DisposeAsync().ConfigureAwait(false);
         _tls?.Dispose();
     }

@@ -17,6 +17,20 @@ public sealed record MigrationDestinationOptions
     /// </summary>
     public CompressionMethod? Compression { get; init; }
 
+    /// <summary>
+    /// Whether the source may switch to postcopy. Default false: it must finish by precopy. A host that implements <see
+    /// cref="IPostcopyGuest"/> then runs the guest
+    /// while its memory is on the way; for any other one the rest of the memory is fetched as fast as it comes while the guest stands
+    /// still.
+    /// </summary>
+    public bool Postcopy { get; init; }
+
+    /// <summary>
+    /// Whether the source opens a preempt channel, on which the pages come that were asked for. Needs <see cref="Postcopy"/>. It is never
+    /// waited for.
+    /// </summary>
+    public bool Preempt { get; init; }
+
     /// <summary>The VM's UUID, which every multifd channel must carry; null accepts the first seen.</summary>
     public Guid? Uuid { get; init; }
 
@@ -59,6 +73,11 @@ public sealed record MigrationDestinationOptions
     {
         OptionChecks.InRange(MultifdChannels, 0, 255, nameof(MultifdChannels));
         OptionChecks.InRange((int)(Compression ?? CompressionMethod.None), 0, (int)CompressionMethod.Zstd, nameof(Compression));
+        if (Preempt && !Postcopy)
+        {
+            throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
+        }
+
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
         OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));

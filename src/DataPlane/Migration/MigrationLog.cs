@@ -35,6 +35,20 @@ internal static partial class MigrationLog
     [LoggerMessage(5009, LogLevel.Error, "{Count} memory blocks were not given back: {Owners}")]
     public static partial void BlocksKept(ILogger logger, int count, string owners);
 
+    [LoggerMessage(5020, LogLevel.Warning, "the destination's {What} has not come for {Time}; waiting on, the guest may run there")]
+    public static partial void StillWaiting(ILogger logger, string what, TimeSpan time);
+
+    [LoggerMessage(5030, LogLevel.Warning,
+        "the guest and all of its memory are here, but the source was gone before it could be told; it may run the guest again: {Reason}")]
+    public static partial void SourceNotTold(ILogger logger, string reason);
+
+    [LoggerMessage(5021, LogLevel.Warning,
+        "the link is lost in postcopy ({Cause}); the guest's memory is kept until the migration is resumed")]
+    public static partial void LinkLost(ILogger logger, string cause);
+
+    [LoggerMessage(5022, LogLevel.Information, "resumed over {Destination}, {Pages} pages left")]
+    public static partial void Resumed(ILogger logger, string destination, long pages);
+
     /// <summary>A migration that has ended holds no block: anything else is a fault of ours, and this is where it shows.</summary>
     public static void CheckReturned(ILogger logger, BlockPool pool)
     {

@@ -18,6 +18,9 @@ public enum MigrationPhase
     /// <summary>Device state.</summary>
     DeviceState,
 
+    /// <summary>The guest is handed over and its memory follows.</summary>
+    Postcopy,
+
     /// <summary>The destination makes the guest its own; the source waits for its word.</summary>
     Commit,
 

@@ -28,6 +28,11 @@ public sealed record MigrationProgress
     /// <summary>Pages that this round has still to send. Always 0 at a destination.</summary>
     public long RemainingPages { get; init; }
 
+    /// <summary>
+    /// Postcopy has lost its link. The source waits for <see cref="MigrationSource.Resume"/>, the destination for the source to come again.
+    /// </summary>
+    public bool IsPaused { get; init; }
+
     /// <summary>Bytes per second since the report before.</summary>
     public double BytesPerSecond { get; init; }
 

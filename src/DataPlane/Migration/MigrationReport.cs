@@ -24,11 +24,37 @@ public sealed record MigrationReport
     /// <summary>Pages that went as zero pages, repetitions counted.</summary>
     public required long ZeroPages { get; init; }
 
+    /// <summary>Figures of postcopy; null when the migration was finished by precopy.</summary>
+    public PostcopyReport? Postcopy { get; init; }
+
     /// <summary>The phases in their order, with the time each took.</summary>
     public required IReadOnlyList<PhaseDuration> Phases { get; init; }
 
     /// <summary>The channels that carried it.</summary>
     public required IReadOnlyList<ChannelReport> Channels { get; init; }
+}
+
+/// <summary>What postcopy was like.</summary>
+public sealed record PostcopyReport
+{
+    /// <summary>
+    /// Source: from the last byte of the device state to the destination's confirmation that it is loaded, when the guest starts there;
+    /// null when none came.
+    /// Destination: from that byte to the start of the guest; null when none was started before its memory was there.
+    /// </summary>
+    public required TimeSpan? StartDelay { get; init; }
+
+    /// <summary>Bytes of the package that carried the device state.</summary>
+    public required long PackageBytes { get; init; }
+
+    /// <summary>Requests for pages, repetitions included.</summary>
+    public required long Requests { get; init; }
+
+    /// <summary>Pages of 4 KiB that went because they were asked for.</summary>
+    public required long RequestedPages { get; init; }
+
+    /// <summary>How often the link was lost and recovered.</summary>
+    public int Recoveries { get; init; }
 }
 
 /// <summary>How long one phase took.</summary>

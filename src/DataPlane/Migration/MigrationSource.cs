@@ -4,7 +4,10 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Migration;
 
-/// <summary>Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels.</summary>
+/// <summary>
+/// Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels, or postcopy, in which
+/// the memory follows the guest.
+/// </summary>
 /// <remarks>
 /// <para>One migration at a time per instance; members are thread-safe.</para>
 /// <para>The guest belongs here until the last byte of the stream is handed to the network; whatever fails before that, it runs on here.
@@ -18,6 +21,8 @@ public sealed class MigrationSource
     private readonly MigrationSourceOptions _options;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
+    private PostcopySwitch _switch = new();
+    private readonly RecoveryDesk _desk = new();
     private int _running;
 
     /// <summary>Creates a source for <paramref name="guest"/>.</summary>
@@ -34,6 +39,48 @@ public sealed class MigrationSource
         _time = timeProvider ?? TimeProvider.System;
     }
 
+    /// <summary>
+    /// Goes over to postcopy as soon as the destination answers: the round under way ends, the guest stops here, starts there, and the rest
+    /// of its memory follows. Called
+    /// before the migration it holds for it. Without effect once the migration has begun to end by precopy.
+    /// </summary>
+    /// <exception cref="InvalidOperationException"><see cref="MigrationSourceOptions.Postcopy"/> is not set.</exception>
+    public void SwitchToPostcopy()
+    {
+        if (!_options.Postcopy)
+            throw new InvalidOperationException($"the migration was not prepared for it: option {nameof(_options.Postcopy)} is not set");
+        _switch.Request();
+    }
+
+    /// <summary>
+    /// Goes on with a migration that has lost its link in postcopy (<see cref="MigrationProgress.IsPaused"/>), over new connections. If
+    /// they are lost too, before or after pages
+    /// flow, it waits again; a QEMU of 7.2 takes one attempt only, and dies when it fails.
+    /// </summary>
+    /// <param name="destination">Where the destination waits now.</param>
+    /// <exception cref="InvalidOperationException">No migration waits for it.</exception>
+    public void Resume(ChannelAddress destination)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        if (!_desk.TryResume(destination))
+            throw new InvalidOperationException("no migration waits for a new link");
+    }
+
+    /// <summary>
+    /// Gives the link up while the memory follows the guest, as if the network had broken it: for a link that is half dead, which only
+    /// timeouts of the network would notice. The
+    /// migration then waits for <see cref="Resume"/>.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">
+    /// No migration is in postcopy with a link, the destination has not confirmed yet that the guest starts there, or
+    /// <see cref="MigrationSourceOptions.RecoveryTimeout"/> is zero.
+    /// </exception>
+    public void Pause()
+    {
+        if (!_desk.TryBreak())
+            throw new InvalidOperationException("no migration has a link in postcopy that could be given up");
+    }
+
     /// <summary>Connects to <paramref name="destination"/> and moves the guest there.</summary>
     /// <param name="destination">Where the destination listens; all channels go there.</param>
     /// <param name="progress">
@@ -43,7 +90,8 @@ public sealed class MigrationSource
     /// Cancels at any moment up to the hand-over: the guest then runs on here. Without effect afterwards.
     /// </param>
     /// <exception cref="MigrationException">
-    /// The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/>, the guest runs on here.
+    /// The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/> or
+    /// <see cref="FailureReason.GuestAtDestination"/>, the guest runs on here.
     /// </exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the guest runs on here.</exception>
     public async Task<MigrationReport> MigrateAsync(
@@ -59,7 +107,7 @@ public sealed class MigrationSource
 
         try
         {
-            var session = new SourceSession(_guest, _options, progress, _logger, _time);
+            var session = new SourceSession(_guest, _options, _switch, _desk, progress, _logger, _time);
             await using (session.ConfigureAwait(false))
             {
                 return await session.RunAsync(destination, cancellationToken).ConfigureAwait(false);
@@ -67,6 +115,7 @@ public sealed class MigrationSource
         }
         finally
         {
+            _switch = new PostcopySwitch();
             Volatile.Write(ref _running, 0);
         }
     }

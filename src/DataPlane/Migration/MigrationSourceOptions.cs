@@ -8,6 +8,7 @@ namespace DataPlane.Migration;
 public sealed record MigrationSourceOptions
 {
     private static readonly Version s_oldestPeer = new(7, 2);
+    private static readonly Version s_multifdWithPostcopy = new(10, 1);
 
     /// <summary>Multifd channels, 0 to 255; the destination must expect the same number. Default 0: pages go on the main channel.</summary>
     public int MultifdChannels { get; init; }
@@ -38,6 +39,40 @@ public sealed record MigrationSourceOptions
     /// How hard to compress: zlib 0 to 9, zstd 1 to 20; null for the method's default (zlib 3, zstd 1). It concerns nobody but the source.
     /// </summary>
     public int? CompressionLevel { get; init; }
+
+    /// <summary>
+    /// The guest may be handed over before its memory: <see cref="MigrationSource.SwitchToPostcopy"/> says when, and a guest that stands
+    /// still goes at once. The destination
+    /// must expect it (QEMU: capability <c>postcopy-ram</c>). Default false.
+    /// </summary>
+    public bool Postcopy { get; init; }
+
+    /// <summary>
+    /// With postcopy, what the destination asks for goes over a connection of its own, ahead of all other pages. The destination must
+    /// expect it (QEMU: capability
+    /// <c>postcopy-preempt</c>). Default false.
+    /// </summary>
+    public bool Preempt { get; init; }
+
+    /// <summary>
+    /// Sizes in bytes of the pages that back RAM blocks at the destination, by the block's name. With postcopy both sides must agree, and
+    /// nothing on the wire tells. Default:
+    /// as at the source, 4096 for most.
+    /// </summary>
+    public IReadOnlyDictionary<string, long> HostPageSizes { get; init; } = new Dictionary<string, long>();
+
+    /// <summary>
+    /// Bytes per second of what is sent in postcopy without being asked for; pages that are asked for neither wait for it nor count.
+    /// Default null: no limit.
+    /// </summary>
+    public long? MaxPostcopyBytesPerSecond { get; init; }
+
+    /// <summary>
+    /// How long a migration whose link is lost in postcopy waits for <see cref="MigrationSource.Resume"/>, each time. Until then it keeps
+    /// the guest's memory, without which the guest
+    /// at the destination cannot go on. Default zero: it ends at once.
+    /// </summary>
+    public TimeSpan RecoveryTimeout { get; init; }
 
     /// <summary>
     /// How long the guest may stand still. Rounds go on until what is left fits, at the bandwidth measured. Default 300 ms.
@@ -82,9 +117,25 @@ public sealed record MigrationSourceOptions
     {
         OptionChecks.InRange(MultifdChannels, 0, 255, nameof(MultifdChannels));
         OptionChecks.InRange(MaxBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxBytesPerSecond));
+        OptionChecks.InRange(MaxPostcopyBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxPostcopyBytesPerSecond));
+        if (Preempt && !Postcopy)
+            throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
+        if (Postcopy && MultifdChannels > 0 && Peer is not null && Peer < s_multifdWithPostcopy)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(MultifdChannels), MultifdChannels,
+                $"with {nameof(Postcopy)}, {nameof(MultifdChannels)} must be 0 before QEMU {s_multifdWithPostcopy}");
+        }
+
         if (Peer is not null && Peer < s_oldestPeer)
             throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
         ValidateCompression();
+        if (RecoveryTimeout < TimeSpan.Zero)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(RecoveryTimeout), RecoveryTimeout, $"{nameof(RecoveryTimeout)} must not be negative");
+        }
+
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));
         OptionChecks.Positive(CommitTimeout, nameof(CommitTimeout));
         OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));

@@ -58,7 +58,7 @@ internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlac
     /// <param name="peer">Version of the destination's QEMU, where it is known.</param>
     public static PeerDialect Of(string machine, Version? peer)
     {
-        if (machine.StartsWith(OwnPrefix, StringComparison.Ordinal))
+        if (IsOwn(machine))
             return Newest;
         var version = VersionOf(machine);
         var older = version is null || (peer is not null && peer < version) ? peer : version;
@@ -70,8 +70,10 @@ internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlac
     /// kind.
     /// </summary>
     public static bool IsKnown(string machine, Version? peer) =>
-        machine.StartsWith(OwnPrefix, StringComparison.Ordinal) || VersionOf(machine) is not null
-            || (peer is not null && peer < s_flushSince);
+        IsOwn(machine) || VersionOf(machine) is not null || (peer is not null && peer < s_flushSince);
+
+    /// <summary>A machine of this library's on both sides.</summary>
+    public static bool IsOwn(string machine) => machine.StartsWith(OwnPrefix, StringComparison.Ordinal);
 
     /// <summary>The version in a machine type's name, null where it has none.</summary>
     public static Version? VersionOf(string machine) => MachineType.Parse(machine).Version is { } version

@@ -37,8 +37,8 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>Stops the guest and sends its last pages and its device state, all but the last byte.</summary>
-    private async Task SwitchOverAsync(GuestPageSet remaining)
+    /// <summary>Stops the guest; what it wrote last is added to <paramref name="remaining"/>.</summary>
+    private async Task StopGuestAsync(GuestPageSet remaining)
     {
         Enter(MigrationPhase.Switchover);
         if (_guest.IsRunning)
@@ -49,7 +49,12 @@ internal sealed partial class SourceSession
             _tracker!.Collect(remaining);
             _tracker.Stop();
         }
+    }
 
+    /// <summary>Stops the guest and sends its last pages and its device state, all but the last byte.</summary>
+    private async Task SwitchOverAsync(GuestPageSet remaining)
+    {
+        await StopGuestAsync(remaining).ConfigureAwait(false);
         var writer = _writer!;
         if (_dialect.SendsSwitchoverStart)
         {

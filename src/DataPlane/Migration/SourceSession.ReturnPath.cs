@@ -46,8 +46,9 @@ internal sealed partial class SourceSession
         var main = _main!;
         try
         {
-            var reader = new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, IfSilent);
-            var word = await reader.ReadToShutAsync(_failure.Token).ConfigureAwait(false);
+            var word = await (_postcopy is null
+                ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, IfSilent).ReadToShutAsync(_failure.Token)
+                : _postcopy.Listen(main, _guest.Memory, IfSilent)).ConfigureAwait(false);
             if (!HandedOver)
             {
                 _failure.Record(word == 0

@@ -30,6 +30,11 @@ internal sealed partial class SourceSession
         }
 
         Enter(MigrationPhase.Precopy);
+        if (_postcopy is not null)
+        {
+            _switch.WhenRequested(_feed.Stop);
+        }
+
         _tracker = _guest.CreateDirtyTracker();
         _tracker.Start();
         var dirty = new GuestPageSet(memory);
@@ -39,6 +44,13 @@ internal sealed partial class SourceSession
             await SendPagesAsync(pages).ConfigureAwait(false);
             dirty.ClearAll();
             _tracker.Collect(dirty);
+            if (_postcopy is not null && _switch.IsRequested)
+            {
+                _feed.RemoveTaken();
+                dirty.UnionWith(pages);
+                return dirty;
+            }
+
             (pages, dirty) = (dirty, pages);
             if (Fits(pages.CountSet(), _time.GetElapsedTime(started)))
             {

@@ -3,8 +3,6 @@ using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Multifd;
 using DataPlane.Transport;
-using DataPlane.Transport.Tls;
-using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration;
@@ -28,6 +26,9 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private IDirtyTracker? _tracker;
     private readonly PeerDialect _dialect;
     private readonly SendLimit? _limit;
+    private readonly SendLimit? _postcopyLimit;
+    private readonly PostcopySwitch _switch;
+    private ChannelAddress? _destination;
     private ZeroPageRecords? _zeroRecords;
     private Task<uint>? _returnPath;
     private int _rounds;
@@ -35,6 +36,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
     public SourceSession(
         IMigratableGuest guest,
         MigrationSourceOptions options,
+        PostcopySwitch postcopySwitch,
+        RecoveryDesk desk,
         IProgress<MigrationProgress>? progress,
         ILogger logger,
         TimeProvider time)
@@ -47,13 +50,22 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _progress = new ProgressMeter(progress, _clock);
         _dialect = PeerDialect.Of(options.Machine ?? guest.MachineName, options.Peer);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
+        _switch = postcopySwitch;
+        _desk = desk;
+        _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, options, guest.MachineName, _pool, time, OnPong) : null;
+        _postcopyLimit = options.MaxPostcopyBytesPerSecond is { } background ? new SendLimit(background, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings)
             : null;
     }
 
-    private IEnumerable<Channel> Channels => _main is null ? _multifd : _multifd.Prepend(_main);
+    private IEnumerable<Channel> Channels =>
+        (_main is null ? _multifd : _multifd.Prepend(_main)).Concat(_postcopy?.Preempt is { } preempt ? [preempt] : []);
 
-    private long SentBytes => Channels.Sum(static channel => channel.BytesSent);
+    private long NormalPages => (_pages?.NormalPages ?? 0) + (_postcopy?.NormalPages ?? 0);
+
+    private long ZeroPages => (_pages?.ZeroPages ?? 0) + (_postcopy?.ZeroPages ?? 0);
+
+    private long SentBytes => _lostLinksBytes + Channels.Sum(static channel => channel.BytesSent);
 
     public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
     {
@@ -68,10 +80,18 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await ConnectAsync(destination).ConfigureAwait(false);
             await SetUpAsync().ConfigureAwait(false);
             var remaining = await PrecopyAsync().ConfigureAwait(false);
-            await SwitchOverAsync(remaining).ConfigureAwait(false);
-            // From here on nothing moves until the destination has committed: that has a time limit of its own.
-            stall?.Dispose();
-            await HandOverAsync().ConfigureAwait(false);
+            if (DecideForPostcopy())
+            {
+                await PostcopyAsync(remaining, stall, cancellationToken).ConfigureAwait(false);
+            }
+            else
+            {
+                await SwitchOverAsync(remaining).ConfigureAwait(false);
+                // From here on nothing moves until the destination has committed: that has a time limit of its own.
+                stall?.Dispose();
+                await HandOverAsync().ConfigureAwait(false);
+            }
+
             var report = Complete();
             await CloseAsync().ConfigureAwait(false);
             return report;
@@ -96,11 +116,17 @@ internal sealed partial class SourceSession : IAsyncDisposable
             await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
+        if (_postcopy is not null)
+        {
+            await _postcopy.StopAsync().ConfigureAwait(false);
+        }
+
         foreach (var channel in Channels)
         {
             await channel.DisposeAsync().ConfigureAwait(false);
         }
 
+        _postcopy?.Dispose();
         _zeroRecords?.Dispose();
         _tracker?.Dispose();
         _failure.Dispose();
@@ -122,95 +148,23 @@ internal sealed partial class SourceSession : IAsyncDisposable
         Phase = _clock.Phase,
         Round = _rounds,
         TransferredBytes = SentBytes,
-        NormalPages = _pages?.NormalPages ?? 0,
-        ZeroPages = _pages?.ZeroPages ?? 0,
-        RemainingPages = Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
+        NormalPages = NormalPages,
+        ZeroPages = ZeroPages,
+        RemainingPages = _postcopy?.PagesLeft ?? Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
+        IsPaused = _linkIsLost,
         DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
         ExpectedDowntime = _expectedDowntime,
     });
-
-    /// <summary>
-    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet:
-    /// the order that every destination understands (1-channels section 1.7).
-    /// </summary>
-    private async Task ConnectAsync(ChannelAddress destination)
-    {
-        _clock.Restart();
-        _main = await DialAsync(destination, "main", 0).ConfigureAwait(false);
-        _writer = new MainStreamWriter(_main.Output, _main.Name);
-        await OpenAsync(_writer).ConfigureAwait(false);
-        if (_multifdSender is not null)
-        {
-            await ConnectMultifdAsync(destination).ConfigureAwait(false);
-            _zeroRecords = _dialect.ZeroPages == ZeroPagePlace.Main ? new ZeroPageRecords(_main, _pool) : null;
-            _multifdSender.Attach(_multifd, _zeroRecords, _limit);
-            _pages = _multifdSender;
-        }
-        else
-        {
-            _pages = new MainPageSender(_main, _pool, _limit);
-        }
-    }
-
-    private async Task OpenAsync(MainStreamWriter writer)
-    {
-        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName, Uuid = _guest.ValidatesUuid ? _guest.Uuid : null });
-        writer.WriteOpenReturnPath();
-        writer.WritePing(OpeningPing);
-        // Before anything is sent: should that fail, the destination's reason lies here.
-        _returnPath = ListenAsync();
-        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
-    }
-
-    private async Task ConnectMultifdAsync(ChannelAddress destination)
-    {
-        var dials = Enumerable.Range(0, _options.MultifdChannels).Select(id => ConnectMultifdAsync(destination, id)).ToArray();
-        try
-        {
-            await Task.WhenAll(dials).ConfigureAwait(false);
-        }
-        finally
-        {
-            foreach (var dial in dials.Where(static dial => dial.IsCompletedSuccessfully))
-            {
-                _multifd.Add(await dial.ConfigureAwait(false));
-            }
-        }
-    }
-
-    private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)
-    {
-        var channel = await DialAsync(destination, $"multifd {id}", id + 1).ConfigureAwait(false);
-        // Destinations from QEMU 10.0 on take an end without it for a tear; on main QEMU itself never sends it (1-channels section 1.6).
-        channel.EndWithGoodbye();
-        MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
-        return channel;
-    }
-
-    private Task<Channel> DialAsync(ChannelAddress destination, string name, int index)
-    {
-        var tls = _options.Tls is null ? null
-            : new TlsDial(_options.Tls, TlsDial.HostOf(destination, _options.TlsHostName), _options.TlsHandshakeTimeout);
-        return ChannelDialer.ConnectAsync(destination, _options.Channels, name, index, _pool, _failure.Token, tls: tls);
-    }
 
     private async Task SetUpAsync()
     {
         Enter(MigrationPhase.Setup);
         var writer = _writer!;
         writer.WriteRaw(_guest.EarlySections.Span);
-        writer.BeginRam(_guest.Memory);
+        writer.BeginRam(_guest.Memory, _postcopy is null ? null : _postcopy.HostPages.SizeOf);
         await SyncAsync(writer).ConfigureAwait(false);
         writer.EndSection();
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
-    }
-
-    private void AbortChannels()
-    {
-        foreach (var channel in Channels)
-        {
-            channel.Abort();
-        }
     }
 
     private MigrationReport Complete()
@@ -223,27 +177,20 @@ internal sealed partial class SourceSession : IAsyncDisposable
             Downtime = _downtime,
             Rounds = _rounds,
             TransferredBytes = SentBytes,
-            NormalPages = _pages!.NormalPages,
-            ZeroPages = _pages.ZeroPages,
+            NormalPages = NormalPages,
+            ZeroPages = ZeroPages,
+            Postcopy = _postcopy?.Report(_recoveries),
             Phases = _clock.Finished(),
-            Channels = [.. Channels.Select((channel, index) => new ChannelReport(
-                index == 0 ? ChannelKind.Main : ChannelKind.Multifd, Math.Max(0, index - 1), channel.Peer, channel.BytesSent))],
+            Channels = [.. Channels.Select(Describe)],
         };
         MigrationMetrics.Completed(report);
         MigrationLog.Completed(_logger, report.Duration, report.Downtime, report.Rounds, report.TransferredBytes);
         return report;
     }
 
-    /// <summary>Ends the channels as a source does after the destination's word: multifd first, then main.</summary>
-    private async Task CloseAsync()
+    private ChannelReport Describe(Channel channel, int index)
     {
-        if (_multifdSender is not null)
-        {
-            await _multifdSender.StopAsync().ConfigureAwait(false);
-        }
-
-        await Task.WhenAll(_multifd.Select(channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask()))
-            .ConfigureAwait(false);
-        await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
+        var kind = index == 0 ? ChannelKind.Main : index <= _multifd.Count ? ChannelKind.Multifd : ChannelKind.Preempt;
+        return new ChannelReport(kind, kind == ChannelKind.Multifd ? index - 1 : 0, channel.Peer, channel.BytesSent);
     }
 }

@@ -84,6 +84,34 @@ internal sealed partial class Channel
         return new TransferResult(total, ChannelEnd.None, 0);
     }
 
+    /// <summary>
+    /// Takes what is there, at least one byte, blocking the calling thread until then; inside TLS at most one record. No byte and
+    /// <see cref="ChannelEnd.Closed"/> is the end of the stream.
+    /// </summary>
+    internal TransferResult ReceiveSome(IoVec vector)
+    {
+        Span<IoVec> vectors = [vector];
+        if (_prependedTaken < _prepended.Length)
+        {
+            TakePrepended(vectors, out long taken);
+            return new TransferResult(taken, ChannelEnd.None, 0);
+        }
+
+        if (_tls is { } tls)
+            return ReceiveTls(tls, vectors, 0, some: true);
+
+        while (true)
+        {
+            nint done = ReceiveOnce(vectors, out int errno, flags: 0);
+            if (done > 0)
+                return new TransferResult(done, ChannelEnd.None, 0);
+            if (done == 0)
+                return new TransferResult(0, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
+            if (!TryWaitAfter(errno, Libc.PollIn))
+                return Ended(0, errno);
+        }
+    }
+
     private unsafe nint SendOnce(ReadOnlySpan<IoVec> vectors, out int errno)
     {
         try
@@ -106,7 +134,7 @@ internal sealed partial class Channel
         }
     }
 
-    private unsafe nint ReceiveOnce(ReadOnlySpan<IoVec> vectors, out int errno)
+    private unsafe nint ReceiveOnce(ReadOnlySpan<IoVec> vectors, out int errno, int flags = Libc.MessageWaitAll)
     {
         try
         {
@@ -114,7 +142,7 @@ internal sealed partial class Channel
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                nint done = Libc.ReceiveMessage(_handle, &message, Libc.MessageWaitAll);
+                nint done = Libc.ReceiveMessage(_handle, &message, flags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 ReceiveCalls++;
                 BytesReceived += Math.Max(done, 0);

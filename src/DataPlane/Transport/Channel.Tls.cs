@@ -59,7 +59,10 @@ internal sealed partial class Channel
         }
     }
 
-    private TransferResult ReceiveTls(TlsSession tls, Span<IoVec> rest, long total)
+    /// <summary>
+    /// Fills all of <paramref name="rest"/>; with <paramref name="some"/> the first record, or what fits of it, is enough.
+    /// </summary>
+    private TransferResult ReceiveTls(TlsSession tls, Span<IoVec> rest, long total, bool some = false)
     {
         if (!TryHold(tls))
             return Ended(total, Errno.ECONNABORTED);
@@ -73,6 +76,8 @@ internal sealed partial class Channel
                 {
                     total += done;
                     BytesReceived += done;
+                    if (some)
+                        break;
                     rest = IoVec.Advance(rest, (nuint)done);
                 }
                 else if (result == TlsResult.Ended)

@@ -44,4 +44,9 @@ public enum FailureReason
 
     /// <summary>A system call of ours failed.</summary>
     LocalFailure,
+
+    /// <summary>
+    /// The guest was handed over by postcopy and runs at the destination, but not all of its memory is known to be there.
+    /// </summary>
+    GuestAtDestination,
 }

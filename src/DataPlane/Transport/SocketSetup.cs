@@ -92,6 +92,21 @@ internal static class SocketSetup
         return endPoint.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(endPoint.Address.MapToIPv4(), endPoint.Port) : endPoint;
     }
 
+    /// <summary>
+    /// Sends the acknowledgement that the kernel may be holding back, and none of the next ones is delayed until it decides so again: so
+    /// after every read.
+    /// Without effect on other than TCP sockets.
+    /// </summary>
+    internal static void AcknowledgeAtOnce(SafeSocketHandle socket) =>
+        _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpQuickAck, 1);
+
+    /// <summary>
+    /// Keeps bytes that the network has not taken yet out of the kernel: what is sent after them then waits for fewer. Without effect on
+    /// other than TCP sockets.
+    /// </summary>
+    internal static void LimitUnsent(SafeSocketHandle socket, int bytes) =>
+        _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpNotSentLowWater, bytes);
+
     private static unsafe int Call(SafeSocketHandle socket, EndPoint endPoint, bool connect)
     {
         SocketAddress address = endPoint.Serialize();

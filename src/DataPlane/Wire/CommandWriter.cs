@@ -2,11 +2,11 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>Whole commands that precopy sends. Each method returns the bytes written.</summary>
+/// <summary>Whole commands, as the source sends them. Each method returns the bytes written.</summary>
 internal static class CommandWriter
 {
     /// <summary>Room for any of them.</summary>
-    public const int MaxSize = CommandHeader.Size + PostcopyAdvise.Size;
+    public const int MaxSize = CommandHeader.Size + PostcopyDiscard.MaxSize;
 
     public static int WriteOpenReturnPath(Span<byte> destination) => WriteBare(destination, CommandType.OpenReturnPath);
 
@@ -25,6 +25,41 @@ internal static class CommandWriter
         CommandHeader.Write(destination, CommandType.PostcopyAdvise, PostcopyAdvise.Size);
         advise.Write(destination[CommandHeader.Size..]);
         return CommandHeader.Size + PostcopyAdvise.Size;
+    }
+
+    /// <summary>First in the package.</summary>
+    public static int WriteListen(Span<byte> destination) => WriteBare(destination, CommandType.PostcopyListen);
+
+    /// <summary>Last in the package.</summary>
+    public static int WriteRun(Span<byte> destination) => WriteBare(destination, CommandType.PostcopyRun);
+
+    /// <summary>At most <see cref="PostcopyDiscard.RangesPerCommand"/> ranges.</summary>
+    public static int WriteDiscard(Span<byte> destination, ReadOnlySpan<byte> blockName, ReadOnlySpan<ByteRange> ranges)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(ranges.Length, PostcopyDiscard.RangesPerCommand);
+        int length = PostcopyDiscard.Write(destination[CommandHeader.Size..], blockName, ranges);
+        CommandHeader.Write(destination, CommandType.PostcopyRamDiscard, length);
+        return CommandHeader.Size + length;
+    }
+
+    /// <summary>The package of <paramref name="packageBytes"/> bytes follows the command.</summary>
+    public static int WritePackaged(Span<byte> destination, int packageBytes)
+    {
+        CommandHeader.Write(destination, CommandType.Packaged, sizeof(uint));
+        BinaryPrimitives.WriteUInt32BigEndian(destination[CommandHeader.Size..], (uint)packageBytes);
+        return CommandHeader.Size + sizeof(uint);
+    }
+
+    /// <summary>After a lost link, when all received bitmaps are here: go on.</summary>
+    public static int WriteResume(Span<byte> destination) => WriteBare(destination, CommandType.PostcopyResume);
+
+    /// <summary>After a lost link: asks for the received bitmap of a block.</summary>
+    public static int WriteReceivedBitmap(Span<byte> destination, ReadOnlySpan<byte> blockName)
+    {
+        var writer = new WireWriter(destination[CommandHeader.Size..]);
+        writer.WriteName(blockName);
+        CommandHeader.Write(destination, CommandType.ReceivedBitmap, writer.Written);
+        return CommandHeader.Size + writer.Written;
     }
 
     private static int WriteBare(Span<byte> destination, CommandType type)

@@ -64,4 +64,17 @@ internal readonly ref struct ReturnPathMessage
         consumed = ReturnPathHeader.Size + header.Length;
         return OperationStatus.Done;
     }
+
+    /// <summary>Checks a request for pages against the block that it names. Length 0 asks for nothing and is legal.</summary>
+    /// <param name="blockLength">Used length of the block in bytes.</param>
+    /// <param name="error">What is wrong.</param>
+    public bool TryCheckRange(long blockLength, out string? error)
+    {
+        error = null;
+        if (((Start | Length) & WireLimits.PageOffsetMask) != 0)
+            error = $"a request for {Length:X} bytes at {Start:X}, which is not a number of pages";
+        else if (Start > blockLength || Length > blockLength - Start)
+            error = $"a request for {Length:X} bytes at {Start:X} of a block of {blockLength:X}";
+        return error is null;
+    }
 }

@@ -42,6 +42,15 @@ internal static class ReturnPathWriter
         return ReturnPathHeader.Size + writer.Written;
     }
 
+    /// <summary>Answers the source's question for a block's received bitmap; the <see cref="ReceivedBitmapBody"/> follows.</summary>
+    public static int WriteReceivedBitmap(Span<byte> destination, ReadOnlySpan<byte> blockName)
+    {
+        var writer = new WireWriter(destination[ReturnPathHeader.Size..]);
+        writer.WriteName(blockName);
+        ReturnPathHeader.Write(destination, ReturnPathType.ReceivedBitmap, writer.Written);
+        return ReturnPathHeader.Size + writer.Written;
+    }
+
     private static int WriteValue(Span<byte> destination, ReturnPathType type, uint value)
     {
         ReturnPathHeader.Write(destination, type, sizeof(uint));

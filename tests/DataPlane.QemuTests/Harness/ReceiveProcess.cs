@@ -46,6 +46,10 @@ internal sealed class ReceiveProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Waits until it has lost its source in postcopy and lets it in again.</summary>
+    public Task WaitForPauseAsync(CancellationToken token) => _process.Errors.WaitForAsync(
+        line => line.Contains("waiting for the source", StringComparison.Ordinal), "it waits for the source", token: token);
+
     public void Interrupt() => _process.Signal(ChildProcess.Interrupt);
 
     /// <summary>Waits for its end.</summary>

@@ -40,6 +40,8 @@ internal sealed class SendProcess : IAsyncDisposable
             ? await File.ReadAllTextAsync(_json, token) : null);
     }
 
+    public bool HasExited => _process.HasExited;
+
     public string Describe() => $"send:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";
 
     public ValueTask DisposeAsync() => _process.DisposeAsync();

@@ -25,6 +25,7 @@ public sealed class ReturnPathTests
         Assert.Equal(s_pong, bytes[..ReturnPathWriter.WritePong(bytes, 0x42)]);
         Assert.Equal(s_named, bytes[..ReturnPathWriter.WriteRequestPages(bytes, "pc.ram"u8, 0x1234000, 4096)]);
         Assert.Equal(s_request, bytes[..ReturnPathWriter.WriteRequestPages(bytes, 0x7000, 4096)]);
+        Assert.Equal(s_bitmap, bytes[..ReturnPathWriter.WriteReceivedBitmap(bytes, "pc.ram"u8)]);
         Assert.Equal(s_resume, bytes[..ReturnPathWriter.WriteResumeAck(bytes)]);
         Assert.Equal(s_switchover, bytes[..ReturnPathWriter.WriteSwitchoverAck(bytes)]);
     }
@@ -95,6 +96,21 @@ public sealed class ReturnPathTests
             return ReturnPathMessage.Parse(bytes, out ReturnPathMessage message, out int consumed, out _) == OperationStatus.Done
                 && consumed == size && message.Start == start && message.Length == length && message.BlockName.SequenceEqual(name);
         });
+
+    [Theory]
+    [InlineData("0000000000007000 00001000", true)]
+    [InlineData("0000000000007000 00000000", true)]
+    [InlineData("0000000000000000 00008000", true)]
+    [InlineData("0000000000007800 00001000", false)]
+    [InlineData("0000000000007000 00000800", false)]
+    [InlineData("0000000000007000 00002000", false)]
+    [InlineData("0000000000009000 00000000", false)]
+    [InlineData("7FFFFFFFFFFFF000 00001000", false)]
+    public void Requests_stay_inside_their_block(string hex, bool legal)
+    {
+        Assert.Equal(legal, ParseOk(Hex.Bytes("0004 000C " + hex)).TryCheckRange(0x8000, out string? error));
+        Assert.Equal(legal, error is null);
+    }
 
     [Fact]
     public void Anything_may_arrive()

@@ -9,7 +9,7 @@ namespace DataPlane.MainStream.Devices;
 /// Divides the bytes between RAM and the description into the sections that the description lists. Either way every section must be
 /// there with name, instance and footer, and nothing may be left over.
 /// </summary>
-internal static class DeviceSectionWalk
+internal static partial class DeviceSectionWalk
 {
     /// <summary>Trusts the sizes that the description gives.</summary>
     public static bool TryBySizes(

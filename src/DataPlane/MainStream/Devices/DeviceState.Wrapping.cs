@@ -1,6 +1,4 @@
-using System.Buffers;
 using System.Text;
-using System.Text.Json;
 using DataPlane.Wire;
 
 namespace DataPlane.MainStream.Devices;
@@ -41,31 +39,5 @@ public sealed partial class DeviceState
             : throw new KeyNotFoundException($"The device state has no section '{name}' among its {Devices.Count} sections.");
     }
 
-    private static byte[] Describe(string name, int size)
-    {
-        var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer))
-        {
-            json.WriteStartObject();
-            json.WriteNumber("page_size", WireLimits.PageSize);
-            json.WriteStartArray("devices");
-            json.WriteStartObject();
-            json.WriteString("name", name);
-            json.WriteNumber("instance_id", 0);
-            json.WriteString("vmsd_name", name);
-            json.WriteNumber("version", WrappedVersion);
-            json.WriteStartArray("fields");
-            json.WriteStartObject();
-            json.WriteString("name", "data");
-            json.WriteString("type", "buffer");
-            json.WriteNumber("size", size);
-            json.WriteEndObject();
-            json.WriteEndArray();
-            json.WriteEndObject();
-            json.WriteEndArray();
-            json.WriteEndObject();
-        }
-
-        return buffer.WrittenSpan.ToArray();
-    }
+    private static byte[] Describe(string name, int size) => DeviceDescription.Write([new DeviceSection(name, 0, WrappedVersion, 0, size)]);
 }

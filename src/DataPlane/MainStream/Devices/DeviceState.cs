@@ -20,6 +20,16 @@ public sealed partial class DeviceState
     }
 
     /// <summary>
+    /// The state from the package of postcopy, which has no description: one is made from what can be told of the sections, so that a saved
+    /// copy can be read
+    /// like any other.
+    /// </summary>
+    internal static DeviceState FromPackage(ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections) =>
+        DeviceSectionWalk.TryByFooters(sections.Span, out IReadOnlyList<DeviceSection> devices)
+            ? new DeviceState(earlySections, sections, DeviceDescription.Write(devices), devices)
+            : new DeviceState(earlySections, sections, "{}"u8.ToArray(), []);
+
+    /// <summary>
     /// Whole sections that the source sent before the end of RAM (virtio-mem); they are replayed before RAM. Mostly empty.
     /// </summary>
     public ReadOnlyMemory<byte> EarlySections { get; }

@@ -65,7 +65,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         {
             await tls.AuthenticateAsClientAsync(Credentials.ClientOptions(Host), cancellationToken).ConfigureAwait(false);
             raw.ReadAhead();
-            _ = TlsBridge.Begin(tls, outer, saysGoodbye: name != "main", time, out SafeSocketHandle inner);
+            _ = TlsBridge.Begin(tls, outer, saysGoodbye: name is not ("main" or "preempt"), time, out SafeSocketHandle inner);
             return inner;
         }
         catch (Exception e)

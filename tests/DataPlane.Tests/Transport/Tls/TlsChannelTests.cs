@@ -41,6 +41,21 @@ public sealed class TlsChannelTests : IDisposable
     }
 
     [Fact]
+    public async Task What_is_there_is_enough_where_any_bytes_are()
+    {
+        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
+        using NativeBuffer source = new NativeBuffer(100).Fill(1);
+        using NativeBuffer target = new(4096);
+        IoVec[] outgoing = [source.Vector(0, 100)];
+
+        Assert.True(pair.Client.Send(outgoing).Complete);
+
+        Assert.Equal(new TransferResult(30, ChannelEnd.None, 0), pair.Server.ReceiveSome(target.Vector(0, 30)));
+        Assert.Equal(new TransferResult(70, ChannelEnd.None, 0), pair.Server.ReceiveSome(target.Vector(30, 4066)));
+        Assert.True(source.Span.SequenceEqual(target.Span[..100]));
+    }
+
+    [Fact]
     public void Any_vectors_move_any_bytes()
     {
         Gen<int[]> lengths = Gen.Int[0, 60_000].Array[1, 12];

@@ -1,0 +1,105 @@
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Linux;
+
+/// <content>Pages that are not there: faults are read, pages are placed.</content>
+internal sealed partial class Userfaultfd
+{
+    internal const uint UnregisterRequest = 0x8010_AA01;
+    internal const uint WakeRequest = 0x8010_AA02;
+    internal const uint CopyRequest = 0xC028_AA03;
+    internal const uint ZeroPageRequest = 0xC020_AA04;
+    internal const uint PoisonRequest = 0xC020_AA08;
+
+    internal const int WakeNumber = 2;
+    internal const int CopyNumber = 3;
+    internal const int ZeroPageNumber = 4;
+
+    /// <summary>For a poll set beside an <see cref="EventFd"/>; readable when there are faults.</summary>
+    internal int Descriptor => (int)_file.DangerousGetHandle();
+
+    /// <summary>
+    /// Opens one for missing pages. Faults inside system calls must be seen too (a guest's memory is touched by KVM and by the kernel's own
+    /// I/O), so
+    /// this needs a privilege or access to /dev/userfaultfd.
+    /// </summary>
+    internal static Userfaultfd OpenForMissingPages() => Open(0, UserfaultFeatures.MissingShared | UserfaultFeatures.MissingHuge);
+
+    /// <summary>Forgets a range: threads that wait for pages of it go on, pages that are still missing read as zero.</summary>
+    internal unsafe void Unregister(nint address, long length)
+    {
+        UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
+        // SAFETY: the kernel reads exactly the local struct.
+        if (Libc.Control(_file, UnregisterRequest, &argument) != 0)
+            LinuxException.ThrowLast("ioctl(UFFDIO_UNREGISTER)");
+    }
+
+    /// <summary>Wakes the threads that wait for pages of a range, whether the pages are there or not.</summary>
+    internal unsafe void Wake(nint address, long length)
+    {
+        UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
+        // SAFETY: the kernel reads exactly the local struct.
+        if (Libc.Control(_file, WakeRequest, &argument) != 0)
+            LinuxException.ThrowLast("ioctl(UFFDIO_WAKE)");
+    }
+
+    /// <summary>
+    /// Places copies of pages and wakes who waits for them. Returns 0 or the error number; <paramref name="done"/> bytes are placed in any
+    /// case.
+    /// </summary>
+    internal unsafe int Copy(nint destination, nint source, long length, out long done)
+    {
+        UserfaultCopy argument = new() { Destination = (ulong)destination, Source = (ulong)source, Length = (ulong)length };
+        // SAFETY: the kernel reads and writes the local struct, and reads length bytes that the caller vouches for.
+        int errno = Libc.Control(_file, CopyRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        done = Math.Max(argument.Done, 0);
+        return errno;
+    }
+
+    /// <summary>Like <see cref="Copy"/>, with zeros. Huge page memory refuses it.</summary>
+    internal unsafe int ZeroPages(nint address, long length, out long done)
+    {
+        UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
+        // SAFETY: the kernel reads and writes exactly the local struct.
+        int errno = Libc.Control(_file, ZeroPageRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        done = Math.Max(argument.Done, 0);
+        return errno;
+    }
+
+    /// <summary>
+    /// Makes missing pages unreadable for good: who touches one gets SIGBUS, a system call EFAULT. Kernels before Linux 6.6 have no such
+    /// thing.
+    /// </summary>
+    internal unsafe int Poison(nint address, long length, out long done)
+    {
+        UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
+        // SAFETY: the kernel reads and writes exactly the local struct.
+        int errno = Libc.Control(_file, PoisonRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        done = Math.Max(argument.Done, 0);
+        return errno;
+    }
+
+    /// <summary>Takes the faults that are there; returns their number, 0 when there is none.</summary>
+    internal unsafe int ReadFaults(Span<UserfaultMessage> messages)
+    {
+        fixed (UserfaultMessage* first = messages)
+        {
+            // SAFETY: no more bytes are asked for than the span has.
+            nint bytes = Libc.ReadFaults(_file, first, (nuint)(messages.Length * sizeof(UserfaultMessage)));
+            if (bytes >= 0)
+                return (int)bytes / sizeof(UserfaultMessage);
+            int errno = Marshal.GetLastPInvokeError();
+            return errno is Errno.EAGAIN or Errno.EINTR ? 0 : throw new LinuxException("read(userfaultfd)", errno);
+        }
+    }
+
+    /// <summary>Waits until there are faults or <paramref name="wake"/> is signalled; false without faults.</summary>
+    internal unsafe bool WaitForFaults(EventFd wake)
+    {
+        PollFd* descriptors = stackalloc PollFd[2];
+        descriptors[0] = new PollFd(Descriptor, Libc.PollIn);
+        descriptors[1] = new PollFd(wake.Descriptor, Libc.PollIn);
+        // SAFETY: the array has two entries.
+        return Libc.Poll(descriptors, 2, -1) > 0 && descriptors[0].Returned != 0;
+    }
+}

@@ -1,0 +1,75 @@
+using System.Buffers;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream.Devices;
+
+/// <content>Without any description: the package of postcopy has none.</content>
+internal static partial class DeviceSectionWalk
+{
+    /// <summary>More places that look like ends than these, and the sections stay unknown: hostile bytes must not cost time.</summary>
+    private const int MaxGuesses = 4096;
+
+    /// <summary>
+    /// Divides the bytes by what every source does: a section ends with a footer of its id, behind which another one begins or nothing is
+    /// left. A body may hold such
+    /// bytes by chance; then the rest does not come out even, and a later end is tried.
+    /// </summary>
+    public static bool TryByFooters(ReadOnlySpan<byte> bytes, out IReadOnlyList<DeviceSection> sections)
+    {
+        var found = new List<DeviceSection>();
+        sections = found;
+        int guesses = 0, begin = 0, search = -1;
+        while (begin < bytes.Length)
+        {
+            if (++guesses > MaxGuesses)
+                return false;
+            if (TryReadSection(bytes, begin, search, found, out int end))
+            {
+                (begin, search) = (end, -1);
+                continue;
+            }
+
+            if (found.Count == 0)
+                return false;
+            DeviceSection last = found[^1];
+            found.RemoveAt(found.Count - 1);
+            search = last.Offset + last.Length + 1;
+            begin = found.Count == 0 ? 0 : found[^1].Offset + found[^1].Length + SectionFooter.Size;
+        }
+
+        return found.Count > 0;
+    }
+
+    /// <summary>
+    /// Reads the section at <paramref name="begin"/> whose footer is the first at or behind <paramref name="search"/> (-1: the first at
+    /// all).
+    /// </summary>
+    private static bool TryReadSection(ReadOnlySpan<byte> bytes, int begin, int search, List<DeviceSection> found, out int end)
+    {
+        end = 0;
+        if (SectionHeader.Parse(bytes[begin..], out SectionHeader header, out int headerSize, out _) != OperationStatus.Done
+            || header.Type != SectionType.Full || !WireName.TryDecode(header.Name, out string name))
+            return false;
+        int body = begin + headerSize;
+        Span<byte> footer = stackalloc byte[SectionFooter.Size];
+        SectionFooter.Write(footer, header.Id);
+        for (int from = Math.Max(search, body); ; from++)
+        {
+            int distance = bytes[Math.Min(from, bytes.Length)..].IndexOf(footer);
+            if (distance < 0)
+                return false;
+            from += distance;
+            end = from + SectionFooter.Size;
+            if (end == bytes.Length || MayFollow(bytes[end..], header.Id))
+            {
+                found.Add(new DeviceSection(name, header.Instance, header.Version, body, from - body));
+                return true;
+            }
+        }
+    }
+
+    private static bool MayFollow(ReadOnlySpan<byte> bytes, uint id) =>
+        SectionHeader.Parse(bytes, out SectionHeader next, out _, out _) == OperationStatus.Done
+        && next.Type == SectionType.Full && next.Id != id
+        && WireName.TryDecode(next.Name, out _);
+}

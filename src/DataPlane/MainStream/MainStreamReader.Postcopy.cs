@@ -1,0 +1,140 @@
+using System.Buffers.Binary;
+using DataPlane.MainStream.Devices;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.MainStream;
+
+/// <content>
+/// The switch to postcopy: what is legal up to it (specification, 4-postcopy section 4.1.7). With the package the stream is in other hands.
+/// <code>
+///   none      ADVISE -> advised
+///   advised   setup and pages as in precopy; DISCARD -> discarding; PACKAGED -> the switch; END of ram: no switch after all
+///   discarding  DISCARD, PING; PACKAGED -> the switch
+/// </code>
+/// </content>
+internal sealed partial class MainStreamReader
+{
+    /// <summary>What a package grows by at most before its bytes are there: its announced length is only a claim.</summary>
+    private const int PackageStep = 1 << 20;
+
+    private bool _discarding;
+
+    /// <summary>
+    /// The source has switched to postcopy: the values that it wants back when the device state is loaded. Null after a precopy.
+    /// </summary>
+    public IReadOnlyList<uint>? SwitchPings { get; private set; }
+
+    /// <summary>The source may switch to postcopy.</summary>
+    public bool IsPostcopyAdvised => _ram.AdvisedPageSizes != 0;
+
+    /// <summary>Bytes of the package.</summary>
+    public long PackageBytes { get; private set; }
+
+    /// <summary>The id of the ram section, for who reads on behind the switch.</summary>
+    public uint RamSection => _ramSection;
+
+    /// <summary>Everything that was received and not read: the beginning of what follows the package.</summary>
+    public byte[] TakeRest()
+    {
+        var rest = new byte[_stream.Buffered];
+        _stream.CopyTo(rest);
+        return rest;
+    }
+
+    private IPostcopyEvents RequirePostcopy(CommandType command)
+    {
+        if (_options.Postcopy is not { } events)
+        {
+            throw new ChannelException(
+                FailureReason.NotSupported, _stream.Channel,
+                $"command {command}: postcopy is not expected here, at offset {_stream.Position}");
+        }
+
+        return _ram.AdvisedPageSizes != 0 && _ram.Started && _returnPathOpen
+            ? events
+            : throw _stream.Malformed($"command {command} without return path, advice or list of RAM blocks");
+    }
+
+    private async ValueTask ReadDiscardAsync(int length, CancellationToken cancellationToken)
+    {
+        var events = RequirePostcopy(CommandType.PostcopyRamDiscard);
+        await _stream.RequireAsync(CommandHeader.Size + length, "POSTCOPY_RAM_DISCARD", cancellationToken).ConfigureAwait(false);
+        _stream.Advance(CommandHeader.Size);
+        var payload = new byte[length];
+        _stream.CopyTo(payload);
+        _discarding = true;
+        Discard(payload, events);
+    }
+
+    private void Discard(ReadOnlySpan<byte> payload, IPostcopyEvents events)
+    {
+        if (!PostcopyDiscard.TryRead(payload, out var discard, out var error))
+        {
+            throw _stream.Malformed(error!);
+        }
+
+        if (!_ram.Memory!.TryGetBlock(discard.BlockName, out var block))
+        {
+            throw ChannelException.Violation(
+                _stream.Channel, $"unknown RAM block {WireName.Quote(discard.BlockName)}, before offset {_stream.Position}");
+        }
+
+        if (!discard.TryCheckRanges(block.Length, events.HostPageSizeOf(block), out error))
+        {
+            throw ChannelException.Violation(_stream.Channel, $"block '{block.Name}': {error}, before offset {_stream.Position}");
+        }
+
+        for (var i = 0; i < discard.RangeCount; i++)
+        {
+            var (start, bytes) = discard[i];
+            events.OnDiscard(block, start >> Memory.TargetPage.Shift, bytes >> Memory.TargetPage.Shift);
+        }
+    }
+
+    /// <summary>
+    /// Reads all of the package before anything is done with it: the pages that its devices need come behind it on this channel.
+    /// </summary>
+    private async ValueTask ReadPackageAsync(CancellationToken cancellationToken)
+    {
+        RequirePostcopy(CommandType.Packaged);
+        await _stream.RequireAsync(CommandHeader.Size + sizeof(uint), "PACKAGED", cancellationToken).ConfigureAwait(false);
+        _stream.Advance(CommandHeader.Size);
+        var length = BinaryPrimitives.ReadUInt32BigEndian(_stream.Peek(sizeof(uint)));
+        if (length > _options.MaxDeviceStateBytes)
+        {
+            throw new ChannelException(
+                FailureReason.LimitExceeded, _stream.Channel, $"a package of {length} bytes; allowed are {_options.MaxDeviceStateBytes}");
+        }
+
+        _stream.Advance(sizeof(uint));
+        var package = new byte[Math.Min((int)length, PackageStep)];
+        for (var filled = 0; filled < length;)
+        {
+            await _stream.RequireAsync(1, "the package", cancellationToken).ConfigureAwait(false);
+            if (filled == package.Length)
+            {
+                Array.Resize(ref package, (int)Math.Min(length, 2L * filled));
+            }
+
+            var count = (int)Math.Min(_stream.Buffered, package.Length - filled);
+            _stream.CopyTo(package.AsSpan(filled, count));
+            filled += count;
+        }
+
+        Open(package);
+    }
+
+    private void Open(byte[] package)
+    {
+        if (!PostcopyPackage.TryRead(package, out var contents, out var error))
+        {
+            throw _stream.Malformed(error!);
+        }
+
+        SwitchPings = contents.Pings;
+        PackageBytes = package.Length;
+        _packagedDevices = DeviceState.FromPackage(
+            _earlySections.SelectMany(static one => one.Bytes).ToArray(), package.AsMemory(contents.DevicesStart, contents.DevicesLength));
+    }
+}

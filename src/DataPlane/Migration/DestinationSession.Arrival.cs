@@ -1,0 +1,149 @@
+using DataPlane.MainStream.Devices;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <content>Behind the package: a guest that runs at once, or one that is fetched.</content>
+internal sealed partial class DestinationSession
+{
+    /// <summary>Loads the devices while their pages come. A link that is lost meanwhile ends it: the guest is its source's.</summary>
+    private async Task LoadAsync(IPostcopyGuest live, DeviceState devices)
+    {
+        var loading = Task.Run(() => live.LoadAsync(devices, _failure.Token).AsTask());
+        var first = await Task.WhenAny(loading, _postcopy!.Completion).ConfigureAwait(false);
+        if (first != loading && !_postcopy.Completion.IsCompletedSuccessfully)
+        {
+            // Whoever loads may wait for a page that never comes; nobody will run on what it gets instead.
+            _postcopy.Release();
+            await loading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _postcopy.Completion.ConfigureAwait(false);
+        }
+
+        await loading.ConfigureAwait(false);
+    }
+
+    private async Task<MigrationReport> RunLiveAsync(IPostcopyGuest live, Channel main, IReadOnlyList<uint> pings)
+    {
+        var postcopy = _postcopy!;
+        if (Interlocked.CompareExchange(ref _commitState, Committing, Open) != Open)
+        {
+            throw new OperationCanceledException();
+        }
+
+        postcopy.Own();
+        if (!TryTell(pings))
+        {
+            throw new ChannelException(
+                FailureReason.OutcomeUnknown,
+                "main",
+                "the guest's devices have arrived, but the source was gone before it could be told; nothing was started here");
+        }
+
+        Volatile.Write(ref _commitState, Committed);
+        var failedStart = await StartLiveAsync(live).ConfigureAwait(false);
+        var downtime = _time.GetElapsedTime(_ramComplete);
+        _startDelay = _time.GetElapsedTime(_packageRead);
+        Enter(MigrationPhase.Postcopy);
+        await WaitForMemoryAsync(postcopy).ConfigureAwait(false);
+        SayGoodbye();
+        postcopy.Release();
+        await CloseAsync(postcopy.Main ?? main).ConfigureAwait(false);
+        await live.CompleteAsync(_pages!).ConfigureAwait(false);
+        var report = Complete(downtime);
+        return failedStart is null ? report : throw NotStarted(failedStart);
+    }
+
+    /// <summary>A guest that does not start is ours nevertheless: its memory goes on coming.</summary>
+    private static async Task<Exception?> StartLiveAsync(IPostcopyGuest live)
+    {
+        try
+        {
+            await live.StartAsync(CancellationToken.None).ConfigureAwait(false);
+            return null;
+        }
+        catch (Exception failure)
+        {
+            return failure;
+        }
+    }
+
+    private static async Task WaitForMemoryAsync(PostcopyReceiver postcopy)
+    {
+        try
+        {
+            await postcopy.Completion.ConfigureAwait(false);
+        }
+        catch (OperationCanceledException closed)
+        {
+            throw new MigrationException(
+                FailureReason.GuestAtDestination,
+                MigrationPhase.Postcopy,
+                channel: null,
+                $"the destination was closed while {postcopy.Ledger.CountMissing()} pages of its guest were missing, "
+                + "and its source does not let it go on",
+                closed);
+        }
+    }
+
+    /// <summary>
+    /// The source must hear that all is well, or it may run the guest a second time; but if it is gone, the guest is here all the same.
+    /// </summary>
+    private void SayGoodbye()
+    {
+        try
+        {
+            _postcopy!.ReturnPath.SendShut(success: true);
+        }
+        catch (ChannelException lost)
+        {
+            MigrationLog.SourceNotTold(_logger, lost.Message);
+        }
+    }
+
+    private async Task<MigrationReport> CaptureAsync(Channel main, DeviceState devices, IReadOnlyList<uint> pings, StallWatch? stall)
+    {
+        var postcopy = _postcopy!;
+        Enter(MigrationPhase.Postcopy);
+        postcopy.Own();
+        if (TryTell(pings))
+        {
+            // Sources from QEMU 10.0 on can neither cancel now nor let the guest go on: they get it back when all is sent, not before.
+            stall?.Dispose();
+            postcopy.Pull();
+            await WaitForMemoryAsync(postcopy).ConfigureAwait(false);
+        }
+        else
+        {
+            // Sources up to QEMU 10.1 pause now and may come again; later ones run the guest, and nobody comes.
+            postcopy.Pull();
+            await postcopy.Completion.WaitAsync(_failure.Token).ConfigureAwait(false);
+        }
+
+        _failure.Token.ThrowIfCancellationRequested();
+        postcopy.Release();
+        await CommitAsync(devices).ConfigureAwait(false);
+        var report = Complete();
+        await StartAsync(postcopy.Main ?? main).ConfigureAwait(false);
+        return report;
+    }
+
+    /// <summary>Answers the PINGs of the package: with that the source gives the guest up. False when it is gone.</summary>
+    private bool TryTell(IReadOnlyList<uint> pings)
+    {
+        try
+        {
+            Volatile.Write(ref _bytesWhenTold, ReceivedBytes);
+            foreach (var ping in pings)
+            {
+                _postcopy!.ReturnPath.SendPong(ping);
+            }
+
+            return true;
+        }
+        catch (ChannelException)
+        {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+using DataPlane.Admission;
+using DataPlane.MainStream;
+using DataPlane.MainStream.Devices;
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// The other way to arrive: the guest comes before its memory (specification, 4-postcopy section 4.8).
+/// <code>
+///   live       devices loaded -> the source is told (PONG) -> guest started -> memory complete -> SHUT 0
+///   captured   the source is told -> everything is fetched -> the host commits -> SHUT 0
+/// </code>
+/// A live guest is ours from the moment the source is told: from then on a lost link is a pause and nothing lets the guest go. A captured
+/// one runs nowhere, so up to
+/// SHUT 0 its source, which keeps all of it, may have it back.
+/// </summary>
+internal sealed partial class DestinationSession : IPostcopyEvents
+{
+    private PostcopyReceiver? _postcopy;
+    private long _packageRead;
+    private TimeSpan? _startDelay;
+    private long _bytesWhenTold;
+
+    void IPostcopyEvents.OnAdvise()
+    {
+        if (_guest is IPostcopyGuest)
+        {
+            CheckLive(LiveMemory.CheckSupported);
+        }
+    }
+
+    long IPostcopyEvents.HostPageSizeOf(RamBlock block) => _postcopy!.Ledger.HostPageSize(block);
+
+    void IPostcopyEvents.OnDiscard(RamBlock block, long firstPage, long pageCount)
+    {
+        NoteStop();
+        Enter(MigrationPhase.Switchover);
+        _postcopy!.Ledger.Discard(block, firstPage, pageCount);
+    }
+
+    private void Hand(AdmittedChannel admitted)
+    {
+        switch (admitted.Kind)
+        {
+            case ChannelKind.Main when admitted.Recovered:
+                _postcopy!.AttachRecovered(admitted.Channel);
+                break;
+            case ChannelKind.Main:
+                _mainAdmitted.TrySetResult(admitted.Channel);
+                break;
+            case ChannelKind.Preempt:
+                _postcopy!.AttachPreempt(admitted.Channel);
+                break;
+            default:
+                _multifd.Attach(admitted.Id, admitted.Channel);
+                break;
+        }
+    }
+
+    /// <summary>The blocks are known: whether postcopy works with them shows now, while the guest runs at its source.</summary>
+    private void PreparePostcopy(ReceivedPages pages, IReadOnlyList<IncomingBlock> announced)
+    {
+        if (!_options.Postcopy)
+        {
+            return;
+        }
+
+        var sizes = announced.ToDictionary(static block => block.Name, static block => block.HostPageSize);
+        foreach (var block in pages.Memory.Blocks)
+        {
+            if (block.HostPageSize > sizes[block.Name])
+            {
+                throw new ChannelException(
+                    FailureReason.NotSupported,
+                    "main",
+                    $"RAM block '{block.Name}' has pages of {sizes[block.Name]} bytes at the source and of {block.HostPageSize} here: "
+                    + "postcopy needs the same");
+            }
+        }
+
+        var live = _guest is IPostcopyGuest;
+        if (live && _reader!.IsPostcopyAdvised)
+        {
+            CheckLive(() => LiveMemory.CheckBlocks(pages.Memory));
+        }
+
+        _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger)
+        {
+            OnPaused = OnPaused,
+            OnResumed = OnResumed,
+            MayHavePreempt = () => _options.Preempt && _admission.Undecided > 0,
+        };
+        _context.Receiver = _postcopy;
+    }
+
+    private async Task<MigrationReport> RunPostcopyAsync(Channel main, DeviceState devices, IReadOnlyList<uint> pings, StallWatch? stall)
+    {
+        _packageRead = _time.GetTimestamp();
+        var postcopy = _postcopy!;
+        _multifd.Pages = null; // a packet that comes now is an error of its channel alone, and touches nothing
+        CheckLive(() => postcopy.Listen(main, _reader!.TakeRest(), _reader.RamSection));
+        _failure.Token.ThrowIfCancellationRequested();
+        _admission.Recheck();
+        if (_guest is not IPostcopyGuest live)
+        {
+            return await CaptureAsync(main, devices, pings, stall).ConfigureAwait(false);
+        }
+
+        await LoadAsync(live, devices).ConfigureAwait(false);
+        stall?.Dispose();
+        return await RunLiveAsync(live, main, pings).ConfigureAwait(false);
+    }
+
+    private async Task WatchMultifdAsync()
+    {
+        var failure = await _multifd.Failed.ConfigureAwait(false);
+        if (_postcopy is not { IsListening: true })
+        {
+            _failure.Record(failure); // else pages come elsewhere
+        }
+    }
+
+    private void OnPaused(Exception cause)
+    {
+        _admission.ExpectRecovery();
+        Report();
+        (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
+            MigrationException.From(cause, _clock.Phase), ReceivedBytes == Volatile.Read(ref _bytesWhenTold)));
+    }
+
+    private void OnResumed()
+    {
+        (_guest as IPostcopyGuest)?.OnResumed();
+        Report();
+    }
+
+    private PostcopyReport? DescribePostcopy() => _postcopy is not { IsListening: true } postcopy ? null : new PostcopyReport
+    {
+        StartDelay = _startDelay,
+        PackageBytes = _reader!.PackageBytes,
+        Requests = postcopy.ReturnPath.Requests,
+        RequestedPages = postcopy.AskedPages,
+        Recoveries = postcopy.Recoveries,
+    };
+
+    private async Task EndPostcopyAsync()
+    {
+        if (_postcopy is { } postcopy)
+        {
+            await postcopy.DisposeAsync().ConfigureAwait(false);
+            _context.Receiver = null;
+        }
+    }
+
+    private static void CheckLive(Action check)
+    {
+        try
+        {
+            check();
+        }
+        catch (IOException failure) when (failure is not ChannelException)
+        {
+            throw new ChannelException(
+                FailureReason.LocalFailure, "main", $"a guest cannot run here before its memory is complete: {failure.Message}", failure);
+        }
+    }
+}

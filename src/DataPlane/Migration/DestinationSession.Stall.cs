@@ -1,0 +1,38 @@
+using DataPlane.Admission;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>When nothing moves: what there is to say of it.</summary>
+internal sealed partial class DestinationSession
+{
+    private long ProgressCount()
+    {
+        var admitted = Admitted();
+        return admitted.Length + admitted.Sum(static one => one.Channel.BytesReceived);
+    }
+
+    private void OnStall()
+    {
+        var limit = $"the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s";
+        var missing = MissingChannels();
+        _failure.Record(missing.Count == 0
+            ? new ChannelException(FailureReason.Stalled, "main", $"nothing arrived within {limit}")
+            : new ChannelException(FailureReason.Stalled, missing[0], $"still missing after {limit}: {string.Join(", ", missing)}"));
+    }
+
+    private List<string> MissingChannels()
+    {
+        var admitted = Admitted();
+        List<string> missing = [];
+        if (!admitted.Any(static one => one.Kind == ChannelKind.Main))
+        {
+            missing.Add("main");
+        }
+
+        missing.AddRange(Enumerable.Range(0, _options.MultifdChannels)
+            .Where(id => !admitted.Any(one => one.Kind == ChannelKind.Multifd && one.Id == id))
+            .Select(static id => $"multifd {id}"));
+        return missing;
+    }
+}

@@ -1,0 +1,180 @@
+using DataPlane.MainStream;
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// What a migration that may go on in postcopy has beside the others: who owns the guest, the preempt channel, and the memory that follows.
+/// </summary>
+internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
+{
+    /// <summary>What main may hold back in the kernel: an urgent page that goes there waits for no more.</summary>
+    private const int MaxUnsentBytes = 128 * 1024;
+
+    private readonly BlockPool _pool;
+    private readonly TimeProvider _time;
+    private readonly Action<uint> _onPong;
+    private readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile PostcopySource? _source;
+    private PageRecordSender? _mainPages;
+    private PageRecordSender? _preemptPages;
+    private Task _everythingSent = Task.CompletedTask;
+    private long _packageSentAt;
+    private long _packageBytes;
+    private long _loadedAt;
+    private volatile RecoveryAnswers? _answers;
+    private (long Normal, long Zero, long Requests, long Requested) _before;
+
+    public PostcopyHandover(
+        GuestMemory memory, MigrationSourceOptions options, string machine, BlockPool pool, TimeProvider time, Action<uint> onPong)
+    {
+        _pool = pool;
+        _time = time;
+        _onPong = onPong;
+        HostPages = new HostPages(memory, options.HostPageSizes);
+        Timing = PreemptTimings.For(options.Machine ?? machine, options.Peer, options.MultifdChannels);
+    }
+
+    public GuestOwnership Ownership { get; } = new();
+
+    public HostPages HostPages { get; }
+
+    public PreemptTiming Timing { get; }
+
+    public Channel? Preempt { get; set; }
+
+    /// <summary>Completes with PONG(1): the destination reads, and knows main for what it is.</summary>
+    public Task Answered => _answered.Task;
+
+    /// <summary>Completes with PONG(0x42): the guest starts there.</summary>
+    public Task Loaded => _loaded.Task;
+
+    /// <summary>When it did; 0 before.</summary>
+    public long LoadedAt => Volatile.Read(ref _loadedAt);
+
+    public long NormalPages => _before.Normal + (_mainPages?.NormalPages ?? 0) + (_preemptPages?.NormalPages ?? 0);
+
+    public long ZeroPages => _before.Zero + (_mainPages?.ZeroPages ?? 0) + (_preemptPages?.ZeroPages ?? 0);
+
+    /// <summary>Pages to send in the background; null before the switch.</summary>
+    public long? PagesLeft => _source?.PagesLeft;
+
+    /// <summary>Reads the destination's messages from now on.</summary>
+    /// <param name="main">The main channel of a new link.</param>
+    /// <param name="memory">What the destination may ask for.</param>
+    /// <param name="ifSilent">What it may mean when it ends before its first message; null in a recovery.</param>
+    public Task<uint> Listen(Channel main, GuestMemory memory, string? ifSilent = null) =>
+        new ReturnPathThread(main, _pool, memory, HostPages, this, ifSilent).Start();
+
+    /// <summary>Makes ready to answer requests: before the package leaves.</summary>
+    public void Prepare(Channel main, GuestPageSet unsent, GuestPageSet? holdingData, SendLimit? limit)
+    {
+        SocketSetup.LimitUnsent(main.Handle, MaxUnsentBytes);
+        _mainPages = PageRecordSender.OnMain(main, _pool, MainStreamWriter.RamSection, holdingData);
+        _preemptPages = Preempt is null ? null : PageRecordSender.OnPreempt(Preempt, _pool, holdingData);
+        var early = Preempt is not null && Timing == PreemptTiming.WithMain;
+        var channels = new PostcopyChannels(_mainPages, _preemptPages) { EndsPreempt = early, MainUntilLoaded = early };
+        // A request for a zero page that was left out could cross with the end. Where the preempt channel is ended by a record it could not
+        // be answered any more, and from 8.0 on a destination waits for it: so nothing is left out there.
+        var pages = new UnsentPages(unsent, HostPages, early ? null : holdingData);
+        var source = new PostcopySource(
+            pages, channels, limit, _time, () => Ownership.On(OwnershipEvent.EverythingSent));
+        if (_answers is not null || Loaded.IsCompleted)
+            source.OnLoaded();
+        _source = source;
+    }
+
+    /// <summary>After a lost link: what the destination answers from now on is about its recovery.</summary>
+    public RecoveryAnswers ExpectAnswers(GuestMemory memory)
+    {
+        var answers = new RecoveryAnswers(memory);
+        _answers = answers;
+        return answers;
+    }
+
+    /// <summary>The package has left.</summary>
+    public void NotePackage(long bytes)
+    {
+        _packageBytes = bytes;
+        Volatile.Write(ref _packageSentAt, _time.GetTimestamp());
+    }
+
+    /// <summary>All memory follows. The task ends when the end of the stream has left.</summary>
+    public Task Follow()
+    {
+        _everythingSent = _source!.Start();
+        return _everythingSent;
+    }
+
+    public void OnPong(uint value)
+    {
+        if (value == Wire.PostcopyPackage.LoadedPing && _source is { } source && !_loaded.Task.IsCompleted)
+        {
+            Volatile.Write(ref _loadedAt, _time.GetTimestamp());
+            Ownership.On(OwnershipEvent.DevicesLoaded);
+            source.OnLoaded();
+            _loaded.TrySetResult();
+        }
+
+        _answered.TrySetResult();
+        _onPong(value);
+    }
+
+    public void OnRequest(RamBlock block, long firstPage, long pages)
+    {
+        if (_source is not { } source)
+            throw ChannelException.Violation("main", $"a request for pages of {block.Name} before the guest was handed over");
+        source.OnRequest(block, firstPage, pages);
+    }
+
+    public bool OnReceivedBitmap(RamBlock block, PageBitmap received)
+    {
+        if (_answers is not { } answers || !answers.TryTake(block, received))
+            return false;
+        Ownership.On(OwnershipEvent.BitmapReceived);
+        return true;
+    }
+
+    public bool OnResumeAck(uint value) => _answers is { } answers && answers.TryTakeAck(value);
+
+    public PostcopyReport? Report(int recoveries)
+    {
+        if (_source is not { } source)
+            return null;
+        var sent = Volatile.Read(ref _packageSentAt);
+        return new PostcopyReport
+        {
+            // The answer may overtake the note that the package has left.
+            StartDelay = LoadedAt == 0 ? null : TimeSpan.FromTicks(Math.Max(0, _time.GetElapsedTime(sent, LoadedAt).Ticks)),
+            PackageBytes = _packageBytes,
+            Requests = _before.Requests + source.Requests,
+            RequestedPages = _before.Requested + source.RequestedPages,
+            Recoveries = recoveries,
+        };
+    }
+
+    /// <summary>The link is lost: its threads end, and what they did is remembered. Abort the channels first.</summary>
+    public async Task EndLinkAsync()
+    {
+        await StopAsync().ConfigureAwait(false);
+        _before = (NormalPages, ZeroPages, _before.Requests + (_source?.Requests ?? 0), _before.Requested + (_source?.RequestedPages ?? 0));
+        Dispose();
+        (_mainPages, _preemptPages, _source, _everythingSent) = (null, null, null, Task.CompletedTask);
+    }
+
+    /// <summary>Waits for the threads to end. Abort the channels first.</summary>
+    public async Task StopAsync()
+    {
+        _source?.Stop();
+        await _everythingSent.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    public void Dispose()
+    {
+        _mainPages?.Dispose();
+        _preemptPages?.Dispose();
+    }
+}

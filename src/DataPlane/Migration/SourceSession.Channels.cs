@@ -1,0 +1,112 @@
+using DataPlane.MainStream;
+using DataPlane.Multifd;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+using DataPlane.Transport.Tls;
+using DataPlane.Wire;
+
+namespace DataPlane.Migration;
+
+/// <summary>How a source's channels come and go.</summary>
+internal sealed partial class SourceSession
+{
+    /// <summary>
+    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet:
+    /// the order that every
+    /// destination understands (1-channels section 1.7).
+    /// </summary>
+    private async Task ConnectAsync(ChannelAddress destination)
+    {
+        _clock.Restart();
+        _destination = destination;
+        _main = await DialAsync(destination, "main", 0, _failure.Token).ConfigureAwait(false);
+        _writer = new MainStreamWriter(_main.Output, _main.Name);
+        await OpenAsync(_writer).ConfigureAwait(false);
+        if (_multifdSender is not null)
+        {
+            await ConnectMultifdAsync(destination).ConfigureAwait(false);
+            _zeroRecords = _dialect.ZeroPages == ZeroPagePlace.Main ? new ZeroPageRecords(_main, _pool) : null;
+            _multifdSender.Attach(_multifd, _zeroRecords, _limit);
+            _pages = _multifdSender;
+        }
+        else
+        {
+            _pages = new MainPageSender(_main, _pool, _limit);
+        }
+    }
+
+    private async Task OpenAsync(MainStreamWriter writer)
+    {
+        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName, Uuid = _guest.ValidatesUuid ? _guest.Uuid : null });
+        writer.WriteOpenReturnPath();
+        writer.WritePing(OpeningPing);
+        if (_postcopy is not null)
+        {
+            PostcopyCommands.WriteAdvise(_main!.Output, _postcopy.HostPages);
+        }
+
+        // Before anything is sent: should that fail, the destination's reason lies here.
+        _returnPath = ListenAsync();
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        await ConnectPreemptAsync(PreemptTiming.WithMain).ConfigureAwait(false);
+    }
+
+    private async Task ConnectMultifdAsync(ChannelAddress destination)
+    {
+        var dials = Enumerable.Range(0, _options.MultifdChannels).Select(id => ConnectMultifdAsync(destination, id)).ToArray();
+        try
+        {
+            await Task.WhenAll(dials).ConfigureAwait(false);
+        }
+        finally
+        {
+            foreach (var dial in dials.Where(static dial => dial.IsCompletedSuccessfully))
+            {
+                _multifd.Add(await dial.ConfigureAwait(false));
+            }
+        }
+    }
+
+    private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)
+    {
+        var channel = await DialAsync(destination, $"multifd {id}", id + 1, _failure.Token).ConfigureAwait(false);
+        // Destinations from QEMU 10.0 on take an end without it for a tear; on main QEMU itself never sends it (1-channels section 1.6).
+        channel.EndWithGoodbye();
+        MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
+        return channel;
+    }
+
+    private Task<Channel> DialAsync(ChannelAddress destination, string name, int index, CancellationToken cancellationToken)
+    {
+        var tls = _options.Tls is null ? null
+            : new TlsDial(_options.Tls, TlsDial.HostOf(destination, _options.TlsHostName), _options.TlsHandshakeTimeout);
+        return ChannelDialer.ConnectAsync(destination, _options.Channels, name, index, _pool, cancellationToken, tls: tls);
+    }
+
+    private void AbortChannels()
+    {
+        foreach (var channel in Channels)
+        {
+            channel.Abort();
+        }
+    }
+
+    /// <summary>Ends the channels as a source does after the destination's word: main last.</summary>
+    private async Task CloseAsync()
+    {
+        if (_multifdSender is not null)
+        {
+            await _multifdSender.StopAsync().ConfigureAwait(false);
+        }
+
+        if (_postcopy?.Preempt is { } preempt)
+        {
+            // Nothing comes back on it, and a destination that was never sent anything there may not have looked at it yet.
+            await preempt.DisposeAsync().ConfigureAwait(false);
+        }
+
+        await Task.WhenAll(_multifd.Select(static channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask()))
+            .ConfigureAwait(false);
+        await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,168 @@
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// The other way to end: the guest goes before its memory (specification, 4-postcopy). Up to the first byte of the package every failure
+/// gives the guest back;
+/// from then on none does, because the destination may run it.
+/// </summary>
+internal sealed partial class SourceSession
+{
+    /// <summary>How long the destination may take for its first answer, without which nobody hands a guest over (section 4.10).</summary>
+    private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(30);
+
+    /// <summary>After so long without a word something is to be said about it; nothing else is done.</summary>
+    private static readonly TimeSpan s_remark = TimeSpan.FromSeconds(30);
+
+    private PostcopyHandover? _postcopy;
+
+    /// <summary>Decides how the migration ends. A guest that stood still from the beginning goes before its memory.</summary>
+    private bool DecideForPostcopy() => _postcopy is not null && (_tracker is null || !_switch.TryClose());
+
+    private async Task ConnectPreemptAsync(PreemptTiming now)
+    {
+        if (_postcopy is { } postcopy && _options.Preempt && postcopy.Timing == now)
+        {
+            postcopy.Preempt = await DialAsync(
+                _destination!, "preempt", _options.MultifdChannels + 1, _failure.Token).ConfigureAwait(false);
+        }
+    }
+
+    private async Task WaitForAnswerAsync()
+    {
+        try
+        {
+            await _postcopy!.Answered.WaitAsync(s_answerTimeout, _time, _failure.Token).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw Stalled(s_answerTimeout);
+        }
+    }
+
+    /// <summary>Hands the guest over with its device state; its memory follows. Returns when the destination has all of it.</summary>
+    private async Task PostcopyAsync(GuestPageSet remaining, StallWatch? stall, CancellationToken cancellationToken)
+    {
+        var (postcopy, main, writer) = (_postcopy!, _main!, _writer!);
+        await WaitForAnswerAsync().ConfigureAwait(false);
+        await ConnectPreemptAsync(PreemptTiming.AtSwitch).ConfigureAwait(false);
+        await StopGuestAsync(remaining).ConfigureAwait(false);
+        if (_dialect.SendsSwitchoverStart)
+        {
+            writer.WriteSwitchoverStart();
+        }
+
+        Enter(MigrationPhase.DeviceState);
+        var devices = await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
+        postcopy.HostPages.Widen(remaining);
+        PostcopyCommands.WriteDiscards(main.Output, remaining, postcopy.HostPages);
+        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        postcopy.Prepare(main, remaining, _guest.PagesHoldingData, _postcopyLimit);
+        GiveAway();
+        // No time limit may cut a running guest off from its memory: that the link is lost is for the network to say.
+        stall?.Dispose();
+        var packageBytes = PostcopyCommands.WritePackage(main.Output, devices.Sections.Span);
+        Enter(MigrationPhase.Postcopy);
+        var lost = await TryLinkAsync(async () =>
+        {
+            await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+            postcopy.NotePackage(packageBytes);
+            await FollowAsync(postcopy).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+        while (lost is not null)
+        {
+            if (postcopy.Ownership.On(OwnershipEvent.LinkLost) != OwnershipVerdict.Pause || _options.RecoveryTimeout == TimeSpan.Zero)
+            {
+                throw NotConfirmed(postcopy, lost.Message, lost);
+            }
+
+            await RecoverAsync(lost, cancellationToken).ConfigureAwait(false);
+            lost = await TryLinkAsync(() => FollowAsync(postcopy)).ConfigureAwait(false);
+        }
+
+        _downtime = _paused && postcopy.LoadedAt != 0 ? _time.GetElapsedTime(_pausedAt, postcopy.LoadedAt) : TimeSpan.Zero;
+    }
+
+    /// <summary>From here on nobody starts the guest again here, whatever happens.</summary>
+    private void GiveAway()
+    {
+        _failure.Token.ThrowIfCancellationRequested();
+        if (Interlocked.CompareExchange(ref _ownership, Sent, Ours) != Ours)
+        {
+            throw new OperationCanceledException();
+        }
+
+        _postcopy!.Ownership.On(OwnershipEvent.PackageBegins);
+    }
+
+    /// <summary>What ended the link, null when the destination has everything.</summary>
+    private async Task<Exception?> TryLinkAsync(Func<Task> useAsync)
+    {
+        try
+        {
+            // Before it is confirmed, a link that ends might be the end of the guest.
+            _desk.Use(_main!.Abort, () => _options.RecoveryTimeout > TimeSpan.Zero && _postcopy!.Ownership.Owner == GuestOwner.Destination);
+            await useAsync().ConfigureAwait(false);
+            return null;
+        }
+        catch (Exception failure) when (failure is not MigrationException)
+        {
+            return failure;
+        }
+        finally
+        {
+            _desk.Use(breakLink: null);
+        }
+    }
+
+    private async Task FollowAsync(PostcopyHandover postcopy)
+    {
+        var (word, everythingSent) = (_returnPath!, postcopy.Follow());
+        using (RemarkUnless(postcopy.Loaded, "confirmation that it has loaded the devices"))
+        {
+            var first = await Task.WhenAny(everythingSent, word).ConfigureAwait(false);
+            await first.ConfigureAwait(false);
+        }
+
+        if (everythingSent.IsCompletedSuccessfully)
+        {
+            Enter(MigrationPhase.Commit);
+        }
+
+        using (RemarkUnless(word, "last word"))
+        {
+            var value = await word.ConfigureAwait(false);
+            var verdict = postcopy.Ownership.On(value == 0 ? OwnershipEvent.ShutWithSuccess : OwnershipEvent.ShutWithFailure);
+            if (verdict != OwnershipVerdict.Completed)
+            {
+                var why = value == 0
+                    ? "it said that it had everything before it had"
+                    : $"it reported that it failed (SHUT {value}); its own log says why";
+                throw NotConfirmed(postcopy, why, cause: null);
+            }
+        }
+    }
+
+    private ITimer RemarkUnless(Task done, string what) => _time.CreateTimer(
+        _ =>
+        {
+            if (!done.IsCompleted)
+            {
+                MigrationLog.StillWaiting(_logger, what, s_remark);
+            }
+        },
+        null, s_remark, s_remark);
+
+    private MigrationException NotConfirmed(PostcopyHandover postcopy, string why, Exception? cause) =>
+        postcopy.Ownership.Owner == GuestOwner.Destination
+        ? new MigrationException(
+            FailureReason.GuestAtDestination, _clock.Phase, "main",
+            $"the guest runs at the destination, but not all of its memory is known to be there: {why}; it stays stopped here", cause)
+        : new MigrationException(
+            FailureReason.OutcomeUnknown, _clock.Phase, "main",
+            $"the guest was handed over, but the destination did not confirm that it runs: {why}; it stays stopped here and may run there",
+            cause);
+}

@@ -1,0 +1,25 @@
+using DataPlane.Memory;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>Finds the block that an address of this process belongs to.</summary>
+internal sealed class BlockAddresses
+{
+    private readonly RamBlock[] _byAddress;
+    private readonly ulong[] _starts;
+
+    public BlockAddresses(GuestMemory memory)
+    {
+        _byAddress = [.. memory.Blocks.OrderBy(static block => block.Address)];
+        _starts = [.. _byAddress.Select(static block => (ulong)block.Address)];
+    }
+
+    public bool TryFind(ulong address, out RamBlock block, out long page)
+    {
+        var index = Array.BinarySearch(_starts, address);
+        block = _byAddress[Math.Max(index >= 0 ? index : ~index - 1, 0)];
+        var offset = address - (ulong)block.Address;
+        page = (long)(offset >> TargetPage.Shift);
+        return offset < (ulong)block.Length;
+    }
+}

@@ -1,0 +1,114 @@
+using DataPlane.Linux;
+using DataPlane.Memory;
+using DataPlane.Transport;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>
+/// Puts one channel's target pages together to host pages: nothing of a host page may be seen before its last target page is there. Used by
+/// one thread.
+/// </summary>
+internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : IDisposable
+{
+    private MemoryMapping? _staging;
+    private PageBitmap? _filled;
+    private RamBlock? _block;
+    private long _hostOffset;
+    private long _size;
+    private long _count;
+    private bool _holdsData;
+
+    /// <summary>Takes one target page; <paramref name="source"/> is 0 for a page of zeros.</summary>
+    /// <exception cref="ChannelException">Its host page is not the one that the channel is in the middle of, or it came before.</exception>
+    public void Add(RamBlock block, long offset, nint source)
+    {
+        var size = arrivals.Ledger.HostPageSize(block);
+        if (size == TargetPage.Size)
+        {
+            CheckNothingBegun(block, offset);
+            Place(block, offset, source, size);
+            return;
+        }
+
+        if (_block is null)
+        {
+            Begin(block, offset & -size, size);
+        }
+
+        var index = (offset - _hostOffset) >> TargetPage.Shift;
+        if (_block != block || index < 0 || index >= _filled!.PageCount)
+        {
+            CheckNothingBegun(block, offset);
+        }
+
+        if (_filled![index])
+        {
+            throw ChannelException.Violation(channel, $"page 0x{offset:x} of block '{block.Name}' came twice in one host page");
+        }
+
+        Fill(index, source);
+        if (_count == _filled.PageCount)
+        {
+            _block = null;
+            Place(block, _hostOffset, _holdsData ? _staging!.Address : 0, size);
+        }
+    }
+
+    public void Dispose() => _staging?.Dispose();
+
+    private void CheckNothingBegun(RamBlock block, long offset)
+    {
+        if (_block is not null)
+        {
+            throw ChannelException.Violation(
+                channel, $"page 0x{offset:x} of block '{block.Name}' came inside the host page 0x{_hostOffset:x} of block '{_block.Name}'");
+        }
+    }
+
+    private void Begin(RamBlock block, long hostOffset, long size)
+    {
+        if (_size != size)
+        {
+            _staging?.Dispose();
+            _staging = MemoryMapping.Anonymous(size);
+            _filled = new PageBitmap(size >> TargetPage.Shift);
+            _size = size;
+        }
+
+        _filled!.ClearAll();
+        _count = 0;
+        _holdsData = false;
+        _block = block;
+        _hostOffset = hostOffset;
+    }
+
+    private unsafe void Fill(long index, nint source)
+    {
+        // SAFETY: the index lies in the staging memory of this host page, and the caller vouches for a page at the source.
+        var page = new Span<byte>((void*)(_staging!.Address + (nint)(index << TargetPage.Shift)), TargetPage.Size);
+        if (source == 0)
+        {
+            page.Clear(); // of the host page before
+        }
+        else
+        {
+            new ReadOnlySpan<byte>((void*)source, TargetPage.Size).CopyTo(page);
+            _holdsData = true;
+        }
+
+        _filled!.Set(index);
+        _count++;
+    }
+
+    private void Place(RamBlock block, long offset, nint source, long size)
+    {
+        if (source == 0)
+        {
+            arrivals.PlaceZeros(block, offset, size, channel);
+        }
+        else
+        {
+            arrivals.Place(block, offset, source, size, channel);
+        }
+    }
+}

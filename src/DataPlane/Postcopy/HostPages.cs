@@ -1,0 +1,61 @@
+using System.Numerics;
+using DataPlane.Memory;
+using DataPlane.Wire;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>
+/// The size of the pages that back each block at the destination. A host page is placed as a whole, so it is asked for, discarded and sent
+/// as a whole
+/// (specification, 4-postcopy section 4.3.1). Nothing on the wire tells the source; both sides must have been given the same.
+/// </summary>
+internal sealed class HostPages
+{
+    private readonly long[] _pages;
+
+    /// <param name="memory">The guest's memory.</param>
+    /// <param name="sizes">Page sizes in bytes by block name, where they are not those of the blocks here.</param>
+    /// <exception cref="ArgumentException">A block does not exist, or is no multiple of its page size.</exception>
+    public HostPages(GuestMemory memory, IReadOnlyDictionary<string, long>? sizes = null)
+    {
+        _pages = [.. memory.Blocks.Select(static block => block.HostPageSize >> TargetPage.Shift)];
+        foreach (var (name, size) in sizes ?? new Dictionary<string, long>())
+        {
+            if (!memory.TryGetBlock(name, out var block))
+                throw new ArgumentException($"the guest has no RAM block '{name}' that could have pages of {size} bytes", nameof(sizes));
+            if (!BitOperations.IsPow2(size) || size is < TargetPage.Size or > WireLimits.MaxBlockPageSize || block.Length % size != 0)
+                throw new ArgumentException($"RAM block '{name}' of {block.Length} bytes cannot have pages of {size} bytes", nameof(sizes));
+            _pages[block.Index] = size >> TargetPage.Shift;
+        }
+
+        foreach (var pages in _pages)
+            Summary |= (ulong)pages << TargetPage.Shift;
+    }
+
+    /// <summary>All sizes, ORed: what ADVISE tells.</summary>
+    public ulong Summary { get; }
+
+    /// <summary>Target pages in one host page of <paramref name="block"/>.</summary>
+    public long PagesOf(RamBlock block) => _pages[block.Index];
+
+    /// <summary>Bytes in one host page of <paramref name="block"/>.</summary>
+    public long SizeOf(RamBlock block) => PagesOf(block) << TargetPage.Shift;
+
+    /// <summary>Makes every host page that has a page in the set belong to it as a whole.</summary>
+    public void Widen(GuestPageSet set)
+    {
+        foreach (var block in set.Memory.Blocks)
+        {
+            var pages = PagesOf(block);
+            if (pages == 1)
+                continue;
+            var map = set[block];
+            for (long next = 0; map.TryFindSetRun(next, long.MaxValue, out var first, out var count);)
+            {
+                var start = first & -pages;
+                next = (first + count + pages - 1) & -pages;
+                map.SetRange(start, next - start);
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+using DataPlane.Memory;
+
+namespace DataPlane.Postcopy;
+
+/// <content>What has not been received is given up: pages that are there would never be faults.</content>
+internal sealed partial class LiveMemory
+{
+    private void DropMissing(RamBlock block)
+    {
+        var isFile = true;
+        ForEachMissing(block, (offset, length) =>
+        {
+            isFile = isFile && TryRemove(block, offset, length);
+            if (!isFile)
+            {
+                DropPrivate(block, offset, length);
+            }
+
+            _pages.RecordDropped(block, offset >> TargetPage.Shift, length >> TargetPage.Shift);
+        });
+    }
+
+    /// <summary>Calls back with each range of host pages that have not been received.</summary>
+    private void ForEachMissing(RamBlock block, Action<long, long> action)
+    {
+        var received = _pages.Received(block);
+        var unit = _ledger.PagesPerHostPage(block);
+        long from = 0;
+        while (from < block.PageCount)
+        {
+            if (!received.TryFindSetRun(from, block.PageCount, out var next, out var count))
+            {
+                next = block.PageCount;
+            }
+
+            // A host page that has come in part (zero pages before the switch) is here: what it lacks never had contents.
+            var begin = (from + unit - 1) & -unit;
+            var end = next == block.PageCount ? next : next & -unit;
+            if (end > begin)
+            {
+                action(begin << TargetPage.Shift, (end - begin) << TargetPage.Shift);
+            }
+
+            from = next == block.PageCount ? next : next + count;
+        }
+    }
+
+    /// <summary>A memory file's pages must go from the file; private memory has none, and the kernel says so.</summary>
+    private static bool TryRemove(RamBlock block, long offset, long length)
+    {
+        var errno = Advise(block, offset, length, Libc.AdviceRemove);
+        return errno is 0 or Errno.EINVAL ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
+    }
+
+    private static void DropPrivate(RamBlock block, long offset, long length)
+    {
+        if (Advise(block, offset, length, Libc.AdviceDontNeed) is var errno and not 0)
+        {
+            throw new LinuxException("madvise(MADV_DONTNEED)", errno, $"block '{block.Name}'");
+        }
+    }
+
+    private static int Advise(RamBlock block, long offset, long length, int advice)
+    {
+        while (true)
+        {
+            var errno = Libc.Advise(block.Address + (nint)offset, (nuint)length, advice) == 0 ? 0 : Marshal.GetLastPInvokeError();
+            if (errno is not (Errno.EINTR or Errno.EAGAIN))
+            {
+                return errno;
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+using DataPlane.Linux;
+using DataPlane.Memory;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>
+/// The memory of a guest that runs while pages are missing: registered with userfaultfd, so that who touches a missing page waits for it.
+/// </summary>
+/// <remarks>
+/// <para>Managed code must not touch this memory between <see cref="Arm"/> and <see cref="Release"/>: a thread that waits for a page in
+/// managed code holds up
+/// the garbage collector, and with it whoever could bring the page. System calls and P/Invoke may.</para>
+/// <para>It is given back in two ways only: <see cref="Release"/> when nothing is missing or nobody will ever run on it, else <see
+/// cref="Poison"/>. Plain closing
+/// would let the guest read zeros for what is missing.</para>
+/// </remarks>
+internal sealed partial class LiveMemory : IPageStore
+{
+    private const ulong NeededCalls = (1UL << Userfaultfd.CopyNumber) | (1UL << Userfaultfd.WakeNumber);
+
+    private readonly ReceivedPages _pages;
+    private readonly PageLedger _ledger;
+    private readonly BlockAddresses _addresses;
+    private Userfaultfd? _faults;
+
+    public LiveMemory(ReceivedPages pages, PageLedger ledger)
+    {
+        _pages = pages;
+        _ledger = ledger;
+        _addresses = new BlockAddresses(pages.Memory);
+    }
+
+    /// <summary>Where faults are read, from <see cref="Arm"/> on.</summary>
+    public Userfaultfd Faults => _faults ?? throw new InvalidOperationException("the memory is not registered");
+
+    /// <summary>Whether this process may handle missing pages at all.</summary>
+    /// <exception cref="LinuxException">It may not.</exception>
+    public static void CheckSupported() => Userfaultfd.OpenForMissingPages().Dispose();
+
+    /// <summary>Whether the kernel can place missing pages in every block.</summary>
+    /// <exception cref="IOException">It cannot.</exception>
+    public static void CheckBlocks(GuestMemory memory)
+    {
+        using var faults = Userfaultfd.OpenForMissingPages();
+        foreach (var block in memory.BlockSpan)
+        {
+            Register(faults, block);
+        }
+    }
+
+    /// <summary>Gives up whatever is not received, and registers everything: from now on each touch of a missing page is a fault.</summary>
+    public void Arm()
+    {
+        foreach (var block in _pages.Memory.BlockSpan)
+        {
+            if (block.HostPageSize == TargetPage.Size)
+            {
+                // First: the kernel would make huge pages of what lies between the gaps, and so fill these.
+                _ = Libc.Advise(block.Address, (nuint)block.Length, Libc.AdviceNoHugePage);
+            }
+
+            DropMissing(block);
+        }
+
+        var faults = Userfaultfd.OpenForMissingPages();
+        try
+        {
+            foreach (var block in _pages.Memory.BlockSpan)
+            {
+                Register(faults, block);
+            }
+
+            _faults = faults;
+        }
+        catch
+        {
+            faults.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The block and page of an address.</summary>
+    public bool TryFind(ulong address, out RamBlock block, out long page) => _addresses.TryFind(address, out block, out page);
+
+    /// <inheritdoc/>
+    public bool Place(RamBlock block, long offset, nint source, long length)
+    {
+        var absent = true;
+        for (long done = 0; done < length;)
+        {
+            var errno = Faults.Copy(block.Address + (nint)(offset + done), source + (nint)done, length - done, out var placed);
+            done += placed;
+            absent &= IsPlaced(errno, "ioctl(UFFDIO_COPY)", block, offset, ref done);
+        }
+
+        return absent;
+    }
+
+    /// <inheritdoc/>
+    public bool PlaceZeros(RamBlock block, long offset, long length)
+    {
+        var absent = true;
+        if (block.HostPageSize != TargetPage.Size)
+        {
+            // There is no call for zeros of reserved huge pages.
+            for (long done = 0; done < length; done += block.HostPageSize)
+            {
+                absent &= Place(block, offset + done, ZeroBuffer.Address, block.HostPageSize);
+            }
+
+            return absent;
+        }
+
+        for (long done = 0; done < length;)
+        {
+            var errno = Faults.ZeroPages(block.Address + (nint)(offset + done), length - done, out var placed);
+            done += placed;
+            absent &= IsPlaced(errno, "ioctl(UFFDIO_ZEROPAGE)", block, offset, ref done);
+        }
+
+        return absent;
+    }
+
+    /// <summary>
+    /// Somebody waits for a page that has been received: it came in between, or it came as zeros before the switch and was never touched.
+    /// </summary>
+    public void PlaceReceived(RamBlock block, long page)
+    {
+        var offset = page << TargetPage.Shift & -block.HostPageSize;
+        if (!PlaceZeros(block, offset, block.HostPageSize))
+        {
+            Faults.Wake(block.Address + (nint)offset, block.HostPageSize);
+        }
+    }
+
+    /// <summary>
+    /// Nothing is missing any more, or nobody will run on this memory: it is ordinary memory again, and what has not come reads as zero.
+    /// </summary>
+    public void Release()
+    {
+        if (Interlocked.Exchange(ref _faults, null) is not { } faults)
+        {
+            return;
+        }
+
+        using (faults)
+        {
+            foreach (var block in _pages.Memory.BlockSpan)
+            {
+                faults.Unregister(block.Address, block.Length);
+            }
+        }
+    }
+
+    /// <summary>
+    /// The guest will never get what is missing: whoever touches a missing page from now on is stopped by the kernel (SIGBUS, EFAULT)
+    /// instead of reading zeros.
+    /// </summary>
+    public void Poison()
+    {
+        if (_faults is not { } faults)
+        {
+            return;
+        }
+
+        foreach (var block in _pages.Memory.BlockSpan)
+        {
+            ForEachMissing(block, (offset, length) =>
+            {
+                for (var done = 0L; done < length;)
+                {
+                    var errno = faults.Poison(block.Address + (nint)(offset + done), length - done, out var poisoned);
+                    done += poisoned;
+                    _ = IsPlaced(errno, "ioctl(UFFDIO_POISON)", block, offset, ref done);
+                }
+            });
+        }
+
+        Release();
+    }
+
+    private static void Register(Userfaultfd faults, RamBlock block)
+    {
+        ulong calls;
+        try
+        {
+            calls = faults.Register(block.Address, block.Length, UserfaultRegister.ModeMissing);
+        }
+        catch (LinuxException refused)
+        {
+            throw new IOException($"RAM block '{block.Name}' cannot be completed page by page: {refused.Message}", refused);
+        }
+
+        if ((calls & NeededCalls) != NeededCalls)
+        {
+            throw new IOException($"RAM block '{block.Name}' cannot be completed page by page: the kernel offers the calls {calls:x} only");
+        }
+    }
+
+    /// <summary>What one call has come to: true with nothing wrong, false for a page that was there, which is stepped over.</summary>
+    private static bool IsPlaced(int errno, string call, RamBlock block, long offset, ref long done)
+    {
+        switch (errno)
+        {
+            case 0:
+            case Errno.EAGAIN: // stopped behind some pages, or the mappings of this process are being changed
+                return true;
+            case Errno.EEXIST:
+                done += block.HostPageSize;
+                return false;
+            default:
+                throw new LinuxException(call, errno, $"block '{block.Name}' at 0x{offset + done:x}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+using DataPlane.Memory;
+using DataPlane.Transport;
+using DataPlane.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>Takes whole host pages from the readers of all channels: places them, then records them. Thread-safe.</summary>
+internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger logger)
+{
+    private long _dataPages;
+    private long _zeroPages;
+    private long _askedPages;
+
+    /// <summary>Target pages that came with their bytes.</summary>
+    public long DataPages => Volatile.Read(ref _dataPages);
+
+    /// <summary>Target pages that came as zeros.</summary>
+    public long ZeroPages => Volatile.Read(ref _zeroPages);
+
+    /// <summary>Target pages that came while they were asked for.</summary>
+    public long AskedPages => Volatile.Read(ref _askedPages);
+
+    /// <summary>After a recovery a source may send a page that arrived while the link broke; before, none comes twice.</summary>
+    public bool RepeatsAllowed { get; set; }
+
+    public PageLedger Ledger => ledger;
+
+    /// <summary>Places a host page that came with data.</summary>
+    public void Place(RamBlock block, long offset, nint source, long length, string channel) =>
+        Record(block, offset, length, holdsData: true, IsNew(block, offset) && store.Place(block, offset, source, length), channel);
+
+    /// <summary>Places a host page that came as zeros throughout.</summary>
+    public void PlaceZeros(RamBlock block, long offset, long length, string channel) =>
+        Record(block, offset, length, holdsData: false, IsNew(block, offset) && store.PlaceZeros(block, offset, length), channel);
+
+    private bool IsNew(RamBlock block, long offset) => !ledger.IsReceived(block, offset >> TargetPage.Shift);
+
+    private void Record(RamBlock block, long offset, long length, bool holdsData, bool placed, string channel)
+    {
+        var pages = length >> TargetPage.Shift;
+        if (placed)
+        {
+            Interlocked.Add(ref holdsData ? ref _dataPages : ref _zeroPages, pages);
+            if (ledger.Arrived(block, offset >> TargetPage.Shift, pages, holdsData))
+            {
+                Interlocked.Add(ref _askedPages, pages);
+            }
+        }
+        else if (RepeatsAllowed)
+        {
+            PostcopyLog.PageCameTwice(logger, WireName.Quote(block.Utf8Name), offset, channel);
+        }
+        else
+        {
+            throw ChannelException.Violation(channel, $"page 0x{offset:x} of block '{block.Name}' came a second time");
+        }
+    }
+}

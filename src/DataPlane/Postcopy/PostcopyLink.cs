@@ -1,0 +1,185 @@
+using DataPlane.Memory;
+using DataPlane.Transport;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>
+/// One set of connections to the source behind the switch: a thread reads main, another the preempt channel once there is one. When either
+/// breaks, both end.
+/// </summary>
+internal sealed class PostcopyLink : IAsyncDisposable
+{
+    private readonly Channel _main;
+    private readonly PostcopyMainReader _mainReader;
+    private readonly RecordBuffer _mainInput;
+    private readonly PageRecordReader _mainRecords;
+    private readonly BlockPool _pool;
+    private readonly GuestMemory _memory;
+    private readonly PageArrivals _arrivals;
+    private readonly Lock _gate = new();
+    private readonly TaskCompletionSource<Exception?> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _preemptEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Thread _mainThread;
+    private Thread? _preemptThread;
+    private Channel? _preempt;
+    private Exception? _cause;
+    private bool _sourceHasEnded;
+
+    /// <param name="main">The main channel, in bulk use from now on.</param>
+    /// <param name="rest">Bytes of it that were read before.</param>
+    /// <param name="pages">What arrives.</param>
+    /// <param name="arrivals">Takes the pages.</param>
+    /// <param name="returnPath">Takes the answers; it uses <paramref name="main"/> already.</param>
+    /// <param name="ramSection">Id of the ram section.</param>
+    /// <param name="pool">Gives a block per channel.</param>
+    /// <param name="onResumed">Not null for a recovered channel: called when its handshake is over.</param>
+    public PostcopyLink(
+        Channel main,
+        ReadOnlyMemory<byte> rest,
+        ReceivedPages pages,
+        PageArrivals arrivals,
+        PostcopyReturnPath returnPath,
+        uint ramSection,
+        BlockPool pool,
+        Action? onResumed)
+    {
+        _main = main;
+        _pool = pool;
+        _memory = pages.Memory;
+        _arrivals = arrivals;
+        _mainInput = new RecordBuffer(main, pool, rest);
+        _mainRecords = new PageRecordReader(_mainInput, _memory, arrivals);
+        _mainReader = new PostcopyMainReader(_mainInput, _mainRecords, pages, arrivals.Ledger, returnPath, ramSection)
+        {
+            Recovering = onResumed is not null,
+            OnResumed = onResumed,
+        };
+        _mainThread = new Thread(ReadMain) { Name = "dp-postcopy-main", IsBackground = true };
+        _mainThread.Start();
+    }
+
+    /// <summary>Completes with null when the source has sent its last byte on main, with the cause when the link is lost.</summary>
+    public Task<Exception?> Ended => _ended.Task;
+
+    /// <summary>Completes when the preempt channel has ended in whatever way; never when there is none.</summary>
+    public Task PreemptEnded => _preemptEnded.Task;
+
+    public bool HasPreempt
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _preempt is not null;
+            }
+        }
+    }
+
+    /// <summary>Reads pages from the preempt channel beside main.</summary>
+    public void AttachPreempt(Channel preempt)
+    {
+        lock (_gate)
+        {
+            if (_cause is not null || _preempt is not null)
+            {
+                preempt.Abort();
+                return;
+            }
+
+            _preempt = preempt;
+            _preemptThread = new Thread(ReadPreempt) { Name = "dp-preempt", IsBackground = true };
+            _preemptThread.Start();
+        }
+    }
+
+    /// <summary>Ends the link; the first cause counts. Returns at once, from any thread.</summary>
+    public void Break(Exception cause)
+    {
+        lock (_gate)
+        {
+            _cause ??= cause;
+            _preempt?.Abort();
+        }
+
+        _main.Abort();
+    }
+
+    /// <summary>
+    /// Returns when no thread reads any more: no page is placed by this link from then on. The link was broken before, or the source has
+    /// ended it.
+    /// </summary>
+    public async ValueTask DisposeAsync()
+    {
+        _ = await _ended.Task.ConfigureAwait(false);
+        Thread? preempt;
+        lock (_gate)
+        {
+            _cause ??= new ChannelException(FailureReason.LocalFailure, "preempt", "closed by us");
+            _preempt?.Abort();
+            preempt = _preemptThread;
+        }
+
+        _mainThread.Join();
+        preempt?.Join();
+    }
+
+    private void ReadMain()
+    {
+        try
+        {
+            _mainReader.Run();
+            lock (_gate)
+            {
+                _sourceHasEnded = true;
+            }
+        }
+        catch (Exception failure)
+        {
+            Break(failure);
+        }
+        finally
+        {
+            _mainRecords.Dispose();
+            _mainInput.Dispose();
+        }
+
+        lock (_gate)
+        {
+            _ended.SetResult(_cause);
+        }
+    }
+
+    private void ReadPreempt()
+    {
+        try
+        {
+            using var input = new RecordBuffer(_preempt!, _pool);
+            using var records = new PageRecordReader(input, _memory, _arrivals);
+            if (!records.ReadToEnd())
+            {
+                EndPreempt(new ChannelException(
+                    FailureReason.PeerClosed, input.Channel, "the source closed the preempt channel while pages are missing"));
+            }
+        }
+        catch (Exception failure)
+        {
+            EndPreempt(failure);
+        }
+
+        _preemptEnded.SetResult();
+    }
+
+    /// <summary>Behind the end of main the preempt channel may close without a word; before, pages are lost with it.</summary>
+    private void EndPreempt(Exception failure)
+    {
+        lock (_gate)
+        {
+            if (_sourceHasEnded)
+            {
+                return;
+            }
+        }
+
+        Break(failure);
+    }
+}

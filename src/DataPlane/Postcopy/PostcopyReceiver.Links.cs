@@ -1,0 +1,97 @@
+using DataPlane.Linux;
+using DataPlane.Transport;
+
+namespace DataPlane.Postcopy;
+
+/// <content>One link after the other, until the memory is complete.</content>
+internal sealed partial class PostcopyReceiver
+{
+    private async Task RunAsync(PostcopyLink link)
+    {
+        while (await link.Ended.ConfigureAwait(false) is { } failure)
+        {
+            await link.DisposeAsync().ConfigureAwait(false);
+            ReturnPath.Use(null);
+            lock (_gate)
+            {
+                _link = null;
+                Main = null;
+                if (!_owned)
+                {
+                    throw failure;
+                }
+
+                _stop.Token.ThrowIfCancellationRequested();
+            }
+
+            link = await RecoverAsync(failure).ConfigureAwait(false);
+        }
+
+        SourceHasEnded = true;
+        await SettleAsync(link).ConfigureAwait(false);
+        _complete = true;
+        if (Ledger.CountMissing() is var missing and > 0)
+        {
+            PostcopyLog.LeftOut(_logger, missing);
+        }
+
+        PostcopyLog.Complete(_logger, AskedPages);
+    }
+
+    /// <summary>
+    /// The source has sent everything, but answers to requests may still be on the preempt channel. Without one nothing can come any more:
+    /// what is asked for and was
+    /// never sent are zero pages that the source has left out.
+    /// </summary>
+    private async Task SettleAsync(PostcopyLink link)
+    {
+        var settled = Ledger.SettledAsync();
+        if (!settled.IsCompleted && (link.HasPreempt || MayHavePreempt()))
+        {
+            await Task.WhenAny(settled, link.PreemptEnded).WaitAsync(_stop.Token).ConfigureAwait(false);
+            if (!settled.IsCompleted)
+            {
+                // The source waits for our word and would run the guest again if it saw the connection end instead.
+                PostcopyLog.PagesLost(_logger, Ledger.CountMissing());
+                OnPaused?.Invoke(new ChannelException(
+                    FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for"));
+                await settled.WaitAsync(_stop.Token).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task<PostcopyLink> RecoverAsync(Exception failure)
+    {
+        PostcopyLog.Paused(_logger, Ledger.CountMissing(), failure.Message);
+        IsPaused = true;
+        OnPaused?.Invoke(failure);
+        var main = await _recovered.Reader.ReadAsync(_stop.Token).ConfigureAwait(false);
+        IsPaused = false;
+        _arrivals.RepeatsAllowed = true;
+        ReturnPath.Use(main);
+        return Begin(main, default, recovered: true);
+    }
+
+    private PostcopyLink Begin(Channel main, ReadOnlyMemory<byte> rest, bool recovered)
+    {
+        lock (_gate)
+        {
+            Main = main;
+            _link = new PostcopyLink(main, rest, _pages, _arrivals, ReturnPath, _ramSection, _pool, recovered ? NoteResumed : null);
+            return _link;
+        }
+    }
+
+    private void NoteResumed()
+    {
+        Recoveries++;
+        PostcopyLog.Resumed(_logger, Ledger.CountMissing());
+        OnResumed?.Invoke();
+    }
+
+    private void OnFaultFailed(Exception failure)
+    {
+        PostcopyLog.FaultFailed(_logger, failure);
+        Break(failure is LinuxException ? new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure) : failure);
+    }
+}

@@ -1,0 +1,135 @@
+using DataPlane.Memory;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>
+/// The pages that the destination does not have yet. Whoever sends a host page claims it here first, so each goes exactly once, whoever is
+/// faster: a second
+/// copy would end the guest's memory there (specification, 4-postcopy section 4.2.3).
+/// </summary>
+/// <remarks>Thread-safe. The lock is held for the search of one claim.</remarks>
+internal sealed class UnsentPages
+{
+    private readonly Lock _gate = new();
+    private readonly HostPages _hostPages;
+    private readonly GuestMemory _memory;
+    private readonly GuestPageSet _unsent;
+
+    /// <summary>What goes without being asked for: all that is unsent, but for pages that are known to be zero.</summary>
+    private readonly GuestPageSet _background;
+
+    private long _backgroundLeft;
+    private int _block;
+    private long _next;
+
+    /// <param name="unsent">Widened to whole host pages here, and owned from now on.</param>
+    /// <param name="hostPages">The destination's pages.</param>
+    /// <param name="holdingData">
+    /// Where the host knows them: the pages that are not zero. All others go only when they are asked for: they read as zeros at the end
+    /// (section 4.2.4).
+    /// </param>
+    public UnsentPages(GuestPageSet unsent, HostPages hostPages, GuestPageSet? holdingData)
+    {
+        _memory = unsent.Memory;
+        _hostPages = hostPages;
+        _unsent = unsent;
+        hostPages.Widen(_unsent);
+        _background = holdingData is null ? _unsent : Intersection(_unsent, holdingData);
+        if (holdingData is not null)
+            hostPages.Widen(_background);
+        _backgroundLeft = _background.CountSet();
+    }
+
+    /// <summary>Pages that the background has still to send.</summary>
+    public long BackgroundLeft => Volatile.Read(ref _backgroundLeft);
+
+    /// <summary>
+    /// Claims the host page of <paramref name="page"/>, and lets the background go on behind it: its neighbours are likely to be asked for
+    /// next.
+    /// </summary>
+    /// <returns>False if it has been claimed already; then there is nothing to do.</returns>
+    public bool TryClaim(RamBlock block, long page, out PageRun claimed)
+    {
+        var pages = _hostPages.PagesOf(block);
+        var first = page & -pages;
+        lock (_gate)
+        {
+            claimed = new PageRun(block, first, pages);
+            if (!_unsent[block][first])
+                return false;
+            Take(claimed);
+            _block = block.Index;
+            _next = first + pages;
+            return true;
+        }
+    }
+
+    /// <summary>Claims the next pages of the background. False when none is left.</summary>
+    public bool TryClaimNext(PageClaim claim)
+    {
+        claim.Clear();
+        lock (_gate)
+        {
+            if (_backgroundLeft == 0)
+                return false;
+            while (!TryClaimHere(claim))
+            {
+                _block = (_block + 1) % _memory.Blocks.Count;
+                _next = 0;
+            }
+
+            return true;
+        }
+    }
+
+    private bool TryClaimHere(PageClaim claim)
+    {
+        var block = _memory.Blocks[_block];
+        var map = _background[block];
+        var pages = _hostPages.PagesOf(block);
+        while (claim.Free > 0 && map.TryFindSetRun(_next, Math.Max(claim.Free, pages), out var first, out var count))
+        {
+            var run = new PageRun(block, first, count);
+            Take(run);
+            claim.Add(run);
+            _next = first + count;
+        }
+
+        return claim.PageCount > 0;
+    }
+
+    private void Take(PageRun run)
+    {
+        _unsent[run.Block].ClearRange(run.FirstPage, run.PageCount);
+        if (ReferenceEquals(_background, _unsent))
+        {
+            _backgroundLeft -= run.PageCount;
+        }
+        else if (_background[run.Block][run.FirstPage])
+        {
+            _background[run.Block].ClearRange(run.FirstPage, run.PageCount);
+            _backgroundLeft -= run.PageCount;
+        }
+    }
+
+    private static GuestPageSet Intersection(GuestPageSet left, GuestPageSet right)
+    {
+        var both = new GuestPageSet(left.Memory);
+        foreach (var block in left.Memory.Blocks)
+        {
+            var (mine, other) = (left[block], right[block]);
+            for (long next = 0; mine.TryFindSetRun(next, long.MaxValue, out var first, out var count); next = first + count)
+            {
+                var end = first + count;
+                var at = first;
+                while (at < end && other.TryFindSetRun(at, end - at, out var start, out var length) && start < end)
+                {
+                    both[block].SetRange(start, Math.Min(length, end - start));
+                    at = start + length;
+                }
+            }
+        }
+
+        return both;
+    }
+}

@@ -1,0 +1,26 @@
+using System.Runtime.InteropServices;
+using DataPlane.Memory;
+
+namespace DataPlane.Tests.Postcopy;
+
+/// <summary>Touches memory whose pages may be missing, the only way that is allowed: outside of managed code.</summary>
+internal static partial class ForeignTouch
+{
+    public static byte[] Read(RamBlock block, long page)
+    {
+        var bytes = new byte[TargetPage.Size];
+        Read(block.Address + (nint)(page * TargetPage.Size), bytes);
+        return bytes;
+    }
+
+    public static unsafe void Read(nint address, Span<byte> target)
+    {
+        fixed (byte* first = target)
+        {
+            Copy((nint)first, address, (nuint)target.Length);
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "memcpy")]
+    private static partial nint Copy(nint target, nint source, nuint length);
+}

@@ -1,0 +1,183 @@
+using DataPlane.Linux;
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.TestSupport;
+using DataPlane.Wire;
+using Xunit;
+
+namespace DataPlane.Tests.Postcopy;
+
+/// <summary>Missing pages: waited for, placed, asked for once. Every touch is outside of managed code.</summary>
+public sealed class LiveMemoryTests
+{
+    private const int PageCount = 16;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Pages_are_placed_whole_and_only_once(bool shared)
+    {
+        LiveGuest.RequireUserfaultfd();
+        using var scene = new Scene(shared);
+        using var content = new NativeBuffer(TargetPage.Size).Fill(1);
+
+        Assert.True(scene.Live.Place(scene.Block, 0, content.Whole.Address, TargetPage.Size));
+        Assert.True(scene.Live.PlaceZeros(scene.Block, TargetPage.Size, TargetPage.Size));
+        Assert.Equal(content.Span.ToArray(), ForeignTouch.Read(scene.Block, 0));
+        Assert.Equal(new byte[TargetPage.Size], ForeignTouch.Read(scene.Block, 1));
+
+        using var other = new NativeBuffer(TargetPage.Size).Fill(2);
+        Assert.False(scene.Live.Place(scene.Block, 0, other.Whole.Address, TargetPage.Size));
+        Assert.False(scene.Live.PlaceZeros(scene.Block, 0, TargetPage.Size));
+        Assert.Equal(content.Span.ToArray(), ForeignTouch.Read(scene.Block, 0));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_was_received_before_stays_and_everything_else_is_given_up(bool shared)
+    {
+        LiveGuest.RequireUserfaultfd();
+        using var scene = new Scene(shared, arm: false);
+        scene.Block.Span(0, PageCount * TargetPage.Size).Fill(7);
+        scene.Pages.RecordData(scene.Block, 0, 4);
+        scene.Ledger.Discard(scene.Block, 2, 1);
+        scene.Pages.PlaceZero(scene.Block, 5); // known to be zero: never written
+
+        scene.Live.Arm();
+
+        Assert.Equal(7, ForeignTouch.Read(scene.Block, 3)[0]);
+        Assert.Equal([true, true, false, true, false], Enumerable.Range(0, 5).Select(page => scene.Pages.HoldingData(scene.Block)[page]));
+        using var content = new NativeBuffer(TargetPage.Size).Fill(1);
+        Assert.True(scene.Live.Place(scene.Block, 2 * TargetPage.Size, content.Whole.Address, TargetPage.Size));
+        Assert.Equal(content.Span.ToArray(), ForeignTouch.Read(scene.Block, 2));
+    }
+
+    [Fact]
+    public async Task A_zero_page_that_nobody_has_touched_is_there_without_being_asked_for()
+    {
+        LiveGuest.RequireUserfaultfd();
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        using var scene = new Scene(shared: false, arm: false);
+        scene.Pages.PlaceZero(scene.Block, 5);
+        scene.Live.Arm();
+        using var faults = scene.ReadFaults(pair);
+
+        Assert.Equal(new byte[TargetPage.Size], ForeignTouch.Read(scene.Block, 5));
+
+        Assert.Equal(0, scene.ReturnPath.Requests);
+    }
+
+    [Fact]
+    public async Task A_page_is_asked_for_once_however_many_threads_wait_for_it()
+    {
+        LiveGuest.RequireUserfaultfd();
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        using var scene = new Scene(shared: false);
+        using var faults = scene.ReadFaults(pair);
+        var readers = Enumerable.Range(0, 8).Select(_ => Task.Factory.StartNew(
+            () => ForeignTouch.Read(scene.Block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default)).ToArray();
+
+        var request = new byte[ReturnPathWriter.MaxSize];
+        var size = ReturnPathWriter.WriteRequestPages(request, "pc.ram"u8, 3 * TargetPage.Size, TargetPage.Size);
+        Assert.Equal(request[..size], await pair.Peer.ReceiveAsync(size, Token));
+        await Eventually.TrueAsync(() => faults.Faults >= readers.Length, "all of them wait", Token);
+        Assert.Equal(1, scene.Ledger.OpenRequests);
+
+        using var content = new NativeBuffer(TargetPage.Size).Fill(1);
+        scene.Arrivals.Place(scene.Block, 3 * TargetPage.Size, content.Whole.Address, TargetPage.Size, "main");
+        foreach (var reader in readers)
+        {
+            Assert.Equal(content.Span.ToArray(), await reader.WaitAsync(TimeSpan.FromSeconds(30), Token));
+        }
+
+        Assert.Equal(1, scene.ReturnPath.Requests);
+        Assert.Equal(0, scene.Ledger.OpenRequests);
+
+        // The next one goes without the name.
+        var next = Task.Factory.StartNew(
+            () => ForeignTouch.Read(scene.Block, 4), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        size = ReturnPathWriter.WriteRequestPages(request, 4 * TargetPage.Size, TargetPage.Size);
+        Assert.Equal(request[..size], await pair.Peer.ReceiveAsync(size, Token));
+        scene.Arrivals.PlaceZeros(scene.Block, 4 * TargetPage.Size, TargetPage.Size, "main");
+        Assert.Equal(new byte[TargetPage.Size], await next);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Poisoned_pages_are_never_read_as_zeros(bool shared)
+    {
+        LiveGuest.RequireUserfaultfd();
+        using var scene = new Scene(shared);
+        using var content = new NativeBuffer(TargetPage.Size).Fill(1);
+        scene.Arrivals.Place(scene.Block, 0, content.Whole.Address, TargetPage.Size, "main");
+
+        try
+        {
+            scene.Live.Poison();
+        }
+        catch (LinuxException old) when (old.Errno == Errno.EINVAL)
+        {
+            Assert.Skip("this kernel cannot poison pages (Linux 6.6)");
+        }
+
+        // A system call says EFAULT where a plain touch would be SIGBUS.
+        using var file = LinuxFile.CreateInMemory("probe", TargetPage.Size);
+        Assert.Equal(TargetPage.Size, Write(file, scene.Block, 0));
+        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, 1));
+        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, PageCount - 1));
+    }
+
+    private static unsafe long Write(Microsoft.Win32.SafeHandles.SafeFileHandle file, RamBlock block, long page)
+    {
+        var vector = new IoVec(block.Address + (nint)(page * TargetPage.Size), TargetPage.Size);
+        // SAFETY: one vector, inside the block.
+        var written = Libc.WriteVectors(file, &vector, 1, 0);
+        return written >= 0 ? written : -System.Runtime.InteropServices.Marshal.GetLastPInvokeError();
+    }
+
+    private sealed class Scene : IDisposable
+    {
+        public Scene(bool shared, bool arm = true)
+        {
+            Block = RamBlock.Allocate(
+                "pc.ram", PageCount * TargetPage.Size, RamAllocation.Default with { HugePages = false, Shared = shared });
+            Pages = new ReceivedPages(new GuestMemory([Block]));
+            Ledger = new PageLedger(Pages, static _ => TargetPage.Size);
+            Live = new LiveMemory(Pages, Ledger);
+            Arrivals = new PageArrivals(Live, Ledger, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
+            if (arm)
+            {
+                Live.Arm();
+            }
+        }
+
+        public RamBlock Block { get; }
+
+        public ReceivedPages Pages { get; }
+
+        public PageLedger Ledger { get; }
+
+        public LiveMemory Live { get; }
+
+        public PageArrivals Arrivals { get; }
+
+        public PostcopyReturnPath ReturnPath { get; } = new();
+
+        public FaultReader ReadFaults(ChannelPair pair)
+        {
+            ReturnPath.Use(pair.Channel);
+            ReturnPath.AllowRequests(Ledger);
+            return new FaultReader(Live, Ledger, ReturnPath, static failure => Assert.Fail(failure.ToString()));
+        }
+
+        public void Dispose()
+        {
+            Live.Release();
+            Pages.Memory.Dispose();
+        }
+    }
+}

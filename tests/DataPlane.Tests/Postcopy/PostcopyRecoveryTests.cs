@@ -1,0 +1,128 @@
+using DataPlane.Tests.MainStream;
+using DataPlane.Wire;
+using Xunit;
+
+namespace DataPlane.Tests.Postcopy;
+
+/// <summary>A destination whose guest runs loses its source, and gets it back.</summary>
+public sealed class PostcopyRecoveryTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_lost_link_is_a_pause_and_the_rest_comes_over_a_new_one()
+    {
+        await using var source = new ScriptedSource();
+        var main = await source.SwitchAsync();
+        main.Send(source.Part(0));
+        Assert.Equal(source.Memory.Blocks[0].Span(0, 4096).ToArray(), await source.TouchAsync(0));
+        main.Reset();
+        await source.PausedAsync(1);
+        Assert.False(source.Guest.Pauses.Single().OwnershipUnknown);
+        var waiting = source.TouchAsync(2);
+
+        await ResumeAsync(source, received: 0b0001, waitingFor: 2);
+
+        Assert.Equal(source.Memory.Blocks[0].Span(2 * 4096, 4096).ToArray(), await waiting);
+        var report = await source.Receiving;
+        Assert.Equal(1, report.Postcopy!.Recoveries);
+        Assert.Equal(["create", "load", "start", "resume", "complete"], source.Guest.Calls);
+        source.Guest.AssertWhole();
+    }
+
+    [Fact]
+    public async Task A_recovery_may_fail_again_and_again()
+    {
+        await using var source = new ScriptedSource();
+        var main = await source.SwitchAsync();
+        main.Send(source.Part(0));
+        await source.TouchAsync(0);
+        main.Reset();
+        await source.PausedAsync(1);
+        var waiting = source.TouchAsync(2);
+
+        var second = source.Connect(ScriptedSource.Questions());
+        await ScriptedSource.ExpectBitmapAsync(second, RecordedStream.Block, 0b0001);
+        second.Reset(); // in the middle of the handshake
+        await source.PausedAsync(2);
+        var third = source.Connect(ScriptedSource.Questions());
+        third.Send(source.Part(1)); // a page before RESUME: the destination breaks it off
+        await source.PausedAsync(3);
+
+        await ResumeAsync(source, received: 0b0001, waitingFor: 2);
+
+        await waiting;
+        Assert.Equal(1, (await source.Receiving).Postcopy!.Recoveries);
+        source.Guest.AssertWhole();
+    }
+
+    [Fact]
+    public async Task The_host_may_pause_too()
+    {
+        await using var source = new ScriptedSource();
+        var main = await source.SwitchAsync();
+        main.Send(source.Part(0));
+        await source.TouchAsync(0);
+
+        source.Destination.Pause();
+
+        await source.PausedAsync(1);
+        await main.ReadToEndAsync(Token);
+        var waiting = source.TouchAsync(2);
+        await ResumeAsync(source, received: 0b0001, waitingFor: 2);
+        await waiting;
+        await source.Receiving;
+        source.Guest.AssertWhole();
+    }
+
+    [Fact]
+    public async Task A_source_that_goes_without_a_byte_may_not_have_heard_that_the_guest_runs_here()
+    {
+        await using var source = new ScriptedSource();
+        var main = await source.SwitchAsync();
+
+        main.Reset();
+
+        await source.PausedAsync(1);
+        Assert.True(source.Guest.Pauses.Single().OwnershipUnknown);
+    }
+
+    [Fact]
+    public async Task A_page_that_came_before_and_comes_again_after_a_recovery_stays_as_it_is()
+    {
+        await using var source = new ScriptedSource();
+        var main = await source.SwitchAsync();
+        main.Send(source.Part(0));
+        await source.TouchAsync(0);
+        main.Reset();
+        await source.PausedAsync(1);
+        var again = await HandshakeAsync(source, 0b0001);
+
+        again.Send(source.Part(0, 1, 2, 3)).Send(source.End());
+
+        await ScriptedSource.ExpectShutAsync(again);
+        again.Dispose();
+        await source.Receiving;
+        source.Guest.AssertWhole();
+    }
+
+    private static async Task<TestSupport.ScriptedPeer> HandshakeAsync(ScriptedSource source, ulong received)
+    {
+        var main = source.Connect(ScriptedSource.Questions());
+        await ScriptedSource.ExpectBitmapAsync(main, RecordedStream.Block, received);
+        await ScriptedSource.ExpectBitmapAsync(main, "other", 0);
+        main.Send(new RecordedStream().Command(CommandType.PostcopyResume).Bytes);
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteResumeAck(bytes));
+        return main;
+    }
+
+    /// <summary>The whole handshake, the request that is still open, and everything that is missing.</summary>
+    private static async Task ResumeAsync(ScriptedSource source, ulong received, long waitingFor)
+    {
+        var main = await HandshakeAsync(source, received);
+        await ScriptedSource.ExpectRequestAsync(main, waitingFor);
+        main.Send(source.Part(1, 2, 3)).Send(source.End());
+        await ScriptedSource.ExpectShutAsync(main);
+        main.Dispose();
+    }
+}

@@ -1,0 +1,120 @@
+using DataPlane.Migration;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Postcopy;
+
+/// <summary>Links break while the memory follows the guest; the source comes again, as often as it takes.</summary>
+public sealed class SourceRecoveryTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(1, false, 1)]
+    [InlineData(2, true, 1)]
+    [InlineData(3, false, 4)]
+    [InlineData(4, true, 4)]
+    public async Task Nothing_is_lost_however_often_the_link_breaks(int seed, bool preempt, int breaks)
+    {
+        using var guest = TestGuest.Patterned(48 << 20, seed);
+        using var incoming = new TestIncomingGuest();
+        await using var destination = new MigrationDestination(
+            [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { Postcopy = true, Preempt = preempt });
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        var source = new MigrationSource(guest, new MigrationSourceOptions
+        {
+            Postcopy = true,
+            Preempt = preempt,
+            RecoveryTimeout = TimeSpan.FromSeconds(60),
+            ProgressInterval = TimeSpan.FromMilliseconds(2),
+        });
+        using var saboteur = new Saboteur(source, destination.LocalAddresses[0], guest.Memory.TotalPages, breaks, seed);
+        var sending = source.MigrateAsync(destination.LocalAddresses[0], saboteur, Token);
+
+        await Task.WhenAll(sending, receiving).WaitAsync(TimeSpan.FromSeconds(120), Token);
+
+        incoming.AssertSameMemoryAs(guest.Memory);
+        var report = await sending;
+        // A link that breaks behind the last word is none that has to be replaced.
+        Assert.InRange(report.Postcopy!.Recoveries, 1, saboteur.Broken);
+        Assert.Equal(0, guest.Resumed);
+    }
+
+    [Fact]
+    public async Task Who_is_never_resumed_says_where_the_guest_is()
+    {
+        using var guest = TestGuest.Patterned(48 << 20);
+        using var incoming = new TestIncomingGuest();
+        await using var destination = new MigrationDestination(
+            [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { Postcopy = true });
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        var source = new MigrationSource(guest, new MigrationSourceOptions
+        {
+            Postcopy = true,
+            RecoveryTimeout = TimeSpan.FromMilliseconds(200),
+            ProgressInterval = TimeSpan.FromMilliseconds(2),
+        });
+        using var saboteur = new Saboteur(source, address: null, guest.Memory.TotalPages, 1, seed: 1);
+        var failure = await Assert.ThrowsAsync<MigrationException>(
+            () => source.MigrateAsync(destination.LocalAddresses[0], saboteur, Token));
+
+        Assert.Equal(FailureReason.GuestAtDestination, failure.Reason);
+        Assert.Contains("nobody resumed", failure.Message, StringComparison.Ordinal);
+        Assert.Equal(0, guest.Resumed);
+        Assert.Throws<InvalidOperationException>(() => source.Resume(destination.LocalAddresses[0]));
+        Assert.Throws<InvalidOperationException>(source.Pause);
+        await destination.DisposeAsync(); // a guest that is being fetched is given up in no other way
+        await Assert.ThrowsAnyAsync<Exception>(() => receiving);
+    }
+
+    /// <summary>Breaks the link at random moments of postcopy, and comes again at once.</summary>
+    private sealed class Saboteur(MigrationSource source, ChannelAddress? address, long pages, int breaks, int seed)
+        : IProgress<MigrationProgress>, IDisposable
+    {
+        private readonly Random _random = new(seed);
+        private long _nextAt = pages;
+
+        public int Broken { get; private set; }
+
+        public void Report(MigrationProgress value)
+        {
+            if (value.IsPaused)
+            {
+                TryResume();
+                return;
+            }
+
+            if (value.Phase != MigrationPhase.Postcopy || Broken == breaks || value.RemainingPages > _nextAt || value.RemainingPages == 0)
+                return;
+            try
+            {
+                source.Pause();
+                Broken++;
+                _nextAt = value.RemainingPages - _random.Next((int)(value.RemainingPages / 2) + 1);
+            }
+            catch (InvalidOperationException)
+            {
+                // Not yet, or no more.
+            }
+        }
+
+        public void Dispose() => _nextAt = -1;
+
+        /// <summary>
+        /// The destination may not have noticed yet that its link is lost: then it refuses, and the next report tries again.
+        /// </summary>
+        private void TryResume()
+        {
+            try
+            {
+                if (address is not null)
+                    source.Resume(address);
+            }
+            catch (InvalidOperationException)
+            {
+                // Under way already.
+            }
+        }
+    }
+}
