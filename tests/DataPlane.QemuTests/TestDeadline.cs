@@ -1,4 +1,4 @@
-namespace DataPlane.QemuTests.Harness;
+namespace DataPlane.QemuTests;
 
 /// <summary>
 /// Ends a test that stands still, by name: it is cancelled, which ends all that it waits for; a test that is there even then ends the whole
