@@ -10,7 +10,7 @@ internal static class ReceiveReport
     public static void Fill(ReceiveDocument document, MigrationReport report, MappedRamGuest guest)
     {
         document.Machine = guest.Machine!.Name;
-        document.Uuid = guest.Machine.Uuid;
+        document.Uuid = report.Uuid;
         document.RunState = guest.Devices!.RunState;
         document.Devices = [.. guest.Devices.Devices.Select(
             static device => new DeviceEntry(device.Name, device.Instance, device.Version, device.Length))];

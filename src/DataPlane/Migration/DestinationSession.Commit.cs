@@ -74,6 +74,7 @@ internal sealed partial class DestinationSession
         Enter(MigrationPhase.Completed);
         var report = new MigrationReport
         {
+            Uuid = KnownUuid,
             Duration = duration,
             Downtime = downtime,
             Rounds = 0,

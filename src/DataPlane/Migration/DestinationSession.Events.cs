@@ -11,6 +11,8 @@ internal sealed partial class DestinationSession : IMainStreamEvents
 {
     private ConfigurationSection? _configuration;
 
+    private Guid? KnownUuid => _configuration?.Uuid ?? _admission.Uuid;
+
     void IMainStreamEvents.OnConfiguration(ConfigurationSection configuration)
     {
         _configuration = configuration;
@@ -36,7 +38,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         var machine = new IncomingMachine
         {
             Name = _configuration!.MachineName,
-            Uuid = _configuration.Uuid ?? _admission.Uuid,
+            Uuid = KnownUuid,
             ValidatesUuid = _configuration.Uuid is not null,
             EarlySections = earlySections,
         };

@@ -40,7 +40,10 @@ public sealed record IncomingMachine
     /// <summary>Versioned machine type name, such as <c>pc-q35-10.0</c>.</summary>
     public required string Name { get; init; }
 
-    /// <summary>The VM's UUID from the configuration section or the multifd channels, when either carries one.</summary>
+    /// <summary>
+    /// The VM's UUID from the configuration section or the multifd channels, when either carries one. Multifd channels may come behind this
+    /// announcement: <see cref="MigrationReport.Uuid"/> is what all of them said.
+    /// </summary>
     public Guid? Uuid { get; init; }
 
     /// <summary>The configuration section carries the UUID (capability validate-uuid), so a copy of the stream must too.</summary>

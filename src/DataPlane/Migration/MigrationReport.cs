@@ -24,6 +24,12 @@ public sealed record MigrationReport
     /// <summary>Pages that went as zero pages, repetitions counted.</summary>
     public required long ZeroPages { get; init; }
 
+    /// <summary>
+    /// Destination: the VM's UUID, from the configuration section or the multifd channels; null when neither carried one. Always null at a
+    /// source, whose guest says it.
+    /// </summary>
+    public Guid? Uuid { get; init; }
+
     /// <summary>Figures of postcopy; null when the migration was finished by precopy.</summary>
     public PostcopyReport? Postcopy { get; init; }
 
