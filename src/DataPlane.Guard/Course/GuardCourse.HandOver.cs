@@ -1,6 +1,5 @@
 using DataPlane.Admission;
 using DataPlane.Guard.Order;
-using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Relay;
 using DataPlane.Guard.ReturnPath;
 using DataPlane.Transport;
@@ -16,14 +15,6 @@ internal sealed partial class GuardCourse
     /// <summary>The same where QEMU cannot say that it has noticed.</summary>
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
-    /// <summary>
-    /// Room for multifd's bytes in the Unix socket to QEMU. The kernel's 208 KiB let QEMU and the guard wake each other for every few
-    /// pages: 2.9 GB/s instead of 3.6 with 4 channels, and twice the CPU time in QEMU. More than this brought no more. Main keeps the small
-    /// one: in a postcopy without preempt channel the page that is waited for stands behind what lies in there.
-    /// </summary>
-    private const int BulkSendBuffer = 1 << 20;
-
-    private readonly BlockPool _blocks = new();
     private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
     private ReturnPathTap? _tap;
     private int _sets;
@@ -185,42 +176,6 @@ internal sealed partial class GuardCourse
         catch (ChannelException e)
         {
             await FailAsync($"QEMU cannot be recovered: {e.Message}").ConfigureAwait(false);
-        }
-    }
-
-    private async Task<Channel> DialAsync(string name, CancellationToken cancellationToken, bool bulk = false)
-    {
-        ChannelOptions options = new()
-        {
-            NoDelay = true,
-            ConnectTimeout = _options.MonitorTimeout,
-            // A TCP socket grows by itself.
-            SendBufferBytes = _target.Address.IsUnix && bulk ? BulkSendBuffer : null,
-        };
-        try
-        {
-            return await ChannelDialer.ConnectAsync(
-                _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
-        }
-        catch (ChannelException) when (State == GuardState.Recovering && name == "main" && _monitor is not null)
-        {
-            // Somebody had it listen elsewhere meanwhile. The command works out of band, and may be repeated.
-            GuardLog.ListensAgain(_logger, _options.Name, _target.Address.ToString());
-            await ListenAgainAsync(_monitor, cancellationToken).ConfigureAwait(false);
-            return await ChannelDialer.ConnectAsync(
-                _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
-        }
-    }
-
-    private async Task ListenAgainAsync(QemuMonitor monitor, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await monitor.RecoverAsync(_target.Address, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is QmpException or TimeoutException)
-        {
-            throw new ChannelException(FailureReason.ConnectFailed, "main", $"QEMU does not listen any more: {e.Message}", e);
         }
     }
 
