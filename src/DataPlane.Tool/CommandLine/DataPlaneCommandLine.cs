@@ -4,6 +4,7 @@ using System.CommandLine.Parsing;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Guard;
 using DataPlane.Tool.Inspect;
+using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.Receive;
 using DataPlane.Tool.Send;
 using DataPlane.Tool.Serve;
@@ -29,6 +30,7 @@ internal static class DataPlaneCommandLine
         root.Subcommands.Add(BenchCommand.Create(console));
         root.Subcommands.Add(GuardCommand.Create(console));
         root.Subcommands.Add(InspectCommand.Create(console));
+        root.Subcommands.Add(PostcopyCommand.Create(console));
         root.Subcommands.Add(ReceiveCommand.Create(console));
         root.Subcommands.Add(SendCommand.Create(console));
         root.Subcommands.Add(ServeCommand.Create(console));

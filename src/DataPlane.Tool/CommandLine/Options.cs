@@ -70,6 +70,8 @@ internal static class Options
             Arity = ArgumentArity.ExactlyOne,
             CustomParser = result =>
             {
+                if (result.Tokens.Count == 0)
+                    return null;
                 if (ChannelAddress.TryParse(result.Tokens[0].Value, null, out ChannelAddress? address, out string? error))
                     return address;
                 result.AddError($"{name}: {error}");

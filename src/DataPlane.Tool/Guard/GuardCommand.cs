@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Control;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
 
@@ -65,7 +66,7 @@ internal sealed class GuardCommand
         IReadOnlyList<VmSettings> vms = config is null ? [_vm.Read(arguments)] : GuardConfig.Load(config);
         using var service = new GuardService(context, interval);
         service.CheckDescriptors(vms);
-        string control = arguments.GetValue(_control) ?? ControlPaths.Own(Environment.GetEnvironmentVariable);
+        string control = arguments.GetValue(_control) ?? ControlPaths.Own(ControlPaths.Guard, Environment.GetEnvironmentVariable);
         ControlServer? server = OpenControl(control, isDefault: arguments.GetValue(_control) is null, service, context);
         document.Control = server?.Path;
         using IDisposable? metrics = arguments.GetValue(_metrics) is { } address ? service.OpenMetrics(address) : null;

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Control;
 using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Guard;
@@ -76,7 +77,7 @@ internal sealed class GuardStatusCommand
     private static async Task AskAsync(string? control, CommandContext context, GuardStatusDocument document)
     {
         IReadOnlyList<string> paths = control is not null ? [Path.GetFullPath(control)]
-            : ControlPaths.Find(Environment.GetEnvironmentVariable);
+            : ControlPaths.Find(ControlPaths.Guard, Environment.GetEnvironmentVariable);
         var guards = new List<GuardEntry>();
         var vms = new List<VmStatus>();
         foreach (string path in paths)

@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Guard;
 using DataPlane.Tool.Inspect;
+using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.Receive;
 using DataPlane.Tool.Send;
 using DataPlane.Tool.Serve;
@@ -22,6 +23,9 @@ namespace DataPlane.Tool.Output;
 [JsonSerializable(typeof(GuardStatusDocument))]
 [JsonSerializable(typeof(ControlAnswer))]
 [JsonSerializable(typeof(InspectDocument))]
+[JsonSerializable(typeof(PostcopyDocument))]
+[JsonSerializable(typeof(PostcopyQuestion))]
+[JsonSerializable(typeof(PostcopyAnswer))]
 [JsonSerializable(typeof(ReceiveDocument))]
 [JsonSerializable(typeof(SendDocument))]
 [JsonSerializable(typeof(ServeDocument))]

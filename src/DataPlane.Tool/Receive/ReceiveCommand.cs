@@ -5,6 +5,7 @@ using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
+using DataPlane.Tool.Postcopy;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
@@ -28,6 +29,7 @@ internal sealed class ReceiveCommand
         "most memory that the source may announce (default: no limit but the disk)");
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
     private TlsOptions _tls = null!;
+    private RecoveryOptions _recovery = null!;
 
     public static Command Create(ToolConsole console)
     {
@@ -37,6 +39,7 @@ internal sealed class ReceiveCommand
         foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._postcopy,
             receive._preempt, receive._out, receive._maxRam, receive._timeout])
             command.Options.Add(option);
+        receive._recovery = RecoveryOptions.AddTo(command, receive._postcopy);
         receive._tls = TlsOptions.AddServerTo(command);
         command.Validators.Add(receive.CheckPreempt);
         OutputOptions output = OutputOptions.AddTo(command);
@@ -91,8 +94,11 @@ internal sealed class ReceiveCommand
         {
             destination.Refusal += (_, refusal) => WarnOfTls(context, refusal);
             document.Listen = destination.LocalAddresses[0].ToString();
+            ReceivePostcopy? postcopy = options.Postcopy
+                ? new ReceivePostcopy(destination, path, _recovery.Control(arguments), _recovery.Timeout(arguments), context) : null;
+            document.Control = postcopy?.Path;
             context.AnnounceListening(document.Listen);
-            MigrationReport report = await ReceiveAsync(destination, guest, context, document).ConfigureAwait(false);
+            MigrationReport report = await ReceiveAsync(destination, guest, postcopy, context, document).ConfigureAwait(false);
             document.File = path;
             ReceiveReport.Fill(document, report, guest);
         }
@@ -117,16 +123,22 @@ internal sealed class ReceiveCommand
     }
 
     private static async Task<MigrationReport> ReceiveAsync(
-        MigrationDestination destination, MappedRamGuest guest, CommandContext context, ReceiveDocument document)
+        MigrationDestination destination, MappedRamGuest guest, ReceivePostcopy? postcopy, CommandContext context,
+        ReceiveDocument document)
     {
         try
         {
-            var progress = new ReceiveProgress(context.Progress, guest, context.Warn);
+            var progress = new ReceiveProgress(context.Progress, guest, postcopy?.Desk);
             return await destination.ReceiveAsync(progress, context.Stop).ConfigureAwait(false);
         }
         catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
         {
             throw new CommandException($"{failure.Message}; see --max-ram", innerException: failure);
+        }
+        catch (MigrationException failure) when (postcopy is { HasGivenUp: true })
+        {
+            throw new CommandException($"the source did not come again in time (--recovery-timeout): {failure.Message}",
+                innerException: failure);
         }
         catch (MigrationException failure)
         {
@@ -134,6 +146,8 @@ internal sealed class ReceiveCommand
         }
         finally
         {
+            if (postcopy is not null)
+                await postcopy.DisposeAsync().ConfigureAwait(false);
             document.Refused = destination.Refused.Where(static entry => entry.Value > 0)
                 .ToDictionary(static entry => ReceiveReport.SnakeCase(entry.Key.ToString()), static entry => entry.Value);
         }

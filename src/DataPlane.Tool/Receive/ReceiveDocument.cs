@@ -8,6 +8,9 @@ internal sealed class ReceiveDocument() : CommandDocument("dataplane.receive/1")
     /// <summary>Where the source could connect.</summary>
     public string? Listen { get; set; }
 
+    /// <summary>With --postcopy: where it could be asked.</summary>
+    public string? Control { get; set; }
+
     /// <summary>The file, once it is complete.</summary>
     public string? File { get; set; }
 

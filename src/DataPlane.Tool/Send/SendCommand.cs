@@ -5,6 +5,7 @@ using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
+using DataPlane.Tool.Postcopy;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
@@ -34,6 +35,7 @@ internal sealed class SendCommand
             "give up after this long without progress (default: 30 s to connect, 60 s for the last answers, no limit in between)");
 
     private TlsOptions _tls = null!;
+    private RecoveryOptions _recovery = null!;
 
     public static Command Create(ToolConsole console)
     {
@@ -45,6 +47,7 @@ internal sealed class SendCommand
             [send._channels, send._peer, send._machine, send._uuid, send._postcopy, send._preempt, send._maxBandwidth, send._bind,
             send._timeout])
             command.Options.Add(option);
+        send._recovery = RecoveryOptions.AddTo(command, send._postcopy);
         send._tls = TlsOptions.AddClientTo(command);
         send._compression.AddOptionsTo(command);
         command.Validators.Add(send.Validate);
@@ -96,7 +99,10 @@ internal sealed class SendCommand
         using TlsCredentials? tls = _tls.Load(arguments);
         MigrationSourceOptions options = OptionsFor(arguments, context, guest) with { Tls = tls, TlsHostName = _tls.HostName(arguments) };
         var source = new MigrationSource(guest, options, context.Logs.CreateLogger<MigrationSource>());
-        var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes);
+        var (desk, control) = options.Postcopy
+            ? SendPostcopy.Open(source, path, destination, _recovery.Control(arguments), context) : (null, null);
+        document.Control = control?.Path;
+        var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes, desk);
         try
         {
             MigrationReport report = await source.MigrateAsync(destination, progress, context.Stop).ConfigureAwait(false);
@@ -111,11 +117,19 @@ internal sealed class SendCommand
         catch (MigrationException failure) when (failure.Reason == FailureReason.GuestAtDestination)
         {
             document.Guest = GuestPlace.AtDestination;
+            // Behind a Ctrl-C in a pause nobody else says it.
+            if (context.Stop.IsCancellationRequested)
+                context.Warn(failure.Message);
             throw new CommandException(failure.Message, innerException: failure);
         }
         catch (MigrationException failure)
         {
             throw new CommandException(failure.Message, innerException: failure);
+        }
+        finally
+        {
+            if (control is not null)
+                await control.DisposeAsync().ConfigureAwait(false);
         }
 
         SendReport.Write(context.Results, document);
@@ -168,6 +182,7 @@ internal sealed class SendCommand
             Machine = machine,
             Postcopy = arguments.GetValue(_postcopy),
             Preempt = arguments.GetValue(_preempt),
+            RecoveryTimeout = _recovery.Timeout(arguments),
             MaxPostcopyBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
             MaxBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
             StallTimeout = timeout,

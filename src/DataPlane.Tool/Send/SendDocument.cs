@@ -20,6 +20,9 @@ internal sealed class SendDocument() : CommandDocument("dataplane.send/1")
     /// <summary>What the guest does when it has arrived.</summary>
     public string? RunState { get; set; }
 
+    /// <summary>With --postcopy: where it could be asked.</summary>
+    public string? Control { get; set; }
+
     /// <summary>Where the guest is now.</summary>
     public GuestPlace Guest { get; set; } = GuestPlace.Here;
 
@@ -51,7 +54,8 @@ internal sealed class SendDocument() : CommandDocument("dataplane.send/1")
 /// <param name="PackageBytes">The device state.</param>
 /// <param name="Requests">How often the destination asked for pages, repetitions included.</param>
 /// <param name="RequestedPages">Pages of 4 KiB that it got in answer.</param>
-internal sealed record PostcopyEntry(double? StartSeconds, long PackageBytes, long Requests, long RequestedPages);
+/// <param name="Recoveries">How often a lost link was replaced.</param>
+internal sealed record PostcopyEntry(double? StartSeconds, long PackageBytes, long Requests, long RequestedPages, int Recoveries);
 
 /// <summary>Who has the guest when the command ends.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<GuestPlace>))]

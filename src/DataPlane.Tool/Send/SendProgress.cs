@@ -1,18 +1,27 @@
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.Output;
+using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.Receive;
 
 namespace DataPlane.Tool.Send;
 
 /// <summary>Shows a guest that leaves as pages of its memory.</summary>
-internal sealed class SendProgress(IProgressDisplay display, long ramBytes) : IProgress<MigrationProgress>
+/// <param name="display">Where it is shown.</param>
+/// <param name="ramBytes">The guest's memory.</param>
+/// <param name="desk">With postcopy: who else follows.</param>
+internal sealed class SendProgress(IProgressDisplay display, long ramBytes, PostcopyDesk? desk) : IProgress<MigrationProgress>
 {
-    public void Report(MigrationProgress value) => display.Report(new ProgressSample
+    public void Report(MigrationProgress value)
     {
-        Stage = ReceiveReport.PhaseName(value.Phase).Replace('_', ' '),
-        DoneBytes = Math.Min(ramBytes, (value.NormalPages + value.ZeroPages) << TargetPage.Shift),
-        TotalBytes = ramBytes,
-        BytesPerSecond = value.BytesPerSecond,
-    });
+        desk?.Report(value);
+        display.Report(new ProgressSample
+        {
+            Stage = value.IsRecovering ? "recovering" : value.IsPaused ? "paused"
+                : ReceiveReport.PhaseName(value.Phase).Replace('_', ' '),
+            DoneBytes = Math.Min(ramBytes, (value.NormalPages + value.ZeroPages) << TargetPage.Shift),
+            TotalBytes = ramBytes,
+            BytesPerSecond = value.BytesPerSecond,
+        });
+    }
 }

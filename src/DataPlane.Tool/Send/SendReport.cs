@@ -31,7 +31,8 @@ internal static class SendReport
         document.NormalPages = report.NormalPages;
         document.ZeroPages = report.ZeroPages;
         document.Postcopy = report.Postcopy is { } postcopy
-            ? new PostcopyEntry(postcopy.StartDelay?.TotalSeconds, postcopy.PackageBytes, postcopy.Requests, postcopy.RequestedPages)
+            ? new PostcopyEntry(
+                postcopy.StartDelay?.TotalSeconds, postcopy.PackageBytes, postcopy.Requests, postcopy.RequestedPages, postcopy.Recoveries)
             : null;
         // The guest runs there by now: only we wait for the hashes.
         document.Blocks = [.. guest.ComputeDigests().Select(static block => new BlockEntry(block.Name, block.Length, block.Sha256))];

@@ -23,6 +23,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private long _packageRead;
     private TimeSpan? _startDelay;
     private long _bytesWhenTold;
+    private string? _pauseReason;
 
     void IPostcopyEvents.OnAdvise()
     {
@@ -126,6 +127,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private void OnPaused(Exception cause)
     {
         _admission.ExpectRecovery();
+        _pauseReason = cause.Message;
         Report();
         (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
             MigrationException.From(cause, _clock.Phase), ReceivedBytes == Volatile.Read(ref _bytesWhenTold)));
@@ -134,6 +136,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private void OnResumed()
     {
         (_guest as IPostcopyGuest)?.OnResumed();
+        _pauseReason = null;
         Report();
     }
 

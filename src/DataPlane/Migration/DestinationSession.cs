@@ -221,5 +221,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         NormalPages = NormalPages,
         ZeroPages = ZeroPages,
         IsPaused = _postcopy is { IsPaused: true },
+        PauseReason = _pauseReason,
     });
 }

@@ -33,6 +33,12 @@ public sealed record MigrationProgress
     /// </summary>
     public bool IsPaused { get; init; }
 
+    /// <summary>A paused source tries a new link, after <see cref="MigrationSource.Resume"/>. Source only.</summary>
+    public bool IsRecovering { get; init; }
+
+    /// <summary>What ended the link, or the last attempt at a new one, in words; null while there is one.</summary>
+    public string? PauseReason { get; init; }
+
     /// <summary>Bytes per second since the report before.</summary>
     public double BytesPerSecond { get; init; }
 

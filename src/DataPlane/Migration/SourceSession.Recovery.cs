@@ -18,6 +18,8 @@ internal sealed partial class SourceSession
 
     private readonly RecoveryDesk _desk;
     private bool _linkIsLost;
+    private bool _recovering;
+    private string? _pauseReason;
     private int _recoveries;
     private long _lostLinksBytes;
 
@@ -28,15 +30,19 @@ internal sealed partial class SourceSession
         while (true)
         {
             await EndLinkAsync().ConfigureAwait(false);
-            _linkIsLost = true;
             MigrationLog.LinkLost(_logger, lost.Message);
+            // Whoever sees the pause may resume: nothing says so before an address is waited for.
             var next = _desk.WaitAsync();
+            _pauseReason = lost.Message;
+            (_linkIsLost, _recovering) = (true, false);
             Report();
             try
             {
                 var address = await next.WaitAsync(_options.RecoveryTimeout, _time, cancellationToken).ConfigureAwait(false);
+                _recovering = true;
+                Report();
                 await ReconnectAsync(postcopy, address).ConfigureAwait(false);
-                (_linkIsLost, _recoveries) = (false, _recoveries + 1);
+                (_linkIsLost, _recovering, _pauseReason, _recoveries) = (false, false, null, _recoveries + 1);
                 MigrationLog.Resumed(_logger, address.ToString(), postcopy.PagesLeft ?? 0);
                 Report();
                 return;

@@ -152,6 +152,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         ZeroPages = ZeroPages,
         RemainingPages = _postcopy?.PagesLeft ?? Math.Max(0, _roundPages - (_feed?.Taken ?? 0)),
         IsPaused = _linkIsLost,
+        IsRecovering = _recovering,
+        PauseReason = _pauseReason,
         DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
         ExpectedDowntime = _expectedDowntime,
     });

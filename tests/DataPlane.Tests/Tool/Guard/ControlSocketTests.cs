@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Control;
 using DataPlane.Tool.Guard;
 using Xunit;
 
@@ -139,11 +140,11 @@ public sealed class ControlSocketTests : IDisposable
     public async Task All_guards_of_a_runtime_folder_are_found_wherever_it_is()
     {
         string session = _folder.File("session");
-        string own = ControlPaths.Own(name => name == "XDG_RUNTIME_DIR" ? session : null);
+        string own = ControlPaths.Own(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? session : null);
         Assert.Equal(Path.Combine(session, "dataplane", $"guard-{Environment.ProcessId}.sock"), own);
-        Assert.StartsWith(_folder.Path, ControlPaths.Own(name => name == "RUNTIME_DIRECTORY" ? _folder.Path + ":/else" : session), StringComparison.Ordinal);
+        Assert.StartsWith(_folder.Path, ControlPaths.Own(ControlPaths.Guard, name => name == "RUNTIME_DIRECTORY" ? _folder.Path + ":/else" : session), StringComparison.Ordinal);
         await using ControlServer server = ControlServer.Open(own, () => [s_vm], TimeProvider.System);
-        Assert.Contains(own, ControlPaths.Find(name => name == "XDG_RUNTIME_DIR" ? session : null));
-        Assert.DoesNotContain(own, ControlPaths.Find(_ => null));
+        Assert.Contains(own, ControlPaths.Find(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? session : null));
+        Assert.DoesNotContain(own, ControlPaths.Find(ControlPaths.Guard, _ => null));
     }
 }

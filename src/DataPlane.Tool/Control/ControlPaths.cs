@@ -1,10 +1,10 @@
 using System.Globalization;
 
-namespace DataPlane.Tool.Guard;
+namespace DataPlane.Tool.Control;
 
 /// <summary>
-/// Where guards keep their control sockets when they are not told: one per process in a folder that only its user can enter, so that
-/// <c>guard status</c> finds all of them.
+/// Where commands keep their control sockets when they are not told: one per process in a folder that only its user can enter, so that
+/// <c>guard status</c> and <c>postcopy</c> find all of them.
 /// </summary>
 /// <remarks>
 /// | folder                       | when                                        |
@@ -16,20 +16,28 @@ namespace DataPlane.Tool.Guard;
 internal static class ControlPaths
 {
     private const string FolderName = "dataplane";
-    private const string Prefix = "guard-";
     private const string Suffix = ".sock";
 
+    /// <summary>Sockets of guards.</summary>
+    public const string Guard = "guard";
+
+    /// <summary>Sockets of migrations that may be in postcopy.</summary>
+    public const string Postcopy = "postcopy";
+
     /// <summary>The socket of this process.</summary>
-    public static string Own(Func<string, string?> environment)
+    /// <param name="kind">What the name begins with.</param>
+    /// <param name="environment">The environment's variables.</param>
+    public static string Own(string kind, Func<string, string?> environment)
     {
         string folder = Folders(environment).First();
-        string name = string.Create(CultureInfo.InvariantCulture, $"{Prefix}{Environment.ProcessId}{Suffix}");
+        string name = string.Create(CultureInfo.InvariantCulture, $"{kind}-{Environment.ProcessId}{Suffix}");
         return Path.Combine(folder, name);
     }
 
-    /// <summary>Sockets that guards of this user may have left; some may be dead.</summary>
-    public static IReadOnlyList<string> Find(Func<string, string?> environment) =>
-        [.. Folders(environment).Distinct().Where(Directory.Exists).SelectMany(Sockets).Order(StringComparer.Ordinal)];
+    /// <summary>Sockets of a kind that commands of this user may have left; some may be dead.</summary>
+    public static IReadOnlyList<string> Find(string kind, Func<string, string?> environment) =>
+        [.. Folders(environment).Distinct().Where(Directory.Exists).SelectMany(folder => Sockets(folder, kind))
+            .Order(StringComparer.Ordinal)];
 
     public static IEnumerable<string> Folders(Func<string, string?> environment)
     {
@@ -44,11 +52,11 @@ internal static class ControlPaths
         yield return Path.Combine("/run", FolderName);
     }
 
-    private static IEnumerable<string> Sockets(string folder)
+    private static string[] Sockets(string folder, string kind)
     {
         try
         {
-            return Directory.GetFiles(folder, Prefix + "*" + Suffix);
+            return Directory.GetFiles(folder, $"{kind}-*{Suffix}");
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
