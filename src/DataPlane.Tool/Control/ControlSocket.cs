@@ -1,0 +1,127 @@
+using System.Net.Sockets;
+using DataPlane.Tool.CommandLine;
+
+namespace DataPlane.Tool.Control;
+
+/// <summary>
+/// A Unix socket at which a running command answers. Only the command's own user may connect; its name goes with the command.
+/// </summary>
+internal sealed class ControlSocket : IAsyncDisposable
+{
+    /// <summary>Whoever comes when so many wait for their answers has to wait to be heard.</summary>
+    private const int MaxClients = 16;
+
+    private readonly Socket _listener;
+    private readonly Func<Socket, CancellationToken, Task> _answer;
+    private readonly SemaphoreSlim _places = new(MaxClients);
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Task _serving;
+
+    private ControlSocket(string path, Socket listener, Func<Socket, CancellationToken, Task> answer)
+    {
+        Path = path;
+        _listener = listener;
+        _answer = answer;
+        _serving = Task.Run(ServeAsync);
+    }
+
+    public string Path { get; }
+
+    /// <summary>Listens at once.</summary>
+    /// <param name="path">Where; what a killed command has left there is taken over.</param>
+    /// <param name="what">Who might be there already, for the complaint.</param>
+    /// <param name="answer">Serves one client, bounded in time; the socket is closed behind it.</param>
+    /// <exception cref="CommandException">The socket cannot be there, or somebody answers at it.</exception>
+    public static ControlSocket Open(string path, string what, Func<Socket, CancellationToken, Task> answer)
+    {
+        if (OperatingSystem.IsWindows())
+            throw new PlatformNotSupportedException("The rights of a socket file are Unix file modes.");
+        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            string full = System.IO.Path.GetFullPath(path);
+            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(full)!,
+                UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            RemoveDead(full, what);
+            listener.Bind(new UnixDomainSocketEndPoint(full));
+            File.SetUnixFileMode(full, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            listener.Listen();
+            return new ControlSocket(full, listener, answer);
+        }
+        catch (Exception exception) when (exception is SocketException or IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            listener.Dispose();
+            throw new CommandException($"--control {path}: {exception.Message}", innerException: exception);
+        }
+        catch (CommandException)
+        {
+            listener.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Sends all of an answer and its end.</summary>
+    public static async Task SendAsync(Socket client, ReadOnlyMemory<byte> answer, CancellationToken cancellation)
+    {
+        while (!answer.IsEmpty)
+            answer = answer[await client.SendAsync(answer, SocketFlags.None, cancellation).ConfigureAwait(false)..];
+        client.Shutdown(SocketShutdown.Send);
+    }
+
+    /// <summary>A command that was killed leaves its socket behind: nobody answers there, and the name is free.</summary>
+    private static void RemoveDead(string path, string what)
+    {
+        if (!File.Exists(path))
+            return;
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException exception) when (exception.SocketErrorCode == SocketError.ConnectionRefused)
+        {
+            File.Delete(path);
+            return;
+        }
+
+        throw new CommandException($"--control {path}: another {what} answers there");
+    }
+
+    private async Task ServeAsync()
+    {
+        while (true)
+        {
+            await _places.WaitAsync(_stop.Token).ConfigureAwait(false);
+            Socket client = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
+            _ = ServeAsync(client);
+        }
+    }
+
+    private async Task ServeAsync(Socket client)
+    {
+        using (client)
+        {
+            try
+            {
+                await _answer(client, _stop.Token).ConfigureAwait(false);
+            }
+            catch (Exception exception) when (exception is SocketException or OperationCanceledException)
+            {
+                // The client went away, or did not read: it asked, so it is its loss.
+            }
+            finally
+            {
+                _places.Release();
+            }
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // Its name goes with it.
+        _listener.Dispose();
+        _stop.Dispose();
+    }
+}

@@ -1,0 +1,108 @@
+using System.Net.Sockets;
+using System.Text.Json;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Control;
+using DataPlane.Tool.Output;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.Postcopy;
+
+/// <summary>The control socket of a migration that may be in postcopy: answers, pauses and resumes.</summary>
+internal sealed class PostcopyControl : IAsyncDisposable
+{
+    private const int MaxQuestionBytes = 4096;
+
+    /// <summary>How long a question and an answer may be under way; not how long it takes to do what is asked.</summary>
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
+
+    private readonly PostcopyDesk _desk;
+    private readonly TimeProvider _time;
+    private readonly ControlSocket _socket;
+
+    private PostcopyControl(string path, PostcopyDesk desk, TimeProvider time)
+    {
+        _desk = desk;
+        _time = time;
+        _socket = ControlSocket.Open(path, "command", AnswerAsync);
+    }
+
+    public string Path => _socket.Path;
+
+    /// <summary>Opens the socket of a command that is told where, or has a place of its own in the runtime folder.</summary>
+    /// <returns>Null, and a warning, where the command's own place cannot be had.</returns>
+    /// <exception cref="CommandException">It was told where, and that cannot be.</exception>
+    public static PostcopyControl? Open(string? told, PostcopyDesk desk, CommandContext context)
+    {
+        string path = told ?? ControlPaths.Own(ControlPaths.Postcopy, Environment.GetEnvironmentVariable);
+        try
+        {
+            return new PostcopyControl(path, desk, context.Time);
+        }
+        catch (CommandException exception) when (told is null)
+        {
+            context.Warn($"'dataplane postcopy' will not find this command: {exception.Message}");
+            return null;
+        }
+    }
+
+    private async Task AnswerAsync(Socket client, CancellationToken stop)
+    {
+        string? error;
+        try
+        {
+            error = await ObeyAsync(await ReadAsync(client, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is JsonException or InvalidDataException)
+        {
+            error = OneLine.Of(exception.Message);
+        }
+
+        var answer = new PostcopyAnswer { Migration = _desk.Status(Path), Error = error };
+        byte[] bytes = JsonSerializer.SerializeToUtf8Bytes(answer, ToolJson.Lines.PostcopyAnswer);
+        using var deadline = Deadline(stop);
+        await ControlSocket.SendAsync(client, bytes, deadline.Token).ConfigureAwait(false);
+    }
+
+    private async Task<string?> ObeyAsync(PostcopyQuestion question, CancellationToken stop)
+    {
+        ChannelAddress? address = null;
+        if (question.Address is { } text && !ChannelAddress.TryParse(text, out address, out string? wrong))
+            return wrong;
+        return question.Command switch
+        {
+            PostcopyQuestion.Status => null,
+            PostcopyQuestion.Pause => await _desk.PauseAsync(_time, stop).ConfigureAwait(false),
+            PostcopyQuestion.Resume => await _desk.ResumeAsync(address, stop).ConfigureAwait(false),
+            _ => $"'{OneLine.Of(question.Command)}' is none of status, pause and resume",
+        };
+    }
+
+    /// <summary>One line of JSON.</summary>
+    private async Task<PostcopyQuestion> ReadAsync(Socket client, CancellationToken stop)
+    {
+        using var deadline = Deadline(stop);
+        byte[] buffer = new byte[MaxQuestionBytes];
+        int length = 0;
+        while (buffer.AsSpan(0, length).IndexOf((byte)'\n') < 0)
+        {
+            int read = await client.ReceiveAsync(buffer.AsMemory(length), SocketFlags.None, deadline.Token).ConfigureAwait(false);
+            length += read;
+            if (read == 0 || length == buffer.Length)
+                throw new InvalidDataException("a line of JSON was expected");
+        }
+
+        int end = buffer.AsSpan(0, length).IndexOf((byte)'\n');
+        PostcopyQuestion? question = JsonSerializer.Deserialize(buffer.AsSpan(0, end), ToolJson.Lines.PostcopyQuestion);
+        return question?.Schema == PostcopyQuestion.CurrentSchema ? question
+            : throw new InvalidDataException($"the schema is not {PostcopyQuestion.CurrentSchema}");
+    }
+
+    private CancellationTokenSource Deadline(CancellationToken stop)
+    {
+        var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        deadline.CancelAfter(s_patience);
+        return deadline;
+    }
+
+    public ValueTask DisposeAsync() => _socket.DisposeAsync();
+}

@@ -1,0 +1,169 @@
+using DataPlane.Migration;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.Postcopy;
+
+/// <summary>
+/// One running migration as <c>dataplane postcopy</c> sees it: follows its progress, gives its link up, goes on over a new one.
+/// </summary>
+/// <param name="command"><c>send</c> or <c>receive</c>.</param>
+/// <param name="file">The saved VM.</param>
+/// <param name="address">Where the destination waits.</param>
+/// <remarks>Thread-safe.</remarks>
+internal sealed class PostcopyDesk(string command, string file, ChannelAddress address) : IProgress<MigrationProgress>
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(4);
+
+    private readonly Lock _gate = new();
+    private TaskCompletionSource _changed = NewSource();
+    private ChannelAddress _address = address;
+    private MigrationProgress? _last;
+    private string _state = PostcopyStates.Waiting;
+    private int _pauses;
+    private int _failedAttempts;
+
+    /// <summary>Gives the link up; throws <see cref="InvalidOperationException"/> where there is none.</summary>
+    public required Action GiveUpLink { get; init; }
+
+    /// <summary>Goes on over a new link; null at a destination, to which the source comes.</summary>
+    public Action<ChannelAddress>? GoOn { get; init; }
+
+    /// <summary>Told at each pause: why, and whether an attempt to end the one before has failed.</summary>
+    public required Action<string, bool> OnPaused { get; init; }
+
+    public required Action OnResumed { get; init; }
+
+    /// <summary>What there is to see now.</summary>
+    public PostcopyStatus Status(string control)
+    {
+        lock (_gate)
+        {
+            return new PostcopyStatus
+            {
+                Command = command,
+                Pid = Environment.ProcessId,
+                Control = control,
+                File = file,
+                Address = _address.ToString(),
+                State = _state,
+                PauseReason = _last?.PauseReason,
+                Pauses = _pauses,
+                TransferredBytes = _last?.TransferredBytes ?? 0,
+                RemainingPages = GoOn is null ? null : _last?.RemainingPages,
+            };
+        }
+    }
+
+    public void Report(MigrationProgress value)
+    {
+        string before, now = StateOf(value);
+        TaskCompletionSource changed;
+        lock (_gate)
+        {
+            (_last, before, _state) = (value, _state, now);
+            if (before == now)
+                return;
+            if (now == PostcopyStates.Paused && before == PostcopyStates.Recovering)
+                _failedAttempts++;
+            else if (now == PostcopyStates.Paused)
+                _pauses++;
+            (changed, _changed) = (_changed, NewSource());
+        }
+
+        changed.TrySetResult();
+        if (now == PostcopyStates.Paused)
+            OnPaused(value.PauseReason ?? "the link is lost", before == PostcopyStates.Recovering);
+        else if (IsPause(before) && !IsPause(now))
+            OnResumed();
+    }
+
+    /// <summary>Gives the link up and returns when the migration is paused; else says why not.</summary>
+    public async Task<string?> PauseAsync(TimeProvider time, CancellationToken cancellation)
+    {
+        if (StateNow() is var state && state != PostcopyStates.Postcopy)
+            return IsPause(state) ? $"it is {state} already" : $"there is nothing to pause: its state is {state}";
+        try
+        {
+            GiveUpLink();
+            await WaitAsync(static now => IsPause(now) || now == PostcopyStates.Completed).WaitAsync(s_patience, time, cancellation)
+                .ConfigureAwait(false);
+        }
+        catch (InvalidOperationException refused)
+        {
+            return refused.Message;
+        }
+        catch (TimeoutException)
+        {
+            return $"it did not pause within {s_patience.TotalSeconds} s";
+        }
+
+        return StateNow() == PostcopyStates.Completed ? "it has completed instead" : null;
+    }
+
+    /// <summary>Returns when pages flow again; else says why not.</summary>
+    /// <param name="destination">Where the destination waits now; null for where it was.</param>
+    /// <param name="cancellation">Ends the wait, not the attempt.</param>
+    public async Task<string?> ResumeAsync(ChannelAddress? destination, CancellationToken cancellation)
+    {
+        if (GoOn is null)
+            return "the source resumes, not the destination: 'dataplane postcopy resume' there, or QEMU's 'migrate -r'";
+        int failedBefore;
+        lock (_gate)
+        {
+            if (_state != PostcopyStates.Paused)
+                return $"there is nothing to resume: its state is {_state}";
+            failedBefore = _failedAttempts;
+            _address = destination ?? _address;
+        }
+
+        try
+        {
+            GoOn(_address);
+        }
+        catch (InvalidOperationException refused)
+        {
+            return refused.Message;
+        }
+
+        await WaitAsync(now => !IsPause(now) || Volatile.Read(ref _failedAttempts) != failedBefore).WaitAsync(cancellation)
+            .ConfigureAwait(false);
+        lock (_gate)
+            return _failedAttempts == failedBefore ? null : $"still paused: {_last?.PauseReason}";
+    }
+
+    private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private static bool IsPause(string state) => state is PostcopyStates.Paused or PostcopyStates.Recovering;
+
+    private static string StateOf(MigrationProgress value) => value switch
+    {
+        { IsRecovering: true } => PostcopyStates.Recovering,
+        { IsPaused: true } => PostcopyStates.Paused,
+        { Phase: MigrationPhase.Completed } => PostcopyStates.Completed,
+        { Phase: MigrationPhase.Postcopy or MigrationPhase.Commit } => PostcopyStates.Postcopy,
+        { Phase: MigrationPhase.Connecting } => PostcopyStates.Waiting,
+        _ => PostcopyStates.Precopy,
+    };
+
+    private string StateNow()
+    {
+        lock (_gate)
+            return _state;
+    }
+
+    private async Task WaitAsync(Func<string, bool> isReached)
+    {
+        while (true)
+        {
+            Task changed;
+            lock (_gate)
+            {
+                if (isReached(_state))
+                    return;
+                changed = _changed.Task;
+            }
+
+            await changed.ConfigureAwait(false);
+        }
+    }
+}

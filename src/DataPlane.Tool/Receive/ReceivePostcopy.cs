@@ -1,0 +1,88 @@
+using DataPlane.Migration;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Postcopy;
+
+namespace DataPlane.Tool.Receive;
+
+/// <summary>
+/// What a <c>receive --postcopy</c> has beside the migration: its control socket, words about pauses, and the end of a pause that lasts too
+/// long or that somebody stops.
+/// </summary>
+internal sealed class ReceivePostcopy : IAsyncDisposable
+{
+    private readonly MigrationDestination _destination;
+    private readonly CommandContext _context;
+    private readonly PostcopyControl? _control;
+    private readonly TimeSpan _limit;
+    private readonly Lock _gate = new();
+    private CancellationTokenSource? _resumed; // without a timer it holds nothing to dispose of
+
+    public ReceivePostcopy(MigrationDestination destination, string path, string? told, TimeSpan limit, CommandContext context)
+    {
+        _destination = destination;
+        _context = context;
+        _limit = limit;
+        Desk = new PostcopyDesk("receive", path, destination.LocalAddresses[0])
+        {
+            GiveUpLink = destination.Pause,
+            OnPaused = OnPaused,
+            OnResumed = OnResumed,
+        };
+        _control = PostcopyControl.Open(told, Desk, context);
+    }
+
+    public PostcopyDesk Desk { get; }
+
+    /// <summary>Where it can be asked.</summary>
+    public string? Path => _control?.Path;
+
+    /// <summary>A pause lasted too long.</summary>
+    public bool HasGivenUp { get; private set; }
+
+    private void OnPaused(string reason, bool isAttempt)
+    {
+        _context.Warn($"the link is lost, paused: {reason}; waiting for the source to come again to {_destination.LocalAddresses[0]} "
+            + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'), Ctrl-C gives the guest up");
+        lock (_gate)
+        {
+            _resumed?.Cancel();
+            _resumed = new CancellationTokenSource();
+            _ = WatchAsync(_resumed.Token);
+        }
+    }
+
+    private void OnResumed()
+    {
+        _context.Note("the source has come again, pages flow");
+        EndPause();
+    }
+
+    /// <summary>Gives up when the pause is over its limit, or the command is stopped in it.</summary>
+    private async Task WatchAsync(CancellationToken resumed)
+    {
+        using var limit = new CancellationTokenSource(_limit, _context.Time);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _context.Stop, resumed);
+        await Task.Delay(Timeout.Infinite, over.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (resumed.IsCancellationRequested)
+            return;
+        HasGivenUp = !_context.Stop.IsCancellationRequested;
+        // Nobody can come in any more, so nothing more comes for the guest.
+        await _destination.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private void EndPause()
+    {
+        lock (_gate)
+        {
+            _resumed?.Cancel();
+            _resumed = null;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        EndPause();
+        if (_control is not null)
+            await _control.DisposeAsync().ConfigureAwait(false);
+    }
+}
