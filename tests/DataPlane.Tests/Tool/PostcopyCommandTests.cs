@@ -1,0 +1,191 @@
+using System.CommandLine;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using DataPlane.TestSupport;
+using DataPlane.Tool.CommandLine;
+using Xunit;
+
+namespace DataPlane.Tests.Tool;
+
+/// <summary><c>dataplane postcopy</c>: a migration loses its link, or is made to, and goes on when it is told.</summary>
+public sealed class PostcopyCommandTests
+{
+    /// <summary>Of a megabyte that has to follow the guest.</summary>
+    private const long Middle = 600_000;
+
+    private static readonly Fault s_cut = new() { CutAt = Middle };
+    private static readonly Fault s_stall = new() { StallAt = Middle };
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_lost_link_is_a_pause_of_both_commands_and_resume_goes_on()
+    {
+        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_cut, Token);
+        await pair.BothPausedAsync();
+        JsonElement status = await PostcopyPair.StatusAsync(pair.SendControl);
+        Assert.Equal("send", status.GetProperty("command").GetString());
+        Assert.Equal(1, status.GetProperty("pauses").GetInt32());
+        Assert.NotEmpty(status.GetProperty("pause_reason").GetString()!);
+        Assert.True(status.GetProperty("remaining_pages").GetInt64() > 0);
+        Assert.False((await PostcopyPair.StatusAsync(pair.ReceiveControl)).TryGetProperty("remaining_pages", out _));
+
+        ToolRun nobody = await PostcopyPair.PostcopyAsync("resume", "127.0.0.1:1", "--control", pair.SendControl);
+        Assert.Equal(1, nobody.ExitCode);
+        Assert.Contains("still paused", Assert.Single(nobody.ErrorLines), StringComparison.Ordinal);
+        ToolRun resumed = await PostcopyPair.PostcopyAsync("resume", pair.Address.ToString(), "--control", pair.SendControl);
+        Assert.True(resumed.ExitCode == 0, resumed.Error);
+
+        var (sent, received) = await pair.ArrivesAsync();
+        Assert.Equal(1, sent.GetProperty("postcopy").GetProperty("recoveries").GetInt32());
+        Assert.Equal(1, received.GetProperty("postcopy").GetProperty("recoveries").GetInt32());
+        Assert.Equal(pair.SendControl, sent.GetProperty("control").GetString());
+        string[] words = (await pair.Sending).ErrorLines;
+        Assert.Contains(words, line => line.Contains($"resume --control {pair.SendControl}", StringComparison.Ordinal));
+        Assert.Contains(words, static line => line.Contains("the new link failed, still paused", StringComparison.Ordinal));
+        Assert.False(File.Exists(pair.SendControl));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_link_that_has_gone_silent_is_given_up_by_either_side(bool bySource)
+    {
+        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token);
+        foreach (string control in (string[])[pair.SendControl, pair.ReceiveControl])
+            await PostcopyPair.ReachesAsync(control, "postcopy");
+        string[] order = bySource ? [pair.SendControl, pair.ReceiveControl] : [pair.ReceiveControl, pair.SendControl];
+
+        ToolRun paused = await PostcopyPair.PostcopyAsync("pause", "--control", order[0]);
+
+        Assert.True(paused.ExitCode == 0, paused.Error);
+        Assert.Equal("paused", JsonElement.Parse(paused.Out).GetProperty("migrations")[0].GetProperty("state").GetString());
+        ToolRun again = await PostcopyPair.PostcopyAsync("pause", "--control", order[0]);
+        Assert.Contains("already", Assert.Single(again.ErrorLines), StringComparison.Ordinal);
+        // The other side may have noticed.
+        await PostcopyPair.PostcopyAsync("pause", "--control", order[1]);
+        await pair.BothPausedAsync();
+        ToolRun wrong = await PostcopyPair.PostcopyAsync("resume", "--control", pair.ReceiveControl);
+        Assert.Contains("the source resumes", Assert.Single(wrong.ErrorLines), StringComparison.Ordinal);
+        // To where it was: through the link, whose other connections are sound.
+        ToolRun resumed = await PostcopyPair.PostcopyAsync("resume", "--control", pair.SendControl);
+        Assert.True(resumed.ExitCode == 0, resumed.Error);
+        await pair.ArrivesAsync();
+    }
+
+    [Fact]
+    public async Task A_pause_that_lasts_too_long_ends_both_commands()
+    {
+        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_cut, Token, "--recovery-timeout", "200ms");
+        ToolRun sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        Assert.Equal(1, sent.ExitCode);
+        Assert.Contains("nobody resumed", sent.ErrorLines[^1], StringComparison.Ordinal);
+        Assert.Equal("at_destination", JsonElement.Parse(sent.Out).GetProperty("guest").GetString());
+        ToolRun received = await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        Assert.Equal(1, received.ExitCode);
+        Assert.Contains("--recovery-timeout", received.ErrorLines[^1], StringComparison.Ordinal);
+        Assert.False(JsonElement.Parse(received.Out).TryGetProperty("file", out _));
+    }
+
+    [Fact]
+    public async Task Ctrl_C_ends_a_pause()
+    {
+        using var stop = new CancellationTokenSource();
+        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_cut, stop.Token);
+        await pair.BothPausedAsync();
+
+        await pair.StopSourceAsync();
+        await stop.CancelAsync();
+
+        ToolRun sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        Assert.Equal(130, sent.ExitCode);
+        Assert.Contains(sent.ErrorLines, static line => line.Contains("not all of its memory", StringComparison.Ordinal));
+        Assert.Equal("at_destination", JsonElement.Parse(sent.Out).GetProperty("guest").GetString());
+        ToolRun received = await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        Assert.Equal(130, received.ExitCode);
+    }
+
+    [Fact]
+    public async Task Whatever_else_is_said_at_the_socket_is_answered_and_changes_nothing()
+    {
+        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token);
+        await PostcopyPair.ReachesAsync(pair.SendControl, "postcopy");
+        using var silent = await ConnectAsync(pair.SendControl);
+        foreach (string question in (string[])
+            ["\n", "{}\n", "null\n", "{\"command\":\"pause\"", new string('x', 5000),
+                "{\"schema\":\"dataplane.postcopy_control/1\",\"command\":\"explode\"}\n",
+                "{\"schema\":\"dataplane.postcopy_control/1\",\"command\":\"resume\",\"address\":\"nowhere\"}\n",
+                "{\"schema\":\"dataplane.postcopy_control/2\",\"command\":\"pause\"}\n"])
+        {
+            using Socket client = await ConnectAsync(pair.SendControl);
+            await client.SendAsync(Encoding.UTF8.GetBytes(question), Token);
+            client.Shutdown(SocketShutdown.Send);
+            JsonElement json = JsonElement.Parse(await ReadAsync(client));
+            Assert.NotEmpty(json.GetProperty("error").GetString()!);
+            Assert.Equal("postcopy", json.GetProperty("migration").GetProperty("state").GetString());
+        }
+
+        Assert.Equal("postcopy", await PostcopyPair.StateAsync(pair.SendControl));
+        await PostcopyPair.PostcopyAsync("pause", "--control", pair.SendControl);
+        await PostcopyPair.PostcopyAsync("pause", "--control", pair.ReceiveControl);
+        await pair.BothPausedAsync();
+        await PostcopyPair.PostcopyAsync("resume", "--control", pair.SendControl);
+        await pair.ArrivesAsync();
+    }
+
+    [Theory]
+    [InlineData("status")]
+    [InlineData("pause")]
+    [InlineData("resume")]
+    public async Task A_socket_at_which_nobody_answers_is_one_line_and_exit_1(string verb)
+    {
+        ToolRun run = await ToolRun.RunAsync(["postcopy", verb, "--control", "/nowhere/at.all"], Token);
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("/nowhere/at.all", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("postcopy")]
+    [InlineData("postcopy", "stop")]
+    [InlineData("postcopy", "pause", ":4444")]
+    [InlineData("postcopy", "resume", "nowhere")]
+    [InlineData("send", "vm", ":4444", "--control", "x")]
+    [InlineData("send", "vm", ":4444", "--recovery-timeout", "5s")]
+    [InlineData("receive", "--listen", ":0", "--out", "vm", "--control", "x")]
+    [InlineData("receive", "--listen", ":0", "--out", "vm", "--recovery-timeout", "5s")]
+    public async Task A_wrong_command_line_exits_2(params string[] arguments)
+    {
+        ToolRun run = await ToolRun.RunAsync(arguments, Token);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Single(run.ErrorLines);
+    }
+
+    [Fact]
+    public void Every_command_below_a_command_has_two_examples_that_parse()
+    {
+        RootCommand root = DataPlaneCommandLine.Build(new ToolConsole { Out = TextWriter.Null, Error = TextWriter.Null });
+        Assert.All(root.Subcommands.SelectMany(static command => command.Subcommands), command =>
+        {
+            IReadOnlyList<HelpExample> examples = HelpWithExamples.ExamplesOf(command);
+            Assert.Equal(2, examples.Count);
+            Assert.All(examples, example => Assert.Empty(root.Parse(example.Line["dataplane ".Length..]).Errors));
+        });
+    }
+
+    private static async Task<string> ReadAsync(Socket client)
+    {
+        byte[] buffer = new byte[4096];
+        int length = 0;
+        while (await client.ReceiveAsync(buffer.AsMemory(length), Token) is var read and > 0)
+            length += read;
+        return Encoding.UTF8.GetString(buffer, 0, length);
+    }
+
+    private static async Task<Socket> ConnectAsync(string path)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), Token);
+        return socket;
+    }
+}

@@ -1,0 +1,115 @@
+using System.Text.Json;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Tool;
+
+/// <summary>
+/// A saved VM on its way from <c>dataplane send --postcopy</c> to <c>dataplane receive --postcopy</c>, through a link that a test may break.
+/// </summary>
+internal sealed class PostcopyPair : IAsyncDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+    private readonly SavedFile _vm = new("pc-q35-10.0");
+    private readonly CancellationTokenSource _stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+    private readonly FaultProxy _proxy;
+
+    private PostcopyPair(Task<ToolRun> receiving, string folder, ChannelAddress address, Fault fault, string[] options)
+    {
+        Directory.Delete(_folder);
+        _folder = folder;
+        Receiving = receiving;
+        Address = address;
+        _proxy = FaultProxy.Start(address, index => index == 0 ? new FaultPlan { Forward = fault } : FaultPlan.None);
+        Sending = ToolRun.RunAsync(
+            ["send", _vm.Path, _proxy.Address.ToString(), "--postcopy", "--control", SendControl, "--no-progress", "--json", "-", .. options],
+            _stop.Token);
+    }
+
+    public Task<ToolRun> Sending { get; }
+
+    public Task<ToolRun> Receiving { get; private init; }
+
+    /// <summary>Where the destination listens, past the link.</summary>
+    public ChannelAddress Address { get; }
+
+    public string SendControl => Path.Combine(_folder, "send.sock");
+
+    public string ReceiveControl => Path.Combine(_folder, "receive.sock");
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    /// <summary>Starts both.</summary>
+    /// <param name="fault">What happens to the main channel.</param>
+    /// <param name="stop">Stops the destination.</param>
+    /// <param name="options">Options of both.</param>
+    public static async Task<PostcopyPair> StartAsync(Fault fault, CancellationToken stop, params string[] options)
+    {
+        string folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+        string control = Path.Combine(folder, "receive.sock");
+        Task<ToolRun> receiving = ToolRun.RunAsync(
+            ["receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "vm"), "--control", control, "--no-progress",
+                "--json", "-", .. options],
+            stop);
+        while (!File.Exists(control) && !receiving.IsCompleted)
+            await Task.Delay(1, Token);
+        string address = (await StatusAsync(control)).GetProperty("address").GetString()!;
+        return new PostcopyPair(receiving, folder, ChannelAddress.Parse(address), fault, options);
+    }
+
+    /// <summary>One migration, as <c>status</c> shows it.</summary>
+    public static async Task<JsonElement> StatusAsync(string control)
+    {
+        ToolRun run = await PostcopyAsync("status", "--control", control);
+        Assert.True(run.ExitCode == 0, run.Error);
+        return JsonElement.Parse(run.Out).GetProperty("migrations")[0];
+    }
+
+    public static async Task<string> StateAsync(string control) => (await StatusAsync(control)).GetProperty("state").GetString()!;
+
+    public static Task<ToolRun> PostcopyAsync(params string[] arguments) =>
+        ToolRun.RunAsync(["postcopy", .. arguments, "--json", "-"], Token);
+
+    /// <summary>Waits until the migration at a socket is in a state.</summary>
+    public static async Task ReachesAsync(string control, string state)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        limit.CancelAfter(TimeSpan.FromMinutes(1));
+        while (await StateAsync(control) != state)
+            await Task.Delay(5, limit.Token);
+    }
+
+    /// <summary>Both sides have seen that the link is gone.</summary>
+    public async Task BothPausedAsync()
+    {
+        await ReachesAsync(SendControl, "paused");
+        await ReachesAsync(ReceiveControl, "paused");
+    }
+
+    /// <summary>Both commands end well, and the file is what was sent.</summary>
+    public async Task<(JsonElement Sent, JsonElement Received)> ArrivesAsync()
+    {
+        ToolRun[] ends = await Task.WhenAll(Sending, Receiving).WaitAsync(TimeSpan.FromMinutes(1), Token);
+        Assert.All(ends, static end => Assert.True(end.ExitCode == 0, end.Error));
+        var (sent, received) = (JsonElement.Parse(ends[0].Out), JsonElement.Parse(ends[1].Out));
+        Assert.Equal(
+            sent.GetProperty("blocks").EnumerateArray().Select(static block => block.GetProperty("sha256").GetString()),
+            received.GetProperty("blocks").EnumerateArray().Select(static block => block.GetProperty("sha256").GetString()));
+        return (sent, received);
+    }
+
+    /// <summary>Ctrl-C at the source.</summary>
+    public Task StopSourceAsync() => _stop.CancelAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _proxy.DisposeAsync();
+        await Task.WhenAny(Sending).WaitAsync(TimeSpan.FromMinutes(1), CancellationToken.None);
+        _stop.Dispose();
+        _vm.Dispose();
+        if (Receiving.IsCompleted)
+            Directory.Delete(_folder, recursive: true);
+    }
+}
