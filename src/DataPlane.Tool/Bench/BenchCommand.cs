@@ -1,7 +1,6 @@
 using System.CommandLine;
 using DataPlane.Memory;
 using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
@@ -33,7 +32,9 @@ internal sealed class BenchCommand
     private readonly CompressionOptions _compression = new();
     private readonly ToolOption<Duration?> _maxDowntime = SharedOptions.MaxDowntime(TimeSpan.FromMilliseconds(300));
     private readonly ToolOption<int?> _runs = SharedOptions.Runs(7);
+    private readonly ToolOption<ByteRate?> _maxBandwidth = SharedOptions.MaxBandwidth();
     private TlsOptions _tls = null!;
+    private BenchPostcopyOptions _postcopy = null!;
     private readonly ToolOption<bool> _wireOnly = Options.Flag("--wire-only", "measure the wire limit alone; the guest is idle then");
 
     public static Command Create(ToolConsole console)
@@ -42,17 +43,26 @@ internal sealed class BenchCommand
         var command = new Command("bench", "Move a live guest to a destination and compare with what the wire can do.");
         foreach (Option option in (ReadOnlySpan<Option>)
             [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._memoryFile,
-                bench._maxDowntime,
-                bench._runs, bench._wireOnly])
+                bench._maxDowntime, bench._maxBandwidth, bench._runs, bench._wireOnly])
             command.Options.Add(option);
+        bench._postcopy = BenchPostcopyOptions.AddTo(
+            command,
+            (bench._wireOnly, "which it is to be compared with"),
+            (bench._memoryFile, "whose guest checks what it finds by the page's number"),
+            (bench._compression.Method, "in which no page is compressed"));
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(bench._maxBandwidth) is { BytesPerSecond: <= 0 })
+                result.AddError("--max-bandwidth: must be more than zero");
+        });
         bench._tls = TlsOptions.AddClientTo(command);
         bench._compression.AddOptionsTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("an idle guest of 1 GiB without zero pages, seven pairs of runs", "dataplane bench --dirty-rate 0"),
-            new HelpExample("a busy guest with tight downtime, results as JSON",
-                "dataplane bench --ram 512M --dirty-rate 200M --max-downtime 50ms --runs 3 --json -"));
+            new HelpExample("a busy guest by precopy and by postcopy, with a preempt channel, results as JSON",
+                "dataplane bench --ram 512M --dirty-rate 200M --postcopy --preempt --runs 3 --json -"));
         command.SetAction((arguments, stop) => CommandRunner.RunAsync(
             new CommandCall<BenchDocument>
             {
@@ -82,7 +92,7 @@ internal sealed class BenchCommand
         };
         guest.Validate();
         int channels = arguments.GetValue(_channels)!.Value;
-        return new BenchRequest
+        var request = new BenchRequest
         {
             Destination = arguments.GetValue(_to),
             Guest = guest,
@@ -91,8 +101,10 @@ internal sealed class BenchCommand
             Runs = arguments.GetValue(_runs)!.Value,
             MaxDowntime = arguments.GetValue(_maxDowntime)!.Value.Value,
             WireOnly = wireOnly,
+            MaxBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
             TlsHostName = _tls.HostName(arguments) ?? arguments.GetValue(_to)?.Host,
         };
+        return _postcopy.Read(arguments, request);
     }
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, BenchDocument document)
@@ -141,6 +153,7 @@ internal sealed class BenchCommand
             WireLegs = [new WireLeg(WireVariant.Partition, request.ChannelOptions),
                 new WireLeg(WireVariant.Cursor, request.ChannelOptions)],
             Migration = migration,
+            Postcopy = request.Postcopy ? new PostcopyLeg(request, context.Logs.CreateLogger<MigrationSource>()) : null,
         };
         await new BenchRunner(plan, session, guest, document, context).RunAsync().ConfigureAwait(false);
         BenchReport.Write(context.Results, document, request.Guest, request.Channels);
@@ -156,31 +169,4 @@ internal sealed class BenchCommand
         if (reason is not null)
             context.Warn($"the kernel does not track writes for this user ({reason}); the guest's own record of what it wrote is used");
     }
-}
-
-/// <summary>The options of a bench as values.</summary>
-internal sealed record BenchRequest
-{
-    public required ChannelAddress? Destination { get; init; }
-
-    public required WorkloadOptions Guest { get; init; }
-
-    public required int Channels { get; init; }
-
-    public CompressionSettings Compression { get; init; }
-
-    public required int Runs { get; init; }
-
-    public required TimeSpan MaxDowntime { get; init; }
-
-    public required bool WireOnly { get; init; }
-
-    /// <summary>Puts the migration, not the wire limit beside it, inside TLS.</summary>
-    public TlsCredentials? Tls { get; init; }
-
-    /// <summary>Name in the destination's certificate.</summary>
-    public string? TlsHostName { get; init; }
-
-    /// <summary>Socket options of both legs alike.</summary>
-    public ChannelOptions ChannelOptions { get; init; } = new();
 }

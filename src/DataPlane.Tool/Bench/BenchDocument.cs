@@ -32,10 +32,16 @@ internal sealed record RunEntry
 {
     public MigrationSample? Migration { get; init; }
 
+    /// <summary>With --postcopy: the same guest the other way.</summary>
+    public PostcopySample? Postcopy { get; init; }
+
     public required WireLimitEntry WireLimit { get; init; }
 
     /// <summary>Rate of the migration over the rate of the wire limit.</summary>
     public double? Efficiency => Migration?.BytesPerSecond / WireLimit.BytesPerSecond;
+
+    /// <summary>Time of the migration by postcopy over that by precopy.</summary>
+    public double? PostcopyTimeRatio => Postcopy?.Seconds / Migration?.Seconds;
 }
 
 internal sealed record WireLimitEntry
@@ -82,8 +88,36 @@ internal sealed record BenchSummary
     /// <summary>CPU time of both processes for the migration over that for the wire limit, per byte, medians.</summary>
     public double? CpuRatio { get; init; }
 
+    /// <summary>With --postcopy.</summary>
+    public PostcopySummary? Postcopy { get; init; }
+
     /// <summary>Every byte at the destination equalled the source's after every run.</summary>
     public required bool Verified { get; init; }
+}
+
+/// <summary>The migrations by postcopy; each figure over the runs.</summary>
+internal sealed record PostcopySummary
+{
+    public required Statistic Seconds { get; init; }
+
+    /// <summary>Over the time of the precopy of the same run.</summary>
+    public required Statistic TimeRatio { get; init; }
+
+    public required Statistic PostcopySeconds { get; init; }
+
+    public required Statistic DowntimeSeconds { get; init; }
+
+    public required Statistic StartDelaySeconds { get; init; }
+
+    /// <summary>Quantiles of each run; null when no page was missing when it was touched.</summary>
+    public Statistic? FaultP50Seconds { get; init; }
+
+    public Statistic? FaultP99Seconds { get; init; }
+
+    public Statistic? FaultP999Seconds { get; init; }
+
+    /// <summary>Pages that the guest read at the destination and found right, all runs together.</summary>
+    public required long CheckedPages { get; init; }
 }
 
 /// <summary>CPU seconds per GiB transferred, medians.</summary>

@@ -13,6 +13,8 @@ internal static class BenchReport
         output.WriteLine($"{"run",3}  {"time",10}  {"migration",10}  {"rounds",6}  {"downtime",10}  {"wire limit",10}  {"efficiency",10}");
         for (int i = 0; i < document.Runs.Count; i++)
             WriteRun(output, i + 1, document.Runs[i]);
+        if (document.Runs.Any(static run => run.Postcopy is not null))
+            BenchPostcopyReport.Write(output, document.Runs);
         if (document.Summary is not { } summary)
             return;
         output.WriteLine();
@@ -25,6 +27,7 @@ internal static class BenchReport
         if (summary.DowntimeSeconds is { } downtime)
             output.WriteLine(
                 $"downtime     median {Human.Seconds(downtime.Median)}, {Human.Seconds(downtime.Min)} to {Human.Seconds(downtime.Max)}");
+        BenchPostcopyReport.WriteSummary(output, summary.Postcopy);
         WritePages(output, document.Runs);
         WriteCpu(output, "source", summary.SourceCpuSecondsPerGib);
         WriteCpu(output, "destination", summary.DestinationCpuSecondsPerGib);

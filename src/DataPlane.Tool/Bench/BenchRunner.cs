@@ -5,7 +5,8 @@ namespace DataPlane.Tool.Bench;
 
 /// <summary>
 /// Runs a bench: warm-up, choice of the wire limit, then pairs of migration and wire limit whose order alternates, so that whatever
-/// drifts on the machine hits both alike. Both legs of a pair see the same memory, connections and running guest.
+/// drifts on the machine hits both alike; a migration by postcopy stands between them. All legs of a run see the same memory, connections
+/// and running guest.
 /// </summary>
 internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload guest, BenchDocument document, CommandContext context)
 {
@@ -43,6 +44,8 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
             await RunWireAsync("warm-up", leg).ConfigureAwait(false);
         if (plan.Migration is { } migration)
             await RunLegAsync("warm-up, migration", migration).ConfigureAwait(false);
+        if (plan.Postcopy is { } postcopy)
+            await RunLegAsync("warm-up, postcopy", postcopy).ConfigureAwait(false);
     }
 
     private async Task<WireLeg> CalibrateAsync()
@@ -73,11 +76,29 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
             return (new RunEntry { WireLimit = WireLimitEntry.From(wireLeg.Variant, only) }, same);
         }
 
-        LegSample? wire = run % 2 == 0 ? await RunWireAsync(stage, wireLeg).ConfigureAwait(false) : null;
+        bool isForward = run % 2 != 0;
+        LegSample? wire = isForward ? null : await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
+        (PostcopySample? postcopy, bool verified) = isForward ? (null, true) : await RunPostcopyAsync(stage).ConfigureAwait(false);
         MigrationSample migration = await RunLegAsync($"{stage}, migration", migrationLeg).ConfigureAwait(false);
-        bool verified = await VerifyAsync(stage).ConfigureAwait(false);
+        verified = verified && await VerifyAsync(stage).ConfigureAwait(false);
+        if (isForward && verified)
+            (postcopy, verified) = await RunPostcopyAsync(stage).ConfigureAwait(false);
         wire ??= await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
-        return (new RunEntry { Migration = migration, WireLimit = WireLimitEntry.From(wireLeg.Variant, wire) }, verified);
+        var entry = new RunEntry
+        {
+            Migration = migration,
+            Postcopy = postcopy,
+            WireLimit = WireLimitEntry.From(wireLeg.Variant, wire),
+        };
+        return (entry, verified);
+    }
+
+    private async Task<(PostcopySample? Sample, bool Verified)> RunPostcopyAsync(string stage)
+    {
+        if (plan.Postcopy is not { } leg)
+            return (null, true);
+        PostcopySample sample = await RunLegAsync($"{stage}, postcopy", leg).ConfigureAwait(false);
+        return (sample, await VerifyAsync(stage).ConfigureAwait(false));
     }
 
     private Task<LegSample> RunWireAsync(string stage, WireLeg leg) =>
@@ -88,7 +109,7 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
     {
         context.Stop.ThrowIfCancellationRequested();
         context.Progress.Report(new ProgressSample { Stage = stage, TotalBytes = guest.Block.Length });
-        if (!plan.GuestIsIdle)
+        if (!plan.GuestIsIdle || leg.NeedsRunningGuest)
             guest.Resume();
         try
         {
@@ -128,4 +149,7 @@ internal sealed record BenchPlan
     /// Null measures the wire limit alone; the guest is idle then, since a plain send of changing memory ends with unequal memory.
     /// </summary>
     public required IBenchLeg<MigrationSample>? Migration { get; init; }
+
+    /// <summary>Beside the migration, the same guest by postcopy.</summary>
+    public IBenchLeg<PostcopySample>? Postcopy { get; init; }
 }

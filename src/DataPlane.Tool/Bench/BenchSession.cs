@@ -62,6 +62,7 @@ internal sealed class BenchSession : IAsyncDisposable
             RamBytes = guest.Block.Length,
             Channels = channels,
             Compression = leg.Compression,
+            Postcopy = leg.Postcopy,
         };
         await _control.WriteAsync(prepare, cancellation).ConfigureAwait(false);
         ReadyMessage ready = await ExpectAsync<ReadyMessage>(_control, cancellation).ConfigureAwait(false);
@@ -82,7 +83,7 @@ internal sealed class BenchSession : IAsyncDisposable
         ResultMessage result = await ExpectAsync<ResultMessage>(_control, cancellation).ConfigureAwait(false);
         if (result.Error is { } error)
             throw new CommandException($"{leg.Name}: the destination failed: {error}");
-        return sample with { DestinationCpuSeconds = result.CpuSeconds };
+        return leg.Complete(sample, result) with { DestinationCpuSeconds = result.CpuSeconds };
     }
 
     /// <summary>Whether every byte of the destination's memory is the guest's, which must be paused.</summary>

@@ -26,7 +26,28 @@ internal static class BenchSummaries
             CpuRatio = source is null || destination is null
                 ? null
                 : (source.Migration + destination.Migration) / (source.WireLimit + destination.WireLimit),
+            Postcopy = Postcopy(runs),
             Verified = verified,
+        };
+    }
+
+    private static PostcopySummary? Postcopy(IList<RunEntry> runs)
+    {
+        List<PostcopySample> samples = [.. runs.Select(run => run.Postcopy).OfType<PostcopySample>()];
+        if (samples.Count == 0)
+            return null;
+        List<Latency> faults = [.. samples.Select(sample => sample.Touches?.FaultSeconds).OfType<Latency>()];
+        return new PostcopySummary
+        {
+            Seconds = Statistic.Of(samples.Select(sample => sample.Seconds))!,
+            TimeRatio = Statistic.Of(runs.Select(run => run.PostcopyTimeRatio).OfType<double>())!,
+            PostcopySeconds = Statistic.Of(samples.Select(sample => sample.PostcopySeconds))!,
+            DowntimeSeconds = Statistic.Of(samples.Select(sample => sample.DowntimeSeconds))!,
+            StartDelaySeconds = Statistic.Of(samples.Select(sample => sample.StartDelaySeconds))!,
+            FaultP50Seconds = Statistic.Of(faults.Select(latency => latency.P50)),
+            FaultP99Seconds = Statistic.Of(faults.Select(latency => latency.P99)),
+            FaultP999Seconds = Statistic.Of(faults.Select(latency => latency.P999)),
+            CheckedPages = samples.Sum(sample => sample.Touches?.CheckedPages ?? 0),
         };
     }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Output;
+using DataPlane.Tool.Serve;
 
 namespace DataPlane.Tool.Bench;
 
@@ -55,5 +56,14 @@ internal interface IBenchLeg<TSample>
     /// <summary>How pages are compressed.</summary>
     CompressionMethod Compression => CompressionMethod.None;
 
+    /// <summary>What the guest does at the destination; null where it does nothing there.</summary>
+    PostcopyRequest? Postcopy => null;
+
+    /// <summary>A guest without a dirty rate has to be running too: it is the switch that is measured.</summary>
+    bool NeedsRunningGuest => false;
+
     Task<TSample> RunAsync(LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation);
+
+    /// <summary>Adds what the destination has measured.</summary>
+    TSample Complete(TSample sample, ResultMessage result) => sample;
 }

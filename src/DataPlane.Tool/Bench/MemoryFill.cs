@@ -21,13 +21,18 @@ internal static class MemoryFill
         for (int offset = 0; offset < chunk.Length; offset += TargetPage.Size)
         {
             long page = firstPage + (offset / TargetPage.Size);
-            Span<byte> bytes = chunk.Slice(offset, TargetPage.Size);
-            if (IsZeroPage(page, zeroPercent))
-                bytes.Clear();
-            else
-                FillPage(bytes, Mix(seed ^ ((ulong)page * 2)));
+            FillPage(chunk.Slice(offset, TargetPage.Size), page, zeroPercent, seed);
         }
     });
+
+    /// <summary>One page of such memory.</summary>
+    public static void FillPage(Span<byte> bytes, long page, int zeroPercent, ulong seed)
+    {
+        if (IsZeroPage(page, zeroPercent))
+            bytes.Clear();
+        else
+            FillPage(bytes, Mix(seed ^ ((ulong)page * 2)));
+    }
 
     /// <summary>The bytes of a file, again and again; the file's own zero pages come on top of the share.</summary>
     /// <exception cref="CommandException">The file cannot be read, or holds less than a page.</exception>

@@ -23,20 +23,10 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
     public async Task<MigrationSample> RunAsync(
         LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
     {
-        var options = new MigrationSourceOptions
-        {
-            MultifdChannels = destination.Channels,
-            Compression = request.Compression.Method,
-            CompressionLevel = request.Compression.Level,
-            MaxDowntime = request.MaxDowntime,
-            Channels = request.ChannelOptions,
-            Tls = request.Tls,
-            TlsHostName = request.TlsHostName,
-        };
-        var source = new MigrationSource(new WorkloadGuest(guest), options, logger);
+        var source = new MigrationSource(new WorkloadGuest(guest), request.SourceOptions(destination.Channels), logger);
         var address = ChannelAddress.Tcp(destination.Address.ToString(), destination.Port);
         TimeSpan cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
-        MigrationReport done = await source.MigrateAsync(address, new Forward(guest, report), cancellation).ConfigureAwait(false);
+        MigrationReport done = await source.MigrateAsync(address, new LegProgress(guest, report), cancellation).ConfigureAwait(false);
         TimeSpan cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
         return new MigrationSample
         {
@@ -50,18 +40,5 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
             CompressionRatio = Compression == CompressionMethod.None ? null
                 : (double)(done.NormalPages << TargetPage.Shift) / done.TransferredBytes,
         };
-    }
-
-    private sealed class Forward(Workload guest, Action<ProgressSample> report) : IProgress<MigrationProgress>
-    {
-        public void Report(MigrationProgress value) => report(new ProgressSample
-        {
-            Stage = $"{value.Phase}",
-            DoneBytes = guest.Block.Length - (value.RemainingPages << TargetPage.Shift),
-            TotalBytes = guest.Block.Length,
-            BytesPerSecond = value.BytesPerSecond,
-            Round = value.Round,
-            Detail = value.ExpectedDowntime is { } downtime ? $"expected downtime {downtime.TotalMilliseconds:0} ms" : null,
-        });
     }
 }

@@ -8,6 +8,7 @@ internal struct PageOrder
 {
     private readonly long _pages;
     private readonly long _step;
+    private readonly long _inverse;
     private long _next;
 
     public PageOrder(long pages)
@@ -19,13 +20,32 @@ internal struct PageOrder
         while (GreatestCommonDivisor(step, pages) != 1)
             step++;
         _step = step;
+        _inverse = InverseOf(step, pages);
     }
+
+    /// <summary>Which visit of each lap, from 0, is that of a page.</summary>
+    public readonly long PositionOf(long page) => (long)((Int128)page * _inverse % _pages);
 
     public long Next()
     {
         long page = _next;
         _next = (_next + _step) % _pages;
         return page;
+    }
+
+    /// <summary>What <paramref name="step"/> has to be multiplied by to give 1, modulo <paramref name="pages"/>.</summary>
+    private static long InverseOf(long step, long pages)
+    {
+        (long remainder, long next) = (pages, step % pages);
+        (long inverse, long nextInverse) = (0, 1);
+        while (next != 0)
+        {
+            long quotient = remainder / next;
+            (remainder, next) = (next, remainder - (quotient * next));
+            (inverse, nextInverse) = (nextInverse, inverse - (quotient * nextInverse));
+        }
+
+        return (inverse + pages) % pages;
     }
 
     private static long GreatestCommonDivisor(long a, long b)

@@ -16,6 +16,9 @@ internal sealed class CompressionOptions
         0,
         CompressionSettings.MaxZstdLevel);
 
+    /// <summary>The option that names the method.</summary>
+    public Option Method => _method;
+
     /// <summary><c>--compression</c> of a command that receives: it takes the method from the packets.</summary>
     public static ToolOption<Choice<CompressionMethod>?> Demanded() => Options.Choice<CompressionMethod>(
         "--compression", "accept only pages that are compressed so (default: whatever the source does)");

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using DataPlane.Multifd.Compression;
+using DataPlane.Tool.Bench;
 using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Serve;
@@ -64,6 +65,30 @@ internal sealed record PrepareMessage : ControlMessage
     /// <summary>How the pages of a migration are compressed: the destination refuses anything else.</summary>
     [JsonConverter(typeof(JsonStringEnumConverter<CompressionMethod>))]
     public CompressionMethod Compression { get; init; }
+
+    /// <summary>What the guest does at the destination; only with the leg of that name.</summary>
+    public PostcopyRequest? Postcopy { get; init; }
+}
+
+/// <summary>A guest that runs at the destination before its memory is there, and everything it needs to know what that must hold.</summary>
+internal sealed record PostcopyRequest
+{
+    /// <summary>More threads than a guest here has processors.</summary>
+    public const int MaxThreads = 64;
+
+    public required bool Preempt { get; init; }
+
+    public required ulong Seed { get; init; }
+
+    public required int ZeroPercent { get; init; }
+
+    /// <summary>The memory from the start in which the guest has written.</summary>
+    public required long WindowBytes { get; init; }
+
+    /// <summary>Memory that it touches per second, all threads together.</summary>
+    public required long TouchBytesPerSecond { get; init; }
+
+    public required int Threads { get; init; }
 }
 
 /// <summary>The leg's data connections are accepted now.</summary>
@@ -88,8 +113,22 @@ internal sealed record ResultMessage : ControlMessage
 
     public long? ZeroPages { get; init; }
 
+    public PostcopyResult? Postcopy { get; init; }
+
     /// <summary>Why the leg failed; null when it did not.</summary>
     public string? Error { get; init; }
+}
+
+/// <summary>How a guest was whose memory followed it.</summary>
+internal sealed record PostcopyResult
+{
+    public required double StartDelaySeconds { get; init; }
+
+    public required long Requests { get; init; }
+
+    public required long RequestedPages { get; init; }
+
+    public required TouchSample Touches { get; init; }
 }
 
 /// <summary>Asks for the digest of the memory.</summary>

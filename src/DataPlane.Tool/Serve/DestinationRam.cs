@@ -7,14 +7,18 @@ namespace DataPlane.Tool.Serve;
 /// The destination's memory, kept between the legs of a session: allocated and populated once, so that no leg pays for first touch,
 /// and set back to zero before each leg, so that a page which the leg does not deliver cannot be right by accident.
 /// </summary>
-internal sealed class DestinationRam(long bytes) : IDisposable
+/// <param name="bytes">How much.</param>
+/// <param name="populate">False for a leg that fetches its pages one by one: memory of its own, used once.</param>
+internal sealed class DestinationRam(long bytes, bool populate) : IDisposable
 {
-    private readonly RamBlock _memory = RamBlock.Allocate("pc.ram", bytes, new RamAllocation { Populate = true });
+    private readonly RamBlock _memory = RamBlock.Allocate("pc.ram", bytes, new RamAllocation { Populate = populate });
     private bool _isFresh = true;
 
     public long Bytes => _memory.Length;
 
     public RamBlock Block => _memory;
+
+    public bool IsReusable => populate;
 
     /// <summary>The memory as a guest that has received nothing yet. The guest of the leg before must not be used any more.</summary>
     public GuestMemory FreshGuest()

@@ -10,9 +10,14 @@ internal interface IServeLeg
     /// <summary>As named in <c>prepare</c>.</summary>
     string Name { get; }
 
+    /// <summary>
+    /// The leg wants memory that nobody has touched, and leaves it in another state than it was: it is not used again.
+    /// </summary>
+    bool NeedsUntouchedMemory => false;
+
     /// <summary>Starts to accept the leg's data connections; returns when a client may connect.</summary>
     /// <param name="request">Checked by the session: sizes and counts are within limits.</param>
-    /// <param name="guest">Populated memory that reads as zero, one block of <c>request.RamBytes</c>.</param>
+    /// <param name="guest">Memory that reads as zero, one block of <c>request.RamBytes</c>; populated unless it must be untouched.</param>
     Task<IServeLegRun> PrepareAsync(PrepareMessage request, GuestMemory guest, CancellationToken cancellation);
 }
 

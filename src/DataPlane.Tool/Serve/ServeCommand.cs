@@ -64,6 +64,7 @@ internal sealed class ServeCommand
             new WireServeLeg(WireVariant.Partition, address.Address, channels),
             new WireServeLeg(WireVariant.Cursor, address.Address, channels),
             new MigrationServeLeg(address.Address, channels, tls, context.Logs.CreateLogger<MigrationDestination>()),
+            new PostcopyServeLeg(address.Address, channels, tls, context.Logs.CreateLogger<MigrationDestination>(), context.Time),
         ];
         var settings = new ServeSettings { MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? HostFacts.Current.MemoryBytes / 2 };
         using var server = new ServeServer(address, settings, legs, context.Time, context.Note);

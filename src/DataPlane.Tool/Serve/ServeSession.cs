@@ -74,15 +74,19 @@ internal sealed class ServeSession(
     private async Task RunLegAsync(PrepareMessage request, CancellationToken cancellation)
     {
         IServeLeg leg = Check(request);
-        IServeLegRun run = await leg.PrepareAsync(request, FreshGuest(request.RamBytes), cancellation).ConfigureAwait(false);
+        IServeLegRun run = await leg.PrepareAsync(request, FreshGuest(request.RamBytes, leg), cancellation).ConfigureAwait(false);
+        ResultMessage result;
         await using (run.ConfigureAwait(false))
         {
             await control.WriteAsync(new ReadyMessage { Port = run.Port }, cancellation).ConfigureAwait(false);
-            ResultMessage result = await AwaitLegAsync(run, cancellation).ConfigureAwait(false);
+            result = await AwaitLegAsync(run, cancellation).ConfigureAwait(false);
             if (result.Error is null)
                 CompletedLegs++;
-            await control.WriteAsync(result, cancellation).ConfigureAwait(false);
         }
+
+        if (result.Error is not null && leg.NeedsUntouchedMemory)
+            DropMemory(); // pages of it may be poisoned: whoever read them would be stopped by the kernel
+        await control.WriteAsync(result, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>Waits for the leg and, beside it, for the client: a client that goes away or speaks out of turn ends the leg.</summary>
@@ -122,18 +126,33 @@ internal sealed class ServeSession(
         if (request.Channels is < 0 or > SharedOptions.MaxChannels)
             throw new BadRequestException(
                 ErrorMessage.BadRequest, $"{request.Channels} channels; 0 to {SharedOptions.MaxChannels} are allowed");
+        if (found.NeedsUntouchedMemory && !IsSound(request.Postcopy, request.RamBytes))
+            throw new BadRequestException(ErrorMessage.BadRequest, "prepare does not say what a guest can do here");
         return found;
     }
 
-    private GuestMemory FreshGuest(long bytes)
+    private static bool IsSound(PostcopyRequest? guest, long ramBytes) => guest is
     {
-        if (_ram?.Bytes != bytes)
+        ZeroPercent: >= 0 and <= 100,
+        TouchBytesPerSecond: > 0,
+        Threads: > 0 and <= PostcopyRequest.MaxThreads,
+        WindowBytes: >= TargetPage.Size,
+    } && guest.WindowBytes <= ramBytes;
+
+    private void DropMemory()
+    {
+        _ram?.Dispose();
+        _ram = null;
+    }
+
+    private GuestMemory FreshGuest(long bytes, IServeLeg leg)
+    {
+        if (_ram?.Bytes != bytes || !_ram.IsReusable || leg.NeedsUntouchedMemory)
         {
-            _ram?.Dispose();
-            _ram = null;
+            DropMemory();
             try
             {
-                _ram = new DestinationRam(bytes);
+                _ram = new DestinationRam(bytes, populate: !leg.NeedsUntouchedMemory);
             }
             catch (IOException exception)
             {

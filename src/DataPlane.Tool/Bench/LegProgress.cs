@@ -1,0 +1,19 @@
+using DataPlane.Memory;
+using DataPlane.Migration;
+using DataPlane.Tool.Output;
+
+namespace DataPlane.Tool.Bench;
+
+/// <summary>The progress of a migration as that of a leg.</summary>
+internal sealed class LegProgress(Workload guest, Action<ProgressSample> report) : IProgress<MigrationProgress>
+{
+    public void Report(MigrationProgress value) => report(new ProgressSample
+    {
+        Stage = $"{value.Phase}",
+        DoneBytes = guest.Block.Length - (value.RemainingPages << TargetPage.Shift),
+        TotalBytes = guest.Block.Length,
+        BytesPerSecond = value.BytesPerSecond,
+        Round = value.Round,
+        Detail = value.ExpectedDowntime is { } downtime ? $"expected downtime {downtime.TotalMilliseconds:0} ms" : null,
+    });
+}

@@ -1,0 +1,70 @@
+using DataPlane.Linux;
+using DataPlane.Migration;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Tool.Serve;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace DataPlane.Tool.Bench;
+
+/// <summary>
+/// The migration by postcopy at the source: the live guest is handed over at once, runs at the destination, and all of its memory follows.
+/// </summary>
+internal sealed class PostcopyLeg(BenchRequest request, ILogger<MigrationSource> logger) : IBenchLeg<PostcopySample>
+{
+    public const string LegName = "postcopy";
+
+    public string Name => LegName;
+
+    public bool NeedsRunningGuest => true;
+
+    public PostcopyRequest? Postcopy => new()
+    {
+        Preempt = request.Preempt,
+        Seed = request.Guest.Seed,
+        ZeroPercent = request.Guest.ZeroPercent,
+        WindowBytes = request.Guest.DirtyWindowBytes ?? request.Guest.RamBytes,
+        TouchBytesPerSecond = request.TouchBytesPerSecond,
+        Threads = request.TouchThreads,
+    };
+
+    public async Task<PostcopySample> RunAsync(
+        LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
+    {
+        MigrationSourceOptions options = request.SourceOptions(destination.Channels) with
+        {
+            Postcopy = true,
+            Preempt = request.Preempt,
+        };
+        var source = new MigrationSource(new WorkloadGuest(guest), options, logger);
+        source.SwitchToPostcopy();
+        var address = ChannelAddress.Tcp(destination.Address.ToString(), destination.Port);
+        TimeSpan cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
+        MigrationReport done = await source.MigrateAsync(address, new LegProgress(guest, report), cancellation).ConfigureAwait(false);
+        TimeSpan cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
+        return new PostcopySample
+        {
+            Seconds = done.Duration.TotalSeconds,
+            TransferredBytes = done.TransferredBytes,
+            SourceCpuSeconds = cpu.TotalSeconds,
+            DowntimeSeconds = done.Downtime.TotalSeconds,
+            PostcopySeconds = done.Phases.Where(static phase => phase.Phase is MigrationPhase.Postcopy or MigrationPhase.Commit)
+                .Sum(static phase => phase.Duration.TotalSeconds),
+            NormalPages = done.NormalPages,
+            ZeroPages = done.ZeroPages,
+        };
+    }
+
+    public PostcopySample Complete(PostcopySample sample, ResultMessage result)
+    {
+        PostcopyResult theirs = result.Postcopy ?? throw new CommandException("postcopy: the destination does not say how its guest was");
+        return sample with
+        {
+            StartDelaySeconds = theirs.StartDelaySeconds,
+            Requests = theirs.Requests,
+            RequestedPages = theirs.RequestedPages,
+            Touches = theirs.Touches,
+        };
+    }
+}

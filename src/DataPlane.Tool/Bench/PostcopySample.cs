@@ -1,0 +1,56 @@
+namespace DataPlane.Tool.Bench;
+
+/// <summary>What a migration by postcopy measured.</summary>
+internal sealed record PostcopySample : LegSample
+{
+    /// <summary>From the guest's pause at the source until the source heard that it starts at the destination.</summary>
+    public required double DowntimeSeconds { get; init; }
+
+    /// <summary>From the last byte of the device state to the guest's start, at the destination.</summary>
+    public double StartDelaySeconds { get; init; }
+
+    /// <summary>From the device state's departure to the destination's word that it has all of the memory.</summary>
+    public required double PostcopySeconds { get; init; }
+
+    public required long NormalPages { get; init; }
+
+    public required long ZeroPages { get; init; }
+
+    /// <summary>Requests that the destination sent.</summary>
+    public long Requests { get; init; }
+
+    /// <summary>Pages of 4 KiB that came while they were asked for.</summary>
+    public long RequestedPages { get; init; }
+
+    /// <summary>What the guest did there until all of its memory had come.</summary>
+    public TouchSample? Touches { get; init; }
+}
+
+/// <summary>What the guest did and saw at the destination.</summary>
+internal sealed record TouchSample
+{
+    /// <summary>Pages that it read, each compared byte by byte with what it must hold.</summary>
+    public required long CheckedPages { get; init; }
+
+    /// <summary>Pages among them that it then wrote to.</summary>
+    public required long WrittenPages { get; init; }
+
+    /// <summary>Pages among them that were missing, so that it had to wait.</summary>
+    public required long Faults { get; init; }
+
+    /// <summary>How long it waited for them; null when none was missing.</summary>
+    public Latency? FaultSeconds { get; init; }
+}
+
+/// <summary>Quantiles of a latency, in seconds.</summary>
+internal sealed record Latency(double P50, double P99, double P999, double Max)
+{
+    /// <summary>Nearest ranks; null without samples.</summary>
+    public static Latency? Of(IEnumerable<double> samples)
+    {
+        double[] sorted = [.. samples.Order()];
+        return sorted.Length == 0 ? null : new Latency(At(sorted, 0.5), At(sorted, 0.99), At(sorted, 0.999), sorted[^1]);
+    }
+
+    private static double At(double[] sorted, double share) => sorted[Math.Max(0, (int)Math.Ceiling(share * sorted.Length) - 1)];
+}

@@ -1,0 +1,43 @@
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+
+namespace DataPlane.Tool.Serve;
+
+/// <summary>
+/// Reads and writes memory whose pages may be missing, as another process would: by system calls. A thread that waited for a page in
+/// managed code would stop the garbage collector, and with it everything that could bring the page; a page that will never come is an
+/// error here, and no signal.
+/// </summary>
+internal static partial class ForeignMemory
+{
+    /// <exception cref="LinuxException">The page will never come.</exception>
+    public static unsafe void Read(nint address, nint target, int length) => Transfer(address, target, length, write: false);
+
+    /// <exception cref="LinuxException">The page will never come.</exception>
+    public static unsafe void Write(nint address, nint source, int length) => Transfer(address, source, length, write: true);
+
+    private static unsafe void Transfer(nint address, nint own, int length, bool write)
+    {
+        while (true)
+        {
+            var here = new IoVec(own, (nuint)length);
+            var there = new IoVec(address, (nuint)length);
+            // SAFETY: both vectors are locals; the kernel checks the addresses in them.
+            nint moved = write
+                ? WriteProcess(Environment.ProcessId, &here, 1, &there, 1, 0)
+                : ReadProcess(Environment.ProcessId, &here, 1, &there, 1, 0);
+            if (moved == length)
+                return;
+            // A part can only mean that it was interrupted: it lies within one page.
+            int errno = moved < 0 ? Marshal.GetLastPInvokeError() : Errno.EINTR;
+            if (errno != Errno.EINTR)
+                throw new LinuxException(write ? "process_vm_writev" : "process_vm_readv", errno);
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "process_vm_readv", SetLastError = true)]
+    private static unsafe partial nint ReadProcess(int process, IoVec* here, nuint count, IoVec* there, nuint thereCount, nuint flags);
+
+    [LibraryImport("libc", EntryPoint = "process_vm_writev", SetLastError = true)]
+    private static unsafe partial nint WriteProcess(int process, IoVec* here, nuint count, IoVec* there, nuint thereCount, nuint flags);
+}

@@ -1,0 +1,23 @@
+using System.Buffers.Binary;
+using DataPlane.Memory;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Tool.Serve;
+
+/// <summary>Which pages of this process are there: asks the kernel, and touches none.</summary>
+internal sealed class PresentPages : IDisposable
+{
+    private const ulong Present = 1UL << 63;
+    private const ulong Swapped = 1UL << 62;
+
+    private readonly SafeFileHandle _pagemap = File.OpenHandle("/proc/self/pagemap");
+
+    public bool IsPresent(nint address)
+    {
+        Span<byte> entry = stackalloc byte[sizeof(ulong)];
+        int read = RandomAccess.Read(_pagemap, entry, (address >> TargetPage.Shift) * sizeof(ulong));
+        return read == entry.Length && (BinaryPrimitives.ReadUInt64LittleEndian(entry) & (Present | Swapped)) != 0;
+    }
+
+    public void Dispose() => _pagemap.Dispose();
+}
