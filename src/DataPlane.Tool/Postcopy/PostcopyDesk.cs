@@ -49,7 +49,7 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
                 PauseReason = _last?.PauseReason,
                 Pauses = _pauses,
                 TransferredBytes = _last?.TransferredBytes ?? 0,
-                RemainingPages = GoOn is null ? null : _last?.RemainingPages,
+                RemainingPages = GoOn is null || IsPause(_state) ? null : _last?.RemainingPages,
             };
         }
     }

@@ -56,7 +56,7 @@ internal sealed record PostcopyStatus
 
     public required long TransferredBytes { get; init; }
 
-    /// <summary>Pages that are to be sent still; the destination does not know.</summary>
+    /// <summary>Pages that are to be sent still; the destination does not know, and without a link nobody does.</summary>
     public long? RemainingPages { get; init; }
 }
 

@@ -25,7 +25,6 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     private long _packageSentAt;
     private long _packageBytes;
     private long _loadedAt;
-    private long? _leftBehind;
     private volatile RecoveryAnswers? _answers;
     private (long Normal, long Zero, long Requests, long Requested) _before;
 
@@ -60,10 +59,8 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 
     public long ZeroPages => _before.Zero + (_mainPages?.ZeroPages ?? 0) + (_preemptPages?.ZeroPages ?? 0);
 
-    /// <summary>
-    /// Pages to send in the background; null before the switch. Without a link those of the last one: what it lost comes on top.
-    /// </summary>
-    public long? PagesLeft => _source?.PagesLeft ?? _leftBehind;
+    /// <summary>Pages to send in the background; null before the switch.</summary>
+    public long? PagesLeft => _source?.PagesLeft;
 
     /// <summary>Reads the destination's messages from now on.</summary>
     /// <param name="main">The main channel of a new link.</param>
@@ -163,7 +160,6 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     public async Task EndLinkAsync()
     {
         await StopAsync().ConfigureAwait(false);
-        _leftBehind = PagesLeft;
         _before = (NormalPages, ZeroPages, _before.Requests + (_source?.Requests ?? 0), _before.Requested + (_source?.RequestedPages ?? 0));
         Dispose();
         (_mainPages, _preemptPages, _source, _everythingSent) = (null, null, null, Task.CompletedTask);

@@ -80,6 +80,23 @@ internal sealed class PostcopyPair : IAsyncDisposable
             await Task.Delay(5, limit.Token);
     }
 
+    /// <summary>
+    /// Pauses the migration at a socket, once it can be: a source has to hear first that its guest starts. It may have ended meanwhile,
+    /// where pauses are short.
+    /// </summary>
+    public static async Task<ToolRun> PauseAsync(string control)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        limit.CancelAfter(TimeSpan.FromMinutes(1));
+        while (true)
+        {
+            ToolRun run = await PostcopyAsync("pause", "--control", control);
+            if (run.ExitCode == 0 || run.Error.Contains("already", StringComparison.Ordinal) || !File.Exists(control))
+                return run;
+            await Task.Delay(5, limit.Token);
+        }
+    }
+
     /// <summary>Both sides have seen that the link is gone.</summary>
     public async Task BothPausedAsync()
     {
