@@ -5,8 +5,8 @@ using DataPlane.Tool.Postcopy;
 namespace DataPlane.Tool.Receive;
 
 /// <summary>
-/// What a <c>receive --postcopy</c> has beside the migration: its control socket, words about pauses, and the end of a pause that lasts too
-/// long or that somebody stops.
+/// What a <c>receive --postcopy</c> has beside the migration: its control socket, words about pauses, and the end of one that lasts too
+/// long. A Ctrl-C does not end it: only at the end of the stream can a source take its guest back.
 /// </summary>
 internal sealed class ReceivePostcopy : IAsyncDisposable
 {
@@ -42,7 +42,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     private void OnPaused(string reason, bool isAttempt)
     {
         _context.Warn($"the link is lost, paused: {reason}; waiting for the source to come again to {_destination.LocalAddresses[0]} "
-            + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'), Ctrl-C gives the guest up");
+            + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'); behind a Ctrl-C it gets its guest back when it has come");
         lock (_gate)
         {
             _resumed?.Cancel();
@@ -57,15 +57,15 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         EndPause();
     }
 
-    /// <summary>Gives up when the pause is over its limit, or the command is stopped in it.</summary>
+    /// <summary>Gives up when the pause is over its limit.</summary>
     private async Task WatchAsync(CancellationToken resumed)
     {
         using var limit = new CancellationTokenSource(_limit, _context.Time);
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _context.Stop, resumed);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, resumed);
         await Task.Delay(Timeout.Infinite, over.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (resumed.IsCancellationRequested)
             return;
-        HasGivenUp = !_context.Stop.IsCancellationRequested;
+        HasGivenUp = true;
         // Nobody can come in any more, so nothing more comes for the guest.
         await _destination.DisposeAsync().ConfigureAwait(false);
     }

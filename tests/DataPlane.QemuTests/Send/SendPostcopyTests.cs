@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuTests.Send;
@@ -47,6 +48,31 @@ public sealed class SendPostcopyTests(SavedVms vms) : SendTest(vms)
         await destination.Machine.WaitForMigrationAsync("completed", Token);
         await FindsItsMemoryRightAsync(destination.Machine, vm);
         CheckResult(result, vm, preempt);
+    }
+
+    [Theory]
+    [InlineData("11.1", false)]
+    [InlineData("11.1", true)]
+    public async Task It_is_paused_and_resumed_by_command_to_where_QEMU_waits_then(string version, bool preempt)
+    {
+        var vm = await Vms.ReceivedAsync(QemuVersion.Parse(version), MachineFor([QemuVersion.Parse(version)]));
+        var destination = await ExpectingPostcopyAsync(vm, version, preempt);
+        var control = Work["send.sock"];
+        await using var send = await SendProcess.StartAsync(
+            vm.Path, destination.Uri, 0, Work, ["--postcopy", .. Preempt(preempt), "--max-bandwidth", "2M", "--control", control]);
+        await destination.Machine.WaitForGuestAsync(Token);
+
+        await ToolProcess.RunAsync(Token, "postcopy", "pause", "--control", control);
+        await destination.Machine.WaitForStateAsync("postcopy-paused", Token);
+        var elsewhere = $"unix:{Work["again.sock"]}";
+        await destination.Machine.ExecuteOutOfBandAsync("migrate-recover", new JsonObject { ["uri"] = elsewhere }, Token);
+        await ToolProcess.RunAsync(Token, "postcopy", "resume", elsewhere, "--control", control);
+
+        var result = await send.WaitAsync(Token);
+        Assert.True(result.ExitCode == 0, result.ToString());
+        Assert.Equal(1, result.Json.GetProperty("postcopy").GetProperty("recoveries").GetInt32());
+        await destination.Machine.WaitForMigrationAsync("completed", Token);
+        await FindsItsMemoryRightAsync(destination.Machine, vm);
     }
 
     [Theory]

@@ -16,6 +16,7 @@ public sealed class PostcopyCommandTests
 
     private static readonly Fault s_cut = new() { CutAt = Middle };
     private static readonly Fault s_stall = new() { StallAt = Middle };
+    private static readonly string[] s_short = ["--recovery-timeout", "200ms"];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -72,7 +73,7 @@ public sealed class PostcopyCommandTests
     [Fact]
     public async Task A_pause_that_lasts_too_long_ends_both_commands()
     {
-        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token, "--recovery-timeout", "200ms");
+        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token, s_short, s_short);
         foreach (string control in (string[])[pair.SendControl, pair.ReceiveControl])
             await PostcopyPair.PauseAsync(control);
         ToolRun sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
@@ -86,22 +87,39 @@ public sealed class PostcopyCommandTests
     }
 
     [Fact]
-    public async Task Ctrl_C_ends_a_pause()
+    public async Task Ctrl_C_at_a_paused_source_ends_it_and_says_where_the_guest_is()
+    {
+        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token, receive: s_short);
+        await PostcopyPair.PauseAsync(pair.SendControl);
+
+        await pair.StopSourceAsync();
+
+        ToolRun sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        Assert.Equal(130, sent.ExitCode);
+        Assert.Contains(sent.ErrorLines, static line => line.Contains("not all of its memory", StringComparison.Ordinal));
+        Assert.Equal("at_destination", JsonElement.Parse(sent.Out).GetProperty("guest").GetString());
+        await PostcopyPair.PauseAsync(pair.ReceiveControl);
+        Assert.Equal(1, (await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token)).ExitCode);
+    }
+
+    [Fact]
+    public async Task Ctrl_C_at_a_paused_destination_waits_for_the_source_and_keeps_nothing()
     {
         using var stop = new CancellationTokenSource();
         await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, stop.Token);
         foreach (string control in (string[])[pair.SendControl, pair.ReceiveControl])
             await PostcopyPair.PauseAsync(control);
 
-        await pair.StopSourceAsync();
         await stop.CancelAsync();
+        Assert.Equal("paused", await PostcopyPair.StateAsync(pair.ReceiveControl));
+        await PostcopyPair.PostcopyAsync("resume", "--control", pair.SendControl);
 
-        ToolRun sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
-        Assert.Equal(130, sent.ExitCode);
-        Assert.Contains(sent.ErrorLines, static line => line.Contains("not all of its memory", StringComparison.Ordinal));
-        Assert.Equal("at_destination", JsonElement.Parse(sent.Out).GetProperty("guest").GetString());
         ToolRun received = await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.Equal(130, received.ExitCode);
+        Assert.False(JsonElement.Parse(received.Out).TryGetProperty("file", out _));
+        // It does not hear where the guest is: the next pause is its operator's.
+        await pair.StopSourceAsync();
+        Assert.NotEqual(0, (await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token)).ExitCode);
     }
 
     [Fact]

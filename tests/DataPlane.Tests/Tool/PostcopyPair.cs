@@ -43,19 +43,21 @@ internal sealed class PostcopyPair : IAsyncDisposable
     /// <summary>Starts both.</summary>
     /// <param name="fault">What happens to the main channel.</param>
     /// <param name="stop">Stops the destination.</param>
-    /// <param name="options">Options of both.</param>
-    public static async Task<PostcopyPair> StartAsync(Fault fault, CancellationToken stop, params string[] options)
+    /// <param name="receive">Options of the destination.</param>
+    /// <param name="send">Options of the source.</param>
+    public static async Task<PostcopyPair> StartAsync(
+        Fault fault, CancellationToken stop, string[]? receive = null, string[]? send = null)
     {
         string folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
         string control = Path.Combine(folder, "receive.sock");
         Task<ToolRun> receiving = ToolRun.RunAsync(
             ["receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "vm"), "--control", control, "--no-progress",
-                "--json", "-", .. options],
+                "--json", "-", .. receive ?? []],
             stop);
         while (!File.Exists(control) && !receiving.IsCompleted)
             await Task.Delay(1, Token);
         string address = (await StatusAsync(control)).GetProperty("address").GetString()!;
-        return new PostcopyPair(receiving, folder, ChannelAddress.Parse(address), fault, options);
+        return new PostcopyPair(receiving, folder, ChannelAddress.Parse(address), fault, send ?? []);
     }
 
     /// <summary>One migration, as <c>status</c> shows it.</summary>
