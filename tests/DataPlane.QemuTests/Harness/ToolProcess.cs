@@ -1,5 +1,3 @@
-using Xunit;
-
 namespace DataPlane.QemuTests.Harness;
 
 /// <summary>A `dataplane` command that does one thing and ends.</summary>
