@@ -38,10 +38,11 @@ internal sealed class TestGuest : IMigratableGuest, IDisposable
     public int Resumed { get; private set; }
 
     /// <summary>A quarter of the pages zero, the rest random. Without <paramref name="whileRunning"/> it writes nothing.</summary>
-    public static TestGuest Patterned(long bytes, int seed = 1, Action<TestGuest, int>? whileRunning = null)
+    public static TestGuest Patterned(
+        long bytes, int seed = 1, Action<TestGuest, int>? whileRunning = null, long hostPageSize = TargetPage.Size)
     {
         var guest = new TestGuest(
-            RamBlock.Allocate("pc.ram", bytes, RamAllocation.Default with { HugePages = false }),
+            RamBlock.Allocate("pc.ram", bytes, RamAllocation.Default with { HugePages = false, HostPageSize = hostPageSize }),
             RamBlock.Allocate("/rom@etc/acpi/tables", 128 * 1024, RamAllocation.Default with { HugePages = false }))
         {
             IsRunning = whileRunning is not null,

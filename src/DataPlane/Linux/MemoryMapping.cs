@@ -55,10 +55,17 @@ internal sealed class MemoryMapping : IDisposable
     /// <summary>Memory of huge pages that the system has reserved; fails at once when there are too few of them.</summary>
     internal static MemoryMapping OfReservedHugePages(long length, bool shared)
     {
-        if (!shared)
-            return Create(null, 0, length, HugePageSize, Libc.MapHugePages);
-        using SafeFileHandle file = LinuxFile.CreateInMemory("guest-ram", length, Libc.MemfdHugePages);
-        return Create(file, 0, length, HugePageSize);
+        try
+        {
+            if (!shared)
+                return Create(null, 0, length, HugePageSize, Libc.MapHugePages);
+            using SafeFileHandle file = LinuxFile.CreateInMemory("guest-ram", length, Libc.MemfdHugePages);
+            return Create(file, 0, length, HugePageSize);
+        }
+        catch (LinuxException few) when (few.Errno == Errno.ENOMEM)
+        {
+            throw new IOException($"The system has no {length / HugePageSize} reserved huge pages left (vm.nr_hugepages).", few);
+        }
     }
 
     /// <summary>Asks for huge pages, or for none. Advice only: a kernel without them says EINVAL and the memory works as it is.</summary>

@@ -69,22 +69,12 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             return;
         }
 
+        // Where nobody runs the guest the pages here do not matter, nor do they when it comes whole.
         var sizes = announced.ToDictionary(static block => block.Name, static block => block.HostPageSize);
-        foreach (var block in pages.Memory.Blocks)
-        {
-            if (block.HostPageSize > sizes[block.Name])
-            {
-                throw new ChannelException(
-                    FailureReason.NotSupported,
-                    "main",
-                    $"RAM block '{block.Name}' has pages of {sizes[block.Name]} bytes at the source and of {block.HostPageSize} here: "
-                    + "postcopy needs the same");
-            }
-        }
-
         var live = _guest is IPostcopyGuest;
         if (live && _reader!.IsPostcopyAdvised)
         {
+            CheckSizes(pages.Memory, sizes);
             CheckLive(() => LiveMemory.CheckBlocks(pages.Memory));
         }
 
@@ -155,6 +145,21 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         {
             await postcopy.DisposeAsync().ConfigureAwait(false);
             _context.Receiver = null;
+        }
+    }
+
+    private static void CheckSizes(GuestMemory memory, Dictionary<string, long> announced)
+    {
+        foreach (var block in memory.Blocks)
+        {
+            if (block.HostPageSize > announced[block.Name])
+            {
+                throw new ChannelException(
+                    FailureReason.NotSupported,
+                    "main",
+                    $"RAM block '{block.Name}' has pages of {announced[block.Name]} bytes at the source and of {block.HostPageSize} here: "
+                    + "postcopy needs the same");
+            }
         }
     }
 

@@ -47,11 +47,15 @@ internal sealed partial class LiveMemory
         }
     }
 
-    /// <summary>A memory file's pages must go from the file; private memory has none, and the kernel says so.</summary>
+    /// <summary>
+    /// A memory file's pages must go from the file; private memory has none, and the kernel says so. Private huge pages have one that
+    /// nobody sees, which may not be changed through them.
+    /// </summary>
     private static bool TryRemove(RamBlock block, long offset, long length)
     {
         var errno = Advise(block, offset, length, Libc.AdviceRemove);
-        return errno is 0 or Errno.EINVAL ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
+        var isPrivate = errno == Errno.EINVAL || (errno == Errno.EACCES && block.HostPageSize != TargetPage.Size);
+        return errno == 0 || isPrivate ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
     }
 
     private static void DropPrivate(RamBlock block, long offset, long length)

@@ -9,7 +9,8 @@ using Xunit;
 namespace DataPlane.Tests.Postcopy;
 
 /// <summary>
-/// A destination that runs its guest at once: threads touch pages at random and compare each with what the source has.
+/// A destination that runs its guest at once: threads touch pages at random and compare each with what the source has. Where it may have
+/// larger pages, a block has those that the source announces.
 /// </summary>
 internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, int threads = 2, int seed = 1) : IPostcopyGuest, IDisposable
 {
@@ -19,6 +20,9 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
     public TestIncomingGuest Inner { get; } = new();
 
     public GuestMemory Memory { get; private set; } = null!;
+
+    /// <summary>Takes its own page size wherever a block is made of it, whatever the source announces.</summary>
+    public bool ChoosesItsPages { get; init; }
 
     /// <summary>Called while the devices are loaded.</summary>
     public Action<GuestMemory>? OnLoad { get; init; }
@@ -52,7 +56,8 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
         IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
     {
         Note("create");
-        Memory = new GuestMemory([.. blocks.Select(block => RamBlock.Allocate(block.Name, block.Length, allocation))]);
+        Memory = new GuestMemory([.. blocks.Select(block => RamBlock.Allocate(
+            block.Name, block.Length, allocation with { HostPageSize = PageSizeFor(block) }))]);
         return new(Memory);
     }
 
@@ -132,6 +137,11 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
         Memory?.Dispose();
         Inner.Dispose();
     }
+
+    private long PageSizeFor(IncomingBlock block) =>
+        !ChoosesItsPages ? Math.Min(block.HostPageSize, allocation.HostPageSize)
+        : block.Length % allocation.HostPageSize == 0 ? allocation.HostPageSize
+        : TargetPage.Size;
 
     private void Note(string call)
     {

@@ -1,0 +1,234 @@
+using DataPlane.Linux;
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.TestSupport;
+using DataPlane.Wire;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Win32.SafeHandles;
+using Xunit;
+
+namespace DataPlane.Tests.Postcopy;
+
+/// <summary>Missing pages of reserved huge page memory: the kernel places, reports and poisons 2 MiB at a time and nothing less.</summary>
+public sealed class HugePageMemoryTests
+{
+    private const int HugePage = (int)MemoryMapping.HugePageSize;
+    private const int SmallPages = HugePage / TargetPage.Size;
+    private const int PageCount = 4;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Pages_are_placed_whole_and_only_once(bool shared)
+    {
+        using var scene = new Scene(shared);
+        using var content = new NativeBuffer(2 * HugePage).Fill(1);
+
+        Assert.True(scene.Live.Place(scene.Block, 0, content.Whole.Address, 2 * HugePage));
+        Assert.True(scene.Live.PlaceZeros(scene.Block, 2 * HugePage, 2 * HugePage)); // no call for zeros exists
+        Assert.Equal(content.Span[..HugePage].ToArray(), scene.Read(0));
+        Assert.Equal(content.Span[HugePage..].ToArray(), scene.Read(1));
+        Assert.Equal(new byte[HugePage], scene.Read(2));
+        Assert.Equal(new byte[HugePage], scene.Read(3));
+
+        using var other = new NativeBuffer(HugePage).Fill(2);
+        Assert.False(scene.Live.Place(scene.Block, HugePage, other.Whole.Address, HugePage));
+        Assert.False(scene.Live.PlaceZeros(scene.Block, 0, HugePage));
+        Assert.Equal(content.Span[..HugePage].ToArray(), scene.Read(0));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_was_received_before_stays_and_everything_else_is_given_up(bool shared)
+    {
+        using var scene = new Scene(shared, arm: false);
+        for (var page = 0; page < PageCount; page++)
+        {
+            scene.Block.Span(page * HugePage, HugePage).Fill(7);
+            scene.Pages.RecordData(scene.Block, page * SmallPages, SmallPages);
+        }
+
+        scene.Ledger.Discard(scene.Block, SmallPages, 2 * SmallPages);
+
+        scene.Arm();
+
+        Assert.Equal(7, scene.Read(0)[^1]);
+        Assert.Equal(7, scene.Read(3)[0]);
+        using var content = new NativeBuffer(HugePage).Fill(1);
+        Assert.True(scene.Live.Place(scene.Block, HugePage, content.Whole.Address, HugePage));
+        Assert.True(scene.Live.PlaceZeros(scene.Block, 2 * HugePage, HugePage));
+        Assert.Equal(content.Span.ToArray(), scene.Read(1));
+        Assert.Equal(new byte[HugePage], scene.Read(2));
+    }
+
+    [Fact]
+    public async Task A_zero_page_that_nobody_has_touched_is_there_without_being_asked_for()
+    {
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        using var scene = new Scene(shared: true, arm: false);
+        for (var page = 0; page < SmallPages; page++)
+        {
+            scene.Pages.PlaceZero(scene.Block, SmallPages + page);
+        }
+
+        scene.Arm();
+        using var faults = scene.ReadFaults(pair);
+
+        Assert.Equal(new byte[HugePage], await scene.TouchAsync(1));
+
+        Assert.Equal(0, scene.ReturnPath.Requests);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_touch_anywhere_asks_for_the_whole_page_and_sees_nothing_of_it_before_it_is_complete(bool shared)
+    {
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        using var scene = new Scene(shared);
+        using var faults = scene.ReadFaults(pair);
+        var inside = Task.Factory.StartNew(
+            () => ForeignTouch.Read(scene.Block, SmallPages + 77), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var request = new byte[ReturnPathWriter.MaxSize];
+        var size = ReturnPathWriter.WriteRequestPages(request, "pc.ram"u8, HugePage, HugePage);
+        Assert.Equal(request[..size], await pair.Peer.ReceiveAsync(size, Token));
+        var beside = Task.Factory.StartNew(
+            () => ForeignTouch.Read(scene.Block, SmallPages), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        await Eventually.TrueAsync(() => faults.Faults >= 2, "both wait", Token);
+
+        using var assembly = new HostPageAssembly(scene.Arrivals, "main");
+        using var content = new NativeBuffer(HugePage).Fill(3);
+        for (var page = SmallPages - 1; page >= 0; page--)
+        {
+            Assert.False(scene.Ledger.IsReceived(scene.Block, SmallPages));
+            Assert.False(inside.IsCompleted || beside.IsCompleted);
+            assembly.Add(scene.Block, HugePage + (page * TargetPage.Size), content.Whole.Address + (page * TargetPage.Size));
+        }
+
+        var limit = TimeSpan.FromSeconds(30);
+        Assert.Equal(content.Span.Slice(77 * TargetPage.Size, TargetPage.Size).ToArray(), await inside.WaitAsync(limit, Token));
+        Assert.Equal(content.Span[..TargetPage.Size].ToArray(), await beside.WaitAsync(limit, Token));
+        Assert.Equal(content.Span.ToArray(), scene.Read(1));
+        Assert.Equal((1, 0), (scene.ReturnPath.Requests, scene.Ledger.OpenRequests));
+        Assert.Equal(SmallPages, scene.Pages.Count());
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Poisoned_pages_are_never_read_as_zeros(bool shared)
+    {
+        using var scene = new Scene(shared);
+        using var content = new NativeBuffer(HugePage).Fill(1);
+        scene.Arrivals.Place(scene.Block, HugePage, content.Whole.Address, HugePage, "main");
+
+        try
+        {
+            scene.Live.Poison();
+        }
+        catch (LinuxException old) when (old.Errno == Errno.EINVAL)
+        {
+            Assert.Skip("this kernel cannot poison pages (Linux 6.6)");
+        }
+
+        // A system call says EFAULT where a plain touch would be SIGBUS.
+        using var file = LinuxFile.CreateInMemory("probe", TargetPage.Size);
+        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, 0));
+        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, SmallPages - 1));
+        Assert.Equal(TargetPage.Size, Write(file, scene.Block, SmallPages));
+        Assert.Equal(TargetPage.Size, Write(file, scene.Block, (2 * SmallPages) - 1));
+        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, 2 * SmallPages));
+        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, (PageCount * SmallPages) - 1));
+    }
+
+    [Fact]
+    public void Memory_that_the_system_does_not_have_is_refused_with_the_setting_that_would_give_it()
+    {
+        var failure = Assert.ThrowsAny<IOException>(() => RamBlock.Allocate(
+            "pc.ram", 1L << 40, RamAllocation.Default with { HostPageSize = HugePage }));
+
+        Assert.Contains("vm.nr_hugepages", failure.Message, StringComparison.Ordinal);
+    }
+
+    private static unsafe long Write(SafeFileHandle file, RamBlock block, long page)
+    {
+        var vector = new IoVec(block.Address + (nint)(page * TargetPage.Size), TargetPage.Size);
+        // SAFETY: one vector, inside the block.
+        var written = Libc.WriteVectors(file, &vector, 1, 0);
+        return written >= 0 ? written : -System.Runtime.InteropServices.Marshal.GetLastPInvokeError();
+    }
+
+    private sealed class Scene : IDisposable
+    {
+        private readonly ReservedHugePages _reserved;
+
+        public Scene(bool shared, bool arm = true)
+        {
+            LiveGuest.RequireUserfaultfd();
+            _reserved = ReservedHugePages.For(PageCount * HugePage);
+            Block = RamBlock.Allocate(
+                "pc.ram", PageCount * HugePage, RamAllocation.Default with { HostPageSize = HugePage, Shared = shared });
+            Pages = new ReceivedPages(new GuestMemory([Block]));
+            Ledger = new PageLedger(Pages, static _ => HugePage);
+            Live = new LiveMemory(Pages, Ledger);
+            Arrivals = new PageArrivals(Live, Ledger, NullLogger.Instance);
+            if (arm)
+            {
+                Arm();
+            }
+        }
+
+        public RamBlock Block { get; }
+
+        public ReceivedPages Pages { get; }
+
+        public PageLedger Ledger { get; }
+
+        public LiveMemory Live { get; }
+
+        public PageArrivals Arrivals { get; }
+
+        public PostcopyReturnPath ReturnPath { get; } = new();
+
+        public void Arm()
+        {
+            try
+            {
+                LiveMemory.CheckBlocks(Pages.Memory);
+                Live.Arm();
+            }
+            catch
+            {
+                Dispose();
+                throw;
+            }
+        }
+
+        public byte[] Read(int page)
+        {
+            var bytes = new byte[HugePage];
+            ForeignTouch.Read(Block.Address + (page * HugePage), bytes);
+            return bytes;
+        }
+
+        public Task<byte[]> TouchAsync(int page) => Task.Factory.StartNew(
+            () => Read(page), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default).WaitAsync(TimeSpan.FromSeconds(30), Token);
+
+        public FaultReader ReadFaults(ChannelPair pair)
+        {
+            ReturnPath.Use(pair.Channel);
+            ReturnPath.AllowRequests(Ledger);
+            return new FaultReader(Live, Ledger, ReturnPath, static failure => Assert.Fail(failure.ToString()));
+        }
+
+        public void Dispose()
+        {
+            Live.Release();
+            Pages.Memory.Dispose();
+            _reserved.Dispose();
+        }
+    }
+}
