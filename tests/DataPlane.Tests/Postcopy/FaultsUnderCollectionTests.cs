@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.Postcopy;
 using DataPlane.TestSupport;
+using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
 namespace DataPlane.Tests.Postcopy;
@@ -12,7 +14,10 @@ namespace DataPlane.Tests.Postcopy;
 /// </summary>
 public sealed class FaultsUnderCollectionTests
 {
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(2);
+    /// <summary>What the background sends before the limit holds it: one claim for nothing, and the one that has to wait.</summary>
+    private const int FreeOfWaiting = 2 * PageClaim.Capacity;
+
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(4);
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -62,17 +67,26 @@ public sealed class FaultsUnderCollectionTests
                 collections++;
             }
         });
-        using var guest = TestGuest.Patterned(3 << 20);
-        using var incoming = new LiveGuest(guest.Memory, RamAllocation.Default with { HugePages = false }, threads: 4);
-        var options = new MigrationSourceOptions { Postcopy = true, Preempt = preempt, MaxPostcopyBytesPerSecond = 2 << 20 };
+        var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var guest = TestGuest.Patterned(1 << 20);
+        using var incoming = new LiveGuest(guest.Memory, RamAllocation.Default with { HugePages = false }, threads: 1)
+        { OnStart = started.SetResult };
+        // The source's clock stands still: its background sends what the limit allows at once, and then nothing, however long it takes.
+        var clock = new FakeTimeProvider();
+        var options = new MigrationSourceOptions { Postcopy = true, Preempt = preempt, MaxPostcopyBytesPerSecond = 1 << 20 };
         await using var destination = LiveMoveTests.Destination(incoming, options);
         collector.Start();
         try
         {
             var receiving = destination.ReceiveAsync(cancellationToken: Token);
-            await new MigrationSource(guest, options).MigrateAsync(destination.LocalAddresses[0], null, Token);
+            var sending = new MigrationSource(guest, options, timeProvider: clock).MigrateAsync(destination.LocalAddresses[0], null, Token);
+            await await Task.WhenAny(started.Task, sending);
+            await Task.Factory.StartNew(incoming.AssertWhole, Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            var left = guest.Memory.TotalPages - FreeOfWaiting;
+            clock.Advance(TimeSpan.FromMinutes(1));
+            await sending;
             var report = await receiving;
-            Assert.True(report.Postcopy!.RequestedPages > 0, $"{report.Postcopy.RequestedPages} pages were asked for");
+            Assert.InRange(report.Postcopy!.RequestedPages, left, guest.Memory.TotalPages);
         }
         finally
         {

@@ -140,7 +140,7 @@ public sealed class TlsPostcopyTests : IDisposable
             await plain.ReadToEndAsync(Token).WaitAsync(s_limit, Token);
         }
 
-        Assert.Equal(1, destination.Refused[RefusalReason.PlainOnTls]);
+        await Eventually.TrueAsync(() => destination.Refused[RefusalReason.PlainOnTls] == 1, "refused", Token); // it closes first
         source.Resume(destination.LocalAddresses[0]);
         await sending.WaitAsync(s_limit, Token);
         Assert.Equal(1, (await receiving.WaitAsync(s_limit, Token)).Postcopy!.Recoveries);
