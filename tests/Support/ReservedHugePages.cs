@@ -1,6 +1,5 @@
 using System.Globalization;
 using DataPlane.Linux;
-using Xunit;
 
 namespace DataPlane.TestSupport;
 
@@ -36,10 +35,10 @@ internal sealed class ReservedHugePages : IDisposable
         }
         catch (Exception refused) when (refused is UnauthorizedAccessException or IOException)
         {
-            Assert.Skip($"huge pages cannot be reserved: {refused.Message}");
+            Xunit.Assert.Skip($"huge pages cannot be reserved: {refused.Message}");
         }
 
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("CI") == "true", $"the system has no {pages} huge pages to reserve");
+        Xunit.Assert.SkipUnless(Environment.GetEnvironmentVariable("CI") == "true", $"the system has no {pages} huge pages to reserve");
         throw new InvalidOperationException($"the system has no {pages} huge pages to reserve");
     }
 
