@@ -1,5 +1,7 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
 
 namespace DataPlane.QemuTests;
 
@@ -21,6 +23,25 @@ public sealed class ReceivePostcopyTests : ReceiveTest
         var source = await StartSourceAsync(Newest(version));
 
         var result = await CaptureAsync(source, preempt);
+
+        Assert.True(result.GetProperty("postcopy").GetProperty("requested_pages").GetInt64() > 0, result.ToString());
+        Assert.Equal(preempt, result.GetProperty("channels").EnumerateArray()
+            .Any(channel => channel.GetProperty("kind").GetString() == "preempt"));
+        await RunsOnAsync(source, paused: false, QemuVersion.V111);
+    }
+
+    [Theory]
+    [InlineData("7.2", false, 0)]
+    [InlineData("7.2", true, 0)]
+    [InlineData("10.0", true, 0)]
+    [InlineData("11.1", false, 0)]
+    [InlineData("11.1", true, 2)]
+    public async Task A_guest_is_captured_by_postcopy_inside_TLS(string version, bool preempt, int channels)
+    {
+        using var authority = new TestAuthority();
+        var source = await StartSourceAsync(Secured(version, QemuVersion.Parse(version).NewestMachine, authority.Folder));
+
+        var result = await CaptureAsync(source, preempt, channels, authority);
 
         Assert.True(result.GetProperty("postcopy").GetProperty("requested_pages").GetInt64() > 0, result.ToString());
         Assert.Equal(preempt, result.GetProperty("channels").EnumerateArray()
@@ -130,9 +151,13 @@ public sealed class ReceivePostcopyTests : ReceiveTest
         await receive.WaitForPauseAsync(Token);
     }
 
-    private async Task<JsonElement> CaptureAsync(QemuProcess source, bool preempt, int channels = 0)
+    private async Task<JsonElement> CaptureAsync(QemuProcess source, bool preempt, int channels = 0, TestAuthority? authority = null)
     {
-        var receive = await BeginAsync(source, preempt, channels, Options(preempt));
+        var options = Options(preempt);
+        var receive = await BeginAsync(
+            source, preempt, channels,
+            authority is null ? options : options with { Extra = [.. options.Extra, "--tls-dir", authority.Folder] },
+            authority is null ? null : "tls0");
         await SwitchAsync(source);
         return await FinishAsync(source, receive);
     }
@@ -155,7 +180,8 @@ public sealed class ReceivePostcopyTests : ReceiveTest
         return result.Json;
     }
 
-    private async Task<ReceiveProcess> BeginAsync(QemuProcess source, bool preempt, int channels, ReceiveOptions options)
+    private async Task<ReceiveProcess> BeginAsync(
+        QemuProcess source, bool preempt, int channels, ReceiveOptions options, string? credentials = null)
     {
         var receive = await StartAsync(options with { Channels = channels });
         await source.PrepareMigrationAsync(
@@ -164,12 +190,14 @@ public sealed class ReceivePostcopyTests : ReceiveTest
                 Channels = channels,
                 MaxBandwidth = Slow,
                 Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"],
-                Parameters = [("max-postcopy-bandwidth", Slow)],
+                Parameters = [("max-postcopy-bandwidth", Slow), .. credentials is null ? [] : Tls(credentials)],
             },
             Token);
         await source.StartMigrationAsync(receive.Uri, Token);
         return receive;
     }
+
+    private static (string Name, JsonNode Value)[] Tls(string credentials) => [("tls-creds", credentials)];
 
     private static async Task SwitchAsync(QemuProcess source)
     {

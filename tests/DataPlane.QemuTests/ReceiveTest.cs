@@ -74,6 +74,20 @@ public abstract class ReceiveTest : QemuTest
         Assert.Equal("running", await source.StatusAsync(Token));
     }
 
+    /// <summary>A source with a client's certificates as tls0; the folder is copied to where QEMUs can see it too.</summary>
+    private protected QemuOptions Secured(string version, string machine, string from)
+    {
+        var folder = Work.NewFolder("tls");
+        foreach (var file in Directory.GetFiles(from))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
+        return new QemuOptions
+        {
+            Version = QemuVersion.Parse(version),
+            Machine = machine,
+            Extra = ["-object", $"tls-creds-x509,id=tls0,dir={folder},endpoint=client"],
+        };
+    }
+
     private static void CheckResult(ReceiveResult result, MappedRamFile file, QemuOptions machine, MigrationSettings settings)
     {
         Assert.Equal(machine.Machine, file.Machine);

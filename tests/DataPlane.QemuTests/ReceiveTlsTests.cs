@@ -29,7 +29,7 @@ public sealed class ReceiveTlsTests : ReceiveTest
     [MemberData(nameof(Cases))]
     public async Task A_guest_arrives_inside_TLS_with_every_byte(string version, string machine, int channels, bool returnPath)
     {
-        var source = await StartSourceAsync(Secured(version, machine, "client", _authority.Folder));
+        var source = await StartSourceAsync(Secured(version, machine, _authority.Folder));
 
         await CaptureAsync(
             source,
@@ -42,7 +42,7 @@ public sealed class ReceiveTlsTests : ReceiveTest
     [Fact]
     public async Task A_source_without_TLS_is_named_and_another_may_come()
     {
-        var source = await StartSourceAsync(Secured("11.1", "pc-q35-11.1", "client", _authority.Folder));
+        var source = await StartSourceAsync(Secured("11.1", "pc-q35-11.1", _authority.Folder));
         var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder] });
         await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true }, Token);
         await source.StartMigrationAsync(receive.Uri, Token);
@@ -68,7 +68,7 @@ public sealed class ReceiveTlsTests : ReceiveTest
         // QEMU looks at its own files when it starts: the authority it knows must be the one that signed its certificate.
         File.AppendAllText(Path.Combine(folder, "ca-cert.pem"),
             await File.ReadAllTextAsync(Path.Combine(other.Folder, "ca-cert.pem"), Token));
-        var source = await StartSourceAsync(Secured("10.0", "pc-q35-10.0", "client", folder));
+        var source = await StartSourceAsync(Secured("10.0", "pc-q35-10.0", folder));
         var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder, "--timeout", "15s"] });
         await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true, Parameters = [("tls-creds", "tls0")] }, Token);
         await source.StartMigrationAsync(receive.Uri, Token);
@@ -85,7 +85,7 @@ public sealed class ReceiveTlsTests : ReceiveTest
     public async Task A_source_that_refuses_our_certificate_is_named()
     {
         var elsewhere = _authority.NewFolder("elsewhere", addresses: false);
-        var source = await StartSourceAsync(Secured("11.1", "pc-q35-11.1", "client", _authority.Folder));
+        var source = await StartSourceAsync(Secured("11.1", "pc-q35-11.1", _authority.Folder));
         var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", elsewhere, "--timeout", "15s"] });
         await source.PrepareMigrationAsync(new MigrationSettings { ReturnPath = true, Parameters = [("tls-creds", "tls0")] }, Token);
         await source.StartMigrationAsync(receive.Uri, Token);
@@ -94,19 +94,5 @@ public sealed class ReceiveTlsTests : ReceiveTest
         var result = await receive.WaitAsync(Token);
         Assert.True(result.ExitCode == 1, result.ToString());
         Assert.Contains(result.Errors, line => line.Contains("our certificate", StringComparison.Ordinal));
-    }
-
-    /// <summary>The folder is where QEMUs can see it too.</summary>
-    private QemuOptions Secured(string version, string machine, string end, string from)
-    {
-        var folder = Work.NewFolder("tls");
-        foreach (var file in Directory.GetFiles(from))
-            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
-        return new QemuOptions
-        {
-            Version = QemuVersion.Parse(version),
-            Machine = machine,
-            Extra = ["-object", $"tls-creds-x509,id=tls0,dir={folder},endpoint={end}"],
-        };
     }
 }

@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Migration;
@@ -15,7 +14,7 @@ public abstract class LiveDestinationTest : QemuTest
     private protected const long Slow = 12 << 20;
 
     private protected static async Task ArrivesAsync(
-        QemuProcess source, RamAllocation allocation, MigrationDestinationOptions options, params (string Name, string Value)[] parameters)
+        QemuProcess source, RamAllocation allocation, MigrationDestinationOptions options, long hostPageSize = TargetPage.Size)
     {
         try
         {
@@ -36,14 +35,26 @@ public abstract class LiveDestinationTest : QemuTest
                 Channels = options.MultifdChannels,
                 MaxBandwidth = Slow,
                 Capabilities = options.Preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"],
-                Parameters = [("max-postcopy-bandwidth", Slow), .. parameters.Select(static one => (one.Name, (JsonNode)one.Value))],
+                Parameters = [("max-postcopy-bandwidth", Slow)],
             },
             Token);
         await source.StartMigrationAsync($"tcp:{destination.LocalAddresses[0]}", Token);
         await source.WaitForCounterAsync("ram", "transferred", 4 << 20, Token);
         await source.ExecuteAsync("migrate-start-postcopy", null, Token);
 
-        var report = await receiving.WaitAsync(Patience.Default, Token);
+        MigrationReport report;
+        try
+        {
+            report = await receiving.WaitAsync(Patience.Default, Token);
+        }
+        catch (TimeoutException)
+        {
+            Assert.Fail($"it does not arrive: the source says {await source.ExecuteAsync("query-migrate", null, Token)}, "
+                + $"refused here: {string.Join(", ", destination.Refused.Where(static one => one.Value > 0))}, touched {guest.Touched}, "
+                + $"{guest.Pauses.Count} pauses");
+            throw;
+        }
+
         await source.WaitForMigrationAsync("completed", Token);
 
         Assert.Equal("postmigrate", await source.StatusAsync(Token));
@@ -54,7 +65,8 @@ public abstract class LiveDestinationTest : QemuTest
         Assert.True(difference is null, difference);
         TestContext.Current.TestOutputHelper?.WriteLine(
             $"{report.Postcopy.RequestedPages} pages asked for, {guest.Touched} touched, {guest.Overwritten} written");
-        Assert.InRange(report.Postcopy.RequestedPages, guest.Ram.HostPageSize / TargetPage.Size, guest.Ram.PageCount);
+        Assert.Equal(hostPageSize, guest.Ram.HostPageSize);
+        Assert.InRange(report.Postcopy.RequestedPages, hostPageSize / TargetPage.Size, guest.Ram.PageCount);
         Assert.NotEqual(0, guest.Overwritten);
         Assert.Equal(options.MultifdChannels, report.Channels.Count(static one => one.Kind == ChannelKind.Multifd && one.Bytes > 64));
         Assert.Equal(options.Preempt, report.Channels.Any(static one => one.Kind == ChannelKind.Preempt && one.Bytes > 0));

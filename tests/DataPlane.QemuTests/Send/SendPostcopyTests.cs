@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
 
 namespace DataPlane.QemuTests.Send;
 
@@ -76,6 +77,32 @@ public sealed class SendPostcopyTests(SavedVms vms) : SendTest(vms)
     }
 
     [Theory]
+    [InlineData("7.2", false)]
+    [InlineData("7.2", true)]
+    [InlineData("10.0", false)]
+    [InlineData("10.0", true)]
+    [InlineData("11.1", false)]
+    [InlineData("11.1", true)]
+    public async Task A_saved_VM_runs_at_once_inside_TLS(string version, bool preempt)
+    {
+        using var authority = new TestAuthority();
+        var vm = await Vms.ReceivedAsync(QemuVersion.Parse(version), MachineFor([QemuVersion.Parse(version)]));
+        var secured = new SendVariant("") { Qemu = Expecting(preempt) }.Between(CopyForQemu(authority.Folder), authority.Folder);
+        var destination = await WaitingAsync(
+            vm, QemuVersion.Parse(version), secured.Qemu, secured.QemuArguments,
+            change: static options => options with { StayStopped = false });
+        await using var send = await SendProcess.StartAsync(
+            vm.Path, destination.Uri, 0, Work, ["--postcopy", .. Preempt(preempt), .. secured.Options]);
+
+        var result = await send.WaitAsync(Token);
+
+        Assert.True(result.ExitCode == 0, result.ToString());
+        await destination.Machine.WaitForMigrationAsync("completed", Token);
+        await FindsItsMemoryRightAsync(destination.Machine, vm);
+        CheckResult(result, vm, preempt);
+    }
+
+    [Theory]
     [InlineData("10.0")]
     [InlineData("11.1")]
     public async Task A_destination_that_expects_no_postcopy_refuses_and_the_guest_stays_here(string version)
@@ -93,8 +120,11 @@ public sealed class SendPostcopyTests(SavedVms vms) : SendTest(vms)
     private async Task<(QemuProcess Machine, string Uri)> ExpectingPostcopyAsync(SavedVm vm, string version, bool preempt) =>
         await WaitingAsync(
             vm, QemuVersion.Parse(version),
-            new MigrationSettings { Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"] },
+            Expecting(preempt),
             change: static options => options with { StayStopped = false });
+
+    private static MigrationSettings Expecting(bool preempt) =>
+        new() { Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"] };
 
     private static string[] Preempt(bool preempt) => preempt ? ["--preempt"] : [];
 
