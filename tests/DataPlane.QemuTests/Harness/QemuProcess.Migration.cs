@@ -100,10 +100,11 @@ internal sealed partial class QemuProcess
     public int EventCount => _monitor.Events.Count;
 
     /// <summary>Goes on with a paused postcopy, to where the destination listens.</summary>
-    public Task ResumeMigrationAsync(string uri, CancellationToken token)
+    public async Task ResumeMigrationAsync(string uri, CancellationToken token)
     {
+        await WaitForReturnPathToRestAsync(token);
         _begin = _monitor.Events.Count;
-        return ExecuteAsync("migrate", new JsonObject { ["uri"] = uri, ["resume"] = true }, token);
+        await ExecuteAsync("migrate", new JsonObject { ["uri"] = uri, ["resume"] = true }, token);
     }
 
     private static bool IsEnd(JsonElement entry) => StatusOf(entry) is "completed" or "failed" or "cancelled";

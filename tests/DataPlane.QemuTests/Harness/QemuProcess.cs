@@ -117,7 +117,7 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         List<string> arguments =
         [
             options.Version.Label, "qemu-system-x86_64",
-            "-nodefaults", "-no-user-config", "-display", "none",
+            "-nodefaults", "-no-user-config", "-display", "none", "-name", "guest,debug-threads=on",
             "-machine", options.Machine, "-accel", "tcg", "-m", options.MemoryMiB.ToString(CultureInfo.InvariantCulture),
             "-drive", $"file={disk},format=raw,if=ide,snapshot=on",
             "-chardev", $"socket,id=serial,path={serial}", "-serial", "chardev:serial",
