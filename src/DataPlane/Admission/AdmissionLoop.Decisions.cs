@@ -97,15 +97,28 @@ internal sealed partial class AdmissionLoop
     private void Hold(UndecidedConnection connection)
     {
         connection.IsHeld = true;
-        _undecided.Defer(connection, _clock.After(
-            // Twice: the host may need as long as that to find out that nobody is at the other end of its link any more.
-            AdmissionRules.IsRecovery(connection.Opening) ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
+        bool isRecovery = AdmissionRules.IsRecovery(connection.Opening);
+        // Twice: the host may need as long as that to find out that nobody is at the other end of its link any more.
+        _undecided.Defer(connection, _clock.After(isRecovery ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
         Unpoll(connection);
+        if (isRecovery)
+            TellOfRecovery(connection);
+    }
+
+    private void TellOfRecovery(UndecidedConnection connection)
+    {
+        try
+        {
+            _facts.Context.OnRecoveryHeld();
+        }
+        catch (Exception e)
+        {
+            AdmissionLog.ContextThrew(_logger, connection.Peer, e);
+        }
     }
 
     private void Admit(UndecidedConnection connection, ChannelKind kind, bool recovered)
     {
-        _undecided.Remove(connection);
         Unpoll(connection);
         int id = Establish(connection, kind, recovered);
         var admitted = new AdmittedChannel(connection.Socket, connection.Session, _pool, _time)
@@ -117,10 +130,13 @@ internal sealed partial class AdmissionLoop
             Consumed = connection.Consumed,
             Decision = _time.GetElapsedTime(_turn),
         };
-        _counters.Admit(kind, admitted.Decision, _undecided.Count);
-        AdmissionLog.Admitted(_logger, admitted.Name, connection.Peer, admitted.Decision, _undecided.Count);
+        int left = _undecided.Count - 1;
+        _counters.Admit(kind, admitted.Decision, left);
+        AdmissionLog.Admitted(_logger, admitted.Name, connection.Peer, admitted.Decision, left);
         Deliver(admitted);
 
+        // Last: a host that looks at the undecided ones and then at the admitted ones must find it.
+        _undecided.Remove(connection);
         _undecided.Rearm(connection.PeerGroup, _clock.After(_options.UndecidedTimeout));
         if (kind == ChannelKind.Preempt)
             _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));

@@ -23,6 +23,14 @@ public interface IAdmissionContext
     bool MayBePaused => false;
 
     /// <summary>
+    /// A recovered main channel of the main channel's peer is kept: who comes again has given up the connection that the host holds for
+    /// good, or is a stranger there. The host should find out, without disturbing that connection.
+    /// </summary>
+    void OnRecoveryHeld()
+    {
+    }
+
+    /// <summary>
     /// Whether an end-of-channel word alone may come from the preempt channel: postcopy has started, the main channel has said everything,
     /// and no page can come any more. While it may not, a connection of the main channel's peer that has said it is kept.
     /// </summary>

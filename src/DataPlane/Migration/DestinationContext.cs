@@ -5,9 +5,11 @@ using DataPlane.Postcopy;
 namespace DataPlane.Migration;
 
 /// <summary>What admission asks a destination: whether it is paused, which blocks there are, which pages it has asked for.</summary>
-internal sealed class DestinationContext : IAdmissionContext
+/// <param name="probeLimit">How long the source's end of a link may be silent when somebody says that the link is given up.</param>
+internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContext
 {
     private volatile PostcopyReceiver? _receiver;
+    private volatile bool _isPaused;
 
     /// <summary>Null until the RAM blocks are known, and where no postcopy is expected.</summary>
     public PostcopyReceiver? Receiver
@@ -16,9 +18,26 @@ internal sealed class DestinationContext : IAdmissionContext
         set => _receiver = value;
     }
 
-    public bool IsPaused => _receiver is { IsPaused: true };
+    /// <summary>The link is lost, admission has been told to expect a recovery, and none has been taken.</summary>
+    public bool IsPaused
+    {
+        get => _isPaused;
+        set => _isPaused = value;
+    }
 
-    public bool LoneEndIsPlausible => _receiver is { IsListening: true } receiver && receiver.Ledger.OpenRequests == 0;
+    /// <summary>
+    /// A source of QEMU 7.2 that is refused once never comes again, so one that is earlier than our notice waits for it. Its word alone
+    /// pauses nothing.
+    /// </summary>
+    public bool MayBePaused => _receiver is { MayBePaused: true };
+
+    /// <summary>
+    /// Never: nothing here waits for a channel that carried no page, and whoever took its place would keep the channel out whose pages
+    /// were asked for.
+    /// </summary>
+    public bool LoneEndIsPlausible => false;
+
+    public void OnRecoveryHeld() => _receiver?.Probe(probeLimit);
 
     public bool MayBeBlock(ReadOnlySpan<byte> blockName) => _receiver is not { } receiver || receiver.Memory.TryGetBlock(blockName, out _);
 

@@ -47,6 +47,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         switch (admitted.Kind)
         {
             case ChannelKind.Main when admitted.Recovered:
+                _context.IsPaused = false;
                 _postcopy!.AttachRecovered(admitted.Channel);
                 break;
             case ChannelKind.Main:
@@ -82,7 +83,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         {
             OnPaused = OnPaused,
             OnResumed = OnResumed,
-            MayHavePreempt = () => _options.Preempt && _admission.Undecided > 0,
+            MayHavePreempt = MayHavePreempt,
         };
         _context.Receiver = _postcopy;
     }
@@ -105,6 +106,17 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         return await RunLiveAsync(live, main, pings).ConfigureAwait(false);
     }
 
+    /// <summary>Whether the preempt channel may be there without having come to us yet: undecided, or admitted this moment.</summary>
+    private bool MayHavePreempt() =>
+        _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > Volatile.Read(ref _handed));
+
+    /// <summary>One of the source's address that has not said anything else.</summary>
+    private bool MayBringPages(UndecidedInfo connection) =>
+        connection.State != UndecidedState.Held && AddressOf(connection.Peer) == AddressOf(_postcopy!.Main?.Peer);
+
+    /// <summary>Without the port.</summary>
+    private static string? AddressOf(string? peer) => peer?.LastIndexOf(':') is >= 0 and var colon ? peer[..colon] : peer;
+
     private async Task WatchMultifdAsync()
     {
         var failure = await _multifd.Failed.ConfigureAwait(false);
@@ -116,8 +128,11 @@ internal sealed partial class DestinationSession : IPostcopyEvents
 
     private void OnPaused(Exception cause)
     {
+        // In this order: one that comes in between is held, and judged when everything is known.
         _admission.ExpectRecovery();
         _pauseReason = cause.Message;
+        _context.IsPaused = _postcopy!.IsPaused;
+        _admission.Recheck();
         Report();
         (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
             MigrationException.From(cause, _clock.Phase), ReceivedBytes == Volatile.Read(ref _bytesWhenTold)));

@@ -30,6 +30,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private bool _returnPathOpen;
     private bool _guestCreated;
     private int _commitState;
+    private long _handed;
     private long _ramComplete;
 
     public DestinationSession(
@@ -132,6 +133,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 var admitted = await _admission.AcceptAsync(_over.Token).ConfigureAwait(false);
                 Add(admitted);
                 Hand(admitted);
+                Interlocked.Increment(ref _handed);
             }
         }
         catch (OperationCanceledException)

@@ -22,7 +22,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ChannelAdmission _admission;
     private readonly IChannelUpgrade? _tls;
-    private readonly DestinationContext _context = new();
+    private readonly DestinationContext _context;
 
     /// <summary>Of all channels: one bound for whatever the peers send.</summary>
     private readonly BlockPool _pool = new();
@@ -46,6 +46,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         _options = options;
         _logger = logger ?? NullLogger<MigrationDestination>.Instance;
         _time = timeProvider ?? TimeProvider.System;
+        _context = new DestinationContext(options.UndecidedTimeout);
         var rules = new AdmissionOptions
         {
             MultifdChannels = options.MultifdChannels,

@@ -6,6 +6,8 @@ namespace DataPlane.Postcopy;
 /// <content>One link after the other, until the memory is complete.</content>
 internal sealed partial class PostcopyReceiver
 {
+    private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(100);
+
     private async Task RunAsync(PostcopyLink link)
     {
         while (await link.Ended.ConfigureAwait(false) is { } failure)
@@ -46,7 +48,14 @@ internal sealed partial class PostcopyReceiver
     private async Task SettleAsync(PostcopyLink link)
     {
         var settled = Ledger.SettledAsync();
-        if (!settled.IsCompleted && (link.HasPreempt || MayHavePreempt()))
+        while (!settled.IsCompleted && !link.HasPreempt && MayHavePreempt())
+        {
+            // It proves itself by such an answer, or is a stranger, who may stay silent for ever or leave: only then nothing can come.
+            await Task.WhenAny(settled, Task.Delay(s_lookAgain, _stop.Token)).ConfigureAwait(false);
+            _stop.Token.ThrowIfCancellationRequested();
+        }
+
+        if (!settled.IsCompleted && link.HasPreempt)
         {
             await Task.WhenAny(settled, link.PreemptEnded).WaitAsync(_stop.Token).ConfigureAwait(false);
             if (!settled.IsCompleted)

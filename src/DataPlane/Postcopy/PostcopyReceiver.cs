@@ -87,6 +87,11 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// The guest is ours and pages of it are to come: the link may be lost before anybody here has noticed. Thread-safe.
+    /// </summary>
+    public bool MayBePaused => IsListening && IsOwned && !SourceHasEnded;
+
     /// <summary>The switch is over: pages come one by one. Thread-safe.</summary>
     public bool IsListening { get; private set; }
 
@@ -179,6 +184,17 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
             {
                 _link?.Break(new ChannelException(FailureReason.LocalFailure, "main", "paused here"));
             }
+        }
+    }
+
+    /// <summary>
+    /// Somebody says that the source has given this link up: finds out whether its connection still stands. Thread-safe.
+    /// </summary>
+    public void Probe(TimeSpan limit)
+    {
+        lock (_gate)
+        {
+            Main?.Probe(limit);
         }
     }
 

@@ -144,6 +144,19 @@ internal sealed partial class Channel : IAsyncDisposable
         _socket.Close(0);
     }
 
+    /// <summary>Looks whether the peer still holds the connection (<see cref="SocketSetup.Probe"/>). Thread-safe.</summary>
+    internal void Probe(TimeSpan limit)
+    {
+        try
+        {
+            SocketSetup.Probe(_handle, limit);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Closed meanwhile: there is nothing left to find out.
+        }
+    }
+
     private async ValueTask DrainAsync(CancellationToken cancellationToken)
     {
         using PooledBlock block = _pool.RentBlock(Name + " drain");

@@ -101,6 +101,18 @@ internal static class SocketSetup
         _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpQuickAck, 1);
 
     /// <summary>
+    /// Has the kernel ask every second whether the peer still holds the connection, and end it when it says no, or nothing for
+    /// <paramref name="limit"/>. The peer's program sees nothing of it. Without effect on other than TCP sockets, whose end is never lost.
+    /// </summary>
+    internal static void Probe(SafeSocketHandle socket, TimeSpan limit)
+    {
+        _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepIdle, 1)
+            && Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepInterval, 1)
+            && Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpUserTimeout, (int)limit.TotalMilliseconds)
+            && Libc.TrySetSocketOption(socket, Libc.LevelSocket, Libc.OptionKeepAlive, 1);
+    }
+
+    /// <summary>
     /// Keeps bytes that the network has not taken yet out of the kernel: what is sent after them then waits for fewer. Without effect on
     /// other than TCP sockets.
     /// </summary>
