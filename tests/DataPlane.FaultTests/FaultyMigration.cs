@@ -10,9 +10,29 @@ internal sealed record Ending(MigrationReport? Report, MigrationException? Failu
 {
     internal bool Succeeded => Report is not null;
 
+    /// <summary>Neither: somebody gave up, and the guest is at its source.</summary>
+    internal bool WasCancelled => Report is null && Failure is null;
+
     internal bool IsUnknown => Failure?.Reason == FailureReason.OutcomeUnknown;
 
-    public override string ToString() => Failure is null ? "done" : $"{Failure.Reason}: {Failure.Message}";
+    /// <summary>Waits for it.</summary>
+    internal static async Task<Ending> OfAsync(Task<MigrationReport> side)
+    {
+        try
+        {
+            return new Ending(await side, null);
+        }
+        catch (MigrationException failure)
+        {
+            return new Ending(null, failure);
+        }
+        catch (OperationCanceledException)
+        {
+            return new Ending(null, null);
+        }
+    }
+
+    public override string ToString() => Report is not null ? "done" : Failure is null ? "cancelled" : $"{Failure.Reason}: {Failure.Message}";
 }
 
 /// <summary>Our source to our destination through a proxy that does to one connection what a <see cref="FaultCase"/> says.</summary>
@@ -78,8 +98,8 @@ internal sealed class FaultyMigration : IDisposable
             MaxDowntime = TimeSpan.FromTicks(1), // all rounds, always the same
         };
         var cancellationToken = TestContext.Current.CancellationToken;
-        var receiving = EndOf(destination.ReceiveAsync(cancellationToken: cancellationToken));
-        var sending = EndOf(new MigrationSource(Guest, options, _sourceErrors).MigrateAsync(proxy.Address, cancellationToken: cancellationToken));
+        var receiving = Ending.OfAsync(destination.ReceiveAsync(cancellationToken: cancellationToken));
+        var sending = Ending.OfAsync(new MigrationSource(Guest, options, _sourceErrors).MigrateAsync(proxy.Address, cancellationToken: cancellationToken));
         if (fault.Kind == FaultKind.Delay && fault.Connection >= 0)
         {
             var link = await proxy.LinkAsync(fault.Connection, cancellationToken);
@@ -109,18 +129,6 @@ internal sealed class FaultyMigration : IDisposable
         }
 
         ForwardBytes = bytes;
-    }
-
-    private static async Task<Ending> EndOf(Task<MigrationReport> side)
-    {
-        try
-        {
-            return new Ending(await side, null);
-        }
-        catch (MigrationException failure)
-        {
-            return new Ending(null, failure);
-        }
     }
 
     private static string State(Task<Ending> side) => side.IsCompletedSuccessfully ? side.Result.ToString() : "has not ended";

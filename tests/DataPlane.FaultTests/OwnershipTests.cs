@@ -99,7 +99,7 @@ public sealed class OwnershipTests
     }
 
     /// <summary>Threads of the product: their names begin with dp-.</summary>
-    private static IEnumerable<string> Threads()
+    internal static IEnumerable<string> Threads()
     {
         foreach (string task in Directory.GetDirectories("/proc/self/task"))
         {

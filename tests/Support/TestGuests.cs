@@ -33,13 +33,17 @@ internal sealed class TestGuest : IMigratableGuest, IDisposable
     public Action<TestGuest, int>? WhileRunning { get; init; }
 
     /// <summary>Called when the guest has been paused.</summary>
-    public Func<CancellationToken, Task>? OnPaused { get; init; }
+    public Func<CancellationToken, Task>? OnPaused { get; set; }
 
     public int Resumed { get; private set; }
 
     /// <summary>A quarter of the pages zero, the rest random. Without <paramref name="whileRunning"/> it writes nothing.</summary>
     public static TestGuest Patterned(
-        long bytes, int seed = 1, Action<TestGuest, int>? whileRunning = null, long hostPageSize = TargetPage.Size)
+        long bytes,
+        int seed = 1,
+        Action<TestGuest, int>? whileRunning = null,
+        long hostPageSize = TargetPage.Size,
+        byte[]? devices = null)
     {
         var guest = new TestGuest(
             RamBlock.Allocate("pc.ram", bytes, RamAllocation.Default with { HugePages = false, HostPageSize = hostPageSize }),
@@ -47,6 +51,7 @@ internal sealed class TestGuest : IMigratableGuest, IDisposable
         {
             IsRunning = whileRunning is not null,
             WhileRunning = whileRunning,
+            Devices = devices ?? [1, 2, 3],
         };
         var random = new Random(seed);
         foreach (var block in guest.Memory.Blocks)

@@ -104,6 +104,15 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
         return default;
     }
 
+    /// <summary>Whether it has been called, from any thread.</summary>
+    public bool Has(string call)
+    {
+        lock (Calls)
+        {
+            return Calls.Contains(call);
+        }
+    }
+
     public void OnPaused(PostcopyPause pause) => Pauses.Enqueue(pause);
 
     public void OnResumed() => Note("resume");

@@ -1,0 +1,242 @@
+using System.Diagnostics;
+using System.Globalization;
+using DataPlane.Migration;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+
+namespace DataPlane.FaultTests.Postcopy;
+
+/// <summary>
+/// The network between the two, which is cut as a <see cref="CutCase"/> says: one cut after the other, each armed when the one before has happened
+/// and the source comes again.
+/// </summary>
+internal sealed class CutNetwork : IAsyncDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly FaultProxy _proxy;
+    private readonly Queue<LinkCut> _cuts;
+    private readonly long _totalPages;
+    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private readonly List<string> _story = [];
+    private readonly List<Task> _watching = [];
+    private readonly List<FaultLink> _links = [];
+    private LinkCut? _armed;
+    private int _accepted;
+    private int _first;
+    private int _generation;
+
+    internal CutNetwork(ChannelAddress target, CutCase cuts, long totalPages)
+    {
+        _cuts = new Queue<LinkCut>(cuts.Cuts);
+        _totalPages = totalPages;
+        _ = _cuts.TryDequeue(out _armed);
+        _proxy = FaultProxy.Start(target, PlanFor);
+    }
+
+    internal ChannelAddress Address => _proxy.Address;
+
+    /// <summary>Cuts that have happened.</summary>
+    internal int Cuts { get; private set; }
+
+    /// <summary>Brings both sides to pause, as an operator does who sees that nothing moves. Returns when they have, or cannot.</summary>
+    internal required Func<Task> PauseAsync { get; init; }
+
+    /// <summary>Whether the source has found out.</summary>
+    internal required Func<bool> SourceHasNoticed { get; init; }
+
+    internal string Story
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return string.Join("\n  ", _story);
+            }
+        }
+    }
+
+    internal void Note(string what)
+    {
+        lock (_gate)
+        {
+            _story.Add(string.Create(CultureInfo.InvariantCulture, $"{_clock.Elapsed.TotalMilliseconds,8:0.0} {what}"));
+        }
+    }
+
+    /// <summary>The source comes again by <paramref name="resume"/>; what connects from now on is its new link.</summary>
+    internal void Renew(Action resume)
+    {
+        lock (_gate)
+        {
+            resume();
+            _generation++;
+            _first = _accepted;
+            _links.Clear();
+            if (_armed is null && _cuts.TryDequeue(out var next))
+            {
+                _armed = next;
+            }
+
+            Note($"resume {_generation}");
+        }
+    }
+
+    /// <summary>The guest stands still at its source: discards and package come next.</summary>
+    internal void OnGuestStopped()
+    {
+        lock (_gate)
+        {
+            if (_armed is not { Moment: CutMoment.Package } cut || _links is not [var main, ..])
+            {
+                return;
+            }
+
+            if (cut is { Kind: CutKind.OneWay, Backward: true })
+            {
+                Fire(cut);
+            }
+            else
+            {
+                main.StallAfter(cut.Offset);
+                _watching.Add(WatchAsync(main, cut));
+            }
+        }
+    }
+
+    internal void OnProgress(MigrationProgress now)
+    {
+        lock (_gate)
+        {
+            var isTime = !now.IsPaused && _armed?.Moment switch
+            {
+                CutMoment.Background => now.Phase >= MigrationPhase.Postcopy && now.RemainingPages > 0
+                    && now.RemainingPages <= _armed.Share * _totalPages,
+                CutMoment.End => now.Phase >= MigrationPhase.Commit && now.RemainingPages == 0,
+                _ => false,
+            };
+            if (isTime && _links.Count > 0)
+            {
+                Fire(_armed!);
+            }
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _proxy.DisposeAsync();
+        await Task.WhenAll(_watching);
+    }
+
+    private FaultPlan PlanFor(int index)
+    {
+        lock (_gate)
+        {
+            _accepted = index + 1;
+            var cut = _armed is { IsAtByte: true } armed && armed.Connection == index - _first
+                && armed.Moment == CutMoment.Recovery == _generation > 0 ? armed : null;
+            _watching.Add(KeepAsync(index, _generation, cut));
+            var fault = new Fault { StallAt = cut?.Offset };
+            return cut is { Backward: true } ? new FaultPlan { Backward = fault } : new FaultPlan { Forward = fault };
+        }
+    }
+
+    private async Task KeepAsync(int index, int generation, LinkCut? cut)
+    {
+        try
+        {
+            await Task.Yield(); // the proxy is being made
+            var link = await _proxy.LinkAsync(index, CancellationToken.None);
+            lock (_gate)
+            {
+                if (generation == _generation)
+                {
+                    _links.Add(link);
+                }
+            }
+
+            if (cut is not null)
+            {
+                await WatchAsync(link, cut);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Nobody listened behind the proxy, or the test is over.
+        }
+    }
+
+    private async Task WatchAsync(FaultLink link, LinkCut cut)
+    {
+        if (await Task.WhenAny(link.Stalled, link.Ended) == link.Stalled)
+        {
+            lock (_gate)
+            {
+                if (_armed == cut)
+                {
+                    Fire(cut);
+                }
+            }
+        }
+    }
+
+    private void Fire(LinkCut cut)
+    {
+        _armed = null;
+        Cuts++;
+        FaultLink[] links = cut.Target switch { CutTarget.All => [.. _links], CutTarget.Main => [_links[0]], _ => [_links[^1]] };
+        Note($"cut {Cuts}: {cut.Kind} of {links.Length} of {_links.Count} connections");
+        foreach (var link in links)
+        {
+            if (cut.Kind == CutKind.Reset)
+            {
+                link.Cut(reset: true);
+            }
+            else
+            {
+                link.Silence(cut.Kind == CutKind.Silence || !cut.Backward, cut.Kind == CutKind.Silence || cut.Backward);
+            }
+        }
+
+        // What stands still at a byte of another connection than those that were cut would stand there for ever.
+        foreach (var link in _links.Except(links).Where(_ => cut.IsAtByte || cut.Moment == CutMoment.Package))
+        {
+            link.Resume();
+        }
+
+        if (cut.Kind != CutKind.Reset)
+        {
+            _watching.Add(Task.Run(() => FindOutAsync(cut, links)));
+        }
+    }
+
+    private async Task FindOutAsync(LinkCut cut, FaultLink[] links)
+    {
+        await Task.Delay(cut.After);
+        if (cut.Notice == CutNotice.Operator)
+        {
+            Note("the operator pauses both sides");
+            await PauseAsync();
+        }
+        else if (cut.Notice == CutNotice.UserTimeout)
+        {
+            for (var waited = Stopwatch.StartNew(); waited.Elapsed < TimeSpan.FromSeconds(4) && !SourceHasNoticed();)
+            {
+                await Task.Delay(20);
+            }
+
+            Note(SourceHasNoticed() ? "the source has noticed" : "the source has not noticed");
+        }
+
+        // In the end every end finds out by itself; which one first is chance.
+        foreach (var client in cut.Offset % 2 == 0 ? (bool[])[true, false] : [false, true])
+        {
+            foreach (var link in links)
+            {
+                link.Sever(client);
+            }
+
+            Note($"the {(client ? "source" : "destination")}'s end is gone");
+            await Task.Delay(cut.After);
+        }
+    }
+}
