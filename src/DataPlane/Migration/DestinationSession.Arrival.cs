@@ -133,12 +133,14 @@ internal sealed partial class DestinationSession
     {
         try
         {
-            Volatile.Write(ref _bytesWhenTold, ReceivedBytes);
+            var postcopy = _postcopy!;
+            postcopy.Proof.Tell(pings);
             foreach (var ping in pings)
             {
-                _postcopy!.ReturnPath.SendPong(ping);
+                postcopy.ReturnPath.SendPong(ping);
             }
 
+            postcopy.Proof.Told(postcopy.Ledger.Open());
             return true;
         }
         catch (ChannelException)

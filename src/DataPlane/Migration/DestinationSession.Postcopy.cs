@@ -22,7 +22,6 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private PostcopyReceiver? _postcopy;
     private long _packageRead;
     private TimeSpan? _startDelay;
-    private long _bytesWhenTold;
     private string? _pauseReason;
 
     void IPostcopyEvents.OnAdvise()
@@ -135,7 +134,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         _admission.Recheck();
         Report();
         (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
-            MigrationException.From(cause, _clock.Phase), ReceivedBytes == Volatile.Read(ref _bytesWhenTold)));
+            MigrationException.From(cause, _clock.Phase), _postcopy!.Proof.IsMissing));
     }
 
     private void OnResumed()

@@ -47,7 +47,8 @@ public interface IPostcopyGuest : IIncomingGuest
 /// <summary>Why a postcopy does not go on.</summary>
 /// <param name="Cause">What happened to the link.</param>
 /// <param name="OwnershipUnknown">
-/// Nothing has come from the source since it was told that the guest starts here: it may not have heard it, and sources from QEMU 10.2 on
-/// run the guest again then.
+/// The source may not have heard that the guest starts here, and is one that runs it again then: a QEMU from 10.2 on. What came from it
+/// since proves nothing, because its pages flow before: only an answer on the preempt channel to a request behind the word does, or a
+/// recovery. Without a preempt channel this is therefore set whenever such a source is lost for the first time.
 /// </param>
 public sealed record PostcopyPause(Exception Cause, bool OwnershipUnknown);

@@ -26,6 +26,9 @@ internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger 
 
     public PageLedger Ledger => ledger;
 
+    /// <summary>Learns from what comes on the preempt channel.</summary>
+    public HandoverProof Proof { get; } = new();
+
     /// <summary>Places a host page that came with data.</summary>
     public void Place(RamBlock block, long offset, nint source, long length, string channel) =>
         Record(block, offset, length, holdsData: true, IsNew(block, offset) && store.Place(block, offset, source, length), channel);
@@ -45,6 +48,7 @@ internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger 
             if (ledger.Arrived(block, offset >> TargetPage.Shift, pages, holdsData))
             {
                 Interlocked.Add(ref _askedPages, pages);
+                Proof.OnAnswer(block, ledger.HostPageOf(block, offset >> TargetPage.Shift), channel);
             }
         }
         else if (RepeatsAllowed)

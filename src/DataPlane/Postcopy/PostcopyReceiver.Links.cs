@@ -94,6 +94,7 @@ internal sealed partial class PostcopyReceiver
     private void NoteResumed()
     {
         Recoveries++;
+        _arrivals.Proof.OnRecovered();
         PostcopyLog.Resumed(_logger, Ledger.CountMissing());
         OnResumed?.Invoke();
     }

@@ -92,6 +92,9 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// </summary>
     public bool MayBePaused => IsListening && IsOwned && !SourceHasEnded;
 
+    /// <summary>Whether the source knows that its guest is ours.</summary>
+    public HandoverProof Proof => _arrivals.Proof;
+
     /// <summary>The switch is over: pages come one by one. Thread-safe.</summary>
     public bool IsListening { get; private set; }
 

@@ -35,7 +35,7 @@ internal sealed class CutMove : IProgress<MigrationProgress>, IDisposable
         Guest = TestGuest.Patterned(MemoryBytes, cuts.Seed, Dirty, devices);
         Guest.OnPaused = _ =>
         {
-            _network.OnGuestStopped();
+            _network.OnMoment(CutMoment.Package);
             return Task.CompletedTask;
         };
         Incoming = new LiveGuest(

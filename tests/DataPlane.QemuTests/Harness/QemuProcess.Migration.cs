@@ -94,6 +94,9 @@ internal sealed partial class QemuProcess
     public Task WaitForGuestAsync(CancellationToken token) =>
         _monitor.Events.WaitForAsync(entry => entry.GetProperty("event").GetString() == "RESUME", "the guest runs", token: token);
 
+    /// <summary>Whether it has run the guest at some time, so far.</summary>
+    public bool HasRunGuest => _monitor.Events.Snapshot().Any(entry => entry.GetProperty("event").GetString() == "RESUME");
+
     /// <summary>The states that QEMU has reported so far, oldest first.</summary>
     public IReadOnlyList<string> States => [.. _monitor.Events.Snapshot().Select(StatusOf).OfType<string>()];
 

@@ -41,7 +41,14 @@ internal sealed class LiveGuest : IMigratableGuest, IDisposable
         return default;
     }
 
-    public ValueTask ResumeAsync() => throw new InvalidOperationException("it was to leave");
+    /// <summary>It was given back by a migration that failed.</summary>
+    public bool HasReturned { get; private set; }
+
+    public ValueTask ResumeAsync()
+    {
+        HasReturned = true;
+        return default;
+    }
 
     public ValueTask<DeviceState> SaveDeviceStateAsync(CancellationToken cancellationToken) => new(_saved.Devices);
 

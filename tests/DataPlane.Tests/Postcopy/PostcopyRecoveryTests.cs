@@ -1,4 +1,6 @@
+using DataPlane.Memory;
 using DataPlane.Tests.MainStream;
+using DataPlane.TestSupport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -18,7 +20,6 @@ public sealed class PostcopyRecoveryTests
         Assert.Equal(source.Memory.Blocks[0].Span(0, 4096).ToArray(), await source.TouchAsync(0));
         main.Reset();
         await source.PausedAsync(1);
-        Assert.False(source.Guest.Pauses.Single().OwnershipUnknown);
         var waiting = source.TouchAsync(2);
 
         await ResumeAsync(source, received: 0b0001, waitingFor: 2);
@@ -76,6 +77,66 @@ public sealed class PostcopyRecoveryTests
     }
 
     [Fact]
+    public async Task Pages_on_main_do_not_prove_that_the_source_has_heard_but_a_recovery_does()
+    {
+        await using var source = new ScriptedSource();
+        var main = await source.SwitchAsync();
+        var waiting = source.TouchAsync(0);
+        await ScriptedSource.ExpectRequestAsync(main, 0);
+        main.Send(source.Part(0)); // the background brings what is asked for, too
+        await waiting;
+        main.Reset();
+        await source.PausedAsync(1);
+        Assert.True(source.Guest.Pauses.Single().OwnershipUnknown);
+
+        var again = await HandshakeAsync(source, 0b0001);
+        again.Reset();
+
+        await source.PausedAsync(2);
+        Assert.False(source.Guest.Pauses.Last().OwnershipUnknown);
+    }
+
+    [Fact]
+    public async Task An_answer_on_the_preempt_channel_proves_that_the_source_has_heard()
+    {
+        await using var source = new ScriptedSource(preempt: true);
+        var main = await source.SwitchAsync();
+        var preempt = source.Connect();
+        var waiting = source.TouchAsync(0);
+        await ScriptedSource.ExpectRequestAsync(main, 0);
+        preempt.Send(source.Page(new RecordedStream(), 0).Bytes);
+        await waiting;
+
+        main.Reset();
+
+        await source.PausedAsync(1);
+        Assert.False(source.Guest.Pauses.Single().OwnershipUnknown);
+    }
+
+    [Fact]
+    public async Task An_answer_to_what_was_asked_for_before_proves_nothing()
+    {
+        await using var source = new ScriptedSource(preempt: true, onLoad: static memory => ForeignTouch.Read(memory.Blocks[0], 3));
+        var main = source.Connect(ScriptedSource.Switched().Bytes);
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WritePong(bytes, 1));
+        await ScriptedSource.ExpectRequestAsync(main, 3);
+        var waiting = source.TouchAsync(2);
+        await ScriptedSource.ExpectAsync(
+            main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        main.Send(source.Part(3));
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WritePong(bytes, 3));
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WritePong(bytes, 0x42));
+        await Eventually.TrueAsync(() => source.Guest.Has("start"), "it starts", Token);
+        source.Connect(source.Page(new RecordedStream(), 2).Bytes);
+        await waiting;
+
+        main.Reset();
+
+        await source.PausedAsync(1);
+        Assert.True(source.Guest.Pauses.Single().OwnershipUnknown);
+    }
+
+    [Fact]
     public async Task A_source_that_goes_without_a_byte_may_not_have_heard_that_the_guest_runs_here()
     {
         await using var source = new ScriptedSource();
@@ -106,7 +167,7 @@ public sealed class PostcopyRecoveryTests
         source.Guest.AssertWhole();
     }
 
-    private static async Task<TestSupport.ScriptedPeer> HandshakeAsync(ScriptedSource source, ulong received)
+    private static async Task<ScriptedPeer> HandshakeAsync(ScriptedSource source, ulong received)
     {
         var main = source.Connect(ScriptedSource.Questions());
         await ScriptedSource.ExpectBitmapAsync(main, RecordedStream.Block, received);

@@ -1,10 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using DataPlane.Migration;
-using DataPlane.TestSupport;
 using DataPlane.Transport;
 
-namespace DataPlane.FaultTests.Postcopy;
+namespace DataPlane.TestSupport;
 
 /// <summary>
 /// The network between the two, which is cut as a <see cref="CutCase"/> says: one cut after the other, each armed when the one before has happened
@@ -29,11 +28,27 @@ internal sealed class CutNetwork : IAsyncDisposable
     {
         _cuts = new Queue<LinkCut>(cuts.Cuts);
         _totalPages = totalPages;
+        Target = target;
         _ = _cuts.TryDequeue(out _armed);
         _proxy = FaultProxy.Start(target, PlanFor);
     }
 
     internal ChannelAddress Address => _proxy.Address;
+
+    /// <summary>Who is behind it.</summary>
+    internal ChannelAddress Target { get; }
+
+    /// <summary>Nothing more will be cut but, perhaps, when the source comes again.</summary>
+    internal bool IsQuiet
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _armed is null && _cuts.Count == 0;
+            }
+        }
+    }
 
     /// <summary>Cuts that have happened.</summary>
     internal int Cuts { get; private set; }
@@ -81,23 +96,27 @@ internal sealed class CutNetwork : IAsyncDisposable
         }
     }
 
-    /// <summary>The guest stands still at its source: discards and package come next.</summary>
-    internal void OnGuestStopped()
+    /// <summary>
+    /// The moment of the next cut, perhaps: then the link is cut when so many more bytes have gone forward. Without <paramref name="within"/> the
+    /// cut's own offset counts.
+    /// </summary>
+    internal void OnMoment(CutMoment moment, long? within = null)
     {
         lock (_gate)
         {
-            if (_armed is not { Moment: CutMoment.Package } cut || _links is not [var main, ..])
+            if (_armed is not { } cut || cut.Moment != moment || _links is not [var main, ..])
             {
                 return;
             }
 
-            if (cut is { Kind: CutKind.OneWay, Backward: true })
+            var bytes = within is null ? cut.Offset : (long)(cut.Share * within);
+            if (bytes == 0 || cut is { Kind: CutKind.OneWay, Backward: true })
             {
                 Fire(cut);
             }
             else
             {
-                main.StallAfter(cut.Offset);
+                main.StallAfter(bytes);
                 _watching.Add(WatchAsync(main, cut));
             }
         }
@@ -198,7 +217,7 @@ internal sealed class CutNetwork : IAsyncDisposable
         }
 
         // What stands still at a byte of another connection than those that were cut would stand there for ever.
-        foreach (var link in _links.Except(links).Where(_ => cut.IsAtByte || cut.Moment == CutMoment.Package))
+        foreach (var link in _links.Except(links).Where(_ => cut.Moment != CutMoment.End))
         {
             link.Resume();
         }

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace DataPlane.FaultTests.Postcopy;
+namespace DataPlane.TestSupport;
 
 /// <summary>When the link is cut.</summary>
 internal enum CutMoment

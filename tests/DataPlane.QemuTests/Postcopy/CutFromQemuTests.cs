@@ -1,0 +1,192 @@
+using System.Text.Json.Nodes;
+using DataPlane.Migration;
+using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
+
+namespace DataPlane.QemuTests.Postcopy;
+
+/// <summary>
+/// A real QEMU hands its guest over to a destination of ours while the link is cut, and comes again: the guest never runs twice, and where it has
+/// started here all of its memory arrives.
+/// </summary>
+public sealed class CutFromQemuTests : QemuTest
+{
+    private const long Slow = 12 << 20;
+    private const long PostcopyRate = 24 << 20;
+
+    /// <summary>So much of the memory follows slowly: behind it the source may have sent everything, and a link that is lost then has it run again.</summary>
+    private const long BackgroundBytes = 24 << 20;
+
+    private static readonly CutMoment[] s_first =
+    [
+        CutMoment.Setup, CutMoment.Precopy, CutMoment.Package, CutMoment.Confirmation, CutMoment.Confirmation,
+        CutMoment.Background, CutMoment.Background, CutMoment.Background,
+    ];
+
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(3);
+
+    public static TheoryData<string, bool, int> ManySeeds => new(
+        from version in QemuVersion.All
+        from preempt in (bool[])[false, true]
+        from seed in Enumerable.Range(201, 10)
+        select new TheoryDataRow<string, bool, int>(version.Label, preempt, seed));
+
+    [Theory]
+    [InlineData("7.2", false, 1)]
+    [InlineData("11.1", true, 2)]
+    public Task A_guest_survives_every_cut(string version, bool preempt, int seed) => CheckAsync(CutPair.Parse(version, preempt), seed);
+
+    [Theory(Explicit = true)]
+    [MemberData(nameof(ManySeeds))]
+    public Task A_guest_survives_every_cut_in_a_long_run(string version, bool preempt, int seed) =>
+        CheckAsync(CutPair.Parse(version, preempt), seed);
+
+    private async Task CheckAsync(CutPair pair, int seed)
+    {
+        var cuts = pair.Choose(seed, s_first, [CutMoment.Background]);
+        var machine = await StartSourceAsync(new QemuOptions { Version = pair.Version, Machine = pair.Version.NewestMachine });
+        CutNetwork? network = null;
+        using var guest = new ReadingGuest
+        {
+            OnLoad = async () =>
+            {
+                var before = network!.Cuts;
+                network.OnMoment(CutMoment.Package, within: 0);
+                if (network.Cuts > before)
+                    await Task.Delay(cuts.Cuts[0].After, Token);
+            },
+            OnFlow = () => network!.OnMoment(CutMoment.Background, BackgroundBytes),
+        };
+        await using var destination = new MigrationDestination(
+            [ChannelAddress.Parse("127.0.0.1:0")], guest,
+            new MigrationDestinationOptions { Postcopy = true, Preempt = pair.Preempt, CloseTimeout = TimeSpan.FromSeconds(5) });
+        await using var owned = network = new CutNetwork(destination.LocalAddresses[0], cuts, totalPages: 0)
+        {
+            PauseAsync = async () =>
+            {
+                destination.Pause();
+                await TryAsync(machine, "migrate-pause");
+            },
+            SourceHasNoticed = () => machine.States is [.., "postcopy-paused" or "failed"],
+        };
+        using var givesUp = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        var receiving = EndAsync(destination.ReceiveAsync(cancellationToken: givesUp.Token));
+        await machine.PrepareMigrationAsync(
+            pair.Settings with { MaxBandwidth = Slow, Parameters = [("max-postcopy-bandwidth", PostcopyRate)] }, Token);
+        await machine.StartMigrationAsync($"tcp:{network.Address}", Token);
+        try
+        {
+            await OperateAsync(receiving, machine, network, destination, guest, givesUp).WaitAsync(s_deadline, Token);
+        }
+        catch (TimeoutException)
+        {
+            Assert.Fail($"it hangs\n{Story(pair, cuts, network, machine, guest)}");
+        }
+
+        var failure = await receiving;
+        var story = $"{Story(pair, cuts, network, machine, guest)}\ndestination: {failure?.Message ?? "done"}";
+        TestContext.Current.TestOutputHelper?.WriteLine(story);
+        await CheckOwnerAsync(machine, guest, failure, story);
+    }
+
+    private static async Task CheckOwnerAsync(QemuProcess machine, ReadingGuest guest, Exception? failure, string story)
+    {
+        var atSource = await machine.StatusAsync(Token);
+        Assert.False(atSource == "running" && guest.Runs && guest.Started, $"it runs twice\n{story}");
+        if (failure is null)
+        {
+            Assert.True(guest.Started, story);
+            await machine.WaitForMigrationAsync("completed", Token);
+            var difference = guest.FirstDifference(await machine.SaveMemoryAsync(Token));
+            Assert.True(difference is null, $"{difference}\n{story}");
+            return;
+        }
+
+        // From 10.2 on the source takes the guest back unless it has heard that it runs here: then it does not.
+        Assert.True(!guest.Started || (atSource == "running" && !guest.Runs), $"started, and not all came\n{story}");
+        if (atSource == "running")
+        {
+            var now = machine.Console.Reports[^1];
+            await machine.Console.WaitForAsync(report => report.Pass > now.Pass, "the guest goes on at the source", Token);
+        }
+    }
+
+    private static async Task OperateAsync(
+        Task receiving, QemuProcess machine, CutNetwork network, MigrationDestination destination, ReadingGuest guest,
+        CancellationTokenSource givesUp)
+    {
+        var (switched, hurried, ticks) = (false, false, 0);
+        while (!receiving.IsCompleted)
+        {
+            await Task.Delay(50, Token);
+            var state = machine.States is [.., var newest] ? newest : "";
+            var (theyWait, weWait) = (state == "postcopy-paused", guest.Pauses.Count() > guest.Calls.Count(static call => call == "resume"));
+            ticks = theyWait || weWait ? ticks + 1 : 0;
+            if (state is "failed" or "cancelled" or "completed")
+            {
+                if (ticks == 0 && state == "completed")
+                    continue;
+                // The source has its guest, and lets it run.
+                await givesUp.CancelAsync();
+                if (guest.Started)
+                    await destination.DisposeAsync();
+            }
+            else if (theyWait && weWait)
+            {
+                network.Renew(static () => { });
+                await TryAsync(machine, "migrate", new JsonObject { ["uri"] = $"tcp:{network.Address}", ["resume"] = true }, outOfBand: false);
+                ticks = 0;
+                await Task.Delay(200, Token);
+            }
+            else if (ticks == 40)
+            {
+                network.Note($"only one side has noticed: QEMU is {state}");
+                destination.Pause();
+                await TryAsync(machine, "migrate-pause");
+                ticks = 0;
+            }
+            else if (!switched && state == "active")
+            {
+                await machine.WaitForCounterAsync("ram", "transferred", 4 << 20, Token);
+                await TryAsync(machine, "migrate-start-postcopy", outOfBand: false);
+                switched = true;
+            }
+            else if (!hurried && network.IsQuiet)
+            {
+                hurried = true;
+                await TryAsync(
+                    machine, "migrate-set-parameters", new JsonObject { ["max-postcopy-bandwidth"] = 1L << 40 }, outOfBand: false);
+            }
+        }
+    }
+
+    private static string Story(CutPair pair, CutCase cuts, CutNetwork network, QemuProcess machine, ReadingGuest guest) =>
+        $"{pair}: {cuts}\n  {network.Story}\nQEMU: {string.Join(", ", machine.States)}\nhere: {string.Join(", ", guest.Calls)}; {guest.PagesRead} pages read"
+        + $"\n  pauses: {string.Join("\n    ", guest.Pauses.Select(static pause => $"{pause.Cause.Message} (unknown: {pause.OwnershipUnknown})"))}";
+
+    private static async Task TryAsync(QemuProcess machine, string command, JsonObject? arguments = null, bool outOfBand = true)
+    {
+        try
+        {
+            await (outOfBand ? machine.ExecuteOutOfBandAsync(command, arguments, Token) : machine.ExecuteAsync(command, arguments, Token));
+        }
+        catch (Exception refused) when (refused is QmpException or TimeoutException)
+        {
+            TestContext.Current.TestOutputHelper?.WriteLine(refused.Message);
+        }
+    }
+
+    private static async Task<Exception?> EndAsync(Task<MigrationReport> receiving)
+    {
+        try
+        {
+            await receiving;
+            return null;
+        }
+        catch (Exception failure) when (failure is MigrationException or OperationCanceledException)
+        {
+            return failure;
+        }
+    }
+}

@@ -1,0 +1,35 @@
+using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
+
+namespace DataPlane.QemuTests.Postcopy;
+
+/// <summary>A QEMU, with or without a preempt channel, and what a link to it may suffer so that it can still recover.</summary>
+internal sealed record CutPair(QemuVersion Version, bool Preempt)
+{
+    /// <summary>An attempt to recover may fail (from 8.2 on); an older one dies of that.</summary>
+    public bool RepeatsRecovery => Version.Major > 7;
+
+    public MigrationSettings Settings => new()
+    {
+        Capabilities = Preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"],
+    };
+
+    public static CutPair Parse(string label, bool preempt) => new(QemuVersion.Parse(label), preempt);
+
+    /// <summary>One to three cuts; most runs have the guest at the destination when the first comes.</summary>
+    /// <param name="seed">Chooses.</param>
+    /// <param name="first">When the first may come.</param>
+    /// <param name="later">When others may come, besides a recovery where it may fail.</param>
+    public CutCase Choose(int seed, CutMoment[] first, CutMoment[] later)
+    {
+        var random = new Random(seed);
+        List<CutMoment> moments = [random.GetItems(first, 1)[0]];
+        CutMoment[] all = RepeatsRecovery ? [.. later, CutMoment.Recovery, CutMoment.Recovery] : later;
+        for (var more = random.Next(3); more > 0; more--)
+            moments.Add(random.GetItems(all, 1)[0]);
+        return new CutCase(
+            seed, Preempt, 0, Shared: false, [.. moments.Select(moment => LinkCut.Choose(random, moment, channels: 0, Preempt))]);
+    }
+
+    public override string ToString() => $"{Version}{(Preempt ? " preempt" : "")}";
+}
