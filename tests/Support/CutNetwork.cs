@@ -45,7 +45,7 @@ internal sealed class CutNetwork : IAsyncDisposable
         {
             lock (_gate)
             {
-                return _armed is null && _cuts.Count == 0;
+                return _armed is null && _cuts.Count == 0 && _watching.TrueForAll(static task => task.IsCompleted);
             }
         }
     }

@@ -134,7 +134,7 @@ internal sealed partial class DestinationSession
         try
         {
             var postcopy = _postcopy!;
-            postcopy.Proof.Tell(pings);
+            postcopy.Proof.Tell(postcopy.Source);
             foreach (var ping in pings)
             {
                 postcopy.ReturnPath.SendPong(ping);

@@ -82,6 +82,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         {
             OnPaused = OnPaused,
             OnResumed = OnResumed,
+            PreemptIsExpected = _options.Preempt,
             MayHavePreempt = MayHavePreempt,
         };
         _context.Receiver = _postcopy;
@@ -92,6 +93,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         _packageRead = _time.GetTimestamp();
         var postcopy = _postcopy!;
         _multifd.Pages = null; // a packet that comes now is an error of its channel alone, and touches nothing
+        postcopy.Source = SourceTraits.Of(pings);
         CheckLive(() => postcopy.Listen(main, _reader!.TakeRest(), _reader.RamSection));
         _failure.Token.ThrowIfCancellationRequested();
         _admission.Recheck();

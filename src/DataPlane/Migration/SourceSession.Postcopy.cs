@@ -64,7 +64,7 @@ internal sealed partial class SourceSession
         GiveAway();
         // No time limit may cut a running guest off from its memory: that the link is lost is for the network to say.
         stall?.Dispose();
-        var packageBytes = PostcopyCommands.WritePackage(main.Output, devices.Sections.Span);
+        var packageBytes = PostcopyCommands.WritePackage(main.Output, devices.Sections.Span, postcopy.Preempt is not null);
         Enter(MigrationPhase.Postcopy);
         var lost = await TryLinkAsync(async () =>
         {

@@ -1,5 +1,4 @@
 using DataPlane.Memory;
-using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;
 
@@ -8,9 +7,7 @@ namespace DataPlane.Postcopy;
 /// before it has read PONG(0x42), and its pages flow before that: what arrives proves nothing but where it was asked for behind the PONG.
 /// Only the preempt channel carries nothing else; on main the background brings a page that was asked for all the same.
 /// </summary>
-/// <remarks>
-/// Sources that never take a guest back are told by what they send: up to 10.1 no PING(0x42), and ours that one alone. Thread-safe.
-/// </remarks>
+/// <remarks>Thread-safe.</remarks>
 internal sealed class HandoverProof
 {
     private const string PreemptChannel = "preempt";
@@ -23,7 +20,7 @@ internal sealed class HandoverProof
     public bool IsMissing => _isMissing;
 
     /// <summary>The PINGs of the package are about to be answered.</summary>
-    public void Tell(IReadOnlyList<uint> pings) => _isMissing = pings.Count > 1 && pings.Contains(PostcopyPackage.LoadedPing);
+    public void Tell(SourceTraits source) => _isMissing = source.TakesBack;
 
     /// <summary>They have been.</summary>
     /// <param name="asked">What is asked for: some of it may have been asked for before.</param>

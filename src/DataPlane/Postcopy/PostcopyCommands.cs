@@ -43,14 +43,14 @@ internal static class PostcopyCommands
     /// <summary>
     /// The device state, framed so that the destination loads it as a whole and starts the guest. Returns the bytes written.
     /// </summary>
-    public static int WritePackage(IBufferWriter<byte> output, ReadOnlySpan<byte> devices)
+    public static int WritePackage(IBufferWriter<byte> output, ReadOnlySpan<byte> devices, bool preempt)
     {
-        var length = PostcopyPackage.Overhead + devices.Length;
+        var length = PostcopyPackage.Overhead(preempt) + devices.Length;
         var written = CommandWriter.WritePackaged(output.GetSpan(CommandWriter.MaxSize), length);
         output.Advance(written);
         output.Advance(PostcopyPackage.WriteHead(output.GetSpan(CommandWriter.MaxSize)));
         output.Write(devices);
-        output.Advance(PostcopyPackage.WriteTail(output.GetSpan(CommandWriter.MaxSize)));
+        output.Advance(PostcopyPackage.WriteTail(output.GetSpan(2 * CommandWriter.MaxSize), preempt));
         return written + length;
     }
 

@@ -10,7 +10,7 @@ internal sealed partial class PostcopyReceiver
 
     private async Task RunAsync(PostcopyLink link)
     {
-        while (await link.Ended.ConfigureAwait(false) is { } failure)
+        while (await EndOfAsync(link).ConfigureAwait(false) is { } failure)
         {
             await link.DisposeAsync().ConfigureAwait(false);
             ReturnPath.Use(null);
@@ -29,8 +29,6 @@ internal sealed partial class PostcopyReceiver
             link = await RecoverAsync(failure).ConfigureAwait(false);
         }
 
-        SourceHasEnded = true;
-        await SettleAsync(link).ConfigureAwait(false);
         _complete = true;
         if (Ledger.CountMissing() is var missing and > 0)
         {
@@ -40,12 +38,31 @@ internal sealed partial class PostcopyReceiver
         PostcopyLog.Complete(_logger, AskedPages);
     }
 
+    /// <summary>Null when the source has sent everything and it is here; else what the link was lost by.</summary>
+    private async Task<Exception?> EndOfAsync(PostcopyLink link)
+    {
+        if (await link.Ended.ConfigureAwait(false) is { } failure)
+        {
+            return failure;
+        }
+
+        SourceHasEnded = true;
+        var lost = await SettleAsync(link).ConfigureAwait(false);
+        if (lost is not null)
+        {
+            SourceHasEnded = false;
+            link.Break(lost);
+        }
+
+        return lost;
+    }
+
     /// <summary>
-    /// The source has sent everything, but answers to requests may still be on the preempt channel. Without one nothing can come any more:
-    /// what is asked for and was
-    /// never sent are zero pages that the source has left out.
+    /// The source has sent everything, but answers to requests may still be on the preempt channel. Where there never was one, nothing can
+    /// come any more: what is asked for and was never sent are zero pages that the source has left out. Where there was one they may have
+    /// been lost with it, and are no zeros.
     /// </summary>
-    private async Task SettleAsync(PostcopyLink link)
+    private async Task<Exception?> SettleAsync(PostcopyLink link)
     {
         var settled = Ledger.SettledAsync();
         while (!settled.IsCompleted && !link.HasPreempt && MayHavePreempt())
@@ -55,18 +72,31 @@ internal sealed partial class PostcopyReceiver
             _stop.Token.ThrowIfCancellationRequested();
         }
 
-        if (!settled.IsCompleted && link.HasPreempt)
+        if (settled.IsCompleted || !(link.HasPreempt || Source.HasPreempt || PreemptIsExpected && !Source.IsOurs))
+        {
+            return null;
+        }
+
+        if (link.HasPreempt)
         {
             await Task.WhenAny(settled, link.PreemptEnded).WaitAsync(_stop.Token).ConfigureAwait(false);
-            if (!settled.IsCompleted)
+            if (settled.IsCompleted)
             {
-                // The source waits for our word and would run the guest again if it saw the connection end instead.
-                PostcopyLog.PagesLost(_logger, Ledger.CountMissing());
-                OnPaused?.Invoke(new ChannelException(
-                    FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for"));
-                await settled.WaitAsync(_stop.Token).ConfigureAwait(false);
+                return null;
             }
         }
+
+        PostcopyLog.PagesLost(_logger, Ledger.CountMissing());
+        var lost = new ChannelException(FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for");
+        if (Source.IsOurs)
+        {
+            return lost; // it pauses, too, and sends them again
+        }
+
+        // QEMU waits for our word and would run the guest again if it saw the connection end instead.
+        OnPaused?.Invoke(lost);
+        await settled.WaitAsync(_stop.Token).ConfigureAwait(false);
+        return null;
     }
 
     private async Task<PostcopyLink> RecoverAsync(Exception failure)

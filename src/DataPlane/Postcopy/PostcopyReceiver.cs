@@ -61,9 +61,10 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
 
     public PostcopyReturnPath ReturnPath { get; } = new();
 
-    /// <summary>
-    /// Told, from any thread, that the link is lost and the guest waits. The receiver's owner lets a recovered main channel in.
-    /// </summary>
+    /// <summary>Who sends. Set before <see cref="Listen"/>.</summary>
+    public SourceTraits Source { get; set; }
+
+    /// <summary>Told, from any thread, that the link is lost and the guest waits: a recovered main channel is let in now.</summary>
     public Action<Exception>? OnPaused { get; init; }
 
     /// <summary>Told, from any thread, that the migration goes on over a new link.</summary>
@@ -71,6 +72,9 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
 
     /// <summary>Whether a candidate of the preempt channel waits still to be told from strangers.</summary>
     public Func<bool> MayHavePreempt { get; init; } = static () => false;
+
+    /// <summary>A preempt channel may be there: then pages that are missing at the end may have been lost with it.</summary>
+    public bool PreemptIsExpected { get; init; }
 
     /// <summary>The link is lost and no new one is there. Thread-safe.</summary>
     public bool IsPaused { get; private set; }
@@ -117,10 +121,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// <summary>Completes when the memory is complete; fails when the link is lost while the guest is the source's.</summary>
     public Task Completion { get; private set; } = Task.CompletedTask;
 
-    /// <summary>
-    /// The source's guest stands still; the first link begins. What is missing is given up, and from now on waited for where a guest will
-    /// run.
-    /// </summary>
+    /// <summary>The first link begins. What is missing is given up, and from now on waited for where a guest will run.</summary>
     /// <exception cref="IOException">The kernel does not let us wait for missing pages.</exception>
     public void Listen(Channel main, ReadOnlyMemory<byte> rest, uint ramSection)
     {

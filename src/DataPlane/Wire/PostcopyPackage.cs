@@ -19,8 +19,11 @@ internal readonly record struct PostcopyPackage(int DevicesStart, int DevicesLen
     /// <summary>Answered when the devices are loaded: the guest starts now and belongs to the destination.</summary>
     public const uint LoadedPing = 0x42;
 
-    /// <summary>Bytes of a package as this side writes it, besides its device sections.</summary>
-    public const int Overhead = 2 * CommandHeader.Size + PingSize;
+    /// <summary>
+    /// Ours, in front of the other: a preempt channel was opened, and pages that are asked for may be lost with it. Any destination answers
+    /// it like every PING.
+    /// </summary>
+    public const uint PreemptPing = 0x50524D54;
 
     private const int PingSize = CommandHeader.Size + sizeof(uint);
 
@@ -58,13 +61,17 @@ internal readonly record struct PostcopyPackage(int DevicesStart, int DevicesLen
         return error is null;
     }
 
+    /// <summary>Bytes of a package as this side writes it, besides its device sections.</summary>
+    public static int Overhead(bool preempt) => 2 * CommandHeader.Size + (preempt ? 2 : 1) * PingSize;
+
     /// <summary>Writes what stands before the device sections and returns its size.</summary>
     public static int WriteHead(Span<byte> destination) => CommandWriter.WriteListen(destination);
 
     /// <summary>Writes what stands behind the device sections and returns its size.</summary>
-    public static int WriteTail(Span<byte> destination)
+    public static int WriteTail(Span<byte> destination, bool preempt)
     {
-        int size = CommandWriter.WritePing(destination, LoadedPing);
+        int size = preempt ? CommandWriter.WritePing(destination, PreemptPing) : 0;
+        size += CommandWriter.WritePing(destination[size..], LoadedPing);
         return size + CommandWriter.WriteRun(destination[size..]);
     }
 

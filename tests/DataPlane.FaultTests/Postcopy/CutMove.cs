@@ -32,7 +32,7 @@ internal sealed class CutMove : IProgress<MigrationProgress>, IDisposable
         _case = cuts;
         var devices = new byte[64 << 10]; // so that there is a package to cut
         new Random(cuts.Seed).NextBytes(devices);
-        Guest = TestGuest.Patterned(MemoryBytes, cuts.Seed, Dirty, devices);
+        Guest = TestGuest.Patterned(MemoryBytes, cuts.Seed, Dirty, devices: devices);
         Guest.OnPaused = _ =>
         {
             _network.OnMoment(CutMoment.Package);
@@ -111,7 +111,10 @@ internal sealed class CutMove : IProgress<MigrationProgress>, IDisposable
         catch (TimeoutException)
         {
             _isOver = true;
-            Assert.Fail($"it hangs; source {State(sending)}, destination {State(receiving)}, last {_last}\n{Story}");
+            var what = $"it hangs; source {State(sending)}, destination {State(receiving)}, last {_last}\n{Story}";
+            // The end of the destination stops its guest's threads, which wait for pages, by a signal, and this process with them.
+            await Console.Error.WriteLineAsync(what);
+            Assert.Fail(what);
         }
 
         Source = await sending;

@@ -122,15 +122,21 @@ public sealed class CutFromQemuTests : QemuTest
             await Task.Delay(50, Token);
             var state = machine.States is [.., var newest] ? newest : "";
             var (theyWait, weWait) = (state == "postcopy-paused", guest.Pauses.Count() > guest.Calls.Count(static call => call == "resume"));
-            ticks = theyWait || weWait ? ticks + 1 : 0;
+            ticks = theyWait || weWait || state == "failed" ? ticks + 1 : 0;
             if (state is "failed" or "cancelled" or "completed")
             {
-                if (ticks == 0 && state == "completed")
+                if (state == "completed")
                     continue;
-                // The source has its guest, and lets it run.
-                await givesUp.CancelAsync();
-                if (guest.Started)
+                // The source has its guest, and lets it run. Here it has been started, perhaps: until the loss is noticed here too.
+                if (!guest.Started || !guest.Runs)
+                {
+                    await givesUp.CancelAsync();
                     await destination.DisposeAsync();
+                }
+                else if (ticks == 40)
+                {
+                    destination.Pause();
+                }
             }
             else if (theyWait && weWait)
             {

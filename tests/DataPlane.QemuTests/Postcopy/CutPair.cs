@@ -28,7 +28,11 @@ internal sealed record CutPair(QemuVersion Version, bool Preempt)
         for (var more = random.Next(3); more > 0; more--)
             moments.Add(random.GetItems(all, 1)[0]);
         return new CutCase(
-            seed, Preempt, 0, Shared: false, [.. moments.Select(moment => LinkCut.Choose(random, moment, channels: 0, Preempt))]);
+            seed, Preempt, 0, Shared: false, [.. moments.Select(moment => LinkCut.Choose(random, moment, channels: 0, Preempt) with
+            {
+                // A network that takes seconds to be noticed lets the end of the stream through, and with QEMU the end is final.
+                Notice = (CutNotice)random.Next(2),
+            })]);
     }
 
     public override string ToString() => $"{Version}{(Preempt ? " preempt" : "")}";

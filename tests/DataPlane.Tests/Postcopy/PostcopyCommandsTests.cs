@@ -64,7 +64,7 @@ public sealed class PostcopyCommandsTests
     public void The_package_holds_the_devices_and_nothing_of_the_end()
     {
         var output = new ArrayBufferWriter<byte>();
-        var bytes = PostcopyCommands.WritePackage(output, Hex.Bytes("04 AABB 7E 00000007"));
+        var bytes = PostcopyCommands.WritePackage(output, Hex.Bytes("04 AABB 7E 00000007"), preempt: false);
         Assert.Equal(
             Hex.Bytes("08 0007 0004 0000001B  08 0004 0000  04 AABB 7E 00000007  08 0002 0004 00000042  08 0005 0000"), output.WrittenSpan);
         Assert.Equal(output.WrittenCount, bytes);

@@ -80,17 +80,20 @@ public sealed class PostcopyCommandTests
         Assert.Equal([3u, PostcopyPackage.LoadedPing], package.Pings);
     }
 
-    [Fact]
-    public void A_package_of_ours_has_one_ping()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_package_of_ours_has_one_ping_and_one_more_with_a_preempt_channel(bool preempt)
     {
         byte[] devices = Hex.Bytes("04 00 7E 00000007");
-        byte[] bytes = new byte[devices.Length + PostcopyPackage.Overhead];
+        byte[] bytes = new byte[devices.Length + PostcopyPackage.Overhead(preempt)];
         int head = PostcopyPackage.WriteHead(bytes);
         devices.CopyTo(bytes, head);
-        Assert.Equal(PostcopyPackage.Overhead, head + PostcopyPackage.WriteTail(bytes.AsSpan(head + devices.Length)));
+        Assert.Equal(PostcopyPackage.Overhead(preempt), head + PostcopyPackage.WriteTail(bytes.AsSpan(head + devices.Length), preempt));
         Assert.True(PostcopyPackage.TryRead(bytes, out PostcopyPackage package, out _));
         Assert.Equal((head, devices.Length), (package.DevicesStart, package.DevicesLength));
-        Assert.Equal([PostcopyPackage.LoadedPing], package.Pings);
+        Assert.Equal(
+            preempt ? [PostcopyPackage.PreemptPing, PostcopyPackage.LoadedPing] : [PostcopyPackage.LoadedPing], package.Pings);
     }
 
     [Theory]
