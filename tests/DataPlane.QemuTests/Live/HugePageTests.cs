@@ -13,13 +13,23 @@ public sealed class HugePageTests(Send.SavedVms vms) : LiveDestinationTest
 {
     private static readonly QemuOptions s_machine = new() { Version = QemuVersion.V111, Machine = "pc-q35-10.0" };
 
+    private ReservedHugePages? _reserved;
+
+    /// <summary>What is reserved is given back behind the processes that use it: they would hold it longer.</summary>
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        _reserved?.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
     [Theory]
     [InlineData(false, 0)]
     [InlineData(true, 0)]
     [InlineData(true, 2)]
     public async Task Huge_pages_come_on_demand_from_a_real_source_onto_huge_pages(bool preempt, int channels)
     {
-        using var reserved = ReservedHugePages.For(2 * s_machine.MemoryBytes);
+        _reserved = ReservedHugePages.For(2 * s_machine.MemoryBytes);
         var source = await StartSourceAsync(OnHugePages(s_machine));
 
         await ArrivesAsync(
@@ -33,7 +43,7 @@ public sealed class HugePageTests(Send.SavedVms vms) : LiveDestinationTest
     [InlineData(true)]
     public async Task A_saved_VM_runs_at_once_in_a_real_QEMU_on_huge_pages(bool preempt)
     {
-        using var reserved = ReservedHugePages.For(s_machine.MemoryBytes);
+        _reserved = ReservedHugePages.For(s_machine.MemoryBytes);
         var vm = await vms.ReceivedAsync(QemuVersion.V111, s_machine.Machine);
         var destination = await WaitingAsync(preempt);
         using var saved = MappedRamSource.Open(vm.Path);
@@ -48,7 +58,7 @@ public sealed class HugePageTests(Send.SavedVms vms) : LiveDestinationTest
     public async Task A_live_guest_goes_on_in_a_real_QEMU_on_huge_pages()
     {
         Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out var reason), reason ?? "");
-        using var reserved = ReservedHugePages.For(s_machine.MemoryBytes);
+        _reserved = ReservedHugePages.For(s_machine.MemoryBytes);
         var vm = await vms.ReceivedAsync(QemuVersion.V111, s_machine.Machine);
         var destination = await WaitingAsync(preempt: true);
         using var saved = MappedRamSource.Open(vm.Path);

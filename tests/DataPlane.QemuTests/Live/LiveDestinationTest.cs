@@ -49,9 +49,8 @@ public abstract class LiveDestinationTest : QemuTest
         }
         catch (TimeoutException)
         {
-            Assert.Fail($"it does not arrive: the source says {await source.ExecuteAsync("query-migrate", null, Token)}, "
-                + $"refused here: {string.Join(", ", destination.Refused.Where(static one => one.Value > 0))}, touched {guest.Touched}, "
-                + $"{guest.Pauses.Count} pauses");
+            var lost = string.Join("; ", guest.Pauses.Select(static pause => pause.Cause.Message));
+            Assert.Fail($"it does not arrive: {await source.ExecuteAsync("query-migrate", null, Token)}; {guest.Touched} touched; {lost}");
             throw;
         }
 

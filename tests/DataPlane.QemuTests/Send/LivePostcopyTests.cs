@@ -11,7 +11,10 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
 {
     [Theory]
     [InlineData("7.2", false, 0)]
+    [InlineData("7.2", true, 0)]
+    [InlineData("10.0", false, 0)]
     [InlineData("10.0", true, 0)]
+    [InlineData("11.1", false, 0)]
     [InlineData("11.1", true, 0)]
     [InlineData("11.1", true, 4)]
     public async Task A_live_guest_switches_while_its_memory_is_being_written(string label, bool preempt, int channels)
