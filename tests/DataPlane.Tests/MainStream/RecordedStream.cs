@@ -64,7 +64,8 @@ internal sealed class RecordedStream
         return Raw(payload);
     }
 
-    public RecordedStream Ping(byte value) => Command(CommandType.Ping, 0, 0, 0, value);
+    public RecordedStream Ping(uint value) =>
+        Command(CommandType.Ping, (byte)(value >> 24), (byte)(value >> 16), (byte)(value >> 8), (byte)value);
 
     public RecordedStream Begin(SectionType type, uint id = Section)
     {

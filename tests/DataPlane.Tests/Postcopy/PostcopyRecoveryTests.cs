@@ -136,6 +136,45 @@ public sealed class PostcopyRecoveryTests
         Assert.True(source.Guest.Pauses.Single().OwnershipUnknown);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_is_lost_with_the_preempt_channel_at_the_end_comes_again_from_one_of_ours(bool wasProved)
+    {
+        await using var source = new ScriptedSource(preempt: true);
+        var main = await source.SwitchAsync(PostcopyPackage.PreemptPing, PostcopyPackage.LoadedPing);
+        var preempt = source.Connect();
+        var first = source.TouchAsync(1);
+        await ScriptedSource.ExpectRequestAsync(main, 1);
+        if (wasProved)
+        {
+            preempt.Send(source.Page(new RecordedStream(), 1).Bytes);
+            await first;
+        }
+
+        var waiting = source.TouchAsync(2);
+        await ScriptedSource.ExpectAsync(
+            main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        preempt.Send([0x00]); // the page that was asked for has left, but only this much of it arrives
+        main.Send(wasProved ? source.Part(0, 3) : source.Part(0, 1, 3)).Send(source.End());
+        await first;
+
+        preempt.Reset();
+
+        await source.PausedAsync(1);
+        Assert.False(waiting.IsCompleted);
+        Assert.False(source.Guest.Pauses.Single().OwnershipUnknown);
+        await main.ReadToEndAsync(Token); // the source hears of it
+        var again = await HandshakeAsync(source, received: 0b1011, other: 1);
+        await ScriptedSource.ExpectRequestAsync(again, 2);
+        again.Send(source.Part(2)).Send(source.End());
+        await ScriptedSource.ExpectShutAsync(again);
+        again.Dispose();
+        Assert.Equal(source.Memory.Blocks[0].Span(2 * 4096, 4096).ToArray(), await waiting);
+        await source.Receiving;
+        source.Guest.AssertWhole();
+    }
+
     [Fact]
     public async Task A_source_that_goes_without_a_byte_may_not_have_heard_that_the_guest_runs_here()
     {
@@ -167,11 +206,11 @@ public sealed class PostcopyRecoveryTests
         source.Guest.AssertWhole();
     }
 
-    private static async Task<ScriptedPeer> HandshakeAsync(ScriptedSource source, ulong received)
+    private static async Task<ScriptedPeer> HandshakeAsync(ScriptedSource source, ulong received, ulong other = 0)
     {
         var main = source.Connect(ScriptedSource.Questions());
         await ScriptedSource.ExpectBitmapAsync(main, RecordedStream.Block, received);
-        await ScriptedSource.ExpectBitmapAsync(main, "other", 0);
+        await ScriptedSource.ExpectBitmapAsync(main, "other", other);
         main.Send(new RecordedStream().Command(CommandType.PostcopyResume).Bytes);
         await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteResumeAck(bytes));
         return main;

@@ -13,6 +13,8 @@ namespace DataPlane.Tests.Postcopy;
 /// <summary>A source that says in postcopy exactly what a test wants, to a destination that runs its guest at once.</summary>
 internal sealed class ScriptedSource : IAsyncDisposable
 {
+    private static readonly uint[] s_pingsOfQemu = [3, PostcopyPackage.LoadedPing];
+
     private readonly List<ScriptedPeer> _connections = [];
 
     public ScriptedSource(bool preempt = false, Action<GuestMemory>? onLoad = null)
@@ -42,8 +44,8 @@ internal sealed class ScriptedSource : IAsyncDisposable
         .Start();
 
     /// <summary>Up to and with the package; everything is discarded.</summary>
-    public static RecordedStream Switched() =>
-        Package(Discard(Discard(Advised(), RecordedStream.Block, 0, RecordedStream.Pages), "other", 0, 1));
+    public static RecordedStream Switched(params uint[] pings) =>
+        Package(Discard(Discard(Advised(), RecordedStream.Block, 0, RecordedStream.Pages), "other", 0, 1), pings);
 
     public static RecordedStream Discard(RecordedStream stream, string block, long firstPage, long pages)
     {
@@ -53,10 +55,13 @@ internal sealed class ScriptedSource : IAsyncDisposable
         return stream.Command(CommandType.PostcopyRamDiscard, payload.AsSpan(0, size));
     }
 
-    public static RecordedStream Package(RecordedStream stream)
+    /// <summary>With the PINGs of a QEMU from 10.2 on, unless others are given.</summary>
+    public static RecordedStream Package(RecordedStream stream, params uint[] pings)
     {
-        var package = new RecordedStream().Command(CommandType.PostcopyListen)
-            .Raw(DeviceState.Wrap("test", new byte[] { 9, 8, 7 }).Sections.Span).Ping(3).Ping(0x42).Command(CommandType.PostcopyRun).Bytes;
+        var devices = new RecordedStream().Command(CommandType.PostcopyListen)
+            .Raw(DeviceState.Wrap("test", new byte[] { 9, 8, 7 }).Sections.Span);
+        var package = (pings is [] ? s_pingsOfQemu : pings).Aggregate(devices, static (all, ping) => all.Ping(ping))
+            .Command(CommandType.PostcopyRun).Bytes;
         var length = new byte[sizeof(uint)];
         BinaryPrimitives.WriteUInt32BigEndian(length, (uint)package.Length);
         return stream.Command(CommandType.Packaged, length).Raw(package);
@@ -75,10 +80,10 @@ internal sealed class ScriptedSource : IAsyncDisposable
     }
 
     /// <summary>Hands the guest over and hears that it starts.</summary>
-    public async Task<ScriptedPeer> SwitchAsync()
+    public async Task<ScriptedPeer> SwitchAsync(params uint[] pings)
     {
-        var main = Connect(Switched().Bytes);
-        foreach (var value in (uint[])[1, 3, 0x42])
+        var main = Connect(Switched(pings).Bytes);
+        foreach (var value in (uint[])[1, .. pings is [] ? s_pingsOfQemu : pings])
         {
             await ExpectAsync(main, bytes => ReturnPathWriter.WritePong(bytes, value));
         }
