@@ -1,6 +1,6 @@
 using System.Globalization;
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using DataPlane.BenchSupport;
 using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.GuardPair;
@@ -8,8 +8,6 @@ namespace DataPlane.GuardPair;
 /// <summary>All legs, interleaved, so that a slow minute of the machine hits each of them.</summary>
 internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int pages, IReadOnlyList<string> legs)
 {
-    private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
-
     // Urgent pages: the guard against nothing at all.
     private readonly string[] _latencyLegs = [.. legs.Where(leg => leg is Fronts.Direct or Fronts.Guard)];
 
@@ -32,9 +30,8 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}: {value!.GetValue<double>():0.###}"));
         if (json is not null)
         {
-            json.Directory?.Create();
             var document = Report.Document(version, (long)ramMiB << 20, channels, summary, migrations, latencies, postcopies);
-            await File.WriteAllTextAsync(json.FullName, document.ToJsonString(s_indented) + "\n", token);
+            await MachineFacts.WriteAsync(json, document, token);
         }
 
         return 0;

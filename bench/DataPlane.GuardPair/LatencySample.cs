@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using DataPlane.BenchSupport;
 
 namespace DataPlane.GuardPair;
 
@@ -8,7 +9,7 @@ internal sealed record LatencySample(string Leg, int Run, bool Busy, int Pages, 
     public static LatencySample From(string leg, int run, bool busy, double[] microseconds)
     {
         double[] sorted = [.. microseconds.Order()];
-        double At(double part) => sorted[Math.Min((int)(part * sorted.Length), sorted.Length - 1)];
+        double At(double part) => Statistics.Percentile(sorted, part);
         return new LatencySample(leg, run, busy, sorted.Length, At(0.5), At(0.99), At(0.999), sorted[^1]);
     }
 

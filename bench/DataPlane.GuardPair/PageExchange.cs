@@ -9,26 +9,21 @@ namespace DataPlane.GuardPair;
 /// The two channels of a postcopy that count when a vCPU waits for a page: the request goes back on main, the page comes on preempt. Both
 /// ends are here, the source answering from memory at once, so that nothing is measured but the way there and back.
 /// </summary>
-internal sealed class PageExchange : IDisposable
+/// <param name="pageBytes">Size of a page.</param>
+/// <param name="onPage">What is done with a page when it is there, which counts too.</param>
+internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpan<byte>>? onPage = null) : IDisposable
 {
-    private const int PageBytes = 4096;
     private const ulong Page = 0x008;
     private const ulong Continue = 0x020;
 
     private static readonly byte[] s_mainHeader = [0x51, 0x45, 0x56, 0x4d, 0, 0, 0, 3, 0x07, 0, 0, 0, 11, .. "pc-q35-11.1"u8];
 
-    private readonly Socket _listener = NewSocket();
+    private readonly Socket _listener = Listen();
     private readonly Socket _sourceMain = NewSocket();
     private readonly Socket _sourcePreempt = NewSocket();
     private Socket? _main;
     private Socket? _preempt;
     private volatile bool _ended;
-
-    public PageExchange()
-    {
-        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        _listener.Listen(4);
-    }
 
     /// <summary>Where the destination listens.</summary>
     public int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
@@ -75,18 +70,27 @@ internal sealed class PageExchange : IDisposable
 
     private static Socket NewSocket() => new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
 
-    private static double[] AskForPages(Socket main, Socket preempt, int requests)
+    private static Socket Listen()
+    {
+        var listener = NewSocket();
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen(4);
+        return listener;
+    }
+
+    private double[] AskForPages(Socket main, Socket preempt, int requests)
     {
         var samples = new double[requests];
-        var record = new byte[8 + 7 + PageBytes];
+        var record = new byte[8 + 7 + pageBytes];
         for (var i = 0; i < requests; i++)
         {
-            var request = Request((ulong)i * PageBytes, named: i == 0);
+            var request = Request((ulong)i * (ulong)pageBytes, named: i == 0);
             var asked = Stopwatch.GetTimestamp();
             main.Send(request);
-            Receive(preempt, record.AsSpan(0, i == 0 ? record.Length : 8 + PageBytes));
+            Receive(preempt, record.AsSpan(0, i == 0 ? record.Length : 8 + pageBytes));
+            onPage?.Invoke(i, record.AsSpan(i == 0 ? 8 + 7 : 8, pageBytes));
             samples[i] = Stopwatch.GetElapsedTime(asked).TotalMicroseconds;
-            if (BinaryPrimitives.ReadUInt64BigEndian(record) / PageBytes != (ulong)i)
+            if (BinaryPrimitives.ReadUInt64BigEndian(record) / (ulong)pageBytes != (ulong)i)
                 throw new InvalidDataException("another page than the one asked for");
         }
 
@@ -94,13 +98,13 @@ internal sealed class PageExchange : IDisposable
     }
 
     /// <summary>REQ_PAGES_ID with the block's name, or REQ_PAGES.</summary>
-    private static byte[] Request(ulong offset, bool named)
+    private byte[] Request(ulong offset, bool named)
     {
         var request = new byte[4 + 12 + (named ? 7 : 0)];
         BinaryPrimitives.WriteUInt16BigEndian(request, (ushort)(named ? 3 : 4));
         BinaryPrimitives.WriteUInt16BigEndian(request.AsSpan(2), (ushort)(request.Length - 4));
         BinaryPrimitives.WriteUInt64BigEndian(request.AsSpan(4), offset);
-        BinaryPrimitives.WriteUInt32BigEndian(request.AsSpan(12), PageBytes);
+        BinaryPrimitives.WriteUInt32BigEndian(request.AsSpan(12), (uint)pageBytes);
         if (named)
             ((ReadOnlySpan<byte>)[6, .. "pc.ram"u8]).CopyTo(request.AsSpan(16));
         return request;
@@ -120,7 +124,7 @@ internal sealed class PageExchange : IDisposable
     private void AnswerRequests()
     {
         var request = new byte[4 + 12 + 7];
-        var record = new byte[8 + 7 + PageBytes];
+        var record = new byte[8 + 7 + pageBytes];
         record.AsSpan(15).Fill(0xA5);
         for (; ; )
         {

@@ -1,6 +1,5 @@
-using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using DataPlane.BenchSupport;
 using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.GuardPair;
@@ -13,18 +12,18 @@ internal static class Report
         var summary = new JsonObject();
         string[] legs = [.. migrations.Select(sample => sample.Leg).Distinct()];
         foreach (var leg in legs)
-            summary[$"{leg}_bytes_per_second"] = Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.BytesPerSecond));
+            summary[$"{leg}_bytes_per_second"] = Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.BytesPerSecond));
         foreach (var leg in legs.Where(leg => leg != Fronts.Direct))
-            summary[$"{leg}_front_cpu_seconds_per_gib"] = Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.FrontCpuSecondsPerGiB));
+            summary[$"{leg}_front_cpu_seconds_per_gib"] = Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.FrontCpuSecondsPerGiB));
         // Sample by sample against the one of the same run: a slow minute hits both.
         foreach (var leg in legs.Where(leg => leg != Fronts.Guard && legs.Contains(Fronts.Guard)))
-            summary[$"guard_ratio_to_{leg}"] = Median(migrations.Where(sample => sample.Leg == Fronts.Guard).Select(ours =>
+            summary[$"guard_ratio_to_{leg}"] = Statistics.Median(migrations.Where(sample => sample.Leg == Fronts.Guard).Select(ours =>
                 ours.BytesPerSecond / migrations.Single(theirs => theirs.Leg == leg && theirs.Run == ours.Run).BytesPerSecond));
         foreach (var group in latencies.GroupBy(sample => (sample.Leg, sample.Busy)))
         {
             var name = $"{group.Key.Leg}_page_{(group.Key.Busy ? "main_busy" : "main_idle")}";
-            summary[$"{name}_p50_microseconds"] = Median(group.Select(sample => sample.Median));
-            summary[$"{name}_p99_microseconds"] = Median(group.Select(sample => sample.P99));
+            summary[$"{name}_p50_microseconds"] = Statistics.Median(group.Select(sample => sample.Median));
+            summary[$"{name}_p99_microseconds"] = Statistics.Median(group.Select(sample => sample.P99));
         }
 
         return summary;
@@ -40,15 +39,8 @@ internal static class Report
         IEnumerable<JsonObject> postcopies) => new()
         {
             ["schema"] = "dataplane.guard-pair/1",
-            ["created_utc"] = DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture),
-            ["machine"] = new JsonObject
-            {
-                ["processor"] = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1],
-                ["cores"] = Environment.ProcessorCount,
-                ["memory_bytes"] = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
-                ["kernel"] = File.ReadAllText("/proc/sys/kernel/osrelease").Trim(),
-                ["runtime"] = RuntimeInformation.FrameworkDescription,
-            },
+            ["created_utc"] = MachineFacts.Now(),
+            ["machine"] = MachineFacts.ToJson(),
             ["qemu"] = QemuInstallation.FullVersion(version),
             ["ram_bytes"] = ramBytes,
             ["channels"] = channels,
@@ -59,11 +51,4 @@ internal static class Report
             ["pages"] = new JsonArray([.. latencies.Select(sample => (JsonNode)sample.ToJson())]),
             ["postcopies"] = new JsonArray([.. postcopies]),
         };
-
-    private static double Median(IEnumerable<double> values)
-    {
-        double[] sorted = [.. values.Order()];
-        var middle = sorted.Length / 2;
-        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-    }
 }

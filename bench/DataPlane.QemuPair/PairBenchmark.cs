@@ -1,7 +1,6 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using DataPlane.BenchSupport;
 using DataPlane.QemuTests.Harness;
 using DataPlane.TestSupport;
 
@@ -10,8 +9,6 @@ namespace DataPlane.QemuPair;
 /// <summary>All legs, interleaved, so that a slow minute of the machine hits each of them.</summary>
 internal sealed class PairBenchmark(PairOptions pair)
 {
-    private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
-
     public async Task<int> RunAsync(int runs, FileInfo? json, CancellationToken token)
     {
         if (QemuInstallation.WhyNot() is { } reason)
@@ -65,8 +62,7 @@ internal sealed class PairBenchmark(PairOptions pair)
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}: {value!.GetValue<double>():0.###}"));
         if (json is not null)
         {
-            json.Directory?.Create();
-            await File.WriteAllTextAsync(json.FullName, Document(version, samples, summary).ToJsonString(s_indented) + "\n", token);
+            await MachineFacts.WriteAsync(json, Document(version, samples, summary), token);
         }
 
         return 0;
@@ -80,13 +76,6 @@ internal sealed class PairBenchmark(PairOptions pair)
         return folder;
     }
 
-    private static double Median(IEnumerable<double> values)
-    {
-        double[] sorted = [.. values.Order()];
-        var middle = sorted.Length / 2;
-        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-    }
-
     /// <summary>Bytes of guest memory per second: what is left of it on the wire is what compression is for.</summary>
     private double MemoryRate(Sample sample) => ((long)pair.RamMiB << 20) / sample.Seconds;
 
@@ -94,10 +83,10 @@ internal sealed class PairBenchmark(PairOptions pair)
 
     private JsonObject Summarize(List<Sample> samples)
     {
-        double Rate(string leg) => Median(samples.Where(sample => sample.Leg == leg).Select(MemoryRate));
-        double Faster(string leg) => Median(samples.Where(sample => sample.Leg == "dataplane").Select(ours =>
+        double Rate(string leg) => Statistics.Median(samples.Where(sample => sample.Leg == leg).Select(MemoryRate));
+        double Faster(string leg) => Statistics.Median(samples.Where(sample => sample.Leg == "dataplane").Select(ours =>
             samples.Single(theirs => theirs.Leg == leg && theirs.Run == ours.Run).Seconds / ours.Seconds));
-        double Smaller(string leg) => Median(samples.Where(sample => sample.Leg == leg).Select(Ratio));
+        double Smaller(string leg) => Statistics.Median(samples.Where(sample => sample.Leg == leg).Select(Ratio));
 
         var summary = new JsonObject
         {
@@ -112,24 +101,15 @@ internal sealed class PairBenchmark(PairOptions pair)
         if (samples.Exists(sample => sample.Leg == "dataplane_sslstream"))
             summary["ratio_to_dataplane_sslstream"] = Faster("dataplane_sslstream");
         foreach (var leg in samples.GroupBy(sample => sample.Leg))
-            summary[$"{leg.Key}_cpu_seconds"] = Median(leg.Select(sample => sample.SourceCpuSeconds + sample.DestinationCpuSeconds));
+            summary[$"{leg.Key}_cpu_seconds"] = Statistics.Median(leg.Select(sample => sample.SourceCpuSeconds + sample.DestinationCpuSeconds));
         return summary;
     }
 
     private JsonObject Document(QemuVersion version, List<Sample> samples, JsonObject summary) => new()
     {
         ["schema"] = "dataplane.qemu-pair/1",
-        ["created_utc"] = DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture),
-        ["machine"] = new JsonObject
-        {
-            ["processor"] = File.ReadLines("/proc/cpuinfo")
-                .FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1],
-            ["cores"] = Environment.ProcessorCount,
-            ["memory_bytes"] = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
-            ["kernel"] = File.ReadAllText("/proc/sys/kernel/osrelease").Trim(),
-            ["runtime"] = RuntimeInformation.FrameworkDescription,
-            ["transparent_huge_pages"] = File.ReadAllText("/sys/kernel/mm/transparent_hugepage/enabled").Trim(),
-        },
+        ["created_utc"] = MachineFacts.Now(),
+        ["machine"] = MachineFacts.ToJson(),
         ["qemu"] = QemuInstallation.FullVersion(version),
         ["ram_bytes"] = (long)pair.RamMiB << 20,
         ["channels"] = pair.Channels,
