@@ -69,10 +69,13 @@ internal static class Figures
     {
         if (samples.Count == 0)
             yield break;
-        foreach (var kind in (string[])["dataplane_precopy", "dataplane_postcopy", "qemu_precopy", "qemu_postcopy"])
+        foreach (var kind in ((string[])["dataplane_precopy", "dataplane_postcopy", "qemu_precopy", "qemu_postcopy"])
+            .Where(kind => samples[0].ContainsKey($"{kind}_seconds")))
             yield return Plain($"total {kind}", samples.Select(sample => Number(sample, $"{kind}_seconds")), "s");
         double Slower(JsonObject sample, string than) => Number(sample, "dataplane_postcopy_seconds") / Number(sample, than);
         yield return AtMost("total postcopy to our precopy", samples.Select(sample => Slower(sample, "dataplane_precopy_seconds")), "x", 1.1);
+        if (!samples[0].ContainsKey("qemu_postcopy_seconds"))
+            yield break;
         yield return Plain("total postcopy to QEMU's postcopy", samples.Select(sample => Slower(sample, "qemu_postcopy_seconds")), "x");
         yield return Plain("total postcopy to QEMU's precopy", samples.Select(sample => Slower(sample, "qemu_precopy_seconds")), "x");
     }
@@ -82,7 +85,7 @@ internal static class Figures
     private static double[] Ratios(FaultSample[] ours, FaultSample[] others, Func<FaultSample, double> value) =>
         [.. ours.Join(others, sample => sample.Run, sample => sample.Run, (mine, other) => value(mine) / value(other))];
 
-    private static double Number(JsonObject sample, string name) => sample[name]!.GetValue<double>();
+    private static double Number(JsonObject sample, string name) => double.Parse(sample[name]!.ToJsonString(), CultureInfo.InvariantCulture);
 
     private static Figure Plain(string name, IEnumerable<double> values, string unit) =>
         new(name, Statistics.Median(values), unit, "", null);

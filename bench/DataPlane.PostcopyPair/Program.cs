@@ -24,12 +24,13 @@ var sizes = new Option<int[]>("--sizes")
     AllowMultipleArgumentsPerToken = true,
     DefaultValueFactory = _ => [1, 4],
 };
+var onlyOurs = new Option<bool>("--only-ours") { Description = "Faults and totals without those compared with: for a profiler" };
 var json = new Option<FileInfo?>("--json") { Description = "Where all samples go" };
 var command = new RootCommand("Postcopy between two of ours, from QEMU to QEMU, and of saved VMs into QEMU, interleaved.")
 {
-    runs, version, legs, cases, sizes, json,
+    runs, version, legs, cases, sizes, onlyOurs, json,
 };
 command.SetAction(async (parsed, token) => await new PostcopyBenchmark(new BenchmarkOptions(
-    parsed.GetValue(version)!, parsed.GetValue(legs)!, parsed.GetValue(cases)!, parsed.GetValue(sizes)!))
+    parsed.GetValue(version)!, parsed.GetValue(legs)!, parsed.GetValue(cases)!, parsed.GetValue(sizes)!, parsed.GetValue(onlyOurs)))
     .RunAsync(parsed.GetValue(runs), parsed.GetValue(json), token));
 return await command.Parse(args).InvokeAsync();

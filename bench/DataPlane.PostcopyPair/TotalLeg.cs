@@ -6,7 +6,7 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>All of a guest's memory by precopy on main, and by postcopy: a guest that stands still at both ends, so nothing is asked for.</summary>
-internal sealed class TotalLeg(int ramMiB, VmFiles files, WorkFolder work) : IDisposable
+internal sealed class TotalLeg(int ramMiB, bool withQemu, VmFiles files, WorkFolder work) : IDisposable
 {
     private SourceGuest? _guest;
     private int _started;
@@ -54,7 +54,8 @@ internal sealed class TotalLeg(int ramMiB, VmFiles files, WorkFolder work) : IDi
         {
             var kind = postcopy ? "postcopy" : "precopy";
             sample[$"dataplane_{kind}_seconds"] = await OurSecondsAsync(postcopy, token);
-            sample[$"qemu_{kind}_seconds"] = await QemuSecondsAsync(postcopy, token);
+            if (withQemu)
+                sample[$"qemu_{kind}_seconds"] = await QemuSecondsAsync(postcopy, token);
         }
 
         return sample;

@@ -50,6 +50,17 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
     internal static partial int Advise(nint address, nuint length, int advice);
 
+    /// <summary>Numbers of system calls that libc wraps in later versions only; the same on x64 and Arm64.</summary>
+    internal const nint OpenProcessCall = 434;
+    internal const nint AdviseProcessCall = 440;
+
+    // Variadic: see Libc.Tracking.cs.
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    internal static partial nint OpenProcess(nint number, nint process, nint flags);
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    internal static partial nint AdviseProcess(nint number, SafeFileHandle process, IoVec* ranges, nuint count, nint advice, nint flags);
+
     [LibraryImport("libc", EntryPoint = "msync", SetLastError = true)]
     internal static partial int SyncMemory(nint address, nuint length, int flags);
 

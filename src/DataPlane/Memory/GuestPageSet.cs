@@ -55,6 +55,13 @@ public sealed class GuestPageSet
             bitmap.ClearAll();
     }
 
+    /// <summary>Removes the pages of another set of the same guest.</summary>
+    internal void ExceptWith(GuestPageSet other)
+    {
+        for (int i = 0; i < _bitmaps.Length; i++)
+            _bitmaps[i].ExceptWith(other._bitmaps[i]);
+    }
+
     /// <summary>Adds the pages of another set of the same guest.</summary>
     public void UnionWith(GuestPageSet other)
     {

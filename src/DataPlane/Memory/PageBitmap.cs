@@ -180,6 +180,14 @@ public sealed partial class PageBitmap
         return count != 0;
     }
 
+    /// <summary>Clears every bit that is set in another bitmap of as many pages.</summary>
+    internal void ExceptWith(PageBitmap other)
+    {
+        CheckSameSize(other);
+        for (int i = 0; i < _words.Length; i++)
+            _words[i] &= ~other._words[i];
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void CheckPage(long page)
     {

@@ -38,7 +38,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     {
         NoteStop();
         Enter(MigrationPhase.Switchover);
-        _postcopy!.Ledger.Discard(block, firstPage, pageCount);
+        _postcopy!.Discard(block, firstPage, pageCount, atOnce: _options.MultifdChannels == 0);
     }
 
     private void Hand(AdmittedChannel admitted)

@@ -49,6 +49,7 @@ internal sealed partial class SourceSession
         var (postcopy, main, writer) = (_postcopy!, _main!, _writer!);
         await WaitForAnswerAsync().ConfigureAwait(false);
         await ConnectPreemptAsync(PreemptTiming.AtSwitch).ConfigureAwait(false);
+        var announced = await DiscardAheadAsync(remaining).ConfigureAwait(false);
         await StopGuestAsync(remaining).ConfigureAwait(false);
         if (_dialect.SendsSwitchoverStart)
         {
@@ -58,7 +59,7 @@ internal sealed partial class SourceSession
         Enter(MigrationPhase.DeviceState);
         var devices = await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
         postcopy.HostPages.Widen(remaining);
-        PostcopyCommands.WriteDiscards(main.Output, remaining, postcopy.HostPages);
+        WriteDiscards(remaining, announced);
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
         postcopy.Prepare(main, remaining, _guest.PagesHoldingData, _postcopyLimit);
         GiveAway();
@@ -84,6 +85,41 @@ internal sealed partial class SourceSession
         }
 
         _downtime = _paused && postcopy.LoadedAt != 0 ? _time.GetElapsedTime(_pausedAt, postcopy.LoadedAt) : TimeSpan.Zero;
+    }
+
+    /// <summary>
+    /// While the guest still runs: most of what it has written since it was sent is known already, and giving that up takes the destination
+    /// time for which the guest need not stand still; no more than the pages that are still in the sockets. Null where it stands still anyway.
+    /// </summary>
+    private async Task<GuestPageSet?> DiscardAheadAsync(GuestPageSet remaining)
+    {
+        if (!_guest.IsRunning || remaining.CountSet() == 0)
+        {
+            return null;
+        }
+
+        _postcopy!.HostPages.Widen(remaining);
+        var announced = new GuestPageSet(remaining.Memory);
+        announced.UnionWith(remaining);
+        PostcopyCommands.WriteRanges(_main!.Output, announced);
+        _writer!.WritePing(MemoryPing);
+        await _writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        await WaitForMemoryAsync().ConfigureAwait(false);
+        return announced;
+    }
+
+    private void WriteDiscards(GuestPageSet remaining, GuestPageSet? announced)
+    {
+        if (announced is null)
+        {
+            PostcopyCommands.WriteDiscards(_main!.Output, remaining, _postcopy!.HostPages);
+            return;
+        }
+
+        var written = new GuestPageSet(remaining.Memory);
+        written.UnionWith(remaining);
+        written.ExceptWith(announced);
+        PostcopyCommands.WriteRanges(_main!.Output, written);
     }
 
     /// <summary>From here on nobody starts the guest again here, whatever happens.</summary>

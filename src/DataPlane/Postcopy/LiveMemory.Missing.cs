@@ -7,19 +7,66 @@ namespace DataPlane.Postcopy;
 /// <content>What has not been received is given up: pages that are there would never be faults.</content>
 internal sealed partial class LiveMemory
 {
+    private readonly RangeDropper _dropper = new();
+    private readonly bool[] _prepared;
+    private readonly bool[] _isPrivate;
+    private readonly GuestPageSet _dropped;
+
+    /// <summary>
+    /// Gives up pages that the source will send anew, ahead of <see cref="Arm"/>: the guest may still run at its source then. Nobody writes
+    /// them from now on.
+    /// </summary>
+    public void Drop(RamBlock block, long firstPage, long pageCount)
+    {
+        Prepare(block);
+        DropRange(block, firstPage << TargetPage.Shift, pageCount << TargetPage.Shift);
+        _dropped[block].SetRange(firstPage, pageCount);
+    }
+
+    /// <summary>First: the kernel would make huge pages of what lies between the gaps, and so fill these.</summary>
+    private void Prepare(RamBlock block)
+    {
+        if (!_prepared[block.Index] && block.HostPageSize == TargetPage.Size)
+        {
+            _ = Libc.Advise(block.Address, (nuint)block.Length, Libc.AdviceNoHugePage);
+        }
+
+        _prepared[block.Index] = true;
+    }
+
+    /// <summary>All that is missing and not given up yet.</summary>
     private void DropMissing(RamBlock block)
     {
-        var isFile = true;
+        var dropped = _dropped[block];
         ForEachMissing(block, (offset, length) =>
         {
-            isFile = isFile && TryRemove(block, offset, length);
-            if (!isFile)
+            var (next, end) = (offset >> TargetPage.Shift, (offset + length) >> TargetPage.Shift);
+            while (next < end)
             {
-                DropPrivate(block, offset, length);
-            }
+                if (!dropped.TryFindSetRun(next, end - next, out var first, out var count) || first > end)
+                {
+                    (first, count) = (end, 0);
+                }
 
-            _pages.RecordDropped(block, offset >> TargetPage.Shift, length >> TargetPage.Shift);
+                if (first > next)
+                {
+                    DropRange(block, next << TargetPage.Shift, (first - next) << TargetPage.Shift);
+                }
+
+                next = first + count;
+            }
         });
+    }
+
+    private void DropRange(RamBlock block, long offset, long length)
+    {
+        _isPrivate[block.Index] = _isPrivate[block.Index] || !TryRemove(block, offset, length);
+        if (_isPrivate[block.Index])
+        {
+            _dropper.Add(block.Address + (nint)offset, length);
+        }
+
+        _pages.RecordDropped(block, offset >> TargetPage.Shift, length >> TargetPage.Shift);
     }
 
     /// <summary>Calls back with each range of host pages that have not been received.</summary>
@@ -56,14 +103,6 @@ internal sealed partial class LiveMemory
         var errno = Advise(block, offset, length, Libc.AdviceRemove);
         var isPrivate = errno == Errno.EINVAL || (errno == Errno.EACCES && block.HostPageSize != TargetPage.Size);
         return errno == 0 || isPrivate ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
-    }
-
-    private static void DropPrivate(RamBlock block, long offset, long length)
-    {
-        if (Advise(block, offset, length, Libc.AdviceDontNeed) is var errno and not 0)
-        {
-            throw new LinuxException("madvise(MADV_DONTNEED)", errno, $"block '{block.Name}'");
-        }
     }
 
     private static int Advise(RamBlock block, long offset, long length, int advice)

@@ -28,6 +28,9 @@ internal sealed partial class LiveMemory : IPageStore
         _pages = pages;
         _ledger = ledger;
         _addresses = new BlockAddresses(pages.Memory);
+        _prepared = new bool[pages.Memory.Blocks.Count];
+        _isPrivate = new bool[pages.Memory.Blocks.Count];
+        _dropped = new GuestPageSet(pages.Memory);
     }
 
     /// <summary>Where faults are read, from <see cref="Arm"/> on.</summary>
@@ -53,14 +56,11 @@ internal sealed partial class LiveMemory : IPageStore
     {
         foreach (var block in _pages.Memory.BlockSpan)
         {
-            if (block.HostPageSize == TargetPage.Size)
-            {
-                // First: the kernel would make huge pages of what lies between the gaps, and so fill these.
-                _ = Libc.Advise(block.Address, (nuint)block.Length, Libc.AdviceNoHugePage);
-            }
-
+            Prepare(block);
             DropMissing(block);
         }
+
+        _dropper.Flush();
 
         var faults = Userfaultfd.OpenForMissingPages();
         try

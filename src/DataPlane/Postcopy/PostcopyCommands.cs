@@ -24,13 +24,21 @@ internal static class PostcopyCommands
         var blocks = unsent.Memory.Blocks;
         if (unsent.CountSet() == 0)
             unsent[blocks[0]].SetRange(0, hostPages.PagesOf(blocks[0]));
+        WriteRanges(output, unsent);
+    }
+
+    /// <summary>Discards pages, perhaps none, ahead of <see cref="WriteDiscards"/> or behind it.</summary>
+    /// <param name="output">The main channel.</param>
+    /// <param name="pages">Whole host pages.</param>
+    public static void WriteRanges(IBufferWriter<byte> output, GuestPageSet pages)
+    {
         Span<ByteRange> ranges = stackalloc ByteRange[PostcopyDiscard.RangesPerCommand];
-        foreach (var block in blocks)
+        foreach (var block in pages.Memory.Blocks)
         {
             var count = 0;
-            for (long next = 0; unsent[block].TryFindSetRun(next, long.MaxValue, out var first, out var pages); next = first + pages)
+            for (long next = 0; pages[block].TryFindSetRun(next, long.MaxValue, out var first, out var length); next = first + length)
             {
-                ranges[count++] = new ByteRange(first << TargetPage.Shift, pages << TargetPage.Shift);
+                ranges[count++] = new ByteRange(first << TargetPage.Shift, length << TargetPage.Shift);
                 if (count == ranges.Length)
                     WriteDiscard(output, block, ranges, ref count);
             }
