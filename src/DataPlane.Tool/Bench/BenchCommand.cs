@@ -111,6 +111,8 @@ internal sealed class BenchCommand
     {
         using TlsCredentials? tls = _tls.Load(arguments);
         BenchRequest request = Read(arguments) with { Tls = tls };
+        if (request.MaxBytesPerSecond <= request.Guest.DirtyBytesPerSecond)
+            context.Warn("the guest writes no slower than --max-bandwidth: by precopy it may never arrive");
         MigrationLeg? migration = request.WireOnly ? null : new MigrationLeg(request, context.Logs.CreateLogger<MigrationSource>());
         if (request.Destination is { } elsewhere)
         {

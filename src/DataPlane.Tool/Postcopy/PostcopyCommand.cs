@@ -28,7 +28,7 @@ internal sealed class PostcopyCommand
             new("the only one that is running", "dataplane postcopy pause"),
             new("one of several", "dataplane postcopy pause --control /run/vm1.sock")));
         command.Subcommands.Add(Create(console, PostcopyQuestion.Resume,
-            "Connect a paused source again, and wait until pages flow. A QEMU at the destination first needs 'migrate-recover'.",
+            "Connect a paused source again, to where the destination listens now, and wait until pages flow.",
             new("to where the destination was", "dataplane postcopy resume"),
             new("one of several, to another address", "dataplane postcopy resume 127.0.0.1:4445 --control /run/vm1.sock")));
         command.Subcommands.Add(Create(console, PostcopyQuestion.Status, "Show the migrations that are running and may be in postcopy.",
