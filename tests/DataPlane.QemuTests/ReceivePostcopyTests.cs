@@ -93,6 +93,16 @@ public sealed class ReceivePostcopyTests : ReceiveTest
     [InlineData("11.1", false)]
     public Task A_lost_link_is_a_pause_in_every_other_pair_too(string version, bool preempt) => RecoverAsync(version, preempt);
 
+    [Theory(Explicit = true)]
+    [InlineData("7.2", true)]
+    [InlineData("10.0", false)]
+    [InlineData("11.1", true)]
+    public async Task A_lost_link_is_a_pause_inside_TLS_too(string version, bool preempt)
+    {
+        using var authority = new TestAuthority();
+        await RecoverAsync(version, preempt, authority);
+    }
+
     [Fact]
     public Task A_capture_that_is_interrupted_gives_the_guest_back_when_its_source_can_take_it() => InterruptAsync("10.0");
 
@@ -114,10 +124,12 @@ public sealed class ReceivePostcopyTests : ReceiveTest
         await RunsOnAsync(source, paused: false, QemuVersion.V111);
     }
 
-    private async Task RecoverAsync(string version, bool preempt)
+    private async Task RecoverAsync(string version, bool preempt, TestAuthority? authority = null)
     {
-        var source = await StartSourceAsync(Large(version));
-        var receive = await BeginAsync(source, preempt, channels: 0, Options(preempt));
+        var machine = Large(version);
+        var source = await StartSourceAsync(
+            authority is null ? machine : machine with { Extra = Secured(version, machine.Machine, authority.Folder).Extra });
+        var receive = await BeginAsync(source, preempt, channels: 0, authority);
         await PauseAsync(source, receive);
 
         await source.ResumeMigrationAsync(receive.Uri, Token);
@@ -162,11 +174,7 @@ public sealed class ReceivePostcopyTests : ReceiveTest
 
     private async Task<JsonElement> CaptureAsync(QemuProcess source, bool preempt, int channels = 0, TestAuthority? authority = null)
     {
-        var options = Options(preempt);
-        var receive = await BeginAsync(
-            source, preempt, channels,
-            authority is null ? options : options with { Extra = [.. options.Extra, "--tls-dir", authority.Folder] },
-            authority is null ? null : "tls0");
+        var receive = await BeginAsync(source, preempt, channels, authority);
         await SwitchAsync(source);
         return await FinishAsync(source, receive);
     }
@@ -187,6 +195,15 @@ public sealed class ReceivePostcopyTests : ReceiveTest
         Assert.Equal("running", result.Json.GetProperty("run_state").GetString());
         Assert.Equal(["vm"], Directory.GetFileSystemEntries(OutFolder).Select(Path.GetFileName));
         return result.Json;
+    }
+
+    private Task<ReceiveProcess> BeginAsync(QemuProcess source, bool preempt, int channels, TestAuthority? authority)
+    {
+        var options = Options(preempt);
+        return authority is null
+            ? BeginAsync(source, preempt, channels, options)
+            : BeginAsync(
+                source, preempt, channels, options with { Extra = [.. options.Extra, "--tls-dir", authority.Folder] }, credentials: "tls0");
     }
 
     private async Task<ReceiveProcess> BeginAsync(

@@ -39,7 +39,7 @@ public sealed class HugePageTests(Send.SavedVms vms) : LiveDestinationTest
     }
 
     [Theory]
-    [InlineData(false)]
+    [InlineData(false, Explicit = true)]
     [InlineData(true)]
     public async Task A_saved_VM_runs_at_once_in_a_real_QEMU_on_huge_pages(bool preempt)
     {

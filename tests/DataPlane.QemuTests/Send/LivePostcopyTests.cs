@@ -2,7 +2,9 @@ using DataPlane.Images;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.QemuTests.Send;
 
@@ -49,9 +51,23 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
     [InlineData("10.0", true)]
     [InlineData("11.1", false)]
     [InlineData("11.1", true)]
-    public async Task A_lost_link_is_replaced_and_the_guest_runs_on(string label, bool preempt)
+    public Task A_lost_link_is_replaced_and_the_guest_runs_on(string label, bool preempt) => RecoverAsync(label, preempt);
+
+    [Theory(Explicit = true)]
+    [InlineData("7.2", false)]
+    [InlineData("7.2", true)]
+    [InlineData("10.0", true)]
+    [InlineData("11.1", true)]
+    public async Task A_lost_link_is_replaced_inside_TLS_too(string label, bool preempt)
     {
-        var (vm, destination) = await ExpectingPostcopyAsync(label, preempt, channels: 0);
+        using var authority = new TestAuthority();
+        await RecoverAsync(label, preempt, authority);
+    }
+
+    private async Task RecoverAsync(string label, bool preempt, TestAuthority? authority = null)
+    {
+        var (vm, destination) = await ExpectingPostcopyAsync(label, preempt, channels: 0, authority);
+        using var credentials = authority is null ? null : TlsCredentials.FromFolder(authority.Folder, TlsEnd.Client);
         using var saved = MappedRamSource.Open(vm.Path);
         MigrationSource? source = null;
         var address = ChannelAddress.Parse(destination.Uri["tcp:".Length..]);
@@ -72,6 +88,7 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
             MaxPostcopyBytesPerSecond = 2 << 20,
             RecoveryTimeout = TimeSpan.FromMinutes(2),
             ProgressInterval = TimeSpan.FromMilliseconds(20),
+            Tls = credentials,
             Peer = label == "7.2" ? new Version(7, 2) : null,
         });
         var moving = source.MigrateAsync(address, half, Token);
@@ -89,7 +106,7 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
     }
 
     private async Task<(SavedVm Vm, (QemuProcess Machine, string Uri) Destination)> ExpectingPostcopyAsync(
-        string label, bool preempt, int channels)
+        string label, bool preempt, int channels, TestAuthority? authority = null)
     {
         var version = QemuVersion.Parse(label);
         var vm = await Vms.ReceivedAsync(version, MachineFor([version]));
@@ -98,7 +115,11 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
             Channels = channels,
             Capabilities = preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"],
         };
-        return (vm, await WaitingAsync(vm, version, settings, change: static options => options with { StayStopped = false }));
+        var variant = new SendVariant("") { Qemu = settings };
+        if (authority is not null)
+            variant = variant.Between(CopyForQemu(authority.Folder), authority.Folder);
+        return (vm, await WaitingAsync(
+            vm, version, variant.Qemu, variant.QemuArguments, change: static options => options with { StayStopped = false }));
     }
 
     /// <summary>Two rounds of the guest look at every page that it has.</summary>

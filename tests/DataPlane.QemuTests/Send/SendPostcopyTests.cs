@@ -90,6 +90,26 @@ public sealed class SendPostcopyTests(SavedVms vms) : SendTest(vms)
         ArrivesInsideTlsAsync(version, preempt);
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task It_is_fetched_by_receive_with_all_of_its_memory(bool secured)
+    {
+        using var authority = new TestAuthority();
+        string[] options = ["--postcopy", "--preempt", .. secured ? ["--tls-dir", authority.Folder] : (string[])[]];
+        var vm = await Vms.ReceivedAsync(QemuVersion.V111, "pc-q35-10.0");
+        var copy = Path.Combine(Work.NewFolder("out"), "vm");
+        var receive = await StartAsync(new ReceiveOptions { Out = copy, Extra = options });
+        await using var send = await SendProcess.StartAsync(vm.Path, receive.Uri, 0, Work, options);
+
+        var sent = await send.WaitAsync(Token);
+        var received = await receive.WaitAsync(Token);
+
+        Assert.True(sent.ExitCode == 0, sent.ToString());
+        Assert.True(received.ExitCode == 0, received.ToString());
+        Assert.Equal(sent.Json.GetProperty("blocks").ToString(), received.Json.GetProperty("blocks").ToString());
+    }
+
+    [Theory]
     [InlineData("10.0")]
     [InlineData("11.1")]
     public async Task A_destination_that_expects_no_postcopy_refuses_and_the_guest_stays_here(string version)

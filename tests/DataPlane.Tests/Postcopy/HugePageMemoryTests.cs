@@ -144,6 +144,27 @@ public sealed class HugePageMemoryTests
         Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, (PageCount * SmallPages) - 1));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_a_guest_writes_to_huge_pages_is_tracked(bool shared)
+    {
+        Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out var reason), reason ?? "");
+        using var scene = new Scene(shared, arm: false);
+        scene.Block.Span(0, 3 * HugePage).Fill(1); // the last one is not there yet
+        using var tracker = new PagemapDirtyTracker(scene.Pages.Memory);
+        tracker.Start();
+        Assert.Equal(0, tracker.Collect(new GuestPageSet(scene.Pages.Memory)));
+
+        scene.Block.Span(HugePage + 77, 1)[0] = 2;
+        scene.Block.Span((4 * HugePage) - 1, 1)[0] = 3;
+
+        var dirty = new GuestPageSet(scene.Pages.Memory);
+        Assert.Equal(2 * SmallPages, tracker.Collect(dirty));
+        Assert.True(dirty[scene.Block][SmallPages] && dirty[scene.Block][(4 * SmallPages) - 1]);
+        Assert.Equal(0, tracker.Collect(dirty));
+    }
+
     [Fact]
     public void Memory_that_the_system_does_not_have_is_refused_with_the_setting_that_would_give_it()
     {

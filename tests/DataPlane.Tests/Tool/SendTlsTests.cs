@@ -48,6 +48,34 @@ public sealed class SendTlsTests : IDisposable
     }
 
     [Theory]
+    [InlineData("127.0.0.1:0", false)]
+    [InlineData("127.0.0.1:0", true)]
+    [InlineData("unix", true, "--tls-hostname", TestAuthority.HostName)]
+    public async Task A_saved_VM_goes_before_its_memory(string listen, bool preempt, params string[] options)
+    {
+        using var vm = new SavedFile("pc-q35-10.0");
+        using var incoming = new TestIncomingGuest();
+        using var credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
+        await using var destination = new MigrationDestination(
+            [ChannelAddress.Parse(listen == "unix" ? $"unix:{vm.Path}.sock" : listen)], incoming,
+            new() { Postcopy = true, Preempt = preempt, Tls = credentials });
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+
+        var run = await ToolRun.RunAsync(
+            [
+                "send", vm.Path, destination.LocalAddresses[0].ToString(), "--postcopy", .. preempt ? ["--preempt"] : (string[])[],
+                "--tls-dir", _authority.Folder, "--json", "-", .. options,
+            ],
+            Token);
+
+        Assert.True(run.ExitCode == 0, run.Error);
+        var received = await receiving;
+        Assert.NotNull(received.Postcopy);
+        Assert.Equal(0xAB, incoming.Memory!.Blocks[0].Span((1 << 20) - 1, 1)[0]);
+        Assert.Equal(preempt ? 2 : 1, JsonElement.Parse(run.Out).GetProperty("channels").GetArrayLength());
+    }
+
+    [Theory]
     [InlineData("the name in the destination's certificate must be given", "unix:/nowhere")]
     [InlineData("--tls-dir: no TLS credentials: there is no folder '/nowhere'", "127.0.0.1:1", "/nowhere")]
     public async Task What_cannot_work_is_said_in_one_line(string expected, string address, string? folder = null)
