@@ -23,9 +23,7 @@ internal sealed class FaultLink : IAsyncDisposable
         (_forward, _backward) = (new Direction(plan.Forward), new Direction(plan.Backward));
         foreach (Socket socket in new[] { client, server }.Where(s => s.AddressFamily != AddressFamily.Unix))
             socket.NoDelay = true;
-        _pumps = Task.WhenAll(
-            Task.Run(() => PumpAsync(_client, _server, _forward)),
-            Task.Run(() => PumpAsync(_server, _client, _backward)));
+        _pumps = PumpAsync();
     }
 
     /// <summary>Bytes passed on from the client to the target.</summary>
@@ -93,6 +91,14 @@ internal sealed class FaultLink : IAsyncDisposable
         _server.Dispose();
         Resume();
         await _pumps;
+    }
+
+    private async Task PumpAsync()
+    {
+        await Task.WhenAll(
+            Task.Run(() => PumpAsync(_client, _server, _forward)),
+            Task.Run(() => PumpAsync(_server, _client, _backward)));
+        _ended.TrySetResult();
     }
 
     private async Task PumpAsync(Socket from, Socket to, Direction direction)

@@ -24,7 +24,7 @@ public sealed class CutFromQemuTests : QemuTest
         CutMoment.Background, CutMoment.Background, CutMoment.Background,
     ];
 
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(2);
 
     public static TheoryData<string, bool, int> ManySeeds => new(
         from version in QemuVersion.All
@@ -81,6 +81,7 @@ public sealed class CutFromQemuTests : QemuTest
         }
         catch (TimeoutException)
         {
+            await Console.Error.WriteLineAsync($"it hangs\n{Story(pair, cuts, network, machine, guest)}");
             Assert.Fail($"it hangs\n{Story(pair, cuts, network, machine, guest)}");
         }
 

@@ -21,7 +21,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         CutMoment.Background, CutMoment.Background, CutMoment.Background, CutMoment.End,
     ];
 
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(2);
 
     public static TheoryData<string, bool, int> ManySeeds => new(
         from version in QemuVersion.All
@@ -61,7 +61,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
             },
             SourceHasNoticed = () => last is { IsPaused: true },
         };
-        source = new MigrationSource(guest, Options(pair, cuts));
+        source = new MigrationSource(guest, Options(pair));
         var progress = new Reports(value =>
         {
             last = value;
@@ -113,7 +113,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         }
     }
 
-    private static MigrationSourceOptions Options(CutPair pair, CutCase cuts) => new()
+    private static MigrationSourceOptions Options(CutPair pair) => new()
     {
         Postcopy = true,
         Preempt = pair.Preempt,
@@ -123,9 +123,6 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         RecoveryTimeout = TimeSpan.FromMinutes(10),
         ProgressInterval = TimeSpan.FromMilliseconds(5),
         Peer = pair.Version.Major == 7 ? new Version(7, 2) : null,
-        Channels = cuts.Cuts.Any(static cut => cut.Notice == CutNotice.UserTimeout)
-            ? new ChannelOptions { UserTimeout = TimeSpan.FromSeconds(2) }
-            : new ChannelOptions(),
     };
 
     /// <summary>

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.QemuTests.Postcopy;
 
@@ -144,28 +145,22 @@ internal sealed partial class ReadingGuest : IPostcopyGuest, IDisposable
 
     private void Read()
     {
+        using var copy = File.OpenHandle(
+            Path.GetTempFileName(), FileMode.Open, FileAccess.ReadWrite, FileShare.None, FileOptions.DeleteOnClose);
         var bytes = new byte[TargetPage.Size];
         while (!_stop)
         {
             Thread.Sleep(2); // a busy guest would have fetched everything before anything can happen
             var page = _random.NextInt64(Ram.PageCount);
-            if (_mayRun && TryRead(Ram.Address + (nint)(page << TargetPage.Shift), bytes))
+            if (_mayRun && TryRead(copy, Ram.Address + (nint)(page << TargetPage.Shift), bytes))
                 _read[page] = Hash(bytes);
         }
     }
 
     /// <summary>By a system call: that fails where the page will never come, and a plain touch would end the process.</summary>
-    private static unsafe bool TryRead(nint address, byte[] bytes)
-    {
-        fixed (byte* target = bytes)
-        {
-            var (to, from) = (new Vector((nint)target, (nuint)bytes.Length), new Vector(address, (nuint)bytes.Length));
-            return ReadProcess(Environment.ProcessId, &to, 1, &from, 1, 0) == bytes.Length;
-        }
-    }
+    private static bool TryRead(SafeFileHandle copy, nint address, byte[] bytes) =>
+        Write(copy, address, (nuint)bytes.Length, 0) == bytes.Length && RandomAccess.Read(copy, bytes, 0) == bytes.Length;
 
-    [LibraryImport("libc", EntryPoint = "process_vm_readv")]
-    private static unsafe partial nint ReadProcess(int process, Vector* to, nuint toCount, Vector* from, nuint fromCount, nuint flags);
-
-    private readonly record struct Vector(nint Address, nuint Length);
+    [LibraryImport("libc", EntryPoint = "pwrite")]
+    private static partial nint Write(SafeFileHandle file, nint address, nuint length, long offset);
 }
