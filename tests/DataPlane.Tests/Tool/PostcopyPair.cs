@@ -6,30 +6,31 @@ using Xunit;
 namespace DataPlane.Tests.Tool;
 
 /// <summary>
-/// A saved VM on its way from <c>dataplane send --postcopy</c> to <c>dataplane receive --postcopy</c>, through a link that a test may break.
+/// A saved VM on its way from <c>dataplane send --postcopy</c> to <c>dataplane receive --postcopy</c>, through a link that a test may
+/// break.
 /// </summary>
 internal sealed class PostcopyPair : IAsyncDisposable
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+    private readonly string _folder;
     private readonly SavedFile _vm = new("pc-q35-10.0");
     private readonly CancellationTokenSource _stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
     private readonly FaultProxy _proxy;
 
     private PostcopyPair(Task<ToolRun> receiving, string folder, ChannelAddress address, Fault fault, string[] options)
     {
-        Directory.Delete(_folder);
         _folder = folder;
         Receiving = receiving;
         Address = address;
         _proxy = FaultProxy.Start(address, index => index == 0 ? new FaultPlan { Forward = fault } : FaultPlan.None);
         Sending = ToolRun.RunAsync(
-            ["send", _vm.Path, _proxy.Address.ToString(), "--postcopy", "--control", SendControl, "--no-progress", "--json", "-", .. options],
+            ["send", _vm.Path, _proxy.Address.ToString(), "--postcopy", "--control", SendControl, "--no-progress", "--json", "-",
+                .. options],
             _stop.Token);
     }
 
     public Task<ToolRun> Sending { get; }
 
-    public Task<ToolRun> Receiving { get; private init; }
+    public Task<ToolRun> Receiving { get; }
 
     /// <summary>Where the destination listens, past the link.</summary>
     public ChannelAddress Address { get; }
@@ -54,8 +55,10 @@ internal sealed class PostcopyPair : IAsyncDisposable
             ["receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "vm"), "--control", control, "--no-progress",
                 "--json", "-", .. receive ?? []],
             stop);
-        while (!File.Exists(control) && !receiving.IsCompleted)
-            await Task.Delay(1, Token);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        limit.CancelAfter(TimeSpan.FromMinutes(1));
+        while ((await PostcopyAsync("status", "--control", control)).ExitCode != 0 && !receiving.IsCompleted)
+            await Task.Delay(5, limit.Token);
         string address = (await StatusAsync(control)).GetProperty("address").GetString()!;
         return new PostcopyPair(receiving, folder, ChannelAddress.Parse(address), fault, send ?? []);
     }

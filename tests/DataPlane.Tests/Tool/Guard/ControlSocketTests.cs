@@ -142,7 +142,9 @@ public sealed class ControlSocketTests : IDisposable
         string session = _folder.File("session");
         string own = ControlPaths.Own(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? session : null);
         Assert.Equal(Path.Combine(session, "dataplane", $"guard-{Environment.ProcessId}.sock"), own);
-        Assert.StartsWith(_folder.Path, ControlPaths.Own(ControlPaths.Guard, name => name == "RUNTIME_DIRECTORY" ? _folder.Path + ":/else" : session), StringComparison.Ordinal);
+        string service = ControlPaths.Own(
+            ControlPaths.Guard, name => name == "RUNTIME_DIRECTORY" ? _folder.Path + ":/else" : session);
+        Assert.StartsWith(_folder.Path, service, StringComparison.Ordinal);
         await using ControlServer server = ControlServer.Open(own, () => [s_vm], TimeProvider.System);
         Assert.Contains(own, ControlPaths.Find(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? session : null));
         Assert.DoesNotContain(own, ControlPaths.Find(ControlPaths.Guard, _ => null));
