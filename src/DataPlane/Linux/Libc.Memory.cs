@@ -61,6 +61,12 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     internal static partial nint AdviseProcess(nint number, SafeFileHandle process, IoVec* ranges, nuint count, nint advice, nint flags);
 
+    /// <param name="address">First byte of a page.</param>
+    /// <param name="length">In bytes.</param>
+    /// <param name="pages">Takes a byte for each page of the machine; its lowest bit says that the page is there.</param>
+    [LibraryImport("libc", EntryPoint = "mincore", SetLastError = true)]
+    internal static partial int FindPages(nint address, nuint length, byte* pages);
+
     [LibraryImport("libc", EntryPoint = "msync", SetLastError = true)]
     internal static partial int SyncMemory(nint address, nuint length, int flags);
 

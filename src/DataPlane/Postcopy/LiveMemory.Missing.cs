@@ -105,6 +105,19 @@ internal sealed partial class LiveMemory
         return errno == 0 || isPrivate ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
     }
 
+    /// <summary>Whether a host page is there; true where the kernel does not tell.</summary>
+    private static unsafe bool IsThere(RamBlock block, long offset)
+    {
+        if (block.HostPageSize == TargetPage.Size)
+        {
+            return true;
+        }
+
+        byte page;
+        // SAFETY: one page of the machine is asked for, at the first byte of a larger one; the answer is one byte.
+        return Libc.FindPages(block.Address + (nint)offset, TargetPage.Size, &page) != 0 || (page & 1) != 0;
+    }
+
     private static int Advise(RamBlock block, long offset, long length, int advice)
     {
         while (true)

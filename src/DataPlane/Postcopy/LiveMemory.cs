@@ -90,6 +90,12 @@ internal sealed partial class LiveMemory : IPageStore
         {
             var errno = Faults.Copy(block.Address + (nint)(offset + done), source + (nint)done, length - done, out var placed);
             done += placed;
+            if (errno == Errno.EEXIST && !IsThere(block, offset + done))
+            {
+                // Of huge pages the kernel says so too when the system has none left, and there is nothing at this place.
+                errno = Errno.ENOMEM;
+            }
+
             absent &= IsPlaced(errno, "ioctl(UFFDIO_COPY)", block, offset, ref done);
         }
 

@@ -3,7 +3,6 @@ using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.TestSupport;
 using DataPlane.Wire;
-using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Win32.SafeHandles;
 using Xunit;
 
@@ -12,9 +11,9 @@ namespace DataPlane.Tests.Postcopy;
 /// <summary>Missing pages of reserved huge page memory: the kernel places, reports and poisons 2 MiB at a time and nothing less.</summary>
 public sealed class HugePageMemoryTests
 {
-    private const int HugePage = (int)MemoryMapping.HugePageSize;
+    private const int HugePage = HugePageScene.HugePage;
     private const int SmallPages = HugePage / TargetPage.Size;
-    private const int PageCount = 4;
+    private const int PageCount = HugePageScene.PageCount;
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -23,7 +22,7 @@ public sealed class HugePageMemoryTests
     [InlineData(true)]
     public void Pages_are_placed_whole_and_only_once(bool shared)
     {
-        using var scene = new Scene(shared);
+        using var scene = new HugePageScene(shared);
         using var content = new NativeBuffer(2 * HugePage).Fill(1);
 
         Assert.True(scene.Live.Place(scene.Block, 0, content.Whole.Address, 2 * HugePage));
@@ -44,7 +43,7 @@ public sealed class HugePageMemoryTests
     [InlineData(true)]
     public void What_was_received_before_stays_and_everything_else_is_given_up(bool shared)
     {
-        using var scene = new Scene(shared, arm: false);
+        using var scene = new HugePageScene(shared, arm: false);
         for (var page = 0; page < PageCount; page++)
         {
             scene.Block.Span(page * HugePage, HugePage).Fill(7);
@@ -68,7 +67,7 @@ public sealed class HugePageMemoryTests
     public async Task A_zero_page_that_nobody_has_touched_is_there_without_being_asked_for()
     {
         await using var pair = await ChannelPair.ConnectAsync(Token);
-        using var scene = new Scene(shared: true, arm: false);
+        using var scene = new HugePageScene(shared: true, arm: false);
         for (var page = 0; page < SmallPages; page++)
         {
             scene.Pages.PlaceZero(scene.Block, SmallPages + page);
@@ -88,7 +87,7 @@ public sealed class HugePageMemoryTests
     public async Task A_touch_anywhere_asks_for_the_whole_page_and_sees_nothing_of_it_before_it_is_complete(bool shared)
     {
         await using var pair = await ChannelPair.ConnectAsync(Token);
-        using var scene = new Scene(shared);
+        using var scene = new HugePageScene(shared);
         using var faults = scene.ReadFaults(pair);
         var inside = Task.Factory.StartNew(
             () => ForeignTouch.Read(scene.Block, SmallPages + 77), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
@@ -121,7 +120,7 @@ public sealed class HugePageMemoryTests
     [InlineData(true)]
     public void Poisoned_pages_are_never_read_as_zeros(bool shared)
     {
-        using var scene = new Scene(shared);
+        using var scene = new HugePageScene(shared);
         using var content = new NativeBuffer(HugePage).Fill(1);
         scene.Arrivals.Place(scene.Block, HugePage, content.Whole.Address, HugePage, "main");
 
@@ -150,7 +149,7 @@ public sealed class HugePageMemoryTests
     public void What_a_guest_writes_to_huge_pages_is_tracked(bool shared)
     {
         Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out var reason), reason ?? "");
-        using var scene = new Scene(shared, arm: false);
+        using var scene = new HugePageScene(shared, arm: false);
         scene.Block.Span(0, 3 * HugePage).Fill(1); // the last one is not there yet
         using var tracker = new PagemapDirtyTracker(scene.Pages.Memory);
         tracker.Start();
@@ -174,82 +173,51 @@ public sealed class HugePageMemoryTests
         Assert.Contains("vm.nr_hugepages", failure.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Memory_of_which_nothing_was_received_is_given_up_altogether(bool shared)
+    {
+        using var scene = new HugePageScene(shared, arm: false);
+        scene.Block.Span(0, PageCount * HugePage).Fill(7);
+
+        scene.Arm();
+
+        Assert.True(scene.Live.PlaceZeros(scene.Block, 0, PageCount * HugePage));
+        Assert.Equal(new byte[HugePage], scene.Read(0));
+        Assert.Equal(new byte[HugePage], scene.Read(3));
+    }
+
+    /// <summary>The machine's number of huge pages is made smaller while they are in use: nothing for a test beside others.</summary>
+    [Theory(Explicit = true)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_page_for_which_the_system_has_none_left_is_no_page_that_was_there(bool shared)
+    {
+        using var scene = new HugePageScene(shared, arm: false);
+        scene.Block.Span(0, PageCount * HugePage).Fill(7);
+        using var content = new NativeBuffer(HugePage).Fill(3);
+        var more = ReservedHugePages.For(PageCount * HugePage);
+        using (var other = RamBlock.Allocate(
+            "other", PageCount * HugePage, RamAllocation.Default with { HostPageSize = HugePage, Populate = true }))
+        {
+            more.Dispose(); // what is given up now leaves the pool
+            scene.Arm();
+            var failure = Assert.Throws<LinuxException>(() => scene.Live.Place(scene.Block, 0, content.Whole.Address, HugePage));
+            Assert.Equal(Errno.ENOMEM, failure.Errno);
+        }
+
+        using var again = ReservedHugePages.For(PageCount * HugePage);
+        Assert.True(scene.Live.Place(scene.Block, 0, content.Whole.Address, HugePage));
+        Assert.False(scene.Live.Place(scene.Block, 0, content.Whole.Address, HugePage));
+        Assert.Equal(content.Span.ToArray(), scene.Read(0));
+    }
+
     private static unsafe long Write(SafeFileHandle file, RamBlock block, long page)
     {
         var vector = new IoVec(block.Address + (nint)(page * TargetPage.Size), TargetPage.Size);
         // SAFETY: one vector, inside the block.
         var written = Libc.WriteVectors(file, &vector, 1, 0);
         return written >= 0 ? written : -System.Runtime.InteropServices.Marshal.GetLastPInvokeError();
-    }
-
-    private sealed class Scene : IDisposable
-    {
-        private readonly ReservedHugePages _reserved;
-
-        public Scene(bool shared, bool arm = true)
-        {
-            LiveGuest.RequireUserfaultfd();
-            _reserved = ReservedHugePages.For(PageCount * HugePage);
-            Block = RamBlock.Allocate(
-                "pc.ram", PageCount * HugePage, RamAllocation.Default with { HostPageSize = HugePage, Shared = shared });
-            Pages = new ReceivedPages(new GuestMemory([Block]));
-            Ledger = new PageLedger(Pages, static _ => HugePage);
-            Live = new LiveMemory(Pages, Ledger);
-            Arrivals = new PageArrivals(Live, Ledger, NullLogger.Instance);
-            if (arm)
-            {
-                Arm();
-            }
-        }
-
-        public RamBlock Block { get; }
-
-        public ReceivedPages Pages { get; }
-
-        public PageLedger Ledger { get; }
-
-        public LiveMemory Live { get; }
-
-        public PageArrivals Arrivals { get; }
-
-        public PostcopyReturnPath ReturnPath { get; } = new();
-
-        public void Arm()
-        {
-            try
-            {
-                LiveMemory.CheckBlocks(Pages.Memory);
-                Live.Arm();
-            }
-            catch
-            {
-                Dispose();
-                throw;
-            }
-        }
-
-        public byte[] Read(int page)
-        {
-            var bytes = new byte[HugePage];
-            ForeignTouch.Read(Block.Address + (page * HugePage), bytes);
-            return bytes;
-        }
-
-        public Task<byte[]> TouchAsync(int page) => Task.Factory.StartNew(
-            () => Read(page), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default).WaitAsync(TimeSpan.FromSeconds(30), Token);
-
-        public FaultReader ReadFaults(ChannelPair pair)
-        {
-            ReturnPath.Use(pair.Channel);
-            ReturnPath.AllowRequests(Ledger);
-            return new FaultReader(Live, Ledger, ReturnPath, static failure => Assert.Fail(failure.ToString()));
-        }
-
-        public void Dispose()
-        {
-            Live.Release();
-            Pages.Memory.Dispose();
-            _reserved.Dispose();
-        }
     }
 }

@@ -135,7 +135,8 @@ public sealed class HugePageMoveTests
         using var reserved = ReservedHugePages.For(Ram);
         using var guest = TestGuest.Patterned(Ram);
         using var incoming = new LiveGuest(
-            guest.Memory, RamAllocation.Default with { HostPageSize = HugePage }, threads: 0) { ChoosesItsPages = true };
+            guest.Memory, RamAllocation.Default with { HostPageSize = HugePage }, threads: 0)
+        { ChoosesItsPages = true };
         var options = new MigrationSourceOptions { Postcopy = postcopy };
         await using var destination = LiveMoveTests.Destination(incoming, options);
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
