@@ -73,7 +73,9 @@ internal sealed class RunningGuest(RamAllocation allocation) : IPostcopyGuest, I
 
     public void OnPaused(PostcopyPause pause) => Pauses.Enqueue(pause);
 
-    /// <summary>What is wrong: every page must be as in the source's memory, or as it was written here; and must never have been otherwise.</summary>
+    /// <summary>
+    /// What is wrong: every page must be as in the source's memory, or as it was written here; and must never have been otherwise.
+    /// </summary>
     public string? FirstDamage(string dumpPath)
     {
         using var dump = File.OpenRead(dumpPath);

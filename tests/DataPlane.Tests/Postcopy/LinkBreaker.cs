@@ -3,7 +3,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tests.Postcopy;
 
-/// <summary>Breaks a source's link while pages flow, evenly over all of them, and lets it come again at once where it has an address.</summary>
+/// <summary>
+/// Breaks a source's link while pages flow, evenly over all of them, and lets it come again at once where it has an address.
+/// </summary>
 internal sealed class LinkBreaker(MigrationSource source, ChannelAddress? address, long pages, int breaks) : IProgress<MigrationProgress>
 {
     private int _broken;
