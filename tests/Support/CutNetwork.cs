@@ -6,10 +6,10 @@ using DataPlane.Transport;
 namespace DataPlane.TestSupport;
 
 /// <summary>
-/// The network between the two, which is cut as a <see cref="CutCase"/> says: one cut after the other, each armed when the one before has happened
-/// and the source comes again.
+/// The network between the two, which is cut as a <see cref="CutCase"/> says: one cut after the other, each armed when the one before has
+/// happened and the source comes again.
 /// </summary>
-internal sealed class CutNetwork : IAsyncDisposable
+internal sealed partial class CutNetwork : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly FaultProxy _proxy;
@@ -97,8 +97,8 @@ internal sealed class CutNetwork : IAsyncDisposable
     }
 
     /// <summary>
-    /// The moment of the next cut, perhaps: then the link is cut when so many more bytes have gone forward. Without <paramref name="within"/> the
-    /// cut's own offset counts.
+    /// The moment of the next cut, perhaps: then the link is cut when so many more bytes have gone forward. Without <paramref
+    /// name="within"/> the cut's own offset counts.
     /// </summary>
     internal void OnMoment(CutMoment moment, long? within = null)
     {
@@ -110,7 +110,8 @@ internal sealed class CutNetwork : IAsyncDisposable
             }
 
             var bytes = within is null ? cut.Offset : (long)(cut.Share * within);
-            if (bytes == 0 || cut is { Kind: CutKind.OneWay, Backward: true })
+            // Behind a recovery only when something has come: before, it is not over at the source.
+            if (bytes == 0 || (cut is { Kind: CutKind.OneWay, Backward: true } && _generation == 0))
             {
                 Fire(cut);
             }
@@ -225,37 +226,6 @@ internal sealed class CutNetwork : IAsyncDisposable
         if (cut.Kind != CutKind.Reset)
         {
             _watching.Add(Task.Run(() => FindOutAsync(cut, links)));
-        }
-    }
-
-    private async Task FindOutAsync(LinkCut cut, FaultLink[] links)
-    {
-        await Task.Delay(cut.After);
-        if (cut.Notice == CutNotice.Operator)
-        {
-            Note("the operator pauses both sides");
-            await PauseAsync();
-        }
-        else if (cut.Notice == CutNotice.UserTimeout)
-        {
-            for (var waited = Stopwatch.StartNew(); waited.Elapsed < TimeSpan.FromSeconds(4) && !SourceHasNoticed();)
-            {
-                await Task.Delay(20);
-            }
-
-            Note(SourceHasNoticed() ? "the source has noticed" : "the source has not noticed");
-        }
-
-        // In the end every end finds out by itself; which one first is chance.
-        foreach (var client in cut.Offset % 2 == 0 ? (bool[])[true, false] : [false, true])
-        {
-            foreach (var link in links)
-            {
-                link.Sever(client);
-            }
-
-            Note($"the {(client ? "source" : "destination")}'s end is gone");
-            await Task.Delay(cut.After);
         }
     }
 }

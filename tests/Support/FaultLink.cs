@@ -44,14 +44,14 @@ internal sealed class FaultLink : IAsyncDisposable
     /// <summary>Nothing is passed on forward when so many more bytes have been, as by <see cref="Fault.StallAt"/>.</summary>
     internal void StallAfter(long forwardBytes) => _forward.StallAt = _forward.Bytes + forwardBytes;
 
-    /// <summary>A black hole from now on: neither bytes nor an end come through, until <see cref="Sever"/> or <see cref="Resume"/>.</summary>
+    /// <summary>A black hole from now on: neither bytes nor an end come through, until <see cref="Sever"/>.</summary>
     internal void Silence(bool forward, bool backward)
     {
         foreach (var direction in (Direction[])[.. forward ? [_forward] : (Direction[])[], .. backward ? [_backward] : (Direction[])[]])
             direction.StallAt = direction.Bytes;
     }
 
-    /// <summary>One end finds out that the other is out of reach, as by a timeout of its own: nothing passes any more, and it alone is reset.</summary>
+    /// <summary>One end finds out by itself that the other is out of reach: nothing passes any more, and it alone is reset.</summary>
     internal void Sever(bool client)
     {
         _severed = true;

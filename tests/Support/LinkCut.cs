@@ -68,7 +68,15 @@ internal enum CutNotice
 /// <param name="Notice">Who finds out.</param>
 /// <param name="After">How long that takes.</param>
 internal sealed record LinkCut(
-    CutMoment Moment, CutKind Kind, CutTarget Target, int Connection, bool Backward, long Offset, double Share, CutNotice Notice, TimeSpan After)
+    CutMoment Moment,
+    CutKind Kind,
+    CutTarget Target,
+    int Connection,
+    bool Backward,
+    long Offset,
+    double Share,
+    CutNotice Notice,
+    TimeSpan After)
 {
     /// <summary>Is decided by the bytes of a connection, from its beginning.</summary>
     internal bool IsAtByte => Moment is CutMoment.Setup or CutMoment.Precopy or CutMoment.Confirmation or CutMoment.Recovery;
@@ -105,7 +113,8 @@ internal sealed record LinkCut(
 
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Kind} of {Target} at {Moment}, connection {Connection} {(Backward ? "backward" : "forward")} byte {Offset}, share {Share:0.00}, {Notice} after {After.TotalMilliseconds} ms");
+        $"{Kind} of {Target} at {Moment}, connection {Connection} {(Backward ? "backward" : "forward")} byte {Offset}, "
+        + $"share {Share:0.00}, {Notice} after {After.TotalMilliseconds} ms");
 }
 
 /// <summary>A move and its cuts, chosen by a seed.</summary>

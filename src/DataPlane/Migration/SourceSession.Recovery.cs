@@ -75,12 +75,13 @@ internal sealed partial class SourceSession
             channel?.Abort();
         }
 
-        await postcopy.EndLinkAsync().ConfigureAwait(false);
         if (_returnPath is not null)
         {
+            // First: it answers requests itself, from what the next line gives back.
             await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
+        await postcopy.EndLinkAsync().ConfigureAwait(false);
         foreach (var channel in channels.OfType<Channel>())
         {
             _lostLinksBytes += channel.BytesSent;

@@ -87,7 +87,8 @@ internal sealed partial class PostcopyReceiver
         }
 
         PostcopyLog.PagesLost(_logger, Ledger.CountMissing());
-        var lost = new ChannelException(FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for");
+        var lost = new ChannelException(
+            FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for");
         if (Source.IsOurs)
         {
             return lost; // it pauses, too, and sends them again

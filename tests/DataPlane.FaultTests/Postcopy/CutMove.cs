@@ -8,8 +8,8 @@ using Xunit;
 namespace DataPlane.FaultTests.Postcopy;
 
 /// <summary>
-/// A guest that writes on moves by postcopy to a destination that runs it at once, over a network that is cut; somebody brings source and destination
-/// together again for as long as both want it.
+/// A guest that writes on moves by postcopy to a destination that runs it at once, over a network that is cut; somebody brings source and
+/// destination together again for as long as both want it.
 /// </summary>
 internal sealed class CutMove : IProgress<MigrationProgress>, IDisposable
 {
@@ -56,8 +56,9 @@ internal sealed class CutMove : IProgress<MigrationProgress>, IDisposable
 
     internal IEnumerable<string> Leaks => _sourceErrors.Messages.Concat(_destinationErrors.Messages);
 
-    internal string Story => $"{_case}\n  {_network.Story}\nsource: {Source}\ndestination: {Destination}\n  {string.Join(", ", Incoming.Calls)}"
-        + $"\n  pauses: {string.Join("\n    ", Incoming.Pauses.Select(static pause => $"{pause.Cause.Message} (unknown: {pause.OwnershipUnknown})"))}";
+    internal string Story =>
+        $"{_case}\n  {_network.Story}\nsource: {Source}\ndestination: {Destination}\n  {string.Join(", ", Incoming.Calls)}\n  pauses: "
+        + string.Join("\n    ", Incoming.Pauses.Select(static pause => $"{pause.Cause.Message} (unknown: {pause.OwnershipUnknown})"));
 
     /// <summary>Returns when both sides have ended.</summary>
     internal static async Task<CutMove> RunAsync(CutCase cuts)

@@ -6,8 +6,8 @@ using Xunit;
 namespace DataPlane.FaultTests.Postcopy;
 
 /// <summary>
-/// A live guest moves by postcopy while the link is cut at any moment, any way and again: nothing is lost, it never runs twice, nobody hangs, and
-/// whatever can be recovered is.
+/// A live guest moves by postcopy while the link is cut at any moment, any way and again: nothing is lost, it never runs twice, nobody
+/// hangs, and whatever can be recovered is.
 /// </summary>
 public sealed class LinkCutTests
 {

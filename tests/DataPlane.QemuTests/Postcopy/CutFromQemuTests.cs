@@ -7,15 +7,15 @@ using DataPlane.Transport;
 namespace DataPlane.QemuTests.Postcopy;
 
 /// <summary>
-/// A real QEMU hands its guest over to a destination of ours while the link is cut, and comes again: the guest never runs twice, and where it has
-/// started here all of its memory arrives.
+/// A real QEMU hands its guest over to a destination of ours while the link is cut, and comes again: the guest never runs twice, and where
+/// it has started here all of its memory arrives.
 /// </summary>
 public sealed class CutFromQemuTests : QemuTest
 {
     private const long Slow = 12 << 20;
     private const long PostcopyRate = 24 << 20;
 
-    /// <summary>So much of the memory follows slowly: behind it the source may have sent everything, and a link that is lost then has it run again.</summary>
+    /// <summary>Later the source may have sent everything, and from 8.2 on a link that is lost then has it run the guest again.</summary>
     private const long BackgroundBytes = 24 << 20;
 
     private static readonly CutMoment[] s_first =
@@ -29,12 +29,12 @@ public sealed class CutFromQemuTests : QemuTest
     public static TheoryData<string, bool, int> ManySeeds => new(
         from version in QemuVersion.All
         from preempt in (bool[])[false, true]
-        from seed in Enumerable.Range(201, 10)
+        from seed in Enumerable.Range(201, 50)
         select new TheoryDataRow<string, bool, int>(version.Label, preempt, seed));
 
     [Theory]
-    [InlineData("7.2", false, 1)]
-    [InlineData("11.1", true, 2)]
+    [InlineData("7.2", false, 208)]
+    [InlineData("11.1", true, 207)]
     public Task A_guest_survives_every_cut(string version, bool preempt, int seed) => CheckAsync(CutPair.Parse(version, preempt), seed);
 
     [Theory(Explicit = true)]
@@ -81,7 +81,6 @@ public sealed class CutFromQemuTests : QemuTest
         }
         catch (TimeoutException)
         {
-            await Console.Error.WriteLineAsync($"it hangs\n{Story(pair, cuts, network, machine, guest)}");
             Assert.Fail($"it hangs\n{Story(pair, cuts, network, machine, guest)}");
         }
 
@@ -122,7 +121,8 @@ public sealed class CutFromQemuTests : QemuTest
         {
             await Task.Delay(50, Token);
             var state = machine.States is [.., var newest] ? newest : "";
-            var (theyWait, weWait) = (state == "postcopy-paused", guest.Pauses.Count() > guest.Calls.Count(static call => call == "resume"));
+            var theyWait = state == "postcopy-paused";
+            var weWait = guest.Pauses.Count() > guest.Calls.Count(static call => call == "resume");
             ticks = theyWait || weWait || state == "failed" ? ticks + 1 : 0;
             if (state is "failed" or "cancelled" or "completed")
             {
@@ -142,7 +142,8 @@ public sealed class CutFromQemuTests : QemuTest
             else if (theyWait && weWait)
             {
                 network.Renew(static () => { });
-                await TryAsync(machine, "migrate", new JsonObject { ["uri"] = $"tcp:{network.Address}", ["resume"] = true }, outOfBand: false);
+                var resume = new JsonObject { ["uri"] = $"tcp:{network.Address}", ["resume"] = true };
+                await TryAsync(machine, "migrate", resume, outOfBand: false);
                 ticks = 0;
                 await Task.Delay(200, Token);
             }
@@ -169,8 +170,9 @@ public sealed class CutFromQemuTests : QemuTest
     }
 
     private static string Story(CutPair pair, CutCase cuts, CutNetwork network, QemuProcess machine, ReadingGuest guest) =>
-        $"{pair}: {cuts}\n  {network.Story}\nQEMU: {string.Join(", ", machine.States)}\nhere: {string.Join(", ", guest.Calls)}; {guest.PagesRead} pages read"
-        + $"\n  pauses: {string.Join("\n    ", guest.Pauses.Select(static pause => $"{pause.Cause.Message} (unknown: {pause.OwnershipUnknown})"))}";
+        $"{pair}: {cuts}\n  {network.Story}\nQEMU: {string.Join(", ", machine.States)}\n"
+        + $"here: {string.Join(", ", guest.Calls)}; {guest.PagesRead} pages read\n  pauses: "
+        + string.Join("\n    ", guest.Pauses.Select(static pause => $"{pause.Cause.Message} (unknown: {pause.OwnershipUnknown})"));
 
     private static async Task TryAsync(QemuProcess machine, string command, JsonObject? arguments = null, bool outOfBand = true)
     {

@@ -8,11 +8,13 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.QemuTests.Postcopy;
 
 /// <summary>
-/// Stands for a guest of QEMU's at a destination of ours: nothing here can run it, but pages are read at random from the moment at which it would
-/// run, and remembered.
+/// Stands for a guest of QEMU's at a destination of ours: nothing here can run it, but pages are read at random from the moment at which it
+/// would run, and remembered.
 /// </summary>
 internal sealed partial class ReadingGuest : IPostcopyGuest, IDisposable
 {
+    private static readonly RamAllocation s_small = RamAllocation.Default with { HugePages = false };
+
     private readonly ConcurrentDictionary<long, int> _read = new();
     private readonly ConcurrentQueue<string> _calls = [];
     private readonly ConcurrentQueue<PostcopyPause> _pauses = [];
@@ -45,7 +47,7 @@ internal sealed partial class ReadingGuest : IPostcopyGuest, IDisposable
         IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
     {
         Memory = new GuestMemory(
-            [.. blocks.Select(static block => RamBlock.Allocate(block.Name, block.Length, RamAllocation.Default with { HugePages = false }))]);
+            [.. blocks.Select(static block => RamBlock.Allocate(block.Name, block.Length, s_small))]);
         return new(Memory);
     }
 
@@ -109,8 +111,8 @@ internal sealed partial class ReadingGuest : IPostcopyGuest, IDisposable
     }
 
     /// <summary>
-    /// The first page that is not as in <paramref name="dump"/>, the memory of the guest that stands still at its source, or was not when it was
-    /// read; null if there is none.
+    /// The first page that is not as in <paramref name="dump"/>, the memory of the guest that stands still at its source, or was not when
+    /// it was read; null if there is none.
     /// </summary>
     public string? FirstDifference(string dump)
     {

@@ -122,7 +122,7 @@ public sealed class PostcopyRulesTests
         await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WritePong(bytes, 4));
         await ScriptedSource.ExpectShutAsync(main);
         main.Dispose();
-        await source.Receiving;
+        await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token);
         source.Guest.AssertWhole();
     }
 
@@ -139,8 +139,8 @@ public sealed class PostcopyRulesTests
 
         await ScriptedSource.ExpectShutAsync(main);
         main.Dispose();
-        Assert.Equal(new byte[TargetPage.Size], await waiting);
-        await source.Receiving;
+        Assert.Equal(new byte[TargetPage.Size], await waiting.WaitAsync(TimeSpan.FromSeconds(60), Token));
+        await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token);
         source.Guest.AssertWhole();
     }
 
@@ -156,13 +156,14 @@ public sealed class PostcopyRulesTests
 
         preempt.Send(source.Page(new RecordedStream(), 2).Bytes);
 
+        await waiting.WaitAsync(TimeSpan.FromSeconds(60), Token);
         Assert.Equal(source.Memory.Blocks[0].Span(2 * TargetPage.Size, TargetPage.Size).ToArray(), await waiting);
         await stranger.ReadToEndAsync(Token); // refused
         main.Send(source.Part(0, 1, 3)).Send(source.End());
         await ScriptedSource.ExpectShutAsync(main);
         main.Dispose();
         preempt.Dispose();
-        var report = await source.Receiving;
+        var report = await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token);
         Assert.Single(report.Channels, static channel => channel.Kind == ChannelKind.Preempt);
         source.Guest.AssertWhole();
     }
@@ -176,24 +177,25 @@ public sealed class PostcopyRulesTests
         var first = source.TouchAsync(1);
         await ScriptedSource.ExpectRequestAsync(main, 1);
         preempt.Send(source.Page(new RecordedStream(), 1).Bytes);
-        await first;
+        await first.WaitAsync(TimeSpan.FromSeconds(60), Token);
         var waiting = source.TouchAsync(2);
         await ScriptedSource.ExpectAsync(
             main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
         var last = source.TouchAsync(0, "other");
         await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, "other"u8, 0, TargetPage.Size));
         main.Send(source.Part(0, 3)).Send(source.End());
-        await last; // the end of the stream is right behind it
+        await last.WaitAsync(TimeSpan.FromSeconds(60), Token); // the end of the stream is right behind it
         Assert.False(waiting.IsCompleted);
         Assert.False(source.Receiving.IsCompleted);
 
         preempt.Send(source.Page(new RecordedStream(), 2).Bytes);
 
         await ScriptedSource.ExpectShutAsync(main);
+        await waiting.WaitAsync(TimeSpan.FromSeconds(60), Token);
         Assert.Equal(source.Memory.Blocks[0].Span(2 * TargetPage.Size, TargetPage.Size).ToArray(), await waiting);
         main.Dispose();
         preempt.Dispose();
-        await source.Receiving;
+        await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token);
         source.Guest.AssertWhole();
     }
 
@@ -208,7 +210,7 @@ public sealed class PostcopyRulesTests
         var first = source.TouchAsync(1);
         await ScriptedSource.ExpectRequestAsync(main, 1);
         preempt.Send(source.Page(new RecordedStream(), 1).Bytes);
-        await first;
+        await first.WaitAsync(TimeSpan.FromSeconds(60), Token);
 
         if (reset)
         {
