@@ -28,15 +28,14 @@ internal sealed partial class CutNetwork : IAsyncDisposable
     {
         _cuts = new Queue<LinkCut>(cuts.Cuts);
         _totalPages = totalPages;
-        Target = target;
         _ = _cuts.TryDequeue(out _armed);
         _proxy = FaultProxy.Start(target, PlanFor);
     }
 
     internal ChannelAddress Address => _proxy.Address;
 
-    /// <summary>Who is behind it.</summary>
-    internal ChannelAddress Target { get; }
+    /// <summary>Who waits behind it from now on.</summary>
+    internal void Redirect(ChannelAddress target) => _proxy.Redirect(target);
 
     /// <summary>Nothing more will be cut but, perhaps, when the source comes again.</summary>
     internal bool IsQuiet

@@ -11,7 +11,7 @@ namespace DataPlane.TestSupport;
 internal sealed class FaultProxy : IAsyncDisposable
 {
     private readonly Socket _listener;
-    private readonly EndPoint _target;
+    private volatile EndPoint _target;
     private readonly Func<int, FaultPlan> _plan;
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _lock = new();
@@ -35,6 +35,9 @@ internal sealed class FaultProxy : IAsyncDisposable
     /// <summary>Starts to relay to <paramref name="target"/>; without a plan it only relays.</summary>
     internal static FaultProxy Start(ChannelAddress target, Func<int, FaultPlan>? plan = null) =>
         new(ScriptedPeer.EndPointOf(target), plan ?? (_ => FaultPlan.None));
+
+    /// <summary>Relays to <paramref name="target"/> what comes from now on.</summary>
+    internal void Redirect(ChannelAddress target) => _target = ScriptedPeer.EndPointOf(target);
 
     /// <summary>Connection number <paramref name="index"/>, as soon as it is there.</summary>
     internal Task<FaultLink> LinkAsync(int index, CancellationToken cancellationToken) => Slot(index).Task.WaitAsync(cancellationToken);
@@ -62,10 +65,11 @@ internal sealed class FaultProxy : IAsyncDisposable
             for (int index = 0; ; index++)
             {
                 Socket client = await _listener.AcceptAsync(_stop.Token);
-                var server = new Socket(_target.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+                EndPoint target = _target;
+                var server = new Socket(target.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
                 try
                 {
-                    await server.ConnectAsync(_target, _stop.Token);
+                    await server.ConnectAsync(target, _stop.Token);
                     Slot(index).SetResult(new FaultLink(client, server, _plan(index)));
                 }
                 catch (SocketException)

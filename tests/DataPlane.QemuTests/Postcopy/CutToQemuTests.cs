@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using DataPlane.Images;
 using DataPlane.Memory;
@@ -141,7 +143,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         CancellationTokenSource givesUp,
         int seed)
     {
-        var ticks = 0;
+        var (ticks, silence) = (0, 0);
         for (var attempts = 0; !sending.IsCompleted;)
         {
             await Task.Delay(50, Token);
@@ -155,10 +157,16 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
             else if (isPaused() && waits)
             {
                 if (state == "postcopy-paused" && (seed + attempts) % 2 == 0)
-                    await TryAsync(machine, "migrate-recover", new JsonObject { ["uri"] = $"tcp:{network.Target}" });
+                    await ListenAnewAsync(machine, network);
                 Try(() => network.Renew(() => source.Resume(network.Address)));
                 (ticks, attempts) = (0, attempts + 1);
                 await Task.Delay(200, Token); // QEMU's state follows
+            }
+            else if (state == "completed" && ++silence == 200)
+            {
+                // From 8.0 on without its last word where its preempt channel was lost at the end.
+                network.Note("QEMU has everything, and does not say so");
+                Try(source.Pause);
             }
             else if (ticks == 40)
             {
@@ -170,15 +178,26 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         }
     }
 
+    /// <summary>Another port each time: a QEMU that finds the old one in use forgets that it was paused (7.2).</summary>
+    private static async Task ListenAnewAsync(QemuProcess machine, CutNetwork network)
+    {
+        using var free = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        free.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        var address = ChannelAddress.From((IPEndPoint)free.LocalEndPoint!);
+        free.Close();
+        await machine.ExecuteOutOfBandAsync("migrate-recover", new JsonObject { ["uri"] = $"tcp:{address}" }, Token);
+        network.Redirect(address);
+    }
+
     private static string Story(CutPair pair, CutCase cuts, CutNetwork network, QemuProcess machine) =>
         $"{pair}: {cuts}\n  {network.Story}\nQEMU: {string.Join(", ", machine.States)}; "
         + $"has run the guest: {machine.HasRunGuest}; exited: {machine.HasExited}";
 
-    private static async Task TryAsync(QemuProcess machine, string command, JsonObject? arguments = null)
+    private static async Task TryAsync(QemuProcess machine, string command)
     {
         try
         {
-            await machine.ExecuteOutOfBandAsync(command, arguments, Token);
+            await machine.ExecuteOutOfBandAsync(command, null, Token);
         }
         catch (Exception refused) when (refused is QmpException or TimeoutException)
         {
