@@ -27,12 +27,15 @@ internal sealed record CutPair(QemuVersion Version, bool Preempt)
         CutMoment[] all = RepeatsRecovery ? [.. later, CutMoment.Recovery, CutMoment.Recovery] : later;
         for (var more = random.Next(3); more > 0; more--)
             moments.Add(random.GetItems(all, 1)[0]);
-        return new CutCase(
-            seed, Preempt, 0, Shared: false, [.. moments.Select(moment => LinkCut.Choose(random, moment, channels: 0, Preempt) with
-            {
-                // A network that takes seconds to be noticed lets the end of the stream through, and with QEMU the end is final.
-                Notice = (CutNotice)random.Next(2),
-            })]);
+        return new CutCase(seed, Preempt, 0, Shared: false, [.. moments.Select(moment => ChooseCut(random, moment))]);
+    }
+
+    private LinkCut ChooseCut(Random random, CutMoment moment)
+    {
+        // A network that takes seconds to be noticed lets the end of the stream through, and with QEMU the end is final. A preempt channel that
+        // is lost alone when main has ended leaves a QEMU waiting for pages that nobody sends again.
+        var cut = LinkCut.Choose(random, moment, channels: 0, Preempt) with { Notice = (CutNotice)random.Next(2) };
+        return cut.Target == CutTarget.Last ? cut with { Target = CutTarget.All } : cut;
     }
 
     public override string ToString() => $"{Version}{(Preempt ? " preempt" : "")}";
