@@ -9,7 +9,7 @@ namespace DataPlane.Migration;
 /// What the destination says, and what can be concluded from its silence.
 /// <code>
 ///   PONG 1    it reads: main and, at a QEMU, all multifd channels that it expects are there
-///   PONG 2    all of the memory has arrived: only now may the last byte go
+///   PONG 2    all of the memory has arrived: only now may the last byte go; before a postcopy of a running guest, all that was sent of it
 ///   SHUT 0    the guest is there
 ///   SHUT 1..  it is not, and stays here
 /// </code>

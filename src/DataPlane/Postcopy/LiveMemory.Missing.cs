@@ -13,11 +13,12 @@ internal sealed partial class LiveMemory
     private readonly GuestPageSet _dropped;
 
     /// <summary>
-    /// Gives up pages that the source will send anew, ahead of <see cref="Arm"/>: the guest may still run at its source then. Nobody writes
-    /// them from now on.
+    /// Gives up pages that the source will send anew, ahead of <see cref="Arm"/>: the guest may still run at its source then. Everything is
+    /// registered first: a touch in between would be answered with a page of zeros, which nobody would ever take for missing.
     /// </summary>
     public void Drop(RamBlock block, long firstPage, long pageCount)
     {
+        EnsureRegistered();
         Prepare(block);
         DropRange(block, firstPage << TargetPage.Shift, pageCount << TargetPage.Shift);
         _dropped[block].SetRange(firstPage, pageCount);

@@ -51,7 +51,10 @@ internal sealed partial class LiveMemory : IPageStore
         }
     }
 
-    /// <summary>Gives up whatever is not received, and registers everything: from now on each touch of a missing page is a fault.</summary>
+    /// <summary>
+    /// Gives up whatever is not received, and registers everything unless <see cref="Drop"/> has: from now on each touch of a missing page
+    /// is a fault that somebody reads.
+    /// </summary>
     public void Arm()
     {
         foreach (var block in _pages.Memory.BlockSpan)
@@ -62,21 +65,7 @@ internal sealed partial class LiveMemory : IPageStore
 
         _dropper.Flush();
 
-        var faults = Userfaultfd.OpenForMissingPages();
-        try
-        {
-            foreach (var block in _pages.Memory.BlockSpan)
-            {
-                Register(faults, block);
-            }
-
-            _faults = faults;
-        }
-        catch
-        {
-            faults.Dispose();
-            throw;
-        }
+        EnsureRegistered();
     }
 
     /// <summary>The block and page of an address.</summary>
@@ -183,6 +172,30 @@ internal sealed partial class LiveMemory : IPageStore
         }
 
         Release();
+    }
+
+    private void EnsureRegistered()
+    {
+        if (_faults is not null)
+        {
+            return;
+        }
+
+        var faults = Userfaultfd.OpenForMissingPages();
+        try
+        {
+            foreach (var block in _pages.Memory.BlockSpan)
+            {
+                Register(faults, block);
+            }
+
+            _faults = faults;
+        }
+        catch
+        {
+            faults.Dispose();
+            throw;
+        }
     }
 
     private static void Register(Userfaultfd faults, RamBlock block)

@@ -21,6 +21,18 @@ internal static partial class ForeignTouch
         }
     }
 
+    /// <summary>Whether a page is in memory, without touching it.</summary>
+    public static unsafe bool IsPresent(RamBlock block, long page)
+    {
+        byte present;
+        return GetPresence(block.Address + (nint)(page * TargetPage.Size), TargetPage.Size, &present) == 0
+            ? (present & 1) != 0
+            : throw new InvalidOperationException("mincore");
+    }
+
+    [LibraryImport("libc", EntryPoint = "mincore")]
+    private static unsafe partial int GetPresence(nint address, nuint length, byte* present);
+
     [LibraryImport("libc", EntryPoint = "memcpy")]
     private static partial nint Copy(nint target, nint source, nuint length);
 }

@@ -55,6 +55,32 @@ public sealed class LiveMemoryTests
         Assert.Equal(content.Span.ToArray(), ForeignTouch.Read(scene.Block, 2));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_is_given_up_ahead_is_missing_and_its_neighbours_stay(bool shared)
+    {
+        LiveGuest.RequireUserfaultfd();
+        using var scene = new Scene(shared, arm: false);
+        scene.Block.Span(0, PageCount * TargetPage.Size).Fill(7);
+        scene.Pages.RecordData(scene.Block, 0, PageCount - 2);
+        scene.Ledger.Discard(scene.Block, 2, 3);
+
+        scene.Live.Drop(scene.Block, 2, 3);
+        scene.Live.Arm();
+
+        Assert.Equal(
+            [.. Enumerable.Range(0, PageCount - 2).Select(static page => page is < 2 or > 4)],
+            Enumerable.Range(0, PageCount - 2).Select(page => scene.Pages.HoldingData(scene.Block)[page]));
+        using var content = new NativeBuffer(TargetPage.Size).Fill(1);
+        for (var page = 0; page < PageCount; page++)
+        {
+            var isMissing = page is (>= 2 and <= 4) or >= PageCount - 2;
+            Assert.Equal(isMissing, scene.Live.Place(scene.Block, page * TargetPage.Size, content.Whole.Address, TargetPage.Size));
+            Assert.Equal(isMissing ? content.Span[0] : 7, ForeignTouch.Read(scene.Block, page)[0]);
+        }
+    }
+
     [Fact]
     public async Task A_zero_page_that_nobody_has_touched_is_there_without_being_asked_for()
     {

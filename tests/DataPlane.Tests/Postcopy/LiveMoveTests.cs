@@ -85,6 +85,42 @@ public sealed class LiveMoveTests
     }
 
     [Fact]
+    public async Task What_the_guest_has_written_is_given_up_before_it_stands_still()
+    {
+        LiveGuest.RequireUserfaultfd();
+        MigrationSource? source = null;
+        LiveGuest? arriving = null;
+        bool? wasThere = null;
+        using var guest = new TestGuest(RamBlock.Allocate("pc.ram", 8 << 20, s_private))
+        {
+            IsRunning = true,
+            WhileRunning = (guest, round) =>
+            {
+                for (var page = 1; page < guest.Memory.Blocks[0].PageCount; page += 2) // more ranges than go in one call
+                {
+                    guest.Write(guest.Memory.Blocks[0], page, (byte)round);
+                }
+
+                if (round == 2)
+                {
+                    source!.SwitchToPostcopy();
+                }
+            },
+            OnPaused = _ =>
+            {
+                wasThere = ForeignTouch.IsPresent(arriving!.Memory.Blocks[0], 5);
+                return Task.CompletedTask;
+            },
+        };
+        using var incoming = arriving = new LiveGuest(guest.Memory, s_private);
+
+        await MoveAsync(guest, incoming, new MigrationSourceOptions { MaxDowntime = TimeSpan.FromTicks(1) }, created => source = created);
+
+        Assert.False(wasThere);
+        incoming.AssertWhole();
+    }
+
+    [Fact]
     public async Task Devices_that_need_memory_get_it_while_they_are_loaded()
     {
         LiveGuest.RequireUserfaultfd();

@@ -31,6 +31,22 @@ public sealed class PostcopyCommandsTests
     }
 
     [Fact]
+    public void What_is_discarded_ahead_may_be_nothing_and_leaves_the_rest_for_later()
+    {
+        using var memory = Memory();
+        var (all, ahead) = (new GuestPageSet(memory), new GuestPageSet(memory));
+        var output = new ArrayBufferWriter<byte>();
+        PostcopyCommands.WriteRanges(output, ahead);
+        Assert.Equal(0, output.WrittenCount);
+
+        all[memory.Blocks[0]].SetRange(0, 10);
+        ahead[memory.Blocks[0]].SetRange(2, 8);
+        all.ExceptWith(ahead);
+        Assert.Equal(0b11ul, all[memory.Blocks[0]].Words[0]);
+        Assert.Equal(2, all.CountSet());
+    }
+
+    [Fact]
     public void Discards_cover_exactly_what_is_unsent_in_commands_of_twelve_ranges()
     {
         using var memory = Memory();
