@@ -4,8 +4,8 @@ using DataPlane.Linux;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>
-/// What no postcopy can do without: a request, the page over another connection, and one copy of it to its place by the kernel. No fault, and
-/// nobody to wake.
+/// What no postcopy can do without: a request, the page over another connection, and one copy of it to its place by the kernel. No fault,
+/// and nobody to wake.
 /// </summary>
 internal static class BareFaultLeg
 {

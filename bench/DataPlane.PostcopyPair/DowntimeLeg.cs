@@ -5,8 +5,8 @@ using DataPlane.Migration;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>
-/// How long a guest stands still at the switch: it writes all the time, its memory goes over once by precopy, and then it is handed over with what
-/// it has written meanwhile still missing.
+/// How long a guest stands still at the switch: it writes all the time, its memory goes over once by precopy, and then it is handed over
+/// with what it has written meanwhile still missing.
 /// </summary>
 internal static class DowntimeLeg
 {

@@ -1,10 +1,12 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using DataPlane.BenchSupport;
 
 namespace DataPlane.PostcopyPair;
 
 /// <summary>How long the pages of one run were waited for, in microseconds.</summary>
-internal sealed record FaultSample(string Leg, int Run, string Case, long Faults, double Mean, double P50, double P99, double P999, double Longest)
+internal sealed record FaultSample(
+    string Leg, int Run, string Case, long Faults, double Mean, double P50, double P99, double P999, double Longest)
 {
     /// <summary>What else is known of it.</summary>
     public JsonObject Details { get; init; } = [];
@@ -17,6 +19,10 @@ internal sealed record FaultSample(string Leg, int Run, string Case, long Faults
         double At(double part) => Statistics.Percentile(sorted, part);
         return new FaultSample(leg, run, about.Name, sorted.Length, sorted.Average(), At(0.5), At(0.99), At(0.999), sorted[^1]);
     }
+
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Case,-15} {Leg,-9} {Faults,6} faults: mean {Mean:0.0}, p50 {P50:0.0}, p99 {P99:0.0}, p99.9 {P999:0.0} us");
 
     public JsonObject ToJson() => new()
     {

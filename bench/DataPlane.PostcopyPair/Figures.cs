@@ -7,8 +7,15 @@ namespace DataPlane.PostcopyPair;
 /// <summary>One line of the table: what was wanted, and what came out.</summary>
 internal sealed record Figure(string Name, double Value, string Unit, string Target, bool? Met)
 {
-    public override string ToString() => string.Create(
-        CultureInfo.InvariantCulture, $"{Name,-46} {Value,10:0.###} {Unit,-3} {Target,-34} {(Met is { } met ? met ? "met" : "MISSED" : "")}").TrimEnd();
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"{Name,-46} {Value,10:0.###} {Unit,-3} {Target,-20} {Verdict}").TrimEnd();
+
+    private string Verdict => Met switch
+    {
+        true => "met",
+        false => "MISSED",
+        null => "",
+    };
 
     public JsonObject ToJson() => new()
     {
@@ -27,7 +34,8 @@ internal static class Figures
     {
         foreach (var about in FaultCase.All)
         {
-            FaultSample[] Of(string leg) => [.. samples.Where(sample => sample.Leg == leg && sample.Case == about.Name && sample.Faults > 0)];
+            FaultSample[] Of(string leg) =>
+                [.. samples.Where(sample => sample.Leg == leg && sample.Case == about.Name && sample.Faults > 0)];
             var (ours, theirs, bare) = (Of(OurFaultLeg.Leg), Of(QemuFaultLeg.Leg), Of(BareFaultLeg.Leg));
             foreach (var (leg, mine) in ((string, FaultSample[])[])[("dataplane", ours), ("qemu", theirs), ("bare", bare)])
             {
@@ -73,19 +81,22 @@ internal static class Figures
             .Where(kind => samples[0].ContainsKey($"{kind}_seconds")))
             yield return Plain($"total {kind}", samples.Select(sample => Number(sample, $"{kind}_seconds")), "s");
         double Slower(JsonObject sample, string than) => Number(sample, "dataplane_postcopy_seconds") / Number(sample, than);
-        yield return AtMost("total postcopy to our precopy", samples.Select(sample => Slower(sample, "dataplane_precopy_seconds")), "x", 1.1);
+        yield return AtMost(
+            "total postcopy to our precopy", samples.Select(sample => Slower(sample, "dataplane_precopy_seconds")), "x", 1.1);
         if (!samples[0].ContainsKey("qemu_postcopy_seconds"))
             yield break;
         yield return Plain("total postcopy to QEMU's postcopy", samples.Select(sample => Slower(sample, "qemu_postcopy_seconds")), "x");
         yield return Plain("total postcopy to QEMU's precopy", samples.Select(sample => Slower(sample, "qemu_precopy_seconds")), "x");
     }
 
-    private static Func<JsonObject, double> Sooner(string ours) => sample => Number(sample, "qemu_milliseconds") / Number(sample, ours);
+    private static Func<JsonObject, double> Sooner(string ours) =>
+        sample => Number(sample, "qemu_milliseconds") / Number(sample, ours);
 
     private static double[] Ratios(FaultSample[] ours, FaultSample[] others, Func<FaultSample, double> value) =>
         [.. ours.Join(others, sample => sample.Run, sample => sample.Run, (mine, other) => value(mine) / value(other))];
 
-    private static double Number(JsonObject sample, string name) => double.Parse(sample[name]!.ToJsonString(), CultureInfo.InvariantCulture);
+    private static double Number(JsonObject sample, string name) =>
+        double.Parse(sample[name]!.ToJsonString(), CultureInfo.InvariantCulture);
 
     private static Figure Plain(string name, IEnumerable<double> values, string unit) =>
         new(name, Statistics.Median(values), unit, "", null);

@@ -4,8 +4,8 @@ using System.Text.Json.Nodes;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>
-/// QEMU's own count of page faults, postcopy-latency-dist of query-migrate at the destination: how many took 2^n to 2^(n+1) microseconds, from
-/// the fault's reading until its page was placed. Percentiles are interpolated inside their bucket.
+/// QEMU's own count of page faults, postcopy-latency-dist of query-migrate at the destination: how many took 2^n to 2^(n+1) microseconds,
+/// from the fault's reading until its page was placed. Percentiles are interpolated inside their bucket.
 /// </summary>
 internal sealed class LatencyDistribution(long[] counts)
 {

@@ -3,8 +3,8 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>
-/// The tests' guest fills the memory below 2 or 3 GiB only and never looks at what lies above: so that none of a larger VM is for nothing, its
-/// file gets contents for that.
+/// The tests' guest fills the memory below 2 or 3 GiB only and never looks at what lies above: so that none of a larger VM is for nothing,
+/// its file gets contents for that.
 /// </summary>
 internal static class MemoryFiller
 {

@@ -6,7 +6,8 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>What is to be measured.</summary>
-internal sealed record BenchmarkOptions(string Qemu, IReadOnlyList<string> Legs, IReadOnlyList<string> Cases, IReadOnlyList<int> Sizes, bool OnlyOurs);
+internal sealed record BenchmarkOptions(
+    string Qemu, IReadOnlyList<string> Legs, IReadOnlyList<string> Cases, IReadOnlyList<int> Sizes, bool OnlyOurs);
 
 /// <summary>All legs, interleaved, so that a slow minute of the machine hits each of them.</summary>
 internal sealed class PostcopyBenchmark(BenchmarkOptions options)
@@ -50,7 +51,10 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
 
         Figure[] figures =
         [
-            .. Figures.OfFaults(_faults), .. Figures.OfTotals(_totals), .. Figures.OfDowntimes(_downtimes), .. Figures.OfRestores(_restores),
+            .. Figures.OfFaults(_faults),
+            .. Figures.OfTotals(_totals),
+            .. Figures.OfDowntimes(_downtimes),
+            .. Figures.OfRestores(_restores),
         ];
         foreach (var figure in figures)
             Console.WriteLine(figure);
@@ -84,7 +88,7 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
                         continue; // the bare exchange has two connections
                     var sample = await leg(about, run, token);
                     _faults.Add(sample);
-                    await SayAsync($"run {run + 1} {sample.Case,-15} {sample.Leg,-9} {sample.Faults,6} faults: mean {sample.Mean:0.0}, p50 {sample.P50:0.0}, p99 {sample.P99:0.0}, p99.9 {sample.P999:0.0} us");
+                    await SayAsync($"run {run + 1} {sample}");
                 }
     }
 
@@ -101,7 +105,11 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
     }
 
     private async Task RepeatAsync(
-        int runs, string leg, List<JsonObject> samples, Func<int, int, CancellationToken, Task<JsonObject>> measure, CancellationToken token)
+        int runs,
+        string leg,
+        List<JsonObject> samples,
+        Func<int, int, CancellationToken, Task<JsonObject>> measure,
+        CancellationToken token)
     {
         for (var run = 0; run < runs; run++)
             foreach (var size in Turn(options.Sizes, run))
@@ -124,9 +132,9 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
         ["machine"] = MachineFacts.ToJson(),
         ["qemu"] = QemuInstallation.FullVersion(version),
         ["fault_microseconds_are"] =
-            "dataplane: a touch by a system call in a thread of the destination, from before it until after it, pages in an order that looks "
-            + "random; qemu: its own count from reading the fault to placing the page, interpolated inside buckets of powers of two, "
-            + "the monitor touching pages in the same order; bare: request, page and one UFFDIO_COPY without a fault",
+            "dataplane: a touch outside of managed code in a thread of the destination, from before it until after it, pages in an order "
+            + "that looks random; qemu: its own count from reading the fault to placing the page, interpolated inside buckets of powers of "
+            + "two, the monitor touching pages in the same order; bare: request, page and one UFFDIO_COPY without a fault",
         ["downtime_is"] = "from stopping the guest to the destination's confirmation that its devices are loaded",
         ["restore_milliseconds_are"] = "until the guest's first whole line on the serial port; the file is in the page cache",
         ["figures"] = new JsonArray([.. figures.Select(figure => (JsonNode)figure.ToJson())]),

@@ -2,7 +2,11 @@ using System.CommandLine;
 using DataPlane.PostcopyPair;
 
 var runs = new Option<int>("--runs") { Description = "Repetitions of every leg", DefaultValueFactory = _ => 3 };
-var version = new Option<string>("--qemu") { Description = "Which QEMU: 11.1, which counts its page faults", DefaultValueFactory = _ => "11.1" };
+var version = new Option<string>("--qemu")
+{
+    Description = "Which QEMU: 11.1, which counts its page faults",
+    DefaultValueFactory = _ => "11.1",
+};
 version.AcceptOnlyFromAmong("11.1");
 var legs = new Option<string[]>("--legs")
 {

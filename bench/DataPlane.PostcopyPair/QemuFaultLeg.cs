@@ -5,8 +5,9 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>
-/// Page faults from QEMU to QEMU, by its own count (capability postcopy-blocktime). The guest stands still, and the monitor reads a word of every
-/// page in an order that looks random: a guest that walks through its memory meets hardly a missing page, since the background follows it.
+/// Page faults from QEMU to QEMU, by its own count (capability postcopy-blocktime). The guest stands still, and the monitor reads a word of
+/// every page in an order that looks random: a guest that walks through its memory meets hardly a missing page, since the background
+/// follows it.
 /// </summary>
 internal sealed class QemuFaultLeg(VmFiles files, WorkFolder work)
 {
@@ -21,8 +22,13 @@ internal sealed class QemuFaultLeg(VmFiles files, WorkFolder work)
     {
         var vm = await files.GetAsync(VmKind.Sleeper, about.RamMiB, token);
         var name = $"{++_started}";
-        var options = vm.Options.IncomingIn(vm.Options.Version) with { StayStopped = true, Extra = about.IsHuge ? HugePages(about.RamMiB) : [] };
-        await using var source = await VmFiles.LoadAsync(options, vm.Path, work, $"fault-source-{name}", token);
+        var options = vm.Options.IncomingIn(vm.Options.Version) with
+        {
+            StayStopped = true,
+            Extra = about.IsHuge ? HugePages(about.RamMiB) : [],
+        };
+        await using var source = await VmFiles.LoadAsync(
+            options, vm.Path, work, $"fault-source-{name}", token);
         string[] capabilities = about.Preempt ? ["postcopy-ram", "postcopy-preempt"] : ["postcopy-ram"];
         await source.PrepareMigrationAsync(
             new MigrationSettings
@@ -70,5 +76,8 @@ internal sealed class QemuFaultLeg(VmFiles files, WorkFolder work)
     }
 
     private static string[] HugePages(int ramMiB) =>
-        ["-object", $"memory-backend-memfd,id=pc.ram,size={ramMiB}M,hugetlb=on,hugetlbsize=2M,share=on", "-machine", "memory-backend=pc.ram"];
+    [
+        "-object", $"memory-backend-memfd,id=pc.ram,size={ramMiB}M,hugetlb=on,hugetlbsize=2M,share=on",
+        "-machine", "memory-backend=pc.ram",
+    ];
 }

@@ -4,8 +4,8 @@ using DataPlane.QemuTests.Harness;
 namespace DataPlane.PostcopyPair;
 
 /// <summary>
-/// A saved VM comes back to life in a waiting QEMU: `dataplane send --postcopy --preempt`, against QEMU that loads the same file itself with four
-/// multifd channels. The time ends when the guest has said a whole line on its serial port.
+/// A saved VM comes back to life in a waiting QEMU: `dataplane send --postcopy --preempt`, against QEMU that loads the same file itself
+/// with four multifd channels. The time ends when the guest has said a whole line on its serial port.
 /// </summary>
 internal sealed class RestoreLeg(VmFiles files, WorkFolder work)
 {
@@ -50,8 +50,8 @@ internal sealed class RestoreLeg(VmFiles files, WorkFolder work)
         var untilStart = start + result.Json.GetProperty("phases").EnumerateArray()
             .Where(static phase => s_phasesBeforeStart.Contains(phase.GetProperty("name").GetString()))
             .Sum(static phase => phase.GetProperty("seconds").GetDouble());
-        // Two ways to the time of the first connect, neither to the point: by our own phases up to the start of the guest, and by when QEMU had
-        // read the first bytes. The longer one counts.
+        // Two ways to the time of the first connect, neither to the point: by our own phases up to the start of the guest, and by when QEMU
+        // had read the first bytes. The longer one counts.
         var byPhases = (untilStart * 1e3) + (speaks - await machine.TimeOfGuestAsync(token)).TotalMilliseconds;
         var byEvent = (speaks - await machine.TimeOfStateAsync("active", token)).TotalMilliseconds;
         sample["process_milliseconds"] = (speaks - begin).TotalMilliseconds;

@@ -5,7 +5,8 @@ using DataPlane.Migration;
 
 namespace DataPlane.PostcopyPair;
 
-/// <summary>A guest of one block without zero pages; every page begins with its number. It stands still, or writes pages all the time.</summary>
+/// <summary>A guest of one block without zero pages; every page begins with its number. It stands still, or writes pages all the
+/// time.</summary>
 internal sealed class SourceGuest : IMigratableGuest, IDisposable
 {
     // What a guest of some cores has beside its memory, roughly.

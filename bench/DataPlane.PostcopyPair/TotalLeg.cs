@@ -5,7 +5,8 @@ using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.PostcopyPair;
 
-/// <summary>All of a guest's memory by precopy on main, and by postcopy: a guest that stands still at both ends, so nothing is asked for.</summary>
+/// <summary>All of a guest's memory by precopy on main, and by postcopy: a guest that stands still at both ends, so nothing is asked
+/// for.</summary>
 internal sealed class TotalLeg(int ramMiB, bool withQemu, VmFiles files, WorkFolder work) : IDisposable
 {
     private SourceGuest? _guest;
@@ -15,7 +16,8 @@ internal sealed class TotalLeg(int ramMiB, bool withQemu, VmFiles files, WorkFol
     {
         _guest ??= new SourceGuest((long)ramMiB << 20);
         using var incoming = new ArrivingGuest(RamAllocation.Default, touches: false);
-        var report = await LiveMove.RunAsync(_guest, incoming, new MigrationSourceOptions { Postcopy = postcopy, Preempt = postcopy }, token);
+        var options = new MigrationSourceOptions { Postcopy = postcopy, Preempt = postcopy };
+        var report = await LiveMove.RunAsync(_guest, incoming, options, token);
         return report.Duration.TotalSeconds;
     }
 

@@ -75,7 +75,9 @@ internal sealed unsafe partial class Toucher : IDisposable
     {
         var usage = stackalloc long[18]; // struct rusage
         // SAFETY: the kernel writes 144 bytes.
-        return GetUsage(UsageOfThread, usage) == 0 ? usage[MinorFaults] + usage[MinorFaults + 1] : throw new InvalidOperationException("getrusage");
+        return GetUsage(UsageOfThread, usage) == 0
+            ? usage[MinorFaults] + usage[MinorFaults + 1]
+            : throw new InvalidOperationException("getrusage");
     }
 
     [LibraryImport("libc", EntryPoint = "memcpy")]

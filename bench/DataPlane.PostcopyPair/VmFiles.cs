@@ -42,7 +42,8 @@ internal sealed class VmFiles(QemuVersion version, WorkFolder work)
         await source.MigrateAsync($"file:{file.Path}", token);
         // DP fill TTTTTTTT: up to where it uses its memory.
         var top = source.Console.Lines.Single(line => line.StartsWith("DP fill ", StringComparison.Ordinal))["DP fill ".Length..];
-        MemoryFiller.FillZeroPages(file.Path, long.Parse(top, NumberStyles.HexNumber, CultureInfo.InvariantCulture) + (1 << 20) - 1 & -(1 << 20));
+        var end = long.Parse(top, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+        MemoryFiller.FillZeroPages(file.Path, (end + (1 << 20) - 1) & -(1 << 20));
         _made.Add((kind, ramMiB), file);
         return file;
     }

@@ -101,7 +101,11 @@ internal sealed class PairBenchmark(PairOptions pair)
         if (samples.Exists(sample => sample.Leg == "dataplane_sslstream"))
             summary["ratio_to_dataplane_sslstream"] = Faster("dataplane_sslstream");
         foreach (var leg in samples.GroupBy(sample => sample.Leg))
-            summary[$"{leg.Key}_cpu_seconds"] = Statistics.Median(leg.Select(sample => sample.SourceCpuSeconds + sample.DestinationCpuSeconds));
+        {
+            summary[$"{leg.Key}_cpu_seconds"] = Statistics.Median(
+                leg.Select(sample => sample.SourceCpuSeconds + sample.DestinationCpuSeconds));
+        }
+
         return summary;
     }
 

@@ -89,7 +89,8 @@ internal sealed partial class SourceSession
 
     /// <summary>
     /// While the guest still runs: most of what it has written since it was sent is known already, and giving that up takes the destination
-    /// time for which the guest need not stand still; no more than the pages that are still in the sockets. Null where it stands still anyway.
+    /// time for which the guest need not stand still; no more than the pages that are still in the sockets. Null where it stands still
+    /// anyway.
     /// </summary>
     private async Task<GuestPageSet?> DiscardAheadAsync(GuestPageSet remaining)
     {
