@@ -105,18 +105,6 @@ internal sealed partial class AdmissionLoop
             TellOfRecovery(connection);
     }
 
-    private void TellOfRecovery(UndecidedConnection connection)
-    {
-        try
-        {
-            _facts.Context.OnRecoveryHeld();
-        }
-        catch (Exception e)
-        {
-            AdmissionLog.ContextThrew(_logger, connection.Peer, e);
-        }
-    }
-
     private void Admit(UndecidedConnection connection, ChannelKind kind, bool recovered)
     {
         Unpoll(connection);
@@ -127,6 +115,7 @@ internal sealed partial class AdmissionLoop
             Id = id,
             Recovered = recovered,
             Peer = connection.Peer,
+            PeerGroup = connection.PeerGroup,
             Consumed = connection.Consumed,
             Decision = _time.GetElapsedTime(_turn),
         };
@@ -149,6 +138,8 @@ internal sealed partial class AdmissionLoop
     {
         switch (kind)
         {
+            case ChannelKind.Main when recovered && _facts.Context.ChoosesRecovery:
+                return 0; // the host says when it is main
             case ChannelKind.Main:
                 _facts.AddMain(connection.PeerGroup, recovered);
                 return 0;
@@ -181,17 +172,10 @@ internal sealed partial class AdmissionLoop
     {
         _wake.Reset();
         BeginRecovery();
+        ConfirmMain();
         TakeUpgrades();
         if (Interlocked.Exchange(ref _recheck, 0) != 0)
             DecideRecords();
-    }
-
-    private void BeginRecovery()
-    {
-        if (!_facts.TryBeginRecovery())
-            return;
-        AdmissionLog.RecoveryExpected(_logger);
-        _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
     }
 
     private void Expire(UndecidedConnection connection, long now)

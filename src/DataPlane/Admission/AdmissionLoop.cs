@@ -39,6 +39,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     private bool _isShort;
     private volatile bool _stopping;
     private int _recheck;
+    private string? _confirmed;
 
     internal AdmissionLoop(
         ChannelListener[] listeners,
@@ -75,7 +76,15 @@ internal sealed partial class AdmissionLoop : IDisposable
     /// <summary>Any thread; holds for every byte that comes after its return.</summary>
     internal void ExpectRecovery()
     {
+        _ = Interlocked.Exchange(ref _confirmed, null); // it is lost again
         _facts.AskRecovery();
+        _wake.Signal();
+    }
+
+    /// <summary>Any thread.</summary>
+    internal void ConfirmMain(string peerGroup)
+    {
+        _ = Interlocked.Exchange(ref _confirmed, peerGroup);
         _wake.Signal();
     }
 

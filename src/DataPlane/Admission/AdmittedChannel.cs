@@ -37,6 +37,9 @@ public sealed class AdmittedChannel : IDisposable
     /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
     public required string Peer { get; init; }
 
+    /// <summary>What the peer is known by, whatever its port.</summary>
+    internal string PeerGroup { get; init; } = "";
+
     /// <summary>
     /// All bytes that were taken from the socket, at least those that proved it: a multifd channel's are exactly its 64-byte init packet;
     /// those of the others may run on into what follows. Whoever takes the socket treats them as read from it.

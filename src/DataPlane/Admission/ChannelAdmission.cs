@@ -135,6 +135,16 @@ public sealed class ChannelAdmission : IAsyncDisposable
     public void ExpectRecovery() => _loop.ExpectRecovery();
 
     /// <summary>
+    /// This recovered main channel is the source's: for a host that <see cref="IAdmissionContext.ChoosesRecovery"/>. From now on its
+    /// peer may bring the preempt channel. Returns at once.
+    /// </summary>
+    public void ConfirmMain(AdmittedChannel main)
+    {
+        ArgumentNullException.ThrowIfNull(main);
+        _loop.ConfirmMain(main.PeerGroup);
+    }
+
+    /// <summary>
     /// Has the held connections judged again, because the context's answers have changed. Returns at once, the thread does it.
     /// </summary>
     public void Recheck() => _loop.Recheck();

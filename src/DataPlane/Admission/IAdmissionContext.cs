@@ -23,6 +23,12 @@ public interface IAdmissionContext
     bool MayBePaused => false;
 
     /// <summary>
+    /// Whether the host finds out itself which of several recovered main channels is the source's: then all are let in while it is paused,
+    /// and none takes the place of main before <see cref="ChannelAdmission.ConfirmMain"/>.
+    /// </summary>
+    bool ChoosesRecovery => false;
+
+    /// <summary>
     /// A recovered main channel of the main channel's peer is kept: who comes again has given up the connection that the host holds for
     /// good, or is a stranger there. The host should find out, without disturbing that connection.
     /// </summary>

@@ -37,6 +37,9 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
     /// </summary>
     public bool LoneEndIsPlausible => false;
 
+    /// <summary>Any number may begin a recovery: who finishes the handshake is the source, and a stranger holds nobody up.</summary>
+    public bool ChoosesRecovery => true;
+
     public void OnRecoveryHeld() => _receiver?.Probe(probeLimit);
 
     public bool MayBeBlock(ReadOnlySpan<byte> blockName) => _receiver is not { } receiver || receiver.Memory.TryGetBlock(blockName, out _);

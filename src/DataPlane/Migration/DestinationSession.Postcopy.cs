@@ -46,8 +46,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         switch (admitted.Kind)
         {
             case ChannelKind.Main when admitted.Recovered:
-                _context.IsPaused = false;
-                _postcopy!.AttachRecovered(admitted.Channel);
+                _postcopy!.AttachRecovered(admitted.Channel, () => TakeRecovered(admitted));
                 break;
             case ChannelKind.Main:
                 _mainAdmitted.TrySetResult(admitted.Channel);
@@ -81,6 +80,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger)
         {
             OnPaused = OnPaused,
+            OnRecoveryFailed = TellOfPause,
             OnResumed = OnResumed,
             PreemptIsExpected = _options.Preempt,
             MayHavePreempt = MayHavePreempt,
@@ -135,8 +135,19 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         _context.IsPaused = _postcopy!.IsPaused;
         _admission.Recheck();
         Report();
+        TellOfPause(cause);
+    }
+
+    private void TellOfPause(Exception cause) =>
         (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
             MigrationException.From(cause, _clock.Phase), _postcopy!.Proof.IsMissing));
+
+    /// <summary>This recovered main channel has shown that it is the source's: the others were strangers'.</summary>
+    private void TakeRecovered(AdmittedChannel admitted)
+    {
+        _context.IsPaused = false;
+        Add(admitted);
+        _admission.ConfirmMain(admitted);
     }
 
     private void OnResumed()

@@ -131,7 +131,11 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             while (true)
             {
                 var admitted = await _admission.AcceptAsync(_over.Token).ConfigureAwait(false);
-                Add(admitted);
+                if (!admitted.Recovered || admitted.Kind != ChannelKind.Main)
+                {
+                    Add(admitted); // else once it has proved to be the source's
+                }
+
                 Hand(admitted);
                 Interlocked.Increment(ref _handed);
             }

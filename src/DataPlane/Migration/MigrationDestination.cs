@@ -75,6 +75,9 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// <summary>Channels admitted so far.</summary>
     internal long Admitted => _admission.Admitted;
 
+    /// <summary>Connections that have not shown yet what they are.</summary>
+    internal IReadOnlyList<UndecidedInfo> Undecided => _admission.Snapshot();
+
     /// <summary>Raised for every connection turned away, on the thread that admits them: a handler must return at once.</summary>
     public event EventHandler<RefusalEventArgs>? Refusal
     {

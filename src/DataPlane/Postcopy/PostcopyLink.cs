@@ -32,7 +32,6 @@ internal sealed class PostcopyLink : IAsyncDisposable
     /// <param name="returnPath">Takes the answers; it uses <paramref name="main"/> already.</param>
     /// <param name="ramSection">Id of the ram section.</param>
     /// <param name="pool">Gives a block per channel.</param>
-    /// <param name="onResumed">Not null for a recovered channel: called when its handshake is over.</param>
     public PostcopyLink(
         Channel main,
         ReadOnlyMemory<byte> rest,
@@ -40,8 +39,7 @@ internal sealed class PostcopyLink : IAsyncDisposable
         PageArrivals arrivals,
         PostcopyReturnPath returnPath,
         uint ramSection,
-        BlockPool pool,
-        Action? onResumed)
+        BlockPool pool)
     {
         _main = main;
         _pool = pool;
@@ -49,11 +47,7 @@ internal sealed class PostcopyLink : IAsyncDisposable
         _arrivals = arrivals;
         _mainInput = new RecordBuffer(main, pool, rest);
         _mainRecords = new PageRecordReader(_mainInput, _memory, arrivals);
-        _mainReader = new PostcopyMainReader(_mainInput, _mainRecords, pages, arrivals.Ledger, returnPath, ramSection)
-        {
-            Recovering = onResumed is not null,
-            OnResumed = onResumed,
-        };
+        _mainReader = new PostcopyMainReader(_mainInput, _mainRecords, returnPath, ramSection);
         _mainThread = new Thread(ReadMain) { Name = "dp-postcopy-main", IsBackground = true };
         _mainThread.Start();
     }

@@ -1,30 +1,21 @@
 using System.Buffers.Binary;
-using DataPlane.Memory;
 using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Reads the main channel behind the switch, or behind a recovery, to its end (specification, 4-postcopy sections 4.1.7 and 4.6.2).
+/// Reads the main channel behind the switch, or behind the handshake of a recovery, to its end (specification, 4-postcopy section 4.1.7).
 /// <code>
-///   [RECV_BITMAP * RESUME]                  a recovered channel begins with these
 ///   (PART ram | END ram | PING) * EOF byte
 /// </code>
 /// </summary>
 internal sealed class PostcopyMainReader(
-    RecordBuffer input, PageRecordReader records, ReceivedPages pages, PageLedger ledger, PostcopyReturnPath returnPath, uint ramSection)
+    RecordBuffer input, PageRecordReader records, PostcopyReturnPath returnPath, uint ramSection)
 {
-    /// <summary>The source of a recovered channel asks for bitmaps first; pages may come when it has said RESUME.</summary>
-    public bool Recovering { get; init; }
-
-    /// <summary>Called when the source of a recovered channel has been told that it may go on.</summary>
-    public Action? OnResumed { get; init; }
-
     /// <summary>Reads up to the EOF byte, behind which the source waits for the last word.</summary>
     /// <exception cref="Transport.ChannelException">The stream is broken, or ends before.</exception>
     public void Run()
     {
-        var recovering = Recovering;
         while (true)
         {
             input.Fill(1, "the stream: pages are missing");
@@ -32,16 +23,16 @@ internal sealed class PostcopyMainReader(
             switch (type)
             {
                 case SectionType.Command:
-                    ReadCommand(ref recovering);
+                    ReadCommand();
                     break;
-                case SectionType.Part or SectionType.End when !recovering:
+                case SectionType.Part or SectionType.End:
                     ReadPages(type);
                     break;
-                case SectionType.EndOfFile when !recovering:
+                case SectionType.EndOfFile:
                     input.Advance(1);
                     return;
                 default:
-                    throw input.Violation($"{type} section (0x{(byte)type:x2}) {(recovering ? "in a recovery" : "in postcopy")}");
+                    throw input.Violation($"{type} section (0x{(byte)type:x2}) in postcopy");
             }
         }
     }
@@ -71,7 +62,7 @@ internal sealed class PostcopyMainReader(
         input.Advance(SectionFooter.Size);
     }
 
-    private void ReadCommand(ref bool recovering)
+    private void ReadCommand()
     {
         input.Fill(CommandHeader.Size, "a command");
         if (!CommandHeader.TryRead(input.Available, out var command, out var error))
@@ -86,30 +77,10 @@ internal sealed class PostcopyMainReader(
             case CommandType.Ping:
                 returnPath.SendPong(BinaryPrimitives.ReadUInt32BigEndian(payload));
                 break;
-            case CommandType.ReceivedBitmap when recovering:
-                AnswerBitmap(payload[..command.Length]);
-                break;
-            case CommandType.PostcopyResume when recovering:
-                recovering = false;
-                returnPath.SendResumeAck();
-                returnPath.AllowRequests(ledger);
-                OnResumed?.Invoke();
-                break;
             default:
-                throw input.Violation($"command {command.Type} {(recovering ? "in a recovery" : "in postcopy")}");
+                throw input.Violation($"command {command.Type} in postcopy");
         }
 
         input.Advance(CommandHeader.Size + command.Length);
-    }
-
-    private void AnswerBitmap(ReadOnlySpan<byte> payload)
-    {
-        var reader = new WireReader(payload);
-        if (!reader.TryReadName(out var name) || reader.Remaining != 0 || !pages.Memory.TryGetBlock(name, out var block))
-        {
-            throw input.Violation("a question for the received bitmap of no known block");
-        }
-
-        returnPath.SendReceivedBitmap(block, pages.Received(block));
     }
 }

@@ -100,34 +100,14 @@ internal sealed partial class PostcopyReceiver
         return null;
     }
 
-    private async Task<PostcopyLink> RecoverAsync(Exception failure)
-    {
-        PostcopyLog.Paused(_logger, Ledger.CountMissing(), failure.Message);
-        IsPaused = true;
-        OnPaused?.Invoke(failure);
-        var main = await _recovered.Reader.ReadAsync(_stop.Token).ConfigureAwait(false);
-        IsPaused = false;
-        _arrivals.RepeatsAllowed = true;
-        ReturnPath.Use(main);
-        return Begin(main, default, recovered: true);
-    }
-
-    private PostcopyLink Begin(Channel main, ReadOnlyMemory<byte> rest, bool recovered)
+    private PostcopyLink Begin(Channel main, ReadOnlyMemory<byte> rest)
     {
         lock (_gate)
         {
             Main = main;
-            _link = new PostcopyLink(main, rest, _pages, _arrivals, ReturnPath, _ramSection, _pool, recovered ? NoteResumed : null);
+            _link = new PostcopyLink(main, rest, _pages, _arrivals, ReturnPath, _ramSection, _pool);
             return _link;
         }
-    }
-
-    private void NoteResumed()
-    {
-        Recoveries++;
-        _arrivals.Proof.OnRecovered();
-        PostcopyLog.Resumed(_logger, Ledger.CountMissing());
-        OnResumed?.Invoke();
     }
 
     private void OnFaultFailed(Exception failure)

@@ -24,7 +24,6 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     private readonly PlainMemory? _plain;
     private readonly BlockPool _pool;
     private readonly ILogger _logger;
-    private readonly System.Threading.Channels.Channel<Channel> _recovered = System.Threading.Channels.Channel.CreateUnbounded<Channel>();
     private readonly CancellationTokenSource _stop = new(); // without a timer it holds nothing to dispose of, and GiveUp may come late
     private readonly Lock _gate = new();
     private FaultReader? _faults;
@@ -32,7 +31,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     private PostcopyLink? _link;
     private uint _ramSection;
     private bool _owned;
-    private bool _complete;
+    private volatile bool _complete;
     private int _disposed;
 
     /// <param name="pages">What has arrived so far, and the memory.</param>
@@ -91,11 +90,6 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>
-    /// The guest is ours and pages of it are to come: the link may be lost before anybody here has noticed. Thread-safe.
-    /// </summary>
-    public bool MayBePaused => IsListening && IsOwned && !SourceHasEnded;
-
     /// <summary>Whether the source knows that its guest is ours.</summary>
     public HandoverProof Proof => _arrivals.Proof;
 
@@ -136,7 +130,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
 
         IsListening = true;
-        Completion = RunAsync(Begin(main, rest, recovered: false));
+        Completion = RunAsync(Begin(main, rest));
     }
 
     /// <summary>The guest is ours from now on.</summary>
@@ -167,9 +161,6 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>A main channel for a paused migration. Thread-safe.</summary>
-    public void AttachRecovered(Channel main) => _recovered.Writer.TryWrite(main);
-
     /// <summary>Breaks the link: a pause, or the end while the guest is the source's. Thread-safe.</summary>
     public void Break(Exception cause)
     {
@@ -188,17 +179,6 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
             {
                 _link?.Break(new ChannelException(FailureReason.LocalFailure, "main", "paused here"));
             }
-        }
-    }
-
-    /// <summary>
-    /// Somebody says that the source has given this link up: finds out whether its connection still stands. Thread-safe.
-    /// </summary>
-    public void Probe(TimeSpan limit)
-    {
-        lock (_gate)
-        {
-            Main?.Probe(limit);
         }
     }
 
@@ -254,11 +234,6 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         else
         {
             _live?.Release();
-        }
-
-        while (_recovered.Reader.TryRead(out var late))
-        {
-            late.Abort();
         }
     }
 }

@@ -1,10 +1,12 @@
 using System.Buffers.Binary;
+using System.Net;
 using System.Text;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
+using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -14,16 +16,21 @@ namespace DataPlane.Tests.Postcopy;
 internal sealed class ScriptedSource : IAsyncDisposable
 {
     private static readonly uint[] s_pingsOfQemu = [3, PostcopyPackage.LoadedPing];
-
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
     private readonly List<ScriptedPeer> _connections = [];
 
     public ScriptedSource(bool preempt = false, Action<GuestMemory>? onLoad = null)
+        : this(new MigrationDestinationOptions { Postcopy = true, Preempt = preempt }, onLoad)
+    {
+    }
+
+    public ScriptedSource(MigrationDestinationOptions options, Action<GuestMemory>? onLoad = null)
     {
         LiveGuest.RequireUserfaultfd();
         var (ram, other) = (Block(RecordedStream.Block, RecordedStream.Pages), Block("other", 1));
         Memory = new GuestMemory([ram, other]);
         Guest = new LiveGuest(Memory, RamAllocation.Default with { HugePages = false }, threads: 0) { OnLoad = onLoad };
-        Destination = LiveMoveTests.Destination(Guest, new MigrationSourceOptions { Preempt = preempt });
+        Destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], Guest, options);
         Receiving = Destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
     }
 
@@ -38,10 +45,10 @@ internal sealed class ScriptedSource : IAsyncDisposable
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     /// <summary>Up to the list of blocks.</summary>
-    public static RecordedStream Advised() => new RecordedStream().Header()
+    public static RecordedStream Advised(bool multifd = false) => new RecordedStream().Header()
         .Command(CommandType.OpenReturnPath).Ping(1)
         .Command(CommandType.PostcopyAdvise, Payload(static bytes => new PostcopyAdvise(TargetPage.Size).Write(bytes)))
-        .Start();
+        .Start(flush: multifd);
 
     /// <summary>Up to and with the package; everything is discarded.</summary>
     public static RecordedStream Switched(params uint[] pings) =>
@@ -72,9 +79,11 @@ internal sealed class ScriptedSource : IAsyncDisposable
         [.. new RecordedStream()
             .Command(CommandType.ReceivedBitmap, Name(RecordedStream.Block)).Command(CommandType.ReceivedBitmap, Name("other")).Bytes];
 
-    public ScriptedPeer Connect(params ReadOnlySpan<byte> bytes)
+    public ScriptedPeer Connect(params ReadOnlySpan<byte> bytes) => ConnectFrom("127.0.0.1", bytes);
+
+    public ScriptedPeer ConnectFrom(string address, params ReadOnlySpan<byte> bytes)
     {
-        var peer = ScriptedPeer.Connect(Destination.LocalAddresses[0]);
+        var peer = ScriptedPeer.Connect(Destination.LocalAddresses[0], IPAddress.Parse(address));
         _connections.Add(peer);
         return peer.Send(bytes);
     }
@@ -112,7 +121,15 @@ internal sealed class ScriptedSource : IAsyncDisposable
     {
         var expected = new byte[ReturnPathWriter.MaxSize];
         var size = write(expected);
-        Assert.Equal(expected[..size], await main.ReceiveAsync(size, Token));
+        Assert.Equal(expected[..size], await main.ReceiveAsync(size, Token).WaitAsync(s_patience, Token));
+    }
+
+    public static async Task ExpectPongsAsync(ScriptedPeer main, params uint[] values)
+    {
+        foreach (var value in values)
+        {
+            await ExpectAsync(main, bytes => ReturnPathWriter.WritePong(bytes, value));
+        }
     }
 
     public static Task ExpectShutAsync(ScriptedPeer main) => ExpectAsync(main, static bytes => ReturnPathWriter.WriteShut(bytes, 0));
@@ -125,7 +142,7 @@ internal sealed class ScriptedSource : IAsyncDisposable
     {
         await ExpectAsync(main, bytes => ReturnPathWriter.WriteReceivedBitmap(bytes, Encoding.UTF8.GetBytes(block)));
         byte[] expected = [0, 0, 0, 0, 0, 0, 0, 8, .. BitConverter.GetBytes(bits), 0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];
-        Assert.Equal(expected, await main.ReceiveAsync(expected.Length, Token));
+        Assert.Equal(expected, await main.ReceiveAsync(expected.Length, Token).WaitAsync(s_patience, Token));
     }
 
     /// <summary>Somebody in the guest needs a page, and waits.</summary>

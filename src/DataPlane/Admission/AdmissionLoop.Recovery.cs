@@ -1,0 +1,34 @@
+namespace DataPlane.Admission;
+
+/// <summary>Main and preempt again, after a loss.</summary>
+internal sealed partial class AdmissionLoop
+{
+    private void BeginRecovery()
+    {
+        if (!_facts.TryBeginRecovery())
+            return;
+        AdmissionLog.RecoveryExpected(_logger);
+        _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
+    }
+
+    private void ConfirmMain()
+    {
+        if (Interlocked.Exchange(ref _confirmed, null) is not { } peerGroup)
+            return;
+        _facts.AddMain(peerGroup, recovered: true);
+        _undecided.Rearm(peerGroup, _clock.After(_options.UndecidedTimeout));
+        DecideRecords();
+    }
+
+    private void TellOfRecovery(UndecidedConnection connection)
+    {
+        try
+        {
+            _facts.Context.OnRecoveryHeld();
+        }
+        catch (Exception e)
+        {
+            AdmissionLog.ContextThrew(_logger, connection.Peer, e);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+using DataPlane.Transport;
+
+namespace DataPlane.Postcopy;
+
+/// <content>A lost link, and the next one.</content>
+internal sealed partial class PostcopyReceiver
+{
+    private RecoveryChoice? _choice;
+
+    /// <summary>
+    /// Told, from any thread, that a connection began a recovery and broke off; the migration is paused as before. It must return at once.
+    /// </summary>
+    public Action<Exception>? OnRecoveryFailed { get; init; }
+
+    /// <summary>
+    /// The guest is ours and pages of it are to come: the link may be lost before anybody here has noticed. Thread-safe.
+    /// </summary>
+    public bool MayBePaused => IsListening && !_complete && IsOwned;
+
+    /// <summary>A connection that begins a recovery. Thread-safe.</summary>
+    /// <param name="main">The connection.</param>
+    /// <param name="chosen">Called when it has turned out to be the source's, and is the link.</param>
+    public void AttachRecovered(Channel main, Action chosen)
+    {
+        lock (_gate)
+        {
+            if (_choice is { } choice)
+            {
+                choice.Add(main, chosen);
+            }
+            else
+            {
+                main.Abort();
+            }
+        }
+    }
+
+    /// <summary>
+    /// Somebody says that the source has given this link up: finds out whether its connection still stands. Thread-safe.
+    /// </summary>
+    public void Probe(TimeSpan limit)
+    {
+        lock (_gate)
+        {
+            Main?.Probe(limit);
+        }
+    }
+
+    private async Task<PostcopyLink> RecoverAsync(Exception failure)
+    {
+        PostcopyLog.Paused(_logger, Ledger.CountMissing(), failure.Message);
+        var choice = new RecoveryChoice(_pages, _pool, failed => OnRecoveryFailed?.Invoke(failed));
+        lock (_gate)
+        {
+            _choice = choice;
+        }
+
+        try
+        {
+            IsPaused = true;
+            OnPaused?.Invoke(failure);
+            return Resume(await choice.Chosen.WaitAsync(_stop.Token).ConfigureAwait(false));
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _choice = null;
+            }
+
+            choice.Dispose();
+        }
+    }
+
+    /// <summary>The source has said RESUME, and waits for the word.</summary>
+    private PostcopyLink Resume(RecoveryCandidate source)
+    {
+        IsPaused = false;
+        _arrivals.RepeatsAllowed = true;
+        ReturnPath.Use(source.Main);
+        var link = Begin(source.Main, source.Rest);
+        source.Chosen();
+        try
+        {
+            ReturnPath.SendResumeAck();
+            ReturnPath.AllowRequests(Ledger);
+            Recoveries++;
+            _arrivals.Proof.OnRecovered();
+            PostcopyLog.Resumed(_logger, Ledger.CountMissing());
+            OnResumed?.Invoke();
+        }
+        catch (ChannelException lost)
+        {
+            link.Break(lost);
+        }
+
+        return link;
+    }
+}
