@@ -65,6 +65,7 @@ public sealed class FaultsUnderCollectionTests
             {
                 GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
                 collections++;
+                Thread.Sleep(1); // with no gap at all nobody else runs: on an idle machine not even the compiler comes to its end
             }
         });
         var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -158,6 +158,7 @@ public sealed class PostcopyRecoveryTests
         preempt.Send([0x00]); // the page that was asked for has left, but only this much of it arrives
         main.Send(wasProved ? source.Part(0, 3) : source.Part(0, 1, 3)).Send(source.End());
         await first;
+        await source.HasArrivedAsync("other", 0); // the last of them: what main has brought is not lost with preempt
 
         preempt.Reset();
 

@@ -116,6 +116,13 @@ internal sealed class ScriptedSource : IAsyncDisposable
     /// <summary>The page of the other block, and the end.</summary>
     public byte[] End() => Page(new RecordedStream().Begin(SectionType.End), 0, "other").EndSection().Raw(0).Bytes;
 
+    /// <summary>Waits until a page is in the guest's memory.</summary>
+    public async Task HasArrivedAsync(string block, long page)
+    {
+        Assert.True(Guest.Memory!.TryGetBlock(block, out var here));
+        await Eventually.TrueAsync(() => ForeignTouch.IsPresent(here, page), $"page {page} of {block} is there", Token);
+    }
+
     /// <summary>Reads a message of the return path, which must be this one.</summary>
     public static async Task ExpectAsync(ScriptedPeer main, Func<byte[], int> write)
     {
