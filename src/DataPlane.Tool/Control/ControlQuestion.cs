@@ -10,7 +10,7 @@ internal static class ControlQuestion
     private const int MaxAnswerBytes = 64 << 20;
 
     /// <summary>How long an answer may take that needs nothing but to be written down.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
 
     /// <param name="path">The socket.</param>
     /// <param name="question">What is said first; may be nothing.</param>

@@ -12,7 +12,8 @@ namespace DataPlane.Tool.Guard;
 /// </summary>
 internal sealed class ControlServer : IAsyncDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
+    // For all of an answer, on a machine whose cores a migration keeps busy.
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
 
     private readonly Func<IReadOnlyList<VmStatus>> _status;
     private readonly TimeProvider _time;
