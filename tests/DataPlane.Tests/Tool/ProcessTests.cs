@@ -11,9 +11,10 @@ public sealed class ProcessTests
 
     private static Process Start(params string[] arguments)
     {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "dataplane.dll"));
-        foreach (string argument in arguments)
+        var start = new ProcessStartInfo("env") { RedirectStandardOutput = true, RedirectStandardError = true };
+        // A runner started in the background has SIGINT ignored, which children inherit: the default is put back.
+        foreach (string argument in (string[])
+            ["--default-signal=INT,QUIT", "dotnet", Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), .. arguments])
             start.ArgumentList.Add(argument);
         return Process.Start(start)!;
     }
