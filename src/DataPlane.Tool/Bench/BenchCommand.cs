@@ -2,7 +2,6 @@ using System.CommandLine;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
@@ -63,19 +62,7 @@ internal sealed class BenchCommand
             new HelpExample("an idle guest of 1 GiB without zero pages, seven pairs of runs", "dataplane bench --dirty-rate 0"),
             new HelpExample("a busy guest by precopy and by postcopy, with a preempt channel, results as JSON",
                 "dataplane bench --ram 512M --dirty-rate 200M --postcopy --preempt --runs 3 --json -"));
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<BenchDocument>
-            {
-                Name = "dataplane bench",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new BenchDocument(),
-                Form = ToolJson.Documents.BenchDocument,
-                LineForm = ToolJson.Lines.BenchDocument,
-            },
-            (context, document) => bench.RunAsync(arguments, context, document),
-            stop));
+        command.SetBody<BenchDocument>(console, output, bench.RunAsync);
         return command;
     }
 

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
-using DataPlane.Tool.Output;
 using DataPlane.Transport;
 
 namespace DataPlane.Tool.Guard;
@@ -42,20 +41,11 @@ internal sealed class GuardCommand
             new HelpExample("before a QEMU that waits with -incoming defer: the source migrates to tcp:HOST:49152",
                 "dataplane guard --listen :49152 --qmp unix:/run/vm.qmp"),
             new HelpExample("several VMs as a service, with metrics", "dataplane guard --config guard.conf --metrics 127.0.0.1:9464"));
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<GuardDocument>
-            {
-                Name = "dataplane guard",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new GuardDocument(),
-                Form = ToolJson.Documents.GuardDocument,
-                LineForm = ToolJson.Lines.GuardDocument,
-                WhenStopped = ExitCode.Done,
-            },
-            (context, document) => guard.RunAsync(arguments, context, document, output.Read(arguments).Interval),
-            stop));
+        command.SetBody<GuardDocument>(
+            console,
+            output,
+            (arguments, context, document) => guard.RunAsync(arguments, context, document, output.Read(arguments).Interval),
+            static _ => ExitCode.Done);
         command.Subcommands.Add(GuardStatusCommand.Create(console));
         return command;
     }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
-using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Guard;
 
@@ -33,20 +32,11 @@ internal sealed class GuardStatusCommand
             command,
             new HelpExample("a live table of all guards of this user", "dataplane guard status --watch"),
             new HelpExample("as JSON", "dataplane guard status --json -"));
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<GuardStatusDocument>
-            {
-                Name = "dataplane guard status",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new GuardStatusDocument(),
-                Form = ToolJson.Documents.GuardStatusDocument,
-                LineForm = ToolJson.Lines.GuardStatusDocument,
-                WhenStopped = arguments.GetValue(status._watch) ? ExitCode.Done : ExitCode.Interrupted,
-            },
-            (context, document) => status.RunAsync(arguments, console, context, document, output.Read(arguments).Interval),
-            stop));
+        command.SetBody<GuardStatusDocument>(
+            console,
+            output,
+            (arguments, context, document) => status.RunAsync(arguments, console, context, document, output.Read(arguments).Interval),
+            arguments => arguments.GetValue(status._watch) ? ExitCode.Done : ExitCode.Interrupted);
         return command;
     }
 

@@ -2,7 +2,6 @@ using System.CommandLine;
 using DataPlane.Images;
 using DataPlane.Memory;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Inspect;
 
@@ -22,19 +21,10 @@ internal sealed class InspectCommand
             new HelpExample("machine type, blocks with their share of zero pages, devices with all fields",
                 "dataplane inspect vm.mapped-ram"),
             new HelpExample("the same for a program", "dataplane inspect vm.mapped-ram --json -"));
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<InspectDocument>
-            {
-                Name = "dataplane inspect",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new InspectDocument(),
-                Form = ToolJson.Documents.InspectDocument,
-                LineForm = ToolJson.Lines.InspectDocument,
-            },
-            (context, document) => Task.FromResult(inspect.Run(arguments, context, document)),
-            stop));
+        command.SetBody<InspectDocument>(
+            console,
+            output,
+            (arguments, context, document) => Task.FromResult(inspect.Run(arguments, context, document)));
         return command;
     }
 

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Tool.Output;
 using DataPlane.Transport;
 
 namespace DataPlane.Tool.Postcopy;
@@ -50,19 +49,7 @@ internal sealed class PostcopyCommand
         command.Options.Add(postcopy._control);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(command, examples);
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<PostcopyDocument>
-            {
-                Name = $"dataplane postcopy {verb}",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new PostcopyDocument(),
-                Form = ToolJson.Documents.PostcopyDocument,
-                LineForm = ToolJson.Lines.PostcopyDocument,
-            },
-            (context, document) => postcopy.RunAsync(arguments, context, document),
-            stop));
+        command.SetBody<PostcopyDocument>(console, output, postcopy.RunAsync);
         return command;
     }
 

@@ -4,8 +4,8 @@ using DataPlane.Images;
 using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
+using DataPlane.Tool.SavedVms;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
@@ -49,19 +49,7 @@ internal sealed class ReceiveCommand
                 "dataplane receive --listen :4444 --out vm.mapped-ram"),
             new HelpExample("a VM that writes faster than the network: 'migrate_start_postcopy' on QEMU's monitor ends the chase",
                 "dataplane receive --listen :4444 --postcopy --preempt --out vm.mapped-ram"));
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<ReceiveDocument>
-            {
-                Name = "dataplane receive",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new ReceiveDocument(),
-                Form = ToolJson.Documents.ReceiveDocument,
-                LineForm = ToolJson.Lines.ReceiveDocument,
-            },
-            (context, document) => receive.RunAsync(arguments, context, document),
-            stop));
+        command.SetBody<ReceiveDocument>(console, output, receive.RunAsync);
         return command;
     }
 
@@ -149,7 +137,7 @@ internal sealed class ReceiveCommand
             if (postcopy is not null)
                 await postcopy.DisposeAsync().ConfigureAwait(false);
             document.Refused = destination.Refused.Where(static entry => entry.Value > 0)
-                .ToDictionary(static entry => ReceiveReport.SnakeCase(entry.Key.ToString()), static entry => entry.Value);
+                .ToDictionary(static entry => SavedVmReport.SnakeCase(entry.Key.ToString()), static entry => entry.Value);
         }
     }
 }

@@ -3,6 +3,7 @@ using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
+using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Receive;
 
@@ -19,7 +20,7 @@ internal sealed class ReceiveProgress(IProgressDisplay display, MappedRamGuest g
         long arrived = Math.Min(total, (value.NormalPages + value.ZeroPages) << TargetPage.Shift);
         display.Report(new ProgressSample
         {
-            Stage = value.IsPaused ? "paused" : ReceiveReport.PhaseName(value.Phase).Replace('_', ' '),
+            Stage = value.IsPaused ? "paused" : SavedVmReport.PhaseName(value.Phase).Replace('_', ' '),
             DoneBytes = total == 0 ? null : arrived,
             TotalBytes = total == 0 ? null : total,
             BytesPerSecond = value.BytesPerSecond,

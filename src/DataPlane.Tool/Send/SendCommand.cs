@@ -4,7 +4,6 @@ using DataPlane.Images;
 using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
@@ -58,19 +57,7 @@ internal sealed class SendCommand
                 "dataplane send vm.mapped-ram 127.0.0.1:4444"),
             new HelpExample("to one that also has its capability postcopy-ram on: the guest runs there at once",
                 "dataplane send vm.mapped-ram 127.0.0.1:4444 --postcopy"));
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<SendDocument>
-            {
-                Name = "dataplane send",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new SendDocument(),
-                Form = ToolJson.Documents.SendDocument,
-                LineForm = ToolJson.Lines.SendDocument,
-            },
-            (context, document) => send.RunAsync(arguments, context, document),
-            stop));
+        command.SetBody<SendDocument>(console, output, send.RunAsync);
         return command;
     }
 

@@ -1,50 +1,19 @@
 using System.Text.Json.Serialization;
-using DataPlane.Tool.Output;
-using DataPlane.Tool.Receive;
+using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Send;
 
 /// <summary>The JSON document of <c>dataplane send</c>.</summary>
-internal sealed class SendDocument() : CommandDocument("dataplane.send/1")
+internal sealed class SendDocument() : SavedVmDocument("dataplane.send/1")
 {
-    public string? File { get; set; }
-
     /// <summary>Where the destination waits.</summary>
     public string? Destination { get; set; }
-
-    /// <summary>Machine type of the VM, as the file has it.</summary>
-    public string? Machine { get; set; }
-
-    public Guid? Uuid { get; set; }
-
-    /// <summary>What the guest does when it has arrived.</summary>
-    public string? RunState { get; set; }
-
-    /// <summary>With --postcopy: where it could be asked.</summary>
-    public string? Control { get; set; }
 
     /// <summary>Where the guest is now.</summary>
     public GuestPlace Guest { get; set; } = GuestPlace.Here;
 
-    /// <summary>Names and sizes as soon as the file is read, hashes when it has been sent.</summary>
-    public IReadOnlyList<BlockEntry> Blocks { get; set; } = [];
-
-    public IReadOnlyList<ChannelEntry> Channels { get; set; } = [];
-
-    public IReadOnlyList<PhaseEntry> Phases { get; set; } = [];
-
-    public double? Seconds { get; set; }
-
-    public long? TransferredBytes { get; set; }
-
-    public long? NormalPages { get; set; }
-
-    public long? ZeroPages { get; set; }
-
     /// <summary>With --postcopy.</summary>
     public PostcopyEntry? Postcopy { get; set; }
-
-    public IReadOnlyList<DeviceEntry> Devices { get; set; } = [];
 }
 
 /// <summary>What instant restore was like.</summary>

@@ -2,7 +2,7 @@ using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
-using DataPlane.Tool.Receive;
+using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Send;
 
@@ -18,7 +18,7 @@ internal sealed class SendProgress(IProgressDisplay display, long ramBytes, Post
         display.Report(new ProgressSample
         {
             Stage = value.IsRecovering ? "recovering" : value.IsPaused ? "paused"
-                : ReceiveReport.PhaseName(value.Phase).Replace('_', ' '),
+                : SavedVmReport.PhaseName(value.Phase).Replace('_', ' '),
             DoneBytes = Math.Min(ramBytes, (value.NormalPages + value.ZeroPages) << TargetPage.Shift),
             TotalBytes = ramBytes,
             BytesPerSecond = value.BytesPerSecond,

@@ -1,7 +1,7 @@
 using DataPlane.Images;
 using DataPlane.Migration;
 using DataPlane.Tool.Output;
-using DataPlane.Tool.Receive;
+using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Send;
 
@@ -13,23 +13,14 @@ internal static class SendReport
     {
         document.Machine = guest.MachineName;
         document.Uuid = guest.Uuid == Guid.Empty ? null : guest.Uuid;
-        document.RunState = guest.Devices.RunState;
-        document.Devices = [.. guest.Devices.Devices.Select(static device =>
-            new DeviceEntry(device.Name, device.Instance, device.Version, device.Length))];
+        SavedVmReport.Fill(document, guest.Devices);
         document.Blocks = [.. guest.Memory.Blocks.Select(static block => new BlockEntry(block.Name, block.Length, null))];
     }
 
     public static void Fill(SendDocument document, MigrationReport report, MappedRamSource guest)
     {
         document.Guest = GuestPlace.AtDestination;
-        document.Channels = [.. report.Channels.Select(static channel =>
-            new ChannelEntry(ReceiveReport.SnakeCase(channel.Kind.ToString()), channel.Id, channel.Peer, channel.Bytes))];
-        document.Phases = [.. report.Phases.Select(static phase =>
-            new PhaseEntry(ReceiveReport.PhaseName(phase.Phase), phase.Duration.TotalSeconds))];
-        document.Seconds = report.Duration.TotalSeconds;
-        document.TransferredBytes = report.TransferredBytes;
-        document.NormalPages = report.NormalPages;
-        document.ZeroPages = report.ZeroPages;
+        SavedVmReport.Fill(document, report);
         document.Postcopy = report.Postcopy is { } postcopy
             ? new PostcopyEntry(
                 postcopy.StartDelay?.TotalSeconds, postcopy.PackageBytes, postcopy.Requests, postcopy.RequestedPages, postcopy.Recoveries)
@@ -40,19 +31,7 @@ internal static class SendReport
 
     public static void Write(TextWriter output, SendDocument document)
     {
-        output.WriteLine(
-            $"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices -> {document.Destination}");
-        output.WriteLine();
-        int width = document.Blocks.Max(static block => block.Name.Length);
-        foreach (BlockEntry block in document.Blocks)
-            output.WriteLine($"{block.Name.PadRight(width)}  {Human.Bytes(block.SizeBytes),10}  {block.Sha256}");
-        output.WriteLine();
-        foreach (PhaseEntry phase in document.Phases)
-            output.WriteLine($"{phase.Name.Replace('_', ' '),-12}  {Human.Seconds(phase.Seconds),10}");
-        output.WriteLine();
-        string amount = $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}";
-        output.WriteLine(
-            $"{amount}, {Human.Count(document.NormalPages!.Value)} normal and {Human.Count(document.ZeroPages!.Value)} zero pages");
+        SavedVmReport.Write(output, document, document.Destination);
         if (document.Postcopy is { StartSeconds: { } start } postcopy)
         {
             output.WriteLine(

@@ -37,20 +37,7 @@ internal sealed class ServeCommand
             new HelpExample("serve on every address at the port where bench looks first",
                 $"dataplane serve --listen :{ServeSettings.DefaultPort}"),
             new HelpExample("on one address and a free port, at most 4 GiB", "dataplane serve --listen 127.0.0.1:0 --max-ram 4G"));
-        command.SetAction((arguments, stop) => CommandRunner.RunAsync(
-            new CommandCall<ServeDocument>
-            {
-                Name = "dataplane serve",
-                Console = console,
-                Arguments = arguments,
-                Output = output,
-                Document = new ServeDocument(),
-                Form = ToolJson.Documents.ServeDocument,
-                LineForm = ToolJson.Lines.ServeDocument,
-                WhenStopped = ExitCode.Done,
-            },
-            (context, document) => serve.RunAsync(arguments, context, document),
-            stop));
+        command.SetBody<ServeDocument>(console, output, serve.RunAsync, static _ => ExitCode.Done);
         return command;
     }
 
