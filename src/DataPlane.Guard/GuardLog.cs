@@ -50,9 +50,6 @@ internal static partial class GuardLog
         "{Name}: QEMU does not say which RAM blocks it has: the block of a recovery command cannot be checked")]
     internal static partial void BlocksUnknown(ILogger logger, string name);
 
-    [LoggerMessage(3213, LogLevel.Debug, "the rehearsal of a migration failed: {Reason}")]
-    internal static partial void NotRehearsed(ILogger logger, string reason);
-
     [LoggerMessage(3220, LogLevel.Information, "{Name}: the TLS session of {Peer} is through its handshake; QEMU has {Sessions}")]
     internal static partial void SessionLetIn(ILogger logger, string name, string? peer, int sessions);
 

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using DataPlane.Guard;
 using DataPlane.Tool.CommandLine;
@@ -19,8 +18,6 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     private readonly SystemdNotifier _systemd = new(Environment.GetEnvironmentVariable("NOTIFY_SOCKET"));
     private readonly CancellationTokenRegistration _stopping;
     private Func<IReadOnlyList<VmStatus>> _status = static () => [];
-    private Task _rehearsal = Task.CompletedTask;
-    private int _rehearsed;
 
     public GuardService(CommandContext context, TimeSpan interval)
     {
@@ -77,7 +74,6 @@ internal sealed class GuardService : IGuardEvents, IDisposable
             {
                 await over.CancelAsync().ConfigureAwait(false);
                 await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                await _rehearsal.ConfigureAwait(false);
                 KeepLast();
             }
         }
@@ -110,7 +106,6 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         {
             await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await fleet.EndAsync().ConfigureAwait(false);
-            await _rehearsal.ConfigureAwait(false);
             KeepLast();
         }
     }
@@ -172,9 +167,6 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     {
         _context.AnnounceListening(vm.Listen);
         _systemd.Ready();
-        // Compiling takes time that the first migration would miss.
-        if (RuntimeFeature.IsDynamicCodeCompiled && Interlocked.Exchange(ref _rehearsed, 1) == 0)
-            _rehearsal = Task.Run(() => GuardRehearsal.RunAsync(_context.Logs.CreateLogger<GuardedVm>(), _context.Stop));
     }
 
     void IGuardEvents.Ended(VmStatus vm) => _context.Note($"{vm.Name}: {vm.State}{(vm.Error is { } error ? ": " + error : "")}");
