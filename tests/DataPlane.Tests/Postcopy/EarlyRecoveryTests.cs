@@ -105,11 +105,7 @@ public sealed class EarlyRecoveryTests
     public async Task Any_number_may_begin_and_the_last_is_heard_all_the_same()
     {
         await using var source = new ScriptedSource();
-        var main = await source.SwitchAsync();
-        main.Send(source.Part(0));
-        await source.TouchAsync(0);
-        main.Reset();
-        await source.PausedAsync(1);
+        await source.LoseLinkAsync();
         for (var i = 0; i < 40; i++)
         {
             source.Connect(Opening.Recovery);

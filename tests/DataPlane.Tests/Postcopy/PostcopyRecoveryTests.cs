@@ -35,11 +35,7 @@ public sealed class PostcopyRecoveryTests
     public async Task A_recovery_may_fail_again_and_again()
     {
         await using var source = new ScriptedSource();
-        var main = await source.SwitchAsync();
-        main.Send(source.Part(0));
-        await source.TouchAsync(0);
-        main.Reset();
-        await source.PausedAsync(1);
+        await source.LoseLinkAsync();
         var waiting = source.TouchAsync(2);
 
         var second = source.Connect(ScriptedSource.Questions());
@@ -192,11 +188,7 @@ public sealed class PostcopyRecoveryTests
     public async Task A_page_that_came_before_and_comes_again_after_a_recovery_stays_as_it_is()
     {
         await using var source = new ScriptedSource();
-        var main = await source.SwitchAsync();
-        main.Send(source.Part(0));
-        await source.TouchAsync(0);
-        main.Reset();
-        await source.PausedAsync(1);
+        await source.LoseLinkAsync();
         var again = await HandshakeAsync(source, 0b0001);
 
         again.Send(source.Part(0, 1, 2, 3)).Send(source.End());

@@ -159,6 +159,16 @@ internal sealed class ScriptedSource : IAsyncDisposable
         return Task.Factory.StartNew(() => ForeignTouch.Read(here, page), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
+    /// <summary>The switch, the first page, and then the link is lost: the destination is paused.</summary>
+    public async Task LoseLinkAsync()
+    {
+        var main = await SwitchAsync();
+        main.Send(Part(0));
+        await TouchAsync(0);
+        main.Reset();
+        await PausedAsync(1);
+    }
+
     public Task PausedAsync(int times) => Eventually.TrueAsync(() => Guest.Pauses.Count == times, $"pause {times}", Token);
 
     public async ValueTask DisposeAsync()
