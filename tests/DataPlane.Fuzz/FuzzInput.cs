@@ -1,0 +1,22 @@
+namespace DataPlane.Fuzz;
+
+/// <summary>Takes choices (which codec, which options, which pieces) off the front of an input; what is missing is 0.</summary>
+internal ref struct FuzzInput(ReadOnlySpan<byte> bytes)
+{
+    /// <summary>What no choice has taken: the bytes to read.</summary>
+    public ReadOnlySpan<byte> Rest { get; private set; } = bytes;
+
+    public byte Byte()
+    {
+        if (Rest.IsEmpty)
+            return 0;
+        byte value = Rest[0];
+        Rest = Rest[1..];
+        return value;
+    }
+
+    public bool Flag() => (Byte() & 1) != 0;
+
+    /// <summary>0 to <paramref name="count"/> - 1.</summary>
+    public int Choice(int count) => Byte() % count;
+}

@@ -1,0 +1,166 @@
+using System.Buffers;
+using DataPlane.Wire;
+
+namespace DataPlane.Fuzz.Targets;
+
+/// <summary>The codecs of the main stream; the first byte of an input chooses one.</summary>
+internal sealed class MainRecords : IFuzzTarget
+{
+    private static readonly ulong[] s_pageSizes = [0, 0x1000, 0x201000, 0x40201000];
+
+    private readonly ArrayBufferWriter<byte> _written = new();
+    private readonly byte[] _room = new byte[ConfigurationSection.MaxSize];
+
+    public string Name => "wire-main";
+
+    public string Reads => "codecs of the main stream: header, configuration, sections, commands, RAM records and lists of blocks";
+
+    public int MaxInputBytes => 4096;
+
+    public long MaxAllocatedBytes => 64 << 10;
+
+    public void Run(ReadOnlySpan<byte> input)
+    {
+        var choices = new FuzzInput(input);
+        switch (choices.Choice(8))
+        {
+            case 0:
+                Header(choices.Rest);
+                break;
+            case 1:
+                Configuration(choices.Rest);
+                break;
+            case 2:
+                Section(choices.Rest);
+                break;
+            case 3:
+                Footer(choices.Rest);
+                break;
+            case 4:
+                Command(choices.Rest);
+                break;
+            case 5:
+                Record(choices.Rest);
+                break;
+            case 6:
+                Blocks(choices);
+                break;
+            default:
+                Description(choices.Rest);
+                break;
+        }
+    }
+
+    private void Header(ReadOnlySpan<byte> source)
+    {
+        bool accepted = StreamHeader.TryRead(source, out string? error);
+        Oracle.Consistent(accepted, error);
+        if (!accepted)
+            return;
+        StreamHeader.Write(_room);
+        Oracle.Same(_room.AsSpan(0, StreamHeader.Size), source[..StreamHeader.Size], "stream header");
+    }
+
+    private void Configuration(ReadOnlySpan<byte> source)
+    {
+        OperationStatus status = ConfigurationSection.Parse(source, out ConfigurationSection? section, out int consumed, out string? error);
+        Oracle.Consistent(status, consumed, error, Math.Max(source.Length - 1, 0)); // the byte that ends it is not its own
+        if (status != OperationStatus.Done)
+            return;
+        _written.ResetWrittenCount();
+        section!.Write(_written);
+        // Subsections may come in any order, and an empty list of capabilities is none: read again, it says the same.
+        OperationStatus again = ConfigurationSection.Parse(
+            [.. _written.WrittenSpan, 0], out ConfigurationSection? second, out int size, out _);
+        Oracle.Holds(again == OperationStatus.Done && size == _written.WrittenCount);
+        Oracle.Holds(second!.MachineName == section.MachineName && second.Uuid == section.Uuid);
+        Oracle.Holds(second.TargetPageBits == section.TargetPageBits && second.Capabilities.SequenceEqual(section.Capabilities));
+        _ = MachineType.Parse(section.MachineName);
+    }
+
+    private void Section(ReadOnlySpan<byte> source)
+    {
+        OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int consumed, out string? error);
+        Oracle.Consistent(status, consumed, error, source.Length);
+        if (status != OperationStatus.Done)
+            return;
+        int size = header.Type is SectionType.Start or SectionType.Full
+            ? SectionHeader.Write(_room, header.Type, header.Id, header.Name, header.Instance, header.Version)
+            : SectionHeader.Write(_room, header.Type, header.Id);
+        Oracle.Same(_room.AsSpan(0, size), source[..consumed], "section header");
+    }
+
+    private void Footer(ReadOnlySpan<byte> source)
+    {
+        const uint Id = 3;
+        bool accepted = SectionFooter.TryRead(source, Id, out string? error);
+        Oracle.Consistent(accepted, error);
+        if (accepted)
+        {
+            SectionFooter.Write(_room, Id);
+            Oracle.Same(_room.AsSpan(0, SectionFooter.Size), source[..SectionFooter.Size], "section footer");
+        }
+
+        accepted = VmDescriptionHeader.TryRead(source, out VmDescriptionHeader header, out error);
+        Oracle.Consistent(accepted, error);
+        if (!accepted)
+            return;
+        VmDescriptionHeader.Write(_room, header.Length);
+        Oracle.Same(_room.AsSpan(0, VmDescriptionHeader.Size), source[..VmDescriptionHeader.Size], "head of a VM description");
+    }
+
+    private void Command(ReadOnlySpan<byte> source)
+    {
+        bool accepted = CommandHeader.TryRead(source, out CommandHeader header, out string? error);
+        Oracle.Consistent(accepted, error);
+        if (!accepted)
+            return;
+        CommandHeader.Write(_room, header.Type, header.Length);
+        Oracle.Same(_room.AsSpan(0, CommandHeader.Size), source[..CommandHeader.Size], "command");
+    }
+
+    private void Record(ReadOnlySpan<byte> source)
+    {
+        OperationStatus status = RamRecordHeader.Parse(source, out RamRecordHeader header, out int consumed, out string? error);
+        Oracle.Consistent(status, consumed, error, source.Length);
+        if (status != OperationStatus.Done)
+            return;
+        int size = RamRecordHeader.Write(_room, header.Flags, header.Offset, header.Name(source));
+        Oracle.Same(_room.AsSpan(0, size), source[..consumed], "RAM record");
+    }
+
+    /// <summary>A whole list of blocks, as the readers of streams and files put it together.</summary>
+    private void Blocks(FuzzInput choices)
+    {
+        int layout = choices.Choice(8);
+        long total = ((long)choices.Byte() + 1) << 12 << (2 * (layout & 3));
+        var options = new RamBlockEntryOptions(total, s_pageSizes[layout & 3], IgnoreShared: (layout & 4) != 0);
+        Oracle.Holds(RamBlockList.TryBegin(total, total, out RamBlockList? list, out _));
+        ReadOnlySpan<byte> source = choices.Rest;
+        long listed = 0;
+        while (!list!.IsComplete)
+        {
+            OperationStatus status = RamBlockEntry.Parse(
+                source, options with { RemainingBytes = list.RemainingBytes }, out RamBlockEntry entry, out int consumed, out string? error);
+            Oracle.Consistent(status, consumed, error, source.Length);
+            if (status != OperationStatus.Done || !list.TryAdd(entry, out _))
+                return;
+            listed += entry.Length;
+            Oracle.Holds(listed + list.RemainingBytes == total && entry.Length > 0 && entry.Length % entry.PageSize == 0);
+            _written.ResetWrittenCount();
+            entry.Write(_written);
+            // A page size of 4096 may be announced; it need not be.
+            if (entry.PageSize != WireLimits.PageSize || consumed == _written.WrittenCount)
+                Oracle.Same(_written.WrittenSpan, source[..consumed], "RAM block");
+            source = source[consumed..];
+        }
+    }
+
+    private static void Description(ReadOnlySpan<byte> source)
+    {
+        bool accepted = VmDescription.TryParse(source, out VmDescription? description, out string? error);
+        Oracle.Consistent(accepted, error);
+        if (accepted)
+            Oracle.Holds(description!.Devices.All(device => device.Name is not null && device.BodySize is null or >= 0));
+    }
+}
