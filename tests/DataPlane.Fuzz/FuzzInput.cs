@@ -15,7 +15,15 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> bytes)
         return value;
     }
 
-    public bool Flag() => (Byte() & 1) != 0;
+    public int Word() => (Byte() << 8) | Byte();
+
+    /// <summary>A copy of the next bytes, of fewer where there are no more.</summary>
+    public byte[] Take(int count)
+    {
+        byte[] taken = Rest[..Math.Min(count, Rest.Length)].ToArray();
+        Rest = Rest[taken.Length..];
+        return taken;
+    }
 
     /// <summary>0 to <paramref name="count"/> - 1.</summary>
     public int Choice(int count) => Byte() % count;

@@ -8,28 +8,44 @@ internal static class Program
 {
     private const int UsageError = 2;
 
+    // Longer than the inputs of any target.
+    private const int BufferBytes = 1 << 20;
+
     private static int Main(string[] arguments)
     {
         switch (arguments)
         {
             case ["list"]:
-                foreach (IFuzzTarget target in FuzzTargets.All.Select(make => make()))
-                    Console.WriteLine($"{target.Name,-24} {target.Reads}");
-                return 0;
-            case ["limit", var name] when FuzzTargets.Find(name) is { } target:
-                Console.WriteLine(target.MaxInputBytes.ToString(CultureInfo.InvariantCulture));
+                List();
                 return 0;
             case ["instrument", var folder]:
                 Instrumentation.Apply(folder);
                 return 0;
-            case ["afl", var name] when FuzzTargets.Find(name) is { } target:
-                Serve(target);
+            case ["limit", var name] when FuzzTargets.Find(name) is { } make:
+                using (IFuzzTarget target = make())
+                    Console.WriteLine(target.MaxInputBytes.ToString(CultureInfo.InvariantCulture));
                 return 0;
-            case ["replay", var name, .. var files] when FuzzTargets.Find(name) is { } target:
-                return Replay(target, files);
+            case ["afl", var name] when FuzzTargets.Find(name) is { } make:
+                Serve(make);
+                return 0;
+            case ["replay", var name, .. var files] when FuzzTargets.Find(name) is { } make:
+                using (IFuzzTarget target = make())
+                    return Replay(target, files) == 0 ? 0 : 1;
+            case ["limit" or "afl" or "replay", var name, ..]:
+                Console.Error.WriteLine($"no such target: '{name}'");
+                return UsageError;
             default:
                 Console.Error.WriteLine("usage: list | limit NAME | instrument FOLDER | afl NAME | replay NAME FILE...");
                 return UsageError;
+        }
+    }
+
+    private static void List()
+    {
+        foreach ((string name, Func<IFuzzTarget> make) in FuzzTargets.All)
+        {
+            using IFuzzTarget target = make();
+            Console.WriteLine($"{name,-24} {target.Reads}");
         }
     }
 
@@ -37,11 +53,15 @@ internal static class Program
     /// Under afl-fuzz. Out of process: the fork server survives what kills a process (a stack that overflows, a guard page that is touched)
     /// and a run that does not end, and starts a new process after each.
     /// </summary>
-    private static void Serve(IFuzzTarget target)
+    private static void Serve(Func<IFuzzTarget> make)
     {
-        // One byte more shows that the fuzzer was not told the limit; Once cuts it.
-        byte[] buffer = new byte[target.MaxInputBytes + 1];
-        Fuzzer.OutOfProcess.Run(stream => FuzzRun.Once(target, buffer.AsSpan(0, stream.ReadAtLeast(buffer, buffer.Length, false))));
+        byte[] buffer = new byte[BufferBytes];
+        IFuzzTarget? target = null;
+        Fuzzer.OutOfProcess.Run(stream =>
+        {
+            int length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+            FuzzRun.Once(target ??= make(), buffer.AsSpan(0, length));
+        });
     }
 
     private static int Replay(IFuzzTarget target, string[] files)
@@ -51,8 +71,7 @@ internal static class Program
         {
             try
             {
-                FuzzRun.Once(target, File.ReadAllBytes(file));
-                Console.WriteLine($"{file}: right");
+                Console.WriteLine($"{file}: {(FuzzRun.Once(target, File.ReadAllBytes(file)) ? "accepted" : "refused")}, all right");
             }
             catch (Exception exception)
             {
@@ -61,6 +80,6 @@ internal static class Program
             }
         }
 
-        return failures == 0 ? 0 : 1;
+        return failures;
     }
 }

@@ -11,62 +11,53 @@ internal sealed class MainRecords : IFuzzTarget
     private readonly ArrayBufferWriter<byte> _written = new();
     private readonly byte[] _room = new byte[ConfigurationSection.MaxSize];
 
-    public string Name => "wire-main";
-
     public string Reads => "codecs of the main stream: header, configuration, sections, commands, RAM records and lists of blocks";
 
     public int MaxInputBytes => 4096;
 
     public long MaxAllocatedBytes => 64 << 10;
 
-    public void Run(ReadOnlySpan<byte> input)
+    public bool Run(ReadOnlySpan<byte> input)
     {
         var choices = new FuzzInput(input);
         switch (choices.Choice(8))
         {
             case 0:
-                Header(choices.Rest);
-                break;
+                return Header(choices.Rest);
             case 1:
-                Configuration(choices.Rest);
-                break;
+                return Configuration(choices.Rest);
             case 2:
-                Section(choices.Rest);
-                break;
+                return Section(choices.Rest);
             case 3:
-                Footer(choices.Rest);
-                break;
+                return Footer(choices.Rest);
             case 4:
-                Command(choices.Rest);
-                break;
+                return Command(choices.Rest);
             case 5:
-                Record(choices.Rest);
-                break;
+                return Record(choices.Rest);
             case 6:
-                Blocks(choices);
-                break;
+                return Blocks(choices);
             default:
-                Description(choices.Rest);
-                break;
+                return Description(choices.Rest);
         }
     }
 
-    private void Header(ReadOnlySpan<byte> source)
+    private bool Header(ReadOnlySpan<byte> source)
     {
         bool accepted = StreamHeader.TryRead(source, out string? error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
-            return;
+            return false;
         StreamHeader.Write(_room);
         Oracle.Same(_room.AsSpan(0, StreamHeader.Size), source[..StreamHeader.Size], "stream header");
+        return true;
     }
 
-    private void Configuration(ReadOnlySpan<byte> source)
+    private bool Configuration(ReadOnlySpan<byte> source)
     {
         OperationStatus status = ConfigurationSection.Parse(source, out ConfigurationSection? section, out int consumed, out string? error);
         Oracle.Consistent(status, consumed, error, Math.Max(source.Length - 1, 0)); // the byte that ends it is not its own
         if (status != OperationStatus.Done)
-            return;
+            return false;
         _written.ResetWrittenCount();
         section!.Write(_written);
         // Subsections may come in any order, and an empty list of capabilities is none: read again, it says the same.
@@ -76,21 +67,23 @@ internal sealed class MainRecords : IFuzzTarget
         Oracle.Holds(second!.MachineName == section.MachineName && second.Uuid == section.Uuid);
         Oracle.Holds(second.TargetPageBits == section.TargetPageBits && second.Capabilities.SequenceEqual(section.Capabilities));
         _ = MachineType.Parse(section.MachineName);
+        return true;
     }
 
-    private void Section(ReadOnlySpan<byte> source)
+    private bool Section(ReadOnlySpan<byte> source)
     {
         OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int consumed, out string? error);
         Oracle.Consistent(status, consumed, error, source.Length);
         if (status != OperationStatus.Done)
-            return;
+            return false;
         int size = header.Type is SectionType.Start or SectionType.Full
             ? SectionHeader.Write(_room, header.Type, header.Id, header.Name, header.Instance, header.Version)
             : SectionHeader.Write(_room, header.Type, header.Id);
         Oracle.Same(_room.AsSpan(0, size), source[..consumed], "section header");
+        return true;
     }
 
-    private void Footer(ReadOnlySpan<byte> source)
+    private bool Footer(ReadOnlySpan<byte> source)
     {
         const uint Id = 3;
         bool accepted = SectionFooter.TryRead(source, Id, out string? error);
@@ -104,33 +97,36 @@ internal sealed class MainRecords : IFuzzTarget
         accepted = VmDescriptionHeader.TryRead(source, out VmDescriptionHeader header, out error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
-            return;
+            return false;
         VmDescriptionHeader.Write(_room, header.Length);
         Oracle.Same(_room.AsSpan(0, VmDescriptionHeader.Size), source[..VmDescriptionHeader.Size], "head of a VM description");
+        return true;
     }
 
-    private void Command(ReadOnlySpan<byte> source)
+    private bool Command(ReadOnlySpan<byte> source)
     {
         bool accepted = CommandHeader.TryRead(source, out CommandHeader header, out string? error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
-            return;
+            return false;
         CommandHeader.Write(_room, header.Type, header.Length);
         Oracle.Same(_room.AsSpan(0, CommandHeader.Size), source[..CommandHeader.Size], "command");
+        return true;
     }
 
-    private void Record(ReadOnlySpan<byte> source)
+    private bool Record(ReadOnlySpan<byte> source)
     {
         OperationStatus status = RamRecordHeader.Parse(source, out RamRecordHeader header, out int consumed, out string? error);
         Oracle.Consistent(status, consumed, error, source.Length);
         if (status != OperationStatus.Done)
-            return;
+            return false;
         int size = RamRecordHeader.Write(_room, header.Flags, header.Offset, header.Name(source));
         Oracle.Same(_room.AsSpan(0, size), source[..consumed], "RAM record");
+        return true;
     }
 
     /// <summary>A whole list of blocks, as the readers of streams and files put it together.</summary>
-    private void Blocks(FuzzInput choices)
+    private bool Blocks(FuzzInput choices)
     {
         int layout = choices.Choice(8);
         long total = ((long)choices.Byte() + 1) << 12 << (2 * (layout & 3));
@@ -140,11 +136,12 @@ internal sealed class MainRecords : IFuzzTarget
         long listed = 0;
         while (!list!.IsComplete)
         {
+            options = options with { RemainingBytes = list.RemainingBytes };
             OperationStatus status = RamBlockEntry.Parse(
-                source, options with { RemainingBytes = list.RemainingBytes }, out RamBlockEntry entry, out int consumed, out string? error);
+                source, options, out RamBlockEntry entry, out int consumed, out string? error);
             Oracle.Consistent(status, consumed, error, source.Length);
             if (status != OperationStatus.Done || !list.TryAdd(entry, out _))
-                return;
+                return false;
             listed += entry.Length;
             Oracle.Holds(listed + list.RemainingBytes == total && entry.Length > 0 && entry.Length % entry.PageSize == 0);
             _written.ResetWrittenCount();
@@ -154,13 +151,15 @@ internal sealed class MainRecords : IFuzzTarget
                 Oracle.Same(_written.WrittenSpan, source[..consumed], "RAM block");
             source = source[consumed..];
         }
+        return true;
     }
 
-    private static void Description(ReadOnlySpan<byte> source)
+    private static bool Description(ReadOnlySpan<byte> source)
     {
         bool accepted = VmDescription.TryParse(source, out VmDescription? description, out string? error);
         Oracle.Consistent(accepted, error);
         if (accepted)
             Oracle.Holds(description!.Devices.All(device => device.Name is not null && device.BodySize is null or >= 0));
+        return true;
     }
 }

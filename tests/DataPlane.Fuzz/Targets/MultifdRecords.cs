@@ -9,55 +9,52 @@ internal sealed class MultifdRecords : IFuzzTarget
 
     private readonly byte[] _room = new byte[MultifdPacket.HeaderSize];
 
-    public string Name => "wire-multifd";
-
     public string Reads => "codecs of multifd channels: first packet, headers of pages, plain and compressed";
 
     public int MaxInputBytes => MultifdPacket.HeaderSize + 64;
 
     public long MaxAllocatedBytes => 16 << 10;
 
-    public void Run(ReadOnlySpan<byte> input)
+    public bool Run(ReadOnlySpan<byte> input)
     {
         var choices = new FuzzInput(input);
         int choice = choices.Choice(4);
-        if (choice == 3)
-            Init(choices.Rest);
-        else
-            Packet(choices.Rest, s_methods[choice]);
+        return choice == 3 ? Init(choices.Rest) : Packet(choices.Rest, s_methods[choice]);
     }
 
-    private void Init(ReadOnlySpan<byte> source)
+    private bool Init(ReadOnlySpan<byte> source)
     {
         bool accepted = MultifdInit.TryRead(source, out MultifdInit init, out string? error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
-            return;
+            return false;
         const int UnusedStart = 25;
         init.Write(_room);
         Oracle.Same(_room.AsSpan(0, UnusedStart), source[..UnusedStart], "first packet of a multifd channel");
+        return true;
     }
 
-    private void Packet(ReadOnlySpan<byte> source, MultifdFlags method)
+    private bool Packet(ReadOnlySpan<byte> source, MultifdFlags method)
     {
         bool accepted = MultifdPacketReader.TryRead(source, method, out MultifdPacketReader packet, out string? error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
-            return;
+            return false;
         Oracle.Holds(packet.NormalPages >= 0 && packet.ZeroPages >= 0 && packet.PageCount <= MultifdPacket.PagesPerPacket);
         Oracle.Holds(packet.PayloadBytes >= 0 && packet.PayloadBytes <= WireLimits.MaxCompressedPacketBytes);
         Oracle.Holds((packet.NormalPages == 0) == (packet.PayloadBytes == 0));
         if (packet.PageCount == 0)
-            return;
+            return false;
 
         const long BlockLength = 1L << 20;
         bool fits = packet.TryCheckOffsets(BlockLength, out error);
         Oracle.Consistent(fits, error);
         if (!fits)
-            return;
+            return false;
         for (int i = 0; i < packet.PageCount; i++)
             Oracle.Holds(packet.Offset(i) is >= 0 and <= BlockLength - WireLimits.PageSize && packet.Offset(i) % WireLimits.PageSize == 0);
         WriteAgain(in packet, source, method);
+        return true;
     }
 
     /// <summary>Field by field: what a packet has behind its pages and in unused fields is stale with some QEMUs, and zero here.</summary>

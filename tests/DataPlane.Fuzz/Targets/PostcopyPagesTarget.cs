@@ -1,0 +1,120 @@
+using DataPlane.Linux;
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace DataPlane.Fuzz.Targets;
+
+/// <summary>
+/// The pages of a running postcopy, with host pages of 4 and 16 KiB, through assembly and ledger into a store that checks and counts
+/// them.
+/// </summary>
+internal sealed class PostcopyPagesTarget : IFuzzTarget
+{
+    private const long HugePage = 4 * TargetPage.Size;
+    private const int BlockPages = 16;
+
+    // A block that the longest record hardly fits into: it is compacted again and again.
+    private const int BufferBytes = 6 << 10;
+
+    private readonly GuardedGuest _guest = new(("pc.ram", BlockPages * TargetPage.Size), ("huge", BlockPages * TargetPage.Size));
+    private readonly BlockPool _pool = new(blockBytes: BufferBytes);
+    private readonly Channel _ended;
+
+    public PostcopyPagesTarget()
+    {
+        // The input stands before what is read from the connection; that is at its end.
+        (System.Net.Sockets.SafeSocketHandle one, System.Net.Sockets.SafeSocketHandle other) = Libc.CreateSocketPair();
+        other.Dispose();
+        _ended = new Channel(one, "preempt", "fuzzer", _pool);
+    }
+
+    public string Reads => "pages of a postcopy (PageRecordReader) through host page assembly and ledger into a recording store";
+
+    public int MaxInputBytes => 64 << 10;
+
+    public long MaxAllocatedBytes => 64 << 10;
+
+    public void Dispose()
+    {
+        _ended.Abort();
+        _guest.Dispose();
+        _pool.Dispose();
+    }
+
+    public bool Run(ReadOnlySpan<byte> input)
+    {
+        _guest.Clear();
+        var choices = new FuzzInput(input);
+        byte state = choices.Byte();
+        byte asked = choices.Byte();
+        var pages = new ReceivedPages(_guest.Memory);
+        var ledger = new PageLedger(pages, block => block.Name == "huge" ? HugePage : TargetPage.Size);
+        foreach (RamBlock block in _guest.Memory.Blocks)
+        {
+            if ((state & 1) != 0)
+                ledger.Discard(block, 0, BlockPages / 2);
+            if ((state & 2) != 0)
+                Oracle.Holds(ledger.Need(block, asked % BlockPages) == PageNeed.Ask);
+        }
+
+        var store = new Store(_guest, pages);
+        var arrivals = new PageArrivals(store, ledger, NullLogger.Instance) { RepeatsAllowed = (state & 4) != 0 };
+        using var buffer = new RecordBuffer(_ended, _pool, choices.Rest.ToArray());
+        using var reader = new PageRecordReader(buffer, _guest.Memory, arrivals);
+        bool accepted = false;
+        try
+        {
+            accepted = reader.ReadToEnd();
+        }
+        catch (ChannelException failure)
+        {
+            Oracle.Holds(failure.Reason is FailureReason.MalformedStream or FailureReason.ProtocolViolation or FailureReason.PeerClosed);
+        }
+
+        Check(store, arrivals, ledger, pages);
+        return accepted;
+    }
+
+    private void Check(Store store, PageArrivals arrivals, PageLedger ledger, ReceivedPages pages)
+    {
+        Oracle.Holds(store.Pages == arrivals.DataPages + arrivals.ZeroPages && store.Pages == pages.Count());
+        Oracle.Holds(_guest.CountUnreported(pages) == 0);
+        Oracle.Holds(ledger.OpenRequests >= 0 && ledger.OpenRequests == ledger.Open().Count && ledger.CountMissing() >= 0);
+        foreach ((RamBlock block, long page) in ledger.Open())
+            Oracle.Holds(!ledger.IsReceived(block, page));
+        foreach (RamBlock block in _guest.Memory.Blocks)
+        {
+            // Never a part of a host page.
+            for (long page = 0; page < BlockPages; page++)
+                Oracle.Holds(pages.Received(block)[page] == pages.Received(block)[ledger.HostPageOf(block, page)]);
+        }
+    }
+
+    private sealed class Store(GuardedGuest guest, ReceivedPages pages) : IPageStore
+    {
+        public long Pages { get; private set; }
+
+        public unsafe bool Place(RamBlock block, long offset, nint source, long length)
+        {
+            Take(block, offset, length);
+            new ReadOnlySpan<byte>((void*)source, (int)length).CopyTo(block.Span(offset, (int)length));
+            return true;
+        }
+
+        public bool PlaceZeros(RamBlock block, long offset, long length)
+        {
+            Take(block, offset, length);
+            return true;
+        }
+
+        private void Take(RamBlock block, long offset, long length)
+        {
+            Oracle.Holds(guest.Memory.Blocks.Contains(block) && length == (block.Name == "huge" ? HugePage : TargetPage.Size));
+            Oracle.Holds(offset >= 0 && offset % length == 0 && offset <= block.Length - length);
+            Oracle.Holds(!pages.Received(block)[offset >> TargetPage.Shift]);
+            Pages += length >> TargetPage.Shift;
+        }
+    }
+}
