@@ -27,6 +27,7 @@ internal static class FuzzTargets
         ("return-path-tap", () => new ReturnPathTapTarget()),
         ("mapped-ram", () => new MappedRamTarget()),
         ("tls-records", () => new TlsRecordsTarget()),
+        ("qmp", () => new QmpTarget()),
         ("guard-config", () => new GuardConfigTarget()),
         ("control-json", () => new ControlTarget()),
     ];

@@ -222,14 +222,18 @@ internal sealed class QmpClient : IAsyncDisposable
     {
         if (line.Length <= 1)
             return;
-        using JsonDocument document = JsonDocument.Parse(line);
-        JsonElement message = document.RootElement.Clone();
-        if (message.TryGetProperty("event", out JsonElement name))
-            _event(name.GetString() ?? "", message.TryGetProperty("data", out JsonElement data) ? data : default);
-        else if (message.TryGetProperty("QMP", out JsonElement greeting))
-            _greeting.TrySetResult(greeting);
-        else if (message.TryGetProperty("id", out JsonElement id)
-            && _pending.TryGetValue(id.GetInt32(), out TaskCompletionSource<JsonElement>? answer))
-            answer.TrySetResult(message);
+        QmpMessage message = QmpMessage.Read(line);
+        switch (message.Kind)
+        {
+            case QmpMessageKind.Event:
+                _event(message.Event, message.Body);
+                break;
+            case QmpMessageKind.Greeting:
+                _greeting.TrySetResult(message.Body);
+                break;
+            case QmpMessageKind.Answer when _pending.TryGetValue(message.Id, out TaskCompletionSource<JsonElement>? answer):
+                answer.TrySetResult(message.Body);
+                break;
+        }
     }
 }
