@@ -21,7 +21,7 @@ internal sealed record ToolConsole
     public static ToolConsole Process() => new()
     {
         Out = Console.Out,
-        Error = Console.Error,
+        Error = new LastingWriter(Console.Error),
         OutIsTerminal = !Console.IsOutputRedirected && CanMoveCursor,
         ErrorIsTerminal = !Console.IsErrorRedirected && CanMoveCursor,
         NoColor = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),

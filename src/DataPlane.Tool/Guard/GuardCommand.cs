@@ -59,6 +59,8 @@ internal sealed class GuardCommand
         string control = arguments.GetValue(_control) ?? ControlPaths.Own(ControlPaths.Guard, Environment.GetEnvironmentVariable);
         ControlServer? server = OpenControl(control, isDefault: arguments.GetValue(_control) is null, service, context);
         document.Control = server?.Path;
+        // Migrations under way go through this process; with a file, SIGHUP means to read it again.
+        using IDisposable lasting = HangUps.Survive();
         using IDisposable? metrics = arguments.GetValue(_metrics) is { } address ? service.OpenMetrics(address) : null;
         try
         {

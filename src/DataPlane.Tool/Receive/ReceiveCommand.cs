@@ -85,6 +85,8 @@ internal sealed class ReceiveCommand
             ReceivePostcopy? postcopy = options.Postcopy
                 ? new ReceivePostcopy(destination, path, _recovery.Control(arguments), _recovery.Timeout(arguments), context) : null;
             document.Control = postcopy?.Path;
+            // A source that has handed its guest over can only go on with the process that fetches it.
+            using IDisposable? lasting = options.Postcopy ? HangUps.Survive() : null;
             context.AnnounceListening(document.Listen);
             MigrationReport report = await ReceiveAsync(destination, guest, postcopy, context, document).ConfigureAwait(false);
             document.File = path;

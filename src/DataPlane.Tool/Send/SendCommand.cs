@@ -89,6 +89,8 @@ internal sealed class SendCommand
         var (desk, control) = options.Postcopy
             ? SendPostcopy.Open(source, path, destination, _recovery.Control(arguments), context) : (null, null);
         document.Control = control?.Path;
+        // Its guest runs elsewhere before its memory is there: a closed terminal must not take the rest of it away.
+        using IDisposable? lasting = options.Postcopy ? HangUps.Survive() : null;
         var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes, desk);
         try
         {

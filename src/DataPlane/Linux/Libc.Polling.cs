@@ -10,6 +10,9 @@ internal static unsafe partial class Libc
     internal const short PollIn = 1;
     internal const short PollOut = 4;
 
+    /// <summary>The peer has ended its direction (POLLRDHUP).</summary>
+    internal const short PollPeerEnded = 0x2000;
+
     internal const int EpollCloseOnExec = 0x80000;
     internal const int EpollAdd = 1;
     internal const int EpollDelete = 2;
@@ -38,6 +41,30 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
     internal static partial nint WriteEventFd(SafeFileHandle descriptor, ulong* value, nuint length);
+
+    /// <summary>
+    /// Waits until <paramref name="socket"/> takes bytes, or <paramref name="companion"/> shows that it has ended. False for the latter.
+    /// </summary>
+    internal static bool WaitToSend(SafeSocketHandle socket, SafeSocketHandle companion)
+    {
+        bool held = false, companionHeld = false;
+        try
+        {
+            socket.DangerousAddRef(ref held);
+            companion.DangerousAddRef(ref companionHeld);
+            PollFd* descriptors = stackalloc PollFd[2];
+            descriptors[0] = new PollFd((int)socket.DangerousGetHandle(), PollOut);
+            descriptors[1] = new PollFd((int)companion.DangerousGetHandle(), PollPeerEnded);
+            return Poll(descriptors, 2, Timeout.Infinite) <= 0 || descriptors[1].Returned == 0;
+        }
+        finally
+        {
+            if (companionHeld)
+                companion.DangerousRelease();
+            if (held)
+                socket.DangerousRelease();
+        }
+    }
 
     /// <summary>
     /// Waits until <paramref name="socket"/> shows one of <paramref name="events"/>, an error or a hang-up, or <paramref name="wake"/>

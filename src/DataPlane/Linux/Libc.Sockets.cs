@@ -38,6 +38,7 @@ internal static unsafe partial class Libc
     internal const int TcpKeepIdle = 4;
     internal const int TcpKeepInterval = 5;
     internal const int TcpKeepCount = 6;
+    internal const int TcpInformation = 11;
     internal const int TcpQuickAck = 12;
     internal const int TcpUserTimeout = 18;
     internal const int TcpNotSentLowWater = 25;

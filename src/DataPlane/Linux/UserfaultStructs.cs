@@ -94,6 +94,9 @@ internal enum UserfaultFeatures : ulong
     /// <summary>Write protection covers pages that are not there yet.</summary>
     WriteProtectUnpopulated = 1 << 13,
 
+    /// <summary>Missing pages can be made unreadable (Linux 6.6).</summary>
+    Poison = 1 << 14,
+
     /// <summary>The kernel lifts the protection at the first write by itself; nobody has to handle a fault.</summary>
     WriteProtectAsync = 1 << 15,
 }

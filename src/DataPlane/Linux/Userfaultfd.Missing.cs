@@ -21,9 +21,22 @@ internal sealed partial class Userfaultfd
     /// <summary>
     /// Opens one for missing pages. Faults inside system calls must be seen too (a guest's memory is touched by KVM and by the kernel's own
     /// I/O), so
-    /// this needs a privilege or access to /dev/userfaultfd.
+    /// this needs a privilege or access to /dev/userfaultfd. <see cref="UserfaultFeatures.Poison"/> is among the features where the kernel
+    /// has it.
     /// </summary>
-    internal static Userfaultfd OpenForMissingPages() => Open(0, UserfaultFeatures.MissingShared | UserfaultFeatures.MissingHuge);
+    /// <param name="wanted">What the kernel is asked for at most; a test leaves out what older kernels do not have.</param>
+    internal static Userfaultfd OpenForMissingPages(UserfaultFeatures wanted = UserfaultFeatures.Poison)
+    {
+        const UserfaultFeatures Needed = UserfaultFeatures.MissingShared | UserfaultFeatures.MissingHuge;
+        try
+        {
+            return Open(0, Needed | (wanted & UserfaultFeatures.Poison));
+        }
+        catch (LinuxException refused) when (refused.Errno == Errno.EINVAL && (wanted & UserfaultFeatures.Poison) != 0)
+        {
+            return Open(0, Needed);
+        }
+    }
 
     /// <summary>Forgets a range: threads that wait for pages of it go on, pages that are still missing read as zero.</summary>
     internal unsafe void Unregister(nint address, long length)

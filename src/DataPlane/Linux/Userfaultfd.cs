@@ -21,6 +21,9 @@ internal sealed partial class Userfaultfd : IDisposable
 
     private Userfaultfd(SafeFileHandle file) => _file = file;
 
+    /// <summary>What was asked for and granted.</summary>
+    internal UserfaultFeatures Features { get; private set; }
+
     /// <summary>
     /// Opens one for asynchronous write protection. User-mode-only, which the kernel grants every user: the restriction is about
     /// faults that somebody has to handle, and here the kernel handles all of them, those of system calls included.
@@ -36,6 +39,7 @@ internal sealed partial class Userfaultfd : IDisposable
         try
         {
             result.Negotiate(features);
+            result.Features = features;
             return result;
         }
         catch

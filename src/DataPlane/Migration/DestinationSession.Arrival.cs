@@ -32,7 +32,7 @@ internal sealed partial class DestinationSession
         }
 
         postcopy.Own();
-        if (!TryTell(pings))
+        if (!TryTell(main, pings))
         {
             throw new ChannelException(
                 FailureReason.OutcomeUnknown,
@@ -46,9 +46,10 @@ internal sealed partial class DestinationSession
         _startDelay = _time.GetElapsedTime(_packageRead);
         Enter(MigrationPhase.Postcopy);
         await WaitForMemoryAsync(postcopy).ConfigureAwait(false);
-        SayGoodbye();
+        main = postcopy.Main ?? main;
+        SayGoodbye(main);
         postcopy.Release();
-        await CloseAsync(postcopy.Main ?? main).ConfigureAwait(false);
+        await CloseAsync(main).ConfigureAwait(false);
         await live.CompleteAsync(_pages!).ConfigureAwait(false);
         var report = Complete(downtime);
         return failedStart is null ? report : throw NotStarted(failedStart);
@@ -89,8 +90,9 @@ internal sealed partial class DestinationSession
     /// <summary>
     /// The source must hear that all is well, or it may run the guest a second time; but if it is gone, the guest is here all the same.
     /// </summary>
-    private void SayGoodbye()
+    private void SayGoodbye(Channel main)
     {
+        using var deadline = PeerDeadline.Start(main, _options.CloseTimeout, "it was to be told the last word", _time);
         try
         {
             _postcopy!.ReturnPath.SendShut(success: true);
@@ -106,7 +108,7 @@ internal sealed partial class DestinationSession
         var postcopy = _postcopy!;
         Enter(MigrationPhase.Postcopy);
         postcopy.Own();
-        if (TryTell(pings))
+        if (TryTell(main, pings))
         {
             // Sources from QEMU 10.0 on can neither cancel now nor let the guest go on: they get it back when all is sent, not before.
             stall?.Dispose();
@@ -122,15 +124,17 @@ internal sealed partial class DestinationSession
 
         _failure.Token.ThrowIfCancellationRequested();
         postcopy.Release();
-        await CommitAsync(devices).ConfigureAwait(false);
+        main = postcopy.Main ?? main;
+        await CommitAsync(main, devices).ConfigureAwait(false);
         var report = Complete();
-        await StartAsync(postcopy.Main ?? main).ConfigureAwait(false);
+        await StartAsync(main).ConfigureAwait(false);
         return report;
     }
 
     /// <summary>Answers the PINGs of the package: with that the source gives the guest up. False when it is gone.</summary>
-    private bool TryTell(IReadOnlyList<uint> pings)
+    private bool TryTell(Channel main, IReadOnlyList<uint> pings)
     {
+        using var deadline = PeerDeadline.Start(main, _options.CloseTimeout, "it was to be told that its guest has been loaded", _time);
         try
         {
             var postcopy = _postcopy!;

@@ -25,8 +25,9 @@ internal sealed partial class DestinationSession
 
     private ReceivedPages? _pages;
 
-    private async Task CommitAsync(DeviceState devices)
+    private async Task CommitAsync(Channel main, DeviceState devices)
     {
+        _multifd.CloseMemory(); // what the host commits is what it has: nobody writes to it any more
         if (Interlocked.CompareExchange(ref _commitState, Committing, Open) != Open)
         {
             throw new OperationCanceledException();
@@ -38,14 +39,15 @@ internal sealed partial class DestinationSession
         {
             try
             {
-                await SendShutAsync(success: true, CancellationToken.None).ConfigureAwait(false);
+                await SendShutAsync(success: true, main, _options.CloseTimeout).ConfigureAwait(false);
             }
             catch (IOException failure)
             {
                 throw new ChannelException(
                     FailureReason.OutcomeUnknown,
                     "main",
-                    "the guest has arrived, but the source was gone before it could be told: it may run on there; nothing is started here",
+                    "the guest has arrived, but the source was gone before it could be told: it may run on there; nothing is started here "
+                    + $"({failure.Message})",
                     failure);
             }
         }
@@ -54,15 +56,16 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>The last word, on whatever main channel there is now.</summary>
-    private async Task SendShutAsync(bool success, CancellationToken cancellationToken)
+    private async Task SendShutAsync(bool success, Channel main, TimeSpan limit)
     {
+        using var deadline = PeerDeadline.Start(main, limit, "it was to be told the last word", _time);
         if (_postcopy is { IsListening: true } postcopy)
         {
             postcopy.ReturnPath.SendShut(success);
         }
         else
         {
-            await _returnPath!.SendShutAsync(success, cancellationToken).ConfigureAwait(false);
+            await _returnPath!.SendShutAsync(success, CancellationToken.None).ConfigureAwait(false);
         }
     }
 
@@ -136,16 +139,22 @@ internal sealed partial class DestinationSession
         var cause = state is Committing or Committed ? failure : _failure.Cause!;
         var error = MigrationException.From(cause, phase);
         var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
+        var teardown = new Teardown();
         if (state != Committed)
         {
-            await SendFarewellAsync(error.Reason).ConfigureAwait(false);
+            await teardown.RunAsync(() => SendFarewellAsync(error.Reason)).ConfigureAwait(false);
         }
 
-        await _multifd.AbortAsync(cause).ConfigureAwait(false);
-        await EndPostcopyAsync().ConfigureAwait(false);
+        await teardown.RunAsync(() => _multifd.AbortAsync(cause)).ConfigureAwait(false);
+        await teardown.RunAsync(EndPostcopyAsync).ConfigureAwait(false);
         if (_guestCreated && state != Committed)
         {
-            await _guest.AbandonAsync(error).ConfigureAwait(false);
+            await teardown.RunAsync(() => _guest.AbandonAsync(error).AsTask()).ConfigureAwait(false);
+        }
+
+        if (teardown.Failure is { } incomplete)
+        {
+            MigrationLog.TeardownFailed(_logger, incomplete.Message, incomplete);
         }
 
         if (cancelled)
@@ -174,10 +183,9 @@ internal sealed partial class DestinationSession
         {
             if (_returnPathOpen && MayTakeGuestBack(reason))
             {
-                using var deadline = new CancellationTokenSource(s_farewellTimeout, _time);
                 try
                 {
-                    await SendShutAsync(success: false, deadline.Token).ConfigureAwait(false);
+                    await SendShutAsync(success: false, admitted.Channel, s_farewellTimeout).ConfigureAwait(false);
                     await admitted.Channel.CloseAsync(s_farewellTimeout, CancellationToken.None).ConfigureAwait(false);
                 }
                 catch (Exception lost) when (lost is IOException or OperationCanceledException)

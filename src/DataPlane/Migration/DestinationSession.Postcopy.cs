@@ -77,7 +77,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             CheckLive(() => LiveMemory.CheckBlocks(pages.Memory));
         }
 
-        _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger)
+        _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger, _options.KernelFeatures)
         {
             OnPaused = OnPaused,
             OnRecoveryFailed = TellOfPause,
@@ -92,7 +92,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     {
         _packageRead = _time.GetTimestamp();
         var postcopy = _postcopy!;
-        _multifd.Pages = null; // a packet that comes now is an error of its channel alone, and touches nothing
+        _multifd.CloseMemory(); // a packet that comes now is an error of its channel alone, and touches nothing
         postcopy.Source = SourceTraits.Of(pings);
         CheckLive(() => postcopy.Listen(main, _reader!.TakeRest(), _reader.RamSection));
         _failure.Token.ThrowIfCancellationRequested();
@@ -170,8 +170,14 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     {
         if (_postcopy is { } postcopy)
         {
-            await postcopy.DisposeAsync().ConfigureAwait(false);
-            _context.Receiver = null;
+            try
+            {
+                await postcopy.DisposeAsync().ConfigureAwait(false);
+            }
+            finally
+            {
+                _context.Receiver = null;
+            }
         }
     }
 

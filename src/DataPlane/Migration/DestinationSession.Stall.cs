@@ -6,15 +6,22 @@ namespace DataPlane.Migration;
 /// <summary>When nothing moves: what there is to say of it.</summary>
 internal sealed partial class DestinationSession
 {
+    private long _idleLooks = long.MinValue;
+
     private long ProgressCount()
     {
         var admitted = Admitted();
+        if (admitted.Length == 0 && _options.StallTimeout is null)
+        {
+            return _idleLooks++; // the first channel is awaited for ever by default
+        }
+
         return admitted.Length + admitted.Sum(static one => one.Channel.BytesReceived);
     }
 
     private void OnStall()
     {
-        var limit = $"the time limit of {_options.StallTimeout!.Value.TotalSeconds:0.###} s";
+        var limit = $"the time limit of {_options.EffectiveStallTimeout!.Value.TotalSeconds:0.###} s";
         var missing = MissingChannels();
         _failure.Record(missing.Count == 0
             ? new ChannelException(FailureReason.Stalled, "main", $"nothing arrived within {limit}")

@@ -65,7 +65,9 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     {
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
-        using var stall = StallWatch.Start(_time, _options.StallTimeout, ProgressCount, OnStall);
+        using var stall = StallWatch.Start(_time, _options.EffectiveStallTimeout, ProgressCount, OnStall);
+        using var liveness = PeerLiveness.Start(
+            () => Admitted().Select(static one => one.Channel), _options.Channels.AcknowledgementTimeout, _time);
         using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
             : null;
         var admitting = AdmitAsync();
@@ -82,7 +84,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             }
 
             stall?.Dispose();
-            await CommitAsync(devices).ConfigureAwait(false);
+            await CommitAsync(main, devices).ConfigureAwait(false);
             var report = Complete();
             await StartAsync(main).ConfigureAwait(false);
             return report;
@@ -101,18 +103,23 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await EndPostcopyAsync().ConfigureAwait(false);
-        await _multifd.AbortAsync(_failure.Cause ?? new OperationCanceledException()).ConfigureAwait(false);
+        var teardown = new Teardown();
+        await teardown.RunAsync(EndPostcopyAsync).ConfigureAwait(false);
+        await teardown.RunAsync(() => _multifd.AbortAsync(_failure.Cause ?? new OperationCanceledException())).ConfigureAwait(false);
         foreach (var admitted in Admitted())
         {
-            await admitted.Channel.DisposeAsync().ConfigureAwait(false);
+            await teardown.RunAsync(() => admitted.Channel.DisposeAsync().AsTask()).ConfigureAwait(false);
         }
 
-        _returnPath?.Dispose();
+        teardown.Run(() => _returnPath?.Dispose());
         _failure.Dispose();
         _over.Dispose();
         MigrationLog.CheckReturned(_logger, _pool);
-        _pool.Dispose();
+        teardown.Run(_pool.Dispose);
+        if (teardown.Failure is { } failure)
+        {
+            MigrationLog.TeardownFailed(_logger, failure.Message, failure);
+        }
     }
 
     private MainStreamOptions StreamOptions() => new()

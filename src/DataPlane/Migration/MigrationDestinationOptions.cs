@@ -1,3 +1,4 @@
+using DataPlane.Linux;
 using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
@@ -41,9 +42,13 @@ public sealed record MigrationDestinationOptions
     public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 
     /// <summary>
-    /// Longest wait without progress: an expected channel is missing, or no byte moves. Null waits for ever. Default null.
+    /// Longest wait without progress: an expected channel is missing, or no byte moves. <see cref="Timeout.InfiniteTimeSpan"/> waits for
+    /// ever. Default null: ten minutes, since a source may pause before its switchover for as long as its operator thinks.
     /// </summary>
-    /// <remarks>Until the first channel has been admitted the destination waits for ever unless this is set.</remarks>
+    /// <remarks>
+    /// Until the first channel has been admitted the destination waits for ever unless this is set. A source whose machine or network has
+    /// gone is noticed by keepalive and by <see cref="ChannelOptions.AcknowledgementTimeout"/>, within half a minute.
+    /// </remarks>
     public TimeSpan? StallTimeout { get; init; }
 
     /// <summary>How long an accepted connection may take to show what it is. Default 30 s.</summary>
@@ -58,7 +63,10 @@ public sealed record MigrationDestinationOptions
     /// <summary>How long a connection may take for its TLS handshake. Default 10 s.</summary>
     public TimeSpan TlsHandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long the source may take to close its channels after the commit. Default 10 s.</summary>
+    /// <summary>
+    /// How long the source may take to close its channels after the commit, and each of the last messages to it may wait for room on its
+    /// way; then the connection ends. Default 10 s.
+    /// </summary>
     public TimeSpan CloseTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>How often progress is reported between changes of phase. Default 1 s.</summary>
@@ -66,6 +74,11 @@ public sealed record MigrationDestinationOptions
 
     /// <summary>Socket options of every channel.</summary>
     public ChannelOptions Channels { get; init; } = new();
+
+    /// <summary>What the kernel is asked for with postcopy, where it has it; a test leaves out what older kernels do not have.</summary>
+    internal UserfaultFeatures KernelFeatures { get; init; } = UserfaultFeatures.Poison;
+
+    internal TimeSpan? EffectiveStallTimeout => OptionChecks.Limit(StallTimeout ?? TimeSpan.FromMinutes(10));
 
     /// <summary>Refuses values that cannot work.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Names the option, its value and the allowed range.</exception>
@@ -80,7 +93,7 @@ public sealed record MigrationDestinationOptions
 
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
         OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
-        OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));
+        OptionChecks.PositiveOrInfinite(StallTimeout, nameof(StallTimeout));
         OptionChecks.Positive(UndecidedTimeout, nameof(UndecidedTimeout));
         OptionChecks.Positive(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
         OptionChecks.Tls(Tls, TlsEnd.Server, nameof(Tls));

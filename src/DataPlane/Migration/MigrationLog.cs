@@ -35,6 +35,9 @@ internal static partial class MigrationLog
     [LoggerMessage(5009, LogLevel.Error, "{Count} memory blocks were not given back: {Owners}")]
     public static partial void BlocksKept(ILogger logger, int count, string owners);
 
+    [LoggerMessage(5010, LogLevel.Error, "a step of the teardown failed, the others were taken: {Message}")]
+    public static partial void TeardownFailed(ILogger logger, string message, Exception failure);
+
     [LoggerMessage(5020, LogLevel.Warning, "the destination's {What} has not come for {Time}; waiting on, the guest may run there")]
     public static partial void StillWaiting(ILogger logger, string what, TimeSpan time);
 

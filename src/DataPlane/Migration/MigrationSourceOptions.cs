@@ -81,11 +81,18 @@ public sealed record MigrationSourceOptions
 
     /// <summary>
     /// How long the destination may take for its word after the whole stream has been sent; then the outcome is unknown. Before that, how
-    /// long it may take to confirm that all of the memory has arrived; then the migration fails. Default 60 s.
+    /// long it may take to confirm that all of the memory has arrived, and how long it may take nothing while the guest stands still; then
+    /// the migration fails. In postcopy: how long nothing may move before it has confirmed that it runs the guest. Default 60 s.
     /// </summary>
     public TimeSpan CommitTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>Longest time without a byte moving, before the migration fails; null waits for ever. Default null.</summary>
+    /// <summary>
+    /// Longest time without a byte moving, before the migration fails; <see cref="Timeout.InfiniteTimeSpan"/> waits for ever. Default null:
+    /// two minutes. Once the guest stands still it is no longer than <see cref="CommitTimeout"/>.
+    /// </summary>
+    /// <remarks>
+    /// A destination whose machine or network has gone is noticed sooner, see <see cref="ChannelOptions.AcknowledgementTimeout"/>.
+    /// </remarks>
     public TimeSpan? StallTimeout { get; init; }
 
     /// <summary>
@@ -108,6 +115,8 @@ public sealed record MigrationSourceOptions
 
     /// <summary>Socket options of every channel.</summary>
     public ChannelOptions Channels { get; init; } = new();
+
+    internal TimeSpan? EffectiveStallTimeout => OptionChecks.Limit(StallTimeout ?? TimeSpan.FromMinutes(2));
 
     internal CompressionSettings CompressionSettings => new(Compression, CompressionLevel);
 
@@ -138,7 +147,7 @@ public sealed record MigrationSourceOptions
 
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));
         OptionChecks.Positive(CommitTimeout, nameof(CommitTimeout));
-        OptionChecks.Positive(StallTimeout ?? TimeSpan.MaxValue, nameof(StallTimeout));
+        OptionChecks.PositiveOrInfinite(StallTimeout, nameof(StallTimeout));
         OptionChecks.Positive(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
         OptionChecks.Tls(Tls, TlsEnd.Client, nameof(Tls));
         OptionChecks.Positive(ProgressInterval, nameof(ProgressInterval));

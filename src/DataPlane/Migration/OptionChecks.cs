@@ -21,6 +21,18 @@ internal static class OptionChecks
         }
     }
 
+    /// <summary>Null is left to the option's default.</summary>
+    public static void PositiveOrInfinite(TimeSpan? value, string name)
+    {
+        if (value is { } limit && limit != Timeout.InfiniteTimeSpan)
+        {
+            Positive(limit, name);
+        }
+    }
+
+    /// <summary>A limit for those to whom null means none.</summary>
+    public static TimeSpan? Limit(TimeSpan value) => value == Timeout.InfiniteTimeSpan ? null : value;
+
     public static void Tls(TlsCredentials? credentials, TlsEnd end, string name)
     {
         if (credentials is not null && credentials.End != end)

@@ -59,6 +59,9 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 
     public long ZeroPages => _before.Zero + (_mainPages?.ZeroPages ?? 0) + (_preemptPages?.ZeroPages ?? 0);
 
+    /// <summary>Requests so far, over all links.</summary>
+    public long Requests => _before.Requests + (_source?.Requests ?? 0);
+
     /// <summary>Pages to send in the background; null before the switch.</summary>
     public long? PagesLeft => _source?.PagesLeft;
 
@@ -74,7 +77,12 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     {
         SocketSetup.LimitUnsent(main.Handle, MaxUnsentBytes);
         _mainPages = PageRecordSender.OnMain(main, _pool, MainStreamWriter.RamSection, holdingData);
-        _preemptPages = Preempt is null ? null : PageRecordSender.OnPreempt(Preempt, _pool, holdingData);
+        if (Preempt is { } preempt)
+        {
+            preempt.SendsWith = main; // who answers requests there is the one who would hear of main's end
+            _preemptPages = PageRecordSender.OnPreempt(preempt, _pool, holdingData);
+        }
+
         var early = Preempt is not null && Timing == PreemptTiming.WithMain;
         var channels = new PostcopyChannels(_mainPages, _preemptPages) { EndsPreempt = early, MainUntilLoaded = early };
         // A request for a zero page that was left out could cross with the end. Where the preempt channel is ended by a record it could not

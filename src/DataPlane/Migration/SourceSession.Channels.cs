@@ -26,7 +26,7 @@ internal sealed partial class SourceSession
         {
             await ConnectMultifdAsync(destination).ConfigureAwait(false);
             _zeroRecords = _dialect.ZeroPages == ZeroPagePlace.Main ? new ZeroPageRecords(_main, _pool) : null;
-            _multifdSender.Attach(_multifd, _zeroRecords, _limit);
+            _multifdSender.Attach(_multifd.Now, _zeroRecords, _limit);
             _pages = _multifdSender;
         }
         else
@@ -48,32 +48,22 @@ internal sealed partial class SourceSession
         // Before anything is sent: should that fail, the destination's reason lies here.
         _returnPath = ListenAsync();
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
-        await ConnectPreemptAsync(PreemptTiming.WithMain).ConfigureAwait(false);
+        await ConnectPreemptAsync(PreemptTiming.WithMain, _failure.Token).ConfigureAwait(false);
     }
 
     private async Task ConnectMultifdAsync(ChannelAddress destination)
     {
-        var dials = Enumerable.Range(0, _options.MultifdChannels).Select(id => ConnectMultifdAsync(destination, id)).ToArray();
-        try
-        {
-            await Task.WhenAll(dials).ConfigureAwait(false);
-        }
-        finally
-        {
-            foreach (var dial in dials.Where(static dial => dial.IsCompletedSuccessfully))
-            {
-                _multifd.Add(await dial.ConfigureAwait(false));
-            }
-        }
+        await Task.WhenAll(Enumerable.Range(0, _options.MultifdChannels).Select(id => ConnectMultifdAsync(destination, id)))
+            .ConfigureAwait(false);
     }
 
-    private async Task<Channel> ConnectMultifdAsync(ChannelAddress destination, int id)
+    private async Task ConnectMultifdAsync(ChannelAddress destination, int id)
     {
         var channel = await DialAsync(destination, $"multifd {id}", id + 1, _failure.Token).ConfigureAwait(false);
         // Destinations from QEMU 10.0 on take an end without it for a tear; on main QEMU itself never sends it (1-channels section 1.6).
         channel.EndWithGoodbye();
+        _multifd.Add(id, channel);
         MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
-        return channel;
     }
 
     private Task<Channel> DialAsync(ChannelAddress destination, string name, int index, CancellationToken cancellationToken)
@@ -85,10 +75,9 @@ internal sealed partial class SourceSession
 
     private void AbortChannels()
     {
-        foreach (var channel in Channels)
-        {
-            channel.Abort();
-        }
+        _multifd.Abort();
+        _postcopy?.Preempt?.Abort();
+        _main?.Abort();
     }
 
     /// <summary>Ends the channels as a source does after the destination's word: main last.</summary>
@@ -105,7 +94,7 @@ internal sealed partial class SourceSession
             await preempt.DisposeAsync().ConfigureAwait(false);
         }
 
-        await Task.WhenAll(_multifd.Select(static channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask()))
+        await Task.WhenAll(_multifd.Now.Select(static channel => channel.CloseAsync(s_closeTimeout, CancellationToken.None).AsTask()))
             .ConfigureAwait(false);
         await _main!.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
     }

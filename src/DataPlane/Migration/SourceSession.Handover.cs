@@ -56,19 +56,34 @@ internal sealed partial class SourceSession
     {
         await StopGuestAsync(remaining).ConfigureAwait(false);
         var writer = _writer!;
-        if (_dialect.SendsSwitchoverStart)
+        using (WatchWhileStopped())
         {
-            writer.WriteSwitchoverStart();
+            if (_dialect.SendsSwitchoverStart)
+            {
+                writer.WriteSwitchoverStart();
+            }
+
+            await SendPagesAsync(remaining).ConfigureAwait(false);
+            await EndMemoryAsync(writer).ConfigureAwait(false);
         }
 
-        await SendPagesAsync(remaining).ConfigureAwait(false);
-        await EndMemoryAsync(writer).ConfigureAwait(false);
         Enter(MigrationPhase.DeviceState);
         var devices = await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
-        _tail = writer.WriteDeviceState(devices);
-        await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        using (WatchWhileStopped())
+        {
+            _tail = writer.WriteDeviceState(devices);
+            await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
+        }
+
         await WaitForMemoryAsync().ConfigureAwait(false);
     }
+
+    /// <summary>
+    /// A guest stands still meanwhile: whatever limit there is for one that runs, it gets up again when its destination takes nothing for
+    /// the time that it has for its word.
+    /// </summary>
+    private StallWatch? WatchWhileStopped() =>
+        StallWatch.Start(_time, _options.CommitTimeout, Progress, () => _failure.Record(Stalled(_options.CommitTimeout)));
 
     /// <summary>The END section holds no pages: between them and it stands the PING whose answer says that they have all arrived.</summary>
     private async Task EndMemoryAsync(MainStreamWriter writer)
@@ -96,7 +111,12 @@ internal sealed partial class SourceSession
 
         Enter(MigrationPhase.Commit);
         _writer!.WriteRaw([_tail]);
-        await _writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+        // A byte that the kernel has not taken when the time is over never left: the guest goes on here.
+        using (PeerDeadline.Start(_main!, _options.CommitTimeout, "the last byte was to be sent", _time))
+        {
+            await _writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+
         Volatile.Write(ref _ownership, Sent);
         var word = await WaitForWordAsync().ConfigureAwait(false);
         if (_paused)
@@ -141,13 +161,15 @@ internal sealed partial class SourceSession
             cause = failure;
         }
 
-        AbortChannels();
-        if (_multifdSender is not null)
+        var teardown = new Teardown();
+        teardown.Run(AbortChannels);
+        await teardown.RunAsync(() => _multifdSender?.StopAsync() ?? Task.CompletedTask).ConfigureAwait(false);
+        teardown.Run(() => _tracker?.Stop());
+        if (teardown.Failure is { } incomplete)
         {
-            await _multifdSender.StopAsync().ConfigureAwait(false);
+            MigrationLog.TeardownFailed(_logger, incomplete.Message, incomplete);
         }
 
-        _tracker?.Stop();
         if (_paused && Volatile.Read(ref _ownership) != Sent)
         {
             await _guest.ResumeAsync().ConfigureAwait(false);

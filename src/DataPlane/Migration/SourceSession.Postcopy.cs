@@ -22,12 +22,12 @@ internal sealed partial class SourceSession
     /// <summary>Decides how the migration ends. A guest that stood still from the beginning goes before its memory.</summary>
     private bool DecideForPostcopy() => _postcopy is not null && (_tracker is null || !_switch.TryClose());
 
-    private async Task ConnectPreemptAsync(PreemptTiming now)
+    private async Task ConnectPreemptAsync(PreemptTiming now, CancellationToken cancellationToken)
     {
         if (_postcopy is { } postcopy && _options.Preempt && postcopy.Timing == now)
         {
             postcopy.Preempt = await DialAsync(
-                _destination!, "preempt", _options.MultifdChannels + 1, _failure.Token).ConfigureAwait(false);
+                _destination!, "preempt", _options.MultifdChannels + 1, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -48,7 +48,7 @@ internal sealed partial class SourceSession
     {
         var (postcopy, main, writer) = (_postcopy!, _main!, _writer!);
         await WaitForAnswerAsync().ConfigureAwait(false);
-        await ConnectPreemptAsync(PreemptTiming.AtSwitch).ConfigureAwait(false);
+        await ConnectPreemptAsync(PreemptTiming.AtSwitch, _failure.Token).ConfigureAwait(false);
         var announced = await DiscardAheadAsync(remaining).ConfigureAwait(false);
         await StopGuestAsync(remaining).ConfigureAwait(false);
         if (_dialect.SendsSwitchoverStart)
@@ -69,9 +69,12 @@ internal sealed partial class SourceSession
         Enter(MigrationPhase.Postcopy);
         var lost = await TryLinkAsync(async () =>
         {
-            await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
-            postcopy.NotePackage(packageBytes);
-            await FollowAsync(postcopy).ConfigureAwait(false);
+            using (WatchUnconfirmed(postcopy))
+            {
+                await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+                postcopy.NotePackage(packageBytes);
+                await FollowAsync(postcopy).ConfigureAwait(false);
+            }
         }).ConfigureAwait(false);
         while (lost is not null)
         {
@@ -141,7 +144,7 @@ internal sealed partial class SourceSession
         try
         {
             // Before it is confirmed, a link that ends might be the end of the guest.
-            _desk.Use(_main!.Abort, () => _options.RecoveryTimeout > TimeSpan.Zero && _postcopy!.Ownership.Owner == GuestOwner.Destination);
+            _desk.Use(BreakLink, () => _options.RecoveryTimeout > TimeSpan.Zero && _postcopy!.Ownership.Owner == GuestOwner.Destination);
             await useAsync().ConfigureAwait(false);
             return null;
         }
@@ -154,6 +157,30 @@ internal sealed partial class SourceSession
             _desk.Use(breakLink: null);
         }
     }
+
+    /// <summary>
+    /// Both channels at once, before anything is awaited: a thread may be inside a call on either, and cannot hear of the other. Any thread.
+    /// </summary>
+    private void BreakLink(ChannelException? cause)
+    {
+        _postcopy?.Preempt?.Abort(cause);
+        _main?.Abort(cause);
+    }
+
+    private void BreakLink() => BreakLink(cause: null);
+
+    /// <summary>
+    /// Until the destination confirms that it runs the guest, nobody runs it: a destination that neither takes nor says anything for the
+    /// time that it has for its word leaves an unknown outcome behind. Afterwards no time limit applies.
+    /// </summary>
+    private StallWatch? WatchUnconfirmed(PostcopyHandover postcopy) => StallWatch.Start(
+        _time, _options.CommitTimeout, Progress, () =>
+        {
+            if (postcopy.Ownership.Owner != GuestOwner.Destination)
+            {
+                BreakLink(Stalled(_options.CommitTimeout));
+            }
+        });
 
     private async Task FollowAsync(PostcopyHandover postcopy)
     {

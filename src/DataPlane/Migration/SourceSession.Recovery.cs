@@ -41,7 +41,7 @@ internal sealed partial class SourceSession
                 var address = await next.WaitAsync(_options.RecoveryTimeout, _time, cancellationToken).ConfigureAwait(false);
                 _recovering = true;
                 Report();
-                await ReconnectAsync(postcopy, address).ConfigureAwait(false);
+                await TryReconnectAsync(postcopy, address, cancellationToken).ConfigureAwait(false);
                 (_linkIsLost, _recovering, _pauseReason, _recoveries) = (false, false, null, _recoveries + 1);
                 MigrationLog.Resumed(_logger, address.ToString(), postcopy.PagesLeft ?? 0);
                 Report();
@@ -54,13 +54,19 @@ internal sealed partial class SourceSession
                     : "before it was cancelled";
                 throw NotConfirmed(postcopy, $"{lost.Message}; nobody resumed the migration {limit}", lost);
             }
-            catch (Exception failure) when (failure is ChannelException or TimeoutException)
+            catch (Exception failure)
             {
+                // Whatever it was, also a fault of this process: the guest at the destination needs the memory here, and the next attempt
+                // may succeed.
                 postcopy.Ownership.On(OwnershipEvent.LinkLost);
-                lost = failure is TimeoutException
-                    ? new ChannelException(
-                        FailureReason.Stalled, "main", $"the destination did not answer within {s_recoveryTimeout.TotalSeconds:0} s")
-                    : failure;
+                lost = failure switch
+                {
+                    TimeoutException => new ChannelException(
+                        FailureReason.Stalled, "main", $"the destination did not answer within {s_recoveryTimeout.TotalSeconds:0} s"),
+                    OperationCanceledException => new ChannelException(
+                        FailureReason.LocalFailure, "main", "the attempt to resume was given up here"),
+                    _ => failure,
+                };
             }
         }
     }
@@ -91,37 +97,58 @@ internal sealed partial class SourceSession
         (_main, postcopy.Preempt, _returnPath) = (null, null, null);
     }
 
-    private async Task ReconnectAsync(PostcopyHandover postcopy, ChannelAddress address)
+    /// <summary>One attempt, which cancelling the migration and <see cref="MigrationSource.Pause"/> end at once.</summary>
+    private async Task TryReconnectAsync(PostcopyHandover postcopy, ChannelAddress address, CancellationToken cancellationToken)
+    {
+        using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        try
+        {
+            _desk.Use(attempt.Cancel, static () => true);
+            using (attempt.Token.Register(BreakLink))
+            {
+                await ReconnectAsync(postcopy, address, attempt.Token).ConfigureAwait(false);
+            }
+        }
+        catch (Exception) when (attempt.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(attempt.Token);
+        }
+        finally
+        {
+            _desk.Use(breakLink: null);
+        }
+    }
+
+    private async Task ReconnectAsync(PostcopyHandover postcopy, ChannelAddress address, CancellationToken cancellationToken)
     {
         _destination = address;
-        var main = await DialAsync(address, "main", 0, CancellationToken.None).ConfigureAwait(false);
+        var main = await DialAsync(address, "main", 0, cancellationToken).ConfigureAwait(false);
         _main = main;
         var writer = _writer = new MainStreamWriter(main.Output, main.Name);
-        await ConnectPreemptAsync(PreemptTiming.WithMain).ConfigureAwait(false);
+        await ConnectPreemptAsync(PreemptTiming.WithMain, cancellationToken).ConfigureAwait(false);
         var answers = postcopy.ExpectAnswers(_guest.Memory);
         _returnPath = postcopy.Listen(main, _guest.Memory);
         PostcopyCommands.WriteBitmapQuestions(main.Output, _guest.Memory);
-        await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
-        await AnsweredAsync(answers.Missing).ConfigureAwait(false);
-        await ConnectPreemptAsync(PreemptTiming.AtSwitch).ConfigureAwait(false);
+        await AskAsync(main, writer, answers.Missing, cancellationToken).ConfigureAwait(false);
+        await ConnectPreemptAsync(PreemptTiming.AtSwitch, cancellationToken).ConfigureAwait(false);
         // Requests follow the answer at once: everything is ready for them before the question.
         postcopy.Prepare(main, await answers.Missing.ConfigureAwait(false), _guest.PagesHoldingData, _postcopyLimit);
         answers.AskToResume();
         PostcopyCommands.WriteResume(main.Output);
-        await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
-        await AnsweredAsync(answers.Resumed).ConfigureAwait(false);
+        await AskAsync(main, writer, answers.Resumed, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task AnsweredAsync(Task answer)
+    /// <summary>Sends what has been written and waits for the answer: each has its limit, and the sending of much may need it.</summary>
+    private async Task AskAsync(Channel main, MainStreamWriter writer, Task answer, CancellationToken cancellationToken)
     {
-        var first = Task.WhenAny(answer, _returnPath!);
         var oldest = _options.Peer ?? PeerDialect.VersionOf(_options.Machine ?? _guest.MachineName);
-        if (oldest is null || oldest >= s_repeatsRecovery)
+        var limit = oldest is null || oldest >= s_repeatsRecovery ? s_recoveryTimeout : Timeout.InfiniteTimeSpan;
+        using (PeerDeadline.Start(main, limit, "a recovery was to begin", _time))
         {
-            await first.WaitAsync(s_recoveryTimeout, _time).ConfigureAwait(false);
+            await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
         }
 
-        var ended = await first.ConfigureAwait(false);
+        var ended = await Task.WhenAny(answer, _returnPath!).WaitAsync(limit, _time, cancellationToken).ConfigureAwait(false);
         await ended.ConfigureAwait(false);
         if (ended != answer)
         {

@@ -89,7 +89,7 @@ internal sealed partial class SourceSession
         }
     }
 
-    private void OnStall() => _failure.Record(Stalled(_options.StallTimeout!.Value));
+    private void OnStall() => _failure.Record(Stalled(_options.EffectiveStallTimeout!.Value));
 
     private ChannelException Stalled(TimeSpan limit)
     {

@@ -18,7 +18,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
     private readonly BlockPool _pool = new();
-    private readonly List<Channel> _multifd = [];
+    private readonly ChannelSet _multifd;
     private Channel? _main;
     private MainStreamWriter? _writer;
     private readonly MultifdSender? _multifdSender;
@@ -42,6 +42,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         ILogger logger,
         TimeProvider time)
     {
+        _multifd = new ChannelSet(options.MultifdChannels);
         _guest = guest;
         _options = options;
         _logger = logger;
@@ -58,8 +59,15 @@ internal sealed partial class SourceSession : IAsyncDisposable
             : null;
     }
 
-    private IEnumerable<Channel> Channels =>
-        (_main is null ? _multifd : _multifd.Prepend(_main)).Concat(_postcopy?.Preempt is { } preempt ? [preempt] : []);
+    /// <summary>Those that are there now; timers look at any moment.</summary>
+    private IReadOnlyList<Channel> Channels
+    {
+        get
+        {
+            var (main, preempt) = (_main, _postcopy?.Preempt);
+            return [.. main is null ? (Channel[])[] : [main], .. _multifd.Now, .. preempt is null ? (Channel[])[] : [preempt]];
+        }
+    }
 
     private long NormalPages => (_pages?.NormalPages ?? 0) + (_postcopy?.NormalPages ?? 0);
 
@@ -67,11 +75,15 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     private long SentBytes => _lostLinksBytes + Channels.Sum(static channel => channel.BytesSent);
 
+    /// <summary>Changes with every sign of life.</summary>
+    private long Progress() => SentBytes + (_limit?.Pauses ?? 0) + Volatile.Read(ref _pongs) + (_postcopy?.Requests ?? 0);
+
     public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
     {
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
-        using var stall = StallWatch.Start(_time, _options.StallTimeout, () => SentBytes + (_limit?.Pauses ?? 0) + _pongs, OnStall);
+        using var stall = StallWatch.Start(_time, _options.EffectiveStallTimeout, Progress, OnStall);
+        using var liveness = PeerLiveness.Start(() => Channels, _options.Channels.AcknowledgementTimeout, _time);
         using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
             : null;
         try
@@ -104,34 +116,31 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        AbortChannels();
-        if (_multifdSender is not null)
-        {
-            await _multifdSender.StopAsync().ConfigureAwait(false);
-        }
-
+        var teardown = new Teardown();
+        teardown.Run(AbortChannels);
+        await teardown.RunAsync(() => _multifdSender?.StopAsync() ?? Task.CompletedTask).ConfigureAwait(false);
         if (_returnPath is not null)
         {
             // The abort ends its read; only then may the blocks that it reads into go back.
             await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        if (_postcopy is not null)
-        {
-            await _postcopy.StopAsync().ConfigureAwait(false);
-        }
-
+        await teardown.RunAsync(() => _postcopy?.StopAsync() ?? Task.CompletedTask).ConfigureAwait(false);
         foreach (var channel in Channels)
         {
-            await channel.DisposeAsync().ConfigureAwait(false);
+            await teardown.RunAsync(() => channel.DisposeAsync().AsTask()).ConfigureAwait(false);
         }
 
-        _postcopy?.Dispose();
-        _zeroRecords?.Dispose();
-        _tracker?.Dispose();
+        teardown.Run(() => _postcopy?.Dispose());
+        teardown.Run(() => _zeroRecords?.Dispose());
+        teardown.Run(() => _tracker?.Dispose());
         _failure.Dispose();
         MigrationLog.CheckReturned(_logger, _pool);
-        _pool.Dispose();
+        teardown.Run(_pool.Dispose);
+        if (teardown.Failure is { } failure)
+        {
+            MigrationLog.TeardownFailed(_logger, failure.Message, failure);
+        }
     }
 
     private void Enter(MigrationPhase phase)
@@ -192,7 +201,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     private ChannelReport Describe(Channel channel, int index)
     {
-        var kind = index == 0 ? ChannelKind.Main : index <= _multifd.Count ? ChannelKind.Multifd : ChannelKind.Preempt;
+        var kind = index == 0 ? ChannelKind.Main : index <= _multifd.Now.Count ? ChannelKind.Multifd : ChannelKind.Preempt;
         return new ChannelReport(kind, kind == ChannelKind.Multifd ? index - 1 : 0, channel.Peer, channel.BytesSent);
     }
 }

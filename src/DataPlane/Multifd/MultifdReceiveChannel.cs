@@ -23,6 +23,7 @@ internal sealed partial class MultifdReceiveChannel
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
     private readonly object _gate = new();
+    private readonly MemoryDoor _door = new();
     private Channel? _channel;
     private PayloadDecompressor? _decompressor;
     private bool _aborted;
@@ -51,6 +52,9 @@ internal sealed partial class MultifdReceiveChannel
     public Task Stopped => _stopped.Task;
 
     public void Start() => _thread.Start();
+
+    /// <summary>From now on nothing that comes here touches guest memory. False when something is being placed.</summary>
+    public bool TryCloseMemory() => _door.TryClose();
 
     /// <summary>Gives the thread its connection, whose init packet has been read.</summary>
     public void Attach(Channel channel)
@@ -150,7 +154,14 @@ internal sealed partial class MultifdReceiveChannel
 
         if (packet.PageCount > 0)
         {
+            if (!_door.TryEnter())
+            {
+                throw ChannelException.Violation(channel.Name, "a packet with pages after the source's last sync");
+            }
+
+            // Not left on a failure: half a packet is no state to commit.
             ReceivePages(channel, in packet, block, vectors);
+            _door.Leave();
         }
 
         Volatile.Write(ref _packets, _packets + 1);

@@ -53,6 +53,22 @@ internal sealed class MultifdReceiver
     public void Attach(int id, Channel channel) => _channels[id].Attach(channel);
 
     /// <summary>
+    /// Closes guest memory to all channels: after the source's last sync no page may come on them. What comes nevertheless is that
+    /// channel's failure and touches nothing.
+    /// </summary>
+    /// <exception cref="ChannelException">A channel is placing pages that came after the last sync.</exception>
+    public void CloseMemory()
+    {
+        for (var id = 0; id < _channels.Length; id++)
+        {
+            if (!_channels[id].TryCloseMemory())
+            {
+                throw ChannelException.Violation($"multifd {id}", "pages after the source's last sync");
+            }
+        }
+    }
+
+    /// <summary>
     /// Ends all threads after the main stream has ended well, then closes the channels: reads each to its end, at most for
     /// <paramref name="drain"/>.
     /// </summary>

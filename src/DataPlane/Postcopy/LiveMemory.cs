@@ -1,5 +1,6 @@
 using DataPlane.Linux;
 using DataPlane.Memory;
+using DataPlane.Transport;
 
 namespace DataPlane.Postcopy;
 
@@ -23,8 +24,14 @@ internal sealed partial class LiveMemory : IPageStore
     private readonly BlockAddresses _addresses;
     private Userfaultfd? _faults;
 
-    public LiveMemory(ReceivedPages pages, PageLedger ledger)
+    private readonly UserfaultFeatures _wanted;
+
+    /// <param name="pages">What has arrived, and the memory.</param>
+    /// <param name="ledger">What is here and what is asked for.</param>
+    /// <param name="wanted">Features that the kernel is asked for where it has them.</param>
+    public LiveMemory(ReceivedPages pages, PageLedger ledger, UserfaultFeatures wanted = UserfaultFeatures.Poison)
     {
+        _wanted = wanted;
         _pages = pages;
         _ledger = ledger;
         _addresses = new BlockAddresses(pages.Memory);
@@ -138,19 +145,24 @@ internal sealed partial class LiveMemory : IPageStore
             return;
         }
 
-        using (faults)
+        var teardown = new Teardown();
+        foreach (var block in _pages.Memory.Blocks)
         {
-            foreach (var block in _pages.Memory.BlockSpan)
-            {
-                faults.Unregister(block.Address, block.Length);
-            }
+            teardown.Run(() => faults.Unregister(block.Address, block.Length));
         }
+
+        faults.Dispose();
+        teardown.ThrowIfFailed();
     }
 
     /// <summary>
-    /// The guest will never get what is missing: whoever touches a missing page from now on is stopped by the kernel (SIGBUS, EFAULT)
-    /// instead of reading zeros.
+    /// The guest will never get what is missing: whoever touches a missing page from now on is stopped by the kernel (SIGBUS, before Linux
+    /// 6.6 SIGSEGV; in system calls and for a vCPU EFAULT) instead of reading zeros.
     /// </summary>
+    /// <exception cref="LinuxException">
+    /// A block can be made unreadable in no way: its memory stays registered, and who touches a missing page waits for as long as this
+    /// process lives.
+    /// </exception>
     public void Poison()
     {
         if (_faults is not { } faults)
@@ -158,19 +170,13 @@ internal sealed partial class LiveMemory : IPageStore
             return;
         }
 
-        foreach (var block in _pages.Memory.BlockSpan)
+        var teardown = new Teardown();
+        foreach (var block in _pages.Memory.Blocks)
         {
-            ForEachMissing(block, (offset, length) =>
-            {
-                for (var done = 0L; done < length;)
-                {
-                    var errno = faults.Poison(block.Address + (nint)(offset + done), length - done, out var poisoned);
-                    done += poisoned;
-                    _ = IsPlaced(errno, "ioctl(UFFDIO_POISON)", block, offset, ref done);
-                }
-            });
+            teardown.Run(() => MissingPageGuard.Close(faults, block, action => ForEachMissing(block, action)));
         }
 
+        teardown.ThrowIfFailed();
         Release();
     }
 
@@ -181,7 +187,7 @@ internal sealed partial class LiveMemory : IPageStore
             return;
         }
 
-        var faults = Userfaultfd.OpenForMissingPages();
+        var faults = Userfaultfd.OpenForMissingPages(_wanted);
         try
         {
             foreach (var block in _pages.Memory.BlockSpan)

@@ -27,6 +27,9 @@ internal static partial class PostcopyLog
     [LoggerMessage(4106, LogLevel.Error, "A fault of the guest cannot be handled")]
     public static partial void FaultFailed(ILogger logger, Exception exception);
 
+    [LoggerMessage(4108, LogLevel.Error, "Who was told of the pause has failed; the migration is paused all the same")]
+    public static partial void ListenerFailed(ILogger logger, Exception exception);
+
     [LoggerMessage(4107, LogLevel.Error,
         "The source has ended, but {Missing} pages that were asked for are lost with the preempt channel: "
         + "the guest cannot go on where it needs them")]

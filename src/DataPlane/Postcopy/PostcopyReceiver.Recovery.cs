@@ -5,6 +5,9 @@ namespace DataPlane.Postcopy;
 /// <content>A lost link, and the next one.</content>
 internal sealed partial class PostcopyReceiver
 {
+    /// <summary>A source waits for so long (section 4.10), so a longer try is of no use to anybody.</summary>
+    private static readonly TimeSpan s_answerLimit = TimeSpan.FromSeconds(30);
+
     private RecoveryChoice? _choice;
 
     /// <summary>
@@ -48,6 +51,30 @@ internal sealed partial class PostcopyReceiver
 
     private async Task<PostcopyLink> RecoverAsync(Exception failure)
     {
+        while (true)
+        {
+            var source = await WaitForSourceAsync(failure).ConfigureAwait(false);
+            try
+            {
+                return Resume(source);
+            }
+            catch (Exception failed)
+            {
+                // Whatever it was: the guest is ours, and its memory may still come over another link.
+                source.Main.Abort();
+                lock (_gate)
+                {
+                    (_link, Main) = (null, null);
+                }
+
+                ReturnPath.Use(null);
+                failure = failed;
+            }
+        }
+    }
+
+    private async Task<RecoveryCandidate> WaitForSourceAsync(Exception failure)
+    {
         PostcopyLog.Paused(_logger, Ledger.CountMissing(), failure.Message);
         var choice = new RecoveryChoice(_pages, _pool, failed => OnRecoveryFailed?.Invoke(failed));
         lock (_gate)
@@ -58,8 +85,8 @@ internal sealed partial class PostcopyReceiver
         try
         {
             IsPaused = true;
-            OnPaused?.Invoke(failure);
-            return Resume(await choice.Chosen.WaitAsync(_stop.Token).ConfigureAwait(false));
+            Tell(failure);
+            return await choice.Chosen.WaitAsync(_stop.Token).ConfigureAwait(false);
         }
         finally
         {
@@ -72,6 +99,19 @@ internal sealed partial class PostcopyReceiver
         }
     }
 
+    /// <summary>Those who listen may fail; the pause is one all the same.</summary>
+    private void Tell(Exception cause)
+    {
+        try
+        {
+            OnPaused?.Invoke(cause);
+        }
+        catch (Exception failure)
+        {
+            PostcopyLog.ListenerFailed(_logger, failure);
+        }
+    }
+
     /// <summary>The source has said RESUME, and waits for the word.</summary>
     private PostcopyLink Resume(RecoveryCandidate source)
     {
@@ -79,9 +119,11 @@ internal sealed partial class PostcopyReceiver
         _arrivals.RepeatsAllowed = true;
         ReturnPath.Use(source.Main);
         var link = Begin(source.Main, source.Rest);
-        source.Chosen();
         try
         {
+            source.Chosen();
+            _stop.Token.ThrowIfCancellationRequested(); // given up in between: nobody else breaks this link
+            using var deadline = PeerDeadline.Start(source.Main, s_answerLimit, "its recovery was to be acknowledged", TimeProvider.System);
             ReturnPath.SendResumeAck();
             ReturnPath.AllowRequests(Ledger);
             Recoveries++;
@@ -89,7 +131,7 @@ internal sealed partial class PostcopyReceiver
             PostcopyLog.Resumed(_logger, Ledger.CountMissing());
             OnResumed?.Invoke();
         }
-        catch (ChannelException lost)
+        catch (Exception lost)
         {
             link.Break(lost);
         }

@@ -1,3 +1,4 @@
+using DataPlane.Linux;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
@@ -39,13 +40,20 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// <param name="live">A guest runs on the memory while pages are missing.</param>
     /// <param name="pool">Gives a block per channel.</param>
     /// <param name="logger">Takes events 4100 to 4199.</param>
-    public PostcopyReceiver(ReceivedPages pages, Func<RamBlock, long> hostPageSize, bool live, BlockPool pool, ILogger logger)
+    /// <param name="kernelFeatures">What the kernel is asked for, where it has it.</param>
+    public PostcopyReceiver(
+        ReceivedPages pages,
+        Func<RamBlock, long> hostPageSize,
+        bool live,
+        BlockPool pool,
+        ILogger logger,
+        UserfaultFeatures kernelFeatures = UserfaultFeatures.Poison)
     {
         _pages = pages;
         _pool = pool;
         _logger = logger;
         Ledger = new PageLedger(pages, hostPageSize);
-        _live = live ? new LiveMemory(pages, Ledger) : null;
+        _live = live ? new LiveMemory(pages, Ledger, kernelFeatures) : null;
         _plain = live ? null : new PlainMemory(pages);
         _arrivals = new PageArrivals((IPageStore?)_live ?? _plain!, Ledger, logger);
     }
@@ -217,23 +225,28 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
             return;
         }
 
-        await _stop.CancelAsync().ConfigureAwait(false);
-        Break(new ChannelException(FailureReason.LocalFailure, "main", "closed by us"));
+        var teardown = new Teardown();
+        await teardown.RunAsync(_stop.CancelAsync).ConfigureAwait(false);
+        teardown.Run(() => Break(new ChannelException(FailureReason.LocalFailure, "main", "closed by us")));
         await Completion.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (_link is { } link)
         {
-            await link.DisposeAsync().ConfigureAwait(false);
+            await teardown.RunAsync(() => link.DisposeAsync().AsTask()).ConfigureAwait(false);
         }
 
-        _puller?.Dispose();
-        _faults?.Dispose();
-        if (_owned && !_complete)
+        teardown.Run(() => _puller?.Dispose());
+        teardown.Run(() => _faults?.Dispose());
+        teardown.Run(() =>
         {
-            _live?.Poison();
-        }
-        else
-        {
-            _live?.Release();
-        }
+            if (_owned && !_complete)
+            {
+                _live?.Poison();
+            }
+            else
+            {
+                _live?.Release();
+            }
+        });
+        teardown.ThrowIfFailed();
     }
 }

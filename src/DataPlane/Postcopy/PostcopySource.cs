@@ -42,11 +42,13 @@ internal sealed class PostcopySource(
     /// </summary>
     private static readonly TimeSpan s_headStart = TimeSpan.FromMilliseconds(100);
 
-    private readonly Lock _requestGate = new();
+    /// <summary>Guards claims and who sends on the preempt channel; nobody sends while holding it.</summary>
+    private readonly object _gate = new();
     private readonly RequestQueue _queue = new();
     private readonly TaskCompletionSource _everythingSent = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _loaded;
     private volatile bool _stopped;
+    private bool _answering;
     private bool _preemptEnded;
     private long _requests;
     private long _requestedPages;
@@ -82,6 +84,10 @@ internal sealed class PostcopySource(
     {
         _stopped = true;
         _queue.Wake();
+        lock (_gate)
+        {
+            Monitor.PulseAll(_gate);
+        }
     }
 
     /// <summary>Answers a request, at once or as the next thing on main; pages that have been sent already are nothing to do.</summary>
@@ -91,21 +97,47 @@ internal sealed class PostcopySource(
         Volatile.Write(ref _requests, _requests + 1);
         for (var page = firstPage; page < firstPage + count;)
         {
-            // A claim that is made under the lock has left before the lock is free: the end of the stream waits for it there.
-            lock (_requestGate)
-            {
-                if (!pages.TryClaim(block, page, out var claimed))
-                {
-                    page = claimed.FirstPage + claimed.PageCount;
-                    continue;
-                }
+            var sendsIt = TryClaim(block, page, out var claimed);
+            page = claimed.FirstPage + claimed.PageCount;
+            if (sendsIt)
+                Answer(claimed);
+        }
+    }
 
-                page = claimed.FirstPage + claimed.PageCount;
-                Volatile.Write(ref _requestedPages, _requestedPages + claimed.PageCount);
-                if (channels.Preempt is not { } preempt || (channels.MainUntilLoaded && !_loaded))
-                    _queue.TryAdd(claimed);
-                else if (!_preemptEnded)
-                    preempt.Send([claimed]);
+    /// <summary>
+    /// Whether the page is the caller's to send on the preempt channel: one that is claimed so is known as being answered from the same
+    /// moment on, and the end of the stream waits for it. Other claims are queued for main.
+    /// </summary>
+    private bool TryClaim(RamBlock block, long page, out PageRun claimed)
+    {
+        lock (_gate)
+        {
+            if (!pages.TryClaim(block, page, out claimed))
+                return false;
+            Volatile.Write(ref _requestedPages, _requestedPages + claimed.PageCount);
+            if (channels.Preempt is null || (channels.MainUntilLoaded && !_loaded))
+            {
+                _queue.TryAdd(claimed);
+                return false;
+            }
+
+            _answering = !_preemptEnded;
+            return _answering;
+        }
+    }
+
+    private void Answer(PageRun claimed)
+    {
+        try
+        {
+            channels.Preempt!.Send([claimed]);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _answering = false;
+                Monitor.PulseAll(_gate);
             }
         }
     }
@@ -154,7 +186,7 @@ internal sealed class PostcopySource(
     /// <summary>Under the lock: a page that has been claimed for the queue stands in it.</summary>
     private bool TryCloseQueue()
     {
-        lock (_requestGate)
+        lock (_gate)
         {
             return _queue.TryClose();
         }
@@ -183,15 +215,19 @@ internal sealed class PostcopySource(
     /// <summary>Everything urgent has left before the end of the stream says that everything has.</summary>
     private void SendEnd()
     {
-        lock (_requestGate)
+        lock (_gate)
         {
-            onEnd();
-            channels.Main.SendEnd();
-            if (channels is { EndsPreempt: true, Preempt: { } preempt })
-            {
-                preempt.SendEndOfChannel();
-                _preemptEnded = true;
-            }
+            while (_answering && !_stopped)
+                Monitor.Wait(_gate);
+            if (_stopped)
+                throw new OperationCanceledException("postcopy was stopped");
+            // From here on the preempt channel is this thread's: a request that comes now can only be for a page that was left out.
+            _preemptEnded = channels is { EndsPreempt: true, Preempt: not null };
         }
+
+        onEnd();
+        channels.Main.SendEnd();
+        if (_preemptEnded)
+            channels.Preempt!.SendEndOfChannel();
     }
 }

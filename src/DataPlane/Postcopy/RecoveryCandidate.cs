@@ -72,7 +72,7 @@ internal sealed class RecoveryCandidate(Channel main, ReceivedPages pages, Block
                     throw input.Violation("a question for the received bitmap of no known block");
                 }
 
-                _returnPath.SendReceivedBitmap(block, pages.Received(block));
+                ReceivedBitmapSender.Send(main, block, pages.Received(block));
                 break;
             default:
                 throw input.Violation($"command {command.Type} in a recovery");

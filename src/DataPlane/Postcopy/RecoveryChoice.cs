@@ -57,6 +57,18 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
         }
     }
 
+    private void Tell(Exception failure)
+    {
+        try
+        {
+            onFailed(failure);
+        }
+        catch (Exception)
+        {
+            // The host's own trouble ends neither this thread's process nor the pause.
+        }
+    }
+
     private void Hear(RecoveryCandidate candidate)
     {
         Exception? failure = null;
@@ -69,20 +81,21 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
             failure = e;
         }
 
+        bool counts;
         lock (_gate)
         {
-            var counts = _candidates.Remove(candidate) && !_over;
+            counts = _candidates.Remove(candidate) && !_over;
             if (failure is null && counts)
             {
                 _over = true;
                 _chosen.SetResult(candidate);
                 return;
             }
+        }
 
-            if (counts)
-            {
-                onFailed(failure!);
-            }
+        if (counts)
+        {
+            Tell(failure!); // not under the lock: it is the host who is told
         }
 
         candidate.Main.Abort();

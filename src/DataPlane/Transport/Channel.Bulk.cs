@@ -7,6 +7,15 @@ namespace DataPlane.Transport;
 internal sealed partial class Channel
 {
     private byte[] _prepended = [];
+
+    /// <summary>
+    /// A channel without which sending on this one has no purpose: a <see cref="Send"/> that has to wait watches it, and aborts this channel
+    /// when the other has ended. Null, the default: a send waits for nothing but its own peer.
+    /// </summary>
+    internal Channel? SendsWith { get; set; }
+
+    private int SendFlags => SendsWith is null ? Libc.MessageNoSignal : Libc.MessageNoSignal | Libc.MessageDontWait;
+
     private int _prependedTaken;
 
     /// <summary>
@@ -120,7 +129,7 @@ internal sealed partial class Channel
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                nint done = Libc.SendMessage(_handle, &message, Libc.MessageNoSignal);
+                nint done = Libc.SendMessage(_handle, &message, SendFlags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 SendCalls++;
                 BytesSent += Math.Max(done, 0);
@@ -168,7 +177,10 @@ internal sealed partial class Channel
 
         try
         {
-            _ = Libc.WaitFor(_handle, events, null, Timeout.Infinite);
+            if (events != Libc.PollOut || SendsWith is not { } companion)
+                _ = Libc.WaitFor(_handle, events, null, Timeout.Infinite);
+            else if (!Libc.WaitToSend(_handle, companion._handle))
+                AbortWith(companion);
             return true;
         }
         catch (ObjectDisposedException)
@@ -176,6 +188,9 @@ internal sealed partial class Channel
             return false;
         }
     }
+
+    private void AbortWith(Channel companion) => Abort(new ChannelException(
+        FailureReason.PeerClosed, companion.Name, $"{companion.Name} was lost while bytes waited to be sent on {Name}"));
 
     private TransferResult Ended(long total, int errno) =>
         new(total, IsAborted ? ChannelEnd.Aborted : SocketErrors.Classify(errno), errno);

@@ -95,8 +95,9 @@ internal sealed partial class Channel
         }
     }
 
-    private ChannelException StreamEnded(int errno) => IsAborted
-        ? new ChannelException(Name, ChannelEnd.Aborted, 0, "aborted by this side")
+    private ChannelException StreamEnded(int errno) => AbortCause is { } cause
+        ? new ChannelException(cause.Reason, cause.Channel, cause.Message, cause)
+        : IsAborted ? new ChannelException(Name, ChannelEnd.Aborted, 0, "aborted by this side")
         : TlsFailure is { } failure ? new ChannelException(FailureReason.TlsFailed, Name, failure)
         : errno == Errno.EPROTO ? new ChannelException(FailureReason.PeerClosed, Name, "the connection ended inside a TLS record")
         : new ChannelException(Name, SocketErrors.Classify(errno), errno, "connection lost");

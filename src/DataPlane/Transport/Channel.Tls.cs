@@ -118,7 +118,7 @@ internal sealed partial class Channel
             try
             {
                 // SAFETY: the caller holds the session's memory.
-                nint done = Libc.SendMessage(_handle, &message, Libc.MessageNoSignal);
+                nint done = Libc.SendMessage(_handle, &message, SendFlags);
                 int errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 SendCalls++;
                 if (done > 0)

@@ -30,6 +30,7 @@ internal sealed partial class Channel : IAsyncDisposable
     private readonly TimeProvider _time;
     private int _closed;
     private int _aborted;
+    private ChannelException? _abortCause;
 
     /// <param name="handle">A connected socket in blocking mode; the channel owns it from now on.</param>
     /// <param name="name">"main", "multifd 3": for messages.</param>
@@ -71,6 +72,9 @@ internal sealed partial class Channel : IAsyncDisposable
 
     /// <summary>Whether <see cref="Abort"/> was called.</summary>
     internal bool IsAborted => Volatile.Read(ref _aborted) != 0;
+
+    /// <summary>Why this side has aborted the channel, where <see cref="Abort"/> was told.</summary>
+    internal ChannelException? AbortCause => Volatile.Read(ref _abortCause);
 
     /// <summary>
     /// Closes in order: what <see cref="Output"/> holds is flushed, the peer gets FIN, and whatever it still sends is read and dropped
@@ -121,10 +125,15 @@ internal sealed partial class Channel : IAsyncDisposable
     /// Resets the connection and brings every thread back that is inside a call on it, at once. Idempotent, thread-safe. The owner still
     /// disposes the channel, when nobody uses its streams any more.
     /// </summary>
-    internal void Abort()
+    /// <param name="cause">
+    /// What everybody is told who uses the channel now or later; without one they are told that this side has closed it. The first call
+    /// counts.
+    /// </param>
+    internal void Abort(ChannelException? cause = null)
     {
         if (Interlocked.Exchange(ref _aborted, 1) != 0)
             return;
+        Volatile.Write(ref _abortCause, cause); // before anybody is woken
 
         try
         {
@@ -154,6 +163,23 @@ internal sealed partial class Channel : IAsyncDisposable
         catch (ObjectDisposedException)
         {
             // Closed meanwhile: there is nothing left to find out.
+        }
+    }
+
+    /// <summary>
+    /// Whether the peer's kernel owes an acknowledgement, and when the last one came (<see cref="SocketSetup.AwaitsAcknowledgement"/>).
+    /// Thread-safe.
+    /// </summary>
+    internal bool AwaitsAcknowledgement(out TimeSpan sinceLast)
+    {
+        try
+        {
+            return SocketSetup.AwaitsAcknowledgement(_handle, out sinceLast);
+        }
+        catch (ObjectDisposedException)
+        {
+            sinceLast = TimeSpan.Zero;
+            return false;
         }
     }
 

@@ -45,7 +45,9 @@ internal sealed class ChannelException : IOException
     /// header".
     /// </summary>
     public static ChannelException From(TransferResult result, Channel channel, string doing) =>
-        channel.TlsFailure is { } failure && result.End != ChannelEnd.Aborted
+        result.End == ChannelEnd.Aborted && channel.AbortCause is { } cause
+            ? new(cause.Reason, cause.Channel, cause.Message, cause)
+        : channel.TlsFailure is { } failure && result.End != ChannelEnd.Aborted
             ? new(FailureReason.TlsFailed, channel.Name, $"{failure} (while {doing})")
         : result.Errno == Linux.Errno.EPROTO
             ? new(FailureReason.PeerClosed, channel.Name, $"the connection ended inside a TLS record while {doing}")

@@ -28,15 +28,26 @@ public sealed record ChannelOptions
     /// <summary>Time between two probes. Default 5 s.</summary>
     public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>Probes without an answer that end the connection. Default 4.</summary>
-    public int KeepAliveProbes { get; init; } = 4;
+    /// <summary>Probes without an answer that end the connection. Default 3: a vanished peer of an idle channel is noticed in 25 s.</summary>
+    public int KeepAliveProbes { get; init; } = 3;
+
+    /// <summary>
+    /// Longest time that bytes of ours, or a probe of the peer's closed window, may wait for the acknowledgement of its machine; then it
+    /// has vanished, and the channel ends. Default 20 s; <see langword="null"/> leaves the kernel's retransmission limit (about 15
+    /// minutes).
+    /// </summary>
+    /// <remarks>
+    /// A machine that lives acknowledges without its program: a peer that does not read, or is stopped, is not taken for a vanished one.
+    /// Without effect on Unix sockets.
+    /// </remarks>
+    public TimeSpan? AcknowledgementTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
     /// <summary>
     /// Longest time that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT); <see langword="null"/>, the default, leaves the kernel's
     /// retransmission limit (about 15 minutes).
     /// </summary>
     /// <remarks>
-    /// The kernel counts a peer whose receive window stays closed in the same way. A destination may close its window for long and with
+    /// For a vanished peer there is <see cref="AcknowledgementTimeout"/>. The kernel counts a peer whose receive window stays closed in the same way. A destination may close its window for long and with
     /// reason (its guest memory is not ready yet), so choose this well above the longest such pause.
     /// </remarks>
     public TimeSpan? UserTimeout { get; init; }
@@ -61,6 +72,9 @@ public sealed record ChannelOptions
         CheckSeconds(KeepAliveTime, nameof(KeepAliveTime));
         CheckSeconds(KeepAliveInterval, nameof(KeepAliveInterval));
         Check(KeepAliveProbes is >= 1 and <= 127, nameof(KeepAliveProbes), KeepAliveProbes, "1 to 127");
+        Check(AcknowledgementTimeout is null
+            || (AcknowledgementTimeout >= TimeSpan.FromSeconds(1) && AcknowledgementTimeout <= TimeSpan.FromDays(1)),
+            nameof(AcknowledgementTimeout), AcknowledgementTimeout, "1 s to 1 day");
         Check(UserTimeout is null || (UserTimeout >= TimeSpan.FromMilliseconds(1) && UserTimeout <= TimeSpan.FromDays(1)),
             nameof(UserTimeout), UserTimeout, "1 ms to 1 day");
         Check(ConnectTimeout > TimeSpan.Zero && ConnectTimeout <= TimeSpan.FromDays(1),

@@ -101,6 +101,23 @@ internal static class SocketSetup
         _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpQuickAck, 1);
 
     /// <summary>
+    /// Whether anything that was sent, or a probe of the peer's closed window, waits for an acknowledgement, and when the last one came.
+    /// False on other than TCP sockets.
+    /// </summary>
+    internal static unsafe bool AwaitsAcknowledgement(SafeSocketHandle socket, out TimeSpan sinceLast)
+    {
+        // struct tcp_info, which only ever grows at its end: u8 tcpi_probes at 3, u32 tcpi_unacked at 24, u32 tcpi_last_ack_recv (ms) at 56.
+        const int Probes = 3, Unacknowledged = 24, LastAcknowledgement = 56;
+        byte* info = stackalloc byte[LastAcknowledgement + sizeof(uint)];
+        uint length = LastAcknowledgement + sizeof(uint);
+        // SAFETY: the kernel writes no more than the length given.
+        bool known = Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpInformation, info, &length) == 0
+            && length >= LastAcknowledgement + sizeof(uint);
+        sinceLast = known ? TimeSpan.FromMilliseconds(*(uint*)(info + LastAcknowledgement)) : TimeSpan.Zero;
+        return known && (info[Probes] != 0 || *(uint*)(info + Unacknowledged) != 0);
+    }
+
+    /// <summary>
     /// Has the kernel ask every second whether the peer still holds the connection, and end it when it says no, or nothing for
     /// <paramref name="limit"/>. The peer's program sees nothing of it. Without effect on other than TCP sockets, whose end is never lost.
     /// </summary>

@@ -218,6 +218,58 @@ public sealed class DestinationFailureTests
     }
 
     [Fact]
+    public async Task Pages_after_the_last_sync_change_nothing_that_is_being_committed()
+    {
+        var committing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var release = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var guest = new TestIncomingGuest
+        {
+            OnCommit = () =>
+            {
+                committing.SetResult();
+                return release.Task;
+            },
+        };
+        await using var scene = new Scene(channels: 1, guest);
+        using var main = scene.Source.Main(new RecordedStream().Header().Start(flush: true)
+            .Begin(SectionType.End).Record(RamFlags.MultifdFlush, 0).EndSection().Devices());
+        using var multifd = scene.Source.Multifd(0);
+        multifd.Send(RawSource.Sync());
+        multifd.Send([.. RawSource.Pages("pc.ram", 4096), .. RecordedStream.PageContent(7)]);
+        multifd.Send(RawSource.Sync());
+        await committing.Task.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+
+        multifd.Send([.. RawSource.Pages("pc.ram", 4096), .. RecordedStream.PageContent(9)]);
+        RawSource.ReadToEnd(multifd); // it is refused
+        Assert.Equal(RecordedStream.PageContent(7), scene.Guest.Memory!.Blocks[0].Span(4096, 4096).ToArray());
+        release.SetResult();
+        main.Shutdown(SocketShutdown.Send);
+        await scene.Receiving.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        Assert.True(scene.Guest.Started);
+        Assert.Equal(RecordedStream.PageContent(7), scene.Guest.Memory!.Blocks[0].Span(4096, 4096).ToArray());
+    }
+
+    [Fact]
+    public async Task A_packet_that_is_still_being_written_keeps_the_guest_from_being_committed()
+    {
+        await using var scene = new Scene(channels: 1);
+        var stream = new RecordedStream().Header().Start(flush: true);
+        using var main = scene.Source.Main(stream);
+        using var multifd = scene.Source.Multifd(0);
+        multifd.Send(RawSource.Sync());
+        multifd.Send([.. RawSource.Pages("pc.ram", 4096), .. RecordedStream.PageContent(7).AsSpan(0, 2048)]);
+        await scene.UntilMemoryExistsAsync();
+        await scene.UntilAsync(() => scene.Guest.Memory!.Blocks[0].Span(4096, 2048).SequenceEqual(RecordedStream.PageContent(7).AsSpan(0, 2048)));
+
+        main.Send(new RecordedStream().Begin(SectionType.End).EndSection().Devices().Bytes);
+        var failure = await scene.FailureAsync();
+        Assert.Equal(FailureReason.ProtocolViolation, failure.Reason);
+        Assert.Equal("multifd 0", failure.Channel);
+        Assert.False(scene.Guest.Committed);
+        Assert.NotNull(scene.Guest.Abandoned);
+    }
+
+    [Fact]
     public async Task Pages_in_a_sync_packet_and_empty_packets_behind_it_are_taken()
     {
         // As QEMU 7.2 to 8.2 send them.

@@ -115,7 +115,14 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
 
     public void OnPaused(PostcopyPause pause) => Pauses.Enqueue(pause);
 
-    public void OnResumed() => Note("resume");
+    /// <summary>Called when the migration goes on over a new link.</summary>
+    public Action? WhenResumed { get; set; }
+
+    public void OnResumed()
+    {
+        Note("resume");
+        WhenResumed?.Invoke();
+    }
 
     public void Stop()
     {

@@ -1,6 +1,8 @@
 using DataPlane.Memory;
-using DataPlane.Tests.MainStream;
+using DataPlane.Migration;
 using DataPlane.TestSupport;
+using DataPlane.Tests.MainStream;
+using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -197,6 +199,42 @@ public sealed class PostcopyRecoveryTests
         again.Dispose();
         await source.Receiving;
         source.Guest.AssertWhole();
+    }
+
+    [Fact]
+    public async Task A_recovery_that_fails_in_an_unforeseen_way_is_a_pause_like_any_other()
+    {
+        await using var source = new ScriptedSource();
+        await source.LoseLinkAsync();
+        source.Guest.WhenResumed = () =>
+        {
+            source.Guest.WhenResumed = null;
+            throw new InvalidOperationException("the host's own trouble");
+        };
+        var waiting = source.TouchAsync(2);
+        using (var main = source.Connect(ScriptedSource.Questions()))
+        {
+            await ScriptedSource.ExpectBitmapAsync(main, RecordedStream.Block, 1);
+            await ScriptedSource.ExpectBitmapAsync(main, "other", 0);
+            main.Send(new RecordedStream().Command(CommandType.PostcopyResume).Bytes);
+            await source.PausedAsync(2);
+        }
+
+        await ResumeAsync(source, received: 1, waitingFor: 2);
+        await waiting;
+        await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
+    public async Task A_guest_is_given_up_on_kernels_that_cannot_poison()
+    {
+        await using var source = new ScriptedSource(
+            new MigrationDestinationOptions { Postcopy = true, KernelFeatures = DataPlane.Linux.UserfaultFeatures.None });
+        await source.LoseLinkAsync();
+        await source.Destination.DisposeAsync();
+        var failure = await Assert.ThrowsAsync<MigrationException>(
+            () => source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken));
+        Assert.Equal(FailureReason.GuestAtDestination, failure.Reason);
     }
 
     private static async Task<ScriptedPeer> HandshakeAsync(ScriptedSource source, ulong received, ulong other = 0)

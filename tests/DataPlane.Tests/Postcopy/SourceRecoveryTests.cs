@@ -70,6 +70,29 @@ public sealed class SourceRecoveryTests
         await Assert.ThrowsAsync<MigrationException>(() => receiving.WaitAsync(s_patience, Token));
     }
 
+    [Fact]
+    public async Task An_attempt_that_fails_in_an_unforeseen_way_is_a_failed_attempt()
+    {
+        using var guest = TestGuest.Patterned(48 << 20);
+        using var incoming = new TestIncomingGuest();
+        await using var destination = new MigrationDestination(
+            [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { Postcopy = true });
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        var source = new MigrationSource(guest, new MigrationSourceOptions
+        {
+            Postcopy = true,
+            RecoveryTimeout = TimeSpan.FromSeconds(60),
+            ProgressInterval = TimeSpan.FromMilliseconds(2),
+        });
+        using var saboteur = new Saboteur(source, destination.LocalAddresses[0], guest.Memory.TotalPages, 1, seed: 1)
+        {
+            FailsOnce = true,
+        };
+        await Task.WhenAll(source.MigrateAsync(destination.LocalAddresses[0], saboteur, Token), receiving).WaitAsync(s_patience, Token);
+        Assert.False(saboteur.FailsOnce);
+        incoming.AssertSameMemoryAs(guest.Memory);
+    }
+
     /// <summary>Breaks the link at random moments of postcopy, and comes again at once.</summary>
     private sealed class Saboteur(MigrationSource source, ChannelAddress? address, long pages, int breaks, int seed)
         : IProgress<MigrationProgress>, IDisposable
@@ -78,6 +101,9 @@ public sealed class SourceRecoveryTests
         private long _nextAt = pages;
 
         public int Broken { get; private set; }
+
+        /// <summary>The first attempt goes to a name that the system's resolver does not even take; false when it has.</summary>
+        public bool FailsOnce { get; set; }
 
         public void Report(MigrationProgress value)
         {
@@ -110,8 +136,15 @@ public sealed class SourceRecoveryTests
         {
             try
             {
-                if (address is not null)
+                if (FailsOnce)
+                {
+                    source.Resume(ChannelAddress.Parse($"{new string('a', 300)}:1"));
+                    FailsOnce = false;
+                }
+                else if (address is not null)
+                {
                     source.Resume(address);
+                }
             }
             catch (InvalidOperationException)
             {

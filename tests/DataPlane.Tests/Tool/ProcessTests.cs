@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
+using DataPlane.TestSupport;
+using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;
@@ -26,15 +28,15 @@ public sealed class ProcessTests
         Assert.Equal(0, kill.ExitCode);
     }
 
-    private static async Task ReadUntilAsync(StreamReader reader, string start)
+    private static async Task<string> ReadUntilAsync(StreamReader reader, string start)
     {
         while (await reader.ReadLineAsync(Token) is { } line)
         {
             if (line.StartsWith(start, StringComparison.Ordinal))
-                return;
+                return line;
         }
 
-        Assert.Fail($"no line starts with '{start}'");
+        throw new EndOfStreamException($"no line starts with '{start}'");
     }
 
     [Theory]
@@ -50,6 +52,44 @@ public sealed class ProcessTests
         Assert.Equal(0, serve.ExitCode);
         Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
         Assert.Empty(await serve.StandardError.ReadToEndAsync(Token));
+    }
+
+    /// <summary>A closed terminal. What the command does afterwards shows that it lives; SIGTERM is heard as before.</summary>
+    [Fact]
+    public async Task A_source_in_postcopy_and_its_destination_outlive_their_terminal()
+    {
+        using var vm = new SavedFile("pc-q35-10.0");
+        string folder = Path.GetDirectoryName(vm.Path)!;
+        using Process receive = Start("receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "out"), "--json", "-");
+        string address = await ReadUntilAsync(receive.StandardError, "listening on ");
+        await using FaultProxy network = FaultProxy.Start(
+            ChannelAddress.Parse(address["listening on ".Length..]), static _ => new FaultPlan { Forward = new Fault { StallAt = 500_000 } });
+        using Process send = Start("send", vm.Path, network.Address.ToString(), "--postcopy", "--json", "-");
+        FaultLink link = await network.LinkAsync(0, Token);
+        await link.Stalled.WaitAsync(Token);
+        await SignalAsync(send, "HUP");
+        await SignalAsync(receive, "HUP");
+
+        link.Resume();
+        foreach (Process process in (Process[])[send, receive])
+        {
+            using JsonDocument document = JsonDocument.Parse(await process.StandardOutput.ReadToEndAsync(Token));
+            await process.WaitForExitAsync(Token);
+            Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
+            Assert.Equal(0, process.ExitCode);
+        }
+    }
+
+    [Fact]
+    public async Task A_guard_outlives_its_terminal_and_is_stopped_by_SIGTERM()
+    {
+        using Process guard = Start("guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--json", "-");
+        await ReadUntilAsync(guard.StandardError, "listening on ");
+        await SignalAsync(guard, "HUP");
+        await SignalAsync(guard, "TERM");
+        using JsonDocument document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
+        await guard.WaitForExitAsync(Token);
+        Assert.Equal(0, guard.ExitCode); // a hang-up that kills is 129 and no document
     }
 
     [Theory]

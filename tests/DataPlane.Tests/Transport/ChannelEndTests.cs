@@ -151,7 +151,7 @@ public sealed class ChannelEndTests
             using NativeBuffer target = new(1 << 20);
             Task<TransferResult> sending = OnThread(() => Repeat(() => pair.Channel.Send([source.Whole])));
             Task<TransferResult> receiving = OnThread(() => Repeat(() => pair.Channel.Receive([target.Whole])));
-            await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(pair.Channel.Abort, Token)));
+            await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(() => pair.Channel.Abort(), Token)));
             Assert.Equal(ChannelEnd.Aborted, (await sending.WaitAsync(s_long, Token)).End);
             Assert.Equal(ChannelEnd.Aborted, (await receiving.WaitAsync(s_long, Token)).End);
         }

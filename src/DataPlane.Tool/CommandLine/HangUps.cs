@@ -1,0 +1,58 @@
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>
+/// SIGHUP, which a closed terminal sends. Most commands take it for a wish to stop; one on which a running guest depends goes on without
+/// its terminal (<see cref="Survive"/>), and SIGTERM still stops it.
+/// </summary>
+internal static class HangUps
+{
+    private static int s_surviving;
+
+    /// <summary>Whether somebody keeps this process alive.</summary>
+    public static bool AreSurvived => Volatile.Read(ref s_surviving) != 0;
+
+    /// <summary>
+    /// Whether the process was started so that it does not hear of them (nohup, a service): a registration would undo that.
+    /// </summary>
+    public static bool AreIgnoredBySystem { get; } = IsIgnored();
+
+    /// <summary>Until the result is disposed of, a hang-up stops nothing.</summary>
+    public static IDisposable Survive()
+    {
+        Interlocked.Increment(ref s_surviving);
+        return new Scope();
+    }
+
+    private static bool IsIgnored()
+    {
+        const ulong HangUp = 1; // bit of signal 1
+        try
+        {
+            string? line = File.ReadLines("/proc/self/status").FirstOrDefault(
+                static line => line.StartsWith("SigIgn:", StringComparison.Ordinal));
+            return line is not null && (Convert.ToUInt64(line["SigIgn:".Length..].Trim(), 16) & HangUp) != 0;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    private sealed class Scope : IDisposable
+    {
+        private readonly PosixSignalRegistration? _registration = AreIgnoredBySystem ? null
+            : PosixSignalRegistration.Create(PosixSignal.SIGHUP, static signal => signal.Cancel = true);
+
+        private int _disposed;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _disposed, 1) != 0)
+                return;
+            _registration?.Dispose();
+            Interlocked.Decrement(ref s_surviving);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+using DataPlane.Memory;
+
+namespace DataPlane.Postcopy;
+
+/// <summary>
+/// Makes pages that will never come unreadable for good, so that nobody takes them for zeros: by UFFDIO_POISON where the kernel has it
+/// (Linux 6.6), else by taking their protection away. A process has a limited number of mappings (65,530 by default); where the gaps are
+/// more than that, the whole block becomes unreadable: what it still holds is worth less than a guest that computes with zeros.
+/// </summary>
+internal static class MissingPageGuard
+{
+    /// <summary>Closes all missing pages of a block. Who waits for one of them goes on waiting until the block is unregistered.</summary>
+    /// <param name="faults">Where the block is registered.</param>
+    /// <param name="block">The block.</param>
+    /// <param name="forEachMissing">Calls back with offset and length of each range.</param>
+    /// <exception cref="LinuxException">The kernel refuses every way.</exception>
+    public static void Close(Userfaultfd faults, RamBlock block, Action<Action<long, long>> forEachMissing)
+    {
+        try
+        {
+            forEachMissing((offset, length) =>
+            {
+                if ((faults.Features & UserfaultFeatures.Poison) == 0 || !TryPoison(faults, block, offset, length))
+                {
+                    TakeProtection(block, offset, length);
+                }
+            });
+        }
+        catch (LinuxException refused) when (refused.Errno == Errno.ENOMEM)
+        {
+            TakeProtection(block, 0, block.Length);
+        }
+    }
+
+    private static bool TryPoison(Userfaultfd faults, RamBlock block, long offset, long length)
+    {
+        for (long done = 0; done < length;)
+        {
+            var errno = faults.Poison(block.Address + (nint)(offset + done), length - done, out var poisoned);
+            done += poisoned;
+            switch (errno)
+            {
+                case 0:
+                case Errno.EAGAIN: // stopped after some pages, or the mappings of this process are being changed
+                    break;
+                case Errno.EEXIST:
+                    done += block.HostPageSize;
+                    break;
+                default:
+                    return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static void TakeProtection(RamBlock block, long offset, long length)
+    {
+        if (Libc.ProtectMemory(block.Address + (nint)offset, (nuint)length, Libc.ProtNone) != 0)
+        {
+            throw new LinuxException("mprotect", Marshal.GetLastPInvokeError(), $"block '{block.Name}' at 0x{offset:x}");
+        }
+    }
+}
