@@ -46,7 +46,7 @@ internal static class SharedOptions
     public static ToolOption<ByteSize?> MaxRam(string description) => Options.Size("--max-ram", description);
 
     public static ToolOption<Duration?> Timeout() =>
-        Options.Time("--timeout", "give up after this long without progress (default: the first channel is awaited for ever)");
+        Options.Time("--timeout", "give up after this long without progress (default: 10 minutes; the first channel is awaited for ever)");
 
     public static ToolOption<int?> Runs(int whenMissing) =>
         Options.Number("--runs", "measured runs; the median counts", 1, 10_000, whenMissing);

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// Turns Ctrl-C, SIGTERM and SIGHUP (unless <see cref="HangUps"/> are survived) into a cancelled token. The first signal asks for a clean stop; a second one is left to the system, which
-/// ends the process at once: a user who presses twice means it.
+/// Turns Ctrl-C, SIGTERM and SIGHUP (unless <see cref="HangUps"/> are survived) into a cancelled token. The first signal asks for a clean
+/// stop; a second one is left to the system, which ends the process at once: a user who presses twice means it.
 /// </summary>
 internal sealed class StopSignals : IDisposable
 {

@@ -31,7 +31,7 @@ internal sealed class SendCommand
     private readonly ToolOption<string[]> _bind = SharedOptions.Bind();
     private readonly ToolOption<Duration?> _timeout =
         Options.Time("--timeout",
-            "give up after this long without progress (default: 30 s to connect, 60 s for the last answers, no limit in between)");
+            "give up after this long without progress (default: 30 s to connect, 60 s once the guest stands still, 2 minutes in between)");
 
     private TlsOptions _tls = null!;
     private RecoveryOptions _recovery = null!;

@@ -159,7 +159,7 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// Both channels at once, before anything is awaited: a thread may be inside a call on either, and cannot hear of the other. Any thread.
+    /// Both channels at once, before anything is awaited: a thread may be inside a call on either, and cannot hear of the other.
     /// </summary>
     private void BreakLink(ChannelException? cause)
     {

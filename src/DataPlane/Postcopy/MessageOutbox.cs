@@ -26,7 +26,8 @@ internal sealed class MessageOutbox(Channel channel)
     private ChannelException? _failure;
 
     /// <summary>
-    /// Adds a message; <paramref name="end"/> is what <see cref="SendUpTo"/> takes. False when the channel has failed: nothing is kept then.
+    /// Adds a message; <paramref name="end"/> is what <see cref="SendUpTo"/> takes. False when the channel has failed:
+    /// nothing is kept then.
     /// </summary>
     public bool TryAdd(ReadOnlySpan<byte> message, out long end)
     {

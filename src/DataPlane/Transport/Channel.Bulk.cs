@@ -9,8 +9,8 @@ internal sealed partial class Channel
     private byte[] _prepended = [];
 
     /// <summary>
-    /// A channel without which sending on this one has no purpose: a <see cref="Send"/> that has to wait watches it, and aborts this channel
-    /// when the other has ended. Null, the default: a send waits for nothing but its own peer.
+    /// A channel without which sending on this one has no purpose: a <see cref="Send"/> that has to wait watches it, and aborts this
+    /// channel when the other has ended. Null, the default: a send waits for nothing but its own peer.
     /// </summary>
     internal Channel? SendsWith { get; set; }
 

@@ -28,7 +28,9 @@ public sealed record ChannelOptions
     /// <summary>Time between two probes. Default 5 s.</summary>
     public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>Probes without an answer that end the connection. Default 3: a vanished peer of an idle channel is noticed in 25 s.</summary>
+    /// <summary>
+    /// Probes without an answer that end the connection. Default 3: the vanished peer of an idle channel is noticed in 25 s.
+    /// </summary>
     public int KeepAliveProbes { get; init; } = 3;
 
     /// <summary>
@@ -47,8 +49,9 @@ public sealed record ChannelOptions
     /// retransmission limit (about 15 minutes).
     /// </summary>
     /// <remarks>
-    /// For a vanished peer there is <see cref="AcknowledgementTimeout"/>. The kernel counts a peer whose receive window stays closed in the same way. A destination may close its window for long and with
-    /// reason (its guest memory is not ready yet), so choose this well above the longest such pause.
+    /// For a vanished peer there is <see cref="AcknowledgementTimeout"/>. The kernel counts a peer whose receive window stays closed in the
+    /// same way. A destination may close its window for long and with reason (its guest memory is not ready yet), so choose this well
+    /// above the longest such pause.
     /// </remarks>
     public TimeSpan? UserTimeout { get; init; }
 

@@ -106,7 +106,7 @@ internal static class SocketSetup
     /// </summary>
     internal static unsafe bool AwaitsAcknowledgement(SafeSocketHandle socket, out TimeSpan sinceLast)
     {
-        // struct tcp_info, which only ever grows at its end: u8 tcpi_probes at 3, u32 tcpi_unacked at 24, u32 tcpi_last_ack_recv (ms) at 56.
+        // struct tcp_info, which only ever grows at its end: u8 tcpi_probes, u32 tcpi_unacked, u32 tcpi_last_ack_recv in milliseconds.
         const int Probes = 3, Unacknowledged = 24, LastAcknowledgement = 56;
         byte* info = stackalloc byte[LastAcknowledgement + sizeof(uint)];
         uint length = LastAcknowledgement + sizeof(uint);

@@ -1,6 +1,8 @@
 namespace DataPlane.Transport;
 
-/// <summary>Runs every step of a teardown, whatever one of them throws: a later step may be what frees a guest. Keeps the first failure.</summary>
+/// <summary>
+/// Runs every step of a teardown, whatever one of them throws: a later step may be what frees a guest. Keeps the first failure.
+/// </summary>
 /// <remarks>One thread at a time.</remarks>
 internal sealed class Teardown
 {
