@@ -128,22 +128,16 @@ public sealed class GuardedVm : IAsyncDisposable
         if (_monitor is not null)
             await _monitor.DisposeAsync().ConfigureAwait(false);
         RemoveIncomingSocket();
+        _target?.Place?.Dispose();
     }
 
     /// <summary>
-    /// QEMU removes the socket that it made for us, unless it was killed. One that still waits needs it for the next guard.
+    /// QEMU removes the socket that it made for us, unless it was killed. One that still waits needs it for the next guard. A name that this
+    /// guard has not given is not its to remove, and neither is what is no socket.
     /// </summary>
     private void RemoveIncomingSocket()
     {
-        if (_monitor is null || _target?.Address.Path is not { } path || _course?.State is not (GuardState.Completed or GuardState.Failed))
-            return;
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // Not in our root, or not ours to remove.
-        }
+        if (_target is { IsToldByUs: true, Place: { } place } && _course?.State is GuardState.Completed or GuardState.Failed)
+            _ = place.TryRemove();
     }
 }

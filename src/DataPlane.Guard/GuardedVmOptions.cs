@@ -27,9 +27,16 @@ public sealed record GuardedVmOptions
 
     /// <summary>
     /// Where QEMU is told to listen, with <see cref="Qmp"/> only. By default a Unix socket beside the QMP socket, or a loopback port when
-    /// QMP is TCP. Strangers must not reach it.
+    /// QMP is TCP. Strangers must not reach it. A QEMU that listens elsewhere already is not guarded: its word alone is no reason to connect
+    /// anywhere.
     /// </summary>
     public ChannelAddress? Incoming { get; init; }
+
+    /// <summary>
+    /// An existing folder where QEMU's socket goes when a path beside the QMP socket would be longer than
+    /// <see cref="ChannelAddress.MaxPathBytes"/>. Without it such a QEMU needs <see cref="Incoming"/>.
+    /// </summary>
+    public string? RuntimeFolder { get; init; }
 
     /// <summary>Where QEMU listens already, instead of <see cref="Qmp"/>. Strangers must not reach it.</summary>
     public ChannelAddress? To { get; init; }

@@ -1,4 +1,6 @@
+using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
+using DataPlane.Linux;
 using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
@@ -26,16 +28,33 @@ internal sealed partial class GuardCourse
         };
         try
         {
-            return await ChannelDialer.ConnectAsync(
-                _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
+            return await ConnectAsync(name, options, cancellationToken).ConfigureAwait(false);
         }
         catch (ChannelException) when (State == GuardState.Recovering && name == "main" && _monitor is not null)
         {
             // Somebody had it listen elsewhere meanwhile. The command works out of band, and may be repeated.
             GuardLog.ListensAgain(_logger, _options.Name, _target.Address.ToString());
             await ListenAgainAsync(_monitor, cancellationToken).ConfigureAwait(false);
+            return await ConnectAsync(name, options, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A Unix socket that QEMU has made is reached by its descriptor: QEMU could make a link of its name.</summary>
+    private async Task<Channel> ConnectAsync(string name, ChannelOptions options, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using PinnedSocket? pinned = _target.Place?.Pin();
             return await ChannelDialer.ConnectAsync(
-                _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
+                pinned?.Address ?? _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
+        }
+        catch (LinuxException e)
+        {
+            throw new ChannelException(name, ChannelEnd.Failed, e.Errno, $"cannot connect to {_target.Address}");
+        }
+        catch (ChannelException e) when (_target.Place is not null)
+        {
+            throw new ChannelException(name, e.End, e.Errno, $"cannot connect to {_target.Address}");
         }
     }
 

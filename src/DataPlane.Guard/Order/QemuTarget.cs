@@ -8,6 +8,12 @@ internal sealed record QemuTarget
     /// <summary>Where it listens.</summary>
     internal required ChannelAddress Address { get; init; }
 
+    /// <summary>The place of its Unix socket, where the guard knows it by its monitor; whoever has the target disposes of it.</summary>
+    internal SocketPlace? Place { get; init; }
+
+    /// <summary>This guard, and nobody before it, had QEMU listen there: what is left of the socket is the guard's to remove.</summary>
+    internal bool IsToldByUs { get; init; }
+
     /// <summary>Its version; null where nobody has said it.</summary>
     internal Version? Version { get; init; }
 

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using DataPlane.Guard.Order;
 using DataPlane.Transport;
@@ -41,26 +40,23 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// <exception cref="TimeoutException">The monitor stands still.</exception>
     internal async Task<QemuTarget> PrepareAsync(CancellationToken cancellationToken)
     {
-        HashSet<string> capabilities = [];
-        JsonElement switches = await AskAsync("query-migrate-capabilities", cancellationToken).ConfigureAwait(false);
-        foreach (JsonElement entry in switches.EnumerateArray())
-        {
-            if (entry.GetProperty("state").GetBoolean())
-                capabilities.Add(entry.GetProperty("capability").GetString() ?? "");
-        }
-
+        ChannelAddress address = IncomingAddress.Choose(_options);
+        HashSet<string> capabilities = Read("query-migrate-capabilities",
+            await AskAsync("query-migrate-capabilities", cancellationToken).ConfigureAwait(false), Capabilities);
         JsonElement parameters = await AskAsync("query-migrate-parameters", cancellationToken).ConfigureAwait(false);
         JsonElement uuid = await AskAsync("query-uuid", cancellationToken).ConfigureAwait(false);
         var target = new QemuTarget
         {
-            Address = IncomingAddress,
+            Address = address,
             Version = _client.Version,
-            Channels = capabilities.Contains("multifd") ? parameters.GetProperty("multifd-channels").GetInt32() : 0,
+            Channels = capabilities.Contains("multifd") ? Read("query-migrate-parameters", parameters, Channels) : 0,
             Postcopy = capabilities.Contains("postcopy-ram"),
             Preempt = capabilities.Contains("postcopy-preempt"),
             // A VM without one says zeros, here as in its channels.
-            Uuid = _options.Uuid ?? Guid.Parse(uuid.GetProperty("UUID").GetString() ?? ""),
-            Tls = parameters.TryGetProperty("tls-creds", out JsonElement creds) && creds.GetString() is { Length: > 0 },
+            Uuid = _options.Uuid ?? Read("query-uuid", uuid, static answer =>
+                Guid.ParseExact(answer.GetProperty("UUID").GetString() ?? "", "D")),
+            Tls = Read("query-migrate-parameters", parameters, static answer =>
+                answer.TryGetProperty("tls-creds", out JsonElement creds) && creds.GetString() is { Length: > 0 }),
         };
         if (HandOverOrder.WhyNot(target) is { } reason)
             throw new QmpException(reason);
@@ -68,7 +64,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
             throw new QmpException("QEMU has TLS credentials too: TLS ends in QEMU or in the guard, not in both");
         if (!capabilities.Contains("events"))
             await ReportEventsAsync(cancellationToken).ConfigureAwait(false);
-        return target with { Address = await ListenAsync(cancellationToken).ConfigureAwait(false) };
+        return await ListenAsync(target, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The migration's state, or null when there is none yet or the monitor does not answer in time.</summary>
@@ -77,7 +73,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
         try
         {
             JsonElement info = await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false);
-            return info.TryGetProperty("status", out JsonElement status) ? status.GetString() : null;
+            return Read("query-migrate", info, static answer =>
+                answer.TryGetProperty("status", out JsonElement status) ? status.GetString() : null);
         }
         catch (Exception e) when (e is QmpException or TimeoutException)
         {
@@ -129,35 +126,47 @@ internal sealed class QemuMonitor : IAsyncDisposable
 
     public ValueTask DisposeAsync() => _client.DisposeAsync();
 
-    /// <summary>Beside the QMP socket, because QEMU may live in another root that shares only that folder with us.</summary>
-    private ChannelAddress IncomingAddress
+    private static string UriOf(ChannelAddress address) => address.IsUnix ? address.ToString() : $"tcp:{address}";
+
+    private static HashSet<string> Capabilities(JsonElement answer) =>
+    [
+        .. answer.EnumerateArray().Where(static entry => entry.GetProperty("state").GetBoolean())
+            .Select(static entry => entry.GetProperty("capability").GetString() ?? ""),
+    ];
+
+    private static int Channels(JsonElement answer)
     {
-        get
+        int channels = answer.GetProperty("multifd-channels").GetInt32();
+        return channels is > 0 and <= Admission.AdmissionOptions.MaxMultifdChannels ? channels
+            : throw new FormatException($"{channels} multifd channels");
+    }
+
+    /// <summary>
+    /// Reads an answer of a process that is less trusted than this one: whatever it says that is not of the documented form is a
+    /// <see cref="QmpException"/>.
+    /// </summary>
+    private static T Read<T>(string command, JsonElement answer, Func<JsonElement, T> read)
+    {
+        try
         {
-            if (_options.Incoming is { } wanted)
-                return wanted;
-            string path = $"{_options.Qmp!.Path}.incoming";
-            return _options.Qmp.IsUnix && System.Text.Encoding.UTF8.GetByteCount(path) <= ChannelAddress.MaxPathBytes
-                ? ChannelAddress.Unix(path) : ChannelAddress.Tcp("127.0.0.1", 0);
+            return read(answer);
+        }
+        catch (Exception e) when (e is InvalidOperationException or KeyNotFoundException or FormatException)
+        {
+            throw new QmpException($"the answer of QEMU to {command} cannot be used: {e.Message}", e);
         }
     }
 
-    private static string UriOf(ChannelAddress address) => address.IsUnix ? address.ToString() : $"tcp:{address}";
-
-    private static ChannelAddress? AddressIn(JsonElement info)
+    private static SocketPlace OpenPlace(string path)
     {
-        if (!info.TryGetProperty("socket-address", out JsonElement addresses) || addresses.GetArrayLength() == 0)
-            return null;
-        JsonElement address = addresses[0];
-        return address.GetProperty("type").GetString() switch
+        try
         {
-            "unix" => ChannelAddress.Unix(address.GetProperty("path").GetString() ?? ""),
-            "inet" => ChannelAddress.Tcp(
-                address.GetProperty("host").GetString() is { } host and not ("0.0.0.0" or "::") ? host : "127.0.0.1",
-                int.Parse(address.GetProperty("port").GetString() ?? "", NumberStyles.None, CultureInfo.InvariantCulture)),
-            { } other => throw new QmpException($"QEMU listens on {other}, where a guard cannot connect"),
-            null => throw new QmpException("QEMU does not say where it listens"),
-        };
+            return SocketPlace.Open(path);
+        }
+        catch (IOException e)
+        {
+            throw new QmpException($"the folder of QEMU's socket cannot be opened: {e.Message}", e);
+        }
     }
 
     private Task<JsonElement> AskAsync(string command, CancellationToken cancellationToken) =>
@@ -174,17 +183,53 @@ internal sealed class QemuMonitor : IAsyncDisposable
             json.WriteEndArray();
         }, _options.MonitorTimeout, cancellationToken);
 
-    /// <summary>A guard that was started again finds QEMU listening where its predecessor told it to.</summary>
-    private async Task<ChannelAddress> ListenAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// A guard that was started again finds QEMU listening where its predecessor told it to. Anywhere else is a name of QEMU's own, which
+    /// only the operator can vouch for.
+    /// </summary>
+    private async Task<QemuTarget> ListenAsync(QemuTarget target, CancellationToken cancellationToken)
     {
-        if (AddressIn(await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false)) is { } already)
-            return already;
-        ChannelAddress address = IncomingAddress;
-        await _client.ExecuteAsync("migrate-incoming", json => json.WriteString("uri", UriOf(address)),
-            _options.MonitorTimeout, cancellationToken).ConfigureAwait(false);
-        return address is { IsUnix: false, Port: 0 }
-            ? AddressIn(await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false))
-                ?? throw new QmpException("QEMU does not say on which port it listens")
-            : address;
+        JsonElement[] listens = Read("query-migrate", await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false),
+            static answer => answer.TryGetProperty("socket-address", out JsonElement said) ? said.EnumerateArray().ToArray() : []);
+        if (listens is [var first, ..])
+        {
+            return IncomingAddress.IsThere(target.Address, first)
+                ? target with { Place = target.Address.IsUnix ? OpenPlace(target.Address.Path) : null }
+                : throw new QmpException($"QEMU listens at {IncomingAddress.Describe(first)} already, where this guard has not told it to: "
+                    + "say --incoming with that address if it is right, or start QEMU with -incoming defer");
+        }
+
+        if (!IncomingAddress.NeedsPort(target.Address))
+            return await TellAsync(target, cancellationToken).ConfigureAwait(false);
+        QmpException? taken = null;
+        foreach (ChannelAddress address in IncomingAddress.WithFreePort(target.Address))
+        {
+            try
+            {
+                return await TellAsync(target with { Address = address }, cancellationToken).ConfigureAwait(false);
+            }
+            catch (QmpException refusal) when (refusal.Message.Contains("Address already in use", StringComparison.Ordinal))
+            {
+                taken = refusal;
+            }
+        }
+
+        throw taken!;
+    }
+
+    private async Task<QemuTarget> TellAsync(QemuTarget target, CancellationToken cancellationToken)
+    {
+        SocketPlace? place = target.Address.IsUnix ? OpenPlace(target.Address.Path) : null;
+        try
+        {
+            await _client.ExecuteAsync("migrate-incoming", json => json.WriteString("uri", UriOf(target.Address)),
+                _options.MonitorTimeout, cancellationToken).ConfigureAwait(false);
+            return target with { Place = place, IsToldByUs = true };
+        }
+        catch
+        {
+            place?.Dispose();
+            throw;
+        }
     }
 }

@@ -150,10 +150,18 @@ internal sealed class QmpClient : IAsyncDisposable
             throw new QmpException($"the monitor {_name} does not greet: another client holds it, or QEMU stands still");
         }
 
-        JsonElement version = greeting.GetProperty("version").GetProperty("qemu");
-        Version = new Version(
-            version.GetProperty("major").GetInt32(), version.GetProperty("minor").GetInt32(), version.GetProperty("micro").GetInt32());
-        HasOutOfBand = greeting.GetProperty("capabilities").EnumerateArray().Any(c => c.ValueEquals("oob"));
+        try
+        {
+            JsonElement version = greeting.GetProperty("version").GetProperty("qemu");
+            Version = new Version(
+                version.GetProperty("major").GetInt32(), version.GetProperty("minor").GetInt32(), version.GetProperty("micro").GetInt32());
+            HasOutOfBand = greeting.GetProperty("capabilities").EnumerateArray().Any(c => c.ValueEquals("oob"));
+        }
+        catch (Exception e) when (e is InvalidOperationException or KeyNotFoundException or FormatException or ArgumentException)
+        {
+            throw new QmpException($"the monitor {_name} greets with no version of QEMU: {e.Message}", e);
+        }
+
         await ExecuteAsync("qmp_capabilities", HasOutOfBand ? EnableOutOfBand : null, timeout, cancellationToken).ConfigureAwait(false);
     }
 
@@ -206,7 +214,8 @@ internal sealed class QmpClient : IAsyncDisposable
                 reader.AdvanceTo(rest.Start, rest.End);
             }
         }
-        catch (Exception e) when (e is IOException or ObjectDisposedException or JsonException or QmpException or InvalidOperationException)
+        catch (Exception e) when (e is IOException or ObjectDisposedException or JsonException or QmpException
+            or InvalidOperationException or FormatException)
         {
             cause = e; // gone, or no monitor at all
         }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using DataPlane.Guard;
+using DataPlane.Tool.Control;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
@@ -8,6 +9,9 @@ namespace DataPlane.Tool.Guard;
 /// <summary>The library's guard of one VM, its options taken from and its snapshots turned into the command's own forms.</summary>
 internal sealed class GuardedVmAdapter : IGuardedVm
 {
+    /// <summary>A path of the monitor that is no longer than this leaves room for a name beside it.</summary>
+    private const int MostBeside = 90;
+
     private readonly VmSettings _settings;
     private readonly TlsCredentials? _credentials;
     private readonly GuardedVm _vm;
@@ -59,6 +63,7 @@ internal sealed class GuardedVmAdapter : IGuardedVm
         Listen = [settings.Listen],
         Qmp = settings.Qmp,
         Incoming = settings.Incoming,
+        RuntimeFolder = RuntimeFolder(settings),
         To = settings.To,
         Channels = settings.Channels,
         Preempt = settings.Preempt,
@@ -71,6 +76,16 @@ internal sealed class GuardedVmAdapter : IGuardedVm
         MaxUndecided = settings.MaxUndecided,
         MaxUndecidedPerPeer = settings.MaxUndecidedPerPeer,
     };
+
+    /// <summary>Where QEMU's socket goes when the monitor's path is too long to have one beside it; made only then.</summary>
+    private static string? RuntimeFolder(VmSettings settings)
+    {
+        if (settings.Incoming is not null || settings.Qmp is not { IsUnix: true, Path.Length: > MostBeside } || OperatingSystem.IsWindows())
+            return null;
+        string folder = ControlPaths.Folders(Environment.GetEnvironmentVariable).First();
+        Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        return folder;
+    }
 
     private static string Spell<T>(T value)
         where T : struct, Enum => JsonNamingPolicy.SnakeCaseLower.ConvertName(value.ToString());

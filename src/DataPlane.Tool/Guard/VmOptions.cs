@@ -34,7 +34,7 @@ internal sealed class VmOptions
 
     private readonly ToolOption<ChannelAddress?> _incoming =
         Options.Address("--incoming", "ADDR",
-            "where QEMU is told to listen; with --qmp (default: a socket beside QMP's, 127.0.0.1:0 when that is TCP)");
+            "where QEMU is told to listen; with --qmp (default: a socket beside QMP's, a free port of 127.0.0.1 when that is TCP)");
 
     private readonly ToolOption<int?> _channels =
         Options.Number("--channels", "multifd channels, 0 = none; with --to", 0, SharedOptions.MaxChannels);

@@ -29,6 +29,7 @@ internal static class Errno
     internal const int EPIPE = 32;
     internal const int ENOSYS = 38;
     internal const int EPROTO = 71;
+    internal const int ENOTSOCK = 88;
     internal const int EMSGSIZE = 90;
     internal const int ENOPROTOOPT = 92;
     internal const int EOPNOTSUPP = 95;

@@ -16,12 +16,17 @@ internal sealed class GuardScene : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
 
     private GuardScene(
-        int channels, bool preempt, FakeMonitor? monitor, TimeSpan undecided, Func<GuardedVmOptions, GuardedVmOptions>? change)
+        int channels,
+        bool preempt,
+        FakeMonitor? monitor,
+        TimeSpan undecided,
+        Func<GuardedVmOptions, GuardedVmOptions>? change,
+        bool listensAlready)
     {
-        string path = Path.Combine(_folder, "qemu");
+        string path = Incoming = Path.Combine(_folder, "qemu");
         _qemu.Bind(new UnixDomainSocketEndPoint(path));
         _qemu.Listen(1);
-        if (monitor is not null)
+        if (monitor is not null && listensAlready)
             monitor.Answers["query-migrate"] = $$"""{"socket-address": [{"type": "unix", "path": "{{path}}"}]}""";
         var options = new GuardedVmOptions
         {
@@ -29,6 +34,7 @@ internal sealed class GuardScene : IAsyncDisposable
             Listen = [ChannelAddress.Parse("127.0.0.1:0")],
             To = monitor is null ? ChannelAddress.Unix(path) : null,
             Qmp = monitor?.Address,
+            Incoming = monitor is null ? null : ChannelAddress.Unix(path),
             Channels = monitor is null ? channels : 0,
             Preempt = monitor is null && preempt,
             UndecidedTimeout = undecided,
@@ -41,6 +47,9 @@ internal sealed class GuardScene : IAsyncDisposable
 
     internal TimerCount Time { get; } = new();
 
+    /// <summary>Path of QEMU's socket.</summary>
+    internal string Incoming { get; }
+
     internal Task<GuardState> Run { get; private set; } = null!;
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -50,9 +59,10 @@ internal sealed class GuardScene : IAsyncDisposable
         bool preempt = false,
         FakeMonitor? monitor = null,
         TimeSpan? undecided = null,
-        Func<GuardedVmOptions, GuardedVmOptions>? change = null)
+        Func<GuardedVmOptions, GuardedVmOptions>? change = null,
+        bool listensAlready = true)
     {
-        var scene = new GuardScene(channels, preempt, monitor, undecided ?? TimeSpan.FromSeconds(30), change);
+        var scene = new GuardScene(channels, preempt, monitor, undecided ?? TimeSpan.FromSeconds(30), change, listensAlready);
         await scene.Guard.StartAsync(Token);
         scene.Run = scene.Guard.RunAsync(scene._stop.Token);
         return scene;

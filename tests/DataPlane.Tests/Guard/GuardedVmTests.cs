@@ -198,6 +198,48 @@ public sealed class GuardedVmTests
         Assert.Equal(expected, await scene.EndAsync());
     }
 
+    [Theory]
+    [InlineData(true, false, true)] // its name, given by somebody before
+    [InlineData(false, false, false)]
+    [InlineData(false, true, true)] // its name, but no socket any more
+    public async Task Only_a_socket_that_the_guard_had_QEMU_make_is_removed(bool listensAlready, bool becomesFile, bool stays)
+    {
+        using FakeMonitor monitor = new();
+        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor, listensAlready: listensAlready);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        if (becomesFile)
+        {
+            File.Delete(scene.Incoming);
+            await File.WriteAllTextAsync(scene.Incoming, "precious", Token);
+        }
+
+        source.Finish();
+        await main.ReadToEndAsync(Token);
+        main.Socket.Dispose();
+        monitor.SayStatus("completed");
+        await scene.EndAsync();
+        await scene.Guard.DisposeAsync();
+
+        Assert.Equal(stays, Path.Exists(scene.Incoming));
+    }
+
+    [Fact]
+    public async Task A_link_that_QEMU_makes_of_its_name_is_not_followed()
+    {
+        using FakeMonitor monitor = new();
+        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
+        string elsewhere = scene.Incoming + ".elsewhere";
+        File.Move(scene.Incoming, elsewhere);
+        File.CreateSymbolicLink(scene.Incoming, elsewhere);
+
+        scene.Knock(Opening.Main);
+
+        Assert.Equal(GuardState.Failed, await scene.EndAsync());
+        Assert.False(scene.HasKnocked);
+        Assert.Contains($"cannot connect to unix:{scene.Incoming}", scene.Guard.Snapshot().Failure, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_QEMU_that_goes_while_it_waits_ends_the_guard()
     {

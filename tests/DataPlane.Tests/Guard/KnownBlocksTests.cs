@@ -47,6 +47,27 @@ public sealed class KnownBlocksTests
         Assert.True(blocks.MayHave("no.such.block"u8, 0));
     }
 
+    [Fact]
+    public void Rows_that_no_QEMU_prints_cost_no_time_and_no_memory_and_name_no_block()
+    {
+        var blocks = new KnownBlocks();
+        string spaces = string.Concat(Enumerable.Repeat("a 0x1 ", 1 << 19)) + "\r\n"; // a search that went back would not end
+        blocks.Take(spaces + new string(' ', 300) + "n 4 KiB 0x0 0x1" + "\r\n"
+            + new string('n', 300) + "  4 KiB  0x0 0x1000 0x1000\r\n" + "name 4 KiB 0x0 0x1000 0xffffffffffffffff\r\n");
+        Assert.False(blocks.IsKnown);
+
+        blocks.Take(string.Concat(Enumerable.Range(0, 10_000).Select(i => $"block{i}    4 KiB  0x0 0x1000 0x1000\r\n")));
+        Assert.True(blocks.MayHave("block4095"u8, 0));
+        Assert.False(blocks.MayHave("block4096"u8, 0));
+    }
+
+    [Fact]
+    public void A_name_that_looks_like_numbers_is_a_name_still()
+    {
+        KnownBlocks blocks = Take("   odd 0x10 name    4 KiB  0x0000000000000000 0x0000000000001000 0x0000000000001000\r\n");
+        Assert.True(blocks.MayHave("odd 0x10 name"u8, 0));
+    }
+
     private static KnownBlocks Take(string table)
     {
         var blocks = new KnownBlocks();

@@ -50,16 +50,120 @@ public sealed class QemuMonitorTests
             fake.Request("migrate-set-capabilities").GetProperty("arguments").GetRawText());
     }
 
-    [Fact]
-    public async Task A_QEMU_that_listens_already_is_not_told_to_again()
+    [Theory]
+    [InlineData("""{"type": "unix", "path": "OWN"}""", null)]
+    [InlineData("""{"type": "inet", "host": "0.0.0.0", "port": "4444"}""", ":4444")]
+    [InlineData("""{"type": "inet", "host": "127.0.0.1", "port": "4444"}""", "127.0.0.1:4444")]
+    public async Task A_QEMU_that_listens_where_it_is_to_is_not_told_again(string said, string? incoming)
     {
         using FakeMonitor fake = new();
-        fake.Answers["query-migrate"] = """{"socket-address": [{"type": "inet", "host": "0.0.0.0", "port": "4444"}], "status": "setup"}""";
+        string own = $"{fake.Address.Path}.incoming";
+        fake.Answers["query-migrate"] = $$"""{"socket-address": [{{said.Replace("OWN", own, StringComparison.Ordinal)}}], "status": "setup"}""";
+
+        await using QemuMonitor monitor = await ConnectAsync(fake, incoming: incoming);
+        QemuTarget target = await monitor.PrepareAsync(Token);
+
+        Assert.Equal(incoming is null ? ChannelAddress.Unix(own) : ChannelAddress.Parse(incoming), target.Address);
+        Assert.False(target.IsToldByUs);
+        Assert.False(fake.WasAsked("migrate-incoming"));
+        target.Place?.Dispose();
+    }
+
+    [Theory]
+    [InlineData("""{"type": "unix", "path": "/run/somebody/else.sock"}""", null, "unix:/run/somebody/else.sock")]
+    [InlineData("""{"type": "unix", "path": "/run/x\u001b]52;c;eA==\u0007"}""", null, @"unix:/run/x\u001B]52")]
+    [InlineData("""{"type": "inet", "host": "127.0.0.1", "port": "22"}""", null, "127.0.0.1:22")]
+    [InlineData("""{"type": "inet", "host": "127.0.0.1", "port": "22"}""", "127.0.0.1:4444", "127.0.0.1:22")]
+    [InlineData("""{"type": "inet", "host": "10.0.0.1", "port": "4444"}""", "127.0.0.1:4444", "10.0.0.1:4444")]
+    [InlineData("""{"type": "inet", "host": "127.0.0.1", "port": "22"}""", "127.0.0.1:0", "127.0.0.1:22")]
+    [InlineData("""{"type": "vsock", "cid": "2", "port": "22"}""", null, "vsock")]
+    [InlineData("7", null, "nothing known")]
+    public async Task A_place_that_QEMU_names_itself_is_not_used(string said, string? incoming, string shown)
+    {
+        using FakeMonitor fake = new();
+        fake.Answers["query-migrate"] = $$"""{"socket-address": [{{said}}], "status": "setup"}""";
+
+        await using QemuMonitor monitor = await ConnectAsync(fake, incoming: incoming);
+
+        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        Assert.Contains(shown, refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("--incoming", refusal.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\u001b', refusal.Message);
+    }
+
+    /// <summary>Each could be what a QEMU says that its guest has taken over: none may be more than a failed preparation.</summary>
+    [Theory]
+    [InlineData("query-uuid", """{"UUID": "no"}""")]
+    [InlineData("query-uuid", """{"UUID": 7}""")]
+    [InlineData("query-uuid", "[]")]
+    [InlineData("query-migrate-capabilities", """[{"capability": "multifd"}]""")]
+    [InlineData("query-migrate-capabilities", """[{"capability": 1, "state": true}]""")]
+    [InlineData("query-migrate-capabilities", "{}")]
+    [InlineData("query-migrate-parameters", """{"multifd-channels": 0}""")]
+    [InlineData("query-migrate-parameters", """{"multifd-channels": 256}""")]
+    [InlineData("query-migrate-parameters", """{"multifd-channels": -1}""")]
+    [InlineData("query-migrate-parameters", """{"multifd-channels": 1e300}""")]
+    [InlineData("query-migrate-parameters", "{}")]
+    [InlineData("query-migrate", "[]")]
+    [InlineData("query-migrate", """{"socket-address": 3}""")]
+    public async Task An_answer_that_is_none_is_refused_in_words(string command, string answer)
+    {
+        using FakeMonitor fake = new();
+        fake.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "multifd");
+        fake.Answers[command] = answer;
 
         await using QemuMonitor monitor = await ConnectAsync(fake);
 
-        Assert.Equal(ChannelAddress.Tcp("127.0.0.1", 4444), (await monitor.PrepareAsync(Token)).Address);
+        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        Assert.Contains(command, refusal.Message, StringComparison.Ordinal);
         Assert.False(fake.WasAsked("migrate-incoming"));
+    }
+
+    [Theory]
+    [InlineData("-1, \"minor\": 0, \"micro\": 0")]
+    [InlineData("10, \"minor\": 1e9, \"micro\": 0.5")]
+    [InlineData("10, \"micro\": 0")]
+    public async Task A_version_that_is_none_is_refused_in_words(string version)
+    {
+        using FakeMonitor fake = new(version);
+
+        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => ConnectAsync(fake));
+
+        Assert.Contains("version", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_answer_with_a_number_that_is_none_ends_the_session_and_nothing_else()
+    {
+        using FakeMonitor fake = new();
+        fake.Answers.Remove("query-uuid", out _);
+        await using QemuMonitor monitor = await ConnectAsync(fake);
+        Task<QemuTarget> preparing = monitor.PrepareAsync(Token);
+        await Eventually.TrueAsync(() => fake.WasAsked("query-uuid"), "it is asked", Token);
+
+        fake.Say("""{"return": {}, "id": 1e99}""");
+
+        await Assert.ThrowsAsync<QmpException>(() => preparing);
+        await monitor.Ended.WaitAsync(TimeSpan.FromMinutes(1), Token);
+    }
+
+    [Fact]
+    public async Task A_port_is_chosen_by_the_guard_and_another_one_when_it_is_taken_meanwhile()
+    {
+        using FakeMonitor fake = new();
+        fake.Answers["migrate-incoming"] = "error: Failed to bind socket: Address already in use";
+        await using QemuMonitor monitor = await ConnectAsync(fake, incoming: "127.0.0.1:0");
+
+        await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+
+        string[] tried = [.. fake.Requests.Where(r => r.TryGetProperty("execute", out var name) && name.GetString() == "migrate-incoming")
+            .Select(r => r.GetProperty("arguments").GetProperty("uri").GetString()!)];
+        Assert.True(tried.Length > 1);
+        Assert.All(tried, uri => Assert.Matches("^tcp:127\\.0\\.0\\.1:[1-9][0-9]*$", uri));
+
+        fake.Answers["migrate-incoming"] = "{}";
+        QemuTarget target = await monitor.PrepareAsync(Token);
+        Assert.NotEqual(0, target.Address.Port);
     }
 
     [Fact]
@@ -159,13 +263,15 @@ public sealed class QemuMonitorTests
         Assert.Equal(["setup", "active"], states);
     }
 
-    private static Task<QemuMonitor> ConnectAsync(FakeMonitor fake, TimeSpan? timeout = null, Action<string>? statusChanged = null, TlsCredentials? credentials = null) =>
+    private static Task<QemuMonitor> ConnectAsync(FakeMonitor fake, TimeSpan? timeout = null, Action<string>? statusChanged = null,
+        TlsCredentials? credentials = null, string? incoming = null) =>
         QemuMonitor.ConnectAsync(
             new GuardedVmOptions
             {
                 Name = "vm",
                 Listen = [ChannelAddress.Parse("127.0.0.1:0")],
                 Qmp = fake.Address,
+                Incoming = incoming is null ? null : ChannelAddress.Parse(incoming),
                 MonitorTimeout = timeout ?? TimeSpan.FromSeconds(30),
                 Tls = credentials,
             },

@@ -1,0 +1,66 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using DataPlane.Linux;
+using DataPlane.Transport;
+using Microsoft.Win32.SafeHandles;
+
+namespace DataPlane.Guard.Order;
+
+/// <summary>
+/// The place of the Unix socket that the guard has QEMU listen on: a name in a folder that is held open. QEMU can write there, and is less
+/// trusted than the guard: what is connected to, and what is removed, is a socket under this name in this folder, and never what a link
+/// points to. Thread-safe.
+/// </summary>
+internal sealed class SocketPlace : IDisposable
+{
+    private readonly SafeFileHandle _folder;
+    private readonly string _name;
+
+    private SocketPlace(SafeFileHandle folder, string name)
+    {
+        _folder = folder;
+        _name = name;
+    }
+
+    /// <param name="path">Path of the socket; it need not be there yet, its folder must.</param>
+    /// <exception cref="LinuxException">The folder cannot be opened.</exception>
+    internal static SocketPlace Open(string path)
+    {
+        string full = Path.GetFullPath(path);
+        SafeFileHandle folder = LinuxFile.Open(Path.GetDirectoryName(full) ?? "/", Libc.OpenPath | Libc.OpenDirectory);
+        return new SocketPlace(folder, Path.GetFileName(full));
+    }
+
+    /// <summary>
+    /// Holds on to the socket that is there now: connect to <see cref="PinnedSocket.Address"/>, which is this very socket whatever becomes
+    /// of its name meanwhile.
+    /// </summary>
+    /// <exception cref="LinuxException">Nothing is there, or no socket is.</exception>
+    internal PinnedSocket Pin()
+    {
+        int descriptor = Libc.OpenAt(_folder, _name, Libc.OpenPath | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0);
+        if (descriptor < 0)
+            throw new LinuxException("open", Marshal.GetLastPInvokeError(), _name);
+        var file = new SafeFileHandle(descriptor, ownsHandle: true);
+        if (Libc.FileTypeOf(file, "") == Libc.FileTypeSocket)
+            return new PinnedSocket(file);
+        file.Dispose();
+        throw new LinuxException("connect", Errno.ENOTSOCK, _name);
+    }
+
+    /// <summary>Removes the socket. False where there is none, or what is there is none, or it is not ours to remove.</summary>
+    internal bool TryRemove() =>
+        Libc.FileTypeOf(_folder, _name) == Libc.FileTypeSocket && Libc.UnlinkAt(_folder, _name, 0) == 0;
+
+    public void Dispose() => _folder.Dispose();
+}
+
+/// <summary>A Unix socket that is held on to; connect to it before it is disposed of.</summary>
+internal sealed class PinnedSocket(SafeFileHandle file) : IDisposable
+{
+    /// <summary>Leads to the socket by its descriptor, without a look at any name.</summary>
+    internal ChannelAddress Address { get; } =
+        ChannelAddress.Unix(string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{file.DangerousGetHandle()}"));
+
+    public void Dispose() => file.Dispose();
+}

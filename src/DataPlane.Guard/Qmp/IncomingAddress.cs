@@ -1,0 +1,94 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using DataPlane.Transport;
+
+namespace DataPlane.Guard.Qmp;
+
+/// <summary>
+/// Where QEMU is told to listen. The guard chooses it, or its operator has: a name that QEMU says is compared with that and never used,
+/// because the guard would connect to it, and remove it, with rights that QEMU does not have.
+/// </summary>
+internal static class IncomingAddress
+{
+    private const int FreePortAttempts = 5;
+
+    /// <summary>
+    /// The address as wanted, or beside the QMP socket, because QEMU may live in another root that shares only that folder with us: under a
+    /// shorter name where that path would be too long, and in the runtime folder where even the folder is. A monitor on TCP has QEMU listen
+    /// on the loopback address, at a port that <see cref="WithFreePort"/> finds. The same in every process, so that a guard that is started
+    /// again finds it.
+    /// </summary>
+    /// <exception cref="QmpException">Every path would be too long.</exception>
+    internal static ChannelAddress Choose(GuardedVmOptions options)
+    {
+        if (options.Incoming is { } wanted)
+            return wanted;
+        ChannelAddress monitor = options.Qmp!;
+        if (!monitor.IsUnix)
+            return ChannelAddress.Tcp("127.0.0.1", 0);
+        string full = Path.GetFullPath(monitor.Path);
+        string digest = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(full)))[..8];
+        string?[] candidates =
+        [
+            $"{monitor.Path}.incoming",
+            Path.Combine(Path.GetDirectoryName(monitor.Path) ?? "", $"dp-{digest}"),
+            options.RuntimeFolder is { } folder ? Path.Combine(folder, $"incoming-{digest}") : null,
+        ];
+        string? path = Array.Find(candidates,
+            static one => one is not null && Encoding.UTF8.GetByteCount(one) <= ChannelAddress.MaxPathBytes);
+        return path is not null ? ChannelAddress.Unix(path)
+            : throw new QmpException($"no path beside the monitor's is short enough for a socket ({ChannelAddress.MaxPathBytes} bytes): "
+                + "say with --incoming where QEMU is to listen");
+    }
+
+    /// <summary>Whether QEMU has to be told a port that is free: nothing but the guard chooses one.</summary>
+    internal static bool NeedsPort(ChannelAddress address) => address is { IsUnix: false, Port: 0 };
+
+    /// <summary>The ports to try: each was free a moment ago, and another process may take it before QEMU does.</summary>
+    internal static IEnumerable<ChannelAddress> WithFreePort(ChannelAddress address)
+    {
+        for (int i = 0; i < FreePortAttempts; i++)
+            yield return ChannelAddress.Tcp(address.Host, FindFreePort());
+    }
+
+    /// <summary>Whether QEMU says that it listens where it would be told to.</summary>
+    /// <param name="expected">What the guard would tell it.</param>
+    /// <param name="said">One address of what <c>query-migrate</c> says.</param>
+    internal static bool IsThere(ChannelAddress expected, JsonElement said)
+    {
+        string? type = Text(said, "type");
+        if (expected.IsUnix)
+            return type == "unix" && Text(said, "path") == expected.Path;
+        return type == "inet" && !NeedsPort(expected)
+            && Text(said, "port") == expected.Port.ToString(System.Globalization.CultureInfo.InvariantCulture)
+            && Text(said, "host") is { } host && (host == expected.Host || (IsEverywhere(host) && IsEverywhere(expected.Host)));
+    }
+
+    /// <summary>What QEMU says, fit to be shown: every character that could drive a terminal is escaped.</summary>
+    internal static string Describe(JsonElement said)
+    {
+        string text = Text(said, "type") switch
+        {
+            "unix" => $"unix:{Text(said, "path")}",
+            "inet" => $"{Text(said, "host")}:{Text(said, "port")}",
+            var other => other ?? "nothing known",
+        };
+        return JsonEncodedText.Encode(text.Length <= 256 ? text : text[..256]).ToString();
+    }
+
+    private static string? Text(JsonElement said, string name) =>
+        said.ValueKind == JsonValueKind.Object && said.TryGetProperty(name, out JsonElement value)
+            && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    private static bool IsEverywhere(string host) => host is "" or "0.0.0.0" or "::";
+
+    private static int FindFreePort()
+    {
+        using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)probe.LocalEndPoint!).Port;
+    }
+}
