@@ -24,6 +24,7 @@ public sealed class GuardedVm : IAsyncDisposable
     private readonly Channel<GuardEvent> _events = System.Threading.Channels.Channel.CreateUnbounded<GuardEvent>();
     private QemuMonitor? _monitor;
     private QemuTarget? _target;
+    private readonly CancellationTokenSource _retiring = new();
     private volatile GuardCourse? _course;
     private int _disposed;
 
@@ -48,6 +49,14 @@ public sealed class GuardedVm : IAsyncDisposable
     /// QEMU cannot be reached or cannot receive a migration, or an address cannot be listened on.
     /// </exception>
     public async Task StartAsync(CancellationToken cancellationToken = default)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _retiring.Token);
+        await PrepareAsync(either.Token).ConfigureAwait(false);
+        if (_retiring.IsCancellationRequested)
+            _course!.Retire(); // the address was opened meanwhile, and somebody may have come
+    }
+
+    private async Task PrepareAsync(CancellationToken cancellationToken)
     {
         try
         {
@@ -82,8 +91,8 @@ public sealed class GuardedVm : IAsyncDisposable
     }
 
     /// <summary>
-    /// Serves the migration. Returns how it ended: <see cref="GuardState.Completed"/> or <see cref="GuardState.Failed"/>. Call it once,
-    /// after <see cref="StartAsync"/>.
+    /// Serves the migration. Returns how it ended: <see cref="GuardState.Completed"/>, <see cref="GuardState.Failed"/>, or
+    /// <see cref="GuardState.Stopped"/> after <see cref="Retire"/>. Call it once, after <see cref="StartAsync"/>.
     /// </summary>
     /// <exception cref="OperationCanceledException">
     /// It was cancelled. Channels under way are reset when the guard is disposed: a migration that has begun does not survive its guard.
@@ -93,6 +102,19 @@ public sealed class GuardedVm : IAsyncDisposable
     {
         GuardCourse course = _course ?? throw new InvalidOperationException($"{nameof(StartAsync)} comes first.");
         return await course.RunAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Has the guard end: at once as long as no channel of a migration has been proved, else when that migration is over or its source has
+    /// given up. The two cannot be mixed up: a migration that begins at this moment is served to its end. Returns at once; idempotent.
+    /// </summary>
+    /// <remarks>A <see cref="StartAsync"/> that is under way ends with <see cref="OperationCanceledException"/>.</remarks>
+    public void Retire()
+    {
+        if (Volatile.Read(ref _disposed) != 0)
+            return;
+        _retiring.Cancel();
+        _course?.Retire();
     }
 
     /// <summary>What there is to see now. Cheap enough for once a second.</summary>

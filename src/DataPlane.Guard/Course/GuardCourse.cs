@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Relay;
@@ -32,12 +33,14 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     private readonly FrontDoor _door;
     private readonly RelayEngine _relays;
     private readonly TlsSessions _sessions;
+    private readonly RefusalThrottle _keptOut;
     private readonly CancellationTokenSource _ending = new();
 
     private volatile int _state = (int)GuardState.Waiting;
     private volatile string? _failure;
     private int _waits;
     private bool _isOver;
+    private bool _isRetiring;
 
     internal GuardCourse(
         GuardedVmOptions options,
@@ -55,6 +58,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         _time = time;
         _logger = logger;
         _sessions = new TlsSessions(target, options.AnyPeer);
+        _keptOut = new RefusalThrottle(time);
         _blockList = blockList;
         _context = new GuardContext(_requests, blockList, HandOverOrder.NeedsPreemptEnd(target));
         _door = new FrontDoor(options, target, _context, events.Writer, time, logger);
@@ -86,6 +90,9 @@ internal sealed partial class GuardCourse : IAsyncDisposable
 
         return State;
     }
+
+    /// <summary>Ends the course as soon as no migration is under way. Any thread.</summary>
+    internal void Retire() => Post(new GuardEvent.Retired());
 
     internal void Stop()
     {
@@ -149,9 +156,19 @@ internal sealed partial class GuardCourse : IAsyncDisposable
             case GuardEvent.TimeUp up when up.Wait == _waits:
                 await TakeTimeUpAsync().ConfigureAwait(false);
                 break;
+            case GuardEvent.Retired:
+                _isRetiring = true;
+                break;
             case GuardEvent.Broken broken:
                 await FailAsync($"the guard broke: {broken.Cause.Message}").ConfigureAwait(false);
                 break;
+        }
+
+        // Channels are admitted by events, as this is one: nobody comes in between.
+        if (_isRetiring && State == GuardState.Waiting && _held.Count == 0 && _introduced is null)
+        {
+            Enter(GuardState.Stopped);
+            _isOver = true;
         }
 
         if (State is GuardState.Completed or GuardState.Failed)

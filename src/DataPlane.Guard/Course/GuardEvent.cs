@@ -33,6 +33,9 @@ internal abstract record GuardEvent
     /// <summary>QEMU, or its monitor, is gone.</summary>
     internal sealed record MonitorEnded : GuardEvent;
 
+    /// <summary>The guard is to end as soon as no migration is under way.</summary>
+    internal sealed record Retired : GuardEvent;
+
     /// <summary>A wait has lasted long enough.</summary>
     internal sealed record TimeUp(int Wait) : GuardEvent;
 

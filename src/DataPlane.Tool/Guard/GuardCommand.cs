@@ -2,6 +2,7 @@ using System.CommandLine;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Guard;
 
@@ -10,6 +11,9 @@ internal sealed class GuardCommand
 {
     private readonly ToolOption<string?> _config =
         Options.Text("--config", "FILE", "several VMs, a section [NAME] for each with these options as KEY = VALUE; SIGHUP reads it again");
+
+    private readonly ToolOption<bool> _check =
+        Options.Flag("--check", "only read the file of --config, and the TLS files that it names: exit 0 when it can be guarded by");
 
     private readonly ToolOption<string?> _control =
         Options.Text("--control", "PATH", "socket where guard status looks (default: one in the runtime folder, which it finds by itself)");
@@ -22,10 +26,12 @@ internal sealed class GuardCommand
     private GuardCommand(Command command)
     {
         _vm = VmOptions.AddTo(command, result => result.GetResult(_config) is null);
-        foreach (Option option in (ReadOnlySpan<Option>)[_config, _control, _metrics])
+        foreach (Option option in (ReadOnlySpan<Option>)[_config, _check, _control, _metrics])
             command.Options.Add(option);
         command.Validators.Add(result =>
         {
+            if (result.GetResult(_check) is not null && result.GetResult(_config) is null)
+                result.AddError("--check goes with --config");
             if (result.GetValue(_metrics) is { } metrics && MetricsEndpoint.FindFault(metrics) is { } fault)
                 result.AddError(fault);
         });
@@ -40,7 +46,8 @@ internal sealed class GuardCommand
             command,
             new HelpExample("before a QEMU that waits with -incoming defer: the source migrates to tcp:HOST:49152",
                 "dataplane guard --listen :49152 --qmp unix:/run/vm.qmp"),
-            new HelpExample("several VMs as a service, with metrics", "dataplane guard --config guard.conf --metrics 127.0.0.1:9464"));
+            new HelpExample("several VMs as a service, with metrics", "dataplane guard --config guard.conf --metrics 127.0.0.1:9464"),
+            new HelpExample("is the file right?", "dataplane guard --config guard.conf --check"));
         command.SetBody<GuardDocument>(
             console,
             output,
@@ -54,6 +61,12 @@ internal sealed class GuardCommand
     {
         string? config = arguments.GetValue(_config);
         IReadOnlyList<VmSettings> vms = config is null ? [_vm.Read(arguments)] : GuardConfig.Load(config);
+        if (arguments.GetValue(_check))
+        {
+            Check(config!, vms, context, document);
+            return ExitCode.Done;
+        }
+
         using var service = new GuardService(context, interval);
         service.CheckDescriptors(vms);
         string control = arguments.GetValue(_control) ?? ControlPaths.Own(ControlPaths.Guard, Environment.GetEnvironmentVariable);
@@ -77,6 +90,28 @@ internal sealed class GuardCommand
             if (server is not null)
                 await server.DisposeAsync().ConfigureAwait(false);
         }
+    }
+
+    /// <summary>What a reload would come to; nothing is opened and no QEMU is asked.</summary>
+    private static void Check(string config, IReadOnlyList<VmSettings> vms, CommandContext context, GuardDocument document)
+    {
+        foreach (VmSettings vm in vms)
+        {
+            try
+            {
+                vm.Tls.Load()?.Dispose();
+            }
+            catch (TlsCredentialsException exception)
+            {
+                throw new CommandException($"{config}: [{vm.Name}]: {OneLine.Of(exception.Message)}", innerException: exception);
+            }
+        }
+
+        document.Vms =
+        [
+            .. vms.Select(static vm => new VmStatus { Name = vm.Name, Listen = vm.Listen.ToString(), State = VmStatus.StatePreparing }),
+        ];
+        context.Results.WriteLine($"{config}: {vms.Count} {(vms.Count == 1 ? "VM" : "VMs")}, nothing is wrong with it");
     }
 
     /// <summary>A guard that nobody can look into still guards, unless it was told where it has to be seen.</summary>

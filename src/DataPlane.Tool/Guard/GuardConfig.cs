@@ -10,7 +10,7 @@ namespace DataPlane.Tool.Guard;
 /// <remarks>
 /// <code>
 /// # lines before the first section hold for every VM that does not say otherwise
-/// undecided-timeout = 10s
+/// undecided-timeout = 10s   # a comment may stand after a value; a value with " #" or " ;" in it goes into double quotes
 /// allow = 10.0.0.0/8
 ///
 /// [web1]
@@ -64,21 +64,40 @@ internal static class GuardConfig
         var sections = new List<Section>();
         for (int i = 0; i < lines.Count; i++)
         {
-            string line = lines[i].Trim();
-            if (line.Length == 0 || line[0] is '#' or ';')
+            string line = WithoutComment(lines[i]) ?? throw Fault(path, i + 1, "the double quotes are not closed");
+            if (line.Length == 0)
                 continue;
             int equals = line.IndexOf('=', StringComparison.Ordinal);
             if (line[0] == '[' && line[^1] == ']' && line.Length > 2)
                 sections.Add(new Section(line[1..^1].Trim(), i + 1, common));
             else if (equals > 0)
                 (sections.Count == 0 ? common : sections[^1].Entries)
-                    .Add(new Entry(line[..equals].TrimEnd(), line[(equals + 1)..].TrimStart(), i + 1));
+                    .Add(new Entry(line[..equals].TrimEnd(), Unquote(line[(equals + 1)..].TrimStart()), i + 1));
             else
                 throw Fault(path, i + 1, "expected [NAME] or KEY = VALUE");
         }
 
         return sections;
     }
+
+    /// <summary>
+    /// A comment begins with # or ; at the start of the line or after a blank, outside of double quotes. Null where quotes are not closed.
+    /// </summary>
+    private static string? WithoutComment(string line)
+    {
+        bool isQuoted = false;
+        for (int i = 0; i < line.Length; i++)
+        {
+            if (line[i] == '"')
+                isQuoted = !isQuoted;
+            else if (line[i] is '#' or ';' && !isQuoted && (i == 0 || char.IsWhiteSpace(line[i - 1])))
+                return line[..i].Trim();
+        }
+
+        return isQuoted ? null : line.Trim();
+    }
+
+    private static string Unquote(string value) => value is ['"', .. var inner, '"'] && !inner.Contains('"') ? inner : value;
 
     /// <summary>Reads a section by way of the command line's own parser: same values, same complaints.</summary>
     private static VmSettings ReadSection(string path, Section section)
@@ -87,7 +106,8 @@ internal static class GuardConfig
         VmOptions options = VmOptions.AddTo(command, _ => true);
         var arguments = new List<string> { $"--name={section.Name}" };
         IEnumerable<Entry> inherited = section.Common.Where(entry => !section.Entries.Exists(own => own.Key == entry.Key));
-        foreach (Entry entry in inherited.Concat(section.Entries))
+        Entry[] entries = [.. inherited, .. section.Entries];
+        foreach (Entry entry in entries)
         {
             Option option = command.Options.FirstOrDefault(option => option.Name == "--" + entry.Key && entry.Key != "name")
                 ?? throw Fault(path, entry.Line, $"no such key: '{entry.Key}'");
@@ -98,8 +118,11 @@ internal static class GuardConfig
         }
 
         ParseResult result = CommandLineParser.Parse(command, arguments, s_plain);
-        return result.Errors.Count == 0 ? options.Read(result)
-            : throw Fault(path, section.Line, $"[{section.Name}]: {result.Errors[0].Message}");
+        if (result.Errors is not [var error, ..])
+            return options.Read(result);
+        int line = entries.FirstOrDefault(entry => error.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
+            ?? section.Line;
+        throw Fault(path, line, $"[{section.Name}]: {error.Message}");
     }
 
     private static bool? ReadFlag(string value) => value switch

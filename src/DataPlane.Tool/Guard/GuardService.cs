@@ -119,9 +119,12 @@ internal sealed class GuardService : IGuardEvents, IDisposable
             CheckDescriptors(vms);
             fleet.Apply(vms);
         }
-        catch (CommandException exception)
+        // Whatever it is, the next SIGHUP must find somebody who reads the file again.
+#pragma warning disable CA1031
+        catch (Exception exception)
+#pragma warning restore CA1031
         {
-            _context.Warn($"{exception.Message}; the VMs stay as they are");
+            _context.Warn($"{OneLine.Of(exception.Message)}; the VMs stay as they are");
         }
 
         _systemd.Ready();

@@ -28,6 +28,8 @@ internal sealed class GuardedVmAdapter : IGuardedVm
 
     public Task RunAsync(CancellationToken cancellation) => _vm.RunAsync(cancellation);
 
+    public void Retire() => _vm.Retire();
+
     public VmStatus Status()
     {
         GuardSnapshot snapshot = _vm.Snapshot();

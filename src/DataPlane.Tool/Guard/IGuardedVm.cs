@@ -9,5 +9,8 @@ internal interface IGuardedVm : IAsyncDisposable
     /// <summary>Serves until the migration is over, well or badly: <see cref="Status"/> says which.</summary>
     Task RunAsync(CancellationToken cancellation);
 
+    /// <summary>Has it end: at once, or when the migration that has begun is over. Any thread, at any time before it is disposed of.</summary>
+    void Retire();
+
     VmStatus Status();
 }

@@ -87,8 +87,15 @@ internal sealed class VmOptions
             command.Options.Add(option);
         command.Validators.Add(result =>
         {
-            if (options.FindFault(result, isNeeded(result)) is { } fault)
-                result.AddError(fault);
+            try
+            {
+                if (options.FindFault(result, isNeeded(result)) is { } fault)
+                    result.AddError(fault);
+            }
+            catch (InvalidOperationException)
+            {
+                // A value that cannot be read cannot be asked for; its own option complains about it.
+            }
         });
         return options;
     }

@@ -35,7 +35,8 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _retire = new();
     private VmSettings _settings = initial;
-    private IGuardedVm? _vm;
+    private IGuardedVm? _employed; // from before its start to its end
+    private IGuardedVm? _vm;       // while its address is open
     private VmStatus? _latest;
     private long _latestTimestamp;
     private string? _error;
@@ -70,6 +71,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         {
             try
             {
+                Employ(vm);
                 await vm.StartAsync(cancellation).ConfigureAwait(false);
                 Begin(vm);
                 events.Listening(Status());
@@ -82,7 +84,8 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
 
         VmStatus ended = Status();
-        events.Ended(ended);
+        if (ended.State != VmStatus.StateStopped)
+            events.Ended(ended);
         return ended;
     }
 
@@ -101,7 +104,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
             }
             // Whatever is in the way of one VM must not end the guard of the others: it is said, and tried again.
 #pragma warning disable CA1031
-            catch (Exception exception) when (!stop.IsCancellationRequested)
+            catch (Exception exception) when (!stop.IsCancellationRequested && !IsRetired)
 #pragma warning restore CA1031
             {
                 Remember(exception.Message);
@@ -119,13 +122,22 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
     }
 
-    /// <summary>Ends the guard of this VM: at once, or when the migration that is under way is over.</summary>
+    /// <summary>
+    /// Ends the guard of this VM: at once, or when the migration that is under way is over. Which of the two is decided where channels are
+    /// let in, so that no migration that has just begun is taken for none.
+    /// </summary>
     public void Retire()
     {
+        IGuardedVm? employed;
         lock (_lock)
+        {
             _retired = true;
-        if (!Status().IsBusy())
-            _retire.Cancel();
+            employed = _employed;
+            employed?.Retire();
+        }
+
+        if (employed is null)
+            _retire.Cancel(); // it waits for its next attempt
     }
 
     /// <summary>How things stand; while a new QEMU is awaited, how they ended.</summary>
@@ -159,6 +171,16 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
     }
 
+    private void Employ(IGuardedVm vm)
+    {
+        lock (_lock)
+        {
+            _employed = vm;
+            if (_retired)
+                vm.Retire();
+        }
+    }
+
     private void Begin(IGuardedVm vm)
     {
         lock (_lock)
@@ -173,6 +195,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     {
         lock (_lock)
         {
+            _employed = null;
             if (_vm is null)
                 return;
             _vm = null;

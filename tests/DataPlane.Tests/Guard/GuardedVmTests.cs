@@ -225,6 +225,48 @@ public sealed class GuardedVmTests
     }
 
     [Fact]
+    public async Task Retired_while_nobody_has_come_the_guard_ends_and_QEMU_goes_on_waiting()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        scene.Knock(); // a stranger that says nothing keeps nobody
+
+        scene.Guard.Retire();
+
+        Assert.Equal(GuardState.Stopped, await scene.EndAsync());
+        Assert.False(scene.HasKnocked);
+    }
+
+    [Fact]
+    public async Task Retired_while_a_set_is_being_completed_the_guard_serves_that_migration()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 1, "main is held", Token);
+
+        scene.Guard.Retire();
+        scene.Knock(Opening.Multifd(0));
+
+        await scene.AcceptAsync();
+        await scene.StateAsync(GuardState.Relaying);
+        Assert.False(scene.Run.IsCompleted);
+        source.Reset();
+        Assert.Equal(GuardState.Failed, await scene.EndAsync());
+    }
+
+    [Fact]
+    public async Task Retired_while_a_set_is_being_completed_the_guard_ends_when_its_source_gives_up()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 1, "main is held", Token);
+
+        scene.Guard.Retire();
+        source.Reset();
+
+        Assert.Equal(GuardState.Stopped, await scene.EndAsync());
+    }
+
+    [Fact]
     public async Task A_link_that_QEMU_makes_of_its_name_is_not_followed()
     {
         using FakeMonitor monitor = new();

@@ -38,6 +38,16 @@ internal sealed class FakeGuardedVm(VmSettings settings) : IGuardedVm
 
     public Task RunAsync(CancellationToken cancellation) => _over.Task.WaitAsync(cancellation);
 
+    /// <summary>What happens between the question whether it is at work and the answer.</summary>
+    public Action? BeforeRetiring { get; set; }
+
+    public void Retire()
+    {
+        BeforeRetiring?.Invoke();
+        if (State == VmStatus.StateWaiting)
+            End(VmStatus.StateStopped);
+    }
+
     public VmStatus Status()
     {
         Looks++;

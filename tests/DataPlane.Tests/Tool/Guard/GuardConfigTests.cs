@@ -73,18 +73,41 @@ public sealed class GuardConfigTests
     [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nany-peer = maybe", "guard.conf:4: any-peer: 'maybe' is not yes or no")]
     [InlineData("\n[a]\nqmp = unix:/a", "guard.conf:2: [a]: --listen is needed: where the source connects")]
     [InlineData("[a]\nlisten = :1", "guard.conf:1: [a]: --qmp or --to is needed: the QEMU behind the guard")]
-    [InlineData("[a]\nlisten = :99999\nqmp = unix:/a", "guard.conf:1: [a]: --listen: '99999' in ':99999' is not a port from 0 to 65535")]
-    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/33", "guard.conf:1: [a]: --allow: '10.0.0.0/33' is not a network as 10.0.0.0/8 or an address")]
-    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nuuid = 1234", "guard.conf:1: [a]: --uuid: '1234' is not a UUID; write 8-4-4-4-12 hexadecimal digits")]
+    [InlineData("[a]\nlisten = :99999\nqmp = unix:/a", "guard.conf:2: [a]: --listen: '99999' in ':99999' is not a port from 0 to 65535")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/33", "guard.conf:4: [a]: --allow: '10.0.0.0/33' is not a network as 10.0.0.0/8 or an address")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nuuid = 1234", "guard.conf:4: [a]: --uuid: '1234' is not a UUID; write 8-4-4-4-12 hexadecimal digits")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nmax-undecided = 1o0", "guard.conf:4: [a]: --max-undecided: '1o0' is not a number from 2 to 1048576")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nmax-undecided-per-peer =", "guard.conf:4: [a]: ")]
+    [InlineData("max-undecided = 99999999999\n[a]\nlisten = :1\nqmp = unix:/a",
+        "guard.conf:1: [a]: --max-undecided: '99999999999' is not a number from 2 to 1048576")]
+    [InlineData("[a]\nlisten = :1\nto = :2\nchannels = four", "guard.conf:4: [a]: --channels: 'four' is not a number from 0 to 255")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nundecided-timeout = soon", "guard.conf:4: [a]: --undecided-timeout: ")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\ntls-handshake-timeout = -1s", "guard.conf:4: [a]: --tls-handshake-timeout: ")]
+    [InlineData("[a]\nlisten = \":1\nqmp = unix:/a", "guard.conf:2: the double quotes are not closed")]
     [InlineData("[a]\nlisten = :1\nqmp = unix:/a\n[a]\nlisten = :2\nqmp = unix:/b", "guard.conf:4: there is a section [a] already")]
     [InlineData("[a]\nlisten = :1\nqmp = unix:/a\n[b]\nlisten = :1\nqmp = unix:/b", "guard.conf:4: [b] listens where [a] does")]
     public void What_cannot_be_done_is_said_with_file_and_line(string text, string complaint) =>
-        Assert.Equal(complaint, Assert.Throws<CommandException>(() => Parse(text)).Message);
+        Assert.StartsWith(complaint, Assert.Throws<CommandException>(() => Parse(text)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Comments_stand_on_lines_of_their_own_and_after_values_and_quotes_keep_what_looks_like_one()
+    {
+        VmSettings vm = Assert.Single(Parse("""
+            ; every VM
+            any-peer = yes ; for now
+            [web 1]   # the first
+            listen = :1	# a tab will do
+            to = "unix:/run/a #1; b"  # quoted
+            """));
+        Assert.Equal(("web 1", ":1", "unix:/run/a #1; b"), (vm.Name, vm.Listen.ToString(), vm.To!.ToString()));
+        Assert.True(vm.AnyPeer);
+        Assert.Contains("':1#x'", Assert.Throws<CommandException>(() => Parse("[a]\nlisten = :1#x\nqmp = unix:/a")).Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void A_value_is_never_taken_for_an_option_or_a_file_of_options()
     {
-        Assert.Equal("guard.conf:1: [a]: --listen: '--qmp' has no port: write HOST:PORT",
+        Assert.Equal("guard.conf:2: [a]: --listen: '--qmp' has no port: write HOST:PORT",
             Assert.Throws<CommandException>(() => Parse("[a]\nlisten = --qmp\nto = :1")).Message);
         Assert.Equal("@b", Assert.Single(Parse("[@b]\nlisten = :1\nqmp = unix:/a")).Name);
     }

@@ -112,6 +112,17 @@ public sealed class GuardProcessTests : IDisposable
         Assert.Equal($"{_folder.File("guard.conf")}:2: expected [NAME] or KEY = VALUE; the VMs stay as they are", await NextAsync(guard, "warning: "));
         Assert.Equal(["b", "c"], Names(await VmsAsync(guard)));
 
+        // A typo in a number, and after it all goes on.
+        File.WriteAllText(_folder.File("guard.conf"), Section("b") + "max-undecided = 1o0\n");
+        await SignalAsync(guard, "HUP");
+        Assert.Contains(":4: [b]: --max-undecided: '1o0'", await NextAsync(guard, "warning: "), StringComparison.Ordinal);
+        WriteConfig("b", "c", "e");
+        await SignalAsync(guard, "HUP");
+        await NextAsync(guard, "listening on 127.0.0.1:");
+        WriteConfig("b", "c");
+        await SignalAsync(guard, "HUP");
+        await NextAsync(guard, "e: removed");
+
         await SignalAsync(guard, "TERM");
         using JsonDocument document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
         await guard.WaitForExitAsync(Token);
@@ -120,6 +131,21 @@ public sealed class GuardProcessTests : IDisposable
         Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
         Assert.Equal(["b", "c"], Names([.. document.RootElement.GetProperty("vms").EnumerateArray()]));
         Assert.Empty(Directory.GetFiles(_folder.File("dataplane")));
+    }
+
+    [Theory]
+    [InlineData("", 0, "nothing is wrong with it")]
+    [InlineData("max-undecided = 1o0\n", 1, ":4: [a]: --max-undecided: '1o0'")]
+    [InlineData("tls-dir = /no/such/folder\n", 1, "[a]: ")]
+    public async Task A_file_can_be_checked_without_a_guard(string more, int exit, string said)
+    {
+        File.WriteAllText(_folder.File("guard.conf"), Section("a") + more);
+
+        ToolRun run = await ToolRun.RunAsync(["guard", "--config", _folder.File("guard.conf"), "--check"], Token);
+
+        Assert.Equal(exit, run.ExitCode);
+        Assert.Contains(said, run.Out + run.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("listening", run.Error, StringComparison.Ordinal);
     }
 
     [Fact]

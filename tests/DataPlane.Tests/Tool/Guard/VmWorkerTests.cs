@@ -104,6 +104,24 @@ public sealed class VmWorkerTests : IDisposable
         await StopAsync(serving);
     }
 
+    [Fact]
+    public async Task A_migration_that_begins_while_its_guard_is_retired_is_served_to_its_end()
+    {
+        FakeGuardedVm vm = Plan();
+        Task serving = _worker.ServeForeverAsync(_stop.Token);
+        await NextEventAsync();
+        Assert.Equal("waiting", _worker.Status().State); // and this is what it would be shown as for a while
+        vm.BeforeRetiring = () => vm.State = "relaying";
+
+        _worker.Retire();
+
+        Assert.False(serving.IsCompleted);
+        Assert.False(vm.IsDisposed);
+        vm.End(VmStatus.StateCompleted);
+        await serving.WaitAsync(Token);
+        Assert.Equal(1, _worker.Status().Completed);
+    }
+
     [Theory]
     [InlineData("waiting")]
     [InlineData("relaying")]
