@@ -53,6 +53,9 @@ internal static partial class GuardLog
     [LoggerMessage(3220, LogLevel.Information, "{Name}: the TLS session of {Peer} is through its handshake; QEMU has {Sessions}")]
     internal static partial void SessionLetIn(ILogger logger, string name, string? peer, int sessions);
 
+    [LoggerMessage(3222, LogLevel.Information, "{Name}: {Count} TLS sessions more did not come through their handshakes, the last of {Peer}")]
+    internal static partial void SessionsKeptOut(ILogger logger, string name, long count, string peer);
+
     [LoggerMessage(3221, LogLevel.Information, "{Name}: the TLS session of {Peer} did not come through its handshake: {Result}")]
     internal static partial void SessionKeptOut(ILogger logger, string name, string? peer, Tls.IntroductionResult result);
 }

@@ -93,7 +93,10 @@ internal sealed partial class GuardCourse
         }
         else
         {
-            GuardLog.SessionKeptOut(_logger, _options.Name, session.Relay.Peer, introduced.Result);
+            if (_keptOut.TryPass(RefusalReason.TlsHandshake, session.Relay.Peer ?? ""))
+                GuardLog.SessionKeptOut(_logger, _options.Name, session.Relay.Peer, introduced.Result);
+            foreach ((_, long more, string last) in _keptOut.TakeLeftOut())
+                GuardLog.SessionsKeptOut(_logger, _options.Name, more, last);
             _door.CountRefused(RefusalReason.TlsHandshake);
             _sessions.Blame(session.Address);
             Drop(session.Relay);

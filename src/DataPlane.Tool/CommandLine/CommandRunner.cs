@@ -54,8 +54,11 @@ internal static class CommandRunner
         try
         {
             using ILoggerFactory logs = Logging.Create(output);
-            IProgressDisplay progress = ProgressDisplays.Create(call.Console, output);
-            var context = new CommandContext(call.Console, output, progress, logs, stop);
+            // A terminal has somebody before it; whoever reads a pipe or a file may stop, and nothing here waits for him.
+            using UnblockedWriter? words = call.Console.ErrorIsTerminal ? null : new UnblockedWriter(call.Console.Error);
+            ToolConsole console = words is null ? call.Console : call.Console with { Error = words };
+            IProgressDisplay progress = ProgressDisplays.Create(console, output);
+            var context = new CommandContext(console, output, progress, logs, stop);
             try
             {
                 await using (progress.ConfigureAwait(false))

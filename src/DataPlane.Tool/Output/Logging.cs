@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using DataPlane.Tool.CommandLine;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging.Console;
 
 namespace DataPlane.Tool.Output;
 
@@ -16,7 +17,12 @@ internal static class Logging
     private static ILoggerFactory CreateConsole(OutputSettings output) => LoggerFactory.Create(builder =>
     {
         builder.SetMinimumLevel(output.Verbose ? LogLevel.Debug : LogLevel.Information);
-        builder.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.AddConsole(console =>
+        {
+            console.LogToStandardErrorThreshold = LogLevel.Trace;
+            // Never the threads that log: a reader of stderr that stops would stop admission and migrations. What is left out is counted.
+            console.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite;
+        });
         if (output.LogJson)
             builder.AddJsonConsole(json => json.UseUtcTimestamp = true);
         else

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using DataPlane.Admission;
 using DataPlane.Images;
 using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
@@ -76,11 +75,12 @@ internal sealed class ReceiveCommand
             Tls = tls,
         };
         using var guest = new MappedRamGuest(path);
+        using var notes = new RefusalNotes(context);
         var destination = new MigrationDestination(
             [arguments.GetValue(_listen)!], guest, options, context.Logs.CreateLogger<MigrationDestination>());
         await using (destination.ConfigureAwait(false))
         {
-            destination.Refusal += (_, refusal) => WarnOfTls(context, refusal);
+            destination.Refusal += (_, refusal) => notes.Take(refusal);
             document.Listen = destination.LocalAddresses[0].ToString();
             ReceivePostcopy? postcopy = options.Postcopy
                 ? new ReceivePostcopy(destination, path, _recovery.Control(arguments), _recovery.Timeout(arguments), context) : null;
@@ -95,21 +95,6 @@ internal sealed class ReceiveCommand
 
         ReceiveReport.Write(context.Results, document);
         return ExitCode.Done;
-    }
-
-    /// <summary>A peer that means this destination and cannot come in: the wait goes on, but somebody has to put something right.</summary>
-    private static void WarnOfTls(CommandContext context, RefusalEventArgs refusal)
-    {
-        string? what = refusal.Reason switch
-        {
-            RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",
-            RefusalReason.Closed => refusal.Detail,
-            RefusalReason.PlainOnTls => "it does not speak TLS, which --tls-dir demands",
-            RefusalReason.TlsOnPlain => "it speaks TLS, for which --tls-dir is missing",
-            _ => null,
-        };
-        if (what is not null)
-            context.Warn($"{refusal.Peer} was refused: {what}");
     }
 
     private static async Task<MigrationReport> ReceiveAsync(

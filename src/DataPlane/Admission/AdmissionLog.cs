@@ -12,8 +12,8 @@ internal static partial class AdmissionLog
         "Admitted {Channel} from {Peer} {Decision} after its deciding byte; {Undecided} connections undecided")]
     internal static partial void Admitted(ILogger logger, string channel, string peer, TimeSpan decision, int undecided);
 
-    [LoggerMessage(3102, LogLevel.Information, "Refused a connection from {Peer} after {Bytes} bytes: {Reason}")]
-    internal static partial void Refused(ILogger logger, string peer, int bytes, RefusalReason reason);
+    [LoggerMessage(3102, LogLevel.Information, "Refused a connection from {Peer} after {Bytes} bytes: {Reason}{Detail}")]
+    internal static partial void Refused(ILogger logger, string peer, int bytes, RefusalReason reason, string detail);
 
     [LoggerMessage(3103, LogLevel.Warning, "Cannot accept on {Address}: {Error}. New connections wait; they are tried again every {Delay}")]
     internal static partial void BackingOff(ILogger logger, string address, string error, TimeSpan delay);
@@ -33,6 +33,9 @@ internal static partial class AdmissionLog
     [LoggerMessage(3108, LogLevel.Information, "A recovery is expected; main and preempt channels are let in again")]
     internal static partial void RecoveryExpected(ILogger logger);
 
-    [LoggerMessage(3109, LogLevel.Information, "The TLS handshake of {Peer} failed: {Error}")]
+    [LoggerMessage(3110, LogLevel.Information, "Refused {Count} connections more, the last of them from {Peer}: {Reason}")]
+    internal static partial void RefusedMore(ILogger logger, long count, string peer, RefusalReason reason);
+
+    [LoggerMessage(3109, LogLevel.Debug, "The TLS handshake of {Peer} failed: {Error}")]
     internal static partial void UpgradeFailed(ILogger logger, string peer, string error);
 }

@@ -209,7 +209,8 @@ internal sealed partial class AdmissionLoop
         else
             connection.Close(); // which also takes it out of the poll set
         _counters.Refuse(reason, _undecided.Count);
-        AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason);
+        if (_throttle.TryPass(reason, connection.Peer))
+            AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason, detail is null ? "" : $" ({detail})");
         Report(reason, connection.Peer, detail);
     }
 

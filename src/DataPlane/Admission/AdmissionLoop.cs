@@ -33,6 +33,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     private readonly EpollSet _epoll = new(EventsPerTurn);
     private readonly EventFd _wake = new();
     private readonly AdmissionClock _clock;
+    private readonly RefusalThrottle _throttle;
     private ulong _nextKey;
     private long _turn;
     private long _resumeAccepting = long.MaxValue;
@@ -58,6 +59,7 @@ internal sealed partial class AdmissionLoop : IDisposable
         _time = time;
         _logger = logger;
         _clock = new AdmissionClock(time, _wake);
+        _throttle = new RefusalThrottle(time);
         _nextKey = (ulong)listeners.Length + 1;
     }
 
@@ -128,6 +130,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     {
         while (_undecided.First is { } connection)
             Refuse(connection, RefusalReason.Stopped);
+        LogLeftOut(all: true);
         EndUpgrades();
         foreach (ChannelListener listener in _listeners)
             listener.Dispose();
@@ -206,6 +209,13 @@ internal sealed partial class AdmissionLoop : IDisposable
                 _ = _epoll.TryAdd(_listeners[i].Handle, (ulong)i + 1);
         }
 
-        _clock.WakeAt(Math.Min(_undecided.First?.Deadline ?? long.MaxValue, _resumeAccepting));
+        LogLeftOut(all: false);
+        _clock.WakeAt(Math.Min(_undecided.First?.Deadline ?? long.MaxValue, Math.Min(_resumeAccepting, _throttle.Due)));
+    }
+
+    private void LogLeftOut(bool all)
+    {
+        foreach ((RefusalReason reason, long count, string peer) in _throttle.TakeLeftOut(all))
+            AdmissionLog.RefusedMore(_logger, count, peer, reason);
     }
 }

@@ -1,0 +1,85 @@
+using System.Collections.Concurrent;
+using DataPlane.Admission;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.SavedVms;
+
+namespace DataPlane.Tool.Receive;
+
+/// <summary>
+/// Warnings about refused connections that may be the source's own. They are raised on the thread that admits channels, so they are
+/// written by another one; strangers decide their number, so of each reason only some are told and the others counted.
+/// </summary>
+internal sealed class RefusalNotes : IDisposable
+{
+    private const int MaxWaiting = 256;
+
+    // Somebody who reads no stderr must not keep the command from its end.
+    private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(1);
+
+    private readonly CommandContext _context;
+    private readonly RefusalThrottle _throttle;
+    private readonly BlockingCollection<string> _waiting = new(MaxWaiting);
+    private readonly Lock _gate = new();
+    private readonly Thread _thread;
+    private bool _isOver;
+
+    public RefusalNotes(CommandContext context)
+    {
+        _context = context;
+        _throttle = new RefusalThrottle(context.Time);
+        _thread = new Thread(Run) { Name = "dp-refusals", IsBackground = true };
+        _thread.Start();
+    }
+
+    /// <summary>Any thread; returns at once.</summary>
+    public void Take(RefusalEventArgs refusal)
+    {
+        if (Describe(refusal) is not { } what)
+            return;
+        lock (_gate)
+        {
+            if (_isOver)
+                return;
+            if (_throttle.TryPass(refusal.Reason, refusal.Peer))
+                _waiting.TryAdd($"{refusal.Peer} was refused: {what}");
+            SayLeftOut(all: false);
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            if (_isOver)
+                return;
+            SayLeftOut(all: true);
+            _isOver = true;
+            _waiting.CompleteAdding();
+        }
+
+        if (_thread.Join(s_farewell))
+            _waiting.Dispose();
+    }
+
+    /// <summary>Null where the peer cannot be one that means this destination.</summary>
+    private static string? Describe(RefusalEventArgs refusal) => refusal.Reason switch
+    {
+        RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",
+        RefusalReason.Closed => refusal.Detail,
+        RefusalReason.PlainOnTls => "it does not speak TLS, which --tls-dir demands",
+        RefusalReason.TlsOnPlain => "it speaks TLS, for which --tls-dir is missing",
+        _ => null,
+    };
+
+    private void SayLeftOut(bool all)
+    {
+        foreach ((RefusalReason reason, long count, string peer) in _throttle.TakeLeftOut(all))
+            _waiting.TryAdd($"{count} more were refused ({SavedVmReport.SnakeCase(reason.ToString())}), the last of them {peer}");
+    }
+
+    private void Run()
+    {
+        foreach (string warning in _waiting.GetConsumingEnumerable())
+            _context.Warn(warning);
+    }
+}
