@@ -46,8 +46,7 @@ internal sealed class GuardCommand
             command,
             new HelpExample("before a QEMU that waits with -incoming defer: the source migrates to tcp:HOST:49152",
                 "dataplane guard --listen :49152 --qmp unix:/run/vm.qmp"),
-            new HelpExample("several VMs as a service, with metrics", "dataplane guard --config guard.conf --metrics 127.0.0.1:9464"),
-            new HelpExample("is the file right?", "dataplane guard --config guard.conf --check"));
+            new HelpExample("several VMs as a service, with metrics", "dataplane guard --config guard.conf --metrics 127.0.0.1:9464"));
         command.SetBody<GuardDocument>(
             console,
             output,
