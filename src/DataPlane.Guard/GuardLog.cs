@@ -53,6 +53,9 @@ internal static partial class GuardLog
     [LoggerMessage(3220, LogLevel.Information, "{Name}: the TLS session of {Peer} is through its handshake; QEMU has {Sessions}")]
     internal static partial void SessionLetIn(ILogger logger, string name, string? peer, int sessions);
 
+    [LoggerMessage(3213, LogLevel.Error, "{Name}: the {Kind} channel of {Peer} cannot be served and is closed: {Error}")]
+    internal static partial void NotTaken(ILogger logger, string name, ChannelKind kind, string peer, string error);
+
     [LoggerMessage(3222, LogLevel.Information, "{Name}: {Count} TLS sessions more did not come through their handshakes, the last of {Peer}")]
     internal static partial void SessionsKeptOut(ILogger logger, string name, long count, string peer);
 

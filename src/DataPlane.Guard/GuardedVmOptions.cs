@@ -13,6 +13,9 @@ namespace DataPlane.Guard;
 /// </remarks>
 public sealed record GuardedVmOptions
 {
+    /// <summary>Two sockets, and two ends of a pipe in each direction.</summary>
+    private const int DescriptorsPerChannel = 6;
+
     /// <summary>Name of the VM, for messages and views.</summary>
     public required string Name { get; init; }
 
@@ -134,6 +137,7 @@ public sealed record GuardedVmOptions
         Preempt = target.Preempt,
         Uuid = target.Uuid,
         TlsPassThrough = target.Tls,
+        DescriptorsPerChannel = DescriptorsPerChannel,
         HandshakeTimeout = TlsHandshakeTimeout,
         Allow = Allow,
         AnyPeer = AnyPeer,

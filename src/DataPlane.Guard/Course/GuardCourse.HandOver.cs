@@ -2,6 +2,7 @@ using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Relay;
 using DataPlane.Guard.ReturnPath;
+using DataPlane.Linux;
 using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
@@ -15,11 +16,33 @@ internal sealed partial class GuardCourse
     /// <summary>The same where QEMU cannot say that it has noticed.</summary>
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
+    private const int ReopenAttempts = 50;
+
+    private static readonly TimeSpan s_reopenDelay = TimeSpan.FromMilliseconds(200);
+
     private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
     private ReturnPathTap? _tap;
     private int _sets;
 
     private async ValueTask AdmitAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await PlaceAsync(admitted, cancellationToken).ConfigureAwait(false);
+        }
+        // No descriptors, no memory, no thread: the attempt that needed them is over, and the next one may come.
+        catch (Exception e) when (e is LinuxException or OutOfMemoryException)
+        {
+            GuardLog.NotTaken(_logger, _options.Name, admitted.Channel.Kind, admitted.Channel.Peer, e.Message);
+            admitted.Channel.Dispose();
+            if (State == GuardState.Waiting)
+                await StartAnewAsync().ConfigureAwait(false);
+            else if (State is GuardState.Paused or GuardState.Recovering)
+                await PauseAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask PlaceAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
     {
         AdmittedChannel channel = admitted.Channel;
         if (admitted.Opening != _door.Opening)
@@ -110,6 +133,11 @@ internal sealed partial class GuardCourse
     private async ValueTask StartAnewAsync(ChannelRelay lost)
     {
         GuardLog.SetBroken(_logger, _options.Name, lost.Name, lost.Peer);
+        await StartAnewAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask StartAnewAsync()
+    {
         foreach ((ChannelRelay relay, _) in _held.Values)
         {
             _relays.Abort(relay);
@@ -118,7 +146,30 @@ internal sealed partial class GuardCourse
 
         _held.Clear();
         await _door.CloseAsync().ConfigureAwait(false);
-        _door.Open();
+        await ReopenAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>The descriptors of the door that was closed are free, but another process may be short of some of its own.</summary>
+    private async ValueTask ReopenAsync()
+    {
+        for (int left = ReopenAttempts; ; left--)
+        {
+            try
+            {
+                _door.Open();
+                return;
+            }
+            catch (Exception e) when (e is IOException or OutOfMemoryException)
+            {
+                if (left == 0)
+                {
+                    await FailAsync($"the guard's address cannot be opened again: {e.Message}").ConfigureAwait(false);
+                    return;
+                }
+
+                await Task.Delay(s_reopenDelay, _time, _ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
     }
 
     /// <summary>Connects to QEMU with the channel's proof in the first write; then the rest may flow.</summary>

@@ -79,6 +79,8 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
         lane?.Start();
     }
 
+    internal override void Fail(int errno) => End(RelayEnding.Aborted, errno);
+
     /// <summary>One turn in each direction; true when there is more to do at once.</summary>
     internal override bool Run()
     {

@@ -7,7 +7,8 @@ internal sealed class PipePool(int kept) : IDisposable
 {
     private readonly Stack<RelayPipe> _free = [];
 
-    internal RelayPipe Rent() => _free.TryPop(out RelayPipe? pipe) ? pipe : RelayPipe.Create();
+    /// <summary>Null where the system has none to give: no descriptors, or no memory for pipes.</summary>
+    internal RelayPipe? TryRent() => _free.TryPop(out RelayPipe? pipe) ? pipe : RelayPipe.TryCreate();
 
     /// <summary>A pipe that still holds bytes of a lost channel is of no more use.</summary>
     internal void Return(RelayPipe pipe)

@@ -9,6 +9,9 @@ internal abstract class RelayJob
     /// <summary>There is nothing more to do.</summary>
     internal abstract bool IsOver { get; }
 
+    /// <summary>A system call that was made for it failed: it ends, and nothing else does.</summary>
+    internal abstract void Fail(int errno);
+
     /// <summary>One turn; true when there is more to do at once.</summary>
     internal abstract bool Run();
 }

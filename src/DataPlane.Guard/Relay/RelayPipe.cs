@@ -25,13 +25,13 @@ internal sealed class RelayPipe : IDisposable
     /// <summary>Bytes inside.</summary>
     internal long Count { get; private set; }
 
-    /// <exception cref="LinuxException">No descriptors or no memory.</exception>
-    internal static unsafe RelayPipe Create()
+    /// <summary>Null where there are no descriptors or no memory for one.</summary>
+    internal static unsafe RelayPipe? TryCreate()
     {
         int* descriptors = stackalloc int[2];
         // SAFETY: two numbers are written.
         if (SpliceCalls.CreatePipe(descriptors, SpliceCalls.CloseOnExec | SpliceCalls.NonBlocking) != 0)
-            throw new LinuxException("pipe2", Marshal.GetLastPInvokeError());
+            return null;
         var pipe = new RelayPipe(
             new SafeFileHandle(descriptors[0], ownsHandle: true), new SafeFileHandle(descriptors[1], ownsHandle: true));
         // A user with very many pipes gets small ones: slower, not wrong.

@@ -30,9 +30,18 @@ internal sealed class RelayWorker : IDisposable
     {
         _ended = ended;
         _failed = failed;
-        _sockets.Add(_wake, WakeKey);
-        _thread = new Thread(Work) { Name = name, IsBackground = true };
-        _thread.Start();
+        try
+        {
+            _sockets.Add(_wake, WakeKey);
+            _thread = new Thread(Work) { Name = name, IsBackground = true };
+            _thread.Start();
+        }
+        catch
+        {
+            _sockets.Dispose();
+            _wake.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Pipes of this worker's relays.</summary>
@@ -51,9 +60,28 @@ internal sealed class RelayWorker : IDisposable
     /// <summary>On the worker's thread: watches an end of <paramref name="job"/> from now on.</summary>
     internal void Watch(RelayJob job, RelayEnd end, uint events = ReadinessSet.BothDirections)
     {
-        _sockets.Add(end.Channel.Handle, ++_lastKey, events);
+        try
+        {
+            _sockets.Add(end.Channel.Handle, ++_lastKey, events);
+        }
+        catch (LinuxException e)
+        {
+            Fail(job, e);
+            return;
+        }
+
         _ends.Add(_lastKey, (job, end));
         Enqueue(job);
+    }
+
+    /// <summary>No room in the poll set, or whatever else the system refuses one job, ends that job and none of its neighbours.</summary>
+    private void Fail(RelayJob job, LinuxException cause)
+    {
+        if (job.IsOver)
+            return;
+        job.Fail(cause.Errno);
+        if (job.IsOver)
+            Forget(job);
     }
 
     /// <summary>On the worker's thread: looks after <paramref name="job"/> in this turn.</summary>
@@ -154,8 +182,17 @@ internal sealed class RelayWorker : IDisposable
             job.IsQueued = false;
             if (job.IsOver)
                 continue;
-            if (job.Run())
-                Enqueue(job);
+            try
+            {
+                if (job.Run())
+                    Enqueue(job);
+            }
+            catch (LinuxException e)
+            {
+                Fail(job, e);
+                continue;
+            }
+
             if (job.IsOver)
                 Forget(job);
         }

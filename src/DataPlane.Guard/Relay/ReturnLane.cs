@@ -51,6 +51,13 @@ internal sealed class ReturnLane : RelayJob
         }
     });
 
+    /// <summary>The relay is told, and ends as if QEMU were lost.</summary>
+    internal override void Fail(int errno)
+    {
+        _result = (int)PumpResult.SourceLost;
+        _home.Post(() => _home.Enqueue(_relay));
+    }
+
     /// <summary>The connection is lost: what QEMU has said goes out, as far as that is still possible, and then this is over.</summary>
     internal void Finish()
     {

@@ -8,9 +8,12 @@ namespace DataPlane.Guard.Relay;
 internal sealed class SplicedDirection(
     RelayEnd from, RelayEnd to, PipePool pipes, ReadOnlyMemory<byte> first, IStreamTail? tail = null) : RelayDirection(from, to)
 {
+    private const int CopyBytes = 64 << 10;
+
     private readonly int _kept = tail?.Length ?? 0;
     private ReadOnlyMemory<byte> _first = first;
     private RelayPipe? _pipe;
+    private byte[]? _copy;
 
     protected override bool HasPending => !_first.IsEmpty || _pipe is { Count: > 0 };
 
@@ -18,8 +21,22 @@ internal sealed class SplicedDirection(
 
     protected override nint Take()
     {
-        _pipe ??= pipes.Rent();
-        return _pipe.Fill(From.Channel.Handle);
+        _pipe ??= pipes.TryRent();
+        return _pipe is null ? TakeCopy() : _pipe.Fill(From.Channel.Handle);
+    }
+
+    /// <summary>
+    /// Without a pipe the bytes go through user space: slower, and no reason to end a migration. The next piece tries for a pipe again.
+    /// </summary>
+    private nint TakeCopy()
+    {
+        _copy ??= GC.AllocateUninitializedArray<byte>(CopyBytes);
+        nint read = SocketBytes.Receive(From.Channel.Handle, _copy);
+        if (read <= 0)
+            return read;
+        _first = _copy.AsMemory(0, (int)read);
+        tail?.Take(_first.Span[^Math.Min(_kept, _first.Length)..]);
+        return read;
     }
 
     protected override nint Give()
@@ -41,6 +58,6 @@ internal sealed class SplicedDirection(
     {
         if (_pipe is not null)
             pipes.Return(_pipe);
-        _pipe = null;
+        (_pipe, _copy) = (null, null);
     }
 }

@@ -92,7 +92,7 @@ internal sealed class ControlSocket : IAsyncDisposable
         while (true)
         {
             await _places.WaitAsync(_stop.Token).ConfigureAwait(false);
-            Socket client = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
+            Socket client = await PatientAccept.AcceptAsync(_listener, TimeProvider.System, _stop.Token).ConfigureAwait(false);
             _ = ServeAsync(client);
         }
     }

@@ -35,7 +35,8 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         long needed = DescriptorLimit.Needed(vms);
         long allowed = DescriptorLimit.Raise(needed);
         if (allowed < needed)
-            _context.Warn($"{allowed} descriptors are allowed, {needed} may be needed: raise LimitNOFILE, or lower --max-undecided");
+            _context.Warn($"{allowed} descriptors are allowed, {needed} may be needed: fewer connections may be undecided "
+                + "than --max-undecided says, unless LimitNOFILE is raised");
     }
 
     public IDisposable OpenMetrics(ChannelAddress address)

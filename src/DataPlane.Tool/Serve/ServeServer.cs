@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Control;
 
 namespace DataPlane.Tool.Serve;
 
@@ -56,8 +57,9 @@ internal sealed class ServeServer : IDisposable
         {
             while (true)
             {
-                Socket client = await _listener.AcceptAsync(cancellation).ConfigureAwait(false);
-                ControlConnection control = Wrap(client);
+                Socket client = await PatientAccept.AcceptAsync(_listener, _time, cancellation).ConfigureAwait(false);
+                if (TryWrap(client) is not { } control)
+                    continue;
                 if (session.IsCompleted)
                     session = ServeAsync(control, cancellation);
                 else
@@ -70,12 +72,21 @@ internal sealed class ServeServer : IDisposable
         }
     }
 
-    private ControlConnection Wrap(Socket client)
+    /// <summary>Null where the client has gone already.</summary>
+    private ControlConnection? TryWrap(Socket client)
     {
-        client.NoDelay = true;
-        client.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-        string peer = client.RemoteEndPoint?.ToString() ?? "client";
-        return new ControlConnection(new NetworkStream(client, ownsSocket: true), peer, _time);
+        try
+        {
+            client.NoDelay = true;
+            client.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+            string peer = client.RemoteEndPoint?.ToString() ?? "client";
+            return new ControlConnection(new NetworkStream(client, ownsSocket: true), peer, _time);
+        }
+        catch (Exception exception) when (exception is SocketException or IOException)
+        {
+            client.Dispose();
+            return null;
+        }
     }
 
     private async Task ServeAsync(ControlConnection control, CancellationToken cancellation)

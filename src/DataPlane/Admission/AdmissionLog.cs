@@ -36,6 +36,10 @@ internal static partial class AdmissionLog
     [LoggerMessage(3110, LogLevel.Information, "Refused {Count} connections more, the last of them from {Peer}: {Reason}")]
     internal static partial void RefusedMore(ILogger logger, long count, string peer, RefusalReason reason);
 
+    [LoggerMessage(3111, LogLevel.Warning,
+        "RLIMIT_NOFILE leaves room for {Undecided} undecided connections where {Wanted} may be; the descriptors of the migration are set aside")]
+    internal static partial void FewDescriptors(ILogger logger, int undecided, int wanted);
+
     [LoggerMessage(3109, LogLevel.Debug, "The TLS handshake of {Peer} failed: {Error}")]
     internal static partial void UpgradeFailed(ILogger logger, string peer, string error);
 }

@@ -37,9 +37,18 @@ internal sealed partial class AdmissionLoop
             }
         }
 
-        if (_undecided.VictimFor(connection.PeerGroup, _options, _facts) is { } victim)
+        // More than one where another door has been opened meanwhile: the share has become smaller.
+        while (_undecided.Count > 0 && _undecided.VictimFor(connection.PeerGroup, _options, MaxUndecided, _facts) is { } victim)
+        {
             Refuse(victim, RefusalReason.Evicted);
+            if (!_undecided.Contains(connection))
+                return;
+        }
     }
+
+    /// <summary>As configured, or as many as have descriptors; the channels of a migration at least, which may all be undecided at once.</summary>
+    private int MaxUndecided => (int)Math.Min(_options.MaxUndecided,
+        Math.Max(_options.MultifdChannels + 2, _descriptors.ForStrangers / _options.DescriptorsPerUndecided));
 
     private bool IsAllowed(UndecidedConnection connection) =>
         _options.Allow.Count == 0 || connection.Address is not { } address || _options.Allow.Any(network => network.Contains(address));

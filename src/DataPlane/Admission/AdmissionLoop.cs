@@ -34,6 +34,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     private readonly EventFd _wake = new();
     private readonly AdmissionClock _clock;
     private readonly RefusalThrottle _throttle;
+    private readonly DescriptorBudget.Door _descriptors;
     private ulong _nextKey;
     private long _turn;
     private long _resumeAccepting = long.MaxValue;
@@ -60,6 +61,9 @@ internal sealed partial class AdmissionLoop : IDisposable
         _logger = logger;
         _clock = new AdmissionClock(time, _wake);
         _throttle = new RefusalThrottle(time);
+        _descriptors = DescriptorBudget.Process.Open(options.ReservedDescriptors);
+        if (MaxUndecided < options.MaxUndecided)
+            AdmissionLog.FewDescriptors(logger, MaxUndecided, options.MaxUndecided);
         _nextKey = (ulong)listeners.Length + 1;
     }
 
@@ -134,6 +138,7 @@ internal sealed partial class AdmissionLoop : IDisposable
         EndUpgrades();
         foreach (ChannelListener listener in _listeners)
             listener.Dispose();
+        _descriptors.Dispose();
         _clock.Dispose();
         _epoll.Dispose();
         _wake.Dispose();

@@ -9,6 +9,9 @@ public sealed record AdmissionOptions
     /// <summary>The protocol's largest number of multifd channels.</summary>
     public const int MaxMultifdChannels = 255;
 
+    /// <summary>Where TLS ends here: the two ends of what is inside.</summary>
+    private const int DescriptorsPerUpgrade = 2;
+
     /// <summary>Number of multifd channels, 0 to 255. Default 0: none. Nothing on the wire says it, both sides are configured.</summary>
     public int MultifdChannels { get; init; }
 
@@ -35,6 +38,15 @@ public sealed record AdmissionOptions
     /// <summary>How long <see cref="Upgrade"/> may take for one connection.</summary>
     internal TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>Descriptors that the host needs for a channel of the migration, its connection included.</summary>
+    internal int DescriptorsPerChannel { get; init; } = 1;
+
+    /// <summary>Descriptors that the channels of one migration need, and strangers never get.</summary>
+    internal long ReservedDescriptors => (long)(DescriptorsPerChannel + (Upgrade is null ? 0 : DescriptorsPerUpgrade)) * (MultifdChannels + 2);
+
+    /// <summary>Descriptors of an undecided connection at most.</summary>
+    internal int DescriptorsPerUndecided => 1 + (Upgrade is null ? 0 : DescriptorsPerUpgrade);
+
     /// <summary>Networks that may connect; empty, the default, means all. Unix sockets are not asked.</summary>
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
 
@@ -57,7 +69,8 @@ public sealed record AdmissionOptions
 
     /// <summary>
     /// Most undecided connections in all. Default 1024. Beyond it the oldest silent one of the address that holds most goes, those of
-    /// the main channel's own address last.
+    /// the main channel's own address last. Fewer are kept where RLIMIT_NOFILE allows fewer: the descriptors of the migration are set aside
+    /// first.
     /// </summary>
     public int MaxUndecided { get; init; } = 1024;
 

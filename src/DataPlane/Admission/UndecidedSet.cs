@@ -98,15 +98,14 @@ internal sealed class UndecidedSet
 
     /// <summary>
     /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Beyond the limit
-    /// in
-    /// all the address that holds most pays, the main channel's only when there is no other.
+    /// in all (<paramref name="maxUndecided"/>) the address that holds most pays, the main channel's only when there is no other.
     /// </summary>
-    internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, AdmissionFacts facts)
+    internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
     {
         PeerCrowd own = _byPeer[peerGroup];
         if (own.Count > options.MaxUndecidedPerPeer)
             return own.Victim;
-        if (Count <= options.MaxUndecided)
+        if (Count <= maxUndecided)
             return null;
         PeerCrowd most = _bySize.Min!;
         return (facts.IsMainPeer(most.PeerGroup) ? _bySize.ElementAtOrDefault(1) ?? most : most).Victim;

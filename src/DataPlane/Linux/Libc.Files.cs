@@ -58,6 +58,11 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "pwritev", SetLastError = true)]
     internal static partial nint WriteVectors(SafeFileHandle file, void* vectors, int count, long offset);
 
+    /// <param name="resource">RLIMIT_*.</param>
+    /// <param name="limit">Gets the soft limit and the hard one, 64 bits each.</param>
+    [LibraryImport("libc", EntryPoint = "getrlimit", SetLastError = true)]
+    internal static partial int GetResourceLimit(int resource, ulong* limit);
+
     [LibraryImport("libc", EntryPoint = "getrusage", SetLastError = true)]
     internal static partial int GetResourceUsage(int who, ResourceUsage* usage);
 }

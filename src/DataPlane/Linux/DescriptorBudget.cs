@@ -1,0 +1,70 @@
+namespace DataPlane.Linux;
+
+/// <summary>
+/// Shares the descriptors that this process may have open (RLIMIT_NOFILE) out among its front doors: what the channels of their migrations
+/// need, and the process itself, is set aside before strangers get any. Thread-safe.
+/// </summary>
+internal sealed class DescriptorBudget
+{
+    /// <summary>Runtime, libraries, logs, monitors, listeners, poll sets.</summary>
+    internal const long OfTheProcess = 256;
+
+    private readonly Func<long> _limit;
+    private readonly Lock _gate = new();
+    private long _reserved;
+    private int _doors;
+    private long _perDoor;
+
+    /// <param name="limit">Descriptors that may be open; asked whenever a door comes or goes.</param>
+    internal DescriptorBudget(Func<long> limit) => _limit = limit;
+
+    internal static DescriptorBudget Process { get; } = new(ReadLimit);
+
+    /// <summary>One more door, whose migration needs as many.</summary>
+    internal Door Open(long reserve) => new(this, reserve);
+
+    private static unsafe long ReadLimit()
+    {
+        const int NumberOfFiles = 7;
+        ulong* both = stackalloc ulong[2]; // struct rlimit: soft and hard
+        // SAFETY: the kernel writes the two numbers.
+        return Libc.GetResourceLimit(NumberOfFiles, both) == 0 ? (long)Math.Min(both[0], long.MaxValue) : long.MaxValue;
+    }
+
+    private void Change(int doors, long reserve)
+    {
+        lock (_gate)
+        {
+            _doors += doors;
+            _reserved += reserve;
+            long limit = _limit();
+            // A process with very few keeps a quarter for itself, so that something is left to share out.
+            long free = limit - Math.Min(OfTheProcess, limit / 4) - _reserved;
+            Volatile.Write(ref _perDoor, Math.Max(0, free / Math.Max(1, _doors)));
+        }
+    }
+
+    /// <summary>The part of one door.</summary>
+    internal sealed class Door : IDisposable
+    {
+        private readonly DescriptorBudget _budget;
+        private readonly long _reserve;
+        private int _isClosed;
+
+        internal Door(DescriptorBudget budget, long reserve)
+        {
+            _budget = budget;
+            _reserve = reserve;
+            budget.Change(1, reserve);
+        }
+
+        /// <summary>Descriptors that undecided connections may have now; less when other doors are opened.</summary>
+        internal long ForStrangers => Volatile.Read(ref _budget._perDoor);
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _isClosed, 1) == 0)
+                _budget.Change(-1, -_reserve);
+        }
+    }
+}
