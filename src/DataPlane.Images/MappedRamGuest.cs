@@ -31,17 +31,61 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
     private GuestMemory? _memory;
     private ReceivedPages? _pages;
 
-    /// <summary>
-    /// What must not outlive a failure: the file under its temporary name, and even under its own until the disk has it for good.
-    /// </summary>
-    private string? _uncommitted;
+    private readonly Action<string> _syncDirectory;
+
+    /// <summary>There is a file under the temporary name, which must not outlive a failure.</summary>
+    private bool _isPartial;
 
     /// <param name="path">The file that the VM becomes. Its folder must exist.</param>
     public MappedRamGuest(string path)
+        : this(path, LinuxFile.SyncDirectory)
+    {
+    }
+
+    /// <param name="path">The file that the VM becomes.</param>
+    /// <param name="syncDirectory">Makes a rename durable; a parameter for the tests.</param>
+    internal MappedRamGuest(string path, Action<string> syncDirectory)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         _path = Path.GetFullPath(path);
-        _partialPath = Path.Combine(Path.GetDirectoryName(_path)!, $".{Path.GetFileName(_path)}.{Guid.NewGuid():N}.partial");
+        _partialPath = PartialFile.NameFor(_path);
+        _syncDirectory = syncDirectory;
+    }
+
+    /// <summary>
+    /// Looks whether a VM can be received into a file before one is awaited: the folder is there, files can be made in it and take its place,
+    /// and removes what killed processes of this user have left there.
+    /// </summary>
+    /// <param name="path">The file that the VM is to become.</param>
+    /// <returns>
+    /// Whether the file system reserves space at once. Where it does not (NFSv3, ext2), zeros are written for the whole memory before the
+    /// first page is taken.
+    /// </returns>
+    /// <exception cref="IOException">It cannot; the message says why.</exception>
+    public static bool Prepare(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string full = Path.GetFullPath(path);
+        string? folder = Path.GetDirectoryName(full);
+        if (folder is null || Directory.Exists(full))
+            throw new IOException($"'{full}' is a folder, not a file");
+        if (!Directory.Exists(folder))
+            throw new DirectoryNotFoundException($"the folder of '{full}' does not exist");
+        if (FileFacts.TryRead(full, out FileFacts there) && there.Kind is not (FileKind.File or FileKind.Link))
+            throw new IOException($"'{full}' is a device, a pipe or a socket, not a file that can be replaced");
+        try
+        {
+            PartialFile.Sweep(folder);
+            return PartialFile.CanReserve(folder);
+        }
+        catch (UnauthorizedAccessException refused)
+        {
+            throw new IOException($"no file can be made in '{folder}': {refused.Message}", refused);
+        }
+        catch (LinuxException refused)
+        {
+            throw new IOException($"no file can be made in '{folder}': {refused.Message}", refused);
+        }
     }
 
     /// <summary>The VM as announced; null before.</summary>
@@ -69,7 +113,7 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
             Blocks = [.. blocks.Select(static block => new RamBlockEntry(block.Name, block.Length))],
         });
         _file = PartialFile.Create(_partialPath, _layout.TailOffset);
-        _uncommitted = _partialPath;
+        _isPartial = true;
         _memory = new GuestMemory([.. _layout.Blocks.Select(MapBlock)]);
         return new(_memory);
     }
@@ -95,10 +139,21 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
 
         RandomAccess.Write(file, layout.BuildTail(devices), layout.TailOffset);
         LinuxFile.SyncData(file);
-        File.Move(_partialPath, _path, overwrite: true);
-        _uncommitted = _path;
-        LinuxFile.SyncDirectory(Path.GetDirectoryName(_path)!);
-        _uncommitted = null;
+        // An earlier file of that name may be all that is left of its VM: it goes only when the disk has the new one under its name.
+        var replacement = FileReplacement.Begin(_partialPath, _path);
+        try
+        {
+            _syncDirectory(Path.GetDirectoryName(_path)!);
+        }
+        catch
+        {
+            replacement.Undo();
+            throw;
+        }
+
+        _isPartial = false;
+        replacement.Finish();
+        LinuxFile.Unlock(file);
         return default;
     }
 
@@ -135,10 +190,10 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
     {
         _memory?.Dispose();
         _file?.Dispose();
-        if (_uncommitted is not null)
+        if (_isPartial)
         {
-            File.Delete(_uncommitted);
-            _uncommitted = null;
+            _isPartial = false;
+            File.Delete(_partialPath);
         }
     }
 

@@ -36,8 +36,12 @@ internal static class ControlPaths
 
     /// <summary>Sockets of a kind that commands of this user may have left; some may be dead.</summary>
     public static IReadOnlyList<string> Find(string kind, Func<string, string?> environment) =>
-        [.. Folders(environment).Distinct().Where(Directory.Exists).SelectMany(folder => Sockets(folder, kind))
+        [.. Folders(environment).Distinct().Where(RuntimeFolder.IsTrusted).SelectMany(folder => Sockets(folder, kind))
             .Order(StringComparer.Ordinal)];
+
+    /// <summary>Whether a socket lies in one of the folders that commands find by themselves.</summary>
+    public static bool IsRuntimeFolder(string socket) =>
+        Folders(Environment.GetEnvironmentVariable).Contains(Path.GetDirectoryName(socket), StringComparer.Ordinal);
 
     public static IEnumerable<string> Folders(Func<string, string?> environment)
     {

@@ -28,6 +28,7 @@ internal static class ControlQuestion
         {
             using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
             await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), either.Token).ConfigureAwait(false);
+            ControlPeer.Check(socket, path);
             if (!question.IsEmpty)
                 await ControlSocket.SendAsync(socket, question, either.Token).ConfigureAwait(false);
             return await ReadAsync(socket, either.Token).ConfigureAwait(false);

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using DataPlane.Linux;
 using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Control;
@@ -40,8 +41,7 @@ internal sealed class ControlSocket : IAsyncDisposable
         try
         {
             string full = System.IO.Path.GetFullPath(path);
-            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(full)!,
-                UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            RuntimeFolder.Prepare(System.IO.Path.GetDirectoryName(full)!, isOwn: ControlPaths.IsRuntimeFolder(full));
             RemoveDead(full, what);
             listener.Bind(new UnixDomainSocketEndPoint(full));
             File.SetUnixFileMode(full, UnixFileMode.UserRead | UnixFileMode.UserWrite);
@@ -71,8 +71,12 @@ internal sealed class ControlSocket : IAsyncDisposable
     /// <summary>A command that was killed leaves its socket behind: nobody answers there, and the name is free.</summary>
     private static void RemoveDead(string path, string what)
     {
-        if (!File.Exists(path))
+        if (!FileFacts.TryRead(path, out FileFacts there))
             return;
+        if (there.Kind != FileKind.Socket)
+            throw new CommandException($"--control {path}: something that is no socket has this name; it stays as it is");
+        if (!RuntimeFolder.IsTrusted(there.Owner))
+            throw new CommandException($"--control {path}: a socket of another user (number {there.Owner}) has this name");
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
@@ -103,7 +107,8 @@ internal sealed class ControlSocket : IAsyncDisposable
         {
             try
             {
-                await _answer(client, _stop.Token).ConfigureAwait(false);
+                if (RuntimeFolder.IsTrusted(ControlPeer.UserOf(client)))
+                    await _answer(client, _stop.Token).ConfigureAwait(false);
             }
             catch (Exception exception) when (exception is SocketException or OperationCanceledException)
             {

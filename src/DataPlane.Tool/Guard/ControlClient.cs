@@ -18,8 +18,11 @@ internal static class ControlClient
         try
         {
             ControlAnswer? answer = JsonSerializer.Deserialize(bytes, ToolJson.Lines.ControlAnswer);
-            return answer?.Schema == ControlAnswer.CurrentSchema ? answer
-                : throw new CommandException($"{path}: no guard of this version answers there");
+            if (answer?.Schema != ControlAnswer.CurrentSchema)
+                throw new CommandException($"{path}: no guard of this version answers there");
+            // The serializer looks at members, not at what lists hold.
+            return answer.Vms.All(static vm => vm is not null && vm.Channels.All(static channel => channel is not null)) ? answer
+                : throw new CommandException($"{path}: its answer has null in a list");
         }
         catch (JsonException exception)
         {

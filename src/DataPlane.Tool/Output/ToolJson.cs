@@ -16,7 +16,9 @@ namespace DataPlane.Tool.Output;
 /// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    // What is read comes from other processes: null where there must be something is an error there and not later.
+    RespectNullableAnnotations = true)]
 [JsonSerializable(typeof(ProgressLine))]
 [JsonSerializable(typeof(BenchDocument))]
 [JsonSerializable(typeof(GuardDocument))]

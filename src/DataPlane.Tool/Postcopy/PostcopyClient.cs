@@ -23,8 +23,10 @@ internal sealed class PostcopyClient(CommandContext context)
         try
         {
             PostcopyAnswer? answer = JsonSerializer.Deserialize(bytes, ToolJson.Lines.PostcopyAnswer);
-            return answer?.Schema == PostcopyQuestion.CurrentSchema ? answer
-                : throw new CommandException($"{path}: no migration of this version answers there");
+            if (answer?.Schema != PostcopyQuestion.CurrentSchema)
+                throw new CommandException($"{path}: no migration of this version answers there");
+            // Where it is asked is known here: an answer may not send the next question elsewhere.
+            return answer with { Migration = answer.Migration with { Control = path } };
         }
         catch (JsonException exception)
         {

@@ -61,8 +61,7 @@ internal sealed class ReceiveCommand
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ReceiveDocument document)
     {
         string path = Path.GetFullPath(arguments.GetValue(_out)!);
-        if (!Directory.Exists(Path.GetDirectoryName(path)))
-            throw new CommandException($"the folder of '{path}' does not exist");
+        Prepare(path, context);
         using TlsCredentials? tls = _tls.Load(arguments);
         var options = new MigrationDestinationOptions
         {
@@ -90,11 +89,29 @@ internal sealed class ReceiveCommand
             context.AnnounceListening(document.Listen);
             MigrationReport report = await ReceiveAsync(destination, guest, postcopy, context, document).ConfigureAwait(false);
             document.File = path;
+            document.Guest = GuestPlace.Here;
             ReceiveReport.Fill(document, report, guest);
         }
 
         ReceiveReport.Write(context.Results, document);
         return ExitCode.Done;
+    }
+
+    /// <summary>All that can be known of the file beforehand is known before anybody is told to connect.</summary>
+    private static void Prepare(string path, CommandContext context)
+    {
+        try
+        {
+            if (!MappedRamGuest.Prepare(path))
+            {
+                context.Warn($"the file system of '{Path.GetDirectoryName(path)}' cannot reserve space: "
+                    + "zeros are written for the VM's whole memory before its first page is taken");
+            }
+        }
+        catch (IOException refused)
+        {
+            throw new CommandException($"--out {path}: {refused.Message}", innerException: refused);
+        }
     }
 
     private static async Task<MigrationReport> ReceiveAsync(
@@ -109,6 +126,12 @@ internal sealed class ReceiveCommand
         catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
         {
             throw new CommandException($"{failure.Message}; see --max-ram", innerException: failure);
+        }
+        catch (MigrationException failure) when (failure.Reason == FailureReason.OutcomeUnknown)
+        {
+            document.Guest = GuestPlace.Unknown;
+            throw new CommandException(
+                $"outcome unknown: {failure.Message}; look at the source before you use the file", ExitCode.CannotTell, failure);
         }
         catch (MigrationException failure) when (postcopy is { HasGivenUp: true })
         {

@@ -8,6 +8,9 @@ internal sealed class ReceiveDocument() : SavedVmDocument("dataplane.receive/1")
     /// <summary>Where the source could connect.</summary>
     public string? Listen { get; set; }
 
+    /// <summary>Where the guest is, as far as this side can tell: absent where the migration failed before it could be here.</summary>
+    public GuestPlace? Guest { get; set; }
+
     /// <summary>When the source switched to postcopy.</summary>
     public ReceivedPostcopyEntry? Postcopy { get; set; }
 

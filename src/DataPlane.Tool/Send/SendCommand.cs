@@ -5,6 +5,7 @@ using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
+using DataPlane.Tool.SavedVms;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;

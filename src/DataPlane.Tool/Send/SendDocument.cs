@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Send;
@@ -25,19 +24,3 @@ internal sealed class SendDocument() : SavedVmDocument("dataplane.send/1")
 /// <param name="RequestedPages">Pages of 4 KiB that it got in answer.</param>
 /// <param name="Recoveries">How often a lost link was replaced.</param>
 internal sealed record PostcopyEntry(double? StartSeconds, long PackageBytes, long Requests, long RequestedPages, int Recoveries);
-
-/// <summary>Who has the guest when the command ends.</summary>
-[JsonConverter(typeof(JsonStringEnumConverter<GuestPlace>))]
-internal enum GuestPlace
-{
-    /// <summary>It did not start at the destination; the file is as before.</summary>
-    [JsonStringEnumMemberName("here")]
-    Here,
-
-    [JsonStringEnumMemberName("at_destination")]
-    AtDestination,
-
-    /// <summary>The destination has all of it and has not said whether it took it.</summary>
-    [JsonStringEnumMemberName("unknown")]
-    Unknown,
-}

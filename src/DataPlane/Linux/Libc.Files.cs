@@ -10,6 +10,7 @@ internal static unsafe partial class Libc
     internal const int OpenCreate = 0x40;
     internal const int OpenExclusive = 0x80;
     internal const int OpenCloseOnExec = 0x80000;
+    internal const int OpenNonBlocking = 0x800;
 
     internal const int AllocateKeepSize = 1;
     internal const int AllocatePunchHole = 2;
@@ -18,6 +19,13 @@ internal static unsafe partial class Libc
     internal const int SeekHole = 4;
 
     internal const uint SyncRangeWrite = 2;
+
+    internal const int LockExclusive = 2;
+    internal const int LockNonBlocking = 4;
+    internal const int LockRelease = 8;
+
+    internal const int CurrentDirectory = -100;
+    internal const uint RenameExchange = 2;
 
     internal const int UsageOfProcess = 0;
     internal const int UsageOfChildren = -1;
@@ -62,6 +70,18 @@ internal static unsafe partial class Libc
     /// <param name="limit">Gets the soft limit and the hard one, 64 bits each.</param>
     [LibraryImport("libc", EntryPoint = "getrlimit", SetLastError = true)]
     internal static partial int GetResourceLimit(int resource, ulong* limit);
+
+    [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
+    internal static partial int Lock(SafeFileHandle file, int operation);
+
+    [LibraryImport("libc", EntryPoint = "renameat2", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Rename(int oldDirectory, string oldPath, int newDirectory, string newPath, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int FileStatus(int directory, string path, int flags, uint mask, byte* status);
+
+    [LibraryImport("libc", EntryPoint = "geteuid")]
+    internal static partial uint GetEffectiveUser();
 
     [LibraryImport("libc", EntryPoint = "getrusage", SetLastError = true)]
     internal static partial int GetResourceUsage(int who, ResourceUsage* usage);

@@ -84,19 +84,6 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     internal static partial int SocketControl(SafeSocketHandle socket, int command, int argument);
 
-    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int FileStatus(int directory, string path, int flags, uint mask, byte* status);
-
-    /// <summary>Whether <paramref name="path"/> is a Unix socket. Connecting cannot tell: it is refused by plain files too.</summary>
-    internal static bool IsSocket(string path)
-    {
-        const int CurrentDirectory = -100;
-        const uint TypeMask = 1;
-        const int ModeOffset = 28; // stx_mode of struct statx, which has the same 256-byte layout everywhere
-        byte* status = stackalloc byte[256];
-        return FileStatus(CurrentDirectory, path, 0, TypeMask, status) == 0 && (*(ushort*)(status + ModeOffset) & 0xF000) == 0xC000;
-    }
-
     /// <summary>Reads an integer option, or 0 where it cannot be read.</summary>
     internal static int GetSocketOption(SafeSocketHandle socket, int level, int option)
     {

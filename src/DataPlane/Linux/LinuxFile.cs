@@ -29,6 +29,25 @@ internal static class LinuxFile
         }
     }
 
+    /// <summary>
+    /// Locks a file for its open description (flock): the lock ends with the process that holds it, however that ends, and with it the sign
+    /// that the file is in use.
+    /// </summary>
+    /// <returns>False where somebody else holds the lock, or the file system knows none.</returns>
+    internal static bool TryLock(SafeFileHandle file) => Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking) == 0;
+
+    internal static void Unlock(SafeFileHandle file) => _ = Libc.Lock(file, Libc.LockRelease);
+
+    /// <summary>Two files of one folder take each other's names, at once: at no moment is either name missing.</summary>
+    /// <returns>False where the file system cannot.</returns>
+    internal static bool TryExchange(string path, string other)
+    {
+        if (Libc.Rename(Libc.CurrentDirectory, path, Libc.CurrentDirectory, other, Libc.RenameExchange) == 0)
+            return true;
+        int errno = Marshal.GetLastPInvokeError();
+        return errno is Errno.EINVAL or Errno.ENOSYS or Errno.ENOENT ? false : throw new LinuxException("renameat2", errno);
+    }
+
     internal static void SetLength(SafeFileHandle file, long length)
     {
         if (Libc.SetFileLength(file, length) != 0)

@@ -96,7 +96,7 @@ internal sealed class ChannelListener : IDisposable
     public void Dispose()
     {
         _socket.Dispose();
-        if (_unixPath is not null)
+        if (_unixPath is not null && FileFacts.IsSocket(_unixPath))
             File.Delete(_unixPath);
     }
 
@@ -113,7 +113,7 @@ internal sealed class ChannelListener : IDisposable
     /// <summary>Removes a socket whose owner is gone. Anything else, a plain file too, stays, and bind reports it.</summary>
     private static void RemoveStale(string path)
     {
-        if (!Libc.IsSocket(path))
+        if (!FileFacts.IsSocket(path))
             return;
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try

@@ -87,6 +87,26 @@ public sealed class MappedRamGuestTests : IDisposable
         Assert.True(File.Exists(Vm));
     }
 
+    /// <summary>The guest goes on at its source then, and what was here before is all that this side has.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_disk_that_fails_at_the_last_moment_leaves_the_older_file_as_it_was(bool hasOlder)
+    {
+        if (hasOlder)
+            File.WriteAllText(Vm, "an older VM");
+        using var incoming = new MappedRamGuest(Vm, _ => throw new IOException("the disk has gone"));
+        var memory = await incoming.CreateMemoryAsync(s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
+
+        await Assert.ThrowsAsync<IOException>(async () => await incoming.CommitAsync(
+            DeviceState.Wrap("test", new byte[] { 1 }), new ReceivedPages(memory), TestContext.Current.CancellationToken));
+        await incoming.AbandonAsync(new IOException());
+
+        Assert.Equal(hasOlder ? [Vm] : [], Directory.GetFileSystemEntries(_folder));
+        if (hasOlder)
+            Assert.Equal("an older VM", File.ReadAllText(Vm));
+    }
+
     [Fact]
     public async Task Abandoning_before_and_after_the_memory_was_created_leaves_nothing()
     {

@@ -1,4 +1,6 @@
 using DataPlane.Images;
+using DataPlane.Linux;
+using Microsoft.Win32.SafeHandles;
 using Xunit;
 
 namespace DataPlane.Tests.Images;
@@ -41,6 +43,61 @@ public sealed class PartialFileTests : IDisposable
         string path = Path.Combine(_folder, "nowhere", "file");
         var failure = Assert.ThrowsAny<IOException>(() => PartialFile.Create(path, 4096));
         Assert.Contains(path, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_a_dead_process_has_left_is_swept_and_what_a_living_one_writes_is_not()
+    {
+        string Vm(string name) => Path.Combine(_folder, name);
+        string dead = PartialFile.NameFor(Vm("dead")), living = PartialFile.NameFor(Vm("living")), other = Vm(".notes.partial");
+        PartialFile.Create(dead, 4096).Dispose();
+        File.WriteAllText(other, "no name of ours");
+        using (PartialFile.Create(living, 4096))
+        {
+            Assert.Equal(1, PartialFile.Sweep(_folder));
+            Assert.Equal([living, other], Directory.GetFiles(_folder).Order(StringComparer.Ordinal));
+        }
+
+        Assert.Equal(1, PartialFile.Sweep(_folder));
+        Assert.Equal([other], Directory.GetFiles(_folder));
+    }
+
+    [Fact]
+    public void A_link_or_a_file_of_somebody_else_with_such_a_name_is_not_swept()
+    {
+        string target = Path.Combine(_folder, "target");
+        File.WriteAllText(target, "precious");
+        string link = PartialFile.NameFor(Path.Combine(_folder, "link"));
+        File.CreateSymbolicLink(link, target);
+        Assert.Equal(0, PartialFile.Sweep(_folder));
+        Assert.Equal("precious", File.ReadAllText(link));
+
+        Assert.SkipUnless(Environment.IsPrivilegedProcess, "only root can give a file away");
+        string theirs = PartialFile.NameFor(Path.Combine(_folder, "theirs"));
+        File.WriteAllText(theirs, "");
+        Assert.Equal(0, DiskFiles.Run("chown", "65534", theirs).ExitCode);
+        Assert.Equal(0, PartialFile.Sweep(_folder));
+        Assert.True(File.Exists(theirs));
+    }
+
+    [Fact]
+    public void Where_space_cannot_be_reserved_zeros_take_it()
+    {
+        string path = Path.Combine(_folder, "file");
+        using SafeFileHandle file = LinuxFile.CreateNew(path);
+        LinuxFile.SetLength(file, (3 << 20) + 4096);
+
+        PartialFile.Reserve(file, path, (3 << 20) + 4096, static (_, _, _) => throw new LinuxException("fallocate", Errno.EOPNOTSUPP));
+
+        Assert.Equal((3 << 20) + 4096, new FileInfo(path).Length);
+        Assert.True(DiskFiles.AllocatedBytes(path) >= (3 << 20) + 4096);
+    }
+
+    [Fact]
+    public void A_trial_of_a_folder_leaves_nothing()
+    {
+        Assert.True(PartialFile.CanReserve(_folder));
+        Assert.Empty(Directory.GetFileSystemEntries(_folder));
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);

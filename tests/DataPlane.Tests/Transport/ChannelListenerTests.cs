@@ -68,7 +68,7 @@ public sealed class ChannelListenerTests : IDisposable
             File.Move(_folder + "/old", address.Path!);
         }
 
-        Assert.True(Libc.IsSocket(address.Path!));
+        Assert.True(FileFacts.IsSocket(address.Path!));
         using (ChannelListener listener = ChannelListener.Listen(address, s_options))
         {
             Assert.Throws<ChannelException>(() => ChannelListener.Listen(address, s_options));

@@ -121,6 +121,9 @@ public sealed class ControlSocketTests : IDisposable
     [InlineData("{\"schema\":\"else\",\"dataplane_version\":\"1\",\"pid\":1,\"vms\":[]}")]
     [InlineData("{\"schema\":\"dataplane.guard_control/1\",\"vms\":[{\"name\":")]
     [InlineData("null")]
+    [InlineData("{\"schema\":\"dataplane.guard_control/1\",\"dataplane_version\":\"1\",\"pid\":1,\"vms\":null}")]
+    [InlineData("{\"schema\":\"dataplane.guard_control/1\",\"dataplane_version\":\"1\",\"pid\":1,\"vms\":[null]}")]
+    [InlineData("{\"schema\":\"dataplane.guard_control/1\",\"dataplane_version\":null,\"pid\":1,\"vms\":[]}")]
     public async Task Whatever_else_answers_there_is_an_error_and_no_guard(string answer)
     {
         using var other = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -134,6 +137,25 @@ public sealed class ControlSocketTests : IDisposable
             CommandException error = await Assert.ThrowsAsync<CommandException>(() => asking);
             Assert.StartsWith(Socket, error.Message, StringComparison.Ordinal);
         }
+    }
+
+    /// <summary>Connecting is refused by a plain file as by a dead socket: only its kind tells whether it may be removed.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_file_that_is_no_socket_stays_where_it_is(bool isLink)
+    {
+        string precious = _folder.File("precious");
+        File.WriteAllText(precious, "guest memory");
+        string path = isLink ? Socket : precious;
+        if (isLink)
+            File.CreateSymbolicLink(Socket, precious);
+
+        CommandException error = Assert.Throws<CommandException>(() => ControlServer.Open(path, () => [], TimeProvider.System));
+
+        Assert.Contains("no socket", error.Message, StringComparison.Ordinal);
+        Assert.Equal("guest memory", File.ReadAllText(precious));
+        Assert.True(File.Exists(path));
     }
 
     [Fact]

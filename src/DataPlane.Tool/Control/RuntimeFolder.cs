@@ -1,0 +1,56 @@
+using DataPlane.Linux;
+using DataPlane.Tool.CommandLine;
+
+namespace DataPlane.Tool.Control;
+
+/// <summary>
+/// The folders of control sockets. Whoever can put a socket into one answers for our commands, so a folder counts only when it belongs to
+/// this user or to root and nobody else may write in it. A folder in /tmp may have been made by anybody under our name.
+/// </summary>
+internal static class RuntimeFolder
+{
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+    private const UnixFileMode WritableForOthers = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
+
+    /// <summary>Root and this user: each can do to this process what it wants anyway.</summary>
+    public static bool IsTrusted(uint user) => user == 0 || user == Libc.GetEffectiveUser();
+
+    /// <summary>Whether the sockets in a folder can be believed.</summary>
+    /// <remarks>
+    /// Root also looks into the folder of a service that runs as a user of its own, where only root can have made that folder.
+    /// </remarks>
+    public static bool IsTrusted(string folder) =>
+        FileFacts.TryRead(folder, out FileFacts facts)
+        && (WhyNot(facts) is null
+            || (Environment.IsPrivilegedProcess && WhyNot(facts with { Owner = 0 }) is null
+                && FileFacts.TryRead(Path.GetDirectoryName(folder) ?? "/", out FileFacts parent) && WhyNot(parent) is null));
+
+    /// <summary>Makes the folder where it is missing, for this user only.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="isOwn">
+    /// It is one of the folders that commands find by themselves, which must be of the right user; another one was chosen by the caller.
+    /// </param>
+    /// <exception cref="CommandException">The folder is not to be trusted.</exception>
+    /// <exception cref="IOException">It cannot be made.</exception>
+    public static void Prepare(string folder, bool isOwn)
+    {
+        if (OperatingSystem.IsWindows())
+            throw new PlatformNotSupportedException("The rights of a folder are Unix file modes.");
+        if (!FileFacts.TryRead(folder, out FileFacts facts))
+        {
+            Directory.CreateDirectory(folder, OwnerOnly);
+            // Somebody may have been faster.
+            if (!FileFacts.TryRead(folder, out facts))
+                throw new IOException($"the folder {folder} cannot be looked at");
+        }
+
+        if (isOwn && WhyNot(facts) is { } reason)
+            throw new CommandException($"{folder} {reason}: nothing in it can be trusted; remove it, or give a path of your own");
+    }
+
+    private static string? WhyNot(FileFacts facts) =>
+        facts.Kind != FileKind.Directory ? "is no folder"
+        : !IsTrusted(facts.Owner) ? $"belongs to another user (number {facts.Owner})"
+        : (facts.Permissions & WritableForOthers) != 0 ? "may be written by others"
+        : null;
+}
