@@ -39,6 +39,43 @@ public sealed class ReceiveTlsTests : ReceiveTest
         await RunsOnAsync(source, paused: false, version == "11.1" ? QemuVersion.V111 : QemuVersion.V100);
     }
 
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public async Task A_guest_arrives_inside_TLS_with_shared_keys(string version, string machine, int channels, bool returnPath)
+    {
+        string folder = Work.NewFolder("psk");
+        string keys = Path.Combine(folder, "keys.psk");
+        await File.WriteAllTextAsync(keys, "other:00\nqemu:00112233445566778899aabbccddeeff\n", Token);
+        var secured = Secured(version, machine, _authority.Folder);
+        var source = await StartSourceAsync(
+            secured with { Extra = ["-object", $"tls-creds-psk,id=tls0,dir={folder},endpoint=client"] });
+
+        await CaptureAsync(
+            source,
+            new MigrationSettings { Channels = channels, ReturnPath = returnPath, Parameters = [("tls-creds", "tls0")] },
+            new ReceiveOptions { Out = OutFile, Extra = ["--tls-psk", keys, "--tls-allow", "q*"] });
+
+        await RunsOnAsync(source, paused: false, version == "11.1" ? QemuVersion.V111 : QemuVersion.V100);
+    }
+
+    [Theory]
+    [InlineData("7.2", "pc-q35-7.2")]
+    [InlineData("10.0", "pc-q35-10.0")]
+    [InlineData("11.1", "pc-q35-11.1")]
+    public async Task A_source_with_a_certificate_for_servers_alone_is_taken_as_QEMU_takes_it(string version, string machine)
+    {
+        var folder = _authority.NewFolder("swapped", swapsPurposes: true);
+        var secured = Secured(version, machine, folder);
+        // QEMU looks at its own files when it starts, which is another matter.
+        var source = await StartSourceAsync(secured with { Extra = [.. secured.Extra.Select(argument =>
+            argument.StartsWith("tls-creds", StringComparison.Ordinal) ? argument + ",sanity-check=off" : argument)] });
+
+        await CaptureAsync(
+            source,
+            new MigrationSettings { ReturnPath = true, Parameters = [("tls-creds", "tls0")] },
+            new ReceiveOptions { Out = OutFile, Extra = ["--tls-dir", _authority.Folder, "--tls-allow", "CN=client of*"] });
+    }
+
     [Fact]
     public async Task A_source_without_TLS_is_named_and_another_may_come()
     {

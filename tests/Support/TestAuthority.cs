@@ -13,6 +13,7 @@ internal sealed class TestAuthority : IDisposable
     private readonly ECDsa _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
     private readonly X509Certificate2 _certificate;
     private readonly DateTimeOffset _now = DateTimeOffset.UtcNow;
+    private readonly TestAuthority? _issuer;
 
     internal TestAuthority(string name = "Test authority")
     {
@@ -24,8 +25,35 @@ internal sealed class TestAuthority : IDisposable
         Folder = NewFolder("good");
     }
 
+    /// <summary>Between <paramref name="issuer"/>, which is the one that peers know, and its own certificates.</summary>
+    internal TestAuthority(string name, TestAuthority issuer)
+    {
+        _issuer = issuer;
+        CertificateRequest request = new($"CN={name}", _key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(issuer._certificate, true, false));
+        using X509Certificate2 issued = request.Create(issuer._certificate, _now.AddDays(-20), _now.AddDays(20), [1, 2, 3, 4]);
+        _certificate = issued.CopyWithPrivateKey(_key);
+        Folder = NewFolder("good");
+    }
+
+    /// <summary>This authority's certificate, PEM.</summary>
+    internal string Pem => _certificate.ExportCertificatePem();
+
     /// <summary>Certificates of both ends for 127.0.0.1, ::1, localhost and <see cref="HostName"/>.</summary>
     internal string Folder { get; }
+
+    /// <summary>The certificate of an authority whose time is over, PEM.</summary>
+    internal static string ExpiredPem()
+    {
+        using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        CertificateRequest request = new("CN=Authority of yesterday", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        using X509Certificate2 expired = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-30), DateTimeOffset.UtcNow.AddDays(-1));
+        return expired.ExportCertificatePem();
+    }
 
     public void Dispose()
     {
@@ -37,25 +65,34 @@ internal sealed class TestAuthority : IDisposable
     /// <summary>
     /// A folder with certificates of both ends, valid from <paramref name="from"/> to <paramref name="to"/> days from now.
     /// </summary>
-    internal string NewFolder(string name, int from = -1, int to = 20, string host = HostName, bool addresses = true)
+    internal string NewFolder(string name, int from = -1, int to = 20, string host = HostName, bool addresses = true,
+        bool swapsPurposes = false)
     {
         string folder = _root.CreateSubdirectory(name).FullName;
-        File.WriteAllText(Path.Combine(folder, "ca-cert.pem"), _certificate.ExportCertificatePem());
-        Issue(folder, "server", "1.3.6.1.5.5.7.3.1", from, to, host, addresses);
-        Issue(folder, "client", "1.3.6.1.5.5.7.3.2", from, to, host, addresses);
+        File.WriteAllText(Path.Combine(folder, "ca-cert.pem"), (_issuer ?? this).Pem);
+        Issue(folder, "server", swapsPurposes ? "1.3.6.1.5.5.7.3.2" : "1.3.6.1.5.5.7.3.1", from, to, host, addresses);
+        Issue(folder, "client", swapsPurposes ? "1.3.6.1.5.5.7.3.1" : "1.3.6.1.5.5.7.3.2", from, to, host, addresses);
         return folder;
     }
 
     /// <summary>
     /// Writes the list of this authority that revokes the certificate in <paramref name="certificatePath"/> into <paramref name="folder"/>.
     /// </summary>
-    internal void Revoke(string folder, string certificatePath)
+    internal void Revoke(string folder, string certificatePath) =>
+        File.WriteAllText(Path.Combine(folder, "ca-crl.pem"), NewList(certificatePath));
+
+    /// <summary>A list of this authority, PEM, with a new line after it, that revokes one certificate or none.</summary>
+    internal string NewList(string? certificatePath = null, int expires = 10)
     {
         CertificateRevocationListBuilder list = new();
-        using X509Certificate2 revoked = X509CertificateLoader.LoadCertificateFromFile(certificatePath);
-        list.AddEntry(revoked);
-        byte[] der = list.Build(_certificate, 1, _now.AddDays(10), HashAlgorithmName.SHA256);
-        File.WriteAllText(Path.Combine(folder, "ca-crl.pem"), PemEncoding.WriteString("X509 CRL", der));
+        if (certificatePath is not null)
+        {
+            using X509Certificate2 revoked = X509CertificateLoader.LoadCertificateFromFile(certificatePath);
+            list.AddEntry(revoked);
+        }
+
+        byte[] der = list.Build(_certificate, 1, _now.AddDays(expires), HashAlgorithmName.SHA256, thisUpdate: _now.AddDays(-15));
+        return PemEncoding.WriteString("X509 CRL", der) + "\n";
     }
 
     private void Issue(string folder, string end, string purpose, int from, int to, string host, bool addresses)
@@ -82,7 +119,7 @@ internal sealed class TestAuthority : IDisposable
         RandomNumberGenerator.Fill(serial);
         serial[0] &= 0x7F;
         using X509Certificate2 issued = request.Create(_certificate, _now.AddDays(from), _now.AddDays(to), serial);
-        File.WriteAllText(Path.Combine(folder, end + "-cert.pem"), issued.ExportCertificatePem());
+        File.WriteAllText(Path.Combine(folder, end + "-cert.pem"), issued.ExportCertificatePem() + "\n" + (_issuer is null ? "" : Pem));
         File.WriteAllText(Path.Combine(folder, end + "-key.pem"), key.ExportPkcs8PrivateKeyPem());
     }
 }

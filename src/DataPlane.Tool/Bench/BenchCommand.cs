@@ -108,7 +108,7 @@ internal sealed class BenchCommand
         }
 
         DestinationProcess process =
-            await DestinationProcess.StartAsync(request.Guest.RamBytes, _tls.Folder(arguments), context.Note, context.Stop)
+            await DestinationProcess.StartAsync(request.Guest.RamBytes, _tls.ForServer(arguments), context.Note, context.Stop)
                 .ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
         {
@@ -122,7 +122,7 @@ internal sealed class BenchCommand
     private static async Task RunAsync(
         BenchRequest request, ChannelAddress address, MigrationLeg? migration, CommandContext context, BenchDocument document)
     {
-        BenchSession session = await BenchSession.OpenAsync(address.Host, address.Port, context.Time, context.Stop).ConfigureAwait(false);
+        BenchSession session = await BenchSession.OpenAsync(address.Host, address.Port, request.Tls, request.TlsHostName, context.Time, context.Stop).ConfigureAwait(false);
         await using (session.ConfigureAwait(false))
             await RunAsync(request, migration, session, context, document).ConfigureAwait(false);
     }

@@ -1,8 +1,10 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Bench;
 
@@ -25,7 +27,8 @@ internal sealed class BenchSession : IAsyncDisposable
     public WelcomeMessage Destination { get; }
 
     /// <exception cref="CommandException">Nobody serves there, or not for us.</exception>
-    public static async Task<BenchSession> OpenAsync(string host, int port, TimeProvider time, CancellationToken cancellation)
+    public static async Task<BenchSession> OpenAsync(
+        string host, int port, TlsCredentials? tls, string? tlsHost, TimeProvider time, CancellationToken cancellation)
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         ControlConnection? control = null;
@@ -33,7 +36,8 @@ internal sealed class BenchSession : IAsyncDisposable
         {
             await socket.ConnectAsync(host, port, cancellation).ConfigureAwait(false);
             IPAddress address = ((IPEndPoint)socket.RemoteEndPoint!).Address;
-            control = new ControlConnection(new NetworkStream(socket, ownsSocket: true), $"{host}:{port}", time);
+            control = new ControlConnection(
+                await ControlTls.SecureAsync(socket, tls, tlsHost ?? host, time, cancellation).ConfigureAwait(false), $"{host}:{port}", time);
             var hello = new HelloMessage { Version = HelloMessage.CurrentVersion, DataplaneVersion = ToolVersion.Current };
             await control.WriteAsync(hello, cancellation).ConfigureAwait(false);
             WelcomeMessage welcome = await ExpectAsync<WelcomeMessage>(control, cancellation).ConfigureAwait(false);
@@ -44,6 +48,8 @@ internal sealed class BenchSession : IAsyncDisposable
             if (control is not null)
                 await control.DisposeAsync().ConfigureAwait(false);
             socket.Dispose();
+            if (exception is AuthenticationException)
+                throw new CommandException($"no TLS with the destination at {host}:{port}: {exception.Message}", ExitCode.Failed, exception);
             if (exception is SocketException)
                 throw new CommandException($"no destination at {host}:{port}: {exception.Message}", ExitCode.Failed, exception);
             throw;

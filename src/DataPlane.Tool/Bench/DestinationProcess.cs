@@ -32,22 +32,19 @@ internal sealed class DestinationProcess : IAsyncDisposable
 
     /// <summary>Starts it and waits until it listens.</summary>
     /// <param name="maxRamBytes">The memory that it may take.</param>
-    /// <param name="tlsFolder">The folder with its TLS credentials, and with the caller's.</param>
+    /// <param name="tls">Its options of TLS, as the caller has them.</param>
     /// <param name="tell">Gets whatever else it says.</param>
     /// <exception cref="CommandException">It did not start.</exception>
     public static async Task<DestinationProcess> StartAsync(
-        long maxRamBytes, string? tlsFolder, Action<string> tell, CancellationToken cancellation)
+        long maxRamBytes, IReadOnlyList<string> tls, Action<string> tell, CancellationToken cancellation)
     {
         ProcessStartInfo start = OwnProgram();
         string maxRam = maxRamBytes.ToString(CultureInfo.InvariantCulture);
         ReadOnlySpan<string> arguments = ["serve", "--listen", "127.0.0.1:0", "--max-ram", maxRam, "--until-eof", "--quiet"];
         foreach (string argument in arguments)
             start.ArgumentList.Add(argument);
-        if (tlsFolder is not null)
-        {
-            start.ArgumentList.Add("--tls-dir");
-            start.ArgumentList.Add(tlsFolder);
-        }
+        foreach (string argument in tls)
+            start.ArgumentList.Add(argument);
 
         start.RedirectStandardInput = true;
         start.RedirectStandardError = true;

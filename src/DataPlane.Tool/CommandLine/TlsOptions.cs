@@ -7,7 +7,14 @@ namespace DataPlane.Tool.CommandLine;
 internal sealed class TlsOptions
 {
     private readonly ToolOption<string?> _folder;
+
+    private readonly ToolOption<string?> _sharedKeys = Options.Text(
+        "--tls-psk", "FILE", "all channels inside TLS 1.3 with keys that both ends share, in the file that QEMU's tls-creds-psk has (keys.psk)");
+
+    private readonly ToolOption<bool> _strict = StrictPurpose();
     private readonly ToolOption<string?>? _hostName;
+    private readonly ToolOption<string?>? _user;
+    private readonly ToolOption<string[]>? _allow;
     private readonly TlsEnd _end;
 
     private TlsOptions(TlsEnd end)
@@ -16,10 +23,20 @@ internal sealed class TlsOptions
         string prefix = end == TlsEnd.Server ? "server" : "client";
         _folder = Options.Text(
             "--tls-dir", "DIR",
-            $"all channels inside TLS, with ca-cert.pem, {prefix}-cert.pem and {prefix}-key.pem of this folder, as QEMU has them");
-        _hostName = end == TlsEnd.Client
-            ? Options.Text("--tls-hostname", "NAME", "name in the destination's certificate (default: the host of its address)") : null;
+            $"all channels inside TLS, with ca-cert.pem, {prefix}-cert.pem, {prefix}-key.pem and ca-crl.pem of this folder, as QEMU has them");
+        if (end == TlsEnd.Server)
+        {
+            _allow = Allow();
+            return;
+        }
+
+        _hostName = Options.Text("--tls-hostname", "NAME", "name in the destination's certificate (default: the host of its address)");
+        _user = Options.Text("--tls-psk-user", "NAME", "whose key of the file of --tls-psk is used (default: qemu)");
     }
+
+    /// <summary>The options of a server that shares this end's files.</summary>
+    public IReadOnlyList<string> ForServer(ParseResult arguments) => Folder(arguments) is { } folder ? ["--tls-dir", folder]
+        : SharedKeys(arguments) is { } keys ? ["--tls-psk", keys] : [];
 
     /// <summary>The host name as given; the host of the address counts without one.</summary>
     public string? HostName(ParseResult arguments) => _hostName is null ? null : arguments.GetValue(_hostName);
@@ -27,38 +44,73 @@ internal sealed class TlsOptions
     /// <summary>The folder as given.</summary>
     public string? Folder(ParseResult arguments) => arguments.GetValue(_folder);
 
+    /// <summary>The file of shared keys as given.</summary>
+    public string? SharedKeys(ParseResult arguments) => arguments.GetValue(_sharedKeys);
+
     /// <summary>For a destination.</summary>
     public static TlsOptions AddServerTo(Command command) => new TlsOptions(TlsEnd.Server).AddTo(command);
 
     /// <summary>For a source, which also checks whom it has reached.</summary>
     public static TlsOptions AddClientTo(Command command) => new TlsOptions(TlsEnd.Client).AddTo(command);
 
-    /// <summary>The credentials of the folder; null without one. The caller disposes of them.</summary>
+    /// <summary>Wherever TLS is received.</summary>
+    public static ToolOption<string[]> Allow() => Options.Texts(
+        "--tls-allow", "NAME",
+        "let in only sources of this name (repeat it): the whole distinguished name of the certificate, or the user of --tls-psk; "
+        + "* and ? are wildcards");
+
+    /// <summary>Wherever certificates are checked.</summary>
+    public static ToolOption<bool> StrictPurpose() => Options.Flag(
+        "--tls-strict-eku", "refuse certificates whose extended key usage names another use; QEMU does not look at it");
+
+    /// <summary>The credentials of the folder or file; null without one. The caller disposes of them.</summary>
     /// <exception cref="CommandException">They cannot be used; the line names the file.</exception>
     public TlsCredentials? Load(ParseResult arguments)
     {
-        if (Folder(arguments) is not { } folder)
-            return null;
+        TlsPeerPolicy policy = new()
+        {
+            AllowedNames = _allow is null ? [] : arguments.GetValue(_allow) ?? [],
+            RequireExtendedKeyUsage = arguments.GetValue(_strict),
+        };
+        string option = Folder(arguments) is not null ? "--tls-dir" : "--tls-psk";
         try
         {
-            return TlsCredentials.FromFolder(folder, _end);
+            return Folder(arguments) is { } folder ? TlsCredentials.FromFolder(folder, _end, policy)
+                : SharedKeys(arguments) is { } keys
+                    ? TlsCredentials.FromSharedKeys(keys, _end, _user is null ? null : arguments.GetValue(_user), policy)
+                : null;
         }
         catch (TlsCredentialsException unusable)
         {
-            throw new CommandException($"--tls-dir: {unusable.Message}", innerException: unusable);
+            throw new CommandException($"{option}: {unusable.Message}", innerException: unusable);
         }
     }
 
     private TlsOptions AddTo(Command command)
     {
         command.Options.Add(_folder);
-        if (_hostName is null)
-            return this;
-        command.Options.Add(_hostName);
+        command.Options.Add(_sharedKeys);
+        command.Options.Add(_strict);
+        foreach (Option? option in (ReadOnlySpan<Option?>)[_allow, _hostName, _user])
+        {
+            if (option is not null)
+                command.Options.Add(option);
+        }
+
         command.Validators.Add(result =>
         {
-            if (result.GetValue(_hostName) is not null && result.GetValue(_folder) is null)
+            bool hasFolder = result.GetValue(_folder) is not null;
+            bool hasKeys = result.GetValue(_sharedKeys) is not null;
+            if (hasFolder && hasKeys)
+                result.AddError("--tls-dir and --tls-psk exclude each other: certificates or shared keys");
+            if (_hostName is not null && result.GetValue(_hostName) is not null && !hasFolder)
                 result.AddError("--tls-hostname: only with --tls-dir");
+            if (_user is not null && result.GetValue(_user) is not null && !hasKeys)
+                result.AddError("--tls-psk-user: only with --tls-psk");
+            if (result.GetValue(_strict) && !hasFolder)
+                result.AddError("--tls-strict-eku: only with --tls-dir");
+            if (_allow is not null && result.GetValue(_allow) is { Length: > 0 } && !hasFolder && !hasKeys)
+                result.AddError("--tls-allow: only with --tls-dir or --tls-psk");
         });
         return this;
     }

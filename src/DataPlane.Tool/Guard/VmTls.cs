@@ -8,12 +8,22 @@ namespace DataPlane.Tool.Guard;
 internal sealed record VmTls(string? Folder, string? Certificate, string? Key, string? Authority, bool PassThrough,
     TimeSpan HandshakeTimeout)
 {
+    /// <summary>Lists of revoked certificates, beside <see cref="Certificate"/>.</summary>
+    public string? Revocations { get; init; }
+
+    /// <summary>The file of keys that guard and sources share.</summary>
+    public string? SharedKeys { get; init; }
+
+    /// <summary>Which of the sources with a good certificate or key are let in.</summary>
+    public TlsPeerPolicy Policy { get; init; } = new();
+
     /// <summary>Whether TLS ends in the guard.</summary>
-    public bool EndsHere => Folder is not null || Certificate is not null;
+    public bool EndsHere => Folder is not null || Certificate is not null || SharedKeys is not null;
 
     /// <summary>The guard's credentials; null where TLS does not end here.</summary>
     /// <exception cref="TlsCredentialsException">They cannot be used.</exception>
-    public TlsCredentials? Load() => Folder is not null ? TlsCredentials.FromFolder(Folder, TlsEnd.Server)
-        : Certificate is not null ? TlsCredentials.FromFiles(Certificate, Key, Authority, TlsEnd.Server)
+    public TlsCredentials? Load() => Folder is not null ? TlsCredentials.FromFolder(Folder, TlsEnd.Server, Policy)
+        : Certificate is not null ? TlsCredentials.FromFiles(Certificate, Key, Authority, TlsEnd.Server, Revocations, Policy)
+        : SharedKeys is not null ? TlsCredentials.FromSharedKeys(SharedKeys, TlsEnd.Server, policy: Policy)
         : null;
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Guard;
 
@@ -21,13 +22,23 @@ internal sealed class VmTlsOptions
 
     private readonly ToolOption<string?> _authority = Options.Text("--tls-ca", "FILE", "who must have signed the sources' certificates");
 
+    private readonly ToolOption<string?> _revocations =
+        Options.Text("--tls-crl", "FILE", "lists of revoked certificates, beside --tls-ca");
+
+    private readonly ToolOption<string?> _sharedKeys = Options.Text(
+        "--tls-psk", "FILE", "end TLS here, with keys that the sources share, in the file that QEMU's tls-creds-psk has (keys.psk)");
+
+    private readonly ToolOption<string[]> _allow = TlsOptions.Allow();
+    private readonly ToolOption<bool> _strict = TlsOptions.StrictPurpose();
+
     private readonly ToolOption<bool> _passThrough =
         Options.Flag("--tls-pass-through", "QEMU has TLS credentials itself; with --to (with --qmp QEMU says so)");
 
     private readonly ToolOption<Duration?> _timeout =
         Options.Time("--tls-handshake-timeout", "longest time that a TLS handshake may take", new Duration(TimeSpan.FromSeconds(5)));
 
-    public IEnumerable<Option> All => [_folder, _certificate, _key, _authority, _passThrough, _timeout];
+    public IEnumerable<Option> All => [_folder, _certificate, _key, _authority, _revocations, _sharedKeys, _allow, _strict,
+        _passThrough, _timeout];
 
     public VmTls Read(ParseResult arguments) => new(
         arguments.GetValue(_folder),
@@ -35,7 +46,16 @@ internal sealed class VmTlsOptions
         arguments.GetValue(_key),
         arguments.GetValue(_authority),
         arguments.GetValue(_passThrough),
-        arguments.GetValue(_timeout)!.Value.Value);
+        arguments.GetValue(_timeout)!.Value.Value)
+    {
+        Revocations = arguments.GetValue(_revocations),
+        SharedKeys = arguments.GetValue(_sharedKeys),
+        Policy = new TlsPeerPolicy
+        {
+            AllowedNames = arguments.GetValue(_allow) ?? [],
+            RequireExtendedKeyUsage = arguments.GetValue(_strict),
+        },
+    };
 
     public string? FindFault(CommandResult result, bool hasQmp)
     {
@@ -45,9 +65,18 @@ internal sealed class VmTlsOptions
             return "--tls-dir names the files already: --tls-cert, --tls-key and --tls-ca do not go with it";
         if (files is 1 or 2)
             return "--tls-cert, --tls-key and --tls-ca belong together";
+        bool hasKeys = result.GetValue(_sharedKeys) is not null;
+        if (hasKeys && (hasFolder || files > 0))
+            return "--tls-psk and certificates (--tls-dir, --tls-cert) exclude each other";
+        if (result.GetValue(_revocations) is not null && files == 0)
+            return "--tls-crl goes with --tls-ca; --tls-dir has its lists in ca-crl.pem";
+        if (result.GetValue(_strict) && !hasFolder && files == 0)
+            return "--tls-strict-eku: only with --tls-dir or --tls-cert";
+        if (result.GetValue(_allow) is { Length: > 0 } && !hasFolder && files == 0 && !hasKeys)
+            return "--tls-allow: only where TLS ends here, with --tls-dir, --tls-cert or --tls-psk";
         if (result.GetValue(_passThrough) && hasQmp)
             return "--tls-pass-through goes with --to: with --qmp QEMU tells it";
-        if (result.GetValue(_passThrough) && (hasFolder || files > 0))
+        if (result.GetValue(_passThrough) && (hasFolder || files > 0 || hasKeys))
             return "TLS ends in QEMU (--tls-pass-through) or here (--tls-dir, --tls-cert): choose one";
         return result.GetValue(_timeout) is { Value.Ticks: <= 0 } ? "--tls-handshake-timeout: must be more than zero" : null;
     }

@@ -54,7 +54,7 @@ internal sealed class ServeCommand
             new PostcopyServeLeg(address.Address, channels, tls, context.Logs.CreateLogger<MigrationDestination>(), context.Time),
         ];
         var settings = new ServeSettings { MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? HostFacts.Current.MemoryBytes / 2 };
-        using var server = new ServeServer(address, settings, legs, context.Time, context.Note);
+        using var server = new ServeServer(address, settings, legs, context.Time, context.Note, tls);
         document.Listen = ChannelAddress.From(server.LocalEndPoint).ToString();
         context.AnnounceListening(document.Listen);
         try

@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
+using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Serve;
 
@@ -11,16 +13,24 @@ namespace DataPlane.Tool.Serve;
 /// </summary>
 internal sealed class ServeServer : IDisposable
 {
+    private const int MaxRefusalsAtOnce = 16;
+
     private readonly Socket _listener;
     private readonly ServeSettings _settings;
     private readonly IReadOnlyList<IServeLeg> _legs;
     private readonly TimeProvider _time;
     private readonly Action<string> _tell;
+    private readonly TlsCredentials? _tls;
+    private int _refusals;
 
     /// <summary>Listens from the moment it exists.</summary>
     /// <param name="tell">Gets a line about each session, for the person who watches.</param>
-    public ServeServer(IPEndPoint address, ServeSettings settings, IReadOnlyList<IServeLeg> legs, TimeProvider time, Action<string> tell)
+    /// <param name="tls">Of a server: control connections are inside TLS then. The caller disposes of them.</param>
+    public ServeServer(
+        IPEndPoint address, ServeSettings settings, IReadOnlyList<IServeLeg> legs, TimeProvider time, Action<string> tell,
+        TlsCredentials? tls = null)
     {
+        _tls = tls;
         _settings = settings;
         _legs = legs;
         _time = time;
@@ -58,12 +68,10 @@ internal sealed class ServeServer : IDisposable
             while (true)
             {
                 Socket client = await PatientAccept.AcceptAsync(_listener, _time, cancellation).ConfigureAwait(false);
-                if (TryWrap(client) is not { } control)
-                    continue;
                 if (session.IsCompleted)
-                    session = ServeAsync(control, cancellation);
+                    session = ServeAsync(client, cancellation);
                 else
-                    await RefuseAsync(control, cancellation).ConfigureAwait(false);
+                    _ = RefuseAsync(client, cancellation); // beside the others: a handshake and an answer take as long as the client likes
             }
         }
         finally
@@ -72,25 +80,40 @@ internal sealed class ServeServer : IDisposable
         }
     }
 
-    /// <summary>Null where the client has gone already.</summary>
-    private ControlConnection? TryWrap(Socket client)
+    /// <exception cref="IOException">The connection is gone already.</exception>
+    /// <exception cref="AuthenticationException">There will be no TLS with this client.</exception>
+    private async Task<ControlConnection> WrapAsync(Socket client, CancellationToken cancellation)
     {
+        string peer;
         try
         {
             client.NoDelay = true;
             client.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-            string peer = client.RemoteEndPoint?.ToString() ?? "client";
-            return new ControlConnection(new NetworkStream(client, ownsSocket: true), peer, _time);
+            peer = client.RemoteEndPoint?.ToString() ?? "client";
         }
-        catch (Exception exception) when (exception is SocketException or IOException)
+        catch (SocketException exception)
         {
             client.Dispose();
-            return null;
+            throw new IOException(exception.Message, exception);
         }
+
+        Stream stream = await ControlTls.SecureAsync(client, _tls, null, _time, cancellation).ConfigureAwait(false);
+        return new ControlConnection(stream, peer, _time);
     }
 
-    private async Task ServeAsync(ControlConnection control, CancellationToken cancellation)
+    private async Task ServeAsync(Socket client, CancellationToken cancellation)
     {
+        ControlConnection control;
+        try
+        {
+            control = await WrapAsync(client, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is IOException or AuthenticationException)
+        {
+            _tell($"a client was refused: {exception.Message}");
+            return;
+        }
+
         var session = new ServeSession(control, _settings, _legs, () => Environment.CpuUsage.TotalTime);
         await using (session.ConfigureAwait(false))
         {
@@ -115,11 +138,14 @@ internal sealed class ServeServer : IDisposable
         }
     }
 
-    private async Task RefuseAsync(ControlConnection control, CancellationToken cancellation)
+    private async Task RefuseAsync(Socket client, CancellationToken cancellation)
     {
-        await using (control.ConfigureAwait(false))
+        if (Interlocked.Increment(ref _refusals) > MaxRefusalsAtOnce)
+            client.Dispose(); // without a word: too many take their time to hear it
+        try
         {
-            try
+            ControlConnection control = await WrapAsync(client, cancellation).ConfigureAwait(false);
+            await using (control.ConfigureAwait(false))
             {
                 var busy = new ErrorMessage
                 {
@@ -129,10 +155,18 @@ internal sealed class ServeServer : IDisposable
                 await control.WriteAsync(busy, cancellation).ConfigureAwait(false);
                 _tell($"session of {control.Peer} refused: busy");
             }
-            catch (IOException exception)
-            {
-                _tell($"session of {control.Peer} ended early: {exception.Message}");
-            }
+        }
+        catch (Exception exception) when (exception is IOException or AuthenticationException or ObjectDisposedException)
+        {
+            _tell($"a client was refused: {exception.Message}");
+        }
+        catch (OperationCanceledException)
+        {
+            // The server ends.
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _refusals);
         }
     }
 

@@ -213,6 +213,7 @@ internal sealed partial class AdmissionLoop
     private void Refuse(UndecidedConnection connection, RefusalReason reason, string? detail = null)
     {
         _undecided.Remove(connection);
+        _inHandshake.Remove(connection);
         if (connection.Upgrading is { } upgrading)
             upgrading.Cancel(); // it owns the socket
         else

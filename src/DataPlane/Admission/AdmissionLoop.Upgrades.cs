@@ -8,16 +8,25 @@ internal sealed partial class AdmissionLoop
 {
     private readonly Lock _upgradeGate = new();
     private readonly Queue<(UndecidedConnection Connection, UpgradedConnection? Result, string? Error)> _upgraded = [];
+    private readonly HandshakeCrowd _inHandshake = new();
     private bool _takesUpgrades = true;
 
-    /// <summary>It stays undecided, with a deadline of its own, and can be refused like any other.</summary>
+    /// <summary>
+    /// It stays undecided, with a deadline of its own, and can be refused like any other. A handshake costs memory and work that a silent
+    /// connection does not cost, so only so many are under way at once.
+    /// </summary>
     private void BeginUpgrade(UndecidedConnection connection, IChannelUpgrade upgrade)
     {
         Unpoll(connection);
         connection.IsHeld = true;
         connection.Upgrading = new CancellationTokenSource();
+        CancellationToken upgrading = connection.Upgrading.Token;
         _undecided.Defer(connection, _clock.After(_options.HandshakeTimeout));
-        _ = UpgradeAsync(connection, upgrade, connection.Upgrading.Token);
+        _inHandshake.Add(connection);
+        if (_inHandshake.VictimBeyond(_options.HandshakesAtOnce, _facts) is { } victim)
+            Refuse(victim, RefusalReason.Evicted, $"more than {_options.HandshakesAtOnce} TLS handshakes were under way");
+        // Also where the victim is this connection itself: the upgrade owns the socket, and closes it at the sight of the cancelled token.
+        _ = UpgradeAsync(connection, upgrade, upgrading);
     }
 
     private async Task UpgradeAsync(UndecidedConnection connection, IChannelUpgrade upgrade, CancellationToken cancellationToken)
@@ -26,10 +35,7 @@ internal sealed partial class AdmissionLoop
         string? error = null;
         try
         {
-            // Off this thread, from the first instruction: cryptography is work.
-            result = await Task.Run(
-                () => upgrade.UpgradeAsync(connection.Socket, connection.Peer, connection.Consumed, cancellationToken),
-                    CancellationToken.None)
+            result = await upgrade.UpgradeAsync(connection.Socket, connection.Peer, connection.Consumed, cancellationToken)
                 .ConfigureAwait(false);
         }
         catch (Exception e)
@@ -76,6 +82,7 @@ internal sealed partial class AdmissionLoop
     private void GoInside(UndecidedConnection connection, UpgradedConnection upgraded)
     {
         _undecided.Remove(connection);
+        _inHandshake.Remove(connection);
         connection.Upgrading?.Dispose();
         var inside = new UndecidedConnection(
             _nextKey++, new AcceptedSocket(upgraded.Socket, connection.Address, connection.Peer), _clock.Now)

@@ -47,6 +47,15 @@ public sealed record AdmissionOptions
     /// <summary>Descriptors of an undecided connection at most.</summary>
     internal int DescriptorsPerUndecided => 1 + (Upgrade is null ? 0 : DescriptorsPerUpgrade);
 
+    /// <summary>
+    /// Most handshakes under way at once; at least twice the channels of a migration, so that those of one source, which all come at once,
+    /// never are the most of one address beside a crowd of another. Beyond it the oldest of the address that has most goes.
+    /// </summary>
+    internal int MaxHandshakes { get; init; } = 128;
+
+    /// <summary>What <see cref="MaxHandshakes"/> comes to.</summary>
+    internal int HandshakesAtOnce => Math.Max(MaxHandshakes, 2 * (MultifdChannels + 2));
+
     /// <summary>Networks that may connect; empty, the default, means all. Unix sockets are not asked.</summary>
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
 

@@ -42,7 +42,7 @@ public sealed class BenchTests
     [Fact]
     public async Task A_guest_over_the_limit_of_the_destination_is_refused_by_name_of_the_option()
     {
-        await using DestinationProcess small = await DestinationProcess.StartAsync(1 << 20, null, _ => { }, Token);
+        await using DestinationProcess small = await DestinationProcess.StartAsync(1 << 20, [], _ => { }, Token);
         ToolRun run = await ToolRun.RunAsync(
             ["bench", "--wire-only", "--ram", "2M", "--no-progress", "--to", (await small.Address).ToString()], Token);
         Assert.Equal(1, run.ExitCode);

@@ -8,7 +8,10 @@ namespace DataPlane.Transport.Tls;
 /// </summary>
 internal interface IChannelUpgrade : IDisposable
 {
-    /// <summary>Does the handshake. On any thread, many at a time.</summary>
+    /// <summary>
+    /// Does the handshake, many at a time. Called by the admission thread: no work of the handshake is done before this returns, and none of
+    /// it is left to a thread that others wait for.
+    /// </summary>
     /// <param name="socket">
     /// The connection, blocking and in no poll set; from the call on it belongs to the upgrade, also when that fails.
     /// </param>

@@ -12,8 +12,10 @@ internal static unsafe partial class OpenSsl
     private const string Crypto = "libcrypto.so.3";
 
     internal const int FilePem = 1;
+    internal const int VerifyNone = 0;
     internal const int VerifyPeerAndRequire = 3; // SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
     internal const int Tls12 = 0x0303;
+    internal const int Tls13 = 0x0304;
     internal const int HostNameType = 0; // TLSEXT_NAMETYPE_host_name
 
     internal const int ControlMode = 33;
@@ -30,7 +32,7 @@ internal static unsafe partial class OpenSsl
     internal const int ErrorWantWrite = 3;
     internal const int ErrorZeroReturn = 6;
 
-    private static readonly Lazy<bool> s_isAvailable = new(() =>
+    private static readonly Lazy<bool> s_isInstalled = new(() =>
         NativeLibrary.TryLoad(Ssl, out _) && NativeLibrary.TryLoad(Crypto, out _));
 
     /// <summary>
@@ -38,8 +40,11 @@ internal static unsafe partial class OpenSsl
     /// </summary>
     internal const string AvoidSwitch = "DataPlane.Transport.Tls.UseSslStream";
 
+    /// <summary>Whether this system has OpenSSL 3.</summary>
+    internal static bool IsInstalled => s_isInstalled.Value;
+
     /// <summary>Whether this system has OpenSSL 3, and it may be used.</summary>
-    internal static bool IsAvailable => s_isAvailable.Value && !(AppContext.TryGetSwitch(AvoidSwitch, out bool avoid) && avoid);
+    internal static bool IsAvailable => s_isInstalled.Value && !(AppContext.TryGetSwitch(AvoidSwitch, out bool avoid) && avoid);
 
     [LibraryImport(Ssl, EntryPoint = "TLS_client_method")]
     internal static partial nint ClientMethod();
@@ -63,7 +68,33 @@ internal static unsafe partial class OpenSsl
     internal static partial int SetTickets(nint context, nuint count);
 
     [LibraryImport(Ssl, EntryPoint = "SSL_CTX_set_verify")]
-    internal static partial void SetVerify(nint context, int mode, nint callback);
+    internal static partial void SetVerify(nint context, int mode, delegate* unmanaged[Cdecl]<int, nint, int> callback);
+
+    [LibraryImport(Ssl, EntryPoint = "SSL_CTX_get_cert_store")]
+    internal static partial nint CertificateStore(nint context);
+
+    [LibraryImport(Ssl, EntryPoint = "SSL_CTX_check_private_key")]
+    internal static partial int CheckPrivateKey(nint context);
+
+    [LibraryImport(Ssl, EntryPoint = "SSL_CTX_set_ciphersuites", StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int SetCipherSuites(nint context, string names);
+
+    [LibraryImport(Ssl, EntryPoint = "SSL_CTX_set_psk_server_callback")]
+    internal static partial void SetServerKeyCallback(nint context, delegate* unmanaged[Cdecl]<nint, nint, byte*, uint, uint> callback);
+
+    [LibraryImport(Ssl, EntryPoint = "SSL_CTX_set_psk_client_callback")]
+    internal static partial void SetClientKeyCallback(
+        nint context, delegate* unmanaged[Cdecl]<nint, nint, byte*, uint, byte*, uint, uint> callback);
+
+    [LibraryImport(Ssl, EntryPoint = "SSL_get_SSL_CTX")]
+    internal static partial nint ContextOf(nint session);
+
+    /// <summary>This end's own; 0 where keys are shared.</summary>
+    [LibraryImport(Ssl, EntryPoint = "SSL_get_certificate")]
+    internal static partial nint OwnCertificate(nint session);
+
+    [LibraryImport(Ssl, EntryPoint = "SSL_get0_peer_certificate")]
+    internal static partial nint PeerCertificate(nint session);
 
     [LibraryImport(Ssl, EntryPoint = "SSL_CTX_load_verify_file", StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int LoadVerifyFile(nint context, string path);
@@ -172,4 +203,37 @@ internal static unsafe partial class OpenSsl
 
     [LibraryImport(Crypto, EntryPoint = "X509_VERIFY_PARAM_set1_ip_asc", StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int ExpectAddress(nint parameters, string address);
+
+    [LibraryImport(Crypto, EntryPoint = "X509_VERIFY_PARAM_set_purpose")]
+    internal static partial int SetPurpose(nint parameters, int purpose);
+
+    [LibraryImport(Crypto, EntryPoint = "X509_STORE_CTX_get_error")]
+    internal static partial int VerificationError(nint verification);
+
+    [LibraryImport(Crypto, EntryPoint = "X509_STORE_CTX_set_error")]
+    internal static partial void SetVerificationError(nint verification, int error);
+
+    [LibraryImport(Crypto, EntryPoint = "X509_STORE_add_lookup")]
+    internal static partial nint AddLookup(nint store, nint method);
+
+    [LibraryImport(Crypto, EntryPoint = "X509_LOOKUP_file")]
+    internal static partial nint FileLookup();
+
+    [LibraryImport(Crypto, EntryPoint = "X509_load_crl_file", StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int LoadRevocations(nint lookup, string path, int type);
+
+    [LibraryImport(Crypto, EntryPoint = "X509_get_subject_name")]
+    internal static partial nint SubjectName(nint certificate);
+
+    [LibraryImport(Crypto, EntryPoint = "X509_NAME_print_ex")]
+    internal static partial int PrintName(nint bio, nint name, int indent, nuint flags);
+
+    [LibraryImport(Crypto, EntryPoint = "BIO_s_mem")]
+    internal static partial nint MemoryMethod();
+
+    [LibraryImport(Crypto, EntryPoint = "BIO_new")]
+    internal static partial nint NewBio(nint method);
+
+    [LibraryImport(Crypto, EntryPoint = "BIO_read")]
+    internal static partial int ReadBio(nint bio, byte* data, int length);
 }

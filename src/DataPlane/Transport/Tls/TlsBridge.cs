@@ -24,14 +24,14 @@ internal sealed class TlsBridge : IAsyncDisposable
 
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(50);
 
-    private readonly SslStream _tls;
+    private readonly Stream _tls;
     private readonly Socket _outer;
     private readonly Socket _own;
     private readonly bool _saysGoodbye;
     private readonly TimeProvider _time;
     private volatile string? _failure;
 
-    private TlsBridge(SslStream tls, Socket outer, SafeSocketHandle own, bool saysGoodbye, TimeProvider time)
+    private TlsBridge(Stream tls, Socket outer, SafeSocketHandle own, bool saysGoodbye, TimeProvider time)
     {
         _tls = tls;
         _outer = outer;
@@ -48,7 +48,9 @@ internal sealed class TlsBridge : IAsyncDisposable
     internal string? Failure => _failure;
 
     /// <summary>Begins to move.</summary>
-    /// <param name="tls">The session, its handshake done; the bridge owns it from now on.</param>
+    /// <param name="tls">
+    /// The session, its handshake done, as a <see cref="TlsStream"/> or <see cref="SslStream"/>; the bridge owns it from now on.
+    /// </param>
     /// <param name="outer">The socket below it.</param>
     /// <param name="saysGoodbye">
     /// Whether close_notify goes before FIN. QEMU as a server never sends it, and what a source does not read turns its last close into a
@@ -57,7 +59,7 @@ internal sealed class TlsBridge : IAsyncDisposable
     /// <param name="time">Clock of its waits.</param>
     /// <param name="inner">The plain inside; whoever gets it owns it.</param>
     /// <exception cref="LinuxException">There are no more descriptors.</exception>
-    internal static TlsBridge Begin(SslStream tls, Socket outer, bool saysGoodbye, TimeProvider time, out SafeSocketHandle inner)
+    internal static TlsBridge Begin(Stream tls, Socket outer, bool saysGoodbye, TimeProvider time, out SafeSocketHandle inner)
     {
         (SafeSocketHandle own, inner) = Libc.CreateSocketPair();
         return new TlsBridge(tls, outer, own, saysGoodbye, time);
@@ -108,7 +110,7 @@ internal sealed class TlsBridge : IAsyncDisposable
             while (await ReceiveAsync(buffer).ConfigureAwait(false) is > 0 and var read)
                 await _tls.WriteAsync(buffer.AsMemory(0, read)).ConfigureAwait(false);
             if (_saysGoodbye)
-                await _tls.ShutdownAsync().ConfigureAwait(false);
+                await (_tls is TlsStream ours ? ours.ShutdownAsync() : ((SslStream)_tls).ShutdownAsync()).ConfigureAwait(false);
             _outer.Shutdown(SocketShutdown.Send);
         }
         catch (Exception e) when (IsEnd(e))

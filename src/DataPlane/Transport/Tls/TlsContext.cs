@@ -1,31 +1,39 @@
-using System.Net;
 using System.Runtime.InteropServices;
 
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// What all sessions of one end share: its certificate, whom it trusts, and the rules. TLS 1.2 at least, no tickets (a peer that never
-/// reads
-/// must not get any), no resumption, no renegotiation, both ends verified.
+/// What all sessions of one end share: its certificate, whom it trusts, and the rules. TLS 1.2 at least (1.3 with shared keys), no tickets (a
+/// peer that never reads must not get any), no resumption, no renegotiation, both ends verified.
 /// </summary>
 internal sealed class TlsContext : IDisposable
 {
-    private const nuint CheckRevocation = 0x4;  // X509_V_FLAG_CRL_CHECK
-    private const nuint TrustGiven = 0x80000;   // X509_V_FLAG_PARTIAL_CHAIN: an authority of ours need not be a root
+    // TLS 1.3 binds a key from outside to SHA-256 (RFC 8446 section 4.2.11), so the suites of the other hash cannot be used with it.
+    private const string SharedKeySuites = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
 
     private readonly TlsEnd _end;
+    private readonly TlsPeerPolicy _policy;
+    private readonly bool _sharesKeys;
     private nint _context;
 
     /// <exception cref="TlsCredentialsException">OpenSSL does not take them; the message says which file.</exception>
     internal TlsContext(TlsCredentials credentials)
     {
         _end = credentials.End;
+        _policy = credentials.Policy;
+        _sharesKeys = credentials.SharedKeys is not null;
         _context = OpenSsl.NewContext(_end == TlsEnd.Server ? OpenSsl.ServerMethod() : OpenSsl.ClientMethod());
         if (_context == 0)
             throw new TlsCredentialsException("OpenSSL gives no context for TLS");
         try
         {
             SetRules();
+            if (_sharesKeys)
+            {
+                ShareKeys(credentials);
+                return;
+            }
+
             SetTrust(credentials);
             SetIdentity(credentials);
         }
@@ -37,80 +45,125 @@ internal sealed class TlsContext : IDisposable
     }
 
     /// <summary>A session before its handshake.</summary>
-    /// <param name="host">For a client: the name or address that the server's certificate must carry.</param>
+    /// <param name="host">For a client with certificates: the name or address that the server's certificate must carry.</param>
+    /// <exception cref="TlsCredentialsException">OpenSSL cannot check that name.</exception>
     internal TlsSession NewSession(string? host = null)
     {
         ObjectDisposedException.ThrowIf(_context == 0, this);
         nint session = OpenSsl.NewSession(_context);
         if (session == 0)
             throw new InsufficientMemoryException("OpenSSL gives no session.");
-        if (_end == TlsEnd.Server)
+        try
         {
-            OpenSsl.SetAcceptState(session);
-            return new TlsSession(session, null);
+            if (_end == TlsEnd.Server)
+                OpenSsl.SetAcceptState(session);
+            else
+                OpenSsl.SetConnectState(session);
+            if (_end == TlsEnd.Client && !_sharesKeys)
+                Expect(session, new TlsHost(host!));
+        }
+        catch
+        {
+            OpenSsl.FreeSession(session);
+            throw;
         }
 
-        OpenSsl.SetConnectState(session);
-        nint parameters = OpenSsl.SessionParameters(session);
-        if (IPAddress.TryParse(host, out IPAddress? address))
-        {
-            _ = OpenSsl.ExpectAddress(parameters, address.ToString());
-        }
-        else
-        {
-            _ = OpenSsl.ExpectHost(parameters, host!, 0);
-            _ = OpenSsl.SetHostName(session, OpenSsl.ControlHostName, OpenSsl.HostNameType, host!);
-        }
-
-        return new TlsSession(session, host);
+        return new TlsSession(session, _end == TlsEnd.Client ? host ?? "" : null, _sharesKeys ? null : _policy);
     }
 
     public void Dispose()
     {
         nint context = Interlocked.Exchange(ref _context, 0);
-        if (context != 0)
-            OpenSsl.FreeContext(context); // its sessions hold references of their own
+        if (context == 0)
+            return;
+        TlsKeyExchange.Detach(context);
+        OpenSsl.FreeContext(context); // its sessions hold references of their own
+    }
+
+    private static void Expect(nint session, TlsHost host)
+    {
+        nint parameters = OpenSsl.SessionParameters(session);
+        string what = $"the name '{host.Name}' to check";
+        if (host.IsAddress)
+        {
+            Check(OpenSsl.ExpectAddress(parameters, host.Name) == 1, what);
+            return;
+        }
+
+        Check(OpenSsl.ExpectHost(parameters, host.Name, 0) == 1, what);
+        Check(OpenSsl.SetHostName(session, OpenSsl.ControlHostName, OpenSsl.HostNameType, host.Name) == 1, what);
     }
 
     private void SetRules()
     {
-        _ = OpenSsl.ControlContext(_context, OpenSsl.ControlMinVersion, OpenSsl.Tls12, 0);
-        _ = OpenSsl.SetOptions(_context, OpenSsl.NoTicket | OpenSsl.NoCompression | OpenSsl.NoRenegotiation);
-        _ = OpenSsl.SetTickets(_context, 0);
+        int least = _sharesKeys ? OpenSsl.Tls13 : OpenSsl.Tls12;
+        const ulong Options = OpenSsl.NoTicket | OpenSsl.NoCompression | OpenSsl.NoRenegotiation;
+        Check(OpenSsl.ControlContext(_context, OpenSsl.ControlMinVersion, least, 0) == 1, "the lowest version of TLS");
+        Check((OpenSsl.SetOptions(_context, Options) & Options) == Options, "the options");
+        Check(OpenSsl.SetTickets(_context, 0) == 1, "the number of tickets");
+        // The first call returns the mode before, the second the one that it has set.
         _ = OpenSsl.ControlContext(_context, OpenSsl.ControlSessionCache, 0, 0);
-        _ = OpenSsl.ControlContext(_context, OpenSsl.ControlMode, OpenSsl.ModePartialAndMovingWrites, 0);
+        Check(OpenSsl.ControlContext(_context, OpenSsl.ControlSessionCache, 0, 0) == 0, "the session cache's mode");
+        nint mode = OpenSsl.ControlContext(_context, OpenSsl.ControlMode, OpenSsl.ModePartialAndMovingWrites, 0);
+        Check((mode & OpenSsl.ModePartialAndMovingWrites) == OpenSsl.ModePartialAndMovingWrites, "the mode of writing");
     }
 
-    private void SetTrust(TlsCredentials credentials)
+    private unsafe void SetTrust(TlsCredentials credentials)
     {
-        OpenSsl.SetVerify(_context, OpenSsl.VerifyPeerAndRequire, 0);
-        nuint flags = TrustGiven;
-        Check(OpenSsl.LoadVerifyFile(_context, credentials.AuthorityPath), credentials.AuthorityPath);
+        OpenSsl.SetVerify(_context, OpenSsl.VerifyPeerAndRequire, TlsVerification.Callback);
+        string authority = credentials.AuthorityPath!;
+        nint parameters = OpenSsl.ContextParameters(_context);
+        Check(OpenSsl.LoadVerifyFile(_context, authority) == 1, $"'{authority}'");
+        nuint flags = TlsVerification.TrustGiven;
         if (credentials.RevocationPath is { } revocations)
         {
-            Check(OpenSsl.LoadVerifyFile(_context, revocations), revocations);
-            flags |= CheckRevocation;
+            // Lists alone are taken: a certificate in that file would be an authority otherwise.
+            nint lookup = OpenSsl.AddLookup(OpenSsl.CertificateStore(_context), OpenSsl.FileLookup());
+            Check(lookup != 0, "a reader for revocation lists");
+            Check(OpenSsl.LoadRevocations(lookup, revocations, OpenSsl.FilePem) == credentials.Revocations, $"'{revocations}'");
+            flags |= TlsVerification.CheckRevocations;
         }
 
-        _ = OpenSsl.SetVerifyFlags(OpenSsl.ContextParameters(_context), flags);
-        if (_end == TlsEnd.Server)
-            OpenSsl.SetAuthorityNames(_context, OpenSsl.LoadAuthorityNames(credentials.AuthorityPath));
+        Check(OpenSsl.SetVerifyFlags(parameters, flags) == 1, "the flags of verification");
+        if (!_policy.RequireExtendedKeyUsage)
+            Check(OpenSsl.SetPurpose(parameters, TlsVerification.AnyPurpose) == 1, "the purpose of certificates");
+        if (_end != TlsEnd.Server)
+            return;
+        nint names = OpenSsl.LoadAuthorityNames(authority);
+        Check(names != 0, $"the names in '{authority}'");
+        OpenSsl.SetAuthorityNames(_context, names);
     }
 
     private void SetIdentity(TlsCredentials credentials)
     {
-        if (credentials.CertificatePath is null)
+        if (credentials.CertificatePath is not { } certificate)
             return;
-        Check(OpenSsl.UseCertificateChain(_context, credentials.CertificatePath), credentials.CertificatePath);
-        Check(OpenSsl.UsePrivateKey(_context, credentials.KeyPath!, OpenSsl.FilePem), credentials.KeyPath!);
+        Check(OpenSsl.UseCertificateChain(_context, certificate) == 1, $"'{certificate}'");
+        if (OpenSsl.UsePrivateKey(_context, credentials.KeyPath!, OpenSsl.FilePem) != 1 || OpenSsl.CheckPrivateKey(_context) != 1)
+            throw new TlsCredentialsException($"'{credentials.KeyPath}' is not the key of '{certificate}': OpenSSL says {TakeReason()}");
     }
 
-    private static unsafe void Check(int result, string path)
+    /// <summary>
+    /// A server has no certificate to show, so a client without the key gets nowhere. A client verifies as ever and trusts nobody, so that
+    /// a server that has no key cannot show a certificate instead.
+    /// </summary>
+    private unsafe void ShareKeys(TlsCredentials credentials)
     {
-        if (result == 1)
-            return;
+        Check(OpenSsl.SetCipherSuites(_context, SharedKeySuites) == 1, $"the cipher suites {SharedKeySuites}");
+        OpenSsl.SetVerify(_context, _end == TlsEnd.Server ? OpenSsl.VerifyNone : OpenSsl.VerifyPeerAndRequire, null);
+        TlsKeyExchange.Attach(_context, credentials);
+    }
+
+    private static void Check(bool isTaken, string what)
+    {
+        if (!isTaken)
+            throw new TlsCredentialsException($"OpenSSL does not take {what}: {TakeReason()}");
+    }
+
+    private static unsafe string TakeReason()
+    {
         string? reason = Marshal.PtrToStringUTF8((nint)OpenSsl.ReasonText(OpenSsl.TakeError()));
         OpenSsl.ClearErrors();
-        throw new TlsCredentialsException($"OpenSSL does not take '{path}': {reason}");
+        return reason ?? "it gives no reason";
     }
 }

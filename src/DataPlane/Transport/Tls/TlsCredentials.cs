@@ -6,84 +6,136 @@ using System.Security.Cryptography.X509Certificates;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// What one end proves itself with and whom it trusts: a certificate with its key, and the authorities that must have signed the peer's.
-/// Both
-/// ends of a migration check each other, against these authorities and no others (specification, 1-channels section 1.6).
+/// What one end proves itself with and whom it trusts: a certificate with its key and the authorities that must have signed the peer's, or
+/// keys that both ends share. Both ends of a migration check each other, against these and no others (specification, 1-channels section
+/// 1.6).
 /// </summary>
 /// <remarks>
-/// The files are read and checked when this is made; a destination of the library reads the PEM files again at its first handshake, so they
-/// stay where they are until then. Immutable; members are thread-safe until it is disposed.
+/// The files are read and checked when this is made, and not again. Immutable; members are thread-safe until it is disposed.
 /// </remarks>
 public sealed class TlsCredentials : IDisposable
 {
-    private readonly byte[]? _revocations;
-    private readonly Lazy<TlsContext> _context;
+    private readonly TlsContext? _context;
 
     private TlsCredentials(
-        TlsEnd end, string? certificate, string? key, string authority, string? revocations, TimeProvider time)
+        TlsEnd end, string? certificate, string? key, string authority, string? revocations, TlsPeerPolicy? policy, TimeProvider time)
     {
         End = end;
-        _context = new Lazy<TlsContext>(() => new TlsContext(this));
+        Policy = policy ?? new TlsPeerPolicy();
         AuthorityPath = authority;
         Authorities = TlsFiles.ReadAuthorities(authority, time);
         RevocationPath = revocations;
         if (revocations is not null)
-            _revocations = TlsFiles.ReadRevocations(revocations);
-        if (certificate is null || key is null)
-            return;
-        CertificatePath = certificate;
-        KeyPath = key;
-        (Certificate, Chain) = TlsFiles.ReadCertificate(certificate, key, time);
+            Revocations = TlsFiles.CountRevocations(revocations);
+        if (certificate is not null && key is not null)
+        {
+            CertificatePath = certificate;
+            KeyPath = key;
+            (Certificate, Chain) = TlsFiles.ReadCertificate(certificate, key, time);
+        }
+
+        _context = OpenSsl.IsInstalled ? new TlsContext(this) : null;
+    }
+
+    private TlsCredentials(TlsEnd end, TlsSharedKeys keys, string? user, TlsPeerPolicy? policy)
+    {
+        End = end;
+        Policy = policy ?? new TlsPeerPolicy();
+        SharedKeys = keys;
+        KeyPath = keys.Path;
+        User = user;
+        if (!OpenSsl.IsInstalled)
+            throw new TlsCredentialsException($"'{keys.Path}': TLS with shared keys needs OpenSSL 3 (libssl.so.3)");
+        _context = new TlsContext(this);
     }
 
     /// <summary>The end they are for.</summary>
     public TlsEnd End { get; }
 
     /// <summary>
-    /// This end's certificate with its private key; a client may have none, and then finds only servers that ask for none.
+    /// This end's certificate; a client may have none, and then finds only servers that ask for none. Its private key is with it for RSA and
+    /// ECDSA; the runtime knows no other kind of key, OpenSSL does (Ed25519, Ed448).
     /// </summary>
     public X509Certificate2? Certificate { get; }
 
     /// <summary>Certificates between <see cref="Certificate"/> and its authority, sent to the peer with it.</summary>
     public X509Certificate2Collection Chain { get; } = [];
 
-    /// <summary>Who must have signed the peer's certificate.</summary>
-    public X509Certificate2Collection Authorities { get; }
+    /// <summary>Who must have signed the peer's certificate; none where keys are shared.</summary>
+    public X509Certificate2Collection Authorities { get; } = [];
 
     /// <summary>PEM file of <see cref="Certificate"/> and <see cref="Chain"/>.</summary>
     public string? CertificatePath { get; }
 
-    /// <summary>PEM file of the private key.</summary>
+    /// <summary>PEM file of the private key, or the file of shared keys.</summary>
     public string? KeyPath { get; }
 
-    /// <summary>PEM file of <see cref="Authorities"/>.</summary>
-    public string AuthorityPath { get; }
+    /// <summary>PEM file of <see cref="Authorities"/>; <see langword="null"/> where keys are shared.</summary>
+    public string? AuthorityPath { get; }
 
-    /// <summary>The same for sessions of the system's OpenSSL, where there is one.</summary>
-    /// <exception cref="TlsCredentialsException">OpenSSL does not take them.</exception>
-    internal TlsContext Context => _context.Value;
-
-    /// <summary>PEM file of the authority's revocation list, where there is one.</summary>
+    /// <summary>PEM file of the authorities' revocation lists, where there is one.</summary>
     public string? RevocationPath { get; }
+
+    /// <summary>A client's user, by whose shared key it is known; <see langword="null"/> for all others.</summary>
+    public string? User { get; }
+
+    /// <summary>Who is let in of those whose certificate or key is good.</summary>
+    public TlsPeerPolicy Policy { get; }
+
+    /// <summary>The keys that both ends share, where they do.</summary>
+    internal TlsSharedKeys? SharedKeys { get; }
+
+    /// <summary>Lists in <see cref="RevocationPath"/>.</summary>
+    internal int Revocations { get; }
+
+    /// <summary>The same for sessions of the system's OpenSSL.</summary>
+    /// <exception cref="TlsCredentialsException">This system has none.</exception>
+    internal TlsContext Context => _context ?? throw new TlsCredentialsException("OpenSSL 3 (libssl.so.3) is not on this system");
 
     /// <summary>
     /// Reads a folder in QEMU's layout: <c>ca-cert.pem</c>, <c>server-cert.pem</c> and <c>server-key.pem</c>, or <c>client-cert.pem</c> and
     /// <c>client-key.pem</c> (a client may lack both), and <c>ca-crl.pem</c> if it is there. Other files do not matter.
     /// </summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="end">Which end they are for.</param>
+    /// <param name="policy">Who is let in of those whose certificate is good; by default all.</param>
     /// <exception cref="TlsCredentialsException">
-    /// A file is missing, unreadable, expired, or the key does not fit the certificate.
+    /// A file is missing, unreadable, expired, has a kind of key that TLS cannot use, or the key does not fit the certificate.
     /// </exception>
-    public static TlsCredentials FromFolder(string folder, TlsEnd end) => FromFolder(folder, end, TimeProvider.System);
+    public static TlsCredentials FromFolder(string folder, TlsEnd end, TlsPeerPolicy? policy = null) =>
+        FromFolder(folder, end, TimeProvider.System, policy);
+
+    /// <summary>
+    /// Takes keys that both ends share, in the file of QEMU's <c>tls-creds-psk</c> (<c>keys.psk</c>): a line <c>user:key</c> for each user, the
+    /// key in hexadecimal. TLS 1.3 only, so that a key that becomes known later opens nothing. Needs OpenSSL 3.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="end">Which end they are for: a server lets in every user of the file whom the policy allows.</param>
+    /// <param name="user">A client's user; QEMU's "qemu" by default. A server has none.</param>
+    /// <param name="policy">Which users are let in; by default all.</param>
+    /// <exception cref="TlsCredentialsException">The file is missing, unreadable, has a line that is no key, or lacks the user.</exception>
+    public static TlsCredentials FromSharedKeys(string path, TlsEnd end, string? user = null, TlsPeerPolicy? policy = null)
+    {
+        var keys = TlsSharedKeys.Read(path);
+        if (end == TlsEnd.Server)
+            return user is null ? new TlsCredentials(end, keys, null, policy) : throw new ArgumentException("A server has no user of its own.", nameof(user));
+        user ??= TlsSharedKeys.DefaultUser;
+        return keys.Find(user) is not null ? new TlsCredentials(end, keys, user, policy)
+            : throw new TlsCredentialsException($"'{path}' holds no key of the user '{user}'");
+    }
 
     /// <summary>Takes the PEM files by name.</summary>
     /// <param name="certificate">The certificate, followed by those between it and its authority; only a client may have none.</param>
     /// <param name="key">Its private key, not encrypted.</param>
     /// <param name="authority">One or more certificates of authorities.</param>
     /// <param name="end">Which end they are for.</param>
+    /// <param name="revocations">Lists of revoked certificates, one or more; by default none is looked at.</param>
+    /// <param name="policy">Who is let in of those whose certificate is good; by default all.</param>
     /// <exception cref="TlsCredentialsException">
-    /// A file is missing, unreadable, expired, or the key does not fit the certificate.
+    /// A file is missing, unreadable, expired, has a kind of key that TLS cannot use, or the key does not fit the certificate.
     /// </exception>
-    public static TlsCredentials FromFiles(string? certificate, string? key, string? authority, TlsEnd end)
+    public static TlsCredentials FromFiles(
+        string? certificate, string? key, string? authority, TlsEnd end, string? revocations = null, TlsPeerPolicy? policy = null)
     {
         if (authority is null)
             throw new TlsCredentialsException("TLS needs the certificate of the authority that signed the peer's");
@@ -92,10 +144,10 @@ public sealed class TlsCredentials : IDisposable
                 certificate is null ? $"'{key}' is a key without a certificate" : $"'{certificate}' needs its key");
         if (certificate is null && end == TlsEnd.Server)
             throw new TlsCredentialsException("a TLS server needs a certificate and its key");
-        return new TlsCredentials(end, certificate, key, authority, null, TimeProvider.System);
+        return new TlsCredentials(end, certificate, key, authority, revocations, policy, TimeProvider.System);
     }
 
-    internal static TlsCredentials FromFolder(string folder, TlsEnd end, TimeProvider time)
+    internal static TlsCredentials FromFolder(string folder, TlsEnd end, TimeProvider time, TlsPeerPolicy? policy = null)
     {
         if (!Directory.Exists(folder))
             throw new TlsCredentialsException($"no TLS credentials: there is no folder '{folder}'");
@@ -110,6 +162,7 @@ public sealed class TlsCredentials : IDisposable
             isAnonymous ? null : key,
             Path.Combine(folder, "ca-cert.pem"),
             File.Exists(revocations) ? revocations : null,
+            policy,
             time);
     }
 
@@ -120,6 +173,8 @@ public sealed class TlsCredentials : IDisposable
     /// (specification, 1-channels section 1.6).
     /// </remarks>
     /// <exception cref="InvalidOperationException">These are a client's credentials.</exception>
+    /// <exception cref="TlsCredentialsException">The runtime's TLS cannot do what they ask for: <see cref="FromFolder(string, TlsEnd, TlsPeerPolicy?)"/>
+    /// with revocation lists or allowed names, shared keys, other keys than RSA and ECDSA.</exception>
     public SslServerAuthenticationOptions ServerOptions(SslProtocols protocols = SslProtocols.Tls12 | SslProtocols.Tls13)
     {
         Require(TlsEnd.Server);
@@ -127,9 +182,8 @@ public sealed class TlsCredentials : IDisposable
         {
             ServerCertificateContext = StreamContext(),
             ClientCertificateRequired = true,
-            CertificateChainPolicy = Policy("1.3.6.1.5.5.7.3.2"),
+            CertificateChainPolicy = ChainPolicy("1.3.6.1.5.5.7.3.2"),
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
-            RemoteCertificateValidationCallback = Callback(),
             EnabledSslProtocols = protocols,
             AllowRenegotiation = false,
             AllowTlsResume = false,
@@ -139,17 +193,19 @@ public sealed class TlsCredentials : IDisposable
     /// <summary>For <see cref="SslStream"/> as the client.</summary>
     /// <param name="host">Name or IP address that the server's certificate must carry.</param>
     /// <exception cref="InvalidOperationException">These are a server's credentials.</exception>
+    /// <exception cref="TlsCredentialsException">
+    /// The runtime's TLS cannot do what they ask for, as with <see cref="ServerOptions"/>.
+    /// </exception>
     public SslClientAuthenticationOptions ClientOptions(string host)
     {
         ArgumentException.ThrowIfNullOrEmpty(host);
         Require(TlsEnd.Client);
         return new SslClientAuthenticationOptions
         {
-            TargetHost = host,
+            TargetHost = new TlsHost(host).Name,
             ClientCertificateContext = Certificate is null ? null : StreamContext(),
-            CertificateChainPolicy = Policy("1.3.6.1.5.5.7.3.1"),
+            CertificateChainPolicy = ChainPolicy("1.3.6.1.5.5.7.3.1"),
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
-            RemoteCertificateValidationCallback = Callback(),
             EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
             AllowRenegotiation = false,
             AllowTlsResume = false,
@@ -159,8 +215,7 @@ public sealed class TlsCredentials : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (_context.IsValueCreated)
-            _context.Value.Dispose();
+        _context?.Dispose();
         Certificate?.Dispose();
         foreach (X509Certificate2 certificate in Chain.Concat(Authorities))
             certificate.Dispose();
@@ -170,34 +225,29 @@ public sealed class TlsCredentials : IDisposable
     {
         if (End != end)
             throw new InvalidOperationException($"These are a {End}'s TLS credentials, not a {end}'s.");
+        // It fails here rather than let somebody in whom OpenSSL would keep out.
+        string? missing = SharedKeys is not null ? "shared keys"
+            : RevocationPath is not null ? $"the revocation lists of '{RevocationPath}'"
+            : Policy.AllowedNames.Count > 0 ? "allowed names"
+            : Certificate is { HasPrivateKey: false } ? $"the kind of key of '{CertificatePath}'"
+            : null;
+        if (missing is not null)
+            throw new TlsCredentialsException($"the runtime's TLS does not know {missing}: OpenSSL 3 (libssl.so.3) is needed");
     }
 
     private SslStreamCertificateContext StreamContext() => SslStreamCertificateContext.Create(Certificate!, Chain, offline: true);
 
-    private X509ChainPolicy Policy(string purpose)
+    private X509ChainPolicy ChainPolicy(string purpose)
     {
         X509ChainPolicy policy = new()
         {
             TrustMode = X509ChainTrustMode.CustomRootTrust,
-            RevocationMode = X509RevocationMode.NoCheck, // the list of the folder is looked at by the callback, nothing is fetched
+            RevocationMode = X509RevocationMode.NoCheck, // lists are OpenSSL's, and nothing is fetched
             DisableCertificateDownloads = true,
         };
         policy.CustomTrustStore.AddRange(Authorities);
-        policy.ApplicationPolicy.Add(new Oid(purpose));
+        if (Policy.RequireExtendedKeyUsage)
+            policy.ApplicationPolicy.Add(new Oid(purpose));
         return policy;
     }
-
-    /// <summary>Without a revocation list none, because SslStream's own message says more than that a callback refused.</summary>
-    private RemoteCertificateValidationCallback? Callback() => _revocations is null ? null : (_, certificate, chain, errors) =>
-    {
-        if (errors != SslPolicyErrors.None)
-            throw new AuthenticationException($"The peer's certificate is not valid: {Explain(chain, errors)}.");
-        return certificate is X509Certificate2 peer && !TlsFiles.IsRevoked(peer, _revocations)
-            ? true : throw new AuthenticationException("The peer's certificate has been revoked.");
-    };
-
-    private static string Explain(X509Chain? chain, SslPolicyErrors errors) =>
-        chain is null || !errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors)
-            ? errors.ToString()
-            : string.Join(", ", chain.ChainStatus.Select(status => status.Status));
 }

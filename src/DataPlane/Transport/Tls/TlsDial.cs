@@ -47,7 +47,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
                 OperationCanceledException when !cancellationToken.IsCancellationRequested => new ChannelException(
                     FailureReason.TlsFailed, name,
                         $"{peer} did not complete the TLS handshake within {Timeout.TotalSeconds:0.###} s; perhaps it expects none"),
-                AuthenticationException or TlsCredentialsException => new ChannelException(
+                AuthenticationException or TlsCredentialsException or ArgumentException => new ChannelException(
                     FailureReason.TlsFailed, name, $"no TLS with {peer}: {e.Message}", e),
                 _ => e,
             };

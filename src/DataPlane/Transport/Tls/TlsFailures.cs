@@ -10,6 +10,10 @@ internal static class TlsFailures
     private const int HttpRequest = 156;
     private const int LengthTooLong = 198;
     private const int NoCertificate = 199;
+    private const int NoSuitableSignature = 118;
+    private const int NoSharedCipher = 193;
+    private const int KeyNotFound = 223;
+    private const int BinderWrong = 253;
     private const int UnsupportedProtocol = 258;
     private const int WrongVersion = 267;
 
@@ -20,7 +24,11 @@ internal static class TlsFailures
     private const int SelfSignedInChain = 19;
     private const int IssuerNotHere = 20;
     private const int LeafNotVerified = 21;
+    private const int BadListSignature = 8;
+    private const int ListNotYetValid = 11;
+    private const int ListExpired = 12;
     private const int Revoked = 23;
+    private const int WrongPurpose = 26;
     private const int WrongHost = 62;
     private const int WrongAddress = 64;
 
@@ -39,6 +47,9 @@ internal static class TlsFailures
             NoCertificate => $"{peer} showed no certificate: it has none that our authority signed",
             WrongVersion or HttpRequest or LengthTooLong => $"{peer} does not speak TLS",
             UnsupportedProtocol => $"{peer} offers no version of TLS from 1.2 on",
+            BinderWrong => $"{peer} has another key than ours for its user",
+            KeyNotFound or NoSuitableSignature or NoSharedCipher when OpenSsl.OwnCertificate(session) == 0
+                => $"{peer} shares no key with us: it names no user that we have and let in, or shows a certificate instead",
             > AlertBase => DescribeAlert(reason - AlertBase, peer),
             _ => $"TLS failed: {Text(first)}",
         };
@@ -51,6 +62,10 @@ internal static class TlsFailures
         Expired => $"{peer}'s certificate has expired",
         NotYetValid => $"{peer}'s certificate is not valid yet",
         Revoked => $"{peer}'s certificate has been revoked",
+        ListExpired => $"{peer}'s certificate cannot be trusted: a revocation list of ours for it has expired",
+        ListNotYetValid => $"{peer}'s certificate cannot be trusted: a revocation list of ours for it is not valid yet",
+        BadListSignature => $"{peer}'s certificate cannot be trusted: a revocation list of ours was not signed by the authority it names",
+        WrongPurpose => $"{peer}'s certificate is for another purpose (extended key usage)",
         WrongHost or WrongAddress => $"{peer}'s certificate is not for '{host}'",
         _ => $"{peer}'s certificate is not valid: {Marshal.PtrToStringUTF8(VerifyText(result))}",
     };
@@ -65,6 +80,8 @@ internal static class TlsFailures
         45 => $"{peer} refused our certificate: it has expired",
         48 => $"{peer} refused our certificate: it does not know the authority that signed it",
         116 => $"{peer} demands a certificate, and we have none",
+        51 => $"{peer} refused our key (decrypt error): it has another one for our user",
+        115 => $"{peer} does not know our user, or shares no keys",
         70 => $"{peer} has no version of TLS in common with us",
         40 => $"{peer} broke the TLS handshake off",
         _ => $"{peer} ended TLS with alert {alert}",

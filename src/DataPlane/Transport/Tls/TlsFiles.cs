@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 
 namespace DataPlane.Transport.Tls;
 
@@ -7,10 +8,17 @@ namespace DataPlane.Transport.Tls;
 internal static class TlsFiles
 {
     private const string CannotBeRead = "cannot be read";
+    private const int MaxFileBytes = 16 << 20;
 
+    private const string Rsa = "1.2.840.113549.1.1.1";
+    private const string Ecdsa = "1.2.840.10045.2.1";
+    private const string Ed25519 = "1.3.101.112";
+    private const string Ed448 = "1.3.101.113";
+
+    /// <summary>One that has expired beside a good one does no harm: nobody whom it has signed is let in.</summary>
     internal static X509Certificate2Collection ReadAuthorities(string path, TimeProvider time)
     {
-        X509Certificate2Collection found = ReadCertificates(path, time);
+        X509Certificate2Collection found = ReadCertificates(path);
         // QEMU refuses to start with such a file; a leaf as authority would accept nobody but itself.
         foreach (X509Certificate2 certificate in found)
         {
@@ -18,54 +26,107 @@ internal static class TlsFiles
                 throw new TlsCredentialsException($"'{path}': {certificate.Subject} is not the certificate of an authority");
         }
 
+        DateTime now = time.GetUtcNow().UtcDateTime;
+        if (found.All(certificate => !IsTimely(certificate, now)))
+            CheckTime(path, found[0], now);
         return found;
     }
 
     internal static (X509Certificate2 Certificate, X509Certificate2Collection Chain) ReadCertificate(
         string path, string keyPath, TimeProvider time)
     {
-        X509Certificate2Collection chain = ReadCertificates(path, time);
-        string key = ReadText(keyPath);
-        if (key.Contains("ENCRYPTED", StringComparison.Ordinal))
-            throw new TlsCredentialsException($"'{keyPath}': the key is encrypted; it must be readable without a password");
-        try
-        {
-            X509Certificate2 certificate = X509Certificate2.CreateFromPem(ReadText(path), key);
-            chain[0].Dispose();
-            chain.RemoveAt(0);
-            return (certificate, chain);
-        }
-        catch (Exception e) when (e is CryptographicException or ArgumentException)
-        {
-            string what = PemEncoding.TryFind(key, out _) ? $"is not the key of '{path}'" : "holds no PEM key";
-            throw new TlsCredentialsException($"'{keyPath}' {what}", e);
-        }
+        X509Certificate2Collection chain = ReadCertificates(path);
+        foreach (X509Certificate2 certificate in chain)
+            CheckTime(path, certificate, time.GetUtcNow().UtcDateTime);
+        X509Certificate2 leaf = chain[0];
+        chain.RemoveAt(0);
+        return (WithKey(leaf, path, keyPath), chain);
     }
 
-    /// <summary>The list as it will be looked up, checked once.</summary>
-    internal static byte[] ReadRevocations(string path)
+    /// <summary>Counts the lists, having read each. At least one is there.</summary>
+    internal static int CountRevocations(string path)
     {
+        ReadOnlySpan<char> text = ReadText(path);
+        int count = 0;
         try
         {
-            string text = ReadText(path);
-            PemFields fields = PemEncoding.Find(text);
-            byte[] list = Convert.FromBase64String(text[fields.Base64Data]);
-            _ = CertificateRevocationListBuilder.Load(list, out _, out _);
-            return list;
+            while (PemEncoding.TryFind(text, out PemFields fields))
+            {
+                if (text[fields.Label] is "X509 CRL")
+                {
+                    _ = CertificateRevocationListBuilder.Load(Convert.FromBase64String(text[fields.Base64Data].ToString()), out _, out _);
+                    count++;
+                }
+
+                text = text[fields.Location.End..];
+            }
         }
         catch (Exception e) when (e is CryptographicException or ArgumentException or FormatException)
         {
-            throw new TlsCredentialsException($"'{path}' is not a PEM revocation list", e);
+            throw new TlsCredentialsException($"'{path}': revocation list {count + 1} {CannotBeRead}", e);
+        }
+
+        return count > 0 ? count : throw new TlsCredentialsException($"'{path}' holds no PEM revocation list");
+    }
+
+    /// <summary>At most so many bytes; a file of secrets or certificates is small.</summary>
+    internal static string ReadText(string path, int maxBytes = MaxFileBytes)
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            byte[] bytes = new byte[maxBytes + 1];
+            int count = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+            if (count > maxBytes)
+                throw new TlsCredentialsException($"'{path}' has more than {maxBytes} bytes");
+            string text = Encoding.UTF8.GetString(bytes, 0, count);
+            CryptographicOperations.ZeroMemory(bytes);
+            return text;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new TlsCredentialsException($"TLS credentials lack '{path}'", e);
+        }
+        catch (Exception e) when (e is (IOException and not TlsCredentialsException) or UnauthorizedAccessException)
+        {
+            throw new TlsCredentialsException($"'{path}' {CannotBeRead}: {e.Message}", e);
         }
     }
 
-    /// <summary>
-    /// Whether <paramref name="certificate"/> stands on the list. The list is a file of this host: its signature proves nothing more.
-    /// </summary>
-    internal static bool IsRevoked(X509Certificate2 certificate, byte[] list) =>
-        CertificateRevocationListBuilder.Load(list, out _, out _).RemoveEntry(certificate.SerialNumberBytes.Span);
+    /// <summary>With its private key where the runtime can hold such a one; else OpenSSL alone sees whether the key is the certificate's.</summary>
+    private static X509Certificate2 WithKey(X509Certificate2 leaf, string path, string keyPath)
+    {
+        string key = ReadText(keyPath);
+        if (key.Contains("ENCRYPTED", StringComparison.Ordinal))
+            throw new TlsCredentialsException($"'{keyPath}': the key is encrypted; it must be readable without a password");
+        if (!PemEncoding.TryFind(key, out _))
+            throw new TlsCredentialsException($"'{keyPath}' holds no PEM key");
+        Oid kind = leaf.PublicKey.Oid;
+        switch (kind.Value)
+        {
+            case Ed25519 or Ed448:
+                return leaf;
+            case Rsa or Ecdsa:
+                break;
+            default:
+                string name = kind.FriendlyName is { Length: > 0 } known ? known : kind.Value ?? "unknown";
+                throw new TlsCredentialsException(
+                    $"'{path}': TLS cannot use a key of the type {name}; RSA, ECDSA, Ed25519 and Ed448 can be used");
+        }
 
-    private static X509Certificate2Collection ReadCertificates(string path, TimeProvider time)
+        try
+        {
+            X509Certificate2 whole = X509Certificate2.CreateFromPem(leaf.ExportCertificatePem(), key);
+            leaf.Dispose();
+            return whole;
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        {
+            throw new TlsCredentialsException($"'{keyPath}' is not the key of '{path}'", e);
+        }
+    }
+
+    private static X509Certificate2Collection ReadCertificates(string path)
     {
         X509Certificate2Collection found = [];
         try
@@ -79,8 +140,6 @@ internal static class TlsFiles
 
         if (found.Count == 0)
             throw new TlsCredentialsException($"'{path}' holds no PEM certificate");
-        foreach (X509Certificate2 certificate in found)
-            CheckTime(path, certificate, time.GetUtcNow().UtcDateTime);
         return found;
     }
 
@@ -92,21 +151,8 @@ internal static class TlsFiles
             throw new TlsCredentialsException($"'{path}': {certificate.Subject} is not valid before {Stamp(certificate.NotBefore)}");
     }
 
-    private static string Stamp(DateTime time) => $"{time.ToUniversalTime():yyyy-MM-dd HH:mm} UTC";
+    private static bool IsTimely(X509Certificate2 certificate, DateTime now) =>
+        certificate.NotAfter.ToUniversalTime() >= now && certificate.NotBefore.ToUniversalTime() <= now;
 
-    private static string ReadText(string path)
-    {
-        try
-        {
-            return File.ReadAllText(path);
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            throw new TlsCredentialsException($"TLS credentials lack '{path}'", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new TlsCredentialsException($"'{path}' {CannotBeRead}: {e.Message}", e);
-        }
-    }
+    private static string Stamp(DateTime time) => $"{time.ToUniversalTime():yyyy-MM-dd HH:mm} UTC";
 }

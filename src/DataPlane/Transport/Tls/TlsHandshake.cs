@@ -10,6 +10,10 @@ namespace DataPlane.Transport.Tls;
 /// </summary>
 internal static unsafe class TlsHandshake
 {
+    // A whole record comes in one turn, and no more work than that is done for one connection: 4 KiB hold 150 demands for new keys.
+    private const int PiecesPerTurn = 5;
+    private const int PieceBytes = 4096;
+
     /// <summary>Goes on as far as it can at this moment: done, or which direction of the socket to wait for.</summary>
     /// <exception cref="AuthenticationException">
     /// There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).
@@ -61,14 +65,15 @@ internal static unsafe class TlsHandshake
         session.Hold();
         try
         {
-            while (true)
+            for (int pieces = 0; ; pieces++)
             {
                 switch (session.Decrypt((nint)data, length, out count))
                 {
                     case TlsResult.Done:
                         return ReadOutcome.Full;
                     case TlsResult.NeedsInput:
-                        if (!TryReceive(session, socket))
+                        // What is left stays in the socket, which is readable then: others have their turn first.
+                        if (pieces == PiecesPerTurn || !TryReceive(session, socket, PieceBytes))
                             return ReadOutcome.Nothing;
                         break;
                     default:
@@ -106,11 +111,11 @@ internal static unsafe class TlsHandshake
         return true;
     }
 
-    private static bool TryReceive(TlsSession session, SafeSocketHandle socket)
+    private static bool TryReceive(TlsSession session, SafeSocketHandle socket, int limit = int.MaxValue)
     {
         IoVec room = session.PeekIncoming();
         // SAFETY: at most as many bytes are written as the session has room for, and the caller holds its memory.
-        nint done = Libc.Receive(socket, (byte*)room.Address, room.Length, Libc.MessageDontWait);
+        nint done = Libc.Receive(socket, (byte*)room.Address, Math.Min(room.Length, (nuint)limit), Libc.MessageDontWait);
         if (done > 0)
         {
             session.ConfirmIncoming((int)done);

@@ -6,16 +6,29 @@ using System.Security.Authentication;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Ends TLS for admission: handshakes by <see cref="SslStream"/>, each with a <see cref="TlsBridge"/> behind it. Thread-safe.
+/// Ends TLS for those who need a plain socket behind it, as the guard's relay does: each session has a <see cref="TlsBridge"/>. Thread-safe.
 /// </summary>
 /// <remarks>
-/// TLS 1.2 alone: <see cref="SslStream"/> sends session tickets with TLS 1.3 and cannot be told not to. A QEMU source without a return path
-/// never reads them, its last close becomes a reset, and that destroys the end of the stream (specification, 1-channels section 1.6).
+/// Where the system has no OpenSSL 3, handshakes and sessions are the runtime's, with TLS 1.2 alone: <see cref="SslStream"/> sends session
+/// tickets with TLS 1.3 and cannot be told not to. A QEMU source without a return path never reads them, its last close becomes a reset, and
+/// that destroys the end of the stream (specification, 1-channels section 1.6).
 /// </remarks>
-internal sealed class TlsServerUpgrade(TlsCredentials credentials, TimeProvider time) : IChannelUpgrade, IAsyncDisposable
+internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
 {
-    private readonly SslServerAuthenticationOptions _options = credentials.ServerOptions(SslProtocols.Tls12);
+    private readonly TimeProvider _time;
+    private readonly TlsSessionUpgrade? _sessions;
+    private readonly SslServerAuthenticationOptions? _options;
     private readonly ConcurrentDictionary<TlsBridge, byte> _bridges = new();
+
+    /// <exception cref="TlsCredentialsException">The TLS that is there cannot do what the credentials ask for.</exception>
+    internal TlsServerUpgrade(TlsCredentials credentials, TimeProvider time)
+    {
+        _time = time;
+        if (OpenSsl.IsAvailable)
+            _sessions = new TlsSessionUpgrade(credentials);
+        else
+            _options = credentials.ServerOptions(SslProtocols.Tls12);
+    }
 
     /// <summary>Sessions that are not over.</summary>
     internal int Count => _bridges.Count;
@@ -23,22 +36,18 @@ internal sealed class TlsServerUpgrade(TlsCredentials credentials, TimeProvider 
     public async Task<UpgradedConnection> UpgradeAsync(
         SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken)
     {
-        var outer = new Socket(socket);
-        var raw = new PrefixedStream(new NetworkStream(outer, ownsSocket: true), consumed);
-        var tls = new SslStream(raw);
+        if (_sessions is null)
+            return await Task.Run(() => UpgradeByRuntimeAsync(socket, consumed, cancellationToken), CancellationToken.None)
+                .ConfigureAwait(false);
+        UpgradedConnection secured = await _sessions.UpgradeAsync(socket, peer, consumed, cancellationToken).ConfigureAwait(false);
         try
         {
-            await tls.AuthenticateAsServerAsync(_options, cancellationToken).ConfigureAwait(false);
-            cancellationToken.ThrowIfCancellationRequested();
-            raw.ReadAhead();
-            TlsBridge bridge = TlsBridge.Begin(tls, outer, saysGoodbye: false, time, out SafeSocketHandle inner);
-            _bridges.TryAdd(bridge, 0);
-            _ = ForgetAsync(bridge);
-            return new UpgradedConnection(inner);
+            var outer = new Socket(secured.Socket);
+            return Bridge(new TlsStream(outer, secured.Session!), outer);
         }
         catch
         {
-            await tls.DisposeAsync().ConfigureAwait(false);
+            secured.Dispose();
             throw;
         }
     }
@@ -47,7 +56,7 @@ internal sealed class TlsServerUpgrade(TlsCredentials credentials, TimeProvider 
     internal async Task DrainAsync(TimeSpan limit)
     {
         Task all = Task.WhenAll(_bridges.Keys.Select(b => b.Completion));
-        await Task.WhenAny(all, Task.Delay(limit, time)).ConfigureAwait(false);
+        await Task.WhenAny(all, Task.Delay(limit, _time)).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -60,8 +69,37 @@ internal sealed class TlsServerUpgrade(TlsCredentials credentials, TimeProvider 
     /// <summary>Breaks off what is left.</summary>
     public async ValueTask DisposeAsync()
     {
+        _sessions?.Dispose();
         foreach (TlsBridge bridge in _bridges.Keys)
             await bridge.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async Task<UpgradedConnection> UpgradeByRuntimeAsync(
+        SafeSocketHandle socket, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken)
+    {
+        var outer = new Socket(socket);
+        var raw = new PrefixedStream(new NetworkStream(outer, ownsSocket: true), consumed);
+        var tls = new SslStream(raw);
+        try
+        {
+            await tls.AuthenticateAsServerAsync(_options!, cancellationToken).ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+            raw.ReadAhead();
+            return Bridge(tls, outer);
+        }
+        catch
+        {
+            await tls.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private UpgradedConnection Bridge(Stream tls, Socket outer)
+    {
+        TlsBridge bridge = TlsBridge.Begin(tls, outer, saysGoodbye: false, _time, out SafeSocketHandle inner);
+        _bridges.TryAdd(bridge, 0);
+        _ = ForgetAsync(bridge);
+        return new UpgradedConnection(inner);
     }
 
     private async Task ForgetAsync(TlsBridge bridge)

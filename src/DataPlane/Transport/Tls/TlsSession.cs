@@ -27,17 +27,24 @@ internal sealed unsafe class TlsSession : IDisposable
     private const int IncomingBytes = 4 * (RecordBytes + RecordOverhead);
     private const int RecordOverhead = 256;
 
+    // Bytes of a peer that bring a handshake to no end or hold no plain byte: certificates of 100 KiB fit, a flood of demands for new keys
+    // (each 27 bytes, and 4 us of work) does not. What one read of a full ring brings is 65 KiB.
+    private const int MaxUnproductiveBytes = 256 * 1024;
+
     private readonly Lock _gate = new();
     private readonly TlsHandle _handle;
     private readonly nint _session;
     private readonly nint _near;
     private readonly nint _network;
     private readonly string? _host;
+    private readonly TlsPeerPolicy? _policy;
     private volatile string? _failure;
+    private long _unproductive;
 
     /// <param name="session">A new session of OpenSSL; owned from now on.</param>
     /// <param name="host">Whom a client wants to reach; <see langword="null"/> for a server.</param>
-    internal TlsSession(nint session, string? host)
+    /// <param name="policy">Whom of those with a good certificate this end lets in; null where nobody has any.</param>
+    internal TlsSession(nint session, string? host, TlsPeerPolicy? policy = null)
     {
         nint near, far;
         // SAFETY: both are locals.
@@ -52,6 +59,7 @@ internal sealed unsafe class TlsSession : IDisposable
         _near = near;
         _network = far;
         _host = host;
+        _policy = policy;
         _handle = new TlsHandle(session, far);
     }
 
@@ -93,7 +101,12 @@ internal sealed unsafe class TlsSession : IDisposable
                 return TlsResult.Failed;
             OpenSsl.ClearErrors();
             int result = OpenSsl.Handshake(_session);
-            return result == 1 ? TlsResult.Done : Explain(result);
+            if (result != 1)
+                return Explain(result);
+            _unproductive = 0;
+            if (_policy is not null)
+                _failure ??= TlsVerification.FindFault(_session, _policy, _host is null ? "the client" : "the server");
+            return _failure is null ? TlsResult.Done : TlsResult.Failed;
         }
     }
 
@@ -132,7 +145,10 @@ internal sealed unsafe class TlsSession : IDisposable
             // SAFETY: the caller vouches for length bytes at data; the count is a local.
             int result = OpenSsl.Read(_session, data, (nuint)length, &given);
             done = result == 1 ? (int)given : 0;
-            return result == 1 ? TlsResult.Done : Explain(result);
+            if (result != 1)
+                return Explain(result);
+            _unproductive = 0;
+            return TlsResult.Done;
         }
     }
 
@@ -145,7 +161,8 @@ internal sealed unsafe class TlsSession : IDisposable
             if (_handle.IsClosed || _failure is not null)
                 return;
             OpenSsl.ClearErrors();
-            _ = OpenSsl.Shutdown(_session);
+            if (OpenSsl.Shutdown(_session) < 0)
+                _failure ??= TlsFailures.Take(_session, _host);
         }
     }
 
@@ -167,7 +184,7 @@ internal sealed unsafe class TlsSession : IDisposable
     {
         nint data;
         lock (_gate)
-            _ = OpenSsl.ConfirmRead(_network, &data, count); // SAFETY: the pointer is a local.
+            Require(OpenSsl.ConfirmRead(_network, &data, count) == count); // SAFETY: the pointer is a local.
     }
 
     /// <summary>Where the next bytes of the socket go, then <see cref="ConfirmIncoming"/>. Needs <see cref="Hold"/>.</summary>
@@ -186,7 +203,10 @@ internal sealed unsafe class TlsSession : IDisposable
     {
         nint data;
         lock (_gate)
-            _ = OpenSsl.ConfirmWrite(_network, &data, count); // SAFETY: the pointer is a local.
+        {
+            Require(OpenSsl.ConfirmWrite(_network, &data, count) == count); // SAFETY: the pointer is a local.
+            _unproductive += count;
+        }
     }
 
     /// <summary>Hands in bytes that were read from the socket before the session was there.</summary>
@@ -210,10 +230,19 @@ internal sealed unsafe class TlsSession : IDisposable
 
     public void Dispose() => _handle.Dispose();
 
+    private static void Require(bool isMoved)
+    {
+        if (!isMoved)
+            throw new InvalidOperationException("More bytes were moved than the memory of a TLS session has.");
+    }
+
     private TlsResult Explain(int result)
     {
         switch (OpenSsl.GetError(_session, result))
         {
+            case OpenSsl.ErrorWantRead when _unproductive > MaxUnproductiveBytes:
+                _failure ??= $"{(_host is null ? "the client" : "the server")} sends TLS records and nothing in them";
+                return TlsResult.Failed;
             case OpenSsl.ErrorWantRead:
                 return TlsResult.NeedsInput;
             case OpenSsl.ErrorWantWrite:

@@ -47,6 +47,7 @@ public sealed class TlsCredentialsTests : IDisposable
     [InlineData("server-cert.pem", "nothing", "holds no PEM certificate")]
     [InlineData("ca-cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read")]
     [InlineData("ca-crl.pem", "nothing", "revocation list")]
+    [InlineData("ca-crl.pem", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "revocation list 1")]
     public void A_file_that_cannot_be_used_is_named(string file, string? content, string says)
     {
         string path = Path.Combine(_authority.Folder, file);
@@ -133,15 +134,51 @@ public sealed class TlsCredentialsTests : IDisposable
     }
 
     [Fact]
-    public async Task A_revoked_client_is_refused()
+    public void The_runtimes_TLS_fails_closed_where_it_cannot_do_what_is_asked_for()
     {
-        string clients = _authority.NewFolder("clients");
-        _authority.Revoke(_authority.Folder, Path.Combine(clients, "client-cert.pem"));
+        string folder = _authority.NewFolder("lists");
+        _authority.Revoke(folder, Path.Combine(folder, "client-cert.pem"));
+        using var lists = TlsCredentials.FromFolder(folder, TlsEnd.Server);
+        using var names = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server, new TlsPeerPolicy { AllowedNames = ["CN=*"] });
+        using var otherKeys = TlsCredentials.FromFolder(Path.Combine(AppContext.BaseDirectory, "Ed25519"), TlsEnd.Client);
 
-        Exception? e = await HandshakeAsync(_authority.Folder, clients, TestAuthority.HostName);
-        Assert.Contains("revoked", e!.Message, StringComparison.Ordinal);
-        // The others of that authority are not meant.
-        Assert.Null(await HandshakeAsync(_authority.Folder, _authority.Folder, TestAuthority.HostName));
+        Assert.Contains("revocation lists", Assert.Throws<TlsCredentialsException>(() => lists.ServerOptions()).Message, StringComparison.Ordinal);
+        Assert.Contains("allowed names", Assert.Throws<TlsCredentialsException>(() => names.ServerOptions()).Message, StringComparison.Ordinal);
+        Assert.Contains("kind of key", Assert.Throws<TlsCredentialsException>(() => otherKeys.ClientOptions("x")).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("*", "CN=a,O=b", true)]
+    [InlineData("CN=a*", "CN=a,O=b", true)]
+    [InlineData("CN=a", "CN=a,O=b", false)]
+    [InlineData("cn=a*", "CN=a,O=b", false)]
+    [InlineData("*O=?", "CN=a,O=b", true)]
+    [InlineData("*a*b*c", "xaxbxxb", false)]
+    [InlineData("", "CN=a", false)]
+    [InlineData("CN=[a]", "CN=[a]", true)]
+    public void Allowed_names_have_the_wildcards_of_tls_authz(string pattern, string name, bool allowed) =>
+        Assert.Equal(allowed, TlsPeerPolicy.IsMatch(pattern, name));
+
+    [Fact]
+    public void A_pattern_of_many_stars_takes_no_time() =>
+        Assert.False(TlsPeerPolicy.IsMatch(string.Concat(Enumerable.Repeat("*a", 500)) + "b", new string('a', 20_000)));
+
+    [Theory]
+    [InlineData("", "holds no key")]
+    [InlineData("qemu", "line 1")]
+    [InlineData("qemu:00\nother:0g", "line 2")]
+    [InlineData("qemu:", "line 1")]
+    [InlineData(":00", "line 1")]
+    [InlineData("qemu:00\nqemu:01", "already")]
+    [InlineData("other:0011", "no key of the user 'qemu'")]
+    public void A_file_of_shared_keys_that_cannot_be_used_is_named_and_its_keys_are_not(string content, string says)
+    {
+        string path = Path.Combine(_authority.Folder, "keys.psk");
+        File.WriteAllText(path, content);
+        string message = Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromSharedKeys(path, TlsEnd.Client)).Message;
+        Assert.Contains(path, message, StringComparison.Ordinal);
+        Assert.Contains(says, message, StringComparison.Ordinal);
+        Assert.DoesNotContain("0g", message, StringComparison.Ordinal);
     }
 
     /// <summary>The failure of the server if it has one, else the client's, else null.</summary>

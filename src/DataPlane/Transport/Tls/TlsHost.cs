@@ -1,0 +1,27 @@
+using System.Net;
+
+namespace DataPlane.Transport.Tls;
+
+/// <summary>
+/// Whom a client wants to reach, as a server's certificate names it: an IP address without its zone, which only means something on this
+/// host, or a host name without the dot that ends a complete one.
+/// </summary>
+internal readonly record struct TlsHost
+{
+    /// <param name="given">As the user or the address has it.</param>
+    /// <exception cref="ArgumentException">There is nothing to check, or it cannot stand in a certificate.</exception>
+    internal TlsHost(string given)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(given);
+        int zone = given.IndexOf('%', StringComparison.Ordinal);
+        string bare = zone < 0 || !given.Contains(':', StringComparison.Ordinal) ? given : given[..zone];
+        IsAddress = IPAddress.TryParse(bare, out IPAddress? address);
+        Name = IsAddress ? address!.ToString() : bare.TrimEnd('.');
+        if (Name.Length == 0 || Name.Contains('\0', StringComparison.Ordinal))
+            throw new ArgumentException($"'{given}' is no name that a certificate can have.", nameof(given));
+    }
+
+    internal string Name { get; }
+
+    internal bool IsAddress { get; }
+}

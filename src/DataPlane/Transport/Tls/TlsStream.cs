@@ -1,0 +1,190 @@
+using System.Net.Sockets;
+using System.Security.Authentication;
+
+namespace DataPlane.Transport.Tls;
+
+/// <summary>
+/// What is inside a TLS session, as a stream over its socket, for those who do not work on channels. One reader and one writer at a time.
+/// The end of the connection without close_notify is an end, unless it tears a record.
+/// </summary>
+/// <param name="socket">Below the session, its handshake done; belongs to the stream.</param>
+/// <param name="session">Belongs to the stream.</param>
+internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
+{
+    private readonly TlsMemory _incoming = new();
+    private readonly TlsMemory _outgoing = new();
+
+    public override bool CanRead => true;
+
+    public override bool CanWrite => true;
+
+    public override bool CanSeek => false;
+
+    public override long Length => throw new NotSupportedException();
+
+    public override long Position
+    {
+        get => throw new NotSupportedException();
+        set => throw new NotSupportedException();
+    }
+
+    /// <summary>Does the handshake of a connection that has just come or been made, on a thread for that alone.</summary>
+    /// <param name="socket">Belongs to the stream, and is closed on failure.</param>
+    /// <param name="credentials">Of either end.</param>
+    /// <param name="host">For a client: the name or address that the server's certificate must carry.</param>
+    /// <param name="limit">Longest time for the handshake.</param>
+    /// <param name="time">Clock of the limit.</param>
+    /// <param name="cancellationToken">Ends it early.</param>
+    /// <exception cref="AuthenticationException">There will be no session; says why.</exception>
+    /// <exception cref="TlsCredentialsException">OpenSSL cannot do what the credentials ask for.</exception>
+    internal static async Task<TlsStream> SecureAsync(
+        Socket socket, TlsCredentials credentials, string? host, TimeSpan limit, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(limit, time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
+        TlsSession? session = null;
+        try
+        {
+            session = credentials.Context.NewSession(host);
+            await Task.Factory.StartNew(
+                () => TlsHandshake.Run(session, socket.SafeHandle, linked.Token), CancellationToken.None,
+                TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            return new TlsStream(socket, session);
+        }
+        catch (Exception e)
+        {
+            session?.Dispose();
+            socket.Dispose();
+            if (e is OperationCanceledException && !cancellationToken.IsCancellationRequested)
+                throw new AuthenticationException($"the TLS handshake was not over within {limit.TotalSeconds:0.###} s", e);
+            throw;
+        }
+    }
+
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        if (buffer.IsEmpty)
+            return 0;
+        session.Hold();
+        try
+        {
+            while (true)
+            {
+                TlsResult result = Decrypt(buffer.Span, out int done);
+                if (result is TlsResult.Done or TlsResult.Ended)
+                    return done;
+                if (result != TlsResult.NeedsInput)
+                    throw Broken("reading");
+                int count = await socket.ReceiveAsync(_incoming.Over(session.PeekIncoming()), cancellationToken).ConfigureAwait(false);
+                if (count == 0)
+                    return session.HoldsPiece ? throw new IOException("the connection ended inside a TLS record") : 0;
+                session.ConfirmIncoming(count);
+            }
+        }
+        catch (SocketException e)
+        {
+            throw new IOException(e.Message, e);
+        }
+        finally
+        {
+            session.Release();
+        }
+    }
+
+    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        session.Hold();
+        try
+        {
+            while (!buffer.IsEmpty)
+            {
+                TlsResult result = Encrypt(buffer.Span, out int done);
+                if (result is not (TlsResult.Done or TlsResult.NeedsOutput))
+                    throw Broken("writing");
+                buffer = buffer[done..];
+                if (result == TlsResult.NeedsOutput)
+                    await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
+            }
+
+            await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            session.Release();
+        }
+    }
+
+    /// <summary>Sends close_notify, once.</summary>
+    internal async Task ShutdownAsync(CancellationToken cancellationToken = default)
+    {
+        session.Hold();
+        try
+        {
+            session.SayGoodbye();
+            await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            session.Release();
+        }
+    }
+
+    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public override void Flush()
+    {
+    }
+
+    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            socket.Dispose();
+            session.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+
+    private async ValueTask SendOutgoingAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (session.PeekOutgoing() is { Length: > 0 } piece)
+                session.ConfirmOutgoing(await socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false));
+        }
+        catch (SocketException e)
+        {
+            throw new IOException(e.Message, e);
+        }
+    }
+
+    private IOException Broken(string doing) => new(session.Failure ?? $"the TLS session ended while {doing}");
+
+    // SAFETY (both): the span is fixed for the call.
+    private unsafe TlsResult Decrypt(Span<byte> target, out int done)
+    {
+        fixed (byte* data = target)
+            return session.Decrypt((nint)data, target.Length, out done);
+    }
+
+    private unsafe TlsResult Encrypt(ReadOnlySpan<byte> source, out int done)
+    {
+        fixed (byte* data = source)
+            return session.Encrypt((nint)data, source.Length, out done);
+    }
+}

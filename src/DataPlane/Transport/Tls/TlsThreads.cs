@@ -1,0 +1,52 @@
+using System.Collections.Concurrent;
+
+namespace DataPlane.Transport.Tls;
+
+/// <summary>
+/// Threads for the cryptography of handshakes and for nothing else, so that strangers who begin many take neither the runtime's pool from
+/// the migration nor more of the machine than these: one for each two processors, four at most.
+/// </summary>
+internal sealed class TlsThreads : TaskScheduler, IDisposable
+{
+    internal const string Name = "dp-tls-hand";
+
+    private readonly BlockingCollection<Task> _queue = [];
+    private readonly Thread[] _threads;
+
+    internal TlsThreads()
+    {
+        _threads = new Thread[Math.Clamp(Environment.ProcessorCount / 2, 1, 4)];
+        for (int i = 0; i < _threads.Length; i++)
+        {
+            _threads[i] = new Thread(Run) { Name = Name, IsBackground = true };
+            _threads[i].Start();
+        }
+    }
+
+    public override int MaximumConcurrencyLevel => _threads.Length;
+
+    /// <summary>What has been begun is brought to its end on the runtime's pool. Idempotent.</summary>
+    public void Dispose() => _queue.CompleteAdding();
+
+    protected override void QueueTask(Task task)
+    {
+        try
+        {
+            _queue.Add(task);
+        }
+        catch (InvalidOperationException)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static state => state.Scheduler.TryExecuteTask(state.Task), (Scheduler: this, Task: task), false);
+        }
+    }
+
+    protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) => false;
+
+    protected override IEnumerable<Task> GetScheduledTasks() => [.. _queue];
+
+    private void Run()
+    {
+        foreach (Task task in _queue.GetConsumingEnumerable())
+            TryExecuteTask(task);
+    }
+}

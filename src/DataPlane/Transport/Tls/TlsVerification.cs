@@ -1,0 +1,71 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace DataPlane.Transport.Tls;
+
+/// <summary>What OpenSSL leaves open when it verifies a peer's certificate, decided as QEMU decides it (docs/transport.md has the table).</summary>
+internal static unsafe class TlsVerification
+{
+    /// <summary>Any authority of ours counts, root or not: X509_V_FLAG_PARTIAL_CHAIN.</summary>
+    internal const nuint TrustGiven = 0x80000;
+
+    /// <summary>X509_V_FLAG_CRL_CHECK and X509_V_FLAG_CRL_CHECK_ALL: not the leaf alone, its authorities too.</summary>
+    internal const nuint CheckRevocations = 0x4 | 0x8;
+
+    /// <summary>X509_PURPOSE_ANY: the extended key usage is not looked at. That a signer is an authority is checked all the same.</summary>
+    internal const int AnyPurpose = 7;
+
+    private const int NoList = 3; // X509_V_ERR_UNABLE_TO_GET_CRL
+    private const int NoIssuerOfList = 33; // X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER: of the list that would revoke a trusted authority
+
+    private const nuint NameFlags = 0x1110313; // XN_FLAG_RFC2253 without ASN1_STRFLGS_ESC_MSB: UTF-8 stays
+    private const nuint Reversed = 1 << 20; // XN_FLAG_DN_REV
+    private const int MaxNameBytes = 64 * 1024;
+
+    internal static delegate* unmanaged[Cdecl]<int, nint, int> Callback => &Judge;
+
+    /// <summary>Whether the name in the peer's certificate is one that is let in; else why not. After the handshake.</summary>
+    internal static string? FindFault(nint session, TlsPeerPolicy policy, string peer)
+    {
+        if (policy.AllowedNames.Count == 0)
+            return null;
+        nint certificate = OpenSsl.PeerCertificate(session);
+        if (certificate == 0)
+            return $"{peer} showed no certificate";
+        string name = Describe(certificate, NameFlags);
+        return policy.Allows(name, Describe(certificate, NameFlags & ~Reversed)) ? null : $"{peer} is '{name}', which is not an allowed name";
+    }
+
+    private static string Describe(nint certificate, nuint flags)
+    {
+        nint bio = OpenSsl.NewBio(OpenSsl.MemoryMethod());
+        if (bio == 0)
+            throw new InsufficientMemoryException("OpenSSL gives no memory for a name.");
+        try
+        {
+            int length = OpenSsl.PrintName(bio, OpenSsl.SubjectName(certificate), 0, flags);
+            if (length is <= 0 or > MaxNameBytes)
+                return ""; // an empty name, or one that nobody has in a list
+            byte[] text = new byte[length];
+            // SAFETY: as many bytes are there to be written to.
+            fixed (byte* data = text)
+                length = OpenSsl.ReadBio(bio, data, length);
+            return Encoding.UTF8.GetString(text, 0, Math.Max(length, 0));
+        }
+        finally
+        {
+            _ = OpenSsl.FreeBio(bio);
+        }
+    }
+
+    /// <summary>An authority without a list has revoked nothing; every other fault stays one.</summary>
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int Judge(int isGood, nint verification)
+    {
+        if (isGood == 1 || OpenSsl.VerificationError(verification) is not (NoList or NoIssuerOfList))
+            return isGood;
+        OpenSsl.SetVerificationError(verification, 0);
+        return 1;
+    }
+}
