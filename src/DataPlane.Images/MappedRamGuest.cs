@@ -19,7 +19,7 @@ namespace DataPlane.Images;
 /// <para>All space is reserved before the first page: a mapping over a full disk would end the process.</para>
 /// <para>Not thread-safe; the migration calls it in order.</para>
 /// </remarks>
-public sealed class MappedRamGuest : IIncomingGuest, IDisposable
+public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
 {
     /// <summary>Never an id of QEMU's own sections, and legal (specification, 2-main-stream section 1.3).</summary>
     private const uint RamSectionBesideEarlyOnes = 0x7FFFFFFF;
@@ -173,6 +173,9 @@ public sealed class MappedRamGuest : IIncomingGuest, IDisposable
 
         return default;
     }
+
+    /// <inheritdoc/>
+    public ValueTask KeepAsync(CancellationToken cancellationToken) => StartAsync(cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask AbandonAsync(Exception cause)

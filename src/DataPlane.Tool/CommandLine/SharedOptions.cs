@@ -60,6 +60,9 @@ internal static class SharedOptions
     public static ToolOption<Guid?> Uuid() =>
         Options.Uuid("--uuid", "UUID of the VM, which multifd channels carry: as -uuid of the other side");
 
+    public static ToolOption<Guid?> ExpectedUuid() =>
+        Options.Uuid("--uuid", "UUID of the VM, where the other side says one (default: whatever it says)");
+
     public static ToolOption<bool> Postcopy(string description) => Options.Flag("--postcopy", description);
 
     public static ToolOption<bool> Preempt() =>

@@ -24,6 +24,9 @@ internal sealed class ReceiveCommand
     private readonly ToolOption<bool> _preempt = SharedOptions.Preempt();
     private readonly ToolOption<string?> _out = Options.Text(
         "--out", "FILE", "the VM in QEMU's mapped-ram format; replaced when the VM is complete", required: true);
+    private readonly ToolOption<Version?> _peer = SharedOptions.Peer();
+    private readonly ToolOption<string?> _machine = SharedOptions.Machine();
+    private readonly ToolOption<Guid?> _uuid = SharedOptions.ExpectedUuid();
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam(
         "most memory that the source may announce (default: no limit but the disk)");
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
@@ -36,11 +39,12 @@ internal sealed class ReceiveCommand
         var command = new Command("receive",
             "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
         foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._postcopy,
-            receive._preempt, receive._out, receive._maxRam, receive._timeout])
+            receive._preempt, receive._out, receive._peer, receive._machine, receive._uuid, receive._maxRam, receive._timeout])
             command.Options.Add(option);
         receive._recovery = RecoveryOptions.AddTo(command, receive._postcopy);
         receive._tls = TlsOptions.AddServerTo(command);
         command.Validators.Add(receive.CheckPreempt);
+        command.Validators.Add(receive.CheckMachine);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
@@ -58,6 +62,12 @@ internal sealed class ReceiveCommand
             result.AddError("--preempt: needs --postcopy");
     }
 
+    private void CheckMachine(System.CommandLine.Parsing.CommandResult result)
+    {
+        if (result.GetValue(_machine) is { } machine && !PeerDialect.IsKnown(machine, null))
+            result.AddError($"--machine: '{machine}' carries no QEMU version; name one that does, such as pc-q35-9.2");
+    }
+
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ReceiveDocument document)
     {
         string path = Path.GetFullPath(arguments.GetValue(_out)!);
@@ -69,6 +79,9 @@ internal sealed class ReceiveCommand
             Compression = arguments.GetValue(_compression)?.Value,
             Postcopy = arguments.GetValue(_postcopy),
             Preempt = arguments.GetValue(_preempt),
+            Uuid = arguments.GetValue(_uuid),
+            Peer = arguments.GetValue(_peer),
+            Machine = arguments.GetValue(_machine),
             MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
             StallTimeout = arguments.GetValue(_timeout)?.Value,
             Tls = tls,
@@ -91,6 +104,15 @@ internal sealed class ReceiveCommand
             document.File = path;
             document.Guest = GuestPlace.Here;
             ReceiveReport.Fill(document, report, guest);
+            if (report.SourceStaysConnected)
+            {
+                document.Guest = GuestPlace.Unknown;
+                throw new CommandException(
+                    $"outcome unknown: {path} is complete and the source was told, but it has not closed its connection within "
+                    + $"{options.CloseTimeout.TotalSeconds:0.###} s; it may replicate its guest (capability x-colo, state colo in "
+                    + $"query-migrate) and run it again: look there before you use {path}",
+                    ExitCode.CannotTell);
+            }
         }
 
         ReceiveReport.Write(context.Results, document);

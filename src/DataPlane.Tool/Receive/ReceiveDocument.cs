@@ -8,11 +8,14 @@ internal sealed class ReceiveDocument() : SavedVmDocument("dataplane.receive/1")
     /// <summary>Where the source could connect.</summary>
     public string? Listen { get; set; }
 
-    /// <summary>Where the guest is, as far as this side can tell: absent where the migration failed before it could be here.</summary>
-    public GuestPlace? Guest { get; set; }
+    /// <summary>Where the guest is now: at its source, until the file has it.</summary>
+    public GuestPlace Guest { get; set; } = GuestPlace.AtSource;
 
     /// <summary>When the source switched to postcopy.</summary>
     public ReceivedPostcopyEntry? Postcopy { get; set; }
+
+    /// <summary>It is a background snapshot: the guest runs on at its source.</summary>
+    public bool? BackgroundSnapshot { get; set; }
 
     /// <summary>Connections turned away, by reason.</summary>
     public IReadOnlyDictionary<string, long>? Refused { get; set; }

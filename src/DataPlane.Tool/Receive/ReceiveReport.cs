@@ -17,6 +17,8 @@ internal static class ReceiveReport
         document.Postcopy = report.Postcopy is { } postcopy
             ? new ReceivedPostcopyEntry(postcopy.PackageBytes, postcopy.Requests, postcopy.RequestedPages, postcopy.Recoveries)
             : null;
+        document.Guest = report.IsBackgroundSnapshot ? GuestPlace.AtSource : GuestPlace.Here;
+        document.BackgroundSnapshot = report.IsBackgroundSnapshot;
         // The source's guest has been released by now: only we wait for the hashes.
         document.Blocks = [.. guest.ComputeDigests().Select(static block => new BlockEntry(block.Name, block.Length, block.Sha256))];
     }
@@ -24,6 +26,8 @@ internal static class ReceiveReport
     public static void Write(TextWriter output, ReceiveDocument document)
     {
         SavedVmReport.Write(output, document, document.File);
+        if (document.BackgroundSnapshot == true)
+            output.WriteLine("a background snapshot: the guest runs on at its source");
         if (document.Postcopy is { } postcopy)
         {
             output.WriteLine(

@@ -2,18 +2,21 @@ using System.Text.Json.Serialization;
 
 namespace DataPlane.Tool.SavedVms;
 
-/// <summary>Who has the guest when a command ends, as seen from where the command ran.</summary>
+/// <summary>Who has the guest when the command ends.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<GuestPlace>))]
 internal enum GuestPlace
 {
-    /// <summary>A source: it did not start at the destination, and the file is as before. A destination: it has arrived.</summary>
+    /// <summary>It is in the file: it did not start at the destination (send), or it has come from its source (receive).</summary>
     [JsonStringEnumMemberName("here")]
     Here,
 
     [JsonStringEnumMemberName("at_destination")]
     AtDestination,
 
-    /// <summary>All of it has arrived, and the other side has not said, or could not be told, who has it.</summary>
+    [JsonStringEnumMemberName("at_source")]
+    AtSource,
+
+    /// <summary>Nobody here can know whether the other side has it.</summary>
     [JsonStringEnumMemberName("unknown")]
     Unknown,
 }

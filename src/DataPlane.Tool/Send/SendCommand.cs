@@ -142,11 +142,13 @@ internal sealed class SendCommand
     {
         Version? peer = arguments.GetValue(_peer);
         string? machine = arguments.GetValue(_machine);
-        if (machine is null && !PeerDialect.IsKnown(guest.MachineName, peer))
+        int channels = arguments.GetValue(_channels)!.Value;
+        // Only multifd channels have two ways to synchronise.
+        if (channels > 0 && machine is null && !PeerDialect.IsKnown(guest.MachineName, peer))
         {
             throw new CommandException(
-                $"machine type '{guest.MachineName}' carries no QEMU version, so it does not tell what the destination expects: "
-                + "say --machine NAME, the QEMU machine type as which it behaves (such as pc-q35-9.2)");
+                $"machine type '{guest.MachineName}' carries no QEMU version, so it does not tell how the destination synchronises multifd "
+                + "channels: say --machine NAME, the QEMU machine type as which it behaves (such as pc-q35-9.2)");
         }
 
         if (machine is null && peer is not null && PeerDialect.VersionOf(guest.MachineName) is { } version && peer < version)
@@ -160,7 +162,6 @@ internal sealed class SendCommand
         }
 
         TimeSpan? timeout = arguments.GetValue(_timeout)?.Value;
-        int channels = arguments.GetValue(_channels)!.Value;
         CompressionSettings compression = _compression.Read(arguments, channels);
         var defaults = new MigrationSourceOptions();
         return defaults with

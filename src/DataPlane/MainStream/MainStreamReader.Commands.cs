@@ -15,14 +15,23 @@ internal sealed partial class MainStreamReader
         await _stream.RequireAsync(CommandHeader.Size, "a command", cancellationToken).ConfigureAwait(false);
         if (!CommandHeader.TryRead(_stream.Peek(CommandHeader.Size), out var command, out var error))
         {
-            throw _stream.Malformed(error!);
+            throw CommandHeader.IsColo(_stream.Peek(CommandHeader.Size))
+                ? new ChannelException(
+                    FailureReason.NotSupported, _stream.Channel,
+                    "the source replicates its guest for ever instead of migrating it (COLO): turn off capability x-colo")
+                : _stream.Malformed(error!);
         }
 
         switch (command.Type)
         {
             case CommandType.OpenReturnPath:
-                _returnPathOpen = true;
-                _events.OnReturnPathOpened();
+                // A second one is ignored, as QEMU does.
+                if (!_returnPathOpen)
+                {
+                    _returnPathOpen = true;
+                    await _events.OnReturnPathOpenedAsync(cancellationToken).ConfigureAwait(false);
+                }
+
                 break;
             case CommandType.Ping:
                 await AnswerPingAsync(cancellationToken).ConfigureAwait(false);

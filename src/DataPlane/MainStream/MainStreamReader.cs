@@ -13,8 +13,9 @@ namespace DataPlane.MainStream;
 /// <code>
 ///   header, configuration
 ///   [OPEN_RETURN_PATH, PING] [ADVISE] [early FULL sections]
-///   START ram  [early FULL sections]  PART ram *  [SWITCHOVER_START]  END ram
+///   START ram  [START dirty-bitmap, empty]  [early FULL sections]  PART ram *  [SWITCHOVER_START]  END ram
 ///   FULL sections, EOF byte, VM description          -> kept opaque as DeviceState
+///   or, without END ram, for a background snapshot   -> the same
 ///   or, instead of END and what follows:
 ///   DISCARD *  PACKAGED with the device sections     -> kept opaque as DeviceState; SwitchPings is not null
 /// </code>
@@ -26,7 +27,11 @@ internal sealed partial class MainStreamReader
     private readonly IMainStreamEvents _events;
     private readonly ReturnPathSender _returnPath;
     private readonly RamSectionReader _ram;
+    private readonly DirtyBitmapSectionReader _bitmaps;
     private uint _ramSection;
+    private uint? _bitmapSection;
+    private bool _ramStarted;
+    private bool _pagesBegun;
     private DeviceState? _packagedDevices;
 
     public MainStreamReader(StreamCursor stream, ReturnPathSender returnPath, MainStreamOptions options, IMainStreamEvents events)
@@ -36,6 +41,7 @@ internal sealed partial class MainStreamReader
         _options = options;
         _events = events;
         _ram = new RamSectionReader(stream, options, events);
+        _bitmaps = new DirtyBitmapSectionReader(stream);
     }
 
     /// <summary>Pages that came with their bytes on the main channel.</summary>
@@ -102,28 +108,55 @@ internal sealed partial class MainStreamReader
                 return _packagedDevices is not null;
             case var _ when _discarding:
                 throw _stream.Malformed($"a {type} section between the discards and the package");
+            case SectionType.Full when _pagesBegun:
+                BeginSnapshot();
+                return true;
             case SectionType.Full:
                 await ReadEarlySectionAsync(cancellationToken).ConfigureAwait(false);
                 return false;
             case SectionType.Start:
             case SectionType.Part:
             case SectionType.End:
-                await ReadRamSectionAsync(type, cancellationToken).ConfigureAwait(false);
-                return type == SectionType.End;
+                return await ReadIterableSectionAsync(type, cancellationToken).ConfigureAwait(false);
             default:
                 throw _stream.Malformed($"unexpected section type 0x{(byte)type:x2}");
         }
     }
 
-    private async ValueTask ReadRamSectionAsync(SectionType type, CancellationToken cancellationToken)
+    /// <summary>
+    /// Device sections behind pages, and no END of RAM: so ends a background snapshot. It has neither a return path nor multifd nor postcopy,
+    /// and no other source sends devices between its pages.
+    /// </summary>
+    private void BeginSnapshot()
     {
-        var section = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
-        if (type == SectionType.Start)
+        if (_returnPathOpen || _options.Multifd || IsPostcopyAdvised)
         {
-            _ram.EarlySections = _earlySections.SelectMany(static one => one.Bytes).ToArray();
+            throw _stream.Malformed("a device section between the pages");
         }
 
-        await _ram.ReadBodyAsync(type == SectionType.Start, cancellationToken).ConfigureAwait(false);
+        _events.OnBackgroundSnapshot();
+    }
+
+    /// <summary>Reads a START, PART or END. True after the END of ram.</summary>
+    private async ValueTask<bool> ReadIterableSectionAsync(SectionType type, CancellationToken cancellationToken)
+    {
+        var section = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
+        var isRam = section != _bitmapSection;
+        if (!isRam)
+        {
+            await _bitmaps.ReadBodyAsync(cancellationToken).ConfigureAwait(false);
+        }
+        else
+        {
+            if (type == SectionType.Start)
+            {
+                _ram.EarlySections = _earlySections.SelectMany(static one => one.Bytes).ToArray();
+            }
+
+            _pagesBegun |= type != SectionType.Start;
+            await _ram.ReadBodyAsync(type == SectionType.Start, cancellationToken).ConfigureAwait(false);
+        }
+
         await _stream.RequireAsync(SectionFooter.Size, "a section footer", cancellationToken).ConfigureAwait(false);
         if (!SectionFooter.TryRead(_stream.Peek(SectionFooter.Size), section, out var error))
         {
@@ -131,6 +164,7 @@ internal sealed partial class MainStreamReader
         }
 
         _stream.Advance(SectionFooter.Size);
+        return isRam && type == SectionType.End;
     }
 
     /// <summary>Reads and checks the header of a START, PART or END; returns the section's id.</summary>
@@ -144,7 +178,7 @@ internal sealed partial class MainStreamReader
                 case OperationStatus.Done:
                     CheckSection(header);
                     _stream.Advance(consumed);
-                    return _ramSection;
+                    return header.Id;
                 case OperationStatus.InvalidData:
                     throw _stream.Malformed(error!);
             }
@@ -156,9 +190,8 @@ internal sealed partial class MainStreamReader
         if (header.Type == SectionType.Start)
         {
             CheckStart(header);
-            _ramSection = header.Id;
         }
-        else if (!_ram.Started || header.Id != _ramSection)
+        else if (!(_ram.Started && header.Id == _ramSection) && header.Id != _bitmapSection)
         {
             throw _stream.Malformed($"a {header.Type} of section {header.Id}, which was not started");
         }
@@ -166,16 +199,30 @@ internal sealed partial class MainStreamReader
 
     private void CheckStart(SectionHeader header)
     {
-        if (!header.Name.SequenceEqual("ram"u8) || header.Instance != 0)
+        if (header.Id == _bitmapSection || (_ramStarted && header.Id == _ramSection))
         {
-            throw new ChannelException(
-                FailureReason.NotSupported,
-                _stream.Channel,
-                $"section {WireName.Quote(header.Name)} (iterable) is not supported; "
-                + "turn off capability dirty-bitmaps or detach the assigned device");
+            throw _stream.Malformed($"section {header.Id} starts twice");
         }
 
-        if (_ram.Started)
+        if (header.Name.SequenceEqual("ram"u8) && header.Instance == 0)
+        {
+            CheckRamStart(header);
+            (_ramSection, _ramStarted) = (header.Id, true);
+        }
+        else if (header.Name.SequenceEqual(DirtyBitmapRecord.SectionName) && header.Version == DirtyBitmapRecord.SectionVersion)
+        {
+            _bitmapSection = _bitmapSection is null ? header.Id : throw _stream.Malformed("the section of dirty bitmaps starts twice");
+        }
+        else
+        {
+            throw new ChannelException(
+                FailureReason.NotSupported, _stream.Channel, $"{ForeignSection.Describe(header.Name)}, at offset {_stream.Position}");
+        }
+    }
+
+    private void CheckRamStart(SectionHeader header)
+    {
+        if (_ramStarted)
         {
             throw _stream.Malformed("the ram section starts twice");
         }

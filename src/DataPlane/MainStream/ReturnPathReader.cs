@@ -7,8 +7,9 @@ namespace DataPlane.MainStream;
 /// <summary>The source's ear: reads the destination's messages until its last word (specification, 2-main-stream section 4).</summary>
 /// <param name="stream">The main channel, as it comes back.</param>
 /// <param name="onPong">Told the value of every PONG.</param>
+/// <param name="onVmStarted">Told that the destination says its guest runs.</param>
 /// <param name="ifSilent">What it may mean when it ends before its first message.</param>
-internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong, string ifSilent)
+internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong, Action onVmStarted, string ifSilent)
 {
     private string WithoutWord =>
         $"without its word (SHUT){(stream.Position > 0 ? "" : $", before it answered anything: {ifSilent}")}; its own log says why";
@@ -63,6 +64,9 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong,
                 return value;
             case ReturnPathType.Pong:
                 onPong(value);
+                return null;
+            case ReturnPathType.VmStarted:
+                onVmStarted();
                 return null;
             case ReturnPathType.SwitchoverAck:
                 return null;

@@ -15,6 +15,10 @@ internal sealed class ReturnPathSender(PipeWriter output) : IDisposable
     public Task SendPongAsync(uint value, CancellationToken cancellationToken) =>
         SendAsync(span => ReturnPathWriter.WritePong(span, value), cancellationToken);
 
+    /// <summary>Lets a source with capability switchover-ack switch over.</summary>
+    public Task SendSwitchoverAckAsync(CancellationToken cancellationToken) =>
+        SendAsync(ReturnPathWriter.WriteSwitchoverAck, cancellationToken);
+
     /// <summary>The destination's last word: success is the commit.</summary>
     public Task SendShutAsync(bool success, CancellationToken cancellationToken) =>
         SendAsync(span => ReturnPathWriter.WriteShut(span, success ? 0u : 1u), cancellationToken);

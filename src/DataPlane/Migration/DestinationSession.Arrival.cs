@@ -126,9 +126,7 @@ internal sealed partial class DestinationSession
         postcopy.Release();
         main = postcopy.Main ?? main;
         await CommitAsync(main, devices).ConfigureAwait(false);
-        var report = Complete();
-        await StartAsync(main).ConfigureAwait(false);
-        return report;
+        return await StartAsync(main, Complete()).ConfigureAwait(false);
     }
 
     /// <summary>Answers the PINGs of the package: with that the source gives the guest up. False when it is gone.</summary>

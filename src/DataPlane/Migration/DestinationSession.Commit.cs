@@ -81,6 +81,7 @@ internal sealed partial class DestinationSession
             Duration = duration,
             Downtime = downtime,
             Rounds = 0,
+            IsBackgroundSnapshot = _isSnapshot,
             TransferredBytes = ReceivedBytes,
             NormalPages = NormalPages,
             ZeroPages = ZeroPages,
@@ -94,13 +95,27 @@ internal sealed partial class DestinationSession
         return report;
     }
 
-    /// <summary>The guest starts at once: how long the source takes to close its channels is no downtime.</summary>
-    private async Task StartAsync(Channel main)
+    /// <summary>The guest starts at once, unless it goes on at its source: how long the source takes to close its channels is no downtime.</summary>
+    /// <returns>What is to be reported: with what the source has done after its word.</returns>
+    private async Task<MigrationReport> StartAsync(Channel main, MigrationReport report)
     {
         var closing = CloseAsync(main);
         try
         {
-            await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
+            if (_isSnapshot)
+            {
+                await ((ISnapshotGuest)_guest).KeepAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+            else
+            {
+                await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+        catch (Exception failure) when (_isSnapshot)
+        {
+            throw new MigrationException(
+                FailureReason.HostFailed, MigrationPhase.Completed, channel: null,
+                $"the snapshot is complete, but its host could not keep it: {failure.Message}", failure);
         }
         catch (Exception failure)
         {
@@ -110,6 +125,10 @@ internal sealed partial class DestinationSession
         {
             await closing.ConfigureAwait(false);
         }
+
+        // A source that has migrated its guest closes at once. One that replicates it (COLO, QEMU 11.0 and later) sends the very same stream
+        // and shows itself only now: it waits on its end of main for a partner.
+        return report with { SourceStaysConnected = _returnPathOpen && await closing.ConfigureAwait(false) };
     }
 
     private static MigrationException NotStarted(Exception failure) => new(
@@ -120,14 +139,20 @@ internal sealed partial class DestinationSession
         failure);
 
     /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
-    private async Task CloseAsync(Channel main)
+    /// <returns>Whether the source still held main when the time was over.</returns>
+    private async Task<bool> CloseAsync(Channel main)
     {
         var preempt = Admitted().Where(static one => one.Kind == ChannelKind.Preempt)
             .Select(one => one.Channel.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask());
-        await Task.WhenAll([
-            _multifd.FinishAsync(_options.CloseTimeout, CancellationToken.None),
-            main.CloseAsync(_options.CloseTimeout, CancellationToken.None).AsTask(),
-            .. preempt]).ConfigureAwait(false);
+        var ending = OutlastsCloseAsync(main);
+        await Task.WhenAll([_multifd.FinishAsync(_options.CloseTimeout, CancellationToken.None), ending, .. preempt]).ConfigureAwait(false);
+        return await ending.ConfigureAwait(false);
+    }
+
+    private async Task<bool> OutlastsCloseAsync(Channel main)
+    {
+        using var limit = new CancellationTokenSource(_options.CloseTimeout, _time);
+        return !await main.CloseAsync(_options.CloseTimeout + s_farewellTimeout, limit.Token).ConfigureAwait(false) && limit.IsCancellationRequested;
     }
 
     /// <summary>Ends a failed migration: the source is told where it listens, everything is closed, the host lets go.</summary>

@@ -10,6 +10,7 @@ namespace DataPlane.Migration;
 internal sealed partial class DestinationSession : IMainStreamEvents
 {
     private ConfigurationSection? _configuration;
+    private bool _isSnapshot;
 
     private Guid? KnownUuid => _configuration?.Uuid ?? _admission.Uuid;
 
@@ -27,10 +28,46 @@ internal sealed partial class DestinationSession : IMainStreamEvents
             throw new ChannelException(FailureReason.NotSupported, "main", "a mapped-ram stream belongs into a file, not on a connection");
         }
 
+        CheckUuid();
         Enter(MigrationPhase.Setup);
     }
 
-    void IMainStreamEvents.OnReturnPathOpened() => _returnPathOpen = true;
+    /// <summary>
+    /// What the configuration says (capability validate-uuid) is the VM's UUID; the multifd channels come before it, after it, or both.
+    /// </summary>
+    private void CheckUuid()
+    {
+        if (_configuration?.Uuid is { } said && (_options.Uuid ?? _admission.Uuid) is { } expected && said != expected)
+        {
+            throw ChannelException.Violation(
+                "main", $"the source's VM has UUID {said}, "
+                + (_options.Uuid is null ? $"but its multifd channels carry {expected}" : $"expected is {expected}"));
+        }
+    }
+
+    async ValueTask IMainStreamEvents.OnReturnPathOpenedAsync(CancellationToken cancellationToken)
+    {
+        _returnPathOpen = true;
+        var machine = _configuration!.MachineName;
+        if (SwitchoverAck.IsDue(machine, _options.Machine, _options.Peer))
+        {
+            await _returnPath!.SendSwitchoverAckAsync(cancellationToken).ConfigureAwait(false);
+            MigrationLog.SwitchoverAckSent(_logger, _options.Machine ?? machine);
+        }
+    }
+
+    void IMainStreamEvents.OnBackgroundSnapshot()
+    {
+        if (_guest is not ISnapshotGuest)
+        {
+            throw new ChannelException(
+                FailureReason.NotSupported, "main",
+                "the source takes a background snapshot, whose guest goes on there and must not be started here: "
+                + "turn off capability background-snapshot");
+        }
+
+        _isSnapshot = true;
+    }
 
     async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(
         IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
@@ -71,6 +108,15 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     void IMainStreamEvents.OnRamComplete()
     {
         NoteStop();
+        CheckUuid();
+        if (_reader!.SwitchPings is null && NormalPages + ZeroPages == 0)
+        {
+            throw new ChannelException(
+                FailureReason.NotSupported, "main",
+                $"the source announced {_pages!.Memory.TotalBytes} bytes of RAM and sent none of it: it hands them to a process on its own "
+                + "host (mode cpr-transfer or cpr-exec); its guest is still there, set the parameter mode to normal");
+        }
+
         Enter(MigrationPhase.DeviceState);
     }
 

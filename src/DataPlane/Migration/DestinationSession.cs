@@ -85,9 +85,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
             stall?.Dispose();
             await CommitAsync(main, devices).ConfigureAwait(false);
-            var report = Complete();
-            await StartAsync(main).ConfigureAwait(false);
-            return report;
+            return await StartAsync(main, Complete()).ConfigureAwait(false);
         }
         catch (Exception failure)
         {

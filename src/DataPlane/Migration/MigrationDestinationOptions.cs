@@ -8,6 +8,8 @@ namespace DataPlane.Migration;
 /// <summary>What a destination expects and how much it accepts.</summary>
 public sealed record MigrationDestinationOptions
 {
+    private static readonly Version s_oldestPeer = new(7, 2);
+
     /// <summary>
     /// Multifd channels that the source uses, 0 to 255: nothing on the wire says it (specification, 1-channels section 1.5).
     /// </summary>
@@ -32,8 +34,26 @@ public sealed record MigrationDestinationOptions
     /// </summary>
     public bool Preempt { get; init; }
 
-    /// <summary>The VM's UUID, which every multifd channel must carry; null accepts the first seen.</summary>
+    /// <summary>
+    /// The VM's UUID, which every multifd channel must carry, and the configuration section where it carries one (capability
+    /// <c>validate-uuid</c>); null accepts the first seen.
+    /// </summary>
     public Guid? Uuid { get; init; }
+
+    /// <summary>
+    /// Version of the source's QEMU, 7.2 or later, where it is known. Default null: the machine type says what has to be known of it.
+    /// </summary>
+    /// <remarks>
+    /// A source with capability <c>switchover-ack</c> waits for a message that QEMU 7.2 and 8.0 do not know. Machine types from 8.1 on prove
+    /// a source that knows it; older ones, and names without a version, do not.
+    /// </remarks>
+    public Version? Peer { get; init; }
+
+    /// <summary>
+    /// The QEMU machine type as which the source behaves, where its name carries no version of QEMU's (a distribution's own). Default null:
+    /// its name says it.
+    /// </summary>
+    public string? Machine { get; init; }
 
     /// <summary>Most bytes of RAM that a source may announce, in all blocks. Default 1 TiB: set it to what the host can give.</summary>
     public long MaxRamBytes { get; init; } = 1L << 40;
@@ -89,6 +109,11 @@ public sealed record MigrationDestinationOptions
         if (Preempt && !Postcopy)
         {
             throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
+        }
+
+        if (Peer is not null && Peer < s_oldestPeer)
+        {
+            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
         }
 
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));

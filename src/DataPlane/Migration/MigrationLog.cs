@@ -52,6 +52,12 @@ internal static partial class MigrationLog
     [LoggerMessage(5022, LogLevel.Information, "resumed over {Destination}, {Pages} pages left")]
     public static partial void Resumed(ILogger logger, string destination, long pages);
 
+    [LoggerMessage(5023, LogLevel.Information, "the destination says that the guest runs there (VM_STARTED)")]
+    public static partial void VmStarted(ILogger logger);
+
+    [LoggerMessage(5024, LogLevel.Debug, "SWITCHOVER_ACK sent, as machine type {Machine} may wait for it")]
+    public static partial void SwitchoverAckSent(ILogger logger, string machine);
+
     /// <summary>A migration that has ended holds no block: anything else is a fault of ours, and this is where it shows.</summary>
     public static void CheckReturned(ILogger logger, BlockPool pool)
     {

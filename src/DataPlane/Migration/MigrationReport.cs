@@ -30,6 +30,25 @@ public sealed record MigrationReport
     /// </summary>
     public Guid? Uuid { get; init; }
 
+    /// <summary>
+    /// Source: how often the destination has said that the guest runs there (return path message VM_STARTED, which no QEMU up to 11.1
+    /// sends). Zero at a destination.
+    /// </summary>
+    public int VmStartedMessages { get; init; }
+
+    /// <summary>
+    /// Destination: what has arrived is a background snapshot: its guest goes on at the source, and must not be started here. Always false
+    /// at a source.
+    /// </summary>
+    public bool IsBackgroundSnapshot { get; init; }
+
+    /// <summary>
+    /// Destination: the source has heard that its guest is here, and has not closed its main channel within <see
+    /// cref="MigrationDestinationOptions.CloseTimeout"/>. A source whose capability <c>x-colo</c> is on does so from QEMU 11.0 on, and may
+    /// run its guest again; nothing tells it from others before. Always false at a source, and where there is no return path.
+    /// </summary>
+    public bool SourceStaysConnected { get; init; }
+
     /// <summary>Figures of postcopy; null when the migration was finished by precopy.</summary>
     public PostcopyReport? Postcopy { get; init; }
 

@@ -62,7 +62,8 @@ internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlac
             return Newest;
         var version = VersionOf(machine);
         var older = version is null || (peer is not null && peer < version) ? peer : version;
-        return older is null ? Newest : Array.FindLast(s_table, row => row.Since <= older)!;
+        // Nobody needs SWITCHOVER_START, and a destination that does not know it fails.
+        return older is null ? Newest with { SendsSwitchoverStart = false } : Array.FindLast(s_table, row => row.Since <= older)!;
     }
 
     /// <summary>

@@ -16,6 +16,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     private readonly BlockPool _pool;
     private readonly TimeProvider _time;
     private readonly Action<uint> _onPong;
+    private readonly Action _onVmStarted;
     private readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PostcopySource? _source;
@@ -29,8 +30,15 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     private (long Normal, long Zero, long Requests, long Requested) _before;
 
     public PostcopyHandover(
-        GuestMemory memory, MigrationSourceOptions options, string machine, BlockPool pool, TimeProvider time, Action<uint> onPong)
+        GuestMemory memory,
+        MigrationSourceOptions options,
+        string machine,
+        BlockPool pool,
+        TimeProvider time,
+        Action<uint> onPong,
+        Action onVmStarted)
     {
+        _onVmStarted = onVmStarted;
         _pool = pool;
         _time = time;
         _onPong = onPong;
@@ -130,6 +138,8 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         _answered.TrySetResult();
         _onPong(value);
     }
+
+    public void OnVmStarted() => _onVmStarted();
 
     public void OnRequest(RamBlock block, long firstPage, long pages)
     {

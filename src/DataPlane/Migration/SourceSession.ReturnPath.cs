@@ -37,6 +37,7 @@ internal sealed partial class SourceSession
 
     private readonly TaskCompletionSource _memoryArrived = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _pongs;
+    private int _vmStartedMessages;
 
     /// <summary>
     /// Reads the destination's messages beside everything else. Its word before our end, or its end, fails the migration at once.
@@ -47,7 +48,7 @@ internal sealed partial class SourceSession
         try
         {
             var word = await (_postcopy is null
-                ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, IfSilent).ReadToShutAsync(_failure.Token)
+                ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, OnVmStarted, IfSilent).ReadToShutAsync(_failure.Token)
                 : _postcopy.Listen(main, _guest.Memory, IfSilent)).ConfigureAwait(false);
             if (!HandedOver)
             {
@@ -72,6 +73,12 @@ internal sealed partial class SourceSession
         {
             _memoryArrived.TrySetResult();
         }
+    }
+
+    private void OnVmStarted()
+    {
+        Interlocked.Increment(ref _vmStartedMessages);
+        MigrationLog.VmStarted(_logger);
     }
 
     private ChannelException Refused(uint word) =>

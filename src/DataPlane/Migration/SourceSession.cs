@@ -53,7 +53,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
         _switch = postcopySwitch;
         _desk = desk;
-        _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, options, guest.MachineName, _pool, time, OnPong) : null;
+        _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, options, guest.MachineName, _pool, time, OnPong, OnVmStarted)
+            : null;
         _postcopyLimit = options.MaxPostcopyBytesPerSecond is { } background ? new SendLimit(background, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings)
             : null;
@@ -190,6 +191,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             TransferredBytes = SentBytes,
             NormalPages = NormalPages,
             ZeroPages = ZeroPages,
+            VmStartedMessages = Volatile.Read(ref _vmStartedMessages),
             Postcopy = _postcopy?.Report(_recoveries),
             Phases = _clock.Finished(),
             Channels = [.. Channels.Select(Describe)],

@@ -7,6 +7,9 @@ internal interface IReturnPathEvents
 {
     void OnPong(uint value);
 
+    /// <summary>The destination says that the guest runs there.</summary>
+    void OnVmStarted();
+
     /// <summary>Whole host pages inside the block, at least one.</summary>
     void OnRequest(RamBlock block, long firstPage, long pages);
 

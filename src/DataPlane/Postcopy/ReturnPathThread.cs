@@ -100,6 +100,9 @@ internal sealed class ReturnPathThread(
             case ReturnPathType.RequestPagesWithName:
                 HandleRequest(message);
                 return null;
+            case ReturnPathType.VmStarted:
+                events.OnVmStarted();
+                return null;
             case ReturnPathType.SwitchoverAck:
                 return null;
             case ReturnPathType.ResumeAck when events.OnResumeAck(message.Value):

@@ -56,6 +56,10 @@ internal readonly struct CommandHeader
         return error is null;
     }
 
+    /// <summary>Whether a whole header is the command that begins COLO, which <see cref="TryRead"/> never takes.</summary>
+    public static bool IsColo(ReadOnlySpan<byte> source) =>
+        source[0] == (byte)SectionType.Command && (CommandType)BinaryPrimitives.ReadUInt16BigEndian(source[1..]) == CommandType.EnableColo;
+
     private static bool IsLengthOf(CommandType type, int length) => type switch
     {
         CommandType.Ping or CommandType.Packaged => length == sizeof(uint),

@@ -7,8 +7,13 @@ namespace DataPlane.Wire;
 /// the version of the program. Names without a version (microvm, those of distributions) predict nothing: both <c>Version</c> and every
 /// answer are null, and detection or options decide.
 /// </summary>
+/// <remarks>
+/// A version is a part between dashes that begins with <c>X.Y</c>, and goes on, if at all, with something that is neither letter nor digit:
+/// <c>pc-q35-4.0.1</c>, <c>pc-q35-9.2+pve1</c>, <c>pc-i440fx-8.2-acme</c>. A number behind a vendor's name (<c>pc-q35-rhel9.4.0</c>) is the
+/// vendor's own.
+/// </remarks>
 /// <param name="Name">As on the wire.</param>
-/// <param name="Version">The trailing X.Y, compared as numbers.</param>
+/// <param name="Version">QEMU's X.Y, compared as numbers.</param>
 internal readonly record struct MachineType(string Name, (int Major, int Minor)? Version)
 {
     /// <summary>With capability switchover-ack on, the source waits for one ACK even if no device asked for it.</summary>
@@ -22,13 +27,35 @@ internal readonly record struct MachineType(string Name, (int Major, int Minor)?
 
     public static MachineType Parse(string name)
     {
-        int dash = name.LastIndexOf('-');
-        ReadOnlySpan<char> version = dash < 1 ? default : name.AsSpan(dash + 1);
-        int dot = version.IndexOf('.');
-        return dot > 0 && TryParseNumber(version[..dot], out int major) && TryParseNumber(version[(dot + 1)..], out int minor)
-            ? new MachineType(name, (major, minor))
-            : new MachineType(name, null);
+        // The version is the last part of QEMU's own names, and what a vendor adds stands after it.
+        var rest = name.AsSpan();
+        for (int dash = rest.LastIndexOf('-'); dash > 0; dash = rest.LastIndexOf('-'))
+        {
+            if (TryParseVersion(rest[(dash + 1)..], out var version))
+                return new MachineType(name, version);
+            rest = rest[..dash];
+        }
+
+        return new MachineType(name, null);
     }
+
+    private static bool TryParseVersion(ReadOnlySpan<char> part, out (int Major, int Minor) version)
+    {
+        version = default;
+        int dot = part.IndexOf('.');
+        if (dot <= 0 || !TryParseNumber(part[..dot], out int major))
+            return false;
+        ReadOnlySpan<char> behind = part[(dot + 1)..];
+        int length = behind.IndexOfAnyExceptInRange('0', '9') is var end && end >= 0 ? end : behind.Length;
+        if (!TryParseNumber(behind[..length], out int minor) || (length < behind.Length && !MayFollow(behind[length..])))
+            return false;
+        version = (major, minor);
+        return true;
+    }
+
+    /// <summary>A release within X.Y, or what a vendor marks its own with.</summary>
+    private static bool MayFollow(ReadOnlySpan<char> rest) =>
+        rest[0] == '.' ? rest.Length > 1 && char.IsAsciiDigit(rest[1]) : rest[0] is '+' or '~' or '_';
 
     private static bool TryParseNumber(ReadOnlySpan<char> text, out int number) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);

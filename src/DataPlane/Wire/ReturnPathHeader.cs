@@ -53,6 +53,7 @@ internal readonly struct ReturnPathHeader
         ReturnPathType.Shut or ReturnPathType.Pong or ReturnPathType.ResumeAck => length == sizeof(uint),
         ReturnPathType.RequestPages => length == RequestLength,
         ReturnPathType.RequestPagesWithName => length is >= RequestLength + 2 and <= RequestLength + 1 + WireLimits.MaxNameLength,
+        ReturnPathType.VmStarted => true,
         ReturnPathType.ReceivedBitmap => length is >= 2 and <= 1 + WireLimits.MaxNameLength,
         _ => length == 0,
     };

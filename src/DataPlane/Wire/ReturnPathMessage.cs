@@ -10,6 +10,7 @@ namespace DataPlane.Wire;
 /// REQ_PAGES_ID             u64 start | u32 length | u8 n, block name
 /// RECV_BITMAP              u8 n, block name; the bitmap follows behind the message
 /// SWITCHOVER_ACK           nothing
+/// VM_STARTED               anything; skipped
 /// </code>
 /// </summary>
 internal readonly ref struct ReturnPathMessage
@@ -51,6 +52,7 @@ internal readonly ref struct ReturnPathMessage
             ReturnPathType.RequestPages => reader.TryRead(out start) && reader.TryRead(out length),
             ReturnPathType.RequestPagesWithName => reader.TryRead(out start) && reader.TryRead(out length) && reader.TryReadName(out name),
             ReturnPathType.ReceivedBitmap => reader.TryReadName(out name),
+            ReturnPathType.VmStarted => reader.TryReadBytes(header.Length, out _),
             _ => true,
         };
         if (!complete || reader.Remaining != 0)

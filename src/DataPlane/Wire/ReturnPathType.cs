@@ -10,4 +10,10 @@ internal enum ReturnPathType : ushort
     ReceivedBitmap = 5,
     ResumeAck = 6,
     SwitchoverAck = 7,
+
+    /// <summary>
+    /// The guest runs at the destination: proposed for QEMU, in none up to 11.1. It changes nothing of who has the guest, and its contents,
+    /// if it has any, are of no interest.
+    /// </summary>
+    VmStarted = 8,
 }

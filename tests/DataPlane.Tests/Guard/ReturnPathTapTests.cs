@@ -17,6 +17,7 @@ public sealed class ReturnPathTapTests
 
     private static readonly byte[] s_resumed = [0, 6, 0, 4, 0, 0, 0, 1];
     private static readonly byte[] s_pong = [0, 2, 0, 4, 0, 0, 0, 0x42];
+    private static readonly byte[] s_started = [0, 8, 0, 2, 0xAA, 0xBB];
     private static readonly byte[] s_shut = [0, 1, 0, 4, 0, 0, 0, 0];
 
     private readonly List<string> _errors = [];
@@ -26,7 +27,7 @@ public sealed class ReturnPathTapTests
     [Fact]
     public void Every_message_is_understood_however_the_bytes_are_split()
     {
-        byte[] all = [.. s_pong, .. s_named, .. s_unnamed, .. s_bitmap, .. s_bitmap, .. s_resumed, .. s_shut];
+        byte[] all = [.. s_pong, .. s_named, .. s_unnamed, .. s_bitmap, .. s_bitmap, .. s_resumed, .. s_started, .. s_shut];
         Gen.Int[1, 40].Array[1, 60].Sample(sizes =>
         {
             PageRequests requests = new();
@@ -47,7 +48,8 @@ public sealed class ReturnPathTapTests
             Assert.Equal(
                 [
                     (ReturnPathType.Pong, 0x42u), (ReturnPathType.RequestPagesWithName, 0u), (ReturnPathType.ReceivedBitmap, 0u),
-                    (ReturnPathType.ReceivedBitmap, 0u), (ReturnPathType.ResumeAck, 1u), (ReturnPathType.Shut, 0u),
+                    (ReturnPathType.ReceivedBitmap, 0u), (ReturnPathType.ResumeAck, 1u), (ReturnPathType.VmStarted, 0u),
+                    (ReturnPathType.Shut, 0u),
                 ],
                 news);
         }, iter: 300);

@@ -15,7 +15,7 @@ public sealed class MainStreamReaderTests
     {
         using var run = new StreamRun();
         var answers = await run.ReadAsync(RecordedStream.Complete().Bytes);
-        Assert.Equal("pc-q35-10.0", run.Configuration!.MachineName);
+        Assert.Equal("pc-q35-11.1", run.Configuration!.MachineName);
         Assert.True(run.ReturnPathOpened);
         Assert.True(run.RamComplete);
         Assert.Equal([0, 2, 0, 4, 0, 0, 0, 1], answers); // PONG 1
@@ -98,6 +98,167 @@ public sealed class MainStreamReaderTests
             iter: 2000);
     }
 
+    [Theory]
+    [InlineData("block", "capability block")]
+    [InlineData("0000:00:02.0/vfio", "assigned device")]
+    [InlineData("0000:00:01.0/0000:01:00.0/vfio", "VFIO")]
+    [InlineData("spapr/htab", "hash page table")]
+    [InlineData("s390-stattrib", "CMMA")]
+    [InlineData("s390-skeys", "storage keys")]
+    [InlineData("acme\u001b[2J", "section 'acme\\x1B[2J' in pieces")]
+    public async Task Each_foreign_section_is_refused_for_what_it_is(string name, string words)
+    {
+        foreach (var behind in (bool[])[false, true])
+        {
+            using var run = new StreamRun();
+            var stream = new RecordedStream().Header();
+            if (behind)
+            {
+                stream.Start();
+            }
+
+            var failure = await Assert.ThrowsAsync<ChannelException>(
+                () => run.ReadAsync(stream.BeginStart(name, version: 1, id: 9).Bytes));
+            Assert.Equal(FailureReason.NotSupported, failure.Reason);
+            Assert.Contains(words, failure.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain("dirty-bitmaps", failure.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public async Task A_section_of_dirty_bitmaps_without_any_is_passed_over(bool first, bool ended)
+    {
+        var stream = new RecordedStream().Header().Command(CommandType.PostcopyAdvise);
+        if (first)
+        {
+            stream.Foreign(SectionType.Start, 9, [1]);
+        }
+
+        stream.Start();
+        if (!first)
+        {
+            stream.Foreign(SectionType.Start, 9, [1]);
+        }
+
+        stream.Begin(SectionType.Part).Page(0, RecordedStream.PageContent(1)).EndSection();
+        if (ended)
+        {
+            stream.Foreign(SectionType.Part, 9, [1]).Foreign(SectionType.End, 9, [1]);
+        }
+
+        using var run = new StreamRun();
+        await run.ReadAsync(stream.Begin(SectionType.End).EndSection().Devices().Bytes);
+        Assert.Equal(RecordedStream.PageContent(1), run.Page(0));
+        Assert.Equal([9, 8, 7], run.Devices!.Unwrap("test").ToArray());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_dirty_bitmap_is_refused_by_its_name(bool atStart)
+    {
+        byte[] bitmap = [0x1C, 2, .. "d0"u8, 2, .. "b\n"u8, 0, 1, 0, 0, 1, 1];
+        var stream = new RecordedStream().Header().Start().Foreign(SectionType.Start, 9, atStart ? bitmap : [1]);
+        if (!atStart)
+        {
+            stream.Foreign(SectionType.Part, 9, bitmap);
+        }
+
+        using var run = new StreamRun();
+        var failure = await Assert.ThrowsAsync<ChannelException>(() => run.ReadAsync(stream.Bytes));
+        Assert.Equal(FailureReason.NotSupported, failure.Reason);
+        Assert.Contains("dirty bitmap 'b\\x0A' of disk 'd0'", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("the same id as ram")]
+    [InlineData("twice")]
+    [InlineData("never started")]
+    [InlineData("another version")]
+    public async Task A_section_of_dirty_bitmaps_out_of_place_is_refused(string what)
+    {
+        var stream = new RecordedStream().Header().Start();
+        stream = what switch
+        {
+            "the same id as ram" => stream.Foreign(SectionType.Start, RecordedStream.Section, [1]),
+            "twice" => stream.Foreign(SectionType.Start, 9, [1]).Foreign(SectionType.Start, 10, [1]),
+            "never started" => stream.Foreign(SectionType.Part, 9, [1]),
+            _ => stream.Foreign(SectionType.Start, 9, [1], version: 2),
+        };
+        using var run = new StreamRun();
+        await Assert.ThrowsAsync<ChannelException>(() => run.ReadAsync(stream.Bytes));
+        Assert.False(run.RamComplete);
+    }
+
+    [Fact]
+    public async Task COLO_is_refused_by_its_name()
+    {
+        using var run = new StreamRun();
+        var failure = await Assert.ThrowsAsync<ChannelException>(
+            () => run.ReadAsync(new RecordedStream().Header().Command(CommandType.EnableColo).Bytes));
+        Assert.Equal(FailureReason.NotSupported, failure.Reason);
+        Assert.Contains("turn off capability x-colo", failure.Message, StringComparison.Ordinal);
+        Assert.Null(run.Pages);
+    }
+
+    [Fact]
+    public async Task Devices_behind_pages_without_an_end_are_a_background_snapshot()
+    {
+        using var run = new StreamRun();
+        await run.ReadAsync(Snapshot(returnPath: false).Bytes);
+        Assert.True(run.IsBackgroundSnapshot);
+        Assert.True(run.RamComplete);
+        Assert.Equal(RecordedStream.PageContent(1), run.Page(0));
+        Assert.Equal([9, 8, 7], run.Devices!.Unwrap("test").ToArray());
+    }
+
+    [Fact]
+    public async Task A_background_snapshot_that_ends_early_is_no_guest()
+    {
+        var whole = Snapshot(returnPath: false).Bytes;
+        for (var length = whole.Length - 600; length < whole.Length; length++)
+        {
+            using var run = new StreamRun();
+            await Assert.ThrowsAsync<ChannelException>(() => run.ReadAsync(whole[..length]));
+            Assert.Null(run.Devices);
+        }
+    }
+
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public async Task A_source_that_cannot_be_taking_a_snapshot_sends_no_device_between_its_pages(bool returnPath, bool multifd)
+    {
+        using var run = new StreamRun();
+        var failure = await Assert.ThrowsAsync<ChannelException>(() => run.ReadAsync(Snapshot(returnPath).Bytes, multifd));
+        Assert.Contains("a device section between the pages", failure.Message, StringComparison.Ordinal);
+        Assert.False(run.IsBackgroundSnapshot);
+    }
+
+    [Fact]
+    public async Task An_early_section_behind_the_block_list_is_none()
+    {
+        using var run = new StreamRun();
+        await run.ReadAsync(new RecordedStream().Header().Start().Raw(DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9))
+            .Begin(SectionType.Part).Page(0, RecordedStream.PageContent(1)).EndSection()
+            .Begin(SectionType.End).EndSection().Devices().Bytes);
+        Assert.False(run.IsBackgroundSnapshot);
+    }
+
+    private static RecordedStream Snapshot(bool returnPath)
+    {
+        var stream = new RecordedStream().Header();
+        if (returnPath)
+        {
+            stream.Command(CommandType.OpenReturnPath);
+        }
+
+        return stream.Start().Begin(SectionType.Part).Page(0, RecordedStream.PageContent(1)).EndSection().Devices();
+    }
+
     [Fact]
     public async Task Zero_pages_clear_what_was_there()
     {
@@ -157,10 +318,10 @@ public sealed class MainStreamReaderTests
         { "footer", FailureReason.MalformedStream, "footer" },
         { "unknown section", FailureReason.MalformedStream, "section type" },
         { "part not started", FailureReason.MalformedStream, "not started" },
-        { "other iterable", FailureReason.NotSupported, "dirty-bitmap" },
+        { "other iterable", FailureReason.NotSupported, "section 'acme'" },
         { "ram version", FailureReason.MalformedStream, "version 5" },
         { "packaged", FailureReason.NotSupported, "Packaged" },
-        { "colo", FailureReason.MalformedStream, "COLO" },
+        { "colo", FailureReason.NotSupported, "COLO" },
         { "ping length", FailureReason.MalformedStream, "Ping" },
         { "ping without return path", FailureReason.MalformedStream, "return path" },
         { "bad delta", FailureReason.MalformedStream, "page 0x0" },
@@ -230,7 +391,7 @@ public sealed class MainStreamReaderTests
             "footer" => stream.Header().Start().Begin(SectionType.Part).EndSection(id: 99).Bytes,
             "unknown section" => stream.Header().Raw(0x42).Bytes,
             "part not started" => stream.Header().Start().Begin(SectionType.Part, id: 77).EndSection().Bytes,
-            "other iterable" => stream.Header().BeginStart("dirty-bitmap", version: 1).Bytes,
+            "other iterable" => stream.Header().BeginStart("acme", version: 1).Bytes,
             "ram version" => stream.Header().BeginStart(version: 5).Bytes,
             "packaged" => stream.Header().Command(CommandType.Packaged, 0, 0, 0, 1).Bytes,
             "colo" => stream.Header().Command(CommandType.EnableColo).Bytes,

@@ -49,7 +49,7 @@ internal sealed class RecordedStream
         return this;
     }
 
-    public RecordedStream Header(string machine = "pc-q35-10.0", params string[] capabilities)
+    public RecordedStream Header(string machine = "pc-q35-11.1", params string[] capabilities)
     {
         StreamHeader.Write(_bytes.GetSpan(StreamHeader.Size));
         _bytes.Advance(StreamHeader.Size);
@@ -73,10 +73,10 @@ internal sealed class RecordedStream
         return this;
     }
 
-    public RecordedStream BeginStart(string name = "ram", uint version = 4)
+    public RecordedStream BeginStart(string name = "ram", uint version = 4, uint id = Section)
     {
         _bytes.Advance(SectionHeader.Write(
-            _bytes.GetSpan(SectionHeader.MaxSize), SectionType.Start, Section, System.Text.Encoding.UTF8.GetBytes(name), 0, version));
+            _bytes.GetSpan(SectionHeader.MaxSize), SectionType.Start, id, System.Text.Encoding.UTF8.GetBytes(name), 0, version));
         return this;
     }
 
@@ -142,6 +142,15 @@ internal sealed class RecordedStream
         return this;
     }
 
+    /// <summary>A whole section whose body is these bytes.</summary>
+    public RecordedStream Foreign(SectionType type, uint id, ReadOnlySpan<byte> body, string name = "dirty-bitmap", uint version = 1)
+    {
+        (type == SectionType.Start ? BeginStart(name, version, id) : Begin(type, id)).Raw(body);
+        SectionFooter.Write(_bytes.GetSpan(SectionFooter.Size), id);
+        _bytes.Advance(SectionFooter.Size);
+        return this;
+    }
+
     public RecordedStream Devices()
     {
         var devices = DeviceState.Wrap("test", new byte[] { 9, 8, 7 });
@@ -166,6 +175,8 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
     public int Marks { get; private set; }
 
     public bool ReturnPathOpened { get; private set; }
+
+    public bool IsBackgroundSnapshot { get; private set; }
 
     public bool RamComplete { get; private set; }
 
@@ -192,7 +203,13 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
 
     public void OnConfiguration(ConfigurationSection configuration) => Configuration = configuration;
 
-    public void OnReturnPathOpened() => ReturnPathOpened = true;
+    public ValueTask OnReturnPathOpenedAsync(CancellationToken cancellationToken)
+    {
+        ReturnPathOpened = true;
+        return default;
+    }
+
+    public void OnBackgroundSnapshot() => IsBackgroundSnapshot = true;
 
     public ValueTask<ReceivedPages> OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
     {

@@ -32,7 +32,11 @@ public sealed class PeerDialectTests
     // A distribution's machine type says nothing; a program that knows one way only does.
     [InlineData("7.2", "pc-q35-rhel9.4.0", "every section, main, no")]
     [InlineData(null, "dataplane-test-1.0", "flush, packets, yes")]
-    [InlineData(null, "acme", "flush, packets, yes")]
+    [InlineData(null, "pc-q35-9.2+pve1", "flush, packets, no")]
+    [InlineData("10.0", "pc-q35-10.0+pve1", "flush, packets, yes")]
+    // Who is not known gets nothing that some do not know and nobody needs.
+    [InlineData(null, "acme", "flush, packets, no")]
+    [InlineData(null, "pc-q35-noble", "flush, packets, no")]
     public void Machine_type_and_version_decide(string? peer, string machine, string expected)
     {
         var dialect = PeerDialect.Of(machine, peer is null ? null : Version.Parse(peer));

@@ -103,6 +103,8 @@ public sealed class ReturnPathThreadTests
 
         public void OnPong(uint value) => _seen.Add($"pong {value}");
 
+        public void OnVmStarted() => _seen.Add("started");
+
         public bool OnReceivedBitmap(RamBlock block, PageBitmap received) => false;
 
         public bool OnResumeAck(uint value) => false;

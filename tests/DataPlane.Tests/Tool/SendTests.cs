@@ -20,6 +20,11 @@ public sealed class SendTests
     [InlineData("pc-q35-10.0", 3)]
     [InlineData("pc-q35-7.2", 3)]
     [InlineData("pc-q35-noble", 3, "--machine", "pc-q35-8.2")]
+    [InlineData("pc-q35-noble", 0)] // nothing is demanded that is not needed
+    [InlineData("pc-q35-rhel9.4.0", 0, "--peer", "10.0")]
+    [InlineData("pc-q35-9.2+pve1", 0)]
+    [InlineData("pc-q35-9.2+pve1", 2)]
+    [InlineData("pc-q35-9.2+pve1", 2, "--peer", "10.0")]
     [InlineData("pc-q35-noble", 3, "--peer", "7.2")]
     public async Task A_saved_VM_arrives(string machine, int channels, params string[] options)
     {
@@ -112,8 +117,8 @@ public sealed class SendTests
 
     [Theory]
     [InlineData("pc-q35-noble", "--machine", "--channels", "2")]
-    [InlineData("pc-q35-rhel9.4.0", "--machine")]
-    [InlineData("pc-q35-noble", "--machine", "--peer", "10.0")]
+    [InlineData("pc-q35-rhel9.4.0", "--machine", "--channels", "1")]
+    [InlineData("pc-q35-noble", "--machine", "--peer", "10.0", "--channels", "2")]
     [InlineData("pc-q35-10.0", "has no machine type", "--peer", "7.2")]
     [InlineData("pc-q35-10.0", "cannot connect")]
     public async Task What_cannot_work_is_said_in_one_line(string machine, string expected, params string[] options)

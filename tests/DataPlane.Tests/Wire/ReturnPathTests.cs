@@ -15,7 +15,10 @@ public sealed class ReturnPathTests
     private static readonly byte[] s_resume = Hex.Bytes("0006 0004 00000001");
     private static readonly byte[] s_switchover = Hex.Bytes("0007 0000");
 
-    private static byte[][] All => [s_shut, s_pong, s_named, s_request, s_bitmap, s_resume, s_switchover];
+    private static readonly byte[] s_started = Hex.Bytes("0008 0000");
+    private static readonly byte[] s_startedWithMore = Hex.Bytes("0008 0003 010203");
+
+    private static byte[][] All => [s_shut, s_pong, s_named, s_request, s_bitmap, s_resume, s_switchover, s_started, s_startedWithMore];
 
     [Fact]
     public void Messages_are_written_as_documented()
@@ -44,6 +47,8 @@ public sealed class ReturnPathTests
         Assert.True(ParseOk(s_bitmap).BlockName.SequenceEqual("pc.ram"u8));
         Assert.Equal(1u, ParseOk(s_resume).Value);
         Assert.Equal(ReturnPathType.SwitchoverAck, ParseOk(s_switchover).Type);
+        Assert.Equal(ReturnPathType.VmStarted, ParseOk(s_started).Type);
+        Assert.Equal(ReturnPathType.VmStarted, ParseOk(s_startedWithMore).Type);
     }
 
     [Fact]
@@ -55,7 +60,8 @@ public sealed class ReturnPathTests
 
     [Theory]
     [InlineData("0000 0000", "unknown return path message 0")]
-    [InlineData("0008 0000", "unknown return path message 8")]
+    [InlineData("0009 0000", "unknown return path message 9")]
+    [InlineData("0008 0201", "has 513 bytes, allowed are 512")]
     [InlineData("FFFF 0000", "unknown return path message 65535")]
     [InlineData("0001 0003", "Shut cannot have 3 bytes")]
     [InlineData("0002 0008", "Pong cannot have 8 bytes")]
