@@ -162,8 +162,10 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         await SnapshotRunsAsync(source, QemuVersion.Parse(loadedIn), before, begun);
     }
 
+    // Not 7.2, whose guest stands still for ever after that: nobody lifts the write protection.
     [Theory]
-    [MemberData(nameof(Versions))]
+    [InlineData("10.0")]
+    [InlineData("11.1")]
     public async Task A_background_snapshot_that_is_cancelled_leaves_no_file(string version)
     {
         var source = await StartSourceAsync(Newest(version));
@@ -253,8 +255,7 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         await source.PrepareMigrationAsync(settings, Token);
         await source.StartMigrationAsync(receive.Uri, Token);
 
-        // Multifd channels of another VM are never admitted, and main of a newer source says nothing without them.
-        await ExpectFailureAsync(receive, channels == 0 ? $"UUID {s_uuid}" : "multifd");
+        await ExpectFailureAsync(receive, $"UUID {s_uuid}");
         await RunsOnAtSourceAsync(source);
     }
 
@@ -301,7 +302,9 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         return receive;
     }
 
-    /// <summary>The copy goes on from the moment of the snapshot and finds all of its memory right, while the guest runs on at its source.</summary>
+    /// <summary>
+    /// The copy goes on from the moment of the snapshot and finds all of its memory right, while the guest runs on at its source.
+    /// </summary>
     private async Task SnapshotRunsAsync(QemuProcess source, QemuVersion version, GuestReport before, GuestReport begun)
     {
         var machine = await StartAsync(source.Options.IncomingIn(version), $"loaded-{version.Label}");

@@ -20,7 +20,8 @@ internal static class ForeignSection
 
         if (name.EndsWith("/vfio"u8))
         {
-            return $"an assigned device sends its state ({section}, VFIO), which only such a device understands: detach it before the migration";
+            return $"an assigned device sends its state ({section}, VFIO), which only such a device understands: "
+                + "detach it before the migration";
         }
 
         if (name.SequenceEqual("spapr/htab"u8))

@@ -124,8 +124,8 @@ internal sealed partial class MainStreamReader
     }
 
     /// <summary>
-    /// Device sections behind pages, and no END of RAM: so ends a background snapshot. It has neither a return path nor multifd nor postcopy,
-    /// and no other source sends devices between its pages.
+    /// Device sections behind pages, and no END of RAM: so ends a background snapshot. It has neither a return path nor multifd nor
+    /// postcopy, and no other source sends devices between its pages.
     /// </summary>
     private void BeginSnapshot()
     {

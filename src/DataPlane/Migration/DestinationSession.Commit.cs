@@ -95,7 +95,9 @@ internal sealed partial class DestinationSession
         return report;
     }
 
-    /// <summary>The guest starts at once, unless it goes on at its source: how long the source takes to close its channels is no downtime.</summary>
+    /// <summary>
+    /// The guest starts at once, unless it goes on at its source: how long the source takes to close its channels is no downtime.
+    /// </summary>
     /// <returns>What is to be reported: with what the source has done after its word.</returns>
     private async Task<MigrationReport> StartAsync(Channel main, MigrationReport report)
     {
@@ -126,8 +128,8 @@ internal sealed partial class DestinationSession
             await closing.ConfigureAwait(false);
         }
 
-        // A source that has migrated its guest closes at once. One that replicates it (COLO, QEMU 11.0 and later) sends the very same stream
-        // and shows itself only now: it waits on its end of main for a partner.
+        // A source that has migrated its guest closes at once. One that replicates it (COLO, QEMU 11.0 and later) sends the very same
+        // stream and shows itself only now: it waits on its end of main for a partner.
         return report with { SourceStaysConnected = _returnPathOpen && await closing.ConfigureAwait(false) };
     }
 
@@ -152,7 +154,8 @@ internal sealed partial class DestinationSession
     private async Task<bool> OutlastsCloseAsync(Channel main)
     {
         using var limit = new CancellationTokenSource(_options.CloseTimeout, _time);
-        return !await main.CloseAsync(_options.CloseTimeout + s_farewellTimeout, limit.Token).ConfigureAwait(false) && limit.IsCancellationRequested;
+        var ended = await main.CloseAsync(_options.CloseTimeout + s_farewellTimeout, limit.Token).ConfigureAwait(false);
+        return !ended && limit.IsCancellationRequested;
     }
 
     /// <summary>Ends a failed migration: the source is told where it listens, everything is closed, the host lets go.</summary>

@@ -44,8 +44,8 @@ public sealed record MigrationDestinationOptions
     /// Version of the source's QEMU, 7.2 or later, where it is known. Default null: the machine type says what has to be known of it.
     /// </summary>
     /// <remarks>
-    /// A source with capability <c>switchover-ack</c> waits for a message that QEMU 7.2 and 8.0 do not know. Machine types from 8.1 on prove
-    /// a source that knows it; older ones, and names without a version, do not.
+    /// A source with capability <c>switchover-ack</c> waits for a message that QEMU 7.2 and 8.0 do not know. Machine types from 8.1 on
+    /// prove a source that knows it; older ones, and names without a version, do not.
     /// </remarks>
     public Version? Peer { get; init; }
 

@@ -48,7 +48,8 @@ internal sealed partial class SourceSession
         try
         {
             var word = await (_postcopy is null
-                ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, OnVmStarted, IfSilent).ReadToShutAsync(_failure.Token)
+                ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, OnVmStarted, IfSilent)
+                    .ReadToShutAsync(_failure.Token)
                 : _postcopy.Listen(main, _guest.Memory, IfSilent)).ConfigureAwait(false);
             if (!HandedOver)
             {

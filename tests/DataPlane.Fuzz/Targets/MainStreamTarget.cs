@@ -122,7 +122,9 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         {
         }
 
-        public void OnReturnPathOpened()
+        public ValueTask OnReturnPathOpenedAsync(CancellationToken cancellationToken) => default;
+
+        public void OnBackgroundSnapshot()
         {
         }
 

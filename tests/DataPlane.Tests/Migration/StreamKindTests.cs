@@ -81,7 +81,8 @@ public sealed class StreamKindTests
     [InlineData("pc-q35-7.2", null, null, false)]
     [InlineData("pc-q35-7.2", null, "10.0", true)]
     [InlineData("pc-q35-noble", "pc-q35-9.0", null, true)]
-    public async Task The_switchover_is_acknowledged_once_and_before_anything_else(string announced, string? machine, string? peer, bool due)
+    public async Task The_switchover_is_acknowledged_once_and_before_anything_else(
+        string announced, string? machine, string? peer, bool due)
     {
         using var incoming = new TestIncomingGuest();
         await using var destination = Listen(
