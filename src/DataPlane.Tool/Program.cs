@@ -1,4 +1,9 @@
 using DataPlane.Tool.CommandLine;
 
-using var signals = new StopSignals();
-return await DataPlaneCommandLine.RunAsync(args, ToolConsole.Process(), signals.Token).ConfigureAwait(false);
+ToolConsole console = ToolConsole.Process();
+ProcessEdge.GuardThreads(args, console);
+return await ProcessEdge.RunAsync(args, console, async () =>
+{
+    using var signals = new StopSignals();
+    return await DataPlaneCommandLine.RunAsync(args, console, signals.Token).ConfigureAwait(false);
+}).ConfigureAwait(false);

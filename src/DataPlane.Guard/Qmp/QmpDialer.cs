@@ -23,7 +23,7 @@ internal static class QmpDialer
         catch (Exception e) when (e is SocketException or TimeoutException)
         {
             socket.Dispose();
-            throw new QmpException($"cannot connect to the monitor {address}: {e.Message}", e);
+            throw new QmpException($"cannot connect to the monitor {address}: {Reason(address, e)}", e);
         }
         catch
         {
@@ -31,4 +31,8 @@ internal static class QmpDialer
             throw;
         }
     }
+
+    /// <summary>The runtime says "Cannot assign requested address" of a path at which nothing is.</summary>
+    private static string Reason(ChannelAddress address, Exception failure) =>
+        address.IsUnix && !Path.Exists(address.Path) ? "there is no such socket" : failure.Message;
 }

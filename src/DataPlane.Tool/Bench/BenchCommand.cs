@@ -53,6 +53,8 @@ internal sealed class BenchCommand
         {
             if (result.GetValue(bench._maxBandwidth) is { BytesPerSecond: <= 0 })
                 result.AddError("--max-bandwidth: must be more than zero");
+            if (result.GetValue(bench._to) is { IsUnix: true } path)
+                result.AddError($"--to: '{path}' is a Unix socket; a serve listens on TCP: HOST[:PORT]");
         });
         bench._tls = TlsOptions.AddClientTo(command);
         bench._compression.AddOptionsTo(command);
@@ -144,8 +146,16 @@ internal sealed class BenchCommand
             Migration = migration,
             Postcopy = request.Postcopy ? new PostcopyLeg(request, context.Logs.CreateLogger<MigrationSource>()) : null,
         };
-        await new BenchRunner(plan, session, guest, document, context).RunAsync().ConfigureAwait(false);
-        BenchReport.Write(context.Results, document, request.Guest, request.Channels);
+        try
+        {
+            await new BenchRunner(plan, session, guest, document, context).RunAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            // What has been measured is shown, also after a Ctrl-C.
+            if (document.Runs.Count > 0)
+                BenchReport.Write(context.Results, document, request, isInterrupted: context.Stop.IsCancellationRequested);
+        }
     }
 
     private static void NoteTracking(Workload guest, BenchRequest request, CommandContext context, BenchDocument document)

@@ -5,10 +5,11 @@ namespace DataPlane.Tool.Bench;
 /// <summary>The results of a bench for people: one line per run, then the summary.</summary>
 internal static class BenchReport
 {
-    public static void Write(TextWriter output, BenchDocument document, WorkloadOptions guest, int channels)
+    public static void Write(TextWriter output, BenchDocument document, BenchRequest request, bool isInterrupted)
     {
+        WorkloadOptions guest = request.Guest;
         string dirty = guest.DirtyBytesPerSecond == 0 ? "guest idle" : $"guest dirties {Human.Bytes(guest.DirtyBytesPerSecond)}/s";
-        output.WriteLine($"{Human.Bytes(guest.RamBytes)}, {channels} channels, {dirty}, {guest.ZeroPercent}% zero pages");
+        output.WriteLine($"{Human.Bytes(guest.RamBytes)}, {request.Channels} channels, {dirty}, {guest.ZeroPercent}% zero pages");
         output.WriteLine();
         output.WriteLine($"{"run",3}  {"time",10}  {"migration",10}  {"rounds",6}  {"downtime",10}  {"wire limit",10}  {"efficiency",10}");
         for (int i = 0; i < document.Runs.Count; i++)
@@ -31,8 +32,14 @@ internal static class BenchReport
         WritePages(output, document.Runs);
         WriteCpu(output, "source", summary.SourceCpuSecondsPerGib);
         WriteCpu(output, "destination", summary.DestinationCpuSecondsPerGib);
-        output.WriteLine($"verified     {(summary.Verified ? "every byte, every run" : "NO")}");
+        output.WriteLine($"verified     {Verdict(summary, document.Runs.Count, request.Runs, isInterrupted)}");
     }
+
+    // Every run that stands in the table of an interrupted bench has been compared: one that differs ends the bench by itself.
+    private static string Verdict(BenchSummary summary, int done, int planned, bool isInterrupted) =>
+        summary.Verified ? "every byte, every run"
+        : isInterrupted && done < planned ? $"every byte of the {done} finished runs (of {planned}, interrupted)"
+        : "NO";
 
     private static void WriteRun(TextWriter output, int number, RunEntry run)
     {

@@ -34,7 +34,7 @@ internal sealed class BenchSession : IAsyncDisposable
         ControlConnection? control = null;
         try
         {
-            await socket.ConnectAsync(host, port, cancellation).ConfigureAwait(false);
+            await socket.ConnectAsync(host.Length == 0 ? "localhost" : host, port, cancellation).ConfigureAwait(false);
             IPAddress address = ((IPEndPoint)socket.RemoteEndPoint!).Address;
             control = new ControlConnection(
                 await ControlTls.SecureAsync(socket, tls, tlsHost ?? host, time, cancellation).ConfigureAwait(false), $"{host}:{port}", time);

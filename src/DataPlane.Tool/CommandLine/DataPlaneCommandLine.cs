@@ -21,6 +21,8 @@ internal static class DataPlaneCommandLine
         {
             if (option is HelpOption help)
                 help.Action = new HelpWithExamples();
+            else if (option is VersionOption version)
+                version.Aliases.Add("-V");
         }
 
         HelpWithExamples.SetExamples(
@@ -34,6 +36,7 @@ internal static class DataPlaneCommandLine
         root.Subcommands.Add(ReceiveCommand.Create(console));
         root.Subcommands.Add(SendCommand.Create(console));
         root.Subcommands.Add(ServeCommand.Create(console));
+        CommandRules.HoldBack(root);
         return root;
     }
 
@@ -41,9 +44,9 @@ internal static class DataPlaneCommandLine
     public static async Task<int> RunAsync(IReadOnlyList<string> arguments, ToolConsole console, CancellationToken stop)
     {
         RootCommand root = Build(console);
-        ParseResult result = CommandLineParser.Parse(root, arguments);
-        if (result.Errors.Count > 0 && result.Action?.ClearsParseErrors != true)
-            return (int)ReportUsage(result, console);
+        ParseResult result = CommandLineParser.Parse(root, [.. Spell(arguments)]);
+        if (result.Action?.ClearsParseErrors != true && CommandRules.FindFault(result) is { } fault)
+            return (int)ReportUsage(result, fault, console);
         // No handler of the library's own: signals and exceptions are answered by CommandRunner, which keeps the JSON document complete.
         var configuration = new InvocationConfiguration
         {
@@ -55,12 +58,41 @@ internal static class DataPlaneCommandLine
         return await result.InvokeAsync(configuration, stop).ConfigureAwait(false);
     }
 
-    private static ExitCode ReportUsage(ParseResult result, ToolConsole console)
+    /// <summary>What people type first, in the words of the parser: <c>help bench</c> and <c>version</c>.</summary>
+    private static IEnumerable<string> Spell(IReadOnlyList<string> arguments) => arguments.Count == 0 ? arguments
+        : arguments[0] == "help" ? arguments.Skip(1).Append("--help")
+        : arguments is ["version"] ? ["--version"]
+        : arguments;
+
+    private static ExitCode ReportUsage(ParseResult result, string fault, ToolConsole console)
     {
         string name = NameOf(result.CommandResult);
-        string problem = OneLine.Of(result.Errors[0].Message);
+        string problem = OneLine.Of(FindUnknown(result) ?? fault);
         console.Error.WriteLine($"{name}: {problem} (see {name} --help)");
         return ExitCode.Usage;
+    }
+
+    /// <summary>A word that the command does not know, and what may have been meant; null when all are known.</summary>
+    private static string? FindUnknown(ParseResult result)
+    {
+        Command command = result.CommandResult.Command;
+        if (result.UnmatchedTokens.Count == 0)
+        {
+            return command.Action is null && command.Subcommands.Count > 0
+                ? $"a command is needed: {string.Join(", ", command.Subcommands.Select(static below => below.Name))}" : null;
+        }
+
+        string word = result.UnmatchedTokens[0];
+        bool isOption = word.StartsWith('-');
+        if (!isOption && command.Subcommands.Count == 0)
+            return null;
+        IEnumerable<string> names = isOption
+            ? command.Options.Where(static option => !option.Hidden).Select(static option => option.Name)
+            : command.Subcommands.Select(static below => below.Name);
+        string meant = NearestName.Of(word, names) is { } nearest ? $"did you mean '{nearest}'?"
+            : isOption ? "there is no such option"
+            : $"there are {string.Join(", ", names)}";
+        return $"unknown {(isOption ? "option" : "command")} '{word}': {meant}";
     }
 
     private static string NameOf(CommandResult result) =>

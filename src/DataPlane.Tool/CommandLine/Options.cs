@@ -28,6 +28,19 @@ internal static class Options
         Make(name, "TIME", description, "_seconds", whenMissing, time => time.Value.TotalSeconds,
             (string text, out Duration value, out string? error) => Duration.TryParse(text, out value, out error));
 
+    /// <summary>A time for which a bare number is refused: QEMU and virsh count this one in milliseconds.</summary>
+    public static ToolOption<Duration?> TimeWithUnit(string name, string description, Duration? whenMissing = null) =>
+        Make(name, "TIME", description, "_seconds", whenMissing, time => time.Value.TotalSeconds,
+            (string text, out Duration value, out string? error) =>
+            {
+                if (!Duration.TryParse(text, out value, out error))
+                    return false;
+                if (!char.IsAsciiDigit(text[^1]))
+                    return true;
+                error = $"'{text}' has no unit: write {text}ms (milliseconds, as QEMU and virsh count it) or {text}s";
+                return false;
+            });
+
     /// <summary>A whole number between <paramref name="min"/> and <paramref name="max"/>, both allowed.</summary>
     public static ToolOption<int?> Number(string name, string description, int min, int max, int? whenMissing = null) =>
         Make(name, "N", description, "", whenMissing, number => number, (string text, out int value, out string? error) =>
@@ -79,8 +92,27 @@ internal static class Options
             },
         };
 
-    public static ToolOption<string?> Text(string name, string helpName, string description, bool required = false) =>
-        new(name, "", text => text) { Description = description, HelpName = helpName, Required = required };
+    public static ToolOption<string?> Text(string name, string helpName, string description, bool required = false)
+    {
+        var option = new ToolOption<string?>(name, "", text => text)
+        {
+            Description = description,
+            HelpName = helpName,
+            Required = required,
+        };
+        option.Validators.Add(result => RefuseEmpty(result, name));
+        return option;
+    }
+
+    /// <summary>An empty word names nothing: an unset variable of a script, most likely.</summary>
+    public static void RefuseEmpty(SymbolResult result, string name)
+    {
+        foreach (Token token in result.Tokens)
+        {
+            if (string.IsNullOrWhiteSpace(token.Value))
+                result.AddError($"{name}: '{token.Value}' is empty");
+        }
+    }
 
     public static ToolOption<string[]> Texts(string name, string helpName, string description) =>
         new(name, "", texts => texts.Length == 0 ? null : new JsonArray([.. texts.Select(text => JsonValue.Create(text))]))

@@ -15,12 +15,18 @@ internal static class SharedOptions
     public static ToolOption<int?> Channels(int whenMissing) =>
         Options.Number("--channels", "multifd channels beside the main channel, 0 = none", 0, MaxChannels, whenMissing);
 
-    public static Argument<string> SavedVm() =>
-        new("FILE") { Description = "the saved VM: a mapped-ram file of 'receive', or of QEMU's own 'migrate file:'" };
+    public static Argument<string> SavedVm()
+    {
+        var file = new Argument<string>("FILE")
+        {
+            Description = "the saved VM: a mapped-ram file of 'receive', or of QEMU's own 'migrate file:'",
+        };
+        file.Validators.Add(static result => Options.RefuseEmpty(result, "FILE"));
+        return file;
+    }
 
-    public static ToolOption<ChannelAddress?> Listen() =>
-        Options.Address("--listen", "ADDR", "where to listen: HOST:PORT, [v6]:PORT, :PORT or unix:PATH; port 0 takes a free one",
-            required: true);
+    public static ToolOption<ChannelAddress?> Listen(string forms = "HOST:PORT, [v6]:PORT, :PORT or unix:PATH") =>
+        Options.Address("--listen", "ADDR", $"where to listen: {forms}; port 0 takes a free one", required: true);
 
     public static ToolOption<string[]> Bind()
     {
@@ -41,7 +47,8 @@ internal static class SharedOptions
         Options.Rate("--max-bandwidth", "send no faster than this, all channels together");
 
     public static ToolOption<Duration?> MaxDowntime(TimeSpan whenMissing) =>
-        Options.Time("--max-downtime", "longest pause of the guest at the switchover", new Duration(whenMissing));
+        Options.TimeWithUnit("--max-downtime", "longest pause of the guest at the switchover, with its unit: 300ms",
+            new Duration(whenMissing));
 
     public static ToolOption<ByteSize?> MaxRam(string description) => Options.Size("--max-ram", description);
 

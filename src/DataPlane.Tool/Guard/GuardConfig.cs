@@ -117,12 +117,14 @@ internal static class GuardConfig
                 arguments.Add(option.Name);
         }
 
+        CommandRules.HoldBack(command);
         ParseResult result = CommandLineParser.Parse(command, arguments, s_plain);
-        if (result.Errors is not [var error, ..])
+        if (CommandRules.FindFault(result) is not { } fault)
             return options.Read(result);
-        int line = entries.FirstOrDefault(entry => error.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
+        ParseError? error = result.Errors.FirstOrDefault();
+        int line = entries.FirstOrDefault(entry => error?.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
             ?? section.Line;
-        throw Fault(path, line, $"[{section.Name}]: {error.Message}");
+        throw Fault(path, line, $"[{section.Name}]: {fault}");
     }
 
     private static bool? ReadFlag(string value) => value switch

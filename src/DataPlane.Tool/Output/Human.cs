@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace DataPlane.Tool.Output;
 
-/// <summary>Quantities for people: sizes in binary units as on the command line, rates in decimal GB/s as network people count.</summary>
+/// <summary>Quantities for people: sizes in binary units as on the command line, rates in decimal GB/s or MB/s as network people count.</summary>
 internal static class Human
 {
     private static readonly string[] s_units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -19,7 +19,18 @@ internal static class Human
         return Format(unit == 0 || bytes >= 100 ? "0" : bytes >= 10 ? "0.0" : "0.00", bytes) + " " + s_units[unit];
     }
 
-    public static string Rate(double bytesPerSecond) => Format("0.00", bytesPerSecond / 1e9) + " GB/s";
+    public static string Rate(double bytesPerSecond) => bytesPerSecond >= 999.95e6
+        ? Format("0.00", bytesPerSecond / 1e9) + " GB/s"
+        : Format("0.0", bytesPerSecond / 1e6) + " MB/s";
+
+    /// <summary>A time that is an estimate: whole seconds, minutes or hours; null when it is too long to mean anything.</summary>
+    public static string? About(double seconds) => seconds switch
+    {
+        < 100 => Format("0", Math.Max(1, Math.Ceiling(seconds))) + " s",
+        < 100 * 60 => Format("0", Math.Ceiling(seconds / 60)) + " min",
+        < 100 * 3600 => Format("0", Math.Ceiling(seconds / 3600)) + " h",
+        _ => null,
+    };
 
     public static string Seconds(double seconds) => seconds switch
     {

@@ -40,9 +40,19 @@ internal sealed class JsonSink : IDisposable
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            throw new CommandException($"--json: {OneLine.Of(exception.Message)}", ExitCode.Failed, exception);
+            throw new CommandException($"--json: cannot write '{OneLine.Of(path)}': {Reason(path, exception)}", ExitCode.Failed, exception);
         }
     }
+
+    /// <summary>Why a path cannot be written, without the name of the file that stands in for it meanwhile.</summary>
+    private static string Reason(string path, Exception exception) => exception switch
+    {
+        _ when Directory.Exists(path) => "it is a folder",
+        DirectoryNotFoundException => "its folder does not exist",
+        PathTooLongException => "the name is too long",
+        UnauthorizedAccessException => "permission denied",
+        _ => OneLine.Of(exception.Message).Replace($".{Environment.ProcessId}.tmp", "", StringComparison.Ordinal),
+    };
 
     /// <summary>
     /// The open target where it must not be replaced by a finished file: a pipe, a device, or another name of an open file.

@@ -28,16 +28,22 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
         var line = new StringBuilder(sample.Stage);
         if (sample.Round is { } round)
             line.Append($", round {round}");
-        if (sample.DoneBytes is { } done)
-            line.Append($", {Human.Bytes(done)}");
-        if (sample is { DoneBytes: not null, TotalBytes: { } total and > 0 })
-            line.Append($" of {Human.Bytes(total)}");
+        if (sample.DoneBytes is { } moved)
+            line.Append($", {Human.Bytes(moved)}");
+        if (sample is { DoneBytes: { } done, TotalBytes: { } total and > 0 })
+            line.Append($" of {Human.Bytes(total)} ({Math.Floor(100.0 * Math.Clamp(done, 0, total) / total):0}%)");
         if (sample.BytesPerSecond is { } rate)
             line.Append($", {Human.Rate(rate)}");
+        if (TimeLeft(sample) is { } left)
+            line.Append($", about {left} left");
         if (sample.Detail is { } detail)
             line.Append($", {detail}");
         return line.ToString();
     }
+
+    private static string? TimeLeft(ProgressSample sample) =>
+        sample is { DoneBytes: { } done, TotalBytes: { } total, BytesPerSecond: { } rate and > 0 } && done < total
+            ? Human.About((total - done) / rate) : null;
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 }

@@ -15,7 +15,7 @@ namespace DataPlane.Tool.Serve;
 /// <summary><c>dataplane serve</c>: the other half of a pair.</summary>
 internal sealed class ServeCommand
 {
-    private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen();
+    private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen("HOST:PORT, [v6]:PORT or :PORT");
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam(
         "most memory that a session may have (default: half of the machine's)");
 
@@ -27,7 +27,7 @@ internal sealed class ServeCommand
         var serve = new ServeCommand();
         serve._untilEof.Hidden = true;
         var command = new Command("serve",
-            "Answer bench and plan from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours.");
+            "Answer bench from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours.");
         foreach (Option option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._untilEof])
             command.Options.Add(option);
         serve._tls = TlsOptions.AddServerTo(command);
@@ -98,6 +98,9 @@ internal sealed class ServeCommand
             throw new CommandException("--listen: serve answers other hosts and needs a TCP address", ExitCode.Usage);
         if (address.Host.Length == 0)
             return new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, address.Port);
+        // Name resolution takes no wildcard address.
+        if (IPAddress.TryParse(address.Host, out IPAddress? literal))
+            return new IPEndPoint(literal, address.Port);
         try
         {
             IPAddress[] found = await Dns.GetHostAddressesAsync(address.Host, cancellation).ConfigureAwait(false);

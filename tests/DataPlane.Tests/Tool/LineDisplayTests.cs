@@ -62,9 +62,25 @@ public sealed class LineDisplayTests
             BytesPerSecond = 4.2e9,
             Detail = "about done",
         };
-        Assert.Equal("run 1, round 2, 512 MiB of 1.00 GiB, 4.20 GB/s, about done", LineDisplay.Describe(all));
+        Assert.Equal("run 1, round 2, 512 MiB of 1.00 GiB (50%), 4.20 GB/s, about 1 s left, about done", LineDisplay.Describe(all));
         Assert.Equal("run 1", LineDisplay.Describe(new ProgressSample { Stage = "run 1" }));
     }
+
+    [Theory]
+    [InlineData(0, "0.0 MB/s")]
+    [InlineData(5.0e6, "5.0 MB/s")]
+    [InlineData(999.94e6, "999.9 MB/s")]
+    [InlineData(999.96e6, "1.00 GB/s")]
+    [InlineData(4.2e9, "4.20 GB/s")]
+    public void Rates_under_a_gigabyte_are_in_megabytes(double rate, string text) => Assert.Equal(text, Human.Rate(rate));
+
+    [Theory]
+    [InlineData(0.2, "1 s")]
+    [InlineData(99.5, "100 s")]
+    [InlineData(101, "2 min")]
+    [InlineData(7200, "2 h")]
+    [InlineData(1e9, null)]
+    public void Time_left_is_in_whole_units(double seconds, string? text) => Assert.Equal(text, Human.About(seconds));
 
     [Theory]
     [InlineData(0, "0 B")]
