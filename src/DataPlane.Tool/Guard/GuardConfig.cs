@@ -121,7 +121,7 @@ internal static class GuardConfig
         ParseResult result = CommandLineParser.Parse(command, arguments, s_plain);
         if (CommandRules.FindFault(result) is not { } fault)
             return options.Read(result);
-        ParseError? error = result.Errors.FirstOrDefault();
+        ParseError? error = result.Errors is [var first, ..] ? first : null;
         int line = entries.FirstOrDefault(entry => error?.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
             ?? section.Line;
         throw Fault(path, line, $"[{section.Name}]: {fault}");
