@@ -30,7 +30,7 @@ internal sealed class GuardCommand
             command.Options.Add(option);
         command.Validators.Add(result =>
         {
-            if (result.GetResult(_check) is not null && result.GetResult(_config) is null)
+            if (result.GetValue(_check) && result.GetResult(_config) is null)
                 result.AddError("--check goes with --config");
             if (result.GetValue(_metrics) is { } metrics && MetricsEndpoint.FindFault(metrics) is { } fault)
                 result.AddError(fault);

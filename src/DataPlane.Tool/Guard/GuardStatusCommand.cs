@@ -25,7 +25,7 @@ internal sealed class GuardStatusCommand
         command.Validators.Add(result =>
         {
             if (result.GetValue(status._watch)
-                && (result.GetResult(output.Json) is not null || result.GetResult(output.JsonStream) is not null))
+                && (result.GetResult(output.Json) is not null || result.GetValue(output.JsonStream)))
                 result.AddError("--watch is for people: for JSON ask again");
         });
         HelpWithExamples.SetExamples(
