@@ -74,7 +74,11 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
         {
             var image = ImageBytes.Of(file);
             if (!MappedRamReader.TryRead(image, new MappedRamLimits(MaxRamBytes), 0, out var info, out var error))
-                throw new InvalidDataException($"'{path}' is not a complete saved VM in QEMU's mapped-ram format: {error}");
+            {
+                throw new InvalidDataException(
+                    $"'{path}' is not a complete saved VM in QEMU's mapped-ram format: {SavedFormat.Describe(image) ?? error}");
+            }
+
             if (info.Configuration.IgnoresShared)
                 throw new InvalidDataException($"'{path}' was saved with x-ignore-shared: its memory is not complete without other files");
             if (uuid is not null && info.Configuration.Uuid is { } own && own != uuid)

@@ -3,9 +3,33 @@ namespace DataPlane.Tool.CommandLine;
 /// <summary>The process' surroundings as a value, so that commands run in tests without touching the real ones.</summary>
 internal sealed record ToolConsole
 {
-    public required TextWriter Out { get; init; }
+    /// <summary>Stdout; what would steer a terminal is escaped.</summary>
+    public required TextWriter Out
+    {
+        get;
+        init
+        {
+            RawOut = value;
+            field = new EscapingWriter(value);
+        }
+    }
 
-    public required TextWriter Error { get; init; }
+    /// <summary>Stderr; what would steer a terminal is escaped.</summary>
+    public required TextWriter Error
+    {
+        get;
+        init
+        {
+            RawError = value;
+            field = new EscapingWriter(value);
+        }
+    }
+
+    /// <summary>Stdout for sequences that this program itself sends to a terminal, and for nothing else.</summary>
+    public TextWriter RawOut { get; private init; } = TextWriter.Null;
+
+    /// <summary>Stderr for the progress bar, which escapes its own texts.</summary>
+    public TextWriter RawError { get; private init; } = TextWriter.Null;
 
     /// <summary>Stdout is a terminal: a live table may redraw it.</summary>
     public bool OutIsTerminal { get; init; }

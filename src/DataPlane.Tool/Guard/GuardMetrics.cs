@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using DataPlane.Wire;
 
 namespace DataPlane.Tool.Guard;
 
@@ -52,7 +53,7 @@ internal sealed class GuardMetrics : IDisposable
         from result in new[] { (VmStatus.StateCompleted, vm.Completed), (VmStatus.StateFailed, vm.Failed) }
         select new Measurement<int>(result.Item2, Tag("vm", vm.Name), Tag("result", result.Item1));
 
-    private static KeyValuePair<string, object?> Tag(string key, string value) => new(key, value);
+    private static KeyValuePair<string, object?> Tag(string key, string value) => new(key, UntrustedText.Escape(value));
 
     public void Dispose() => _meter.Dispose();
 }

@@ -57,7 +57,9 @@ internal sealed class GuardStatusCommand
             await AskAsync(control, context, document).ConfigureAwait(false);
             var table = new StringWriter();
             StatusTable.Write(table, document.Vms);
-            await console.Out.WriteAsync((console.OutIsTerminal ? Home : "") + table).ConfigureAwait(false);
+            if (console.OutIsTerminal)
+                await console.RawOut.WriteAsync(Home).ConfigureAwait(false);
+            await console.Out.WriteAsync(table.ToString()).ConfigureAwait(false);
             await console.Out.FlushAsync(context.Stop).ConfigureAwait(false);
         }
         while (await ticks.WaitForNextTickAsync(context.Stop).ConfigureAwait(false));

@@ -1,5 +1,6 @@
 using System.Globalization;
 using DataPlane.Tool.Output;
+using DataPlane.Wire;
 
 namespace DataPlane.Tool.Guard;
 
@@ -31,23 +32,25 @@ internal static class StatusTable
     {
         int open = vm.Channels.Count(static channel => channel.State != "closed");
         string channels = open == 0 ? "" : $", {Count(open, "channel")}";
-        return $"{vm.Name} {vm.State}{channels}{Strangers(vm)}";
+        return $"{UntrustedText.Escape(vm.Name)} {UntrustedText.Escape(vm.State)}{channels}{Strangers(vm)}";
     }
 
     private static void Write(TextWriter output, VmStatus vm)
     {
-        string qemu = vm.QemuVersion is { } version ? $", QEMU {version}" : "";
-        output.WriteLine($"{vm.Name}  {vm.Listen}  {vm.State}{qemu}{Strangers(vm)}");
+        string qemu = vm.QemuVersion is { } version ? $", QEMU {UntrustedText.Escape(version)}" : "";
+        string name = UntrustedText.Escape($"{vm.Name}  {vm.Listen}  {vm.State}");
+        output.WriteLine($"{name}{qemu}{Strangers(vm)}");
         if (vm.Error is { } error)
             output.WriteLine($"  {CommandLine.OneLine.Of(error)}");
         int width = vm.Channels.Select(static channel => (channel.Peer ?? "-").Length).DefaultIfEmpty().Max();
         foreach (ChannelStatus channel in vm.Channels)
         {
             string kind = channel.Kind == "multifd" ? string.Create(CultureInfo.InvariantCulture, $"multifd {channel.Id}") : channel.Kind;
+            string peer = UntrustedText.Escape(channel.Peer ?? "-");
             string rate = channel.BytesPerSecond > 0 ? "  " + Human.Rate(channel.BytesPerSecond) : "";
             output.WriteLine(
-                $"  {kind,-11}  {(channel.Peer ?? "-").PadRight(width)}  {Human.Bytes(channel.InBytes),10} in  "
-                + $"{Human.Bytes(channel.OutBytes),10} out  {channel.State}{rate}");
+                $"  {UntrustedText.Escape(kind),-11}  {peer.PadRight(width)}  {Human.Bytes(channel.InBytes),10} in  "
+                + $"{Human.Bytes(channel.OutBytes),10} out  {UntrustedText.Escape(channel.State)}{rate}");
         }
     }
 
@@ -57,7 +60,7 @@ internal static class StatusTable
         string candidates = vm.Candidates == 0 ? "" : $" ({Count(vm.Candidates, "candidate")})";
         long refused = vm.Refused.Values.Sum();
         string reasons = string.Join(", ", vm.Refused.OrderByDescending(static entry => entry.Value)
-            .Select(static entry => $"{entry.Value} {entry.Key.Replace('_', ' ')}"));
+            .Select(static entry => $"{entry.Value} {UntrustedText.Escape(entry.Key.Replace('_', ' '))}"));
         return undecided + candidates + (refused == 0 ? "" : $", {refused} refused ({reasons})");
     }
 

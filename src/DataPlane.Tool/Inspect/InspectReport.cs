@@ -1,5 +1,6 @@
 using System.Globalization;
 using DataPlane.Tool.Output;
+using DataPlane.Wire;
 
 namespace DataPlane.Tool.Inspect;
 
@@ -9,7 +10,8 @@ internal static class InspectReport
     public static void Write(TextWriter output, InspectDocument document)
     {
         string uuid = document.Uuid is { } known ? $", UUID {known}" : "";
-        output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices{uuid}");
+        string runState = UntrustedText.Escape(document.RunState ?? "run state unknown");
+        output.WriteLine($"{document.Machine}, {runState}, {document.Devices.Count} devices{uuid}");
         output.WriteLine();
         int width = Math.Max("all".Length, document.Blocks.Max(static block => block.Name.Length));
         foreach (InspectedBlock block in document.Blocks)
@@ -21,7 +23,7 @@ internal static class InspectReport
         {
             output.WriteLine();
             output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{device.Name} {device.Instance}, version {device.Version}, {device.SizeBytes} bytes"));
+                $"{UntrustedText.Escape(device.Name)} {device.Instance}, version {device.Version}, {device.SizeBytes} bytes"));
             if (device.State is { } state)
                 WriteStruct(output, state, "  ");
         }
@@ -36,14 +38,16 @@ internal static class InspectReport
         foreach (DescribedField field in state.Fields)
         {
             string place = field.Index is { } index ? $"[{index}]" : field.Count is { } count ? $"[{count}]" : "";
-            output.WriteLine($"{indent}{field.Name}{place}  {field.Type} ({field.SizeBytes})");
+            string name = UntrustedText.Escape(field.Name);
+            string type = UntrustedText.Escape(field.Type ?? "");
+            output.WriteLine($"{indent}{name}{place}  {type} ({field.SizeBytes})");
             if (field.State is { } inner)
                 WriteStruct(output, inner, indent + "  ");
         }
 
         foreach (DescribedStruct subsection in state.Subsections ?? [])
         {
-            output.WriteLine($"{indent}subsection {subsection.Name}, version {subsection.Version}");
+            output.WriteLine($"{indent}subsection {UntrustedText.Escape(subsection.Name ?? "")}, version {subsection.Version}");
             WriteStruct(output, subsection, indent + "  ");
         }
     }

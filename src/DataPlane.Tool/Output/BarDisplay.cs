@@ -1,4 +1,5 @@
 using DataPlane.Tool.CommandLine;
+using DataPlane.Wire;
 using Spectre.Console;
 
 namespace DataPlane.Tool.Output;
@@ -35,13 +36,13 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
             if (_terminal is null || _ended.Task.IsCompleted)
                 console.Error.WriteLine(line);
             else
-                _terminal.WriteLine(line);
+                _terminal.WriteLine(UntrustedText.Escape(line));
         }
     }
 
     private static IAnsiConsole CreateTerminal(ToolConsole console) => AnsiConsole.Create(new AnsiConsoleSettings
     {
-        Out = new AnsiConsoleOutput(console.Error),
+        Out = new AnsiConsoleOutput(console.RawError),
         Ansi = AnsiSupport.Yes,
         ColorSystem = console.NoColor ? ColorSystemSupport.NoColors : ColorSystemSupport.Detect,
         Interactive = InteractionSupport.Yes,
@@ -53,7 +54,7 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
             .Columns(new SpinnerColumn(), new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn())
             .StartAsync(async context =>
             {
-                ProgressTask bar = context.AddTask(Markup.Escape(LineDisplay.Describe(_sample!)));
+                ProgressTask bar = context.AddTask(Describe(_sample!));
                 using var ticks = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
                 while (!_ended.Task.IsCompleted)
                 {
@@ -62,9 +63,11 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
                 }
             });
 
+    private static string Describe(ProgressSample sample) => Markup.Escape(UntrustedText.Escape(LineDisplay.Describe(sample)));
+
     private static void Show(ProgressTask bar, ProgressSample sample)
     {
-        bar.Description = Markup.Escape(LineDisplay.Describe(sample));
+        bar.Description = Describe(sample);
         bar.IsIndeterminate = sample.DoneBytes is null || sample.TotalBytes is null or 0;
         bar.MaxValue = sample.TotalBytes is { } total and > 0 ? total : 1;
         bar.Value = sample.DoneBytes ?? 0;

@@ -14,7 +14,14 @@ internal static class Logging
 
     // Kept out of line: the logging libraries are loaded only when somebody wants logs.
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static ILoggerFactory CreateConsole(OutputSettings output) => LoggerFactory.Create(builder =>
+    private static ILoggerFactory CreateConsole(OutputSettings output)
+    {
+        // The logger takes the process' stderr as it is when it is made; peers' texts stand in its lines.
+        Console.SetError(new EscapingWriter(Console.Error));
+        return LoggerFactory.Create(builder => Configure(builder, output));
+    }
+
+    private static void Configure(ILoggingBuilder builder, OutputSettings output)
     {
         builder.SetMinimumLevel(output.Verbose ? LogLevel.Debug : LogLevel.Information);
         builder.AddConsole(console =>
@@ -26,6 +33,12 @@ internal static class Logging
         if (output.LogJson)
             builder.AddJsonConsole(json => json.UseUtcTimestamp = true);
         else
-            builder.AddSimpleConsole(simple => simple.SingleLine = true);
-    });
+            {
+            builder.AddSimpleConsole(simple =>
+            {
+                simple.SingleLine = true;
+                simple.ColorBehavior = LoggerColorBehavior.Disabled; // colours are escape sequences, too
+            });
+        }
+    }
 }

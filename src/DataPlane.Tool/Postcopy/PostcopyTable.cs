@@ -1,5 +1,6 @@
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
+using DataPlane.Wire;
 
 namespace DataPlane.Tool.Postcopy;
 
@@ -13,10 +14,11 @@ internal static class PostcopyTable
             string way = one.Command == "send" ? $"{one.File} -> {one.Address}" : $"{one.Address} -> {one.File}";
             string left = one.RemainingPages is { } pages ? $", {Human.Count(pages)} pages to go" : "";
             string pauses = one.Pauses == 0 ? "" : $", link lost {(one.Pauses == 1 ? "once" : $"{one.Pauses} times")}";
-            output.WriteLine($"{one.Command}  {way}  {one.State}, {Human.Bytes(one.TransferredBytes)}{left}{pauses}");
+            string name = UntrustedText.Escape($"{one.Command}  {way}  {one.State}");
+            output.WriteLine($"{name}, {Human.Bytes(one.TransferredBytes)}{left}{pauses}");
             if (one.PauseReason is { } reason)
                 output.WriteLine($"  {OneLine.Of(reason)}");
-            output.WriteLine($"  {one.Control} (process {one.Pid})");
+            output.WriteLine($"  {UntrustedText.Escape(one.Control)} (process {one.Pid})");
         }
     }
 }

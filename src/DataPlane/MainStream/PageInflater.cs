@@ -31,7 +31,8 @@ internal sealed class PageInflater
         {
             return zlib.ReadAtLeast(page, TargetPage.Size, throwOnEndOfStream: false) == TargetPage.Size && zlib.ReadByte() < 0;
         }
-        catch (InvalidDataException)
+        // The runtime has IOException for what it does not expect of zlib, as a stream that wants a dictionary.
+        catch (Exception broken) when (broken is InvalidDataException or IOException)
         {
             return false;
         }

@@ -6,7 +6,8 @@ namespace DataPlane.Wire;
 
 /// <summary>
 /// Names on the wire are bytes without a charset. QEMU's own are ASCII; ours are kept as strings only if they are UTF-8 without
-/// control characters, so that string and bytes stand for each other and a name cannot forge a line of a log.
+/// characters that act (<see cref="UntrustedText"/>), so that string and bytes stand for each other and a name neither forges a line of a
+/// log nor steers a terminal.
 /// </summary>
 internal static class WireName
 {
@@ -18,7 +19,10 @@ internal static class WireName
         if (bytes.IsEmpty || bytes.ContainsAnyInRange((byte)0, (byte)0x1F) || bytes.Contains(Delete) || !Utf8.IsValid(bytes))
             return false;
         name = Encoding.UTF8.GetString(bytes);
-        return true;
+        if (!UntrustedText.Acts(name.AsSpan()))
+            return true;
+        name = string.Empty;
+        return false;
     }
 
     /// <summary>For error texts: printable ASCII as it is, all else escaped, in quotes.</summary>

@@ -21,6 +21,9 @@ public sealed class WireNameTests
     [InlineData("FF")]
     [InlineData("C0 80")]
     [InlineData("ED A0 80")]
+    [InlineData("61 C2 9B")]
+    [InlineData("E2 80 AE 61")]
+    [InlineData("E2 81 A6")]
     public void Control_characters_and_broken_text_are_no_names(string hex) => Assert.False(WireName.TryDecode(Hex.Bytes(hex), out _));
 
     [Fact]

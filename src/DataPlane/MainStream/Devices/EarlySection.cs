@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text;
 using DataPlane.Wire;
 
 namespace DataPlane.MainStream.Devices;
@@ -52,7 +51,13 @@ internal sealed class EarlySection
                 break;
             if (MayFollow((SectionType)source[end]))
             {
-                section = new EarlySection(source[..end].ToArray(), Encoding.UTF8.GetString(header.Name), header.Instance);
+                if (!WireName.TryDecode(header.Name, out string name))
+                {
+                    error = $"{WireName.Quote(header.Name)} is no name of a device section";
+                    return OperationStatus.InvalidData;
+                }
+
+                section = new EarlySection(source[..end].ToArray(), name, header.Instance);
                 consumed = end;
                 return OperationStatus.Done;
             }

@@ -28,7 +28,8 @@ internal static class GlobalState
         uint size = BinaryPrimitives.ReadUInt32BigEndian(body);
         ReadOnlySpan<byte> text = body.Slice(TextOffset, TextSize);
         int end = text.IndexOf((byte)0);
-        return end > 0 && end + 1 == size && Ascii.IsValid(text[..end]) ? Encoding.ASCII.GetString(text[..end]) : null;
+        return end > 0 && end + 1 == size && !text[..end].ContainsAnyExceptInRange((byte)' ', (byte)'~')
+            ? Encoding.ASCII.GetString(text[..end]) : null;
     }
 
     public static void Write(Span<byte> body, string runState)

@@ -1,0 +1,108 @@
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Guard;
+using DataPlane.Tool.Inspect;
+using DataPlane.Tool.Output;
+using DataPlane.Tool.Postcopy;
+using Microsoft.Extensions.Logging;
+using Xunit;
+
+namespace DataPlane.Tests.Tool;
+
+/// <summary>Nothing that somebody else has chosen steers the terminal that a command prints on.</summary>
+public sealed class EscapedOutputTests
+{
+    private const string Clipboard = "\e]52;c;aGk=\a";
+
+    [Theory]
+    [InlineData("a" + Clipboard + "\n", @"a\u001B]52;c;aGk=\u0007" + "\n")]
+    [InlineData("a\tb\n\u202E\r\u009B", "a\tb\n" + @"\u202E\u000D\u009B")]
+    public void Stdout_and_stderr_pass_lines_and_tabs_only(string text, string shown)
+    {
+        var output = new StringWriter();
+        var error = new StringWriter();
+        var console = new ToolConsole { Out = output, Error = error };
+
+        console.Out.Write(text);
+        foreach (char one in text)
+            console.Error.Write(one);
+        Assert.Equal((shown, shown), (output.ToString(), error.ToString()));
+
+        console.Out.Write(text.ToCharArray());
+        console.Error.Write(text.AsSpan());
+        Assert.Equal((shown + shown, shown + shown), (output.ToString(), error.ToString()));
+    }
+
+    [Fact]
+    public async Task A_bar_escapes_its_lines()
+    {
+        var error = new StringWriter();
+        var console = new ToolConsole
+        {
+            Out = TextWriter.Null, Error = TextWriter.Synchronized(error), ErrorIsTerminal = true, NoColor = true,
+        };
+        await using (var bar = new BarDisplay(console))
+        {
+            bar.Report(new ProgressSample { Stage = "stage" + Clipboard });
+            bar.Say("line" + Clipboard);
+        }
+
+        Assert.DoesNotContain("\e]52", error.ToString(), StringComparison.Ordinal);
+        Assert.Contains(@"line\u001B]52", error.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_name_of_a_field_forges_no_line_of_inspect()
+    {
+        var output = new StringWriter();
+        var state = new DescribedStruct("s", 1, [new DescribedField("f\nforged", "t\e[2J", 1, null, null, null)], null);
+        var document = new InspectDocument
+        {
+            Machine = "pc",
+            Blocks = [new InspectedBlock("ram", 4096, 1, 0, 0)],
+            Devices = [new InspectedDevice("d", 0, 1, 1, state)],
+        };
+
+        InspectReport.Write(output, document);
+
+        Assert.Contains(@"  f\u000Aforged  t\u001B[2J (1)", output.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Tables_escape_what_another_process_answers()
+    {
+        var output = new StringWriter();
+
+        PostcopyTable.Write(output,
+        [
+            new PostcopyStatus
+            {
+                Command = "send", State = "paused\n" + Clipboard, Control = "/c\n", Address = "a", File = "f", Pid = 1, Pauses = 0,
+                TransferredBytes = 0,
+            },
+        ]);
+
+        Assert.DoesNotContain('\e', output.ToString());
+        Assert.Equal(2, output.ToString().Count(static one => one == '\n'));
+    }
+
+    [Fact]
+    public void Lines_of_the_log_are_escaped()
+    {
+        TextWriter before = Console.Error;
+        var error = new StringWriter();
+        try
+        {
+            Console.SetError(TextWriter.Synchronized(error));
+            using ILoggerFactory logs = Logging.Create(new OutputSettings { Verbose = true });
+#pragma warning disable CA1848, CA1873 // one line
+            logs.CreateLogger("test").LogWarning("QEMU says {Text}", Clipboard);
+#pragma warning restore CA1848, CA1873
+        }
+        finally
+        {
+            Console.SetError(before);
+        }
+
+        Assert.Contains(@"QEMU says \u001B]52;c;aGk=\u0007", error.ToString(), StringComparison.Ordinal);
+    }
+}
