@@ -9,6 +9,9 @@ namespace DataPlane.Tool.CommandLine;
 /// </summary>
 internal sealed class EscapingWriter(TextWriter target) : TextWriter
 {
+    /// <summary>Escapes what goes to <paramref name="target"/>, which stays the caller's.</summary>
+    public static TextWriter Over(TextWriter target) => new EscapingWriter(target);
+
     public override Encoding Encoding => target.Encoding;
 
     public override void Write(char value)

@@ -10,7 +10,7 @@ internal sealed record ToolConsole
         init
         {
             RawOut = value;
-            field = new EscapingWriter(value);
+            field = EscapingWriter.Over(value);
         }
     }
 
@@ -21,7 +21,7 @@ internal sealed record ToolConsole
         init
         {
             RawError = value;
-            field = new EscapingWriter(value);
+            field = EscapingWriter.Over(value);
         }
     }
 

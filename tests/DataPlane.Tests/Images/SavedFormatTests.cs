@@ -1,5 +1,4 @@
 using System.Text;
-using DataPlane.Images;
 using DataPlane.Tests.Tool;
 using Xunit;
 

@@ -1,5 +1,4 @@
 using DataPlane.Tool.CommandLine;
-using DataPlane.Tool.Guard;
 using DataPlane.Tool.Inspect;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
