@@ -108,6 +108,7 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
         {
             MachineName = machine.Name,
             Uuid = machine.ValidatesUuid ? machine.Uuid : null,
+            TargetPageBits = machine.AnnouncesTargetPageSize ? TargetPage.Shift : null,
             EarlySections = machine.EarlySections,
             RamSectionId = machine.EarlySections.IsEmpty ? 1 : RamSectionBesideEarlyOnes,
             Blocks = [.. blocks.Select(static block => new RamBlockEntry(block.Name, block.Length))],

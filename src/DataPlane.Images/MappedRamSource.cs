@@ -44,6 +44,9 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
     /// <summary>The file carries a UUID, which every destination must have.</summary>
     public bool ValidatesUuid => _info.Configuration.Uuid is not null;
 
+    /// <summary>The file states the target page size (Arm machines), which every destination must be told.</summary>
+    public bool AnnouncesTargetPageSize => _info.Configuration.TargetPageBits is not null;
+
     /// <inheritdoc/>
     public ReadOnlyMemory<byte> EarlySections => _info.State.EarlySections;
 

@@ -45,6 +45,23 @@ public abstract class ReceiveTest : QemuTest
         return migration;
     }
 
+    /// <summary>Moves the source's guest into the file and checks nothing of it, for machines whose memory is not one block "pc.ram".</summary>
+    private protected async Task SaveAsync(QemuProcess source, MigrationSettings settings)
+    {
+        var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Channels = settings.Channels });
+        await source.PrepareMigrationAsync(settings, Token);
+        await source.MigrateAsync(receive.Uri, Token);
+        var result = await receive.WaitAsync(Token);
+        Assert.True(result.ExitCode == 0, result.ToString());
+    }
+
+    /// <summary>A block of the file is what the source's memory was, of which <paramref name="dump"/> is the block's part.</summary>
+    private protected static void AssertSame(MappedRamFile file, string block, string dump)
+    {
+        var difference = file.FirstDifference(file.Blocks.Single(candidate => candidate.Name == block), dump);
+        Assert.True(difference is null, $"{block} differs from the source's memory at 0x{difference:x}");
+    }
+
     /// <summary>The file runs on in these QEMUs, one after the other.</summary>
     private protected async Task RunsOnAsync(QemuProcess source, bool paused, params QemuVersion[] versions)
     {

@@ -77,6 +77,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
             Name = _configuration!.MachineName,
             Uuid = KnownUuid,
             ValidatesUuid = _configuration.Uuid is not null,
+            AnnouncesTargetPageSize = _configuration.TargetPageBits is not null,
             EarlySections = earlySections,
         };
         IncomingBlock[] announced = [.. blocks.Select(static block =>

@@ -49,6 +49,12 @@ public sealed record IncomingMachine
     /// <summary>The configuration section carries the UUID (capability validate-uuid), so a copy of the stream must too.</summary>
     public bool ValidatesUuid { get; init; }
 
+    /// <summary>
+    /// The configuration section states the target page size, as Arm machines do: a copy of the stream must too, or QEMU takes it for one
+    /// with pages of 1 KiB and refuses it (specification, 2-main-stream section 1.2).
+    /// </summary>
+    public bool AnnouncesTargetPageSize { get; init; }
+
     /// <summary>Device sections that the source sent before the memory (virtio-mem), as they came. Mostly empty.</summary>
     public ReadOnlyMemory<byte> EarlySections { get; init; }
 }

@@ -21,6 +21,12 @@ public interface IMigratableGuest
     bool ValidatesUuid => false;
 
     /// <summary>
+    /// The configuration states the target page size of <see cref="TargetPage.Size"/> bytes, as it must for Arm machines and must not for
+    /// x86. Default: no.
+    /// </summary>
+    bool AnnouncesTargetPageSize => false;
+
+    /// <summary>
     /// Device sections that belong before the memory (virtio-mem), each with header and footer. Default: none, as with most guests.
     /// </summary>
     ReadOnlyMemory<byte> EarlySections => default;

@@ -1,4 +1,5 @@
 using DataPlane.MainStream;
+using DataPlane.Memory;
 using DataPlane.Multifd;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
@@ -37,7 +38,12 @@ internal sealed partial class SourceSession
 
     private async Task OpenAsync(MainStreamWriter writer)
     {
-        writer.WriteHeader(new ConfigurationSection { MachineName = _guest.MachineName, Uuid = _guest.ValidatesUuid ? _guest.Uuid : null });
+        writer.WriteHeader(new ConfigurationSection
+        {
+            MachineName = _guest.MachineName,
+            Uuid = _guest.ValidatesUuid ? _guest.Uuid : null,
+            TargetPageBits = _guest.AnnouncesTargetPageSize ? TargetPage.Shift : null,
+        });
         writer.WriteOpenReturnPath();
         writer.WritePing(OpeningPing);
         if (_postcopy is not null)

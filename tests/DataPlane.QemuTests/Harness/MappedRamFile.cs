@@ -22,6 +22,9 @@ internal sealed class MappedRamFile : IDisposable
 
     public byte[]? Uuid { get; private set; }
 
+    /// <summary>As the configuration states them; null where it does not, as for x86.</summary>
+    public uint? TargetPageBits { get; private set; }
+
     public IReadOnlyList<MappedRamBlock> Blocks { get; private set; } = [];
 
     /// <summary>Devices as the file's own description lists them.</summary>
@@ -140,6 +143,9 @@ internal sealed class MappedRamFile : IDisposable
         {
             case "configuration/capabilities":
                 Capabilities = [.. Enumerable.Range(0, checked((int)U32())).Select(_ => Text(U8()))];
+                break;
+            case "configuration/target-page-bits":
+                TargetPageBits = U32();
                 break;
             case "configuration/uuid":
                 Uuid = Bytes(16);

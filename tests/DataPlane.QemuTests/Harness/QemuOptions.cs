@@ -9,6 +9,9 @@ internal sealed record QemuOptions
 
     public int MemoryMiB { get; init; } = 128;
 
+    /// <summary>Which of QEMU's programs: x86_64, aarch64, s390x. The tests' guest runs on x86_64 only; elsewhere nothing runs.</summary>
+    public string Architecture { get; init; } = "x86_64";
+
     public GuestDisk Disk { get; init; } = new();
 
     /// <summary>-uuid</summary>

@@ -77,10 +77,13 @@ internal sealed partial class QemuProcess : IAsyncDisposable
     public Task ContinueGuestAsync(CancellationToken token) => ExecuteAsync("cont", null, token);
 
     /// <summary>Writes the guest's physical memory from 0 to its end into a file; the guest must stand still.</summary>
-    public async Task<string> SaveMemoryAsync(CancellationToken token)
+    public Task<string> SaveMemoryAsync(CancellationToken token) => SaveMemoryAsync(0, Options.MemoryBytes, token);
+
+    /// <summary>Writes a part of the guest's physical memory into a file; the guest must stand still.</summary>
+    public async Task<string> SaveMemoryAsync(long address, long bytes, CancellationToken token)
     {
-        var path = _work[$"{Name}.ram"];
-        await ExecuteAsync("pmemsave", new JsonObject { ["val"] = 0, ["size"] = Options.MemoryBytes, ["filename"] = path }, token);
+        var path = _work[$"{Name}.ram-{address:x}"];
+        await ExecuteAsync("pmemsave", new JsonObject { ["val"] = address, ["size"] = bytes, ["filename"] = path }, token);
         return path;
     }
 
@@ -116,13 +119,14 @@ internal sealed partial class QemuProcess : IAsyncDisposable
     {
         List<string> arguments =
         [
-            options.Version.Label, "qemu-system-x86_64",
+            options.Version.Label, $"qemu-system-{options.Architecture}",
             "-nodefaults", "-no-user-config", "-display", "none", "-name", "guest,debug-threads=on",
             "-machine", options.Machine, "-accel", "tcg", "-m", options.MemoryMiB.ToString(CultureInfo.InvariantCulture),
-            "-drive", $"file={disk},format=raw,if=ide,snapshot=on",
             "-chardev", $"socket,id=serial,path={serial}", "-serial", "chardev:serial",
             "-qmp", $"unix:{monitor}",
         ];
+        if (options.Architecture == "x86_64")
+            arguments.AddRange(["-drive", $"file={disk},format=raw,if=ide,snapshot=on"]);
         if (options.Uuid is { } uuid)
             arguments.AddRange(["-uuid", uuid.ToString()]);
         if (options.Incoming)

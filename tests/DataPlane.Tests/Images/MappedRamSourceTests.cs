@@ -129,6 +129,25 @@ public sealed class MappedRamSourceTests : IDisposable
         Assert.Throws<InvalidDataException>(() => MappedRamSource.Open(Vm, Guid.NewGuid()));
     }
 
+    /// <summary>QEMU for Arm takes a stream that does not state its page size for one with pages of 1 KiB.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task The_target_page_size_is_stated_in_a_copy_exactly_when_the_file_states_it(bool stated)
+    {
+        WriteExample(ExampleImage.Contents with { TargetPageBits = stated ? 12 : null });
+        var copy = Path.Combine(_folder, "copy");
+        using (var saved = MappedRamSource.Open(Vm))
+        using (var incoming = new MappedRamGuest(copy))
+        {
+            await PrecopyTests.MigrateAsync(saved, incoming, channels: 0);
+            Assert.Equal(stated, incoming.Machine!.AnnouncesTargetPageSize);
+        }
+
+        using var again = MappedRamSource.Open(copy);
+        Assert.Equal(stated, again.AnnouncesTargetPageSize);
+    }
+
     [Fact]
     public void What_is_no_saved_VM_says_so()
     {
