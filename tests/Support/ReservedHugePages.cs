@@ -9,50 +9,73 @@ namespace DataPlane.TestSupport;
 /// </summary>
 internal sealed class ReservedHugePages : IDisposable
 {
-    private const string Folder = "/sys/kernel/mm/hugepages/hugepages-2048kB/";
-    private const string Number = Folder + "nr_hugepages";
-    private const string BeyondIt = Folder + "surplus_hugepages";
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
+    private readonly string _folder;
     private readonly long _taken;
 
-    private ReservedHugePages(long taken) => _taken = taken;
+    private ReservedHugePages(string folder, long taken)
+    {
+        _folder = folder;
+        _taken = taken;
+    }
 
-    /// <summary>Room for <paramref name="bytes"/> of guest memory.</summary>
+    /// <summary>Room for <paramref name="bytes"/> of guest memory on pages of 2 MiB.</summary>
     internal static ReservedHugePages For(long bytes)
     {
-        var pages = (bytes + MemoryMapping.HugePageSize - 1) / MemoryMapping.HugePageSize;
+        if (TryReserve(MemoryMapping.HugePageSize, bytes) is { } reserved)
+            return reserved;
+        var pages = bytes / MemoryMapping.HugePageSize;
+        Xunit.Assert.SkipUnless(Environment.GetEnvironmentVariable("CI") == "true", $"the system has no {pages} huge pages to reserve");
+        throw new InvalidOperationException($"the system has no {pages} huge pages to reserve");
+    }
+
+    /// <summary>
+    /// Room for <paramref name="bytes"/> of guest memory on pages of 1 GiB, for which a system that has run for a while may have no place left
+    /// in one piece: the test is skipped then.
+    /// </summary>
+    internal static ReservedHugePages ForGigantic(long bytes)
+    {
+        var reserved = TryReserve(1L << 30, bytes);
+        Xunit.Assert.SkipWhen(reserved is null, "the system has no page of 1 GiB to reserve");
+        return reserved!;
+    }
+
+    private static ReservedHugePages? TryReserve(long pageSize, long bytes)
+    {
+        var folder = $"/sys/kernel/mm/hugepages/hugepages-{pageSize >> 10}kB/";
+        var pages = (bytes + pageSize - 1) / pageSize;
         try
         {
             using (Turn())
             {
-                var before = Read();
-                Write(before + pages);
-                if (Read() >= before + pages)
-                    return new ReservedHugePages(pages);
-                Write(before);
+                var before = Read(folder);
+                Write(folder, before + pages);
+                if (Read(folder) >= before + pages)
+                    return new ReservedHugePages(folder, pages);
+                Write(folder, before);
+                return null;
             }
         }
         catch (Exception refused) when (refused is UnauthorizedAccessException or IOException)
         {
             Xunit.Assert.Skip($"huge pages cannot be reserved: {refused.Message}");
+            return null;
         }
-
-        Xunit.Assert.SkipUnless(Environment.GetEnvironmentVariable("CI") == "true", $"the system has no {pages} huge pages to reserve");
-        throw new InvalidOperationException($"the system has no {pages} huge pages to reserve");
     }
 
     public void Dispose()
     {
         using (Turn())
-            Write(Math.Max(Read() - _taken, 0));
+            Write(_folder, Math.Max(Read(_folder) - _taken, 0));
     }
 
-    private static long Read() => Read(Number) - Read(BeyondIt);
+    private static long Read(string folder) => ReadNumber(folder + "nr_hugepages") - ReadNumber(folder + "surplus_hugepages");
 
-    private static long Read(string file) => long.Parse(File.ReadAllText(file), CultureInfo.InvariantCulture);
+    private static long ReadNumber(string file) => long.Parse(File.ReadAllText(file), CultureInfo.InvariantCulture);
 
-    private static void Write(long pages) => File.WriteAllText(Number, pages.ToString(CultureInfo.InvariantCulture));
+    private static void Write(string folder, long pages) =>
+        File.WriteAllText(folder + "nr_hugepages", pages.ToString(CultureInfo.InvariantCulture));
 
     /// <summary>Several test processes may reserve at a time; each changes the number by what it needs.</summary>
     private static FileStream Turn()

@@ -34,12 +34,15 @@ public sealed class ArchitectureTests : ReceiveTest
             AssertSame(file, "mach-virt.ram", memory);
         }
 
-        var loading = options.Version.HasMappedRam ? options.Version : QemuVersion.V100;
-        var loaded = await StartAsync(options.IncomingIn(loading), "loaded");
-        await loaded.PrepareMigrationAsync(new MigrationSettings { MappedRam = true }, Token);
-        await loaded.StartIncomingAsync($"file:{OutFile}", Token);
-        await loaded.WaitForMigrationAsync("completed", Token);
-        await AssertSameAsync(loaded, memory);
+        // QEMU 7.2 loads no files, and 10.0 refuses an Arm CPU of 7.2, also straight from QEMU to QEMU.
+        if (options.Version.HasMappedRam)
+        {
+            var loaded = await StartAsync(options.IncomingIn(options.Version), "loaded");
+            await loaded.PrepareMigrationAsync(new MigrationSettings { MappedRam = true }, Token);
+            await loaded.StartIncomingAsync($"file:{OutFile}", Token);
+            await loaded.WaitForMigrationAsync("completed", Token);
+            await AssertSameAsync(loaded, memory);
+        }
 
         var destination = await StartAsync(options.IncomingIn(options.Version), "destination");
         await destination.PrepareMigrationAsync(new MigrationSettings { Channels = channels }, Token);

@@ -125,7 +125,7 @@ internal sealed partial class QemuProcess : IAsyncDisposable
             "-chardev", $"socket,id=serial,path={serial}", "-serial", "chardev:serial",
             "-qmp", $"unix:{monitor}",
         ];
-        if (options.Architecture == "x86_64")
+        if (options.Architecture == "x86_64" && options.Machine != "none")
             arguments.AddRange(["-drive", $"file={disk},format=raw,if=ide,snapshot=on"]);
         if (options.Uuid is { } uuid)
             arguments.AddRange(["-uuid", uuid.ToString()]);

@@ -17,6 +17,9 @@ internal sealed record QemuVersion(int Major, int Minor)
     /// <summary>Loads and writes mapped-ram files (from 9.0).</summary>
     public bool HasMappedRam => Major >= 9;
 
+    /// <summary>This one or an older one than <paramref name="other"/>.</summary>
+    public bool IsUpTo(QemuVersion other) => (Major, Minor).CompareTo((other.Major, other.Minor)) <= 0;
+
     public static QemuVersion Parse(string label) => All.Single(version => version.Label == label);
 
     public override string ToString() => Label;
