@@ -157,6 +157,23 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         Report();
     }
 
+    /// <summary>
+    /// How a source that has paused gets its guest back after this has failed: one that may have switched to postcopy, while the guest has
+    /// not become ours. Null when no such source can exist.
+    /// </summary>
+    public GuestReturn? OfferReturn(BlockPool pool) =>
+        _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
+            && _postcopy is { Source: { TakesBack: false, IsOurs: false } } postcopy && !MayRunHere(postcopy)
+            ? new GuestReturn(pages.Memory, reader.RamSection, pool, _options.UndecidedTimeout, _time) : null;
+
+    /// <summary>The guest is ours, or is being made so. One whose source was gone before it could be told was not started.</summary>
+    private bool MayRunHere(PostcopyReceiver postcopy) => Volatile.Read(ref _commitState) switch
+    {
+        Open or Cancelled => postcopy.IsOwned,
+        Committing => _guest is not IPostcopyGuest || _reader!.SwitchPings is null,
+        _ => true,
+    };
+
     private PostcopyReport? DescribePostcopy() => _postcopy is not { IsListening: true } postcopy ? null : new PostcopyReport
     {
         StartDelay = _startDelay,

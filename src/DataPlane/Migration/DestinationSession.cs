@@ -113,7 +113,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         _failure.Dispose();
         _over.Dispose();
         MigrationLog.CheckReturned(_logger, _pool);
-        teardown.Run(_pool.Dispose);
         if (teardown.Failure is { } failure)
         {
             MigrationLog.TeardownFailed(_logger, failure.Message, failure);

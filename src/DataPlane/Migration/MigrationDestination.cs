@@ -26,6 +26,7 @@ public sealed class MigrationDestination : IAsyncDisposable
 
     /// <summary>Of all channels: one bound for whatever the peers send.</summary>
     private readonly BlockPool _pool = new();
+    private GuestReturn? _return;
     private int _used;
 
     /// <summary>Opens <paramref name="addresses"/>.</summary>
@@ -105,10 +106,52 @@ public sealed class MigrationDestination : IAsyncDisposable
         }
 
         var session = new DestinationSession(_admission, _context, _guest, _options, progress, _pool, _logger, _time);
-        await using (session.ConfigureAwait(false))
+        try
         {
-            return await session.RunAsync(cancellationToken).ConfigureAwait(false);
+            await using (session.ConfigureAwait(false))
+            {
+                return await session.RunAsync(cancellationToken).ConfigureAwait(false);
+            }
         }
+        catch
+        {
+            ExpectReturn(session.OfferReturn(_pool));
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Whether <see cref="ReceiveAsync"/> has failed in a way in which a QEMU source up to 10.1 may stand still: it had announced that it
+    /// may switch to postcopy, and the guest has not started here. Its <c>query-migrate</c> says then whether it does
+    /// (<c>postcopy-paused</c>). Never true when the guest is here.
+    /// </summary>
+    public bool MayReturnGuest => Volatile.Read(ref _return) is not null;
+
+    /// <summary>
+    /// Waits for a source that is paused (<c>postcopy-paused</c>) and told to go on (<c>migrate</c> with <c>resume</c>), and gives it its
+    /// guest back: its migration fails, and its guest runs on there from QEMU 8.2 on; an older one waits for <c>cont</c>. No other way out
+    /// of that state exists: such a source refuses <c>cont</c>, and cancelling has no effect (specification, 4-postcopy section 4.8.4).
+    /// </summary>
+    /// <remarks>Nothing of the guest's memory is needed or kept. Connections that are not a source's change nothing.</remarks>
+    /// <param name="cancellationToken">Ends the waiting; the source stays as it is, and this may be called again.</param>
+    /// <exception cref="InvalidOperationException"><see cref="MayReturnGuest"/> is false.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled before a source had been told.</exception>
+    /// <exception cref="ObjectDisposedException">The destination was closed.</exception>
+    public async Task ReturnGuestAsync(CancellationToken cancellationToken = default)
+    {
+        var giving = Interlocked.Exchange(ref _return, null)
+            ?? throw new InvalidOperationException("there is no guest whose source may stand still");
+        try
+        {
+            await giving.RunAsync(_admission, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            Volatile.Write(ref _return, giving);
+            throw;
+        }
+
+        MigrationLog.GuestReturned(_logger);
     }
 
     /// <summary>
@@ -128,5 +171,21 @@ public sealed class MigrationDestination : IAsyncDisposable
         _context.Receiver?.GiveUp();
         await _admission.DisposeAsync().ConfigureAwait(false);
         _tls?.Dispose();
+        _pool.Dispose();
+    }
+
+    /// <summary>From now on a source that comes again is let in, and waits for <see cref="ReturnGuestAsync"/>.</summary>
+    private void ExpectReturn(GuestReturn? giving)
+    {
+        if (giving is null)
+        {
+            return;
+        }
+
+        MigrationLog.SourceMayStandStill(_logger);
+        _admission.ExpectRecovery();
+        _context.IsPaused = true;
+        Volatile.Write(ref _return, giving);
+        _admission.Recheck();
     }
 }

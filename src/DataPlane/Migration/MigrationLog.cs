@@ -45,6 +45,13 @@ internal static partial class MigrationLog
         "the guest and all of its memory are here, but the source was gone before it could be told; it may run the guest again: {Reason}")]
     public static partial void SourceNotTold(ILogger logger, string reason);
 
+    [LoggerMessage(5031, LogLevel.Warning,
+        "the guest has not started here; if its source is a QEMU that says postcopy-paused, only a return of its guest lets it go on")]
+    public static partial void SourceMayStandStill(ILogger logger);
+
+    [LoggerMessage(5032, LogLevel.Information, "the guest was given back to its source")]
+    public static partial void GuestReturned(ILogger logger);
+
     [LoggerMessage(5021, LogLevel.Warning,
         "the link is lost in postcopy ({Cause}); the guest's memory is kept until the migration is resumed")]
     public static partial void LinkLost(ILogger logger, string cause);

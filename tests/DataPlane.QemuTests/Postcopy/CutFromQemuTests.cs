@@ -42,6 +42,44 @@ public sealed class CutFromQemuTests : QemuTest
     public Task A_guest_survives_every_cut_in_a_long_run(string version, bool preempt, int seed) =>
         CheckAsync(CutPair.Parse(version, preempt), seed);
 
+    /// <summary>
+    /// The link swallows all that follows a byte of precopy, the source switches into its own socket buffer, and only then the link is
+    /// reset.
+    /// </summary>
+    [Theory]
+    [InlineData("10.0")]
+    [InlineData("11.1")]
+    public async Task A_guest_whose_package_is_lost_in_the_network_runs_at_its_source(string version)
+    {
+        var pair = CutPair.Parse(version, preempt: false);
+        var machine = await StartSourceAsync(new QemuOptions { Version = pair.Version, Machine = pair.Version.NewestMachine });
+        using var guest = new ReadingGuest();
+        await using var destination = new MigrationDestination(
+            [ChannelAddress.Parse("127.0.0.1:0")], guest, new MigrationDestinationOptions { Postcopy = true });
+        await using var proxy = FaultProxy.Start(
+            destination.LocalAddresses[0],
+            static index => index == 0 ? new FaultPlan { Forward = new Fault { StallAt = 2 << 20 } } : FaultPlan.None);
+        var receiving = EndAsync(destination.ReceiveAsync(cancellationToken: Token));
+        await machine.PrepareMigrationAsync(
+            pair.Settings with { MaxBandwidth = Slow, Parameters = [("max-postcopy-bandwidth", 1L << 20)] }, Token);
+        await machine.StartMigrationAsync($"tcp:{proxy.Address}", Token);
+        var main = await proxy.LinkAsync(0, Token);
+        await main.Stalled.WaitAsync(Patience.Default, Token);
+        await machine.ExecuteAsync("migrate-start-postcopy", null, Token);
+        await machine.WaitForStateAsync(pair.Version == QemuVersion.V111 ? "postcopy-device" : "postcopy-active", Token);
+        await Eventually.TrueAsync(async () => await machine.StatusAsync(Token) != "running", "the guest has stopped", Token);
+
+        main.Cut(reset: true);
+
+        var failure = await receiving.WaitAsync(Patience.Default, Token);
+        Assert.IsType<MigrationException>(failure);
+        Assert.Equal(["abandon"], guest.Calls);
+        Assert.True(destination.MayReturnGuest);
+        var last = machine.Console.Reports[^1];
+        await ReturnAsync(machine, destination, failure.Message);
+        await machine.Console.WaitForAsync(report => report.Pass > last.Pass, "the guest goes on at the source", Token);
+    }
+
     private async Task CheckAsync(CutPair pair, int seed)
     {
         var cuts = pair.Choose(seed, s_first, [CutMoment.Background]);
@@ -87,10 +125,11 @@ public sealed class CutFromQemuTests : QemuTest
         var failure = await receiving;
         var story = $"{Story(pair, cuts, network, machine, guest)}\ndestination: {failure?.Message ?? "done"}";
         TestContext.Current.TestOutputHelper?.WriteLine(story);
-        await CheckOwnerAsync(machine, guest, failure, story);
+        await CheckOwnerAsync(machine, destination, guest, failure, story);
     }
 
-    private static async Task CheckOwnerAsync(QemuProcess machine, ReadingGuest guest, Exception? failure, string story)
+    private static async Task CheckOwnerAsync(
+        QemuProcess machine, MigrationDestination destination, ReadingGuest guest, Exception? failure, string story)
     {
         var atSource = await machine.StatusAsync(Token);
         Assert.False(atSource == "running" && guest.Runs && guest.Started, $"it runs twice\n{story}");
@@ -103,6 +142,11 @@ public sealed class CutFromQemuTests : QemuTest
             return;
         }
 
+        if (destination.MayReturnGuest)
+        {
+            atSource = await ReturnAsync(machine, destination, story);
+        }
+
         // From 10.2 on the source takes the guest back unless it has heard that it runs here: then it does not.
         Assert.True(!guest.Started || (atSource == "running" && !guest.Runs), $"started, and not all came\n{story}");
         if (atSource == "running")
@@ -110,6 +154,29 @@ public sealed class CutFromQemuTests : QemuTest
             var now = machine.Console.Reports[^1];
             await machine.Console.WaitForAsync(report => report.Pass > now.Pass, "the guest goes on at the source", Token);
         }
+    }
+
+    /// <summary>
+    /// The guest never started here: where its source has paused, it gets it back. Returns the source's status once it has its guest.
+    /// </summary>
+    private static async Task<string> ReturnAsync(QemuProcess machine, MigrationDestination destination, string story)
+    {
+        // The source may not have noticed yet that the link is gone.
+        await Eventually.TrueAsync(
+            () => machine.States is [.., "postcopy-paused" or "failing" or "failed" or "cancelled"], $"the source notices\n{story}", Token);
+        if (machine.States[^1] == "postcopy-paused")
+        {
+            var returning = destination.ReturnGuestAsync(Token);
+            await machine.ResumeMigrationAsync($"tcp:{destination.LocalAddresses[0]}", Token);
+            await returning.WaitAsync(s_deadline, Token);
+            await machine.WaitForMigrationAsync("failed", Token);
+            if (machine.Options.Version == QemuVersion.V72)
+                await machine.ContinueGuestAsync(Token); // this one waits to be told
+        }
+
+        await Eventually.TrueAsync(
+            async () => await machine.StatusAsync(Token) == "running", $"the guest runs at its source\n{story}", Token);
+        return "running";
     }
 
     private static async Task OperateAsync(

@@ -1,0 +1,152 @@
+using System.Buffers.Binary;
+using DataPlane.Admission;
+using DataPlane.Memory;
+using DataPlane.Postcopy;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.Migration;
+
+/// <summary>
+/// Gives a guest back to a source that has paused although its guest never started here. A QEMU up to 10.1 counts its guest as gone once
+/// the package is in its socket: it refuses to cancel and to run the guest then, and only a destination that answers its recovery and
+/// reports a failure at the end of the stream releases it. So every page is reported as received, which has the source send nothing more.
+/// </summary>
+/// <param name="blocks">The blocks that the source has announced. Only names and lengths are used.</param>
+/// <param name="ramSection">The id of the source's ram section.</param>
+/// <param name="pool">Gives a block per connection.</param>
+/// <param name="limit">Longest time for one connection.</param>
+/// <param name="time">Measures it.</param>
+internal sealed class GuestReturn(GuestMemory blocks, uint ramSection, BlockPool pool, TimeSpan limit, TimeProvider time)
+{
+    /// <summary>A source has one connection at a time; the others are strangers'.</summary>
+    private const int MaxConnections = 16;
+
+    private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(2);
+
+    private readonly ReceivedPages _everything = Everything(blocks);
+
+    /// <summary>Answers every connection that begins a recovery until one has been told that the guest is its own.</summary>
+    public async Task RunAsync(ChannelAdmission admission, CancellationToken cancellationToken)
+    {
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var places = new SemaphoreSlim(MaxConnections);
+        List<Task<bool>> attempts = [];
+        var next = AcceptAsync(admission, places, over.Token);
+        try
+        {
+            while (true)
+            {
+                await Task.WhenAny([next, .. attempts]).ConfigureAwait(false);
+                if (attempts.Any(static attempt => attempt is { IsCompletedSuccessfully: true, Result: true }))
+                {
+                    return;
+                }
+
+                attempts.RemoveAll(static attempt => attempt.IsCompleted);
+                if (next.IsCompleted)
+                {
+                    var admitted = await next.ConfigureAwait(false);
+                    attempts.Add(AnswerAsync(admitted, places, over.Token));
+                    next = AcceptAsync(admission, places, over.Token);
+                }
+            }
+        }
+        finally
+        {
+            await over.CancelAsync().ConfigureAwait(false);
+            await Task.WhenAll(attempts).ConfigureAwait(false);
+            await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (next.IsCompletedSuccessfully)
+            {
+                await (await next.ConfigureAwait(false)).Channel.DisposeAsync().ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static ReceivedPages Everything(GuestMemory blocks)
+    {
+        var all = new ReceivedPages(blocks);
+        foreach (var block in blocks.Blocks)
+        {
+            all.Received(block).SetAll();
+        }
+
+        return all;
+    }
+
+    private static async Task<AdmittedChannel> AcceptAsync(ChannelAdmission admission, SemaphoreSlim places, CancellationToken over)
+    {
+        await places.WaitAsync(over).ConfigureAwait(false);
+        return await admission.AcceptAsync(over).ConfigureAwait(false);
+    }
+
+    private async Task<bool> AnswerAsync(AdmittedChannel admitted, SemaphoreSlim places, CancellationToken over)
+    {
+        var channel = admitted.Channel;
+        using var stopped = over.Register(channel.Abort);
+        using var deadline = time.CreateTimer(_ => channel.Abort(), null, limit, Timeout.InfiniteTimeSpan);
+        try
+        {
+            if (!admitted.Recovered || admitted.Kind != ChannelKind.Main)
+            {
+                channel.Abort();
+                return false;
+            }
+
+            await Task.Factory.StartNew(
+                () => Give(channel), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
+            return true;
+        }
+        catch (Exception failure) when (failure is IOException or ObjectDisposedException or OperationCanceledException)
+        {
+            return false; // a stranger, or a source that comes again
+        }
+        finally
+        {
+            channel.Abort();
+            await channel.DisposeAsync().ConfigureAwait(false);
+            places.Release();
+        }
+    }
+
+    private void Give(Channel main)
+    {
+        var candidate = new RecoveryCandidate(main, _everything, pool, static () => { });
+        candidate.Answer();
+        var returnPath = new PostcopyReturnPath();
+        returnPath.Use(main);
+        returnPath.SendResumeAck();
+        using var input = new RecordBuffer(main, pool, candidate.Rest);
+        ReadToEnd(input);
+        returnPath.SendShut(success: false);
+    }
+
+    /// <summary>A source takes the word for what it is only at the end of its stream: before, it is one more lost link.</summary>
+    private void ReadToEnd(RecordBuffer input)
+    {
+        while (true)
+        {
+            input.Fill(1, "the end of a recovery");
+            var type = (SectionType)input.Available[0];
+            if (type == SectionType.EndOfFile)
+            {
+                return;
+            }
+
+            const int Size = 1 + sizeof(uint) + sizeof(ulong) + SectionFooter.Size;
+            input.Fill(Size, "a section without pages");
+            var section = input.Available[..Size];
+            if (type is not (SectionType.Part or SectionType.End)
+                || BinaryPrimitives.ReadUInt32BigEndian(section[1..]) != ramSection
+                || BinaryPrimitives.ReadUInt64BigEndian(section[5..]) != (ulong)RamFlags.EndOfSection
+                || !SectionFooter.TryRead(section[13..], ramSection, out _))
+            {
+                throw input.Violation("more than the end of the stream, though every page was reported as received");
+            }
+
+            input.Advance(Size);
+        }
+    }
+}

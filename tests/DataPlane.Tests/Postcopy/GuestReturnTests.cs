@@ -1,0 +1,122 @@
+using DataPlane.Migration;
+using DataPlane.Tests.MainStream;
+using DataPlane.TestSupport;
+using DataPlane.Wire;
+using Xunit;
+
+namespace DataPlane.Tests.Postcopy;
+
+/// <summary>
+/// A source has switched into its own socket buffer and paused, and its guest never started at the destination: the destination gives it
+/// back (specification, 4-postcopy section 4.8.4).
+/// </summary>
+public sealed class GuestReturnTests
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+
+    private static readonly Dictionary<string, Func<RecordedStream>> s_phases = new()
+    {
+        ["advised"] = static () => ScriptedSource.Advised(),
+        ["pages"] = static () => ScriptedSource.Advised().Begin(SectionType.Part),
+        ["discarding"] = static () => Discarding(),
+        ["in the package"] = static () => Discarding().Command(CommandType.Packaged, 0, 0, 0, 5).Raw(8),
+    };
+
+    public static TheoryData<string> Phases => new(s_phases.Keys);
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [MemberData(nameof(Phases))]
+    public async Task A_paused_source_gets_its_guest_back(string phase)
+    {
+        await using var source = new ScriptedSource();
+        await LoseAsync(source, s_phases[phase]().Bytes);
+        Assert.True(source.Destination.MayReturnGuest);
+        var returning = source.Destination.ReturnGuestAsync(Token);
+
+        await TakeBackAsync(source);
+
+        await returning.WaitAsync(s_patience, Token);
+        Assert.False(source.Destination.MayReturnGuest);
+        Assert.DoesNotContain("start", source.Guest.Calls);
+    }
+
+    [Fact]
+    public async Task It_comes_after_strangers_and_broken_attempts()
+    {
+        await using var source = new ScriptedSource();
+        await LoseAsync(source, ScriptedSource.Advised().Bytes);
+        var returning = source.Destination.ReturnGuestAsync(Token);
+        source.Connect(ScriptedSource.Questions()); // stays, and says no more
+        var broken = source.Connect(ScriptedSource.Questions());
+        await ExpectBitmapsAsync(broken);
+        broken.Reset();
+        var liar = source.Connect(ScriptedSource.Questions());
+        await ExpectBitmapsAsync(liar);
+        liar.Send(new RecordedStream().Command(CommandType.PostcopyResume).Bytes).Send(source.Part(0));
+        await ScriptedSource.ExpectAsync(liar, static bytes => ReturnPathWriter.WriteResumeAck(bytes));
+        await liar.ReadToEndAsync(Token).WaitAsync(s_patience, Token);
+        Assert.False(returning.IsCompleted);
+
+        await TakeBackAsync(source);
+
+        await returning.WaitAsync(s_patience, Token);
+    }
+
+    [Fact]
+    public async Task A_wait_that_was_cancelled_may_begin_again()
+    {
+        await using var source = new ScriptedSource();
+        await LoseAsync(source, ScriptedSource.Advised().Bytes);
+        using var enough = new CancellationTokenSource();
+        var first = source.Destination.ReturnGuestAsync(enough.Token);
+        await enough.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.WaitAsync(s_patience, Token));
+
+        var returning = source.Destination.ReturnGuestAsync(Token);
+        await TakeBackAsync(source);
+
+        await returning.WaitAsync(s_patience, Token);
+    }
+
+    [Fact]
+    public async Task Without_advice_nobody_can_have_paused()
+    {
+        await using var source = new ScriptedSource();
+
+        await LoseAsync(source, new RecordedStream().Header().Command(CommandType.OpenReturnPath).Ping(1).Start().Bytes);
+
+        Assert.False(source.Destination.MayReturnGuest);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => source.Destination.ReturnGuestAsync(Token));
+    }
+
+    private static RecordedStream Discarding() => ScriptedSource.Discard(ScriptedSource.Advised(), "other", 0, 1);
+
+    private static async Task LoseAsync(ScriptedSource source, byte[] stream)
+    {
+        var main = source.Connect(stream);
+        await ScriptedSource.ExpectPongsAsync(main, 1);
+        await Eventually.TrueAsync(() => source.Guest.Has("create"), "the blocks are known", Token);
+        main.Finish();
+        await Assert.ThrowsAsync<MigrationException>(() => source.Receiving).WaitAsync(s_patience, Token);
+    }
+
+    private static async Task ExpectBitmapsAsync(ScriptedPeer main)
+    {
+        await ScriptedSource.ExpectBitmapAsync(main, RecordedStream.Block, (1UL << RecordedStream.Pages) - 1);
+        await ScriptedSource.ExpectBitmapAsync(main, "other", 1);
+    }
+
+    /// <summary>What a QEMU says that is told to go on when nothing is left to send.</summary>
+    private static async Task TakeBackAsync(ScriptedSource source)
+    {
+        var main = source.Connect(ScriptedSource.Questions());
+        await ExpectBitmapsAsync(main);
+        main.Send(new RecordedStream().Command(CommandType.PostcopyResume).Bytes);
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteResumeAck(bytes));
+        main.Send(new RecordedStream().Begin(SectionType.Part).EndSection().Begin(SectionType.End).EndSection().Raw(0).Bytes);
+        await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteShut(bytes, 1));
+        main.Dispose();
+    }
+}
