@@ -84,7 +84,7 @@ internal sealed class GuestReturn(GuestMemory blocks, uint ramSection, BlockPool
     private async Task<bool> AnswerAsync(AdmittedChannel admitted, SemaphoreSlim places, CancellationToken over)
     {
         var channel = admitted.Channel;
-        using var stopped = over.Register(channel.Abort);
+        using var stopped = over.Register(() => channel.Abort());
         using var deadline = time.CreateTimer(_ => channel.Abort(), null, limit, Timeout.InfiniteTimeSpan);
         try
         {

@@ -257,6 +257,7 @@ public sealed class DestinationFailureTests
         using var main = scene.Source.Main(stream);
         using var multifd = scene.Source.Multifd(0);
         multifd.Send(RawSource.Sync());
+        multifd.Send([.. RawSource.Pages("pc.ram", 0), .. RecordedStream.PageContent(1)]); // a source that sends no page at all is refused as such
         multifd.Send([.. RawSource.Pages("pc.ram", 4096), .. RecordedStream.PageContent(7).AsSpan(0, 2048)]);
         await scene.UntilMemoryExistsAsync();
         await scene.UntilAsync(() => scene.Guest.Memory!.Blocks[0].Span(4096, 2048).SequenceEqual(RecordedStream.PageContent(7).AsSpan(0, 2048)));
