@@ -67,8 +67,11 @@ public sealed class ReceiveTlsTests : ReceiveTest
         var folder = _authority.NewFolder("swapped", swapsPurposes: true);
         var secured = Secured(version, machine, folder);
         // QEMU looks at its own files when it starts, which is another matter.
-        var source = await StartSourceAsync(secured with { Extra = [.. secured.Extra.Select(argument =>
-            argument.StartsWith("tls-creds", StringComparison.Ordinal) ? argument + ",sanity-check=off" : argument)] });
+        var source = await StartSourceAsync(secured with
+        {
+            Extra = [.. secured.Extra.Select(argument =>
+            argument.StartsWith("tls-creds", StringComparison.Ordinal) ? argument + ",sanity-check=off" : argument)]
+        });
 
         await CaptureAsync(
             source,

@@ -33,7 +33,7 @@ internal static class Logging
         if (output.LogJson)
             builder.AddJsonConsole(json => json.UseUtcTimestamp = true);
         else
-            {
+        {
             builder.AddSimpleConsole(simple =>
             {
                 simple.SingleLine = true;

@@ -1,7 +1,7 @@
 using DataPlane.Memory;
 using DataPlane.Migration;
-using DataPlane.TestSupport;
 using DataPlane.Tests.MainStream;
+using DataPlane.TestSupport;
 using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;

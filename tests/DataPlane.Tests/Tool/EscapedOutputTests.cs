@@ -37,7 +37,10 @@ public sealed class EscapedOutputTests
         var error = new StringWriter();
         var console = new ToolConsole
         {
-            Out = TextWriter.Null, Error = TextWriter.Synchronized(error), ErrorIsTerminal = true, NoColor = true,
+            Out = TextWriter.Null,
+            Error = TextWriter.Synchronized(error),
+            ErrorIsTerminal = true,
+            NoColor = true,
         };
         await using (var bar = new BarDisplay(console))
         {
