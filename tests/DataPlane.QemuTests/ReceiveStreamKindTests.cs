@@ -162,7 +162,7 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         await SnapshotRunsAsync(source, QemuVersion.Parse(loadedIn), before, begun);
     }
 
-    // Not 7.2, whose guest stands still for ever after that: nobody lifts the write protection.
+    // Not 7.2: its guest was once seen to report nothing for 90 s after that, without us in it; the cause is not known.
     [Theory]
     [InlineData("10.0")]
     [InlineData("11.1")]
