@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 using DataPlane.Memory;
 using DataPlane.Wire;
 
@@ -28,7 +29,7 @@ internal static class HostileStream
         WriteRecord(stream, RamFlags.MemorySize, blocks * (long)TargetPage.Size);
         for (int i = 0; i < blocks; i++)
         {
-            new RamBlockEntry($"{i:x8}{new string('n', WireLimits.MaxNameLength - 8)}", TargetPage.Size).Write(stream);
+            new RamBlockEntry(BlockName(i), TargetPage.Size).Write(stream);
         }
 
         EndSection(stream);
@@ -40,9 +41,14 @@ internal static class HostileStream
         WriteRecord(stream, RamFlags.MemorySize, bytes);
     });
 
+    /// <summary>The end of the memory, with one page: a source that sends none at all is refused here already.</summary>
     public static byte[] EndOfRam { get; } = Build(static stream =>
     {
         stream.Advance(SectionHeader.Write(stream.GetSpan(SectionHeader.MaxSize), SectionType.End, RamSection));
+        stream.Advance(RamRecordHeader.Write(
+            stream.GetSpan(RamRecordHeader.MaxSize), RamFlags.Zero, 0, Encoding.UTF8.GetBytes(BlockName(0))));
+        ZeroPageFill.Write(stream.GetSpan(ZeroPageFill.Size));
+        stream.Advance(ZeroPageFill.Size);
         EndSection(stream);
     });
 
@@ -62,6 +68,8 @@ internal static class HostileStream
         SectionFooter.Write(stream.GetSpan(SectionFooter.Size), 9);
         stream.Advance(SectionFooter.Size);
     });
+
+    private static string BlockName(int block) => $"{block:x8}{new string('n', WireLimits.MaxNameLength - 8)}";
 
     private static byte[] Build(Action<ArrayBufferWriter<byte>> write)
     {
