@@ -55,12 +55,22 @@ internal sealed class FileReplacement
         return new FileReplacement(path, former, hasOld: true, old);
     }
 
-    /// <summary>The old file is given up.</summary>
+    /// <summary>The old file is given up. Never fails: the new one has its name for good.</summary>
     public void Finish()
     {
-        if (_hasOld)
-            File.Delete(_former);
-        _old?.Dispose();
+        try
+        {
+            if (_hasOld)
+                File.Delete(_former);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // What is left over has the name of a partial file, and goes at the next start.
+        }
+        finally
+        {
+            _old?.Dispose();
+        }
     }
 
     /// <summary>The old file has its name again, and the new one its former name.</summary>

@@ -148,7 +148,10 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
         }
         catch
         {
+            // Until it is undone the temporary name is the old file's, and must not be removed.
+            _isPartial = false;
             replacement.Undo();
+            _isPartial = true;
             throw;
         }
 

@@ -134,7 +134,8 @@ internal sealed class QmpClient : IAsyncDisposable
     }
 
     private static string Refusal(JsonElement message) =>
-        message.TryGetProperty("error", out JsonElement error) && error.TryGetProperty("desc", out JsonElement text)
+        message.TryGetProperty("error", out JsonElement error) && error.ValueKind == JsonValueKind.Object
+            && error.TryGetProperty("desc", out JsonElement text) && text.ValueKind == JsonValueKind.String
             ? text.GetString() ?? "" : "no reason given";
 
     private async Task NegotiateAsync(TimeSpan timeout, CancellationToken cancellationToken)

@@ -21,7 +21,15 @@ internal sealed class GuardedVmAdapter : IGuardedVm
     {
         _settings = settings;
         _credentials = settings.Tls.Load();
-        _vm = new GuardedVm(Translate(settings) with { Tls = _credentials }, time, logger);
+        try
+        {
+            _vm = new GuardedVm(Translate(settings) with { Tls = _credentials }, time, logger);
+        }
+        catch
+        {
+            _credentials?.Dispose();
+            throw;
+        }
     }
 
     public Task StartAsync(CancellationToken cancellation) => _vm.StartAsync(cancellation);
@@ -85,7 +93,8 @@ internal sealed class GuardedVmAdapter : IGuardedVm
         if (settings.Incoming is not null || settings.Qmp is not { IsUnix: true, Path.Length: > MostBeside } || OperatingSystem.IsWindows())
             return null;
         string folder = ControlPaths.Folders(Environment.GetEnvironmentVariable).First();
-        Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        // What lies in a folder of somebody else is not QEMU's: the guard would send it the guest.
+        Control.RuntimeFolder.Prepare(folder, isOwn: true);
         return folder;
     }
 

@@ -141,7 +141,12 @@ internal sealed class ServeServer : IDisposable
     private async Task RefuseAsync(Socket client, CancellationToken cancellation)
     {
         if (Interlocked.Increment(ref _refusals) > MaxRefusalsAtOnce)
+        {
+            Interlocked.Decrement(ref _refusals);
             client.Dispose(); // without a word: too many take their time to hear it
+            return;
+        }
+
         try
         {
             ControlConnection control = await WrapAsync(client, cancellation).ConfigureAwait(false);

@@ -117,7 +117,12 @@ internal sealed partial class DestinationSession
         }
         else
         {
-            // Sources up to QEMU 10.1 pause now and may come again; later ones run the guest, and nobody comes.
+            // Sources up to QEMU 10.1 pause now and may come again, whenever that is; later ones run the guest, and nobody comes.
+            if (!postcopy.Source.TakesBack)
+            {
+                stall?.Dispose();
+            }
+
             postcopy.Pull();
             await postcopy.Completion.WaitAsync(_failure.Token).ConfigureAwait(false);
         }

@@ -169,7 +169,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// <summary>The guest is ours, or is being made so. One whose source was gone before it could be told was not started.</summary>
     private bool MayRunHere(PostcopyReceiver postcopy) => Volatile.Read(ref _commitState) switch
     {
-        Open or Cancelled => postcopy.IsOwned,
+        Open or Cancelled => postcopy.IsOwned && _guest is IPostcopyGuest, // a capture starts nothing before its commit
         Committing => _guest is not IPostcopyGuest || _reader!.SwitchPings is null,
         _ => true,
     };

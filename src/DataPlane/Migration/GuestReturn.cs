@@ -22,7 +22,7 @@ internal sealed class GuestReturn(GuestMemory blocks, uint ramSection, BlockPool
     /// <summary>A source has one connection at a time; the others are strangers'.</summary>
     private const int MaxConnections = 16;
 
-    private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
 
     private readonly ReceivedPages _everything = Everything(blocks);
 
@@ -96,10 +96,10 @@ internal sealed class GuestReturn(GuestMemory blocks, uint ramSection, BlockPool
 
             await Task.Factory.StartNew(
                 () => Give(channel), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
-            await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
-            return true;
+            // A source that has not closed may not have heard it: then it comes again.
+            return await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (Exception failure) when (failure is IOException or ObjectDisposedException or OperationCanceledException)
+        catch (Exception failure) when (failure is IOException or InvalidOperationException or OperationCanceledException)
         {
             return false; // a stranger, or a source that comes again
         }

@@ -115,7 +115,8 @@ public sealed class MigrationDestination : IAsyncDisposable
         }
         catch
         {
-            ExpectReturn(session.OfferReturn(_pool));
+            // What has failed is what the caller hears, and not what fails after it.
+            new Teardown().Run(() => ExpectReturn(session.OfferReturn(_pool)));
             throw;
         }
     }

@@ -101,7 +101,7 @@ internal static class SocketSetup
         _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpQuickAck, 1);
 
     /// <summary>
-    /// Whether anything that was sent, or a probe of the peer's closed window, waits for an acknowledgement, and when the last one came.
+    /// Whether anything that was sent, or more than one probe of the peer's closed window, waits for an acknowledgement, and when the last one came.
     /// False on other than TCP sockets.
     /// </summary>
     internal static unsafe bool AwaitsAcknowledgement(SafeSocketHandle socket, out TimeSpan sinceLast)
@@ -114,7 +114,8 @@ internal static class SocketSetup
         bool known = Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpInformation, info, &length) == 0
             && length >= LastAcknowledgement + sizeof(uint);
         sinceLast = known ? TimeSpan.FromMilliseconds(*(uint*)(info + LastAcknowledgement)) : TimeSpan.Zero;
-        return known && (info[Probes] != 0 || *(uint*)(info + Unacknowledged) != 0);
+        // One probe of a closed window may be lost, and the next is up to two minutes off.
+        return known && (info[Probes] > 1 || *(uint*)(info + Unacknowledged) != 0);
     }
 
     /// <summary>
