@@ -13,7 +13,9 @@ public sealed class MemoryLayoutTests : ReceiveTest
     private const long BelowFourGiB = 2 * GiB;
 
     public static TheoryData<string, int> Versions => new(
-        from version in QemuVersion.All from channels in (int[])[0, 2] select new TheoryDataRow<string, int>(version.Label, channels));
+        from version in QemuVersion.All
+        from channels in (int[])[0, 2]
+        select new TheoryDataRow<string, int>(version.Label, channels) { Explicit = version != QemuVersion.V111 || channels == 0 });
 
     [Theory]
     [MemberData(nameof(Versions))]
