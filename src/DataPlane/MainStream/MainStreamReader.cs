@@ -124,7 +124,7 @@ internal sealed partial class MainStreamReader
     }
 
     /// <summary>
-    /// Device sections behind pages, and no END of RAM: so ends a background snapshot. It has neither a return path nor multifd nor
+    /// Device sections after pages, and no END of RAM: so ends a background snapshot. It has neither a return path nor multifd nor
     /// postcopy, and no other source sends devices between its pages.
     /// </summary>
     private void BeginSnapshot()
