@@ -12,12 +12,13 @@ internal sealed class AdmissionClock : IDisposable
     private readonly EventFd _wake;
     private readonly ITimer _timer;
     private long _armedFor = long.MaxValue;
+    private volatile bool _hasFired;
 
     internal AdmissionClock(TimeProvider time, EventFd wake)
     {
         _time = time;
         _wake = wake;
-        _timer = time.CreateTimer(static state => ((EventFd)state!).Signal(), wake, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = time.CreateTimer(static clock => ((AdmissionClock)clock!).Fire(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     internal long Now => _time.GetTimestamp();
@@ -30,23 +31,35 @@ internal sealed class AdmissionClock : IDisposable
     /// </summary>
     internal void WakeAt(long due)
     {
-        long now = Now;
-        if (_armedFor <= now)
-            _armedFor = long.MaxValue; // it has fired
+        // Only the timer itself says that it has fired. The system's timers go by a coarser clock than timestamps do and may fire some
+        // milliseconds early, so a timer that is due later than now may be spent already.
+        if (_hasFired)
+        {
+            _hasFired = false;
+            _armedFor = long.MaxValue;
+        }
+
         if (due >= _armedFor)
             return;
 
         _armedFor = due;
+        long now = Now;
         if (due <= now)
         {
-            _wake.Signal();
+            Fire();
             return;
         }
 
-        // Rounded up: a timer has milliseconds, and one that fires too early would be set again and again.
+        // Rounded up: a timer counts whole milliseconds.
         double milliseconds = (due - now) * 1000.0 / _time.TimestampFrequency;
         _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(milliseconds)), Timeout.InfiniteTimeSpan);
     }
 
     public void Dispose() => _timer.Dispose();
+
+    private void Fire()
+    {
+        _hasFired = true;
+        _wake.Signal();
+    }
 }
