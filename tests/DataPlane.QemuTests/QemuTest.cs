@@ -1,4 +1,5 @@
 using DataPlane.QemuTests.Harness;
+using DataPlane.TestSupport;
 
 namespace DataPlane.QemuTests;
 

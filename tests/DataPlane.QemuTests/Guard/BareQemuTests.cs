@@ -147,12 +147,19 @@ public sealed class BareQemuTests : MigrationTest
     [Fact]
     public async Task Two_QEMUs_11_1_hang_with_an_early_preempt_channel_and_no_stranger_at_all()
     {
+        // The source connects preempt and multifd beside each other: which of them arrives first is chance, so a relay decides it.
         var settings = Postcopy(preempt: true, channels: 2);
+        using var door = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        door.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        door.Listen();
         var source = await StartSourceAsync(Machine("11.1", "pc-q35-7.2"));
         await source.PrepareMigrationAsync(settings, Token);
         var (destination, uri) = await StartBareAsync(source.Options, settings);
 
-        await source.StartMigrationAsync(uri, Token);
+        await source.StartMigrationAsync($"tcp:127.0.0.1:{((IPEndPoint)door.LocalEndPoint!).Port}", Token);
+        await using var relay = await OrderedRelay.AcceptAsync(door, 4, Token);
+        Assert.Equal(1, relay.Silent);
+        await relay.ConnectSilentSecondAsync(PortOf(uri), Token);
 
         Assert.True(await MonitorProbe.StandsStillAsync(destination, Token), "its monitor answers");
         Assert.DoesNotContain("completed", source.States);

@@ -67,21 +67,48 @@ public sealed class GuardTlsTests : GuardTest
     [MemberData(nameof(Versions))]
     public async Task TLS_with_a_shared_key_passes(string version)
     {
-        var folder = Work.NewFolder("psk");
-        await File.WriteAllTextAsync(Path.Combine(folder, "keys.psk"), "qemu:00112233445566778899aabbccddeeff\n", Token);
-        string[] Shared(string end) => ["-object", $"tls-creds-psk,id=tls0,dir={folder},endpoint={end}"];
-        var settings = Secured(new MigrationSettings { Channels = 2, ReturnPath = true });
-        var source = await StartSourceAsync(Newest(version) with { Extra = Shared("client") });
-        await source.PrepareMigrationAsync(settings, Token);
+        var keys = await SharedKeysAsync();
+        var settings = new MigrationSettings { Channels = 2, ReturnPath = true };
+        var source = await StartSourceAsync(Newest(version) with { Extra = SharedKeys(keys, "client") });
+        await source.PrepareMigrationAsync(Secured(settings), Token);
         var destination = await StartAsync(
-            source.Options.IncomingIn(source.Options.Version) with { Extra = Shared("server"), SecondMonitor = true }, "destination");
-        await destination.PrepareMigrationAsync(settings, Token);
+            source.Options.IncomingIn(source.Options.Version) with { Extra = SharedKeys(keys, "server"), SecondMonitor = true },
+            "destination");
+        await destination.PrepareMigrationAsync(Secured(settings), Token);
         var guard = await StartAsync(new GuardOptions { Monitor = destination.OfferSecondMonitor(), Extra = s_soon });
 
         await source.StartMigrationAsync(guard.Uri, Token);
 
         await ArrivedAsync(source, destination);
     }
+
+    [Theory]
+    [MemberData(nameof(Versions))]
+    public async Task TLS_with_a_shared_key_ends_in_the_guard(string version)
+    {
+        var keys = await SharedKeysAsync();
+        var settings = new MigrationSettings { Channels = 2, ReturnPath = true };
+        var source = await StartSourceAsync(Newest(version) with { Extra = SharedKeys(keys, "client") });
+        await source.PrepareMigrationAsync(Secured(settings), Token);
+        var destination = await StartAsync(source.Options.IncomingIn(source.Options.Version) with { SecondMonitor = true }, "destination");
+        await destination.PrepareMigrationAsync(settings, Token);
+        string[] ended = ["--tls-psk", Path.Combine(keys, "keys.psk"), "--tls-allow", "q*", .. s_soon];
+        var guard = await StartAsync(new GuardOptions { Monitor = destination.OfferSecondMonitor(), Extra = ended });
+
+        await source.StartMigrationAsync(guard.Uri, Token);
+
+        await ArrivedAsync(source, destination);
+    }
+
+    private async Task<string> SharedKeysAsync()
+    {
+        var folder = Work.NewFolder("psk");
+        await File.WriteAllTextAsync(Path.Combine(folder, "keys.psk"), "qemu:00112233445566778899aabbccddeeff\n", Token);
+        return folder;
+    }
+
+    private static string[] SharedKeys(string folder, string end) =>
+        ["-object", $"tls-creds-psk,id=tls0,dir={folder},endpoint={end}"];
 
     /// <summary>
     /// A source of this machine type opens its preempt channel early, beside the others: QEMU cannot tell them apart inside TLS and hangs,

@@ -1,4 +1,4 @@
-namespace DataPlane.QemuTests;
+namespace DataPlane.TestSupport;
 
 /// <summary>
 /// Ends a test that stands still, by name: it is cancelled, which ends all that it waits for; a test that is there even then ends the whole
@@ -10,12 +10,12 @@ internal sealed class TestDeadline : IDisposable
     private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan s_grace = TimeSpan.FromMinutes(3);
 
-    private readonly ITestContext _test;
+    private readonly Xunit.ITestContext _test;
     private readonly Timer _timer;
     private bool _cancelled;
 
     /// <summary>Begins to count for a test.</summary>
-    public TestDeadline(ITestContext test)
+    internal TestDeadline(Xunit.ITestContext test)
     {
         _test = test;
         _timer = new Timer(_ => Expire());
@@ -26,7 +26,7 @@ internal sealed class TestDeadline : IDisposable
 
     private void Expire()
     {
-        var name = _test.Test?.TestDisplayName;
+        string? name = _test.Test?.TestDisplayName;
         if (_cancelled)
             Environment.FailFast($"{name} stands still, and could not be cancelled");
         _cancelled = true;

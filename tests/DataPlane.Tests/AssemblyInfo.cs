@@ -1,0 +1,3 @@
+using DataPlane.TestSupport;
+
+[assembly: TestDeadline]
