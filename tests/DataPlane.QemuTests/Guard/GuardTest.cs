@@ -36,12 +36,17 @@ public abstract class GuardTest : MigrationTest
 
     /// <summary>
     /// A migration that is disturbed before the source comes, while memory goes over, and after the guest has gone: it arrives all the
-    /// same,
-    /// QEMU's monitor answers all the time, and whoever has said something false is gone.
+    /// same, QEMU's monitor answers all the time, and whoever has said something false is gone.
     /// </summary>
-    private protected async Task MovesAsync(GuardConfiguration configuration, IReadOnlyList<StrangerKind> kinds)
+    /// <param name="configuration">What migrates.</param>
+    /// <param name="kinds">Who comes, each at every moment.</param>
+    /// <param name="options">Of the guard.</param>
+    /// <param name="silent">Connections that say nothing and come before all of them.</param>
+    private protected async Task MovesAsync(
+        GuardConfiguration configuration, IReadOnlyList<StrangerKind> kinds, GuardOptions? options = null, int silent = 0)
     {
-        await using var pair = await StartGuardedAsync(configuration);
+        await using var pair = await StartGuardedAsync(configuration, options ?? new GuardOptions());
+        await pair.Crowd.ComeSilentlyAsync(silent, addresses: 50, Token);
         using var arrived = new CancellationTokenSource();
         var watch = MonitorProbe.WatchAsync(pair.Destination, arrived.Token);
         try

@@ -11,5 +11,8 @@ internal sealed record GuardOptions
     /// <summary>Guards one QEMU after the other, by a configuration file, instead of one migration.</summary>
     public bool AsService { get; init; }
 
+    /// <summary>A command that runs the command.</summary>
+    public IReadOnlyList<string> Before { get; init; } = [];
+
     public IReadOnlyList<string> Extra { get; init; } = [];
 }

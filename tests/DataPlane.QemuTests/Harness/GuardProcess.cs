@@ -81,8 +81,8 @@ internal sealed class GuardProcess : IAsyncDisposable
             what = ["--config", file];
         }
 
-        string[] arguments = [Repository.Tool, "guard", "--control", control, .. what, .. options.Extra];
-        var guard = new GuardProcess(await ChildProcess.StartAsync("guard", "dotnet", arguments), control);
+        string[] command = [.. options.Before, "dotnet", Repository.Tool, "guard", "--control", control, .. what, .. options.Extra];
+        var guard = new GuardProcess(await ChildProcess.StartAsync("guard", command[0], command[1..]), control);
         try
         {
             var line = await guard._process.Errors.WaitForAsync(
