@@ -131,7 +131,7 @@ internal sealed class FrontDoor(
         {
             // Closed.
         }
-        catch (IOException e)
+        catch (Exception e)
         {
             events.TryWrite(new GuardEvent.Broken(e));
         }

@@ -1,4 +1,5 @@
 using DataPlane.Guard.Order;
+using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Relay;
 using DataPlane.Linux;
 
@@ -7,6 +8,16 @@ namespace DataPlane.Guard.Course;
 /// <summary>What the end of a channel, or of QEMU, means.</summary>
 internal sealed partial class GuardCourse
 {
+    /// <summary>
+    /// A migration says a dozen, and each recovery four more: thousands are a QEMU that its guest has taken over, and each costs a line of
+    /// the log and memory until its turn.
+    /// </summary>
+    internal const int MaxStatuses = 10_000;
+
+    /// <summary>The longest of QEMU's own has 21 characters.</summary>
+    private const int MaxStatusLength = 64;
+
+    private int _statuses;
     private volatile TaskCompletionSource _qemuPaused = NewSignal();
     private volatile string? _qemuStatus;
     private ChannelRelay? _main;
@@ -17,6 +28,11 @@ internal sealed partial class GuardCourse
     /// <summary>On the monitor's reader: what a recovery waits for must not wait for the recovery.</summary>
     internal void ReportStatus(string status)
     {
+        int said = Interlocked.Increment(ref _statuses);
+        if (said == MaxStatuses)
+            Post(new GuardEvent.Broken(new QmpException($"QEMU has said {MaxStatuses} times where the migration stands")));
+        if (said >= MaxStatuses || status.Length > MaxStatusLength)
+            return;
         GuardLog.QemuStatus(_logger, _options.Name, status);
         _qemuStatus = status;
         if (status == "postcopy-paused")

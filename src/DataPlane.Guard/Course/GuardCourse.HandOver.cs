@@ -2,7 +2,6 @@ using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Relay;
 using DataPlane.Guard.ReturnPath;
-using DataPlane.Linux;
 using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
@@ -30,15 +29,16 @@ internal sealed partial class GuardCourse
         {
             await PlaceAsync(admitted, cancellationToken).ConfigureAwait(false);
         }
-        // No descriptors, no memory, no thread: the attempt that needed them is over, and the next one may come.
-        catch (Exception e) when (e is LinuxException or OutOfMemoryException)
+        // No descriptors, no memory, no thread, or an error of ours: the attempt that met it is over, and the next one may come. Where the
+        // migration is under way already, it costs this connection alone.
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             GuardLog.NotTaken(_logger, _options.Name, admitted.Channel.Kind, admitted.Channel.Peer, e.Message);
             admitted.Channel.Dispose();
             if (State == GuardState.Waiting)
                 await StartAnewAsync().ConfigureAwait(false);
             else if (State is GuardState.Paused or GuardState.Recovering)
-                await PauseAsync().ConfigureAwait(false);
+                await GiveRecoveryUpAsync().ConfigureAwait(false);
         }
     }
 
@@ -105,9 +105,11 @@ internal sealed partial class GuardCourse
             if (_target.Postcopy && _monitor is not null)
                 _ = _monitor.AskBlocksAsync(_blockList, _ending.Token);
         }
-        catch (ChannelException e)
+        // QEMU may have had one of the channels: no other source can come to it now, whatever the reason was.
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            await FailAsync($"{e.Channel}: {e.Message}").ConfigureAwait(false);
+            await FailAsync(e is ChannelException { Channel: var name } ? $"{name}: {e.Message}"
+                : $"the channels cannot be handed to QEMU: {e.Message}").ConfigureAwait(false);
         }
 
         _held.Clear();
@@ -224,16 +226,26 @@ internal sealed partial class GuardCourse
             if (_target.Preempt)
                 await ReservePreemptAsync(cancellationToken).ConfigureAwait(false);
         }
-        catch (ChannelException e)
+        // What the guard lacks now it may have at the next attempt, and the guest waits for that one.
+        catch (ChannelException e) when (!Shortage.Is(e))
         {
             await FailAsync($"QEMU cannot be recovered: {e.Message}").ConfigureAwait(false);
         }
     }
 
+    /// <summary>QEMU pauses again when the channel that it may have had is closed.</summary>
+    private async ValueTask GiveRecoveryUpAsync()
+    {
+        if (_main is { } main)
+            _relays.Abort(main);
+        await PauseAsync().ConfigureAwait(false);
+    }
+
     private ReturnPathTap NewTap()
     {
         _shut = null;
-        _tap = new ReturnPathTap(_requests, (type, value) => Post(new GuardEvent.ReturnPathNews(type, value)), GoBlind);
+        var first = new FirstNews((type, value) => Post(new GuardEvent.ReturnPathNews(type, value)));
+        _tap = new ReturnPathTap(_requests, first.Take, GoBlind);
         return _tap;
     }
 

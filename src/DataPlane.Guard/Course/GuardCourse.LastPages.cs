@@ -21,14 +21,23 @@ internal sealed partial class GuardCourse
     private MainStreamEnd? NewMainEnd()
     {
         _mainEnd = _target.Preempt && _context.TakesLoneEnd
-            ? new MainStreamEnd(end => Post(new GuardEvent.MainStreamEnded(end, end.Sightings, _time.GetTimestamp()))) : null;
+            ? new MainStreamEnd(PostEnd) : null;
         _context.MainEnd = _mainEnd;
         _context.AwaitsPages = true;
         return _mainEnd;
     }
 
+    private void PostEnd(MainStreamEnd end) => Post(new GuardEvent.MainStreamEnded(end, end.Sightings, _time.GetTimestamp()));
+
     private void TakeMainStreamEnd(GuardEvent.MainStreamEnded ended)
     {
+        ended.End.Heard();
+        if (ended.End == _mainEnd && ended.End.HasCome && ended.Sighting != ended.End.Sightings)
+        {
+            PostEnd(ended.End); // seen again while this waited for its turn, which told nobody
+            return;
+        }
+
         bool isStale = ended.End != _mainEnd || !ended.End.HasCome || ended.Sighting != ended.End.Sightings;
         if (isStale || _preempt is not { Client: null, Ending: RelayEnding.None }
             || State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))

@@ -52,9 +52,15 @@ internal sealed partial class GuardCourse
         {
             introduced = await ShakeHandsAsync(session, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is ChannelException or OperationCanceledException)
+        catch (Exception e) when (e is OperationCanceledException || (e is ChannelException && !Shortage.Is(e)))
         {
             introduced = new TlsIntroduced(session.Relay, IntroductionResult.Cut, null, 0, default, e.Message);
+        }
+        // No descriptor, no memory, no thread for it: that is this session's end and nobody else's, and the turn goes to the next one.
+        catch (Exception e)
+        {
+            GuardLog.NotTaken(_logger, _options.Name, ChannelKind.Tls, session.Relay.Peer ?? "", e.Message);
+            introduced = new TlsIntroduced(session.Relay, IntroductionResult.NotServed, null, 0, default, null);
         }
 
         if (!_events.Writer.TryWrite(new GuardEvent.Introduced(introduced)))
@@ -65,22 +71,25 @@ internal sealed partial class GuardCourse
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _ending.Token);
         Channel qemu = await DialAsync(session.Relay.Name, ended.Token).ConfigureAwait(false);
-        TransferResult sent = SendOpening(qemu, session.Hello.Span);
-        if (!sent.Complete || !Linux.Libc.TrySetBlocking(qemu.Handle, false))
+        bool isIn = false;
+        try
         {
-            await qemu.DisposeAsync().ConfigureAwait(false);
-            throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
+            TransferResult sent = SendOpening(qemu, session.Hello.Span);
+            if (!sent.Complete || !Linux.Libc.TrySetBlocking(qemu.Handle, false))
+                throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
+            using var introduction = new TlsIntroduction(session.Relay.Client!.Channel.Handle, qemu.Handle,
+                _monitor is null ? null : _monitor.IsTurningAsync, _options.TlsHandshakeTimeout, _time, ended.Token);
+            IntroductionResult result = await Task.Factory.StartNew(
+                introduction.Run, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            isIn = result == IntroductionResult.LetIn;
+            return new TlsIntroduced(session.Relay, result, isIn ? qemu : null,
+                session.Hello.Length + introduction.ClientBytes, introduction.Leftover, null);
         }
-
-        using var introduction = new TlsIntroduction(session.Relay.Client!.Channel.Handle, qemu.Handle,
-            _monitor is null ? null : _monitor.IsTurningAsync, _options.TlsHandshakeTimeout, _time, ended.Token);
-        IntroductionResult result = await Task.Factory.StartNew(
-            introduction.Run, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
-        bool isIn = result == IntroductionResult.LetIn;
-        if (!isIn)
-            await qemu.DisposeAsync().ConfigureAwait(false); // a plain end: QEMU drops the session and goes on
-        return new TlsIntroduced(session.Relay, result, isIn ? qemu : null,
-            session.Hello.Length + introduction.ClientBytes, introduction.Leftover, null);
+        finally
+        {
+            if (!isIn)
+                await qemu.DisposeAsync().ConfigureAwait(false); // a plain end: QEMU drops the session and goes on
+        }
     }
 
     private async ValueTask TakeIntroducedAsync(TlsIntroduced introduced, CancellationToken cancellationToken)
@@ -93,18 +102,24 @@ internal sealed partial class GuardCourse
         }
         else
         {
-            if (_keptOut.TryPass(RefusalReason.TlsHandshake, session.Relay.Peer ?? ""))
-                GuardLog.SessionKeptOut(_logger, _options.Name, session.Relay.Peer, introduced.Result);
-            foreach ((_, long more, string last) in _keptOut.TakeLeftOut())
-                GuardLog.SessionsKeptOut(_logger, _options.Name, more, last);
-            _door.CountRefused(RefusalReason.TlsHandshake);
-            _sessions.Blame(session.Address);
+            if (introduced.Result != IntroductionResult.NotServed)
+                Blame(session, introduced.Result);
             Drop(session.Relay);
             if (introduced.Error is { } error && !cancellationToken.IsCancellationRequested)
                 await FailAsync(error).ConfigureAwait(false);
         }
 
         IntroduceNext(cancellationToken);
+    }
+
+    private void Blame(TlsSessions.Waiting session, IntroductionResult result)
+    {
+        if (_keptOut.TryPass(RefusalReason.TlsHandshake, session.Relay.Peer ?? ""))
+            GuardLog.SessionKeptOut(_logger, _options.Name, session.Relay.Peer, result);
+        foreach ((_, long more, string last) in _keptOut.TakeLeftOut())
+            GuardLog.SessionsKeptOut(_logger, _options.Name, more, last);
+        _door.CountRefused(RefusalReason.TlsHandshake);
+        _sessions.Blame(session.Address);
     }
 
     private async ValueTask LetInAsync(TlsSessions.Waiting session, TlsIntroduced introduced, Channel qemu)

@@ -85,10 +85,25 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         while (!_isOver)
         {
             GuardEvent next = await _events.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
-            await TakeAsync(next, cancellationToken).ConfigureAwait(false);
+            await TakeOrFailAsync(next, cancellationToken).ConfigureAwait(false);
         }
 
         return State;
+    }
+
+    /// <summary>What no step has foreseen ends the migration with its name, rather than leave it standing.</summary>
+    private async ValueTask TakeOrFailAsync(GuardEvent next, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await TakeAsync(next, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            await FailAsync(Describe(e)).ConfigureAwait(false);
+        }
+
+        FinishIfOver();
     }
 
     /// <summary>Ends the course as soon as no migration is under way. Any thread.</summary>
@@ -160,10 +175,15 @@ internal sealed partial class GuardCourse : IAsyncDisposable
                 _isRetiring = true;
                 break;
             case GuardEvent.Broken broken:
-                await FailAsync($"the guard broke: {broken.Cause.Message}").ConfigureAwait(false);
+                await FailAsync(Describe(broken.Cause)).ConfigureAwait(false);
                 break;
         }
+    }
 
+    private static string Describe(Exception cause) => cause is QmpException ? cause.Message : $"the guard broke: {cause.Message}";
+
+    private void FinishIfOver()
+    {
         // Channels are admitted by events, as this is one: nobody comes in between.
         if (_isRetiring && State == GuardState.Waiting && _held.Count == 0 && _introduced is null)
         {
@@ -193,13 +213,19 @@ internal sealed partial class GuardCourse : IAsyncDisposable
 
     private async Task PostLaterAsync(GuardEvent @event, TimeSpan delay)
     {
-        await Task.Delay(delay, _time, _ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        Post(@event);
+        try
+        {
+            await Task.Delay(delay, _time, _ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Post(@event);
+        }
+        catch (Exception e)
+        {
+            Post(new GuardEvent.Broken(e)); // no timer: what waits for this event would wait for ever
+        }
     }
 
     private async ValueTask TakeNewsAsync(ReturnPathType type, uint value)
     {
-        const uint PostcopyDiscards = 2; // the first PONG that belongs to the switchover
         switch (type)
         {
             case ReturnPathType.Shut:
@@ -207,7 +233,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
                 if (value == 0)
                     await CompleteAsync().ConfigureAwait(false);
                 break;
-            case ReturnPathType.Pong when value >= PostcopyDiscards && State == GuardState.Relaying:
+            case ReturnPathType.Pong when State == GuardState.Relaying:
             case ReturnPathType.RequestPages or ReturnPathType.RequestPagesWithName when State == GuardState.Relaying:
             case ReturnPathType.ResumeAck when State == GuardState.Recovering:
                 EnterPostcopy();

@@ -12,7 +12,9 @@ namespace DataPlane.Guard.Course;
 ///                      01 | 7e 00 00 xx xx | 00      the bitmaps of a disk are
 /// </code>
 /// </summary>
-/// <param name="come">Told each time it is seen. On the relay's thread.</param>
+/// <param name="come">
+/// Told when it is seen, and not again before <see cref="Heard"/>: a source may end its stream as often as it likes. On the relay's thread.
+/// </param>
 internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
 {
     private const int MarkEnd = sizeof(ulong);
@@ -23,6 +25,7 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
     private readonly byte[] _last = new byte[FooterEnd + 1];
     private volatile bool _hasCome;
     private volatile int _sightings;
+    private int _isTold;
 
     public int Length => _last.Length;
 
@@ -40,9 +43,12 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
         if (isEnd)
             _sightings++; // nobody else writes
         _hasCome = isEnd;
-        if (isEnd)
+        if (isEnd && Interlocked.Exchange(ref _isTold, 1) == 0)
             come(this);
     }
+
+    /// <summary>Whoever was told has got to it; the next sighting is told again. Any thread.</summary>
+    internal void Heard() => Volatile.Write(ref _isTold, 0);
 
     private static bool IsEnd(ReadOnlySpan<byte> last) =>
         last[^1] == (byte)SectionType.EndOfFile

@@ -59,29 +59,25 @@ internal static class IncomingAddress
     /// <param name="said">One address of what <c>query-migrate</c> says.</param>
     internal static bool IsThere(ChannelAddress expected, JsonElement said)
     {
-        string? type = Text(said, "type");
+        string? type = QmpText.Of(said, "type");
         if (expected.IsUnix)
-            return type == "unix" && Text(said, "path") == expected.Path;
+            return type == "unix" && QmpText.Of(said, "path") == expected.Path;
         return type == "inet" && !NeedsPort(expected)
-            && Text(said, "port") == expected.Port.ToString(System.Globalization.CultureInfo.InvariantCulture)
-            && Text(said, "host") is { } host && (host == expected.Host || (IsEverywhere(host) && IsEverywhere(expected.Host)));
+            && QmpText.Of(said, "port") == expected.Port.ToString(System.Globalization.CultureInfo.InvariantCulture)
+            && QmpText.Of(said, "host") is { } host && (host == expected.Host || (IsEverywhere(host) && IsEverywhere(expected.Host)));
     }
 
     /// <summary>What QEMU says, fit to be shown: every character that could drive a terminal is escaped.</summary>
     internal static string Describe(JsonElement said)
     {
-        string text = Text(said, "type") switch
+        string text = QmpText.Of(said, "type") switch
         {
-            "unix" => $"unix:{Text(said, "path")}",
-            "inet" => $"{Text(said, "host")}:{Text(said, "port")}",
+            "unix" => $"unix:{QmpText.Of(said, "path")}",
+            "inet" => $"{QmpText.Of(said, "host")}:{QmpText.Of(said, "port")}",
             var other => other ?? "nothing known",
         };
         return JsonEncodedText.Encode(text.Length <= 256 ? text : text[..256]).ToString();
     }
-
-    private static string? Text(JsonElement said, string name) =>
-        said.ValueKind == JsonValueKind.Object && said.TryGetProperty(name, out JsonElement value)
-            && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     private static bool IsEverywhere(string host) => host is "" or "0.0.0.0" or "::";
 

@@ -29,7 +29,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     {
         QmpClient client = await QmpClient.ConnectAsync(options.Qmp!, options.MonitorTimeout, time, (name, data) =>
         {
-            if (name == "MIGRATION" && data.TryGetProperty("status", out JsonElement status) && status.GetString() is { } text)
+            if (name == "MIGRATION" && QmpText.Of(data, "status") is { } text)
                 statusChanged(text);
         }, cancellationToken).ConfigureAwait(false);
         return new QemuMonitor(client, options);

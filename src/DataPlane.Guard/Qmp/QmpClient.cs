@@ -90,7 +90,9 @@ internal sealed class QmpClient : IAsyncDisposable
         {
             if (_end is { } end)
                 throw end;
-            await SendAsync(Format(command, arguments, id, outOfBand), cancellationToken).ConfigureAwait(false);
+            // A monitor that does not read fills its socket: the wait for room is part of the limit.
+            await SendAsync(Format(command, arguments, id, outOfBand), cancellationToken)
+                .WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
             JsonElement message = await answer.Task.WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
             return message.TryGetProperty("return", out JsonElement value) ? value
                 : throw new QmpException($"{command} was refused: {Refusal(message)}");
@@ -134,9 +136,7 @@ internal sealed class QmpClient : IAsyncDisposable
     }
 
     private static string Refusal(JsonElement message) =>
-        message.TryGetProperty("error", out JsonElement error) && error.ValueKind == JsonValueKind.Object
-            && error.TryGetProperty("desc", out JsonElement text) && text.ValueKind == JsonValueKind.String
-            ? text.GetString() ?? "" : "no reason given";
+        message.TryGetProperty("error", out JsonElement error) && QmpText.Of(error, "desc") is { } text ? text : "no reason given";
 
     private async Task NegotiateAsync(TimeSpan timeout, CancellationToken cancellationToken)
     {
@@ -215,10 +215,9 @@ internal sealed class QmpClient : IAsyncDisposable
                 reader.AdvanceTo(rest.Start, rest.End);
             }
         }
-        catch (Exception e) when (e is IOException or ObjectDisposedException or JsonException or QmpException
-            or InvalidOperationException or FormatException)
+        catch (Exception e)
         {
-            cause = e; // gone, or no monitor at all
+            cause = e; // gone, or no monitor at all; whatever it was, those who wait must hear of it
         }
 
         _end = Gone(cause); // before the pending ones are told, so that none slips in between

@@ -5,7 +5,8 @@ namespace DataPlane.Guard.Relay;
 
 /// <summary>
 /// The relays of one migration, on two or more threads. They start when they are needed: a VM that waits costs none. Any thread may call;
-/// the work happens on the workers.
+/// the work happens on the workers. A channel that is given to a method is the engine's from then on, also when the method throws because
+/// the system has no thread or descriptor for it.
 /// </summary>
 internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Action<Exception> failed) : IDisposable
 {
@@ -26,7 +27,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)
     {
         var relay = new ChannelRelay(kind, id, client.Name);
-        RelayWorker worker = WorkerFor(relay);
+        RelayWorker worker = WorkerFor(relay, client);
         relay.SetClient(client);
         worker.Adopt();
         worker.Post(() => worker.Watch(relay, relay.Client!));
@@ -37,7 +38,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     internal ChannelRelay Reserve(ChannelKind kind, int id, Channel qemu)
     {
         var relay = new ChannelRelay(kind, id, qemu.Name);
-        RelayWorker worker = WorkerFor(relay);
+        RelayWorker worker = WorkerFor(relay, qemu);
         relay.SetQemu(qemu);
         worker.Adopt();
         worker.Post(() => worker.Watch(relay, relay.Qemu!));
@@ -93,8 +94,8 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     private void Join(
         ChannelRelay relay, Channel other, Func<RelayEnd> set, ReadOnlyMemory<byte> first, IRelayTap? tap, IStreamTail? tail)
     {
-        RelayWorker worker = WorkerFor(relay);
-        RelayWorker urgent = Worker(UrgentWorker);
+        RelayWorker worker = WorkerFor(relay, other);
+        RelayWorker urgent = OrClose(() => Worker(UrgentWorker), other);
         worker.Post(() =>
         {
             if (relay.IsOver)
@@ -125,6 +126,22 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         ChannelKind.Preempt => UrgentWorker,
         _ => relay.Id % _workers.Length,
     });
+
+    /// <summary>The same for a channel that was given to the engine: it is closed when there can be no worker for it.</summary>
+    private RelayWorker WorkerFor(ChannelRelay relay, Channel given) => OrClose(() => WorkerFor(relay), given);
+
+    private static RelayWorker OrClose(Func<RelayWorker> find, Channel given)
+    {
+        try
+        {
+            return find();
+        }
+        catch
+        {
+            _ = given.DisposeAsync().AsTask(); // a plain end, as QEMU gets it whenever a relay is over
+            throw;
+        }
+    }
 
     private RelayWorker Worker(int index)
     {

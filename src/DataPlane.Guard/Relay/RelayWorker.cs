@@ -21,7 +21,9 @@ internal sealed class RelayWorker : IDisposable
     private readonly Action<Exception> _failed;
     private ulong _lastKey;
     private int _relays;
+    private readonly Lock _afterEnd = new();
     private volatile bool _stopping;
+    private volatile bool _hasEnded;
 
     /// <param name="name">Name of the thread.</param>
     /// <param name="ended">Told of each relay that is over. On the worker's thread: it must not wait.</param>
@@ -50,23 +52,35 @@ internal sealed class RelayWorker : IDisposable
     /// <summary>Relays that have not ended. Any thread.</summary>
     internal int Relays => Volatile.Read(ref _relays);
 
-    /// <summary>Runs <paramref name="request"/> on the worker's thread, soon.</summary>
+    /// <summary>
+    /// Runs <paramref name="request"/> on the worker's thread, soon. A worker that has ended, or broke, runs it on the caller's: a relay
+    /// that comes to it then ends at once instead of standing there for ever.
+    /// </summary>
     internal void Post(Action request)
     {
         _requests.Enqueue(request);
-        _wake.Signal();
+        if (_hasEnded)
+            EndAll();
+        else
+            _wake.Signal();
     }
 
     /// <summary>On the worker's thread: watches an end of <paramref name="job"/> from now on.</summary>
     internal void Watch(RelayJob job, RelayEnd end, uint events = ReadinessSet.BothDirections)
     {
+        if (_hasEnded)
+        {
+            Fail(job, Errno.ECONNABORTED);
+            return;
+        }
+
         try
         {
             _sockets.Add(end.Channel.Handle, ++_lastKey, events);
         }
         catch (LinuxException e)
         {
-            Fail(job, e);
+            Fail(job, e.Errno);
             return;
         }
 
@@ -75,11 +89,11 @@ internal sealed class RelayWorker : IDisposable
     }
 
     /// <summary>No room in the poll set, or whatever else the system refuses one job, ends that job and none of its neighbours.</summary>
-    private void Fail(RelayJob job, LinuxException cause)
+    private void Fail(RelayJob job, int errno)
     {
         if (job.IsOver)
             return;
-        job.Fail(cause.Errno);
+        job.Fail(errno);
         if (job.IsOver)
             Forget(job);
     }
@@ -142,12 +156,23 @@ internal sealed class RelayWorker : IDisposable
             _failed(e);
         }
 
-        while (_requests.TryDequeue(out Action? request))
-            request();
-        foreach (ChannelRelay relay in _ends.Values.Select(e => e.Job).OfType<ChannelRelay>().Distinct().ToList())
+        _hasEnded = true;
+        Interlocked.MemoryBarrier(); // whoever has not seen that has left its request where this finds it
+        EndAll();
+    }
+
+    /// <summary>After the end of the thread's loop, on any thread.</summary>
+    private void EndAll()
+    {
+        lock (_afterEnd)
         {
-            relay.End(RelayEnding.Aborted, 0);
-            Forget(relay);
+            while (_requests.TryDequeue(out Action? request))
+                request();
+            foreach (ChannelRelay relay in _ends.Values.Select(e => e.Job).OfType<ChannelRelay>().Distinct().ToList())
+            {
+                relay.End(RelayEnding.Aborted, 0);
+                Forget(relay);
+            }
         }
     }
 
@@ -189,7 +214,7 @@ internal sealed class RelayWorker : IDisposable
             }
             catch (LinuxException e)
             {
-                Fail(job, e);
+                Fail(job, e.Errno);
                 continue;
             }
 

@@ -14,4 +14,7 @@ internal enum IntroductionResult
 
     /// <summary>The client went.</summary>
     Left,
+
+    /// <summary>The guard had no descriptor, memory or thread for it: nothing was found out about the client.</summary>
+    NotServed,
 }

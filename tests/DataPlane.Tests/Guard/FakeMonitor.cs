@@ -42,6 +42,9 @@ internal sealed class FakeMonitor : IDisposable
         ["migrate-recover"] = "{}",
     });
 
+    /// <summary>Commands that it reads before it leaves the rest in its socket.</summary>
+    internal int Hears { get; init; } = int.MaxValue;
+
     /// <summary>What came in, as it came.</summary>
     internal ConcurrentQueue<JsonElement> Requests { get; } = new();
 
@@ -78,8 +81,8 @@ internal sealed class FakeMonitor : IDisposable
             if (!Greets)
                 return;
             Say($$$"""{"QMP": {"version": {"qemu": {"major": {{{Version}}}}, "package": ""}, "capabilities": ["oob"]}}""");
-            using var reader = new StreamReader(new NetworkStream(_client));
-            while (await reader.ReadLineAsync() is { } line)
+            using var reader = new StreamReader(new NetworkStream(_client), leaveOpen: true);
+            for (int heard = 0; heard < Hears && await reader.ReadLineAsync() is { } line; heard++)
             {
                 JsonElement request = JsonElement.Parse(line);
                 Requests.Enqueue(request);

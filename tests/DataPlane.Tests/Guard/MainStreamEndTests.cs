@@ -33,6 +33,18 @@ public sealed class MainStreamEndTests
     }
 
     [Fact]
+    public void A_stream_that_ends_again_and_again_is_told_once_until_somebody_has_heard_of_it()
+    {
+        MainStreamEnd end = New();
+        for (int i = 0; i < 1000; i++)
+            end.Take(Bytes);
+        Assert.Equal((1000, 1), (end.Sightings, _seen));
+        end.Heard();
+        end.Take(Bytes);
+        Assert.Equal(2, _seen);
+    }
+
+    [Fact]
     public void Bitmaps_of_a_disk_may_be_the_last_section()
     {
         MainStreamEnd end = New();

@@ -78,6 +78,9 @@ public sealed class QemuMonitorTests
     [InlineData("""{"type": "inet", "host": "127.0.0.1", "port": "22"}""", "127.0.0.1:0", "127.0.0.1:22")]
     [InlineData("""{"type": "vsock", "cid": "2", "port": "22"}""", null, "vsock")]
     [InlineData("7", null, "nothing known")]
+    [InlineData("""{"type": "unix", "path": "\ud800"}""", null, "unix:")]
+    [InlineData("""{"type": "\udc00x"}""", null, "nothing known")]
+    [InlineData("""{"type": ["unix"], "path": 7}""", null, "nothing known")]
     public async Task A_place_that_QEMU_names_itself_is_not_used(string said, string? incoming, string shown)
     {
         using FakeMonitor fake = new();
@@ -208,6 +211,31 @@ public sealed class QemuMonitorTests
 
         QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Equal("migrate-incoming was refused: The incoming migration has already been started", refusal.Message);
+    }
+
+    [Fact]
+    public async Task A_refusal_in_half_a_surrogate_pair_is_a_refusal()
+    {
+        using FakeMonitor fake = new();
+        fake.Answers["query-uuid"] = @"error: \ud800";
+
+        await using QemuMonitor monitor = await ConnectAsync(fake);
+
+        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        Assert.Equal("query-uuid was refused: no reason given", refusal.Message);
+    }
+
+    [Fact]
+    public async Task A_monitor_that_does_not_read_does_not_hold_its_caller()
+    {
+        using FakeMonitor fake = new() { Hears = 1 };
+        await using QmpClient client = await QmpClient.ConnectAsync(
+            fake.Address, TimeSpan.FromMinutes(1), TimeProvider.System, (_, _) => { }, Token);
+
+        // More than any socket takes.
+        await Assert.ThrowsAsync<TimeoutException>(() => client.ExecuteAsync("device_add",
+            json => json.WriteString("id", new string('x', 64 << 20)), TimeSpan.FromMilliseconds(200), Token)
+                .WaitAsync(TimeSpan.FromMinutes(2), Token));
     }
 
     [Fact]

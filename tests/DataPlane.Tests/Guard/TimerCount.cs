@@ -7,8 +7,13 @@ internal sealed class TimerCount : TimeProvider
 
     internal int Timers => Volatile.Read(ref _timers);
 
+    /// <summary>What stands in the way of a timer of that length: as when the system has no memory for what is about to be made.</summary>
+    internal Func<TimeSpan, Exception?> Lacks { get; set; } = static _ => null;
+
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
+        if (Lacks(dueTime) is { } lack)
+            throw lack;
         Interlocked.Increment(ref _timers);
         return new Counted(this, base.CreateTimer(callback, state, dueTime, period));
     }

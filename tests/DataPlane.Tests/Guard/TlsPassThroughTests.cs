@@ -38,7 +38,7 @@ public sealed class TlsPassThroughTests : IDisposable
         Task<TlsKnock> third = ComeAsync(scene, protocols);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 3, "the third is held", Token);
         Assert.False(scene.HasKnocked); // QEMU is inside the second's handshake
-        using SslStream qemuSecond = await ShakeHandsAsync(waits);
+        using SslStream qemuSecond = await ShakeHandsAsync(waits, _authority.Folder);
         using SslStream qemuThird = await AcceptAsync(scene);
         using TlsKnock multifd = await second;
         using TlsKnock another = await third;
@@ -122,7 +122,7 @@ public sealed class TlsPassThroughTests : IDisposable
         await using GuardScene scene = await OpenAsync(monitor);
         Task<TlsKnock> first = ComeAsync(scene);
         ScriptedPeer qemu = await scene.AcceptAsync();
-        using (SslStream main = await ShakeHandsAsync(qemu))
+        using (SslStream main = await ShakeHandsAsync(qemu, _authority.Folder))
         using (TlsKnock source = await first)
         {
             await scene.StateAsync(GuardState.Relaying);
@@ -155,7 +155,7 @@ public sealed class TlsPassThroughTests : IDisposable
 
     private static byte[] EncryptedRecord(byte length) => [23, 3, 3, 0, length, .. new byte[length]];
 
-    private static FakeMonitor Monitor()
+    internal static FakeMonitor Monitor()
     {
         FakeMonitor monitor = new();
         monitor.Answers["query-version"] = Answer;
@@ -177,12 +177,12 @@ public sealed class TlsPassThroughTests : IDisposable
     private Task<TlsKnock> ComeAsync(GuardScene scene, SslProtocols protocols = SslProtocols.Tls13) =>
         TlsKnock.ComeAsync(scene.Guard.LocalAddresses[0], _authority.Folder, protocols);
 
-    private async Task<SslStream> AcceptAsync(GuardScene scene) => await ShakeHandsAsync(await scene.AcceptAsync());
+    private async Task<SslStream> AcceptAsync(GuardScene scene) => await ShakeHandsAsync(await scene.AcceptAsync(), _authority.Folder);
 
-    private async Task<SslStream> ShakeHandsAsync(ScriptedPeer peer)
+    internal static async Task<SslStream> ShakeHandsAsync(ScriptedPeer peer, string folder)
     {
         var stream = new SslStream(new NetworkStream(peer.Socket));
-        using TlsCredentials credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
+        using TlsCredentials credentials = TlsCredentials.FromFolder(folder, TlsEnd.Server);
         await stream.AuthenticateAsServerAsync(credentials.ServerOptions(), Token);
         return stream;
     }
