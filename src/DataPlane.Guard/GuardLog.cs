@@ -50,6 +50,9 @@ internal static partial class GuardLog
         "{Name}: QEMU does not say which RAM blocks it has: the block of a recovery command cannot be checked")]
     internal static partial void BlocksUnknown(ILogger logger, string name);
 
+    [LoggerMessage(3214, LogLevel.Warning, "{Name}: {Warning}")]
+    internal static partial void KeyExposed(ILogger logger, string name, string warning);
+
     [LoggerMessage(3220, LogLevel.Information, "{Name}: the TLS session of {Peer} is through its handshake; QEMU has {Sessions}")]
     internal static partial void SessionLetIn(ILogger logger, string name, string? peer, int sessions);
 

@@ -58,6 +58,8 @@ public sealed class GuardedVm : IAsyncDisposable
 
     private async Task PrepareAsync(CancellationToken cancellationToken)
     {
+        if (_options.Tls?.KeyWarning is { } warning)
+            GuardLog.KeyExposed(_logger, _options.Name, warning);
         try
         {
             if (_options.Qmp is not null)

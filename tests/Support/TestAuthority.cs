@@ -95,6 +95,16 @@ internal sealed class TestAuthority : IDisposable
         return PemEncoding.WriteString("X509 CRL", der) + "\n";
     }
 
+    /// <summary>A certificate over any subject public key info, PEM.</summary>
+    internal string Certify(ReadOnlySpan<byte> publicKey)
+    {
+        CertificateRequest request = new(
+            new X500DistinguishedName("CN=any key"), PublicKey.CreateFromSubjectPublicKeyInfo(publicKey, out _), HashAlgorithmName.SHA256);
+        using X509Certificate2 issued = request.Create(
+            _certificate.SubjectName, X509SignatureGenerator.CreateForECDsa(_key), _now.AddDays(-1), _now.AddDays(20), [7]);
+        return issued.ExportCertificatePem();
+    }
+
     private void Issue(string folder, string end, string purpose, int from, int to, string host, bool addresses)
     {
         using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);

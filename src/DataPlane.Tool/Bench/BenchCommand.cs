@@ -98,7 +98,7 @@ internal sealed class BenchCommand
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, BenchDocument document)
     {
-        using TlsCredentials? tls = _tls.Load(arguments);
+        using TlsCredentials? tls = _tls.Load(arguments, context);
         BenchRequest request = Read(arguments) with { Tls = tls };
         if (request.MaxBytesPerSecond <= request.Guest.DirtyBytesPerSecond)
             context.Warn("the guest writes no slower than --max-bandwidth: by precopy it may never arrive");

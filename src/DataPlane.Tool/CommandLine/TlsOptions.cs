@@ -63,9 +63,19 @@ internal sealed class TlsOptions
     public static ToolOption<bool> StrictPurpose() => Options.Flag(
         "--tls-strict-eku", "refuse certificates whose extended key usage names another use; QEMU does not look at it");
 
-    /// <summary>The credentials of the folder or file; null without one. The caller disposes of them.</summary>
+    /// <summary>
+    /// The credentials of the folder or file; null without one. The caller disposes of them. Warns of a key that everybody can read.
+    /// </summary>
     /// <exception cref="CommandException">They cannot be used; the line names the file.</exception>
-    public TlsCredentials? Load(ParseResult arguments)
+    public TlsCredentials? Load(ParseResult arguments, CommandContext context)
+    {
+        TlsCredentials? credentials = Read(arguments);
+        if (credentials?.KeyWarning is { } warning)
+            context.Warn(warning);
+        return credentials;
+    }
+
+    private TlsCredentials? Read(ParseResult arguments)
     {
         TlsPeerPolicy policy = new()
         {

@@ -98,7 +98,9 @@ internal sealed class GuardCommand
         {
             try
             {
-                vm.Tls.Load()?.Dispose();
+                using TlsCredentials? credentials = vm.Tls.Load();
+                if (credentials?.KeyWarning is { } warning)
+                    context.Warn($"[{vm.Name}]: {warning}");
             }
             catch (TlsCredentialsException exception)
             {

@@ -72,7 +72,7 @@ internal sealed class ReceiveCommand
     {
         string path = Path.GetFullPath(arguments.GetValue(_out)!);
         Prepare(path, context);
-        using TlsCredentials? tls = _tls.Load(arguments);
+        using TlsCredentials? tls = _tls.Load(arguments, context);
         var options = new MigrationDestinationOptions
         {
             MultifdChannels = arguments.GetValue(_channels)!.Value,

@@ -84,7 +84,7 @@ internal sealed class SendCommand
         document.Destination = destination.ToString();
         using MappedRamSource guest = Open(path, arguments.GetValue(_uuid));
         SendReport.Fill(document, guest);
-        using TlsCredentials? tls = _tls.Load(arguments);
+        using TlsCredentials? tls = _tls.Load(arguments, context);
         MigrationSourceOptions options = OptionsFor(arguments, context, guest) with { Tls = tls, TlsHostName = _tls.HostName(arguments) };
         var source = new MigrationSource(guest, options, context.Logs.CreateLogger<MigrationSource>());
         var (desk, control) = options.Postcopy

@@ -45,7 +45,7 @@ internal sealed class ServeCommand
     {
         IPEndPoint address = await ResolveAsync(arguments.GetValue(_listen)!, context.Stop).ConfigureAwait(false);
         var channels = new ChannelOptions();
-        using TlsCredentials? tls = _tls.Load(arguments);
+        using TlsCredentials? tls = _tls.Load(arguments, context);
         IServeLeg[] legs =
         [
             new WireServeLeg(WireVariant.Partition, address.Address, channels),

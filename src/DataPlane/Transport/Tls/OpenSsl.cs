@@ -180,6 +180,9 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Crypto, EntryPoint = "BIO_nwrite")]
     internal static partial int ConfirmWrite(nint bio, nint* data, int count);
 
+    [LibraryImport(Crypto, EntryPoint = "BIO_ctrl_pending")]
+    internal static partial nuint Pending(nint bio);
+
     [LibraryImport(Crypto, EntryPoint = "BIO_ctrl_get_write_guarantee")]
     internal static partial nuint WriteRoom(nint bio);
 
@@ -209,6 +212,10 @@ internal static unsafe partial class OpenSsl
 
     [LibraryImport(Crypto, EntryPoint = "X509_STORE_CTX_get_error")]
     internal static partial int VerificationError(nint verification);
+
+    /// <summary>How far from the leaf, which is 0, the certificate stands whose fault it is.</summary>
+    [LibraryImport(Crypto, EntryPoint = "X509_STORE_CTX_get_error_depth")]
+    internal static partial int VerificationDepth(nint verification);
 
     [LibraryImport(Crypto, EntryPoint = "X509_STORE_CTX_set_error")]
     internal static partial void SetVerificationError(nint verification, int error);

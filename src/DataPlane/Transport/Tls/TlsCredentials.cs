@@ -32,6 +32,7 @@ public sealed class TlsCredentials : IDisposable
             CertificatePath = certificate;
             KeyPath = key;
             (Certificate, Chain) = TlsFiles.ReadCertificate(certificate, key, time);
+            KeyWarning = TlsFiles.FindExposure(key);
         }
 
         _context = OpenSsl.IsInstalled ? new TlsContext(this) : null;
@@ -43,6 +44,7 @@ public sealed class TlsCredentials : IDisposable
         Policy = policy ?? new TlsPeerPolicy();
         SharedKeys = keys;
         KeyPath = keys.Path;
+        KeyWarning = TlsFiles.FindExposure(keys.Path);
         User = user;
         if (!OpenSsl.IsInstalled)
             throw new TlsCredentialsException($"'{keys.Path}': TLS with shared keys needs OpenSSL 3 (libssl.so.3)");
@@ -54,7 +56,7 @@ public sealed class TlsCredentials : IDisposable
 
     /// <summary>
     /// This end's certificate; a client may have none, and then finds only servers that ask for none. Its private key is with it for RSA and
-    /// ECDSA; the runtime knows no other kind of key, OpenSSL does (Ed25519, Ed448).
+    /// ECDSA; the runtime knows no other kind of key, OpenSSL does (RSA-PSS, Ed25519, Ed448).
     /// </summary>
     public X509Certificate2? Certificate { get; }
 
@@ -78,6 +80,12 @@ public sealed class TlsCredentials : IDisposable
 
     /// <summary>A client's user, by whose shared key it is known; <see langword="null"/> for all others.</summary>
     public string? User { get; }
+
+    /// <summary>
+    /// One line that says who else can read or change the file of the key; <see langword="null"/> when nobody outside its owner and group
+    /// can. As it was when the file was read.
+    /// </summary>
+    public string? KeyWarning { get; }
 
     /// <summary>Who is let in of those whose certificate or key is good.</summary>
     public TlsPeerPolicy Policy { get; }
@@ -129,7 +137,10 @@ public sealed class TlsCredentials : IDisposable
     /// <param name="key">Its private key, not encrypted.</param>
     /// <param name="authority">One or more certificates of authorities.</param>
     /// <param name="end">Which end they are for.</param>
-    /// <param name="revocations">Lists of revoked certificates, one or more; by default none is looked at.</param>
+    /// <param name="revocations">
+    /// Lists of revoked certificates, one or more; by default none is looked at. Where there are any, one must be of the authority that
+    /// signed the peer's own certificate.
+    /// </param>
     /// <param name="policy">Who is let in of those whose certificate is good; by default all.</param>
     /// <exception cref="TlsCredentialsException">
     /// A file is missing, unreadable, expired, has a kind of key that TLS cannot use, or the key does not fit the certificate.

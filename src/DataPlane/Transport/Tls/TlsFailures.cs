@@ -18,6 +18,7 @@ internal static class TlsFailures
     private const int WrongVersion = 267;
 
     private const int IssuerUnknown = 2;
+    private const int NoList = 3;
     private const int NotYetValid = 9;
     private const int Expired = 10;
     private const int SelfSigned = 18;
@@ -62,6 +63,7 @@ internal static class TlsFailures
         Expired => $"{peer}'s certificate has expired",
         NotYetValid => $"{peer}'s certificate is not valid yet",
         Revoked => $"{peer}'s certificate has been revoked",
+        NoList => $"{peer}'s certificate cannot be trusted: no revocation list of ours is by the authority that signed it",
         ListExpired => $"{peer}'s certificate cannot be trusted: a revocation list of ours for it has expired",
         ListNotYetValid => $"{peer}'s certificate cannot be trusted: a revocation list of ours for it is not valid yet",
         BadListSignature => $"{peer}'s certificate cannot be trusted: a revocation list of ours was not signed by the authority it names",

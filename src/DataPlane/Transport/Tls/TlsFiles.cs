@@ -12,6 +12,7 @@ internal static class TlsFiles
 
     private const string Rsa = "1.2.840.113549.1.1.1";
     private const string Ecdsa = "1.2.840.10045.2.1";
+    private const string RsaPss = "1.2.840.113549.1.1.10";
     private const string Ed25519 = "1.3.101.112";
     private const string Ed448 = "1.3.101.113";
 
@@ -69,6 +70,21 @@ internal static class TlsFiles
         return count > 0 ? count : throw new TlsCredentialsException($"'{path}' holds no PEM revocation list");
     }
 
+    /// <summary>What is wrong with the permissions of a file of secrets; null when nothing is, or when nobody can tell.</summary>
+    internal static string? FindExposure(string path)
+    {
+        try
+        {
+            UnixFileMode mode = OperatingSystem.IsWindows() ? UnixFileMode.None : File.GetUnixFileMode(path);
+            return (mode & (UnixFileMode.OtherRead | UnixFileMode.OtherWrite)) == 0 ? null
+                : $"'{path}' can be {((mode & UnixFileMode.OtherRead) == 0 ? "written" : "read")} by every user of this machine: chmod o= it";
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null; // it was read a moment ago
+        }
+    }
+
     /// <summary>At most so many bytes; a file of secrets or certificates is small.</summary>
     internal static string ReadText(string path, int maxBytes = MaxFileBytes)
     {
@@ -104,14 +120,14 @@ internal static class TlsFiles
         Oid kind = leaf.PublicKey.Oid;
         switch (kind.Value)
         {
-            case Ed25519 or Ed448:
+            case Ed25519 or Ed448 or RsaPss:
                 return leaf;
             case Rsa or Ecdsa:
                 break;
             default:
                 string name = kind.FriendlyName is { Length: > 0 } known ? known : kind.Value ?? "unknown";
                 throw new TlsCredentialsException(
-                    $"'{path}': TLS cannot use a key of the type {name}; RSA, ECDSA, Ed25519 and Ed448 can be used");
+                    $"'{path}': TLS cannot use a key of the type {name}; RSA, RSA-PSS, ECDSA, Ed25519 and Ed448 can be used");
         }
 
         try

@@ -59,11 +59,16 @@ internal static unsafe class TlsVerification
         }
     }
 
-    /// <summary>An authority without a list has revoked nothing; every other fault stays one.</summary>
+    /// <summary>
+    /// Whoever gives lists wants to know whether the peer's own certificate is revoked, and only a list of the authority that signed it
+    /// says so: with none, a file of the wrong authority would do nothing and look like protection. Authorities themselves may be without:
+    /// they are few, and named by hand. Every other fault stays one.
+    /// </summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int Judge(int isGood, nint verification)
     {
-        if (isGood == 1 || OpenSsl.VerificationError(verification) is not (NoList or NoIssuerOfList))
+        if (isGood == 1 || OpenSsl.VerificationError(verification) is not (NoList or NoIssuerOfList)
+            || OpenSsl.VerificationDepth(verification) == 0)
             return isGood;
         OpenSsl.SetVerificationError(verification, 0);
         return 1;

@@ -11,10 +11,12 @@ namespace DataPlane.Tests.Transport.Tls;
 public sealed class TlsConformanceTests : IDisposable
 {
     private static readonly string s_ed25519 = Path.Combine(AppContext.BaseDirectory, "Ed25519");
+    private static readonly string s_rsaPss = Path.Combine(AppContext.BaseDirectory, "RsaPss");
 
     private readonly TestAuthority _authority = new();
     private readonly TestAuthority _between;
     private readonly TestAuthority _other = new("Another authority");
+    private readonly TestAuthority _namesake = new();
 
     public TlsConformanceTests() => _between = new TestAuthority("Authority between", _authority);
 
@@ -34,7 +36,10 @@ public sealed class TlsConformanceTests : IDisposable
             ("another is revoked", null),
             ("stale list", "list of ours for it has expired"),
             ("stale list beside a current one", null),
-            ("no list for the intermediate", null),
+            ("no list for the intermediate", "no revocation list of ours is by the authority that signed it"),
+            ("list of another authority", "no revocation list of ours is by the authority that signed it"),
+            ("list of another authority beside ours", null),
+            ("list that another signed in our name", "revocation list of ours"),
             ("no list for the root", null),
             ("list by name", "revoked"),
             ("list with a certificate in it", end == "source" ? "not signed by our authority" : ""),
@@ -42,6 +47,7 @@ public sealed class TlsConformanceTests : IDisposable
             ("other use, strict", "purpose"),
             ("expired authority beside a good one", null),
             ("Ed25519", null),
+            ("RSA-PSS", null),
             ("allowed name", null),
             ("allowed name, reversed", null),
             ("other name", "not an allowed name"),
@@ -55,6 +61,7 @@ public sealed class TlsConformanceTests : IDisposable
         _authority.Dispose();
         _between.Dispose();
         _other.Dispose();
+        _namesake.Dispose();
     }
 
     [Theory]
@@ -159,7 +166,7 @@ public sealed class TlsConformanceTests : IDisposable
 
     private TlsCredentials Own(string what, TlsEnd end)
     {
-        string folder = what == "Ed25519" ? s_ed25519 : _authority.NewFolder("own");
+        string folder = what == "Ed25519" ? s_ed25519 : what == "RSA-PSS" ? s_rsaPss : _authority.NewFolder("own");
         string revoked = Path.Combine(what is "chain with an intermediate" or "revoked in the second list" ? _between.Folder : _authority.Folder,
             end == TlsEnd.Server ? "client-cert.pem" : "server-cert.pem");
         string betweenPath = Write("between.pem", _between.Pem);
@@ -173,6 +180,9 @@ public sealed class TlsConformanceTests : IDisposable
             "stale list beside a current one" => _authority.NewList(expires: -1) + _authority.NewList(),
             "no list for the intermediate" => _authority.NewList(),
             "no list for the root" => _between.NewList(),
+            "list of another authority" => _other.NewList(),
+            "list of another authority beside ours" => _other.NewList() + _authority.NewList(),
+            "list that another signed in our name" => _namesake.NewList(),
             "list with a certificate in it" => _authority.NewList() + _other.Pem + "\n",
             _ => null,
         };
@@ -206,6 +216,7 @@ public sealed class TlsConformanceTests : IDisposable
         string folder = what switch
         {
             "Ed25519" => s_ed25519,
+            "RSA-PSS" => s_rsaPss,
             "another authority" or "list with a certificate in it" => Of(_other),
             "expired" => _authority.NewFolder("expired", from: -10, to: -1),
             "not yet" => _authority.NewFolder("early", from: 5),

@@ -71,6 +71,48 @@ public sealed class TlsCredentialsTests : IDisposable
         Assert.Contains("is not the key of", Refusal(TlsEnd.Server), StringComparison.Ordinal);
     }
 
+    /// <summary>By their subject public keys: one is for encryption alone, the other has no signature in TLS 1.2 or 1.3 (RFC 8446, 4.2.3).</summary>
+    [Theory]
+    [InlineData("302A300506032B656E0321001DB2A2D4F1A7CE86F5C46A9D7B0C3E2F48596A7B8C9DAEBFC0D1E2F304152637", "X25519|1.3.101.110")]
+    [InlineData("301E301806072A8648CE380401300D020500FFFFFFFB02010302010403020002", "DSA")]
+    public void A_kind_of_key_that_TLS_cannot_use_is_named(string publicKey, string name)
+    {
+        string path = Path.Combine(_authority.Folder, "server-cert.pem");
+        File.WriteAllText(path, _authority.Certify(Convert.FromHexString(publicKey)));
+
+        string message = Refusal(TlsEnd.Server);
+
+        Assert.StartsWith($"'{path}': TLS cannot use a key of the type ", message, StringComparison.Ordinal);
+        Assert.Contains(name.Split('|'), known => message.Contains($" {known};", StringComparison.Ordinal)); // OpenSSL's name, if it has one
+        Assert.Contains("RSA, RSA-PSS, ECDSA, Ed25519 and Ed448 can be used", message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [System.Runtime.Versioning.UnsupportedOSPlatform("windows")]
+    [InlineData("600", null)]
+    [InlineData("640", null)]
+    [InlineData("644", "can be read by every user")]
+    [InlineData("602", "can be written by every user")]
+    public void A_key_that_everybody_can_get_at_is_warned_of(string mode, string? says)
+    {
+        string path = Path.Combine(_authority.Folder, "server-key.pem");
+        File.SetUnixFileMode(path, (UnixFileMode)Convert.ToInt32(mode, 8));
+        string shared = Path.Combine(_authority.Folder, "keys.psk");
+        File.WriteAllText(shared, "qemu:0011");
+        File.SetUnixFileMode(shared, (UnixFileMode)Convert.ToInt32(mode, 8));
+
+        using var certificate = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
+        using var keys = TlsCredentials.FromSharedKeys(shared, TlsEnd.Server);
+
+        foreach ((string file, string? warning) in ((string, string?)[])[(path, certificate.KeyWarning), (shared, keys.KeyWarning)])
+        {
+            if (says is null)
+                Assert.Null(warning);
+            else
+                Assert.StartsWith($"'{file}' {says}", warning, StringComparison.Ordinal);
+        }
+    }
+
     [Theory]
     [InlineData(-10, -1, "expired on")]
     [InlineData(1, 10, "is not valid before")]
