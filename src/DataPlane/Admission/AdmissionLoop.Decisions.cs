@@ -214,10 +214,10 @@ internal sealed partial class AdmissionLoop
     {
         _undecided.Remove(connection);
         _inHandshake.Remove(connection);
-        if (connection.Upgrading is { } upgrading)
-            upgrading.Cancel(); // it owns the socket
-        else
-            connection.Close(); // which also takes it out of the poll set
+        // A handshake hears of it when a thread of its own has time. The socket goes now: descriptors that nobody counts any more would
+        // add up, as fast as strangers come.
+        connection.Upgrading?.Cancel();
+        connection.Close(); // which also takes it out of the poll set
         _counters.Refuse(reason, _undecided.Count);
         if (_throttle.TryPass(reason, connection.Peer))
             AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason, detail is null ? "" : $" ({detail})");

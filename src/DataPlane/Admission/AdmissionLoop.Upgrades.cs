@@ -23,10 +23,10 @@ internal sealed partial class AdmissionLoop
         CancellationToken upgrading = connection.Upgrading.Token;
         _undecided.Defer(connection, _clock.After(_options.HandshakeTimeout));
         _inHandshake.Add(connection);
-        if (_inHandshake.VictimBeyond(_options.HandshakesAtOnce, _facts) is { } victim)
+        if (_inHandshake.VictimBeyond(_options.HandshakesAtOnce, _options.MultifdChannels + 2, _facts) is { } victim)
             Refuse(victim, RefusalReason.Evicted, $"more than {_options.HandshakesAtOnce} TLS handshakes were under way");
-        // Also where the victim is this connection itself: the upgrade owns the socket, and closes it at the sight of the cancelled token.
-        _ = UpgradeAsync(connection, upgrade, upgrading);
+        if (!upgrading.IsCancellationRequested) // else it was its own victim, and is closed
+            _ = UpgradeAsync(connection, upgrade, upgrading);
     }
 
     private async Task UpgradeAsync(UndecidedConnection connection, IChannelUpgrade upgrade, CancellationToken cancellationToken)

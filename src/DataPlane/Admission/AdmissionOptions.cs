@@ -49,7 +49,8 @@ public sealed record AdmissionOptions
 
     /// <summary>
     /// Most handshakes under way at once; at least twice the channels of a migration, so that those of one source, which all come at once,
-    /// never are the most of one address beside a crowd of another. Beyond it the oldest of the address that has most goes.
+    /// never are the most of one address beside a crowd of another. Beyond it the oldest goes of the address that has most, if that has more
+    /// than a migration has channels; else the oldest of all.
     /// </summary>
     internal int MaxHandshakes { get; init; } = 128;
 

@@ -27,23 +27,37 @@ internal sealed class HandshakeCrowd
     }
 
     /// <summary>
-    /// Who must go because more than <paramref name="limit"/> are here: the oldest of the address that has most, and of main's own address
-    /// only when there is no other. An honest peer is through within milliseconds, so the oldest is the likeliest to stall.
+    /// Who must go because more than <paramref name="limit"/> are here: the oldest of the address that has most, of those that have more
+    /// than a source needs. A crowd of many addresses with few each has none such, and then the oldest of all goes: an honest peer is
+    /// through within milliseconds, so the oldest is the likeliest to stall. Main's own address only when there is no other.
     /// </summary>
-    internal UndecidedConnection? VictimBeyond(int limit, AdmissionFacts facts)
+    /// <param name="limit">Handshakes that may be under way.</param>
+    /// <param name="need">Channels of one migration, which may all come at once from one address.</param>
+    /// <param name="facts">Knows main's address.</param>
+    internal UndecidedConnection? VictimBeyond(int limit, int need, AdmissionFacts facts)
     {
         if (Count <= limit)
             return null;
         LinkedList<UndecidedConnection>? most = null;
+        LinkedList<UndecidedConnection>? oldest = null;
         LinkedList<UndecidedConnection>? mains = null;
         foreach ((string peer, LinkedList<UndecidedConnection> list) in _byPeer)
         {
             if (facts.IsMainPeer(peer))
+            {
                 mains = list;
-            else if (most is null || list.Count > most.Count || (list.Count == most.Count && list.First!.Value.Key < most.First!.Value.Key))
+                continue;
+            }
+
+            if (list.Count > need && (most is null || list.Count > most.Count || (list.Count == most.Count && IsOlder(list, most))))
                 most = list;
+            if (oldest is null || IsOlder(list, oldest))
+                oldest = list;
         }
 
-        return (most ?? mains)!.First!.Value;
+        return (most ?? oldest ?? mains)!.First!.Value;
     }
+
+    private static bool IsOlder(LinkedList<UndecidedConnection> one, LinkedList<UndecidedConnection> other) =>
+        one.First!.Value.Key < other.First!.Value.Key;
 }

@@ -24,36 +24,48 @@ internal sealed class ReadableWaiter : IDisposable
     /// <param name="name">Name of the thread.</param>
     internal ReadableWaiter(string name)
     {
-        if (!_epoll.TryAdd(_wake.Descriptor, WakeKey))
-            LinuxException.ThrowLast("epoll_ctl");
-        _thread = new Thread(Run) { Name = name, IsBackground = true };
-        _thread.Start();
+        try
+        {
+            if (!_epoll.TryAdd(_wake.Descriptor, WakeKey))
+                LinuxException.ThrowLast("epoll_ctl");
+            _thread = new Thread(Run) { Name = name, IsBackground = true };
+            _thread.Start();
+        }
+        catch
+        {
+            _epoll.Dispose();
+            _wake.Dispose();
+            throw;
+        }
     }
 
     /// <summary>
-    /// Completes when <paramref name="socket"/> has bytes, an end or an error; the socket is in no poll set then, and stays open until
-    /// then.
+    /// Completes when <paramref name="socket"/> has bytes, an end or an error; the socket is in no poll set then. It may be disposed of
+    /// meanwhile: its descriptor stays open until the wait has ended, and so its number is nobody else's.
     /// </summary>
     /// <exception cref="OperationCanceledException">The token has fired.</exception>
-    /// <exception cref="ObjectDisposedException">The waiter was disposed of.</exception>
+    /// <exception cref="ObjectDisposedException">The waiter, or the socket, was disposed of.</exception>
     internal async Task WaitAsync(SafeSocketHandle socket, CancellationToken cancellationToken)
     {
         ulong key = Interlocked.Increment(ref _lastKey);
         Waiting waiting = new(socket);
         _waiting[key] = waiting;
-        if (!_epoll.TryAdd(socket, key))
-            waiting.Done.TrySetException(new LinuxException("epoll_ctl", Marshal.GetLastPInvokeError()));
-        if (_stopping)
-            waiting.Done.TrySetException(new ObjectDisposedException(nameof(ReadableWaiter)));
         try
         {
-            await waiting.Done.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+            if (!_epoll.TryAdd(socket, key))
+                throw new LinuxException("epoll_ctl", Marshal.GetLastPInvokeError());
+            ObjectDisposedException.ThrowIf(_stopping, this);
+            // At once, and not when somebody has time for the waiting method: whoever cancels may be about to count descriptors.
+            using CancellationTokenRegistration onCancel = cancellationToken.UnsafeRegister(_ =>
+            {
+                TakeOut(key);
+                waiting.Done.TrySetCanceled(cancellationToken);
+            }, null);
+            await waiting.Done.Task.ConfigureAwait(false);
         }
         finally
         {
-            // The thread takes it out as soon as it is ready: a level that stays up would have it spin.
-            if (_waiting.TryRemove(key, out _))
-                _epoll.Remove(socket);
+            TakeOut(key);
         }
     }
 
@@ -65,8 +77,8 @@ internal sealed class ReadableWaiter : IDisposable
         _stopping = true;
         _wake.Signal();
         _thread.Join();
-        foreach (Waiting waiting in _waiting.Values)
-            waiting.Done.TrySetException(new ObjectDisposedException(nameof(ReadableWaiter)));
+        foreach (ulong key in _waiting.Keys)
+            TakeOut(key)?.Done.TrySetException(new ObjectDisposedException(nameof(ReadableWaiter)));
         _epoll.Dispose();
         _wake.Dispose();
     }
@@ -79,16 +91,43 @@ internal sealed class ReadableWaiter : IDisposable
             int count = _epoll.Wait(keys);
             foreach (ulong key in keys[..count])
             {
-                if (key == WakeKey || !_waiting.TryRemove(key, out Waiting? waiting))
-                    continue;
-                _epoll.Remove(waiting.Socket);
-                waiting.Done.TrySetResult();
+                // As soon as it is ready: a level that stays up would have the thread spin.
+                if (key != WakeKey)
+                    TakeOut(key)?.Done.TrySetResult();
             }
         }
     }
 
-    private sealed record Waiting(SafeSocketHandle Socket)
+    /// <summary>Whoever gets the entry here is the only one, and has let go of its descriptor after it left the poll set.</summary>
+    private Waiting? TakeOut(ulong key)
     {
+        if (!_waiting.TryRemove(key, out Waiting? waiting))
+            return null;
+        try
+        {
+            _epoll.Remove(waiting.Socket);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The set is gone, and with it all that was in it.
+        }
+
+        waiting.Socket.DangerousRelease();
+        return waiting;
+    }
+
+    /// <summary>Holds the descriptor open.</summary>
+    private sealed class Waiting
+    {
+        internal Waiting(SafeSocketHandle socket)
+        {
+            bool isHeld = false;
+            socket.DangerousAddRef(ref isHeld);
+            Socket = socket;
+        }
+
+        internal SafeSocketHandle Socket { get; }
+
         internal TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -216,6 +216,60 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task A_crowd_of_many_addresses_does_not_drive_an_honest_source_out()
+    {
+        await using Door door = Open(s_two with { MaxHandshakes = 20 });
+        ScriptedPeer first = await StallAsync("127.0.1.1");
+        List<ScriptedPeer> honest = [await StallAsync("127.0.0.1"), await StallAsync("127.0.0.1"), await StallAsync("127.0.0.1")];
+        for (int i = 2; i <= 17; i++)
+            await StallAsync($"127.0.1.{i}");
+        Assert.Equal(20, door.Admission.Undecided);
+
+        // The source's address has most, and its handshakes are among the oldest. But no address has more than a source needs.
+        await StallAsync("127.0.1.18");
+
+        await door.RefusedAsync(RefusalReason.Evicted, 1);
+        Assert.Equal(first.Socket.LocalEndPoint!.ToString(), Assert.Single(door.Refusals).Peer);
+        await first.ReadToEndAsync(Token);
+
+        async Task<ScriptedPeer> StallAsync(string address)
+        {
+            ScriptedPeer peer = door.KnockFrom(address, TlsKnock.Hello);
+            await peer.ReceiveAsync(100, Token);
+            return peer;
+        }
+    }
+
+    [Fact]
+    public async Task One_that_finds_only_mains_handshakes_is_closed_before_its_own_begins()
+    {
+        await using Door door = Open(s_two with { MaxHandshakes = 8 });
+        using TlsKnock main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        await main.SayAsync(Opening.Main);
+        await door.TakeAsync();
+        for (int i = 0; i < 8; i++)
+            await door.Knock(TlsKnock.Hello).ReceiveAsync(100, Token);
+
+        ScriptedPeer stranger = door.KnockFrom("127.0.1.1", TlsKnock.Hello);
+
+        Assert.Empty((await stranger.ReadToEndAsync(Token)).Bytes);
+        await door.RefusedAsync(RefusalReason.Evicted, 1);
+        Assert.Equal(8, door.Admission.Undecided);
+    }
+
+    [Fact]
+    public async Task One_that_is_refused_is_closed_at_once_however_busy_the_threads_of_handshakes_are()
+    {
+        using StuckUpgrade stuck = new();
+        await using Door door = Door.Open(s_two with { Upgrade = stuck });
+        ScriptedPeer peer = door.Knock(TlsKnock.Hello);
+        await Eventually.TrueAsync(() => stuck.Begun == 1, "its handshake has begun", Token);
+        door.Time.Advance(s_two.HandshakeTimeout);
+        await door.RefusedAsync(RefusalReason.TlsHandshake, 1);
+        await peer.ReadToEndAsync(Token);
+    }
+
+    [Fact]
     public async Task A_door_that_closes_ends_the_handshakes_in_it()
     {
         Door door = Open();
@@ -237,6 +291,25 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     {
         _credentials.Dispose();
         _authority.Dispose();
+    }
+
+    /// <summary>An upgrade whose threads get to nothing, not even to what was cancelled.</summary>
+    private sealed class StuckUpgrade : IChannelUpgrade
+    {
+        private int _begun;
+
+        internal int Begun => Volatile.Read(ref _begun);
+
+        public Task<UpgradedConnection> UpgradeAsync(
+            System.Net.Sockets.SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken)
+        {
+            Interlocked.Increment(ref _begun);
+            return new TaskCompletionSource<UpgradedConnection>().Task;
+        }
+
+        public void Dispose()
+        {
+        }
     }
 
     private Door Open(AdmissionOptions? options = null) => Door.Open((options ?? s_two) with { Upgrade = _upgrade });

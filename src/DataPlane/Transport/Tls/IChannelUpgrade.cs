@@ -17,7 +17,9 @@ internal interface IChannelUpgrade : IDisposable
     /// </param>
     /// <param name="peer">The other end, for messages.</param>
     /// <param name="consumed">All that was read from it: the first record, and perhaps more.</param>
-    /// <param name="cancellationToken">The connection is not wanted any more: too slow, or too many of them.</param>
+    /// <param name="cancellationToken">
+    /// The connection is not wanted any more: too slow, or too many of them. Its socket is disposed of then, by whoever has given it.
+    /// </param>
     /// <exception cref="Exception">There will be no such connection; the message says why.</exception>
     Task<UpgradedConnection> UpgradeAsync(
         SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken);
