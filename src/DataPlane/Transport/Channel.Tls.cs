@@ -109,10 +109,10 @@ internal sealed partial class Channel
         }
     }
 
-    /// <summary>Sends all that is encrypted, blocking; returns the error number, 0 when everything left.</summary>
+    /// <summary>Sends all that was encrypted, blocking; returns the error number, 0 when everything left.</summary>
     private unsafe int SendOutgoing(TlsSession tls)
     {
-        while (tls.PeekOutgoing() is { Length: > 0 } piece)
+        while (tls.PeekOwed() is { Length: > 0 } piece)
         {
             MsgHdr message = new() { Vectors = &piece, VectorCount = 1 };
             try

@@ -74,7 +74,7 @@ internal sealed partial class Channel
     private async ValueTask SendOutgoingAsync(TlsSession tls, CancellationToken cancellationToken)
     {
         _outgoing ??= new TlsMemory();
-        while (tls.PeekOutgoing() is { Length: > 0 } piece)
+        while (tls.PeekOwed() is { Length: > 0 } piece)
         {
             int count = await _socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false);
             SendCalls++;

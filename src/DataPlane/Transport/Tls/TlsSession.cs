@@ -40,6 +40,8 @@ internal sealed unsafe class TlsSession : IDisposable
     private readonly TlsPeerPolicy? _policy;
     private volatile string? _failure;
     private long _unproductive;
+    private long _left; // bytes of the outgoing ring that the socket has taken, ever
+    private long _owed; // how many must be, before all that was encrypted has left
 
     /// <param name="session">A new session of OpenSSL; owned from now on.</param>
     /// <param name="host">Whom a client wants to reach; <see langword="null"/> for a server.</param>
@@ -122,11 +124,16 @@ internal sealed unsafe class TlsSession : IDisposable
             if (_handle.IsClosed)
                 return TlsResult.Failed;
             if (OpenSsl.WriteRoom(_near) < (nuint)(length + RecordOverhead))
+            {
+                OweAll();
                 return TlsResult.NeedsOutput;
+            }
+
             nuint taken;
             OpenSsl.ClearErrors();
             // SAFETY: the caller vouches for length bytes at data, which are only read; the count is a local.
             int result = OpenSsl.Write(_session, data, (nuint)length, &taken);
+            OweAll();
             done = result == 1 ? (int)taken : 0;
             return result == 1 ? TlsResult.Done : Explain(result);
         }
@@ -163,6 +170,7 @@ internal sealed unsafe class TlsSession : IDisposable
             OpenSsl.ClearErrors();
             if (OpenSsl.Shutdown(_session) < 0)
                 _failure ??= TlsFailures.Take(_session, _host);
+            OweAll();
         }
     }
 
@@ -180,11 +188,27 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
+    /// <summary>
+    /// The same of what was encrypted, and no more. A reader's thread may have put an alert after it, about what the peer has sent: whoever
+    /// waits until the last byte of a guest has left must not be told that it has not because of that.
+    /// </summary>
+    internal IoVec PeekOwed()
+    {
+        lock (_gate)
+        {
+            IoVec piece = PeekOutgoing();
+            return new IoVec(piece.Address, (nuint)Math.Min((long)piece.Length, Math.Max(0, _owed - _left)));
+        }
+    }
+
     internal void ConfirmOutgoing(int count)
     {
         nint data;
         lock (_gate)
+        {
             Require(OpenSsl.ConfirmRead(_network, &data, count) == count); // SAFETY: the pointer is a local.
+            _left += count;
+        }
     }
 
     /// <summary>Where the next bytes of the socket go, then <see cref="ConfirmIncoming"/>. Needs <see cref="Hold"/>.</summary>
@@ -229,6 +253,8 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     public void Dispose() => _handle.Dispose();
+
+    private void OweAll() => _owed = _left + (long)OpenSsl.Pending(_network);
 
     private static void Require(bool isMoved)
     {

@@ -164,7 +164,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
     {
         try
         {
-            while (session.PeekOutgoing() is { Length: > 0 } piece)
+            while (session.PeekOwed() is { Length: > 0 } piece)
                 session.ConfirmOutgoing(await socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false));
         }
         catch (SocketException e)
