@@ -12,31 +12,39 @@ internal sealed class FileReplacement
 {
     private readonly string _path;
     private readonly string _former;
-    private readonly bool _hasOld;
+    private readonly string? _aside; // the old file's name since then; null where there was none
     private readonly SafeFileHandle? _old;
 
-    private FileReplacement(string path, string former, bool hasOld, SafeFileHandle? old)
+    private FileReplacement(string path, string former, string? aside, SafeFileHandle? old)
     {
         _path = path;
         _former = former;
-        _hasOld = hasOld;
+        _aside = aside;
         _old = old;
     }
 
     /// <summary>Gives the file at <paramref name="former"/> the name <paramref name="path"/>, in the same folder.</summary>
     /// <exception cref="IOException">Nothing has changed.</exception>
-    public static FileReplacement Begin(string former, string path)
+    public static FileReplacement Begin(string former, string path) => Begin(former, path, LinuxFile.TryExchange);
+
+    /// <summary>The same with another exchange of names; a parameter for the tests.</summary>
+    internal static FileReplacement Begin(string former, string path, Func<string, string, bool> tryExchange)
     {
         if (!FileFacts.TryRead(path, out _))
         {
             File.Move(former, path, overwrite: true);
-            return new FileReplacement(path, former, hasOld: false, old: null);
+            return new FileReplacement(path, former, aside: null, old: null);
         }
 
         SafeFileHandle? old = LockOld(path);
-        if (!LinuxFile.TryExchange(former, path))
+        try
         {
-            // A file system that cannot exchange (NFS): for a moment between the two renames only the old name is missing, not the file.
+            if (tryExchange(former, path))
+                return new FileReplacement(path, former, former, old);
+
+            // A file system that cannot exchange (NFS): for a moment between the two renames only the old name is missing, not the file. It
+            // keeps the name that it gets, since a third rename could fail when the new file has its name already; and that is no name which
+            // the next start sweeps, since a process that is killed in that moment leaves it as all that there is.
             string aside = former + ".old";
             File.Move(path, aside);
             try
@@ -49,10 +57,13 @@ internal sealed class FileReplacement
                 throw;
             }
 
-            File.Move(aside, former);
+            return new FileReplacement(path, former, aside, old);
         }
-
-        return new FileReplacement(path, former, hasOld: true, old);
+        catch
+        {
+            old?.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The old file is given up. Never fails: the new one has its name for good.</summary>
@@ -60,12 +71,12 @@ internal sealed class FileReplacement
     {
         try
         {
-            if (_hasOld)
-                File.Delete(_former);
+            if (_aside is not null)
+                File.Delete(_aside);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            // What is left over has the name of a partial file, and goes at the next start.
+            // What is left over has mostly the name of a partial file, and goes at the next start.
         }
         finally
         {
@@ -76,8 +87,12 @@ internal sealed class FileReplacement
     /// <summary>The old file has its name again, and the new one its former name.</summary>
     public void Undo()
     {
-        if (!_hasOld)
+        if (_aside != _former)
+        {
             File.Move(_path, _former);
+            if (_aside is not null)
+                File.Move(_aside, _path);
+        }
         else if (!LinuxFile.TryExchange(_former, _path))
         {
             string aside = _former + ".new";

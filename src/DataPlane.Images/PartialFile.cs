@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using DataPlane.Linux;
 using Microsoft.Win32.SafeHandles;
@@ -22,15 +23,19 @@ internal static partial class PartialFile
     /// <exception cref="IOException">
     /// The folder is missing or not writable, or the disk has not enough space; nothing is left behind.
     /// </exception>
-    public static SafeFileHandle Create(string path, long length)
+    public static SafeFileHandle Create(string path, long length) => Create(path, length, LinuxFile.TryLock);
+
+    /// <summary>The same with another lock; a parameter for the tests.</summary>
+    internal static SafeFileHandle Create(string path, long length, Func<SafeFileHandle, bool> tryLock)
     {
         var file = LinuxFile.CreateNew(path);
         try
         {
-            _ = LinuxFile.TryLock(file);
-            // A sweeper may have come between the creation and the lock, and have taken the file for a dead one's.
-            if (!FileFacts.TryRead(path, out _))
-                throw new IOException($"'{path}' was removed while it was made");
+            // A sweeper may have come between the creation and the lock, and have taken the file for a dead one's: it holds the lock, or has
+            // removed the name already. A file system without locks has no sweepers either.
+            bool isTaken = !tryLock(file) && Marshal.GetLastPInvokeError() == Errno.EAGAIN;
+            if (isTaken || !FileFacts.TryRead(path, out _))
+                throw new IOException($"'{path}' was taken for one that a dead process has left, while it was made: try again");
             LinuxFile.SetLength(file, length);
             Reserve(file, path, length, LinuxFile.Reserve);
             return file;

@@ -38,6 +38,33 @@ public sealed class PartialFileTests : IDisposable
     }
 
     [Fact]
+    public void A_file_that_a_sweeper_takes_before_it_is_locked_is_not_written()
+    {
+        string path = PartialFile.NameFor(Path.Combine(_folder, "file"));
+        List<SafeFileHandle> sweeper = [];
+        var failure = Assert.ThrowsAny<IOException>(() => PartialFile.Create(path, 4096, file =>
+        {
+            sweeper.Add(LinuxFile.Open(path, Libc.OpenReadOnly));
+            Assert.True(LinuxFile.TryLock(sweeper[0]));
+            return LinuxFile.TryLock(file);
+        }));
+        sweeper[0].Dispose();
+        Assert.Contains("try again", failure.Message, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFileSystemEntries(_folder));
+    }
+
+    [Fact]
+    public void A_file_system_without_locks_will_do()
+    {
+        PartialFile.Create(Path.Combine(_folder, "file"), 4096, static _ =>
+        {
+            System.Runtime.InteropServices.Marshal.SetLastPInvokeError(Errno.ENOSYS);
+            return false;
+        }).Dispose();
+        Assert.Single(Directory.GetFileSystemEntries(_folder));
+    }
+
+    [Fact]
     public void A_missing_folder_is_named()
     {
         string path = Path.Combine(_folder, "nowhere", "file");

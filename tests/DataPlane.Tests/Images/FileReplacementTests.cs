@@ -1,0 +1,79 @@
+using DataPlane.Images;
+using Xunit;
+
+namespace DataPlane.Tests.Images;
+
+public sealed class FileReplacementTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+    private readonly string _path;
+    private readonly string _former;
+
+    public FileReplacementTests()
+    {
+        _path = Path.Combine(_folder, "vm");
+        _former = PartialFile.NameFor(_path);
+        File.WriteAllText(_former, "new");
+    }
+
+    /// <summary>Whether the file system can exchange two names at once; NFS cannot.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_new_file_has_the_name_and_the_old_one_goes_at_the_end(bool exchanges)
+    {
+        File.WriteAllText(_path, "old");
+        FileReplacement replacement = Begin(exchanges);
+        Assert.Equal("new", File.ReadAllText(_path));
+        Assert.Equal(2, Directory.GetFiles(_folder).Length);
+        replacement.Finish();
+        Assert.Equal([_path], Directory.GetFiles(_folder));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Undone_both_have_the_names_they_had(bool exchanges)
+    {
+        File.WriteAllText(_path, "old");
+        Begin(exchanges).Undo();
+        Assert.Equal("old", File.ReadAllText(_path));
+        Assert.Equal("new", File.ReadAllText(_former));
+        Assert.Equal(2, Directory.GetFiles(_folder).Length);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Where_there_was_none_there_is_none_again(bool exchanges)
+    {
+        Begin(exchanges).Undo();
+        Assert.Equal([_former], Directory.GetFiles(_folder));
+    }
+
+    [Fact]
+    public void A_rename_that_fails_leaves_everything_as_it_was()
+    {
+        File.WriteAllText(_path, "old");
+        File.Delete(_former);
+        Assert.ThrowsAny<IOException>(() => Begin(exchanges: false));
+        Assert.Equal("old", File.ReadAllText(_path));
+        Assert.Equal([_path], Directory.GetFiles(_folder));
+    }
+
+    /// <summary>A process that is killed between the two renames leaves the old file as the only one: no sweeper may take it.</summary>
+    [Fact]
+    public void The_old_file_has_no_name_that_is_swept_while_it_has_none_of_its_own()
+    {
+        File.WriteAllText(_path, "old");
+        _ = Begin(exchanges: false);
+        string aside = Assert.Single(Directory.GetFiles(_folder), path => path != _path);
+        Assert.EndsWith(".old", aside, StringComparison.Ordinal);
+        Assert.Equal(0, PartialFile.Sweep(_folder));
+    }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private FileReplacement Begin(bool exchanges) =>
+        exchanges ? FileReplacement.Begin(_former, _path) : FileReplacement.Begin(_former, _path, static (_, _) => false);
+}
