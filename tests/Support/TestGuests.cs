@@ -137,9 +137,13 @@ internal sealed class TestIncomingGuest : IIncomingGuest, IDisposable
     /// <summary>Makes the commit fail or wait.</summary>
     public Func<Task>? OnCommit { get; init; }
 
+    /// <summary>Makes the memory take its time.</summary>
+    public Action? OnCreate { get; init; }
+
     public ValueTask<GuestMemory> CreateMemoryAsync(
         IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
     {
+        OnCreate?.Invoke();
         Machine = machine;
         Memory = new GuestMemory([.. blocks.Select(static block =>
             RamBlock.Allocate(block.Name, block.Length, RamAllocation.Default with { HugePages = false }))]);

@@ -83,7 +83,12 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         IncomingBlock[] announced = [.. blocks.Select(static block =>
             new IncomingBlock(block.Name, block.Length) { HostPageSize = block.PageSize })];
         _guestCreated = true;
-        var memory = await _guest.CreateMemoryAsync(machine, announced, cancellationToken).ConfigureAwait(false);
+        GuestMemory memory;
+        using (_work.Begin())
+        {
+            memory = await _guest.CreateMemoryAsync(machine, announced, cancellationToken).ConfigureAwait(false);
+        }
+
         CheckMemory(memory, announced);
         var pages = new ReceivedPages(memory);
         _pages = pages;

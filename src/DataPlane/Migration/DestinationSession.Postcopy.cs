@@ -77,7 +77,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             CheckLive(() => LiveMemory.CheckBlocks(pages.Memory));
         }
 
-        _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger, _options.KernelFeatures)
+        _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger, _options.KernelFeatures, _staging)
         {
             OnPaused = OnPaused,
             OnRecoveryFailed = TellOfPause,

@@ -6,6 +6,7 @@ namespace DataPlane.Migration;
 /// <summary>When nothing moves: what there is to say of it.</summary>
 internal sealed partial class DestinationSession
 {
+    private readonly HostWork _work = new();
     private long _idleLooks = long.MinValue;
 
     private long ProgressCount()
@@ -16,7 +17,7 @@ internal sealed partial class DestinationSession
             return _idleLooks++; // the first channel is awaited for ever by default
         }
 
-        return admitted.Length + admitted.Sum(static one => one.Channel.BytesReceived);
+        return _work.Count(admitted.Length + admitted.Sum(static one => one.Channel.BytesReceived));
     }
 
     private void OnStall()

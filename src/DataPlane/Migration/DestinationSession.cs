@@ -1,5 +1,6 @@
 using DataPlane.Admission;
 using DataPlane.MainStream;
+using DataPlane.Memory;
 using DataPlane.Multifd;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -22,6 +23,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private readonly CancellationTokenSource _over = new(); // the last thing to happen: a guest that is ours outlives failures
     private readonly BlockPool _pool;
     private readonly MultifdReceiver _multifd;
+    private readonly StagingBudget _staging;
     private readonly List<AdmittedChannel> _channels = [];
     private readonly Lock _channelsGate = new();
     private readonly TaskCompletionSource<Channel> _mainAdmitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -52,7 +54,8 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         _time = time;
         _clock = new PhaseClock(time);
         _progress = new ProgressMeter(progress, _clock);
-        _multifd = new MultifdReceiver(options.MultifdChannels, _pool, options.Compression);
+        _staging = new StagingBudget(options.MaxStagingBytes);
+        _multifd = new MultifdReceiver(options.MultifdChannels, _pool, options.Compression, _staging);
     }
 
     private long ReceivedBytes => Admitted().Sum(static one => one.Channel.BytesReceived);

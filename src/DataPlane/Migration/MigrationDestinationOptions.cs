@@ -62,6 +62,13 @@ public sealed record MigrationDestinationOptions
     public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 
     /// <summary>
+    /// Most bytes that all channels together may take beside the guest's memory: host pages that come in pieces (their size for each of main
+    /// and preempt, with postcopy and huge pages) and what compressed streams refer back to (up to 32 MiB for each multifd channel). A
+    /// source that needs more is refused with <see cref="FailureReason.LimitExceeded"/>. Default 4 GiB.
+    /// </summary>
+    public long MaxStagingBytes { get; init; } = 4L << 30;
+
+    /// <summary>
     /// Longest wait without progress: an expected channel is missing, or no byte moves. <see cref="Timeout.InfiniteTimeSpan"/> waits for
     /// ever. Default null: ten minutes, since a source may pause before its switchover for as long as its operator thinks.
     /// </summary>
@@ -117,6 +124,7 @@ public sealed record MigrationDestinationOptions
         }
 
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
+        OptionChecks.InRange(MaxStagingBytes, 1 << 20, long.MaxValue, nameof(MaxStagingBytes));
         OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
         OptionChecks.PositiveOrInfinite(StallTimeout, nameof(StallTimeout));
         OptionChecks.Positive(UndecidedTimeout, nameof(UndecidedTimeout));

@@ -72,6 +72,11 @@ public sealed record MigrationSourceOptions
     /// the guest's memory, without which the guest
     /// at the destination cannot go on. Default zero: it ends at once.
     /// </summary>
+    /// <remarks>
+    /// With zero a link is not given up for want of acknowledgements once the guest has been handed over
+    /// (<see cref="ChannelOptions.AcknowledgementTimeout"/>), since no other may follow: it lasts as long as TCP has patience. The
+    /// destination does not know of this, and ends the link by its own limit: give it none.
+    /// </remarks>
     public TimeSpan RecoveryTimeout { get; init; }
 
     /// <summary>
@@ -84,6 +89,10 @@ public sealed record MigrationSourceOptions
     /// long it may take to confirm that all of the memory has arrived, and how long it may take nothing while the guest stands still; then
     /// the migration fails. In postcopy: how long nothing may move before it has confirmed that it runs the guest. Default 60 s.
     /// </summary>
+    /// <remarks>
+    /// The destination loads its devices within this time and says nothing meanwhile, and nothing tells one that loads from one that has
+    /// stopped: where devices take longer (passed-through ones with much state), set it above that.
+    /// </remarks>
     public TimeSpan CommitTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>

@@ -1,4 +1,5 @@
 using DataPlane.MainStream;
+using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 using DataPlane.Transport;
 
@@ -45,6 +46,7 @@ internal sealed partial class SourceSession
         {
             _pausedAt = _time.GetTimestamp();
             _paused = true;
+            using var work = _work.Begin();
             await _guest.PauseAsync(_failure.Token).ConfigureAwait(false);
             _tracker!.Collect(remaining);
             _tracker.Stop();
@@ -68,7 +70,7 @@ internal sealed partial class SourceSession
         }
 
         Enter(MigrationPhase.DeviceState);
-        var devices = await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
+        var devices = await SaveDeviceStateAsync().ConfigureAwait(false);
         using (WatchWhileStopped())
         {
             _tail = writer.WriteDeviceState(devices);
@@ -76,6 +78,12 @@ internal sealed partial class SourceSession
         }
 
         await WaitForMemoryAsync().ConfigureAwait(false);
+    }
+
+    private async Task<DeviceState> SaveDeviceStateAsync()
+    {
+        using var work = _work.Begin();
+        return await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
     }
 
     /// <summary>

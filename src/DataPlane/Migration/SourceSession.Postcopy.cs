@@ -44,7 +44,8 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>Hands the guest over with its device state; its memory follows. Returns when the destination has all of it.</summary>
-    private async Task PostcopyAsync(GuestPageSet remaining, StallWatch? stall, CancellationToken cancellationToken)
+    private async Task PostcopyAsync(
+        GuestPageSet remaining, StallWatch? stall, PeerLiveness? liveness, CancellationToken cancellationToken)
     {
         var (postcopy, main, writer) = (_postcopy!, _main!, _writer!);
         await WaitForAnswerAsync().ConfigureAwait(false);
@@ -57,7 +58,7 @@ internal sealed partial class SourceSession
         }
 
         Enter(MigrationPhase.DeviceState);
-        var devices = await _guest.SaveDeviceStateAsync(_failure.Token).ConfigureAwait(false);
+        var devices = await SaveDeviceStateAsync().ConfigureAwait(false);
         postcopy.HostPages.Widen(remaining);
         WriteDiscards(remaining, announced);
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
@@ -65,6 +66,11 @@ internal sealed partial class SourceSession
         GiveAway();
         // No time limit may cut a running guest off from its memory: that the link is lost is for the network to say.
         stall?.Dispose();
+        if (_options.RecoveryTimeout == TimeSpan.Zero)
+        {
+            liveness?.Dispose(); // to notice it early is worth something only where another link may follow: the kernel has more patience
+        }
+
         var packageBytes = PostcopyCommands.WritePackage(main.Output, devices.Sections.Span, postcopy.Preempt is not null);
         Enter(MigrationPhase.Postcopy);
         var lost = await TryLinkAsync(async () =>

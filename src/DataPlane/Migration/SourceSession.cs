@@ -17,6 +17,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private readonly PhaseClock _clock;
     private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
+    private readonly HostWork _work = new();
     private readonly BlockPool _pool = new();
     private readonly ChannelSet _multifd;
     private Channel? _main;
@@ -77,7 +78,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private long SentBytes => _lostLinksBytes + Channels.Sum(static channel => channel.BytesSent);
 
     /// <summary>Changes with every sign of life.</summary>
-    private long Progress() => SentBytes + (_limit?.Pauses ?? 0) + Volatile.Read(ref _pongs) + (_postcopy?.Requests ?? 0);
+    private long Progress() =>
+        _work.Count(SentBytes + (_limit?.Pauses ?? 0) + Volatile.Read(ref _pongs) + (_postcopy?.Requests ?? 0));
 
     public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
     {
@@ -95,7 +97,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             var remaining = await PrecopyAsync().ConfigureAwait(false);
             if (DecideForPostcopy())
             {
-                await PostcopyAsync(remaining, stall, cancellationToken).ConfigureAwait(false);
+                await PostcopyAsync(remaining, stall, liveness, cancellationToken).ConfigureAwait(false);
             }
             else
             {

@@ -84,7 +84,10 @@ internal sealed partial class MultifdReceiveChannel
             throw ChannelException.From(result, channel, "reading compressed pages");
         }
 
-        if (_decompressor.Decompress(packet.PayloadBytes, pages) is { } error)
+        var error = _decompressor.Decompress(packet.PayloadBytes, pages);
+        // Known only now: the stream itself says how far back it refers. One window at most is over the limit for a moment.
+        _owner.Staging.Change(ref _staged, _decompressor.MemoryBytes, channel.Name, "what its compressed stream refers back to");
+        if (error is not null)
         {
             throw ChannelException.Malformed(channel.Name, error);
         }

@@ -26,6 +26,7 @@ internal sealed partial class MultifdReceiveChannel
     private readonly MemoryDoor _door = new();
     private Channel? _channel;
     private PayloadDecompressor? _decompressor;
+    private long _staged;
     private bool _aborted;
     private long _normalPages;
     private long _zeroPages;
@@ -119,6 +120,7 @@ internal sealed partial class MultifdReceiveChannel
         finally
         {
             _decompressor?.Dispose();
+            _owner.Staging.Change(ref _staged, 0, "", "");
             _stopped.SetResult();
         }
     }

@@ -19,8 +19,9 @@ internal sealed class MultifdReceiver
     private volatile ReceivedPages? _pages;
 
     /// <summary>Starts the threads: before the channels come, since a start takes up to a millisecond and they would add up.</summary>
-    public MultifdReceiver(int channels, BlockPool pool, CompressionMethod? compression = null)
+    public MultifdReceiver(int channels, BlockPool pool, CompressionMethod? compression = null, StagingBudget? staging = null)
     {
+        Staging = staging ?? new StagingBudget(long.MaxValue);
         Methods = new MethodAgreement(compression);
         Barrier = new SyncBarrier(channels);
         _channels = [.. Enumerable.Range(0, channels).Select(id => new MultifdReceiveChannel(id, this, pool))];
@@ -31,6 +32,9 @@ internal sealed class MultifdReceiver
     }
 
     public SyncBarrier Barrier { get; }
+
+    /// <summary>What the decompressors may take in all.</summary>
+    public StagingBudget Staging { get; }
 
     /// <summary>How the pages of all channels are compressed.</summary>
     public MethodAgreement Methods { get; }

@@ -11,6 +11,7 @@ namespace DataPlane.Postcopy;
 internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : IDisposable
 {
     private MemoryMapping? _staging;
+    private long _staged;
     private PageBitmap? _filled;
     private RamBlock? _block;
     private long _hostOffset;
@@ -54,7 +55,11 @@ internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : 
         }
     }
 
-    public void Dispose() => _staging?.Dispose();
+    public void Dispose()
+    {
+        _staging?.Dispose();
+        arrivals.Staging.Change(ref _staged, 0, channel, "");
+    }
 
     private void CheckNothingBegun(RamBlock block, long offset)
     {
@@ -69,6 +74,7 @@ internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : 
     {
         if (_size != size)
         {
+            arrivals.Staging.Change(ref _staged, size, channel, $"a host page of block '{block.Name}'");
             _staging?.Dispose();
             _staging = MemoryMapping.Anonymous(size);
             _filled = new PageBitmap(size >> TargetPage.Shift);

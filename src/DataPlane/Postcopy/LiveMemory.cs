@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using DataPlane.Linux;
 using DataPlane.Memory;
 using DataPlane.Transport;
@@ -12,11 +13,20 @@ namespace DataPlane.Postcopy;
 /// managed code holds up
 /// the garbage collector, and with it whoever could bring the page. System calls and P/Invoke may.</para>
 /// <para>It is given back in two ways only: <see cref="Release"/> when nothing is missing or nobody will ever run on it, else <see
-/// cref="Poison"/>. Plain closing
+/// cref="Poison()"/>. Plain closing
 /// would let the guest read zeros for what is missing.</para>
 /// </remarks>
 internal sealed partial class LiveMemory : IPageStore
 {
+    /// <summary>
+    /// Those of memory that could not be closed to its readers. Nobody uses them any more, so the garbage collector would close them, and
+    /// that lets every blocked reader go on with zeros: a guest that computes with them is worse than one that stands.
+    /// </summary>
+    private static readonly ConcurrentBag<Userfaultfd> s_keptForEver = [];
+
+    /// <summary>For the test that has made one.</summary>
+    internal static ConcurrentBag<Userfaultfd> KeptForEver => s_keptForEver;
+
     private const ulong NeededCalls = (1UL << Userfaultfd.CopyNumber) | (1UL << Userfaultfd.WakeNumber);
 
     private readonly ReceivedPages _pages;
@@ -163,7 +173,10 @@ internal sealed partial class LiveMemory : IPageStore
     /// A block can be made unreadable in no way: its memory stays registered, and who touches a missing page waits for as long as this
     /// process lives.
     /// </exception>
-    public void Poison()
+    public void Poison() => Poison(MissingPageGuard.Close);
+
+    /// <summary>The same with another way to close a block's missing pages; a parameter for the tests.</summary>
+    internal void Poison(Action<Userfaultfd, RamBlock, Action<Action<long, long>>> close)
     {
         if (_faults is not { } faults)
         {
@@ -173,7 +186,12 @@ internal sealed partial class LiveMemory : IPageStore
         var teardown = new Teardown();
         foreach (var block in _pages.Memory.Blocks)
         {
-            teardown.Run(() => MissingPageGuard.Close(faults, block, action => ForEachMissing(block, action)));
+            teardown.Run(() => close(faults, block, action => ForEachMissing(block, action)));
+        }
+
+        if (teardown.Failure is not null)
+        {
+            s_keptForEver.Add(faults);
         }
 
         teardown.ThrowIfFailed();

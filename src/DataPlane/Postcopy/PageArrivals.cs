@@ -26,6 +26,9 @@ internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger 
 
     public PageLedger Ledger => ledger;
 
+    /// <summary>What host pages that come in pieces may take in all.</summary>
+    public StagingBudget Staging { get; init; } = new(long.MaxValue);
+
     /// <summary>Learns from what comes on the preempt channel.</summary>
     public HandoverProof Proof { get; } = new();
 

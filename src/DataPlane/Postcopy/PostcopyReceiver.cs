@@ -41,13 +41,15 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// <param name="pool">Gives a block per channel.</param>
     /// <param name="logger">Takes events 4100 to 4199.</param>
     /// <param name="kernelFeatures">What the kernel is asked for, where it has it.</param>
+    /// <param name="staging">What host pages that come in pieces may take; without it as much as they need.</param>
     public PostcopyReceiver(
         ReceivedPages pages,
         Func<RamBlock, long> hostPageSize,
         bool live,
         BlockPool pool,
         ILogger logger,
-        UserfaultFeatures kernelFeatures = UserfaultFeatures.Poison)
+        UserfaultFeatures kernelFeatures = UserfaultFeatures.Poison,
+        StagingBudget? staging = null)
     {
         _pages = pages;
         _pool = pool;
@@ -55,7 +57,10 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         Ledger = new PageLedger(pages, hostPageSize);
         _live = live ? new LiveMemory(pages, Ledger, kernelFeatures) : null;
         _plain = live ? null : new PlainMemory(pages);
-        _arrivals = new PageArrivals((IPageStore?)_live ?? _plain!, Ledger, logger);
+        _arrivals = new PageArrivals((IPageStore?)_live ?? _plain!, Ledger, logger)
+        {
+            Staging = staging ?? new StagingBudget(long.MaxValue),
+        };
     }
 
     public GuestMemory Memory => _pages.Memory;

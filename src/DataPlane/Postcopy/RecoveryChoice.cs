@@ -24,8 +24,12 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
     public Task<RecoveryCandidate> Chosen => _chosen.Task;
 
     /// <summary>Hears a connection.</summary>
-    public void Add(Channel main, Action chosen)
+    public void Add(Channel main, Action chosen) => Add(main, chosen, static thread => thread.Start());
+
+    /// <summary>The same with another start of its thread; a parameter for the tests.</summary>
+    internal void Add(Channel main, Action chosen, Action<Thread> start)
     {
+        Exception failure;
         lock (_gate)
         {
             if (_over)
@@ -42,8 +46,21 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
 
             var candidate = new RecoveryCandidate(main, pages, pool, chosen);
             _candidates.Add(candidate);
-            new Thread(() => Hear(candidate)) { Name = "dp-recovery", IsBackground = true }.Start();
+            try
+            {
+                start(new Thread(() => Hear(candidate)) { Name = "dp-recovery", IsBackground = true });
+                return;
+            }
+            catch (Exception e)
+            {
+                // Nobody would ever answer it, and as one of a few it would keep others out. The pause goes on.
+                _candidates.Remove(candidate);
+                main.Abort();
+                failure = e;
+            }
         }
+
+        Tell(failure);
     }
 
     /// <summary>Closes all that were not chosen.</summary>

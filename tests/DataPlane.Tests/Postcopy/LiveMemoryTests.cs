@@ -171,6 +171,52 @@ public sealed class LiveMemoryTests
         Assert.Equal(-Errno.EFAULT, await waiting.WaitAsync(TimeSpan.FromSeconds(30), Token));
     }
 
+    /// <summary>
+    /// Where a block can be closed in no way, whoever waits goes on waiting, also when nobody remembers the memory any more: the collector
+    /// would close its userfaultfd, and the reader would get zeros.
+    /// </summary>
+    [Fact]
+    public async Task Memory_that_cannot_be_closed_to_its_readers_keeps_them_waiting_through_every_collection()
+    {
+        LiveGuest.RequireUserfaultfd();
+        using var file = LinuxFile.CreateInMemory("probe", TargetPage.Size);
+        var (block, memory) = Abandon();
+        var waiting = Task.Factory.StartNew(() => Write(file, block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        for (var i = 0; i < 5; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        // A page that was received is there; of the others every touch waits. Had the registration gone, this would be done at once.
+        using var another = LinuxFile.CreateInMemory("probe", TargetPage.Size); // the kernel locks a file while somebody writes to it
+        Assert.Equal(TargetPage.Size, Write(another, block, 0));
+        Assert.False(waiting.IsCompleted);
+        Assert.True(IsRegistered(block));
+        Assert.True(LiveMemory.KeptForEver.TryTake(out var kept));
+        kept.Dispose();
+        Assert.Equal(TargetPage.Size, await waiting.WaitAsync(TimeSpan.FromSeconds(30), Token));
+        memory.Dispose();
+
+        [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
+        static (RamBlock Block, GuestMemory Memory) Abandon()
+        {
+            var scene = new Scene(shared: false);
+            using var content = new NativeBuffer(TargetPage.Size).Fill(1);
+            scene.Arrivals.Place(scene.Block, 0, content.Whole.Address, TargetPage.Size, "main");
+            Assert.ThrowsAny<IOException>(() => scene.Live.Poison(static (_, _, _) => throw new LinuxException("mprotect", Errno.EACCES)));
+            return (scene.Block, scene.Pages.Memory);
+        }
+    }
+
+    /// <summary>Whether the kernel still handles missing pages there: <c>um</c> among the flags of its mapping.</summary>
+    private static bool IsRegistered(RamBlock block)
+    {
+        var start = $"{(ulong)block.Address:x}-";
+        var lines = File.ReadLines("/proc/self/smaps").SkipWhile(line => !line.StartsWith(start, StringComparison.Ordinal));
+        return lines.First(static line => line.StartsWith("VmFlags:", StringComparison.Ordinal)).Contains(" um", StringComparison.Ordinal);
+    }
+
     private static unsafe long Write(Microsoft.Win32.SafeHandles.SafeFileHandle file, RamBlock block, long page)
     {
         var vector = new IoVec(block.Address + (nint)(page * TargetPage.Size), TargetPage.Size);

@@ -21,6 +21,9 @@ internal abstract class PayloadDecompressor : IDisposable
     /// <returns>Null, or why the payload is not exactly what its header says: then the channel cannot go on.</returns>
     public abstract string? Decompress(int bytes, ReadOnlySpan<IoVec> pages);
 
+    /// <summary>Bytes that it holds now; with the stream they may become more.</summary>
+    public virtual long MemoryBytes => WireLimits.MaxCompressedPacketBytes;
+
     public void Dispose()
     {
         Release();

@@ -36,6 +36,9 @@ internal static unsafe class Zstd
     private static readonly delegate* unmanaged<nint, ZstdBuffer*, ZstdBuffer*, nuint> s_decompress =
         (delegate* unmanaged<nint, ZstdBuffer*, ZstdBuffer*, nuint>)Find("ZSTD_decompressStream");
 
+    private static readonly delegate* unmanaged<nint, nuint> s_sizeOfDecompressor =
+        (delegate* unmanaged<nint, nuint>)Find("ZSTD_sizeof_DCtx");
+
     private static readonly delegate* unmanaged<nuint, uint> s_isError = (delegate* unmanaged<nuint, uint>)Find("ZSTD_isError");
     private static readonly delegate* unmanaged<nuint, byte*> s_errorName = (delegate* unmanaged<nuint, byte*>)Find("ZSTD_getErrorName");
 
@@ -71,6 +74,9 @@ internal static unsafe class Zstd
     }
 
     public static void FreeDecompressor(nint context) => _ = s_freeDecompressor(context);
+
+    /// <summary>Bytes that a decompressor holds now, its window among them.</summary>
+    public static nuint SizeOf(nint context) => s_sizeOfDecompressor(context);
 
     /// <summary>Returns an error code, 0 at the end of a frame that has been delivered in full, or anything else.</summary>
     public static nuint Decompress(nint context, ref ZstdBuffer output, ref ZstdBuffer input)

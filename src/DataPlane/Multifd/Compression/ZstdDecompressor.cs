@@ -19,6 +19,8 @@ internal sealed class ZstdDecompressor : PayloadDecompressor
     private readonly nint _context = Zstd.CreateDecompressor(MaxWindowLog);
     private bool _insideFrame;
 
+    public override long MemoryBytes => base.MemoryBytes + (long)Zstd.SizeOf(_context);
+
     public override unsafe string? Decompress(int bytes, ReadOnlySpan<IoVec> pages)
     {
         // SAFETY: the payload has been received into this memory.
