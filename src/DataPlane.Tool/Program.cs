@@ -1,5 +1,7 @@
 using DataPlane.Tool.CommandLine;
 
+if (MemoryDumps.AreForbidden(args, Environment.GetEnvironmentVariable))
+    MemoryDumps.Forbid();
 ToolConsole console = ToolConsole.Process();
 ProcessEdge.GuardThreads(args, console);
 return await ProcessEdge.RunAsync(args, console, async () =>

@@ -1,4 +1,5 @@
 using DataPlane.Guard.Relay;
+using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
 
@@ -9,6 +10,7 @@ internal sealed partial class GuardCourse
     private readonly List<ChannelRelay> _views = [];
     private readonly Dictionary<ChannelRelay, long> _bytesBefore = [];
     private long _viewedAt;
+    private PeerLiveness? _liveness;
 
     private ChannelRelay[] Views
     {
@@ -18,6 +20,13 @@ internal sealed partial class GuardCourse
                 return [.. _views];
         }
     }
+
+    /// <summary>
+    /// The sockets of both sides. A QEMU on another machine may rightly keep its window closed for long, so its sockets have no
+    /// TCP_USER_TIMEOUT, and the kernel alone would take a quarter of an hour to notice that the machine is gone.
+    /// </summary>
+    private IEnumerable<Transport.Channel> Ends() =>
+        Views.SelectMany(static relay => (RelayEnd?[])[relay.Client, relay.Qemu]).OfType<RelayEnd>().Select(static end => end.Channel);
 
     /// <summary>Rates are over the time since the call before this one.</summary>
     internal IReadOnlyList<GuardChannel> Channels()
@@ -58,6 +67,8 @@ internal sealed partial class GuardCourse
                 Remove(old);
             _views.Add(relay);
         }
+
+        _liveness ??= PeerLiveness.Start(Ends, _options.Sockets.AcknowledgementTimeout, _time);
     }
 
     private void RemoveView(ChannelRelay relay)

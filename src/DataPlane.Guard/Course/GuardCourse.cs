@@ -119,6 +119,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     {
         await _ending.CancelAsync().ConfigureAwait(false);
         await _door.CloseForGoodAsync().ConfigureAwait(false);
+        _liveness?.Dispose();
         _relays.Dispose();
         await _door.DisposeAsync().ConfigureAwait(false);
         await _introduction.ConfigureAwait(false);

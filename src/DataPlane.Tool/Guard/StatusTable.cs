@@ -24,7 +24,8 @@ internal static class StatusTable
     {
         if (vms is [VmStatus only])
             return Describe(only);
-        IEnumerable<string> states = vms.GroupBy(static vm => vm.State).Select(static state => $"{state.Count()} {state.Key}");
+        IEnumerable<string> states = vms.GroupBy(static vm => vm.State)
+            .Select(static state => $"{state.Count()} {UntrustedText.Escape(state.Key)}");
         return vms.Count == 0 ? "no VM" : $"{vms.Count} VMs: {string.Join(", ", states)}";
     }
 

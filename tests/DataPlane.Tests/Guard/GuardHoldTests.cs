@@ -52,6 +52,22 @@ public sealed class GuardHoldTests
         Assert.False(scene.HasKnocked);
     }
 
+    /// <summary>Of a peer that has vanished the kernel alone says nothing for a quarter of an hour while bytes for it are under way.</summary>
+    [Fact]
+    public async Task Acknowledgements_on_relayed_channels_are_watched()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        System.Collections.Concurrent.ConcurrentBag<TimeSpan> timers = [];
+        scene.Time.Lacks = length =>
+        {
+            timers.Add(length);
+            return null;
+        };
+        scene.Knock(Opening.Main);
+        await HeldAsync(scene, 1);
+        await Eventually.TrueAsync(() => timers.Contains(TimeSpan.FromSeconds(2)), "somebody looks every two seconds", Token);
+    }
+
     [Fact]
     public async Task No_timer_outlives_a_guard()
     {

@@ -10,8 +10,8 @@ using Xunit;
 namespace DataPlane.Tests.Guard;
 
 /// <summary>
-/// A guard for which the system has no descriptor, memory or thread at the worst moment. A timer that cannot be made stands for all of them:
-/// each step that is tried here makes one.
+/// A guard for which the system has no descriptor, memory or thread at the worst moment. A timer that cannot be made stands for all of
+/// them: each step that is tried here makes one.
 /// </summary>
 public sealed class GuardShortageTests
 {
@@ -53,7 +53,8 @@ public sealed class GuardShortageTests
     {
         await using GuardScene scene = await OpenAsync(preempt: true);
         int dials = 0;
-        scene.Time.Lacks = length => length == s_dial && Interlocked.Increment(ref dials) == dial ? new InsufficientMemoryException("none left") : null;
+        scene.Time.Lacks = length =>
+            length == s_dial && Interlocked.Increment(ref dials) == dial ? new InsufficientMemoryException("none left") : null;
         ScriptedPeer source = scene.Knock(Opening.Main);
         Assert.Equal(GuardState.Failed, await scene.EndAsync());
         Assert.Contains("none left", scene.Guard.Snapshot().Failure, StringComparison.Ordinal);
@@ -77,7 +78,8 @@ public sealed class GuardShortageTests
 
         int dials = 0;
         scene.Time.Lacks = length =>
-            length == s_dial && Interlocked.Increment(ref dials) == 1 ? new ChannelException("main", ChannelEnd.Failed, Errno.EMFILE, "socket") : null;
+            length == s_dial && Interlocked.Increment(ref dials) == 1
+                ? new ChannelException("main", ChannelEnd.Failed, Errno.EMFILE, "socket") : null;
         ScriptedPeer first = scene.Knock(Opening.Recovery);
         await first.ReadToEndAsync(Token);
         await scene.StateAsync(GuardState.Paused);

@@ -85,6 +85,22 @@ public sealed class MappedRamReaderTests
         Assert.Equal(["apic", "timer"], info.State.Devices.Select(d => d.Name));
     }
 
+    /// <summary>Each costs a look over a megabyte: a file of nothing but such sections would take days to be refused.</summary>
+    [Theory]
+    [InlineData(MappedRamReader.MaxEarlySections, true)]
+    [InlineData(MappedRamReader.MaxEarlySections + 1, false)]
+    public void Early_sections_have_a_limit(int count, bool isRead)
+    {
+        byte[] early = [.. Enumerable.Range(0, count).SelectMany(static i =>
+            DeviceStreamBuilder.Section("early", [1], id: 9, instance: (uint)i))];
+        var devices = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
+        SparseImage image = ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), devices);
+        if (isRead)
+            Assert.Equal(early, ReadOk(image).State.EarlySections.ToArray());
+        else
+            RefuseAny(image);
+    }
+
     [Fact]
     public void Commands_before_RAM_are_skipped()
     {

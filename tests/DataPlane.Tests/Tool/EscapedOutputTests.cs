@@ -1,4 +1,6 @@
+using System.Text.Json;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Guard;
 using DataPlane.Tool.Inspect;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
@@ -85,6 +87,67 @@ public sealed class EscapedOutputTests
 
         Assert.DoesNotContain('\e', output.ToString());
         Assert.Equal(2, output.ToString().Count(static one => one == '\n'));
+    }
+
+    /// <summary>`guard status` shows what a control socket answers, which any process may have opened.</summary>
+    [Fact]
+    public void The_table_of_a_guard_escapes_every_name_in_it()
+    {
+        VmStatus vm = new()
+        {
+            Name = "vm" + Clipboard,
+            QemuVersion = "11" + Clipboard,
+            Listen = ":1" + Clipboard,
+            State = "relaying" + Clipboard,
+            Error = "why\n" + Clipboard,
+            Channels =
+            [
+                new ChannelStatus
+                {
+                    Kind = "main" + Clipboard, Id = 0, Peer = "peer" + Clipboard, State = "open" + Clipboard, InBytes = 1, OutBytes = 1,
+                    BytesPerSecond = 1,
+                },
+            ],
+            Undecided = 1,
+            Refused = new Dictionary<string, long> { ["silent" + Clipboard] = 1 },
+        };
+        var output = new StringWriter();
+
+        StatusTable.Write(output, [vm]);
+        output.Write(StatusTable.Summarize([vm]));
+        output.Write(StatusTable.Summarize([vm, vm with { State = "waiting\e[2J" }]));
+
+        Assert.DoesNotContain('\e', output.ToString());
+        Assert.DoesNotContain('\a', output.ToString());
+        foreach (string name in (string[])["vm", "11", ":1", "relaying", "why", "main", "peer", "open", "silent"])
+            Assert.Contains(name, output.ToString(), StringComparison.Ordinal);
+    }
+
+    /// <summary>A collector gets one JSON object per line, with the text as it was.</summary>
+    [Fact]
+    public void Lines_of_the_log_for_collectors_are_JSON_and_drive_nothing()
+    {
+        const string Text = "a" + Clipboard + "\n\u202E\u009B";
+        TextWriter before = Console.Error;
+        var error = new StringWriter();
+        try
+        {
+            Console.SetError(TextWriter.Synchronized(error));
+            using ILoggerFactory logs = Logging.Create(new OutputSettings { LogJson = true });
+#pragma warning disable CA1848, CA1873 // one line
+            logs.CreateLogger("test").LogWarning("QEMU says {Text}", Text);
+#pragma warning restore CA1848, CA1873
+        }
+        finally
+        {
+            Console.SetError(before);
+        }
+
+        string line = Assert.Single(error.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.DoesNotContain(line, static one => DataPlane.Wire.UntrustedText.Acts(one));
+        using JsonDocument document = JsonDocument.Parse(line);
+        Assert.Equal("QEMU says " + Text, document.RootElement.GetProperty("Message").GetString());
+        Assert.Equal(Text, document.RootElement.GetProperty("State").GetProperty("Text").GetString());
     }
 
     [Fact]

@@ -64,6 +64,32 @@ public sealed class GuardMetricsTests
             lines.ToHashSet());
     }
 
+    /// <summary>A label with a new line would be another line of the page, with whatever value its author likes.</summary>
+    [Fact]
+    public async Task A_name_forges_no_line_of_the_page()
+    {
+        const string Name = "a\ndataplane_guard_undecided{vm=\"b\"} 7\n\e]0;x\a";
+        using var metrics = new GuardMetrics(static () =>
+        [
+            new VmStatus
+            {
+                Name = Name,
+                Listen = ":1",
+                State = Name,
+                Channels = [new ChannelStatus { Kind = Name, Id = 0, State = Name, InBytes = 1, OutBytes = 1, BytesPerSecond = 0 }],
+                Refused = new Dictionary<string, long> { [Name] = 1 },
+            },
+        ]);
+        ChannelAddress address = FreeAddress();
+        using IDisposable endpoint = MetricsEndpoint.Open(address);
+        using var client = new HttpClient();
+        string page = await client.GetStringAsync(new Uri($"http://{address}/metrics"), Token);
+
+        Assert.DoesNotContain('\e', page);
+        Assert.DoesNotContain("dataplane_guard_undecided{vm=\"b\"}", page.Split('\n').Select(static line => line.Split(' ')[0]));
+        Assert.Contains("dataplane_guard_refused", page, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void An_address_that_is_taken_is_one_line()
     {
