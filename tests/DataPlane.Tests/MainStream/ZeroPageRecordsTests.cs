@@ -3,6 +3,7 @@ using DataPlane.Linux;
 using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.TestSupport;
+using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -10,7 +11,7 @@ namespace DataPlane.Tests.MainStream;
 
 public sealed class ZeroPageRecordsTests
 {
-    private const int Pages = 4_000_000; // 36 MB of records: more than the sockets of both ends ever hold
+    private const int Pages = 400_000; // megabytes of records: more than the small sockets of both ends hold
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -21,7 +22,7 @@ public sealed class ZeroPageRecordsTests
     [Fact]
     public async Task Who_has_room_for_its_records_does_not_wait_for_who_sends()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using ChannelPair pair = await ConnectAsync();
         using var records = new ZeroPageRecords(pair.Channel, pair.Pool);
         using RamBlock first = Block("pc.ram"), second = Block("vga.vram");
         Task filling = Task.Factory.StartNew(
@@ -46,7 +47,7 @@ public sealed class ZeroPageRecordsTests
     [Fact]
     public async Task An_abort_ends_who_sends_and_who_waits_for_his_turn()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using ChannelPair pair = await ConnectAsync();
         using var records = new ZeroPageRecords(pair.Channel, pair.Pool);
         using RamBlock block = Block("pc.ram");
         Task[] filling = [.. Enumerable.Range(0, 3).Select(_ => Task.Factory.StartNew(
@@ -54,7 +55,14 @@ public sealed class ZeroPageRecordsTests
         await Eventually.TrueAsync(() => !CanTakeMore(pair), "the sockets are full", Token);
         pair.Channel.Abort();
         foreach (Task each in filling)
-            await Assert.ThrowsAsync<DataPlane.Transport.ChannelException>(() => each.WaitAsync(TimeSpan.FromMinutes(1), Token));
+            await Assert.ThrowsAsync<ChannelException>(() => each.WaitAsync(TimeSpan.FromMinutes(1), Token));
+    }
+
+    private static async Task<ChannelPair> ConnectAsync()
+    {
+        ChannelPair pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 64 << 10 });
+        pair.Peer.Socket.ReceiveBufferSize = 64 << 10;
+        return pair;
     }
 
     private static RamBlock Block(string name) =>
