@@ -77,7 +77,6 @@ internal sealed partial class GuardCourse
             return;
         }
 
-        Enter(GuardState.Paused);
         _context.IsPostcopy = false;
         _requests.Clear();
         if (_preempt is { } preempt)
@@ -85,6 +84,7 @@ internal sealed partial class GuardCourse
         _preempt = null;
         _door.ExpectRecovery();
         _context.IsPaused = true; // once the places are free
+        Enter(GuardState.Paused); // last: who sees it may come at once, and must find the door ready
         _door.Recheck();
     }
 
