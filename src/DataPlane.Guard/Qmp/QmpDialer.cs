@@ -1,38 +1,29 @@
-using System.Net;
 using System.Net.Sockets;
+using DataPlane.Linux;
 using DataPlane.Transport;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>Connects to a monitor's socket.</summary>
+/// <summary>Connects to a monitor's socket, by whatever form of address a channel is connected by.</summary>
 internal static class QmpDialer
 {
     /// <exception cref="QmpException">Nobody listens there, or not in time.</exception>
     internal static async Task<Socket> ConnectAsync(
         ChannelAddress address, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {
-        EndPoint remote = address.IsUnix ? new UnixDomainSocketEndPoint(address.Path)
-            : new DnsEndPoint(address.Host.Length == 0 ? "localhost" : address.Host, address.Port);
-        Socket socket = address.IsUnix ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
-            : new Socket(SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            await socket.ConnectAsync(remote, cancellationToken).AsTask().WaitAsync(timeout, time, cancellationToken).ConfigureAwait(false);
-            return socket;
+            ChannelOptions options = new() { ConnectTimeout = timeout };
+            return new Socket(
+                await ChannelDialer.ConnectSocketAsync(address, options, "monitor", 0, cancellationToken, time).ConfigureAwait(false));
         }
-        catch (Exception e) when (e is SocketException or TimeoutException)
+        catch (ChannelException e) when (address.IsUnix && e.Errno == Errno.ENOENT)
         {
-            socket.Dispose();
-            throw new QmpException($"cannot connect to the monitor {address}: {Reason(address, e)}", e);
+            throw new QmpException($"cannot connect to the monitor {address}: there is no such socket", e);
         }
-        catch
+        catch (ChannelException e)
         {
-            socket.Dispose();
-            throw;
+            throw new QmpException($"no monitor: {e.Message}", e);
         }
     }
-
-    /// <summary>The runtime says "Cannot assign requested address" of a path at which nothing is.</summary>
-    private static string Reason(ChannelAddress address, Exception failure) =>
-        address.IsUnix && !Path.Exists(address.Path) ? "there is no such socket" : failure.Message;
 }

@@ -235,5 +235,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         ZeroPages = ZeroPages,
         IsPaused = _postcopy is { IsPaused: true },
         PauseReason = _pauseReason,
+        WaitingFor = _clock.Phase < MigrationPhase.Switchover ? AwaitedChannels.Describe(Admitted(), _options.MultifdChannels) : null,
     });
 }

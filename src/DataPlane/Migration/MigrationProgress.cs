@@ -39,6 +39,11 @@ public sealed record MigrationProgress
     /// <summary>What ended the link, or the last attempt at a new one, in words; null while there is one.</summary>
     public string? PauseReason { get; init; }
 
+    /// <summary>
+    /// What the migration cannot go on without, in words: <c>3 of 4 multifd channels</c> that are missing; null while nothing is awaited.
+    /// </summary>
+    public string? WaitingFor { get; init; }
+
     /// <summary>Bytes per second since the report before.</summary>
     public double BytesPerSecond { get; init; }
 

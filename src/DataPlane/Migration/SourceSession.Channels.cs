@@ -11,6 +11,18 @@ namespace DataPlane.Migration;
 /// <summary>How a source's channels come and go.</summary>
 internal sealed partial class SourceSession
 {
+    /// <summary>All channels go where main went, also those of a recovery.</summary>
+    private readonly HostRoute _route = new();
+
+    private string? WaitingFor => _clock.Phase switch
+    {
+        MigrationPhase.Connecting when _main is null => $"a connection to {_destination}",
+        MigrationPhase.Connecting =>
+            AwaitedChannels.DescribeMultifd(_options.MultifdChannels - _multifd.Now.Count, _options.MultifdChannels),
+        MigrationPhase.Commit => "the destination's answer",
+        _ => null,
+    };
+
     /// <summary>
     /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet:
     /// the order that every
@@ -76,7 +88,7 @@ internal sealed partial class SourceSession
     {
         var tls = _options.Tls is null ? null
             : new TlsDial(_options.Tls, TlsDial.HostOf(destination, _options.TlsHostName), _options.TlsHandshakeTimeout);
-        return ChannelDialer.ConnectAsync(destination, _options.Channels, name, index, _pool, cancellationToken, tls: tls);
+        return ChannelDialer.ConnectAsync(destination, _options.Channels, name, index, _pool, cancellationToken, tls: tls, route: _route);
     }
 
     private void AbortChannels()

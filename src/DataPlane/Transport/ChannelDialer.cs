@@ -8,9 +8,12 @@ namespace DataPlane.Transport;
 /// <summary>Connects channels. The result is a blocking socket that the runtime's epoll thread has never seen.</summary>
 internal static class ChannelDialer
 {
+    /// <summary>Addresses that an error names one by one.</summary>
+    private const int MaxNamedAddresses = 8;
+
     /// <summary>
-    /// Connects to <paramref name="address"/>, trying the addresses of its host in turn until <see cref="ChannelOptions.ConnectTimeout"/>.
-    /// A Unix listener whose backlog is full is asked again until then.
+    /// Connects to <paramref name="address"/>, trying the addresses of its host beside each other (<see cref="ConnectRace"/>) until
+    /// <see cref="ChannelOptions.ConnectTimeout"/>. A Unix listener whose backlog is full is asked again until then.
     /// </summary>
     /// <param name="address">Where to; without a host it is this machine.</param>
     /// <param name="options">Socket options, local addresses and the time limit.</param>
@@ -20,6 +23,7 @@ internal static class ChannelDialer
     /// <param name="cancellationToken">Gives up; the socket is closed before the task ends.</param>
     /// <param name="time">Clock of the time limit; the system's by default.</param>
     /// <param name="tls">Puts the channel inside TLS; its handshake has a time limit of its own.</param>
+    /// <param name="route">Knows which address of the host has answered before, and keeps the one that answers now.</param>
     /// <exception cref="ChannelException">Nobody could be reached, or the handshake failed; says whom and why.</exception>
     internal static async Task<Channel> ConnectAsync(
         ChannelAddress address,
@@ -29,69 +33,77 @@ internal static class ChannelDialer
         BlockPool pool,
         CancellationToken cancellationToken,
         TimeProvider? time = null,
-        TlsDial? tls = null)
+        TlsDial? tls = null,
+        HostRoute? route = null)
     {
-        SafeSocketHandle socket = await ConnectSocketAsync(address, options, name, index, time, cancellationToken).ConfigureAwait(false);
+        SafeSocketHandle socket =
+            await ConnectSocketAsync(address, options, name, index, cancellationToken, time, route).ConfigureAwait(false);
         return tls is null ? new Channel(socket, name, address.ToString(), pool, time)
             : await tls.SecureAsync(socket, name, address.ToString(), pool, time ?? TimeProvider.System, cancellationToken)
                 .ConfigureAwait(false);
     }
 
-    private static async Task<SafeSocketHandle> ConnectSocketAsync(
+    /// <summary>The connected, blocking socket of a channel; parameters and errors as for the channel.</summary>
+    internal static async Task<SafeSocketHandle> ConnectSocketAsync(
         ChannelAddress address,
         ChannelOptions options,
         string name,
         int index,
-        TimeProvider? time,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken,
+        TimeProvider? time = null,
+        HostRoute? route = null)
     {
-        using var deadline = new CancellationTokenSource(options.ConnectTimeout, time ?? TimeProvider.System);
+        time ??= TimeProvider.System;
+        using var deadline = new CancellationTokenSource(options.ConnectTimeout, time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
-        ChannelException? failure = null;
+        ConnectRace? race = null;
         try
         {
-            foreach (EndPoint remote in await ResolveAsync(address, name, linked.Token).ConfigureAwait(false))
-            {
-                using ConnectAttempt attempt = Start(remote, LocalFor(remote, options, index), options, name, address);
-                if (!attempt.IsDecided)
-                {
-                    // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
-                    await Task.Factory.StartNew(
-                        () => attempt.Wait(linked.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
-                            .ConfigureAwait(false);
-                    if (!attempt.IsDecided)
-                        linked.Token.ThrowIfCancellationRequested();
-                }
-
-                if (attempt.Errno == 0)
-                    return attempt.Take();
-                failure = new ChannelException(name, SocketErrors.Classify(attempt.Errno), attempt.Errno, $"cannot connect to {address}");
-            }
+            IReadOnlyList<EndPoint> remotes = route?.Find(address) is { } known ? [known]
+                : await ResolveAsync(address, options, name, linked.Token).ConfigureAwait(false);
+            race = new ConnectRace(
+                remotes, remote => new ConnectAttempt(remote, LocalFor(remote, options, index), options), time, linked.Token);
+            if (await race.RunAsync().ConfigureAwait(false) is not var (reached, socket))
+                throw Failed(address, name, race.Failures);
+            route?.Keep(address, reached);
+            return socket;
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            failure = new ChannelException(
-                name, ChannelEnd.TimedOut, Errno.ETIMEDOUT,
-                $"cannot connect to {address} within {options.ConnectTimeout.TotalSeconds:0.###} s");
-        }
-
-        throw failure ?? new ChannelException(name, ChannelEnd.Failed, 0, $"{address} has no address that fits the local addresses");
-    }
-
-    private static ConnectAttempt Start(EndPoint remote, EndPoint? local, ChannelOptions options, string name, ChannelAddress address)
-    {
-        try
-        {
-            return new ConnectAttempt(remote, local, options);
-        }
-        catch (LinuxException e)
-        {
             throw new ChannelException(
-                name, ChannelEnd.Failed, e.Errno, $"cannot connect to {address}{(local is null ? "" : $" from {local}")} ({e.Call})");
+                name, ChannelEnd.TimedOut,
+                $"cannot connect to {address} within {options.ConnectTimeout.TotalSeconds:0.###} s{InBrackets(address, race?.Failures)}",
+                Errno.ETIMEDOUT);
+        }
+        finally
+        {
+            if (race is not null)
+                await race.DisposeAsync().ConfigureAwait(false);
         }
     }
 
-    private static async ValueTask<EndPoint[]> ResolveAsync(ChannelAddress address, string name, CancellationToken cancellationToken)
+    /// <summary>Names each address and its reason, unless <paramref name="address"/> says the only one by itself.</summary>
+    private static ChannelException Failed(ChannelAddress address, string name, IReadOnlyList<ConnectFailure> failures)
+    {
+        if (failures.Count == 0)
+            return new ChannelException(name, ChannelEnd.Failed, 0, $"'{address.Host}' has no address");
+        ConnectFailure last = failures[^1];
+        string reason = SaysItsAddress(address) ? last.Reason : List(failures);
+        return new ChannelException(name, SocketErrors.Classify(last.Errno), $"cannot connect to {address}: {reason}", last.Errno);
+    }
+
+    private static string InBrackets(ChannelAddress address, IReadOnlyList<ConnectFailure>? failures) =>
+        failures is null or [] || SaysItsAddress(address) ? "" : $" ({List(failures)})";
+
+    private static string List(IReadOnlyList<ConnectFailure> failures) =>
+        string.Join("; ", failures.Take(MaxNamedAddresses).Select(
+            static one => $"{(one.Remote as IPEndPoint)?.Address ?? (object)one.Remote}: {one.Reason}"))
+        + (failures.Count > MaxNamedAddresses ? $"; {failures.Count - MaxNamedAddresses} more" : "");
+
+    private static bool SaysItsAddress(ChannelAddress address) => address.IsUnix || IPAddress.TryParse(address.Host, out _);
+
+    private static async ValueTask<IReadOnlyList<EndPoint>> ResolveAsync(
+        ChannelAddress address, ChannelOptions options, string name, CancellationToken cancellationToken)
     {
         if (address.IsUnix)
             return [new UnixDomainSocketEndPoint(address.Path)];
@@ -102,8 +114,8 @@ internal static class ChannelDialer
 
         try
         {
-            IPAddress[] found = await Dns.GetHostAddressesAsync(address.Host, cancellationToken).ConfigureAwait(false);
-            return [.. found.Select(a => new IPEndPoint(a, address.Port))];
+            IPAddress[] found = await options.Resolve(address.Host, cancellationToken).ConfigureAwait(false);
+            return [.. AddressOrder.Interleave(found).Select(a => new IPEndPoint(a, address.Port))];
         }
         catch (SocketException e)
         {

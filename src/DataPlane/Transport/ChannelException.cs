@@ -17,13 +17,17 @@ internal sealed class ChannelException : IOException
     public ChannelException(string channel, ChannelEnd end, int errno, string what)
         : base(errno == 0 ? what : $"{what}: {Linux.Errno.Describe(errno)}")
     {
-        Reason = end switch
-        {
-            ChannelEnd.Closed => FailureReason.PeerClosed,
-            ChannelEnd.Reset => FailureReason.PeerReset,
-            ChannelEnd.TimedOut => FailureReason.Stalled,
-            _ => FailureReason.LocalFailure,
-        };
+        Reason = ReasonOf(end);
+        Channel = channel;
+        End = end;
+        Errno = errno;
+    }
+
+    /// <summary>The same where <paramref name="message"/> already has the error in words.</summary>
+    public ChannelException(string channel, ChannelEnd end, string message, int errno)
+        : base(message)
+    {
+        Reason = ReasonOf(end);
         Channel = channel;
         End = end;
         Errno = errno;
@@ -65,4 +69,12 @@ internal sealed class ChannelException : IOException
     public static ChannelException Malformed(string channel, string message) => new(FailureReason.MalformedStream, channel, message);
 
     public static ChannelException Violation(string channel, string message) => new(FailureReason.ProtocolViolation, channel, message);
+
+    private static FailureReason ReasonOf(ChannelEnd end) => end switch
+    {
+        ChannelEnd.Closed => FailureReason.PeerClosed,
+        ChannelEnd.Reset => FailureReason.PeerReset,
+        ChannelEnd.TimedOut => FailureReason.Stalled,
+        _ => FailureReason.LocalFailure,
+    };
 }

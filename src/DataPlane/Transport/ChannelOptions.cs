@@ -60,8 +60,14 @@ public sealed record ChannelOptions
     /// </summary>
     public IReadOnlyList<IPAddress> LocalAddresses { get; init; } = [];
 
-    /// <summary>Longest time for one channel to connect, over all addresses of its host. Default 30 s.</summary>
+    /// <summary>
+    /// Longest time for one channel to connect, over all addresses of its host: they are tried beside each other, each 250 ms after the
+    /// one before (RFC 8305). Default 30 s.
+    /// </summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Finds the addresses of a name: the system's resolver.</summary>
+    internal Func<string, CancellationToken, Task<IPAddress[]>> Resolve { get; init; } = Dns.GetHostAddressesAsync;
 
     /// <summary>Connections that the kernel keeps for a listener until they are accepted; it may cap this. Default 1024.</summary>
     public int ListenBacklog { get; init; } = 1024;

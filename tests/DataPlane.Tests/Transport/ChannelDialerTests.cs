@@ -151,7 +151,7 @@ public sealed class ChannelDialerTests : IDisposable
     public async Task A_listener_that_takes_nobody_ends_in_a_timeout_by_the_given_clock(bool unix)
     {
         FakeTimeProvider time = new();
-        using var full = new FullListener(unix ? _folder + "/s" : null);
+        using var full = FullListener.On(unix ? new UnixDomainSocketEndPoint(_folder + "/s") : new IPEndPoint(IPAddress.Loopback, 0));
         Task<Channel> dialling = DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromSeconds(20) }, time);
         time.Advance(TimeSpan.FromSeconds(19));
         Assert.False(dialling.IsCompleted);
@@ -166,7 +166,7 @@ public sealed class ChannelDialerTests : IDisposable
     [InlineData(true)]
     public async Task Cancelling_a_dial_is_a_cancellation_and_no_failure(bool unix)
     {
-        using var full = new FullListener(unix ? _folder + "/s" : null);
+        using var full = FullListener.On(unix ? new UnixDomainSocketEndPoint(_folder + "/s") : new IPEndPoint(IPAddress.Loopback, 0));
         using var cancel = new CancellationTokenSource();
         Task<Channel> dialling = ChannelDialer.ConnectAsync(full.Address, new ChannelOptions(), "main", 0, _pool, cancel.Token);
         Assert.False(dialling.IsCompleted);
@@ -177,7 +177,7 @@ public sealed class ChannelDialerTests : IDisposable
     [Fact]
     public async Task A_unix_listener_with_a_full_backlog_is_asked_again_until_it_has_room()
     {
-        using var full = new FullListener(_folder + "/s");
+        using var full = FullListener.On(new UnixDomainSocketEndPoint(_folder + "/s"));
         Task<Channel> dialling = DialAsync(full.Address, new ChannelOptions());
         Assert.False(dialling.IsCompleted);
         full.TakeOne();
@@ -188,7 +188,7 @@ public sealed class ChannelDialerTests : IDisposable
     [Fact]
     public async Task Failed_dials_leave_no_descriptor_behind()
     {
-        using var full = new FullListener(_folder + "/s");
+        using var full = FullListener.On(new UnixDomainSocketEndPoint(_folder + "/s"));
         int before = Descriptors.Count;
         for (int i = 0; i < 20; i++)
         {
@@ -220,42 +220,5 @@ public sealed class ChannelDialerTests : IDisposable
         ValueTask<System.IO.Pipelines.ReadResult> reading = pair.Channel.Input.ReadAsync(Token);
         pair.Peer.Send(1);
         pair.Channel.Input.AdvanceTo((await reading).Buffer.End);
-    }
-
-    /// <summary>Listens, takes nobody, and has its backlog full: the next connect stays pending.</summary>
-    private sealed class FullListener : IDisposable
-    {
-        private readonly Socket _listener;
-        private readonly List<ConnectAttempt> _waiting = [];
-
-        internal FullListener(string? path)
-        {
-            EndPoint local = path is null ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(path);
-            _listener = new Socket(local.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
-            _listener.Bind(local);
-            _listener.Listen(0);
-            Address = path is null ? ChannelAddress.From((IPEndPoint)_listener.LocalEndPoint!) : ChannelAddress.Unix(path);
-            while (TryFillOne())
-                Assert.True(_waiting.Count < 100, "the backlog never fills");
-        }
-
-        internal ChannelAddress Address { get; }
-
-        internal void TakeOne() => _listener.Accept().Dispose();
-
-        public void Dispose()
-        {
-            _waiting.ForEach(s => s.Dispose());
-            _listener.Dispose();
-        }
-
-        private bool TryFillOne()
-        {
-            var attempt = new ConnectAttempt(ScriptedPeer.EndPointOf(Address), null, new ChannelOptions());
-            _waiting.Add(attempt);
-            using var patience = new CancellationTokenSource(TimeSpan.FromMilliseconds(200));
-            attempt.Wait(patience.Token);
-            return attempt.IsDecided;
-        }
     }
 }
