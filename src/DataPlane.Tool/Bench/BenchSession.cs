@@ -4,6 +4,7 @@ using System.Security.Authentication;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
+using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Bench;
@@ -28,30 +29,38 @@ internal sealed class BenchSession : IAsyncDisposable
 
     /// <exception cref="CommandException">Nobody serves there, or not for us.</exception>
     public static async Task<BenchSession> OpenAsync(
-        string host, int port, TlsCredentials? tls, string? tlsHost, TimeProvider time, CancellationToken cancellation)
+        string host, int port, long ramBytes, TlsCredentials? tls, string? tlsHost, TimeProvider time, CancellationToken cancellation)
     {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        var address = ChannelAddress.Tcp(host, port);
+        string where = address.ToString();
+        Socket? socket = null;
         ControlConnection? control = null;
         try
         {
-            await socket.ConnectAsync(host.Length == 0 ? "localhost" : host, port, cancellation).ConfigureAwait(false);
-            IPAddress address = ((IPEndPoint)socket.RemoteEndPoint!).Address;
+            socket = new Socket(await ChannelDialer.ConnectSocketAsync(
+                address, new ChannelOptions(), "control", 0, cancellation, time).ConfigureAwait(false));
+            IPAddress reached = ((IPEndPoint)socket.RemoteEndPoint!).Address;
             control = new ControlConnection(
-                await ControlTls.SecureAsync(socket, tls, tlsHost ?? host, time, cancellation).ConfigureAwait(false), $"{host}:{port}", time);
-            var hello = new HelloMessage { Version = HelloMessage.CurrentVersion, DataplaneVersion = ToolVersion.Current };
+                await ControlTls.SecureAsync(socket, tls, tlsHost ?? host, time, cancellation).ConfigureAwait(false), where, time);
+            var hello = new HelloMessage
+            {
+                Version = HelloMessage.CurrentVersion,
+                DataplaneVersion = ToolVersion.Current,
+                RamBytes = ramBytes,
+            };
             await control.WriteAsync(hello, cancellation).ConfigureAwait(false);
             WelcomeMessage welcome = await ExpectAsync<WelcomeMessage>(control, cancellation).ConfigureAwait(false);
-            return new BenchSession(control, address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address, welcome);
+            return new BenchSession(control, reached.IsIPv4MappedToIPv6 ? reached.MapToIPv4() : reached, welcome);
         }
         catch (Exception exception)
         {
             if (control is not null)
                 await control.DisposeAsync().ConfigureAwait(false);
-            socket.Dispose();
+            socket?.Dispose();
             if (exception is AuthenticationException)
-                throw new CommandException($"no TLS with the destination at {host}:{port}: {exception.Message}", ExitCode.Failed, exception);
-            if (exception is SocketException)
-                throw new CommandException($"no destination at {host}:{port}: {exception.Message}", ExitCode.Failed, exception);
+                throw new CommandException($"no TLS with the destination at {where}: {exception.Message}", ExitCode.Failed, exception);
+            if (socket is null && exception is ChannelException)
+                throw new CommandException($"no destination at {where}: {exception.Message}", ExitCode.Failed, exception);
             throw;
         }
     }

@@ -31,10 +31,10 @@ internal sealed class WireReceiver(RamBlock block)
         for (long done = 0; done < length; done += WireSocket.ChunkBytes)
         {
             vector[0] = Chunk(start + done, length - done);
+            nuint received = vector[0].Length; // which receiving counts down
             WireSocket.ReceiveAll(socket, vector);
+            Interlocked.Add(ref _bytes, (long)received);
         }
-
-        Interlocked.Add(ref _bytes, length);
     }
 
     private unsafe void ReceiveChunks(SafeSocketHandle socket)

@@ -36,6 +36,9 @@ internal sealed record HelloMessage : ControlMessage
     public required int Version { get; init; }
 
     public required string DataplaneVersion { get; init; }
+
+    /// <summary>Memory of the guest to come: the client may be filling it before it asks for anything.</summary>
+    public long RamBytes { get; init; }
 }
 
 /// <summary>The session is open.</summary>
@@ -49,6 +52,9 @@ internal sealed record WelcomeMessage : ControlMessage
 
     /// <summary>Most memory that <c>prepare</c> may ask for.</summary>
     public required long MaxRamBytes { get; init; }
+
+    /// <summary>Why the leg by postcopy would be refused; null where it would not.</summary>
+    public string? PostcopyObstacle { get; init; }
 }
 
 /// <summary>Prepare the destination of one leg: memory as after a fresh start (populated, all zero), listening.</summary>

@@ -15,6 +15,9 @@ internal interface IServeLeg
     /// </summary>
     bool NeedsUntouchedMemory => false;
 
+    /// <summary>Why this machine or user cannot have the leg, in words for a person; null where nothing is in the way.</summary>
+    string? Obstacle => null;
+
     /// <summary>Starts to accept the leg's data connections; returns when a client may connect.</summary>
     /// <param name="request">Checked by the session: sizes and counts are within limits.</param>
     /// <param name="guest">Memory that reads as zero, one block of <c>request.RamBytes</c>; populated unless it must be untouched.</param>
@@ -26,6 +29,9 @@ internal interface IServeLegRun : IAsyncDisposable
 {
     /// <summary>Where the data connections are accepted.</summary>
     int Port { get; }
+
+    /// <summary>Changes with every sign of life of the client. Any thread.</summary>
+    long Progress { get; }
 
     /// <summary>
     /// Ends when the leg is committed or has failed; a failure is in <see cref="ResultMessage.Error"/>, not thrown.

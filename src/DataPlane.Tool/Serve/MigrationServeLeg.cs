@@ -24,6 +24,7 @@ internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions 
             MaxRamBytes = request.RamBytes,
             Channels = channelOptions,
             Tls = tls,
+            ProgressInterval = LegMovement.Interval,
         };
         var destination = new MigrationDestination(
             [ChannelAddress.Tcp(listenAddress.ToString(), 0)], new ServedGuest(guest), options, logger);
@@ -32,13 +33,17 @@ internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions 
 
     private sealed class Run(MigrationDestination destination) : IServeLegRun
     {
+        private readonly LegMovement _movement = new();
+
         public int Port => destination.LocalAddresses[0].Port;
+
+        public long Progress => _movement.Value;
 
         public async Task<ResultMessage> RunAsync(CancellationToken cancellation)
         {
             try
             {
-                MigrationReport done = await destination.ReceiveAsync(progress: null, cancellation).ConfigureAwait(false);
+                MigrationReport done = await destination.ReceiveAsync(_movement, cancellation).ConfigureAwait(false);
                 return new ResultMessage { Seconds = done.Duration.TotalSeconds, Bytes = done.TransferredBytes };
             }
             catch (MigrationException exception)

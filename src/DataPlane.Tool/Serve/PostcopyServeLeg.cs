@@ -1,6 +1,7 @@
 using System.Net;
 using DataPlane.Memory;
 using DataPlane.Migration;
+using DataPlane.Postcopy;
 using DataPlane.Tool.Bench;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
@@ -19,6 +20,11 @@ internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions c
 
     public bool NeedsUntouchedMemory => true;
 
+    public string? Obstacle => FindObstacle();
+
+    /// <summary>What keeps a guest from running here before its memory has come; null where nothing does.</summary>
+    public static string? FindObstacle() => MissingPageSupport.FindObstacle() ?? ForeignMemory.FindObstacle();
+
     public Task<IServeLegRun> PrepareAsync(PrepareMessage request, GuestMemory guest, CancellationToken cancellation)
     {
         var options = new MigrationDestinationOptions
@@ -29,6 +35,7 @@ internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions c
             MaxRamBytes = request.RamBytes,
             Channels = channelOptions,
             Tls = tls,
+            ProgressInterval = LegMovement.Interval,
         };
         return Task.FromResult<IServeLegRun>(new Run(
             ChannelAddress.Tcp(listenAddress.ToString(), 0), guest, request.Postcopy, options, logger, time));
@@ -36,6 +43,7 @@ internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions c
 
     private sealed class Run : IServeLegRun
     {
+        private readonly LegMovement _movement = new();
         private readonly TouchingGuest _guest;
         private readonly MigrationDestination _destination;
 
@@ -48,12 +56,14 @@ internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions c
 
         public int Port => _destination.LocalAddresses[0].Port;
 
+        public long Progress => _movement.Value;
+
         public async Task<ResultMessage> RunAsync(CancellationToken cancellation)
         {
             using CancellationTokenRegistration stop = cancellation.Register(GiveUp);
             try
             {
-                MigrationReport done = await _destination.ReceiveAsync(progress: null, cancellation).ConfigureAwait(false);
+                MigrationReport done = await _destination.ReceiveAsync(_movement, cancellation).ConfigureAwait(false);
                 return (_guest.Damage ?? _guest.Unreadable) is { } damage ? new ResultMessage { Error = damage } : Describe(done);
             }
             catch (MigrationException exception)

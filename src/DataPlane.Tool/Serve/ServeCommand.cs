@@ -19,6 +19,10 @@ internal sealed class ServeCommand
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam(
         "most memory that a session may have (default: half of the machine's)");
 
+    private readonly ToolOption<Duration?> _idleTimeout = Options.Time(
+        "--idle-timeout", "end the session of a client that says and sends nothing for this long, beside the time that its memory takes",
+        new Duration(ServeSettings.DefaultIdleTimeout));
+
     private TlsOptions _tls = null!;
     private readonly ToolOption<bool> _untilEof = Options.Flag("--until-eof", "end when standard input does: for a parent process");
 
@@ -27,9 +31,15 @@ internal sealed class ServeCommand
         var serve = new ServeCommand();
         serve._untilEof.Hidden = true;
         var command = new Command("serve",
-            "Answer bench from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours.");
-        foreach (Option option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._untilEof])
+            "Answer bench from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours. "
+            + "For bench --postcopy it needs userfaultfd: root, or vm.unprivileged_userfaultfd=1, or access to /dev/userfaultfd.");
+        foreach (Option option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._idleTimeout, serve._untilEof])
             command.Options.Add(option);
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(serve._idleTimeout) is { Value.Ticks: <= 0 })
+                result.AddError("--idle-timeout: must be more than zero");
+        });
         serve._tls = TlsOptions.AddServerTo(command);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
@@ -53,10 +63,16 @@ internal sealed class ServeCommand
             new MigrationServeLeg(address.Address, channels, tls, context.Logs.CreateLogger<MigrationDestination>()),
             new PostcopyServeLeg(address.Address, channels, tls, context.Logs.CreateLogger<MigrationDestination>(), context.Time),
         ];
-        var settings = new ServeSettings { MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? HostFacts.Current.MemoryBytes / 2 };
+        var settings = new ServeSettings
+        {
+            MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? HostFacts.Current.MemoryBytes / 2,
+            IdleTimeout = arguments.GetValue(_idleTimeout)!.Value.Value,
+        };
         using var server = new ServeServer(address, settings, legs, context.Time, context.Note, tls);
         document.Listen = ChannelAddress.From(server.LocalEndPoint).ToString();
         context.AnnounceListening(document.Listen);
+        if (!arguments.GetValue(_untilEof) && PostcopyServeLeg.FindObstacle() is { } obstacle)
+            context.Note($"bench --postcopy will be refused: {obstacle}");
         try
         {
             if (arguments.GetValue(_untilEof))

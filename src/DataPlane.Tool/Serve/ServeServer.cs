@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using DataPlane.Linux;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
 using DataPlane.Transport.Tls;
@@ -8,12 +9,17 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>
-/// Accepts control connections and serves one session at a time; whoever comes meanwhile is told so and closed. A broken session ends
-/// alone: the server goes on.
+/// Accepts control connections and serves one session at a time; a client that comes meanwhile is told so and closed. The seat is taken
+/// after the handshake of TLS and the client's hello, so that a silent connection holds nobody up. A broken session ends alone: the server
+/// goes on.
 /// </summary>
 internal sealed class ServeServer : IDisposable
 {
-    private const int MaxRefusalsAtOnce = 16;
+    /// <summary>Connections that have not said hello yet, at most; one more ends the oldest.</summary>
+    private const int MaxUndecided = 16;
+
+    /// <summary>How long what is under way may take to end when the server does.</summary>
+    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(40);
 
     private readonly Socket _listener;
     private readonly ServeSettings _settings;
@@ -21,7 +27,9 @@ internal sealed class ServeServer : IDisposable
     private readonly TimeProvider _time;
     private readonly Action<string> _tell;
     private readonly TlsCredentials? _tls;
-    private int _refusals;
+    private readonly LinkedList<CancellationTokenSource> _undecided = new();
+    private readonly HashSet<Task> _clients = [];
+    private int _seatIsTaken;
 
     /// <summary>Listens from the moment it exists.</summary>
     /// <param name="tell">Gets a line about each session, for the person who watches.</param>
@@ -38,7 +46,8 @@ internal sealed class ServeServer : IDisposable
         _listener = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            _listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+            // Not by the runtime's option of that name: it lets a second serve take the same port, and each would get half of the clients.
+            _ = Libc.TrySetSocketOption(_listener.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
             if (address.Address.Equals(IPAddress.IPv6Any))
                 _listener.DualMode = true;
             _listener.Bind(address);
@@ -59,24 +68,22 @@ internal sealed class ServeServer : IDisposable
     /// <summary>Legs that ended without an error, over all sessions.</summary>
     public int CompletedLegs { get; private set; }
 
-    /// <summary>Serves until cancelled.</summary>
+    /// <summary>Serves until cancelled; sessions and refusals under way have ended then.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
-        Task session = Task.CompletedTask;
         try
         {
             while (true)
             {
                 Socket client = await PatientAccept.AcceptAsync(_listener, _time, cancellation).ConfigureAwait(false);
-                if (session.IsCompleted)
-                    session = ServeAsync(client, cancellation);
-                else
-                    _ = RefuseAsync(client, cancellation); // beside the others: a handshake and an answer take as long as the client likes
+                _clients.RemoveWhere(static one => one.IsCompleted);
+                _clients.Add(ReceiveAsync(client, cancellation));
             }
         }
         finally
         {
-            await session.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.WhenAll(_clients).WaitAsync(s_endTimeout, _time, CancellationToken.None)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -89,7 +96,9 @@ internal sealed class ServeServer : IDisposable
         {
             client.NoDelay = true;
             client.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-            peer = client.RemoteEndPoint?.ToString() ?? "client";
+            peer = client.RemoteEndPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped
+                ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port).ToString()
+                : client.RemoteEndPoint?.ToString() ?? "client";
         }
         catch (SocketException exception)
         {
@@ -101,64 +110,24 @@ internal sealed class ServeServer : IDisposable
         return new ControlConnection(stream, peer, _time);
     }
 
-    private async Task ServeAsync(Socket client, CancellationToken cancellation)
+    /// <summary>One client from its first byte to its last; whatever goes wrong with it is told and ends here.</summary>
+    private async Task ReceiveAsync(Socket client, CancellationToken cancellation)
     {
-        ControlConnection control;
         try
         {
-            control = await WrapAsync(client, cancellation).ConfigureAwait(false);
-        }
-        catch (Exception exception) when (exception is IOException or AuthenticationException)
-        {
-            _tell($"a client was refused: {exception.Message}");
-            return;
-        }
-
-        var session = new ServeSession(control, _settings, _legs, () => Environment.CpuUsage.TotalTime);
-        await using (session.ConfigureAwait(false))
-        {
+            if (await MeetAsync(client, cancellation).ConfigureAwait(false) is not { } visit)
+                return;
+            bool isSeated = Interlocked.Exchange(ref _seatIsTaken, 1) == 0;
             try
             {
-                _tell($"session of {control.Peer} opened");
-                await session.RunAsync(cancellation).ConfigureAwait(false);
-                _tell($"session of {control.Peer} closed, {session.CompletedLegs} legs completed");
-            }
-            // One session's trouble, a defect included, is not the next one's.
-#pragma warning disable CA1031
-            catch (Exception exception)
-#pragma warning restore CA1031
-            {
-                _tell($"session of {control.Peer} ended early: {exception.Message}");
+                await using (visit.Session.ConfigureAwait(false))
+                    await (isSeated ? ServeAsync(visit, cancellation) : RefuseAsync(visit.Control, cancellation)).ConfigureAwait(false);
             }
             finally
             {
-                Sessions++;
-                CompletedLegs += session.CompletedLegs;
-            }
-        }
-    }
-
-    private async Task RefuseAsync(Socket client, CancellationToken cancellation)
-    {
-        if (Interlocked.Increment(ref _refusals) > MaxRefusalsAtOnce)
-        {
-            Interlocked.Decrement(ref _refusals);
-            client.Dispose(); // without a word: too many take their time to hear it
-            return;
-        }
-
-        try
-        {
-            ControlConnection control = await WrapAsync(client, cancellation).ConfigureAwait(false);
-            await using (control.ConfigureAwait(false))
-            {
-                var busy = new ErrorMessage
-                {
-                    Code = ErrorMessage.Busy,
-                    Message = "another session is under way; try again when it is over",
-                };
-                await control.WriteAsync(busy, cancellation).ConfigureAwait(false);
-                _tell($"session of {control.Peer} refused: busy");
+                // After its memory: another session gets memory of its own.
+                if (isSeated)
+                    Volatile.Write(ref _seatIsTaken, 0);
             }
         }
         catch (Exception exception) when (exception is IOException or AuthenticationException or ObjectDisposedException)
@@ -169,11 +138,98 @@ internal sealed class ServeServer : IDisposable
         {
             // The server ends.
         }
+    }
+
+    /// <summary>Handshake and hello; null where the client has been told that the server is busy, or more urgent ones came.</summary>
+    private async Task<Visit?> MeetAsync(Socket client, CancellationToken cancellation)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        LinkedListNode<CancellationTokenSource> place = Enter(patience);
+        Visit? visit = null;
+        bool isMet = false;
+        try
+        {
+            ControlConnection control = await WrapAsync(client, patience.Token).ConfigureAwait(false);
+            visit = new Visit(control, new ServeSession(control, _settings, _legs, _time, () => Environment.CpuUsage.TotalTime));
+            if (Volatile.Read(ref _seatIsTaken) != 0)
+            {
+                await RefuseAsync(control, patience.Token).ConfigureAwait(false);
+                return null;
+            }
+
+            await visit.Session.MeetAsync(patience.Token).ConfigureAwait(false);
+            isMet = true;
+            return visit;
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new IOException($"more than {MaxUndecided} connections have not said hello, and this was the oldest");
+        }
         finally
         {
-            Interlocked.Decrement(ref _refusals);
+            lock (_undecided)
+            {
+                if (place.List is not null)
+                    _undecided.Remove(place);
+            }
+
+            if (visit is not null && !isMet)
+                await visit.Session.DisposeAsync().ConfigureAwait(false);
         }
     }
+
+    /// <summary>Notes one more that has not said hello; the oldest of too many is ended.</summary>
+    private LinkedListNode<CancellationTokenSource> Enter(CancellationTokenSource patience)
+    {
+        lock (_undecided)
+        {
+            if (_undecided.Count == MaxUndecided)
+            {
+                CancellationTokenSource oldest = _undecided.First!.Value;
+                _undecided.RemoveFirst();
+                _ = oldest.CancelAsync(); // its callbacks run elsewhere
+            }
+
+            return _undecided.AddLast(patience);
+        }
+    }
+
+    private async Task ServeAsync(Visit visit, CancellationToken cancellation)
+    {
+        var (control, session) = visit;
+        try
+        {
+            _tell($"session of {control.Peer} opened");
+            await session.RunAsync(cancellation).ConfigureAwait(false);
+            _tell($"session of {control.Peer} closed, {session.CompletedLegs} legs completed");
+        }
+        // One session's trouble, a defect included, is not the next one's.
+#pragma warning disable CA1031
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            _tell($"session of {control.Peer} ended early: {exception.Message}");
+        }
+        finally
+        {
+            Sessions++;
+            CompletedLegs += session.CompletedLegs;
+        }
+    }
+
+    private async Task RefuseAsync(ControlConnection control, CancellationToken cancellation)
+    {
+        var busy = new ErrorMessage
+        {
+            Code = ErrorMessage.Busy,
+            Message = "another session is under way; try again when it is over",
+        };
+        await control.WriteAsync(busy, cancellation).ConfigureAwait(false);
+        _tell($"session of {control.Peer} refused: busy");
+    }
+
+    /// <summary>A client that has made itself known.</summary>
+    private sealed record Visit(ControlConnection Control, ServeSession Session);
 
     public void Dispose() => _listener.Dispose();
 }

@@ -1,4 +1,5 @@
 using DataPlane.Memory;
+using DataPlane.Migration;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
@@ -9,44 +10,22 @@ namespace DataPlane.Tool.Serve;
 /// One client's session: answers its requests in turn, keeps the memory between them. See <see cref="ControlMessage"/> for the order.
 /// </summary>
 internal sealed class ServeSession(
-    ControlConnection control, ServeSettings settings, IReadOnlyList<IServeLeg> legs, Func<TimeSpan> cpuTime) : IAsyncDisposable
+    ControlConnection control, ServeSettings settings, IReadOnlyList<IServeLeg> legs, TimeProvider time, Func<TimeSpan> cpuTime)
+    : IAsyncDisposable
 {
+    /// <summary>How long a leg may take to end once it has been told to.</summary>
+    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(30);
+
     private DestinationRam? _ram;
+    private long _announcedBytes;
+    private bool _isStuck;
 
     /// <summary>Legs that ended without an error.</summary>
     public int CompletedLegs { get; private set; }
 
-    /// <summary>Runs until the client closes.</summary>
-    /// <exception cref="ControlException">The client broke the protocol or vanished; it has been told where possible.</exception>
-    public async Task RunAsync(CancellationToken cancellation)
-    {
-        try
-        {
-            await WelcomeAsync(cancellation).ConfigureAwait(false);
-            while (await control.ReadAsync(settings.IdleTimeout, cancellation).ConfigureAwait(false) is { } request)
-            {
-                switch (request)
-                {
-                    case PrepareMessage prepare:
-                        await RunLegAsync(prepare, cancellation).ConfigureAwait(false);
-                        break;
-                    case DigestMessage:
-                        await SendDigestAsync(cancellation).ConfigureAwait(false);
-                        break;
-                    default:
-                        throw new BadRequestException(ErrorMessage.BadRequest, "prepare or digest was expected");
-                }
-            }
-        }
-        catch (BadRequestException exception)
-        {
-            await control.WriteAsync(new ErrorMessage { Code = exception.Code, Message = exception.Message }, cancellation)
-                .ConfigureAwait(false);
-            throw new ControlException($"refused {control.Peer}: {exception.Message}", exception);
-        }
-    }
-
-    private async Task WelcomeAsync(CancellationToken cancellation)
+    /// <summary>Hears the client's first word. Nothing is held for a client that has not said it.</summary>
+    /// <exception cref="ControlException">It is not one of ours, or of another version; it has been told where possible.</exception>
+    public Task MeetAsync(CancellationToken cancellation) => TellRefusalAsync(async () =>
     {
         ControlMessage? first = await control.ReadAsync(settings.HelloTimeout, cancellation).ConfigureAwait(false);
         if (first is not HelloMessage hello)
@@ -60,28 +39,73 @@ internal sealed class ServeSession(
                 + $"this is {HelloMessage.CurrentVersion} of dataplane {ToolVersion.Current}");
         }
 
-        await control.WriteAsync(
-            new WelcomeMessage
+        _announcedBytes = hello.RamBytes;
+    }, cancellation);
+
+    /// <summary>Runs until the client closes; after <see cref="MeetAsync"/>.</summary>
+    /// <exception cref="ControlException">
+    /// The client broke the protocol, vanished or did nothing for too long; it has been told where possible.
+    /// </exception>
+    public Task RunAsync(CancellationToken cancellation) => TellRefusalAsync(async () =>
+    {
+        await WelcomeAsync(cancellation).ConfigureAwait(false);
+        while (await control.ReadAsync(settings.SilenceFor(_announcedBytes), cancellation).ConfigureAwait(false) is { } request)
+        {
+            switch (request)
             {
-                Version = HelloMessage.CurrentVersion,
-                DataplaneVersion = ToolVersion.Current,
-                Host = HostFacts.Current,
-                MaxRamBytes = settings.MaxRamBytes,
-            },
-            cancellation).ConfigureAwait(false);
+                case PrepareMessage prepare:
+                    await RunLegAsync(prepare, cancellation).ConfigureAwait(false);
+                    break;
+                case DigestMessage:
+                    await SendDigestAsync(cancellation).ConfigureAwait(false);
+                    break;
+                default:
+                    throw new BadRequestException(ErrorMessage.BadRequest, "prepare or digest was expected");
+            }
+        }
+    }, cancellation);
+
+    private async Task TellRefusalAsync(Func<Task> body, CancellationToken cancellation)
+    {
+        try
+        {
+            await body().ConfigureAwait(false);
+        }
+        catch (BadRequestException exception)
+        {
+            await control.WriteAsync(new ErrorMessage { Code = exception.Code, Message = exception.Message }, cancellation)
+                .ConfigureAwait(false);
+            throw new ControlException($"refused {control.Peer}: {exception.Message}", exception);
+        }
     }
+
+    private Task WelcomeAsync(CancellationToken cancellation) => control.WriteAsync(
+        new WelcomeMessage
+        {
+            Version = HelloMessage.CurrentVersion,
+            DataplaneVersion = ToolVersion.Current,
+            Host = HostFacts.Current,
+            MaxRamBytes = settings.MaxRamBytes,
+            PostcopyObstacle = legs.FirstOrDefault(static leg => leg.Name == PostcopyLeg.LegName)?.Obstacle,
+        },
+        cancellation);
 
     private async Task RunLegAsync(PrepareMessage request, CancellationToken cancellation)
     {
         IServeLeg leg = Check(request);
+        _announcedBytes = request.RamBytes;
         IServeLegRun run = await leg.PrepareAsync(request, FreshGuest(request.RamBytes, leg), cancellation).ConfigureAwait(false);
         ResultMessage result;
-        await using (run.ConfigureAwait(false))
+        try
         {
             await control.WriteAsync(new ReadyMessage { Port = run.Port }, cancellation).ConfigureAwait(false);
             result = await AwaitLegAsync(run, cancellation).ConfigureAwait(false);
             if (result.Error is null)
                 CompletedLegs++;
+        }
+        finally
+        {
+            await EndAsync(run).ConfigureAwait(false);
         }
 
         if (result.Error is not null && leg.NeedsUntouchedMemory)
@@ -89,26 +113,54 @@ internal sealed class ServeSession(
         await control.WriteAsync(result, cancellation).ConfigureAwait(false);
     }
 
-    /// <summary>Waits for the leg and, beside it, for the client: a client that goes away or speaks out of turn ends the leg.</summary>
+    /// <summary>
+    /// Waits for the leg and, beside it, for the client: a client that goes away, speaks out of turn or does nothing ends the leg.
+    /// </summary>
     private async Task<ResultMessage> AwaitLegAsync(IServeLegRun run, CancellationToken cancellation)
     {
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        using var watchEnd = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         TimeSpan cpuBefore = cpuTime();
         Task<ResultMessage> leg = run.RunAsync(over.Token);
-        using var watchEnd = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Task<bool> client = control.WaitForPeerAsync(watchEnd.Token);
-        if (await Task.WhenAny(leg, client).ConfigureAwait(false) == client && await client.ConfigureAwait(false))
+        TimeSpan limit = settings.SilenceFor(_announcedBytes);
+        using (StallWatch.Start(time, limit, () => run.Progress, () => stalled.TrySetResult()))
+            await Task.WhenAny(leg, client, stalled.Task).ConfigureAwait(false);
+        if (!leg.IsCompleted)
         {
             await over.CancelAsync().ConfigureAwait(false);
-            await ((Task)leg).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await WithinAsync(leg).ConfigureAwait(false);
+            await watchEnd.CancelAsync().ConfigureAwait(false);
+            bool hasGone = await client.ConfigureAwait(false);
             cancellation.ThrowIfCancellationRequested();
-            throw GoneDuringLeg();
+            throw hasGone ? GoneDuringLeg()
+                : new ControlException($"{control.Peer} has sent nothing for {limit.TotalSeconds:0.#} s during a leg (--idle-timeout)");
         }
 
-        ResultMessage result = await leg.ConfigureAwait(false);
-        result = result with { CpuSeconds = (cpuTime() - cpuBefore).TotalSeconds };
         await watchEnd.CancelAsync().ConfigureAwait(false);
-        return await client.ConfigureAwait(false) ? throw GoneDuringLeg() : result;
+        bool isGone = await client.ConfigureAwait(false);
+        ResultMessage result = await leg.ConfigureAwait(false);
+        return isGone ? throw GoneDuringLeg() : result with { CpuSeconds = (cpuTime() - cpuBefore).TotalSeconds };
+    }
+
+    private async Task EndAsync(IServeLegRun run)
+    {
+        if (!_isStuck)
+            await WithinAsync(Task.Run(() => run.DisposeAsync().AsTask())).ConfigureAwait(false);
+    }
+
+    /// <summary>Waits for what has been told to end. What does not end keeps its memory, into which it may still write.</summary>
+    private async Task WithinAsync(Task ending)
+    {
+        try
+        {
+            await ending.WaitAsync(s_endTimeout, time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        finally
+        {
+            _isStuck |= !ending.IsCompleted;
+        }
     }
 
     private ControlException GoneDuringLeg() => new($"{control.Peer} closed the session, or spoke out of turn, during a leg");
@@ -126,6 +178,8 @@ internal sealed class ServeSession(
         if (request.Channels is < 0 or > SharedOptions.MaxChannels)
             throw new BadRequestException(
                 ErrorMessage.BadRequest, $"{request.Channels} channels; 0 to {SharedOptions.MaxChannels} are allowed");
+        if (found.Obstacle is { } obstacle)
+            throw new BadRequestException(ErrorMessage.BadRequest, $"{found.Name} is not possible here: {obstacle}");
         if (found.NeedsUntouchedMemory && !IsSound(request.Postcopy, request.RamBytes))
             throw new BadRequestException(ErrorMessage.BadRequest, "prepare does not say what a guest can do here");
         return found;
@@ -141,7 +195,8 @@ internal sealed class ServeSession(
 
     private void DropMemory()
     {
-        _ram?.Dispose();
+        if (!_isStuck)
+            _ram?.Dispose();
         _ram = null;
     }
 
@@ -174,7 +229,7 @@ internal sealed class ServeSession(
 
     public async ValueTask DisposeAsync()
     {
-        _ram?.Dispose();
+        DropMemory();
         await control.DisposeAsync().ConfigureAwait(false);
     }
 

@@ -42,6 +42,8 @@ internal sealed class WireServeLeg(WireVariant variant, IPAddress listenAddress,
 
         public int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
 
+        public long Progress => _receiver.Bytes;
+
         // Every thread takes whichever connection comes next: there is no order among them.
         private void ReceiveOne(WireThreads owner, WireVariant variant)
         {

@@ -197,6 +197,9 @@ public sealed class ServeServerTests : IAsyncLifetime
 
         private readonly TaskCompletionSource _cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private TaskCompletionSource<ResultMessage> _result = new();
+        private long _progress;
+
+        public void Move() => Interlocked.Increment(ref _progress);
 
         public string Name => LegName;
 
@@ -216,6 +219,8 @@ public sealed class ServeServerTests : IAsyncLifetime
         private sealed class Run(FakeLeg leg) : IServeLegRun
         {
             public int Port => FakePort;
+
+            public long Progress => Interlocked.Read(ref leg._progress);
 
             public async Task<ResultMessage> RunAsync(CancellationToken cancellation)
             {
