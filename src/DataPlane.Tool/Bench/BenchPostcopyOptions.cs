@@ -10,7 +10,7 @@ internal sealed class BenchPostcopyOptions
 {
     private readonly ToolOption<bool> _postcopy = SharedOptions.Postcopy(
         "move it by postcopy too: the guest runs at the destination at once, its memory follows, and it checks every page that it "
-        + "touches");
+        + "touches; the destination needs userfaultfd: root, or vm.unprivileged_userfaultfd=1, or access to /dev/userfaultfd");
 
     private readonly ToolOption<bool> _preempt = SharedOptions.Preempt();
 

@@ -10,6 +10,23 @@ namespace DataPlane.Tool.Serve;
 /// </summary>
 internal static partial class ForeignMemory
 {
+    /// <summary>Why these calls are refused to this process (a filter of system calls); null where they work.</summary>
+    public static unsafe string? FindObstacle()
+    {
+        byte here = 1;
+        byte there = 0;
+        try
+        {
+            Read((nint)(&here), (nint)(&there), 1);
+            return null;
+        }
+        catch (LinuxException refused)
+        {
+            return $"process_vm_readv, by which the guest touches its memory, is refused ({Errno.Describe(refused.Errno)}): "
+                + "a container's seccomp profile, most likely";
+        }
+    }
+
     /// <exception cref="LinuxException">The page will never come.</exception>
     public static unsafe void Read(nint address, nint target, int length) => Transfer(address, target, length, write: false);
 

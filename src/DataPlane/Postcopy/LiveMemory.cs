@@ -54,8 +54,14 @@ internal sealed partial class LiveMemory : IPageStore
     public Userfaultfd Faults => _faults ?? throw new InvalidOperationException("the memory is not registered");
 
     /// <summary>Whether this process may handle missing pages at all.</summary>
-    /// <exception cref="LinuxException">It may not.</exception>
-    public static void CheckSupported() => Userfaultfd.OpenForMissingPages().Dispose();
+    /// <exception cref="IOException">It may not; says why and what opens it.</exception>
+    public static void CheckSupported()
+    {
+        if (MissingPageSupport.FindObstacle() is { } obstacle)
+        {
+            throw new IOException(obstacle);
+        }
+    }
 
     /// <summary>Whether the kernel can place missing pages in every block.</summary>
     /// <exception cref="IOException">It cannot.</exception>
