@@ -128,7 +128,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
 
     private static string UriOf(ChannelAddress address) => address.IsUnix ? address.ToString() : $"tcp:{address}";
 
-    private static HashSet<string> Capabilities(JsonElement answer) =>
+    /// <summary>The capabilities that are on.</summary>
+    internal static HashSet<string> Capabilities(JsonElement answer) =>
     [
         .. answer.EnumerateArray().Where(static entry => entry.GetProperty("state").GetBoolean())
             .Select(static entry => entry.GetProperty("capability").GetString() ?? ""),
@@ -145,7 +146,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// Reads an answer of a process that is less trusted than this one: whatever it says that is not of the documented form is a
     /// <see cref="QmpException"/>.
     /// </summary>
-    private static T Read<T>(string command, JsonElement answer, Func<JsonElement, T> read)
+    internal static T Read<T>(string command, JsonElement answer, Func<JsonElement, T> read)
     {
         try
         {

@@ -36,6 +36,7 @@ internal sealed class SendCommand
 
     private TlsOptions _tls = null!;
     private RecoveryOptions _recovery = null!;
+    private DestinationOptions _destination = null!;
 
     public static Command Create(ToolConsole console)
     {
@@ -48,6 +49,7 @@ internal sealed class SendCommand
             send._timeout])
             command.Options.Add(option);
         send._recovery = RecoveryOptions.AddTo(command, send._postcopy);
+        send._destination = DestinationOptions.AddTo(command, send._postcopy);
         send._tls = TlsOptions.AddClientTo(command);
         send._compression.AddOptionsTo(command);
         command.Validators.Add(send.Validate);
@@ -79,13 +81,16 @@ internal sealed class SendCommand
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, SendDocument document)
     {
         string path = Path.GetFullPath(arguments.GetValue(_file)!);
+        DescriptorFloor.Require(arguments.GetValue(_channels)!.Value);
         ChannelAddress destination = arguments.GetValue(_to)!;
         document.File = path;
         document.Destination = destination.ToString();
         using MappedRamSource guest = Open(path, arguments.GetValue(_uuid));
         SendReport.Fill(document, guest);
         using TlsCredentials? tls = _tls.Load(arguments, context);
-        MigrationSourceOptions options = OptionsFor(arguments, context, guest) with { Tls = tls, TlsHostName = _tls.HostName(arguments) };
+        MigrationSourceOptions options = await _destination.ApplyAsync(
+            arguments, OptionsFor(arguments, context, guest) with { Tls = tls, TlsHostName = _tls.HostName(arguments) }, guest, context)
+                .ConfigureAwait(false);
         var source = new MigrationSource(guest, options, context.Logs.CreateLogger<MigrationSource>());
         var (desk, control) = options.Postcopy
             ? SendPostcopy.Open(source, path, destination, _recovery.Control(arguments), context) : (null, null);
@@ -114,7 +119,9 @@ internal sealed class SendCommand
         }
         catch (MigrationException failure)
         {
-            throw new CommandException(failure.Message, innerException: failure);
+            string hint = failure.Reason == FailureReason.PeerRefused && !_destination.HasMonitor(arguments)
+                ? "; with --qmp ADDR its monitor is asked beforehand" : "";
+            throw new CommandException(failure.Message + hint, innerException: failure);
         }
         finally
         {

@@ -15,7 +15,7 @@ internal sealed class SendProgress(IProgressDisplay display, long ramBytes, Post
     public void Report(MigrationProgress value)
     {
         desk?.Report(value);
-        display.Report(new ProgressSample
+        display.Report(ProgressStages.Waiting(value) ?? new ProgressSample
         {
             Stage = value.IsRecovering ? "recovering" : value.IsPaused ? "paused"
                 : SavedVmReport.PhaseName(value.Phase).Replace('_', ' '),

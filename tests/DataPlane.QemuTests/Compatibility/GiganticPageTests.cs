@@ -19,7 +19,17 @@ public sealed class GiganticPageTests : ReceiveTest
     [Theory(Explicit = true)]
     [InlineData("7.2", 0)]
     [InlineData("11.1", 2)]
-    public async Task A_guest_on_a_page_of_1_GiB_is_saved_and_sent_back(string version, int channels)
+    public Task A_guest_on_a_page_of_1_GiB_is_saved_and_sent_back(string version, int channels) =>
+        SaveAndSendBackAsync(version, channels, []);
+
+    /// <summary>The guest goes on when its page is there, which is all of its memory; without the page's size it never would.</summary>
+    [Theory(Explicit = true)]
+    [InlineData("7.2", false)]
+    [InlineData("11.1", true)]
+    public Task A_guest_on_a_page_of_1_GiB_is_sent_back_by_postcopy(string version, bool asksTheMonitor) =>
+        SaveAndSendBackAsync(version, 0, ["--postcopy"], asksTheMonitor);
+
+    private async Task SaveAndSendBackAsync(string version, int channels, string[] postcopy, bool asksTheMonitor = false)
     {
         _reserved = ReservedHugePages.ForGigantic(2L << 30);
         var options = Newest(version) with
@@ -37,10 +47,14 @@ public sealed class GiganticPageTests : ReceiveTest
             AssertSame(file, "gigantic", await source.SaveMemoryAsync(Token));
         var last = source.Console.Reports[^1];
 
-        var destination = await StartAsync(options.IncomingIn(options.Version), "destination");
-        await destination.PrepareMigrationAsync(new MigrationSettings { Channels = channels }, Token);
+        var destination = await StartAsync(options.IncomingIn(options.Version) with { SecondMonitor = true }, "destination");
+        await destination.PrepareMigrationAsync(
+            new MigrationSettings { Channels = channels, Capabilities = postcopy is [] ? [] : ["postcopy-ram"] }, Token);
         var uri = await destination.StartIncomingAsync("tcp:127.0.0.1:0", Token);
-        await using var send = await SendProcess.StartAsync(OutFile, uri, channels, Work, "--timeout", "60s");
+        string[] told = asksTheMonitor ? ["--qmp", $"unix:{destination.OfferSecondMonitor()}"]
+            : postcopy is [] ? []
+            : ["--huge-pages", "1G"];
+        await using var send = await SendProcess.StartAsync(OutFile, uri, channels, Work, ["--timeout", "60s", .. postcopy, .. told]);
         var result = await send.WaitAsync(Token);
 
         Assert.True(result.ExitCode == 0, result.ToString());

@@ -1,0 +1,134 @@
+using DataPlane.Guard.Qmp;
+using DataPlane.Memory;
+using DataPlane.Migration;
+using DataPlane.Multifd.Compression;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+
+namespace DataPlane.Tool.Send;
+
+/// <summary>
+/// Compares a saved VM, and how it shall be sent, with the QEMU that waits for it. QEMU itself finds most of this only when the guest's
+/// memory or devices arrive, and says it in its own log.
+/// </summary>
+internal static class DestinationDifferences
+{
+    /// <summary>Blocks that a firmware file system grows and shrinks; QEMU takes another length for them.</summary>
+    private const string ResizablePrefix = "/rom@";
+
+    /// <summary>What cannot work, one sentence each; empty where nothing is known to be in the way.</summary>
+    public static IReadOnlyList<string> Find(
+        WaitingQemu there, string machine, IReadOnlyList<RamBlock> blocks, MigrationSourceOptions options) =>
+    [
+        .. State(there), .. Machine(there, machine), .. Channels(there, options), .. Postcopy(there, options), .. Tls(there, options),
+        .. Memory(there, blocks), .. Pages(there, blocks, options),
+    ];
+
+    /// <summary>Larger pages than the usual ones there, as <see cref="MigrationSourceOptions.HostPageSizes"/>.</summary>
+    public static Dictionary<string, long> PageSizes(WaitingQemu there, IReadOnlyList<RamBlock> blocks) => blocks
+        .Select(block => (block.Name, Size: Row(there, block)?.PageBytes ?? 0))
+        .Where(static one => one.Size > TargetPage.Size)
+        .ToDictionary(static one => one.Name, static one => one.Size);
+
+    private static IEnumerable<string> State(WaitingQemu there)
+    {
+        if (there.State != "inmigrate")
+            yield return $"it does not wait for a migration, its state is '{OneLine.Of(there.State)}': start it with -incoming";
+    }
+
+    private static IEnumerable<string> Machine(WaitingQemu there, string machine)
+    {
+        if (there.Machine is { } its && its != machine)
+            yield return $"its machine type is '{OneLine.Of(its)}', the saved VM's is '{machine}'";
+    }
+
+    private static IEnumerable<string> Channels(WaitingQemu there, MigrationSourceOptions options)
+    {
+        bool multifd = there.Capabilities.Contains("multifd");
+        if (!multifd && options.MultifdChannels > 0)
+            yield return "its capability multifd is off: switch it on, or leave --channels out";
+        if (multifd && options.MultifdChannels != there.Channels)
+        {
+            yield return options.MultifdChannels == 0
+                ? $"its capability multifd is on: say --channels {there.Channels}, or switch it off"
+                : $"it waits for {there.Channels} multifd channels (its parameter multifd-channels), "
+                    + $"--channels says {options.MultifdChannels}";
+        }
+
+        string method = new Choice<CompressionMethod>(options.Compression).ToString();
+        if (multifd && options.MultifdChannels > 0 && there.Compression != method)
+            yield return $"its parameter multifd-compression is '{OneLine.Of(there.Compression)}', --compression says '{method}'";
+    }
+
+    private static IEnumerable<string> Postcopy(WaitingQemu there, MigrationSourceOptions options)
+    {
+        if (options.Postcopy && !there.Capabilities.Contains("postcopy-ram"))
+            yield return "its capability postcopy-ram is off: switch it on, or leave --postcopy out";
+        bool preempt = there.Capabilities.Contains("postcopy-preempt");
+        if (options.Preempt && !preempt)
+            yield return "its capability postcopy-preempt is off: switch it on, or leave --preempt out";
+        if (preempt && !options.Preempt)
+            yield return "its capability postcopy-preempt is on: say --postcopy --preempt, or switch it off";
+    }
+
+    private static IEnumerable<string> Tls(WaitingQemu there, MigrationSourceOptions options)
+    {
+        if (there.Tls && options.Tls is null)
+            yield return "its parameter tls-creds is set: say --tls-dir or --tls-psk";
+        if (!there.Tls && options.Tls is not null)
+            yield return "its parameter tls-creds is not set, and TLS is asked for here";
+    }
+
+    private static IEnumerable<string> Memory(WaitingQemu there, IReadOnlyList<RamBlock> blocks)
+    {
+        if (there.Blocks.Count == 0)
+            yield break;
+        foreach (RamBlock block in blocks)
+        {
+            if (Row(there, block) is not { } row)
+                yield return $"it has no RAM block '{block.Name}' ({Human.Bytes(block.Length)}): a device, or memory, is missing there";
+            else if (IsResizable(row) ? block.Length > row.TotalBytes : block.Length != row.UsedBytes)
+                yield return Length(block, row);
+        }
+    }
+
+    private static string Length(RamBlock block, RamBlockRow row)
+    {
+        string hint = block.Name.EndsWith(".rom", StringComparison.Ordinal)
+            ? ": the device has another ROM there (its option romfile, or another version of its firmware)" : "";
+        return $"RAM block '{block.Name}' has {Exact(row.UsedBytes)} there and {Exact(block.Length)} in the saved VM{hint}";
+    }
+
+    private static IEnumerable<string> Pages(WaitingQemu there, IReadOnlyList<RamBlock> blocks, MigrationSourceOptions options)
+    {
+        if (!options.Postcopy || there.Blocks.Count == 0)
+            yield break;
+        foreach (RamBlock block in blocks)
+        {
+            if (Row(there, block) is not { PageBytes: > 0 } row)
+                continue;
+            long said = options.HostPageSizes.GetValueOrDefault(block.Name, row.PageBytes);
+            if (said != row.PageBytes)
+            {
+                yield return $"RAM block '{block.Name}' lies on pages of {Human.Bytes(row.PageBytes)} there, "
+                    + $"--huge-pages says {Human.Bytes(said)}";
+            }
+        }
+    }
+
+    private static RamBlockRow? Row(WaitingQemu there, RamBlock block)
+    {
+        foreach (RamBlockRow row in there.Blocks)
+        {
+            if (row.Name == block.Name)
+                return row;
+        }
+
+        return null;
+    }
+
+    private static bool IsResizable(RamBlockRow row) =>
+        row.Name.StartsWith(ResizablePrefix, StringComparison.Ordinal) || row.UsedBytes < row.TotalBytes;
+
+    private static string Exact(long bytes) => $"{Human.Count(bytes)} bytes";
+}

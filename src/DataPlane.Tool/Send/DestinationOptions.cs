@@ -1,0 +1,114 @@
+using System.CommandLine;
+using System.Numerics;
+using DataPlane.Images;
+using DataPlane.Memory;
+using DataPlane.Migration;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Transport;
+using DataPlane.Wire;
+
+namespace DataPlane.Tool.Send;
+
+/// <summary>What a <c>send</c> is told of its destination beside its address: its monitor, and the pages of its memory.</summary>
+internal sealed class DestinationOptions
+{
+    private readonly ToolOption<ChannelAddress?> _qmp = Options.Address("--qmp", "ADDR",
+        "monitor of the QEMU that waits (unix:PATH or HOST:PORT): what would not work there is said before anything is sent");
+
+    private readonly ToolOption<string[]> _hugePages = Options.Texts("--huge-pages", "[BLOCK=]SIZE",
+        "with --postcopy: the destination's memory lies on pages of this size, as 2M or 1G; without BLOCK the largest RAM block's "
+        + "(repeat it for others; --qmp finds out by itself)");
+
+    private DestinationOptions()
+    {
+    }
+
+    /// <summary>Adds the options; --huge-pages needs <paramref name="postcopy"/>.</summary>
+    public static DestinationOptions AddTo(Command command, ToolOption<bool> postcopy)
+    {
+        var options = new DestinationOptions();
+        command.Options.Add(options._qmp);
+        command.Options.Add(options._hugePages);
+        command.Validators.Add(result => options.Validate(result, postcopy));
+        return options;
+    }
+
+    /// <summary>Whether the monitor's address is known.</summary>
+    public bool HasMonitor(ParseResult arguments) => arguments.GetValue(_qmp) is not null;
+
+    /// <summary>
+    /// The options of the migration with what is known of the destination's pages, after the destination has been asked where it can be.
+    /// </summary>
+    /// <exception cref="CommandException">Something would not work; each thing is named.</exception>
+    public async Task<MigrationSourceOptions> ApplyAsync(
+        ParseResult arguments, MigrationSourceOptions options, MappedRamSource guest, CommandContext context)
+    {
+        IReadOnlyList<RamBlock> blocks = guest.Memory.Blocks;
+        Dictionary<string, long> pages = [];
+        foreach (string text in arguments.GetValue(_hugePages)!)
+        {
+            (string name, long size) = Split(text);
+            RamBlock block = name.Length == 0 ? blocks.MaxBy(static block => block.Length)!
+                : blocks.FirstOrDefault(block => block.Name == name)
+                    ?? throw new CommandException($"--huge-pages: the saved VM has no RAM block '{name}'");
+            if (block.Length % size != 0)
+            {
+                throw new CommandException(
+                    $"--huge-pages: RAM block '{block.Name}' of {Human.Bytes(block.Length)} cannot lie on pages of {Human.Bytes(size)}");
+            }
+
+            pages[block.Name] = size;
+        }
+
+        options = options with { HostPageSizes = pages };
+        if (arguments.GetValue(_qmp) is not { } monitor)
+            return options;
+        context.Progress.Report(new ProgressSample { Stage = $"waiting for the monitor {monitor}", IsWaiting = true });
+        WaitingQemu there = await WaitingQemu.AskAsync(monitor, context.Time, context.Stop).ConfigureAwait(false);
+        IReadOnlyList<string> differences = DestinationDifferences.Find(there, guest.MachineName, blocks, options);
+        if (differences.Count > 0)
+            throw new CommandException($"the QEMU at {monitor} cannot take this VM so: {string.Join("; ", differences)}");
+        if (options.Postcopy)
+        {
+            foreach ((string name, long size) in DestinationDifferences.PageSizes(there, blocks))
+                pages[name] = size;
+        }
+
+        return options with { Peer = options.Peer ?? Known(there.Version) };
+    }
+
+    /// <summary>A version that the options take; nothing is known of others.</summary>
+    private static Version? Known(Version version) =>
+        new Version(version.Major, version.Minor) is var known && known >= new Version(7, 2) ? known : null;
+
+    private void Validate(System.CommandLine.Parsing.CommandResult result, ToolOption<bool> postcopy)
+    {
+        string[] texts = result.GetValue(_hugePages) ?? [];
+        if (texts.Length > 0 && !result.GetValue(postcopy))
+            result.AddError("--huge-pages: needs --postcopy; otherwise the pages at the destination do not matter");
+        foreach (string text in texts)
+        {
+            if (!TrySplit(text, out _, out _, out string? error))
+                result.AddError($"--huge-pages: {error}");
+        }
+    }
+
+    private static (string Name, long Size) Split(string text) =>
+        TrySplit(text, out string name, out long size, out string? error) ? (name, size) : throw new CommandException(error!);
+
+    /// <summary>Names of blocks may have '=' in them; a size has none.</summary>
+    private static bool TrySplit(string text, out string name, out long size, out string? error)
+    {
+        int equals = text.LastIndexOf('=');
+        name = equals < 0 ? "" : text[..equals];
+        size = 0;
+        if (!ByteSize.TryParse(text[(equals + 1)..], out ByteSize parsed, out error))
+            return false;
+        size = parsed.Bytes;
+        if (BitOperations.IsPow2(size) && size is >= TargetPage.Size and <= WireLimits.MaxBlockPageSize)
+            return true;
+        error = $"'{text}': pages have a power of two, {Human.Bytes(TargetPage.Size)} to {Human.Bytes(WireLimits.MaxBlockPageSize)}";
+        return false;
+    }
+}

@@ -1,0 +1,101 @@
+using System.Text.Json;
+using DataPlane.Guard.Qmp;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.Send;
+
+/// <summary>What the monitor of the QEMU at the destination says about it, before anything is sent.</summary>
+internal sealed record WaitingQemu
+{
+    /// <summary>Time for each answer.</summary>
+    private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(10);
+
+    private const string MachineSuffix = "-machine";
+
+    /// <summary>Version of QEMU.</summary>
+    public required Version Version { get; init; }
+
+    /// <summary>The run state: <c>inmigrate</c> while it waits.</summary>
+    public required string State { get; init; }
+
+    /// <summary>The machine type's full name; null where the monitor does not tell.</summary>
+    public string? Machine { get; init; }
+
+    /// <summary>The migration capabilities that are on.</summary>
+    public required IReadOnlySet<string> Capabilities { get; init; }
+
+    /// <summary>The parameter multifd-channels, which counts with capability multifd.</summary>
+    public required int Channels { get; init; }
+
+    /// <summary>The parameter multifd-compression.</summary>
+    public required string Compression { get; init; }
+
+    /// <summary>Whether its channels are inside TLS.</summary>
+    public required bool Tls { get; init; }
+
+    /// <summary>Its RAM blocks; empty where the monitor does not tell.</summary>
+    public required IReadOnlyList<RamBlockRow> Blocks { get; init; }
+
+    /// <summary>Asks; changes nothing there.</summary>
+    /// <exception cref="CommandException">There is no monitor, or its answers cannot be used.</exception>
+    public static async Task<WaitingQemu> AskAsync(ChannelAddress monitor, TimeProvider time, CancellationToken cancellation)
+    {
+        try
+        {
+            QmpClient client =
+                await QmpClient.ConnectAsync(monitor, s_answerTimeout, time, static (_, _) => { }, cancellation).ConfigureAwait(false);
+            await using (client.ConfigureAwait(false))
+                return await AskAsync(client, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is QmpException or TimeoutException)
+        {
+            throw new CommandException($"--qmp: {OneLine.Of(exception.Message)}", innerException: exception);
+        }
+    }
+
+    private static async Task<WaitingQemu> AskAsync(QmpClient client, CancellationToken cancellation)
+    {
+        JsonElement status = await AskAsync(client, "query-status", cancellation).ConfigureAwait(false);
+        JsonElement capabilities = await AskAsync(client, "query-migrate-capabilities", cancellation).ConfigureAwait(false);
+        JsonElement parameters = await AskAsync(client, "query-migrate-parameters", cancellation).ConfigureAwait(false);
+        return new WaitingQemu
+        {
+            Version = client.Version,
+            State = QemuMonitor.Read("query-status", status, static answer => answer.GetProperty("status").GetString() ?? ""),
+            Machine = await TryAskTextAsync(client, "qom-get", static json =>
+            {
+                json.WriteString("path", "/machine");
+                json.WriteString("property", "type");
+            }, cancellation).ConfigureAwait(false) is { } type && type.EndsWith(MachineSuffix, StringComparison.Ordinal)
+                ? type[..^MachineSuffix.Length] : null,
+            Capabilities = QemuMonitor.Read("query-migrate-capabilities", capabilities, QemuMonitor.Capabilities),
+            Channels = QemuMonitor.Read("query-migrate-parameters", parameters,
+                static answer => answer.TryGetProperty("multifd-channels", out JsonElement channels) ? channels.GetInt32() : 0),
+            Compression = QemuMonitor.Read("query-migrate-parameters", parameters, static answer =>
+                answer.TryGetProperty("multifd-compression", out JsonElement method) ? method.GetString() ?? "none" : "none"),
+            Tls = QemuMonitor.Read("query-migrate-parameters", parameters, static answer =>
+                answer.TryGetProperty("tls-creds", out JsonElement credentials) && credentials.GetString() is { Length: > 0 }),
+            Blocks = RamBlockTable.Parse(await TryAskTextAsync(client, "human-monitor-command",
+                static json => json.WriteString("command-line", "info ramblock"), cancellation).ConfigureAwait(false) ?? ""),
+        };
+    }
+
+    private static Task<JsonElement> AskAsync(QmpClient client, string command, CancellationToken cancellation) =>
+        client.ExecuteAsync(command, null, s_answerTimeout, cancellation);
+
+    /// <summary>For what some QEMUs do not tell; null then.</summary>
+    private static async Task<string?> TryAskTextAsync(
+        QmpClient client, string command, Action<Utf8JsonWriter> arguments, CancellationToken cancellation)
+    {
+        try
+        {
+            JsonElement answer = await client.ExecuteAsync(command, arguments, s_answerTimeout, cancellation).ConfigureAwait(false);
+            return answer.ValueKind == JsonValueKind.String ? answer.GetString() : null;
+        }
+        catch (QmpException)
+        {
+            return null;
+        }
+    }
+}
