@@ -2,6 +2,7 @@ using System.CommandLine;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
@@ -12,6 +13,8 @@ namespace DataPlane.Tool.Bench;
 /// <summary><c>dataplane bench</c>: moves a live guest to a destination, beside what the wire could do.</summary>
 internal sealed class BenchCommand
 {
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
+
     private readonly ToolOption<ChannelAddress?> _to = Options.Address(
         "--to", "HOST[:PORT]", "a 'dataplane serve' elsewhere (default: a destination process on this machine)", ServeSettings.DefaultPort);
 
@@ -98,6 +101,7 @@ internal sealed class BenchCommand
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, BenchDocument document)
     {
+        DescriptorFloor.Require(arguments.GetValue(_channels)!.Value);
         using TlsCredentials? tls = _tls.Load(arguments, context);
         BenchRequest request = Read(arguments) with { Tls = tls };
         if (request.MaxBytesPerSecond <= request.Guest.DirtyBytesPerSecond)
@@ -109,6 +113,8 @@ internal sealed class BenchCommand
             return ExitCode.Done;
         }
 
+        if (request.Postcopy && PostcopyServeLeg.FindObstacle() is { } obstacle)
+            throw new CommandException($"--postcopy: {obstacle}");
         DestinationProcess process =
             await DestinationProcess.StartAsync(request.Guest.RamBytes, _tls.ForServer(arguments), context.Note, context.Stop)
                 .ConfigureAwait(false);
@@ -124,16 +130,34 @@ internal sealed class BenchCommand
     private static async Task RunAsync(
         BenchRequest request, ChannelAddress address, MigrationLeg? migration, CommandContext context, BenchDocument document)
     {
-        BenchSession session = await BenchSession.OpenAsync(address.Host, address.Port, request.Tls, request.TlsHostName, context.Time, context.Stop).ConfigureAwait(false);
+        BenchSession session = await OpenAsync(request, address, context).ConfigureAwait(false);
         await using (session.ConfigureAwait(false))
             await RunAsync(request, migration, session, context, document).ConfigureAwait(false);
+    }
+
+    private static async Task<BenchSession> OpenAsync(BenchRequest request, ChannelAddress address, CommandContext context)
+    {
+        // One that answers at once is not worth a line.
+        ITimer waiting = context.Time.CreateTimer(
+            _ => context.Progress.Report(new ProgressSample { Stage = $"waiting for a connection to {address}", IsWaiting = true }),
+            null, s_patience, Timeout.InfiniteTimeSpan);
+        await using (waiting.ConfigureAwait(false))
+        {
+            return await BenchSession.OpenAsync(
+                address.Host, address.Port, request.Guest.RamBytes, request.Tls, request.TlsHostName, context.Time, context.Stop)
+                    .ConfigureAwait(false);
+        }
     }
 
     private static async Task RunAsync(
         BenchRequest request, MigrationLeg? migration, BenchSession session, CommandContext context, BenchDocument document)
     {
+        if (request.Postcopy && session.Destination.PostcopyObstacle is { } obstacle)
+            throw new CommandException($"--postcopy: not at the destination: {OneLine.Of(obstacle)}");
         document.DestinationHost = session.Destination.Host;
         document.DestinationVersion = session.Destination.DataplaneVersion;
+        context.Progress.Report(
+            new ProgressSample { Stage = $"filling {Human.Bytes(request.Guest.RamBytes)} of memory", IsWaiting = true });
         using var guest = new Workload(request.Guest, context.Time);
         NoteTracking(guest, request, context, document);
         var plan = new BenchPlan

@@ -114,7 +114,9 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
         try
         {
             return await session.RunAsync(
-                leg, guest, plan.Channels, sample => context.Progress.Report(sample with { Stage = stage }), context.Stop)
+                leg, guest, plan.Channels,
+                sample => context.Progress.Report(sample with { Stage = sample.IsWaiting ? $"{stage}, {sample.Stage}" : stage }),
+                context.Stop)
                     .ConfigureAwait(false);
         }
         finally

@@ -7,7 +7,7 @@ namespace DataPlane.Tool.Bench;
 /// <summary>The progress of a migration as that of a leg.</summary>
 internal sealed class LegProgress(Workload guest, Action<ProgressSample> report) : IProgress<MigrationProgress>
 {
-    public void Report(MigrationProgress value) => report(new ProgressSample
+    public void Report(MigrationProgress value) => report(ProgressStages.Waiting(value) ?? new ProgressSample
     {
         Stage = $"{value.Phase}",
         DoneBytes = guest.Block.Length - (value.RemainingPages << TargetPage.Shift),

@@ -48,26 +48,32 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
         Interactive = InteractionSupport.Yes,
     });
 
-    private Task DrawAsync(IAnsiConsole terminal) =>
-        terminal.Progress()
+    private Task DrawAsync(IAnsiConsole terminal)
+    {
+        var column = new ProgressBarColumn();
+        return terminal.Progress()
             .AutoClear(true)
-            .Columns(new SpinnerColumn(), new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn())
+            .Columns(new SpinnerColumn(), new TaskDescriptionColumn { Alignment = Justify.Left }, column)
             .StartAsync(async context =>
             {
-                ProgressTask bar = context.AddTask(Describe(_sample!));
+                ProgressTask bar = context.AddTask(Describe(BarLine.Fit(_sample!, terminal.Profile.Width)));
                 using var ticks = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
                 while (!_ended.Task.IsCompleted)
                 {
-                    Show(bar, _sample!);
+                    // The terminal may have got another width meanwhile.
+                    BarLine line = BarLine.Fit(_sample!, terminal.Profile.Width);
+                    column.Width = line.BarWidth;
+                    Show(bar, line, _sample!);
                     await Task.WhenAny(ticks.WaitForNextTickAsync().AsTask(), _ended.Task).ConfigureAwait(false);
                 }
             });
+    }
 
-    private static string Describe(ProgressSample sample) => Markup.Escape(UntrustedText.Escape(LineDisplay.Describe(sample)));
+    private static string Describe(BarLine line) => Markup.Escape(UntrustedText.Escape(line.Text));
 
-    private static void Show(ProgressTask bar, ProgressSample sample)
+    private static void Show(ProgressTask bar, BarLine line, ProgressSample sample)
     {
-        bar.Description = Describe(sample);
+        bar.Description = Describe(line);
         bar.IsIndeterminate = sample.DoneBytes is null || sample.TotalBytes is null or 0;
         bar.MaxValue = sample.TotalBytes is { } total and > 0 ? total : 1;
         bar.Value = sample.DoneBytes ?? 0;

@@ -6,6 +6,9 @@ internal sealed record ProgressSample
     /// <summary>What is being done, for a person: <c>run 2 of 7, migration</c>.</summary>
     public required string Stage { get; init; }
 
+    /// <summary>Nothing moves: the stage says what is awaited, and saying it once is enough for a log.</summary>
+    public bool IsWaiting { get; init; }
+
     public long? DoneBytes { get; init; }
 
     public long? TotalBytes { get; init; }

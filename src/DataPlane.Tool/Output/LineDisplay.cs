@@ -30,8 +30,8 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
             line.Append($", round {round}");
         if (sample.DoneBytes is { } moved)
             line.Append($", {Human.Bytes(moved)}");
-        if (sample is { DoneBytes: { } done, TotalBytes: { } total and > 0 })
-            line.Append($" of {Human.Bytes(total)} ({Math.Floor(100.0 * Math.Clamp(done, 0, total) / total):0}%)");
+        if (sample is { DoneBytes: not null, TotalBytes: { } total and > 0 })
+            line.Append($" of {Human.Bytes(total)} ({Percent(sample)}%)");
         if (sample.BytesPerSecond is { } rate)
             line.Append($", {Human.Rate(rate)}");
         if (TimeLeft(sample) is { } left)
@@ -41,7 +41,12 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
         return line.ToString();
     }
 
-    private static string? TimeLeft(ProgressSample sample) =>
+    /// <summary>Whole percent that are done; only where both numbers are there.</summary>
+    internal static int Percent(ProgressSample sample) =>
+        (int)Math.Floor(100.0 * Math.Clamp(sample.DoneBytes!.Value, 0, sample.TotalBytes!.Value) / sample.TotalBytes.Value);
+
+    /// <summary>How long the rest takes at the rate of now; null where nothing can be said.</summary>
+    internal static string? TimeLeft(ProgressSample sample) =>
         sample is { DoneBytes: { } done, TotalBytes: { } total, BytesPerSecond: { } rate and > 0 } && done < total
             ? Human.About((total - done) / rate) : null;
 

@@ -16,6 +16,12 @@ internal sealed class ReceiveProgress(IProgressDisplay display, MappedRamGuest g
     public void Report(MigrationProgress value)
     {
         desk?.Report(value);
+        if (ProgressStages.Waiting(value) is { } waiting)
+        {
+            display.Report(waiting);
+            return;
+        }
+
         long total = guest.RamBytes;
         long arrived = Math.Min(total, (value.NormalPages + value.ZeroPages) << TargetPage.Shift);
         display.Report(new ProgressSample

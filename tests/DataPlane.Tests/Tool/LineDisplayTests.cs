@@ -51,6 +51,46 @@ public sealed class LineDisplayTests
     }
 
     [Fact]
+    public async Task What_is_awaited_is_said_once_and_not_at_every_interval()
+    {
+        var time = new FakeTimeProvider();
+        var error = new StringWriter();
+        await using var display = new LineDisplay(error, time, TimeSpan.FromSeconds(1));
+        for (int i = 0; i < 5; i++)
+        {
+            display.Report(new ProgressSample { Stage = $"waiting for {(i < 3 ? 3 : 2)} of 4 multifd channels", IsWaiting = true });
+            time.Advance(TimeSpan.FromSeconds(2));
+        }
+
+        Assert.Equal("waiting for 3 of 4 multifd channels\nwaiting for 2 of 4 multifd channels\n", error.ToString());
+    }
+
+    [Theory]
+    [InlineData(120, "warm-up, migration, 46%, 42.0 MB/s, 4 s left, round 1, 119 MiB of 256 MiB", 40)]
+    [InlineData(80, "warm-up, migration, 46%, 42.0 MB/s, 4 s left, round 1", 23)]
+    [InlineData(60, "warm-up, migration, 46%, 42.0 MB/s, 4 s left", 12)]
+    [InlineData(40, "warm-up, migration, 46%", 13)]
+    [InlineData(20, "warm-up, m…", 5)]
+    [InlineData(1, "…", 5)]
+    public void A_bar_and_what_matters_most_stand_in_one_line(int columns, string text, int bar)
+    {
+        var sample = new ProgressSample
+        {
+            Stage = "warm-up, migration",
+            Round = 1,
+            DoneBytes = 119L << 20,
+            TotalBytes = 256L << 20,
+            BytesPerSecond = 42e6,
+            Detail = "expected downtime 4825 ms of which there is no room to speak",
+        };
+        BarLine line = BarLine.Fit(sample, columns);
+        Assert.Equal(text, line.Text);
+        if (columns > 20)
+            Assert.InRange(line.Text.Length + bar + 4, 0, columns);
+        Assert.Equal(bar, line.BarWidth);
+    }
+
+    [Fact]
     public void A_line_says_what_is_known_and_nothing_else()
     {
         var all = new ProgressSample

@@ -1,0 +1,39 @@
+namespace DataPlane.Tool.Output;
+
+/// <summary>A progress sample in one line of a terminal: what matters least is left out where there is no room for it.</summary>
+/// <param name="Text">What stands before the bar.</param>
+/// <param name="BarWidth">Columns that are left for the bar.</param>
+internal readonly record struct BarLine(string Text, int BarWidth)
+{
+    private const int LeastBar = 5;
+    private const int MostBar = 40;
+
+    // The spinner, and a blank after each of the three columns.
+    private const int Around = 4;
+
+    /// <summary>Fits a sample into a terminal of so many columns.</summary>
+    public static BarLine Fit(ProgressSample sample, int columns)
+    {
+        int room = Math.Max(1, columns - Around - LeastBar);
+        string text = sample.Stage.Length <= room ? sample.Stage : sample.Stage[..(room - 1)] + "…";
+        foreach (string? piece in Pieces(sample))
+        {
+            if (piece is not null && text.Length + 2 + piece.Length <= room)
+                text += $", {piece}";
+        }
+
+        return new BarLine(text, Math.Clamp(columns - Around - text.Length, LeastBar, MostBar));
+    }
+
+    /// <summary>The most wanted first.</summary>
+    private static IEnumerable<string?> Pieces(ProgressSample sample)
+    {
+        bool isCounted = sample is { DoneBytes: not null, TotalBytes: > 0 };
+        yield return isCounted ? $"{LineDisplay.Percent(sample)}%" : null;
+        yield return sample.BytesPerSecond is { } rate ? Human.Rate(rate) : null;
+        yield return LineDisplay.TimeLeft(sample) is { } left ? $"{left} left" : null;
+        yield return sample.Round is { } round ? $"round {round}" : null;
+        yield return isCounted ? $"{Human.Bytes(sample.DoneBytes!.Value)} of {Human.Bytes(sample.TotalBytes!.Value)}" : null;
+        yield return sample.Detail;
+    }
+}
