@@ -1,11 +1,25 @@
+using System.Runtime.CompilerServices;
 using DataPlane.Tool.CommandLine;
 
-if (MemoryDumps.AreForbidden(args, Environment.GetEnvironmentVariable))
-    MemoryDumps.Forbid();
-ToolConsole console = ToolConsole.Process();
-ProcessEdge.GuardThreads(args, console);
-return await ProcessEdge.RunAsync(args, console, async () =>
+namespace DataPlane.Tool;
+
+internal static class Program
 {
-    using var signals = new StopSignals();
-    return await DataPlaneCommandLine.RunAsync(args, console, signals.Token).ConfigureAwait(false);
-}).ConfigureAwait(false);
+    private static Task<int> Main(string[] arguments) =>
+        DescriptorFloor.Suffices() ? RunAsync(arguments) : Task.FromResult((int)ExitCode.Failed);
+
+    // A method of its own: what it needs is loaded when it is compiled, not before.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static async Task<int> RunAsync(string[] arguments)
+    {
+        if (MemoryDumps.AreForbidden(arguments, Environment.GetEnvironmentVariable))
+            MemoryDumps.Forbid();
+        ToolConsole console = ToolConsole.Process();
+        ProcessEdge.GuardThreads(arguments, console);
+        return await ProcessEdge.RunAsync(arguments, console, async () =>
+        {
+            using var signals = new StopSignals();
+            return await DataPlaneCommandLine.RunAsync(arguments, console, signals.Token).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+    }
+}

@@ -1,7 +1,11 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using System.Text.RegularExpressions;
+using DataPlane.Linux;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Control;
 
 namespace DataPlane.Tool.Output;
 
@@ -9,8 +13,11 @@ namespace DataPlane.Tool.Output;
 /// Where the JSON document goes. A file is reserved before the command starts, so that an hour of measuring is not lost to a wrong
 /// path, and appears under its name in one step: a reader never sees half a document.
 /// </summary>
-internal sealed class JsonSink : IDisposable
+internal sealed partial class JsonSink : IDisposable
 {
+    private const string TemporarySuffix = ".tmp";
+    private const int MaxLinks = 40; // as the kernel
+
     private readonly string? _path;
     private readonly TextWriter _stdout;
     private FileStream? _file;
@@ -31,16 +38,41 @@ internal sealed class JsonSink : IDisposable
             return new JsonSink(path, stdout, null, null);
         try
         {
+            RefuseForeignLinks(Path.GetFullPath(path));
             string? linked = File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName : null;
             string target = linked ?? Path.GetFullPath(path);
             if (OpenInPlace(path, target) is { } stream)
                 return new JsonSink(target, stdout, stream, null);
-            string temporary = $"{target}.{Environment.ProcessId}.tmp";
-            return new JsonSink(target, stdout, new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.Read), temporary);
+            FileStream reserved = Reserve(target);
+            return new JsonSink(target, stdout, reserved, reserved.Name);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
         {
             throw new CommandException($"--json: cannot write '{OneLine.Of(path)}': {Reason(path, exception)}", ExitCode.Failed, exception);
+        }
+    }
+
+    /// <summary>
+    /// A new file beside the target, under a name that nobody can know before: in a folder that others write to, a file or link that waits
+    /// there is never opened.
+    /// </summary>
+    private static FileStream Reserve(string target)
+    {
+        string name = $"{target}.{RandomNumberGenerator.GetHexString(8, lowercase: true)}{TemporarySuffix}";
+        return new FileStream(name, FileMode.CreateNew, FileAccess.Write, FileShare.Read);
+    }
+
+    /// <summary>A link is somebody's word for where to write: it counts from this user and from root.</summary>
+    private static void RefuseForeignLinks(string path)
+    {
+        for (int hop = 0; hop < MaxLinks; hop++)
+        {
+            if (path.StartsWith("/proc/", StringComparison.Ordinal) || !FileFacts.TryRead(path, out FileFacts facts)
+                || facts.Kind != FileKind.Link)
+                return;
+            if (!RuntimeFolder.IsTrusted(facts.Owner))
+                throw new IOException($"'{path}' is a link that belongs to another user (uid {facts.Owner})");
+            path = Path.Combine(Path.GetDirectoryName(path)!, new FileInfo(path).LinkTarget ?? "");
         }
     }
 
@@ -51,7 +83,7 @@ internal sealed class JsonSink : IDisposable
         DirectoryNotFoundException => "its folder does not exist",
         PathTooLongException => "the name is too long",
         UnauthorizedAccessException => "permission denied",
-        _ => OneLine.Of(exception.Message).Replace($".{Environment.ProcessId}.tmp", "", StringComparison.Ordinal),
+        _ => TemporaryName().Replace(OneLine.Of(exception.Message), ""),
     };
 
     /// <summary>
@@ -106,4 +138,7 @@ internal sealed class JsonSink : IDisposable
         if (_temporaryPath is not null)
             File.Delete(_temporaryPath);
     }
+
+    [GeneratedRegex(@"\.[0-9a-f]{8}\.tmp")]
+    private static partial Regex TemporaryName();
 }

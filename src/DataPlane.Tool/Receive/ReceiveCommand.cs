@@ -71,6 +71,7 @@ internal sealed class ReceiveCommand
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ReceiveDocument document)
     {
         string path = Path.GetFullPath(arguments.GetValue(_out)!);
+        DescriptorFloor.Require(arguments.GetValue(_channels)!.Value);
         Prepare(path, context);
         using TlsCredentials? tls = _tls.Load(arguments, context);
         var options = new MigrationDestinationOptions

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text.Json;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.CommandLine;
@@ -186,6 +187,43 @@ public sealed class CommandRunnerTests : IDisposable
         await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done));
         Assert.NotNull(new FileInfo(JsonFile).LinkTarget);
         Assert.StartsWith("{", File.ReadAllText(target), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_link_that_belongs_to_somebody_else_is_not_followed()
+    {
+        Assert.SkipUnless(Environment.IsPrivilegedProcess, "only root gives files away");
+        string target = Path.Combine(_folder, "target.json");
+        File.WriteAllText(target, "precious");
+        string link = Path.Combine(_folder, "link");
+        File.CreateSymbolicLink(link, target);
+        Process chown = Process.Start("chown", ["-h", "65534", link]);
+        await chown.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(0, chown.ExitCode);
+        File.CreateSymbolicLink(JsonFile, link); // also not by way of one's own
+
+        Assert.Equal((int)ExitCode.Failed, await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done)));
+        Assert.Contains("is a link that belongs to another user (uid 65534)", _error.ToString(), StringComparison.Ordinal);
+        Assert.Equal("precious", File.ReadAllText(target));
+    }
+
+    [Fact]
+    public async Task The_name_of_the_file_that_is_written_first_cannot_be_taken_beforehand()
+    {
+        string precious = Path.Combine(_folder, "precious");
+        File.WriteAllText(precious, "precious");
+        File.CreateSymbolicLink($"{JsonFile}.{Environment.ProcessId}.tmp", precious);
+        await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done));
+        Assert.Equal("precious", File.ReadAllText(precious));
+        Assert.Equal("ok", ReadFile().GetProperty("result").GetString());
+    }
+
+    [Fact]
+    public async Task A_complaint_about_the_file_names_no_other_file()
+    {
+        string path = Path.Combine(_folder, new string('x', 253)); // with what is put behind it, too long
+        Assert.Equal((int)ExitCode.Failed, await RunAsync(["--json", path], (_, _) => Task.FromResult(ExitCode.Done)));
+        Assert.DoesNotContain(".tmp", _error.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

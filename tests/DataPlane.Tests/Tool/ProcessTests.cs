@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
@@ -108,5 +110,66 @@ public sealed class ProcessTests
         Assert.True(document.RootElement.GetProperty("runs").GetArrayLength() >= 1);
         Assert.False(document.RootElement.GetProperty("summary").GetProperty("verified").GetBoolean());
         Assert.Equal("dataplane bench: interrupted", rest.TrimEnd().Split('\n')[^1]);
+    }
+
+    [Fact]
+    public async Task A_bench_that_is_stopped_prints_the_table_of_what_has_finished()
+    {
+        using Process bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000");
+        await ReadUntilAsync(bench.StandardError, "run 3 of");
+        await SignalAsync(bench, "INT");
+        Task<string> results = bench.StandardOutput.ReadToEndAsync(Token);
+        string said = await bench.StandardError.ReadToEndAsync(Token);
+        await bench.WaitForExitAsync(Token);
+        Assert.Equal(130, bench.ExitCode);
+        Assert.EndsWith("dataplane bench: interrupted\n", said, StringComparison.Ordinal);
+        Assert.Contains("finished runs (of 10000, interrupted)", await results, StringComparison.Ordinal);
+    }
+
+    /// <summary>A closed terminal, for each command that has something to write when it ends before its time.</summary>
+    [Theory]
+    [InlineData(130, "interrupted", "run 2 of", "bench", "--wire-only", "--ram", "16M", "--runs", "10000")]
+    [InlineData(0, "ok", "listening on ", "serve", "--listen", "127.0.0.1:0")]
+    [InlineData(130, "interrupted", "listening on ", "receive", "--listen", "127.0.0.1:0", "--out", "FOLDER/out")]
+    [InlineData(130, "interrupted", "setup", "send", "FOLDER/vm", "SILENT", "--max-bandwidth", "1K")]
+    public async Task A_command_that_is_hung_up_leaves_a_complete_document(
+        int exitCode, string result, string until, params string[] command)
+    {
+        using var vm = new SavedFile("pc-q35-10.0");
+        using var silent = new TcpListener(IPAddress.Loopback, 0);
+        silent.Start(); // takes what fits into its buffers and never answers
+        string folder = Path.GetDirectoryName(vm.Path)!;
+        string document = Path.Combine(folder, "document.json");
+        using Process process = Start(
+            [
+                .. command.Select(word => word == "SILENT" ? $"127.0.0.1:{((IPEndPoint)silent.LocalEndpoint).Port}"
+                    : word.Replace("FOLDER", folder, StringComparison.Ordinal)),
+                "--json", document,
+            ]);
+        await ReadUntilAsync(process.StandardError, until);
+        await SignalAsync(process, "HUP");
+        Task<string> results = process.StandardOutput.ReadToEndAsync(Token);
+        string said = await process.StandardError.ReadToEndAsync(Token);
+        await process.WaitForExitAsync(Token);
+        await results;
+        Assert.True(exitCode == process.ExitCode, $"exit code {process.ExitCode}: {said}");
+        using JsonDocument written = JsonDocument.Parse(await File.ReadAllTextAsync(document, Token));
+        Assert.Equal(result, written.RootElement.GetProperty("result").GetString());
+        Assert.DoesNotContain(Directory.GetFiles(folder), static file => file.EndsWith(".tmp", StringComparison.Ordinal)
+            || file.Contains("partial", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("guard", "--listen", "127.0.0.1:0", "--qmp", "unix:/no/such/folder/monitor")]
+    [InlineData("send", "FILE", "127.0.0.1:1", "--qmp", "unix:/no/such/folder/monitor")]
+    public async Task A_monitor_that_is_not_there_is_named_as_such(params string[] command)
+    {
+        using var vm = new SavedFile("pc-q35-10.0");
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        limit.CancelAfter(TimeSpan.FromSeconds(20)); // a guard waits for its QEMU
+        ToolRun run = await ToolRun.RunAsync([.. command.Select(word => word == "FILE" ? vm.Path : word)], limit.Token);
+        Assert.Contains(
+            "cannot connect to the monitor unix:/no/such/folder/monitor: there is no such socket", run.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("assign", run.Error, StringComparison.Ordinal);
     }
 }

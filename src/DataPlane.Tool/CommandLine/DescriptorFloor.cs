@@ -1,0 +1,53 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using DataPlane.Tool.Guard;
+
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>
+/// Whether this process may open enough files. The runtime keeps those of its libraries open (76 when <c>serve</c> has started), and when
+/// there is no room for one of them nothing can be said any more.
+/// </summary>
+internal static partial class DescriptorFloor
+{
+    private const long Usual = 1024;
+    private const long Least = 256;
+
+    // Runtime, libraries, files, control socket, and some air.
+    private const int OfTheProcess = 200;
+
+    // Its socket, what wakes a thread that waits on it, and one that is being replaced.
+    private const int PerChannel = 3;
+
+    private const int StandardError = 2;
+
+    /// <summary>Raises the limit where that is allowed; false, after a line on stderr, where it stays too low for any command.</summary>
+    public static bool Suffices()
+    {
+        long allowed = DescriptorLimit.Raise(Usual);
+        if (allowed >= Least)
+            return true;
+        // By the system call: everything else would want to load a library.
+        byte[] line = Encoding.UTF8.GetBytes(
+            $"dataplane: this process may open {allowed} files, and needs {Least}: raise the limit (ulimit -n, LimitNOFILE)\n");
+        _ = Write(StandardError, line, line.Length);
+        return false;
+    }
+
+    /// <summary>Makes room for the channels of a migration.</summary>
+    /// <exception cref="CommandException">They are more than this process may have.</exception>
+    public static void Require(int channels)
+    {
+        long needed = OfTheProcess + ((long)PerChannel * channels);
+        long allowed = DescriptorLimit.Raise(needed);
+        if (allowed < needed)
+        {
+            throw new CommandException(
+                $"--channels {channels} may need {needed} open files, and this process may have {allowed}: "
+                + "raise the limit (ulimit -n, LimitNOFILE) or take fewer channels");
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "write")]
+    private static partial nint Write(int descriptor, byte[] bytes, nint count);
+}
