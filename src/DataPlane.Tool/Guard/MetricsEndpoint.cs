@@ -26,7 +26,9 @@ internal static class MetricsEndpoint
                 .AddMeter(GuardMetrics.MeterName)
                 .AddPrometheusHttpListener(options =>
                 {
-                    options.Host = IsEverywhere(address.Host) ? "*" : address.Host;
+                    options.Host = IsEverywhere(address.Host) ? "*"
+                        : address.Host.Contains(':', StringComparison.Ordinal) ? $"[{address.Host}]"
+                        : address.Host;
                     options.Port = address.Port;
                     options.ScopeInfoEnabled = false;
                     options.TargetInfoEnabled = false;
