@@ -16,7 +16,7 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
     private const ulong Page = 0x008;
     private const ulong Continue = 0x020;
 
-    private static readonly byte[] s_mainHeader = [0x51, 0x45, 0x56, 0x4d, 0, 0, 0, 3, 0x07, 0, 0, 0, 11, .. "pc-q35-11.1"u8];
+    private static readonly byte[] s_mainHeader = [0x51, 0x45, 0x56, 0x4d, 0, 0, 0, 3, 0x07, 0, 0, 0, 11, .. "pc-q35-11.1"u8, 8];
 
     private readonly Socket _listener = Listen();
     private readonly Socket _sourceMain = NewSocket();

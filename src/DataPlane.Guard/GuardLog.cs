@@ -14,10 +14,6 @@ internal static partial class GuardLog
     [LoggerMessage(3201, LogLevel.Information, "{Name}: {Channel} of {Peer} is there; it waits for the others of its migration")]
     internal static partial void Held(ILogger logger, string name, string channel, string peer);
 
-    [LoggerMessage(3202, LogLevel.Warning,
-        "{Name}: {Channel} of {Peer} went before its migration was complete. QEMU has seen nothing of it; the guard waits for the next")]
-    internal static partial void SetBroken(ILogger logger, string name, string channel, string? peer);
-
     [LoggerMessage(3203, LogLevel.Information, "{Name}: all channels are handed to QEMU")]
     internal static partial void HandedOver(ILogger logger, string name);
 

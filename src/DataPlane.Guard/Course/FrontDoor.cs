@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Guard.Course;
 
 /// <summary>
-/// The public listeners. It can be opened anew for another attempt of the source, at the same addresses and with the counts going on.
+/// The public listeners. All places can be freed again for another attempt of the source, with the address open and the counts going on.
 /// </summary>
 internal sealed class FrontDoor(
     GuardedVmOptions options, QemuTarget target, GuardContext context, ChannelWriter<GuardEvent> events, TimeProvider time, ILogger logger)
@@ -24,8 +24,8 @@ internal sealed class FrontDoor(
 
     internal IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
 
-    /// <summary>Counts the openings: channels of an earlier one come too late.</summary>
-    internal int Opening { get; private set; }
+    /// <summary>Counts the sets of channels: those of an earlier one come too late.</summary>
+    internal int Epoch { get; private set; }
 
     internal IReadOnlyList<UndecidedInfo> Undecided
     {
@@ -51,21 +51,19 @@ internal sealed class FrontDoor(
     {
         ChannelAdmission admission = ChannelAdmission.Listen(_addresses,
             options.AdmissionOptions(target) with { Upgrade = _tls }, options.Sockets, time, logger, context);
-        int opening = Opening + 1;
         lock (_gate)
         {
             if (_isDisposed)
             {
-                _ = admission.DisposeAsync().AsTask(); // the guard was stopped while it began anew
+                _ = admission.DisposeAsync().AsTask();
                 return;
             }
 
             _admission = admission;
             _addresses = admission.LocalAddresses;
-            Opening = opening;
         }
 
-        _pump = PumpAsync(admission, opening);
+        _pump = PumpAsync(admission);
     }
 
     /// <summary>Closes, and refuses whatever is undecided.</summary>
@@ -92,6 +90,12 @@ internal sealed class FrontDoor(
             _refusedBefore[reason]++;
     }
 
+    /// <summary>Tells of a set that was let in and came to nothing.</summary>
+    internal void NoteFalseStart(string peer, string why) => _admission?.NoteFalseStart(peer, why);
+
+    /// <summary>All places are free again, for another attempt of the source. Whoever is undecided stays so.</summary>
+    internal void StartAnew() => Epoch = _admission?.StartAnew() ?? Epoch;
+
     /// <summary>Main and preempt are free again, for the recovery of the paused migration.</summary>
     internal void ExpectRecovery() => _admission?.ExpectRecovery();
 
@@ -116,14 +120,14 @@ internal sealed class FrontDoor(
         await _tls.DisposeAsync().ConfigureAwait(false);
     }
 
-    private async Task PumpAsync(ChannelAdmission admission, int opening)
+    private async Task PumpAsync(ChannelAdmission admission)
     {
         try
         {
             while (true)
             {
                 AdmittedChannel channel = await admission.AcceptAsync(CancellationToken.None).ConfigureAwait(false);
-                if (!events.TryWrite(new GuardEvent.Admitted(channel, opening)))
+                if (!events.TryWrite(new GuardEvent.Admitted(channel)))
                     channel.Dispose();
             }
         }

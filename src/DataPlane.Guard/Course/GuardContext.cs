@@ -11,6 +11,7 @@ namespace DataPlane.Guard.Course;
 internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bool takesLoneEnd) : IAdmissionContext
 {
     private volatile bool _isPaused;
+    private volatile bool _mainIsSettled;
     private volatile bool _isPostcopy;
     private volatile bool _mayBePaused;
     private volatile bool _isBlind;
@@ -21,6 +22,13 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
     {
         get => _isPaused;
         set => _isPaused = value;
+    }
+
+    /// <summary>Whether QEMU has been given the main channel: before, a set that does not become complete may be given up.</summary>
+    public bool MainIsSettled
+    {
+        get => _mainIsSettled;
+        set => _mainIsSettled = value;
     }
 
     /// <summary>Whether QEMU runs the guest, or is about to, and lives: its link may be lost at any time.</summary>

@@ -51,7 +51,7 @@ internal sealed partial class GuardCourse
             await TakeSessionEndAsync(relay).ConfigureAwait(false);
         else if (_held.TryGetValue(new HandOverStep(relay.Kind, relay.Id), out (ChannelRelay Relay, ReadOnlyMemory<byte> Opening) held)
             && held.Relay == relay)
-            await StartAnewAsync(relay).ConfigureAwait(false);
+            GiveSetUp(relay, $"{relay.Name} went before its migration was complete");
         else if (relay == _main && State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
             await TakeMainEndAsync(relay).ConfigureAwait(false);
     }

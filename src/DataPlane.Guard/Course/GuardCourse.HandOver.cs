@@ -15,13 +15,10 @@ internal sealed partial class GuardCourse
     /// <summary>The same where QEMU cannot say that it has noticed.</summary>
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
-    private const int ReopenAttempts = 50;
-
-    private static readonly TimeSpan s_reopenDelay = TimeSpan.FromMilliseconds(200);
-
     private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
     private ReturnPathTap? _tap;
     private int _sets;
+    private long _setDue;
 
     private async ValueTask AdmitAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
     {
@@ -36,7 +33,7 @@ internal sealed partial class GuardCourse
             GuardLog.NotTaken(_logger, _options.Name, admitted.Channel.Kind, admitted.Channel.Peer, e.Message);
             admitted.Channel.Dispose();
             if (State == GuardState.Waiting)
-                await StartAnewAsync().ConfigureAwait(false);
+                StartAnew();
             else if (State is GuardState.Paused or GuardState.Recovering)
                 await GiveRecoveryUpAsync().ConfigureAwait(false);
         }
@@ -45,8 +42,8 @@ internal sealed partial class GuardCourse
     private async ValueTask PlaceAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
     {
         AdmittedChannel channel = admitted.Channel;
-        if (admitted.Opening != _door.Opening)
-            channel.Dispose();
+        if (channel.Epoch != _door.Epoch)
+            channel.Dispose(); // of a set that is given up
         else if (channel.Kind == ChannelKind.Tls)
             AdmitSession(channel, cancellationToken);
         else if (channel.Kind == ChannelKind.Preempt)
@@ -76,6 +73,8 @@ internal sealed partial class GuardCourse
         _held.Add(step, (relay, channel.Consumed));
         AddView(relay);
         GuardLog.Held(_logger, _options.Name, relay.Name, channel.Peer);
+        // Each channel gives the others time: the next may be in its handshake.
+        _setDue = _time.GetTimestamp() + (long)(_options.UndecidedTimeout.TotalSeconds * _time.TimestampFrequency);
         if (_held.Count == 1)
             _ = PostLaterAsync(new GuardEvent.HeldForLong(++_sets), _options.UndecidedTimeout);
         if (_held.Count == 1 + _target.Channels)
@@ -89,6 +88,8 @@ internal sealed partial class GuardCourse
         if (_held.Values.Any(h => h.Relay.Ending != RelayEnding.None))
             return; // the news of it is on its way, and brings the next attempt
         Enter(GuardState.Relaying);
+        _context.MainIsSettled = true; // QEMU will never take another
+        _door.Recheck();
         _main = _held[new HandOverStep(ChannelKind.Main, 0)].Relay;
         try
         {
@@ -116,30 +117,31 @@ internal sealed partial class GuardCourse
     }
 
     /// <summary>
-    /// A channel that has sent everything and closed holds its place for the others of its migration, but not for ever: a stranger could
-    /// take it in passing.
+    /// A set whose channels do not come holds its places for the others of its migration, but not for ever: a stranger could take one in
+    /// passing.
     /// </summary>
-    private async ValueTask TakeHeldForLongAsync(GuardEvent.HeldForLong held)
+    private void TakeHeldForLong(GuardEvent.HeldForLong held)
     {
         if (held.Set != _sets || _held.Count == 0)
             return;
-        if (_held.Values.FirstOrDefault(h => h.Relay.HasFinished).Relay is { } finished)
-            await StartAnewAsync(finished).ConfigureAwait(false);
+        TimeSpan left = _time.GetElapsedTime(_time.GetTimestamp(), _setDue);
+        if (left > TimeSpan.Zero)
+            _ = PostLaterAsync(held, left);
         else
-            _ = PostLaterAsync(held, _options.UndecidedTimeout);
+            GiveSetUp(_held.Values.First().Relay,
+                $"{_held.Count} of {1 + _target.Channels} channels came, and no other for {_options.UndecidedTimeout.TotalSeconds:0.###} s");
     }
 
-    /// <summary>
-    /// A source that went before its set was complete: QEMU never knew of it. Its other channels go too, and the next may come.
-    /// </summary>
-    private async ValueTask StartAnewAsync(ChannelRelay lost)
+    /// <summary>QEMU never knew of it. Its other channels go too, and the next may come.</summary>
+    private void GiveSetUp(ChannelRelay culprit, string why)
     {
-        GuardLog.SetBroken(_logger, _options.Name, lost.Name, lost.Peer);
-        await StartAnewAsync().ConfigureAwait(false);
+        _door.NoteFalseStart(culprit.Peer ?? "", why);
+        StartAnew();
     }
 
-    private async ValueTask StartAnewAsync()
+    private void StartAnew()
     {
+        _door.StartAnew();
         foreach ((ChannelRelay relay, _) in _held.Values)
         {
             _relays.Abort(relay);
@@ -147,31 +149,6 @@ internal sealed partial class GuardCourse
         }
 
         _held.Clear();
-        await _door.CloseAsync().ConfigureAwait(false);
-        await ReopenAsync().ConfigureAwait(false);
-    }
-
-    /// <summary>The descriptors of the door that was closed are free, but another process may be short of some of its own.</summary>
-    private async ValueTask ReopenAsync()
-    {
-        for (int left = ReopenAttempts; ; left--)
-        {
-            try
-            {
-                _door.Open();
-                return;
-            }
-            catch (Exception e) when (e is IOException or OutOfMemoryException)
-            {
-                if (left == 0)
-                {
-                    await FailAsync($"the guard's address cannot be opened again: {e.Message}").ConfigureAwait(false);
-                    return;
-                }
-
-                await Task.Delay(s_reopenDelay, _time, _ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
     }
 
     /// <summary>Connects to QEMU with the channel's proof in the first write; then the rest may flow.</summary>

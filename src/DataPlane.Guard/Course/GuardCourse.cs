@@ -164,7 +164,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
                 TakeMainStreamEnd(ended);
                 break;
             case GuardEvent.HeldForLong held:
-                await TakeHeldForLongAsync(held).ConfigureAwait(false);
+                TakeHeldForLong(held);
                 break;
             case GuardEvent.MonitorEnded:
                 await TakeMonitorEndAsync().ConfigureAwait(false);

@@ -9,8 +9,7 @@ internal abstract record GuardEvent
 {
     /// <summary>A connection proved to be a channel.</summary>
     /// <param name="Channel">The channel; whoever handles the event owns it.</param>
-    /// <param name="Opening">Which opening of the door it came through: those of an earlier one are too late.</param>
-    internal sealed record Admitted(AdmittedChannel Channel, int Opening) : GuardEvent;
+    internal sealed record Admitted(AdmittedChannel Channel) : GuardEvent;
 
     /// <summary>A relay is over.</summary>
     internal sealed record RelayEnded(ChannelRelay Relay) : GuardEvent;
@@ -27,7 +26,7 @@ internal abstract record GuardEvent
     /// <summary>The main channel seems to have said everything, since that time.</summary>
     internal sealed record MainStreamEnded(MainStreamEnd End, int Sighting, long At) : GuardEvent;
 
-    /// <summary>Channels of a set that is not complete are held for as long as a connection may stay undecided.</summary>
+    /// <summary>A set that is not complete may have waited for its other channels for long enough.</summary>
     internal sealed record HeldForLong(int Set) : GuardEvent;
 
     /// <summary>QEMU, or its monitor, is gone.</summary>

@@ -55,6 +55,11 @@ internal static class SharedOptions
     public static ToolOption<Duration?> Timeout() =>
         Options.Time("--timeout", "give up after this long without progress (default: 10 minutes; the first channel is awaited for ever)");
 
+    public static ToolOption<Duration?> UndecidedTimeout() =>
+        Options.Time("--undecided-timeout",
+            "longest time that a connection may stay undecided, and a migration without the next of its channels",
+            new Duration(TimeSpan.FromSeconds(30)));
+
     public static ToolOption<int?> Runs(int whenMissing) =>
         Options.Number("--runs", "measured runs; the median counts", 1, 10_000, whenMissing);
 

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
-using System.Text.Json.Nodes;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Transport;
 
@@ -57,19 +56,9 @@ internal sealed class VmOptions
         Options.Number("--max-undecided-per-peer", "the same for one address (default: no less)", LeastUndecided, MostUndecided);
 
     private readonly ToolOption<Duration?> _undecidedTimeout =
-        Options.Time("--undecided-timeout", "longest time that a connection may stay undecided", new Duration(TimeSpan.FromSeconds(30)));
+        SharedOptions.UndecidedTimeout();
 
-    private readonly ToolOption<IPNetwork[]> _allow =
-        new("--allow", "", networks => networks.Length == 0 ? null
-            : new JsonArray([.. networks.Select(network => JsonValue.Create(network.ToString()))]))
-        {
-            Description = "network that may connect, as 10.0.0.0/8 or one address; repeat it for several (default: everybody)",
-            HelpName = "CIDR",
-            Arity = ArgumentArity.OneOrMore,
-            AllowMultipleArgumentsPerToken = false,
-            DefaultValueFactory = _ => [],
-            CustomParser = ParseNetworks,
-        };
+    private readonly ToolOption<IPNetwork[]> _allow = NetworkOptions.Allow();
 
     private readonly ToolOption<bool> _anyPeer =
         Options.Flag("--any-peer", "the preempt channel may come from another address than the main channel");
@@ -155,20 +144,5 @@ internal sealed class VmOptions
             return uuid;
         result.AddError($"--uuid: '{result.Tokens[0].Value}' is not a UUID; write 8-4-4-4-12 hexadecimal digits");
         return null;
-    }
-
-    private static IPNetwork[] ParseNetworks(ArgumentResult result)
-    {
-        var networks = new IPNetwork[result.Tokens.Count];
-        for (int i = 0; i < networks.Length; i++)
-        {
-            string text = result.Tokens[i].Value;
-            if (IPAddress.TryParse(text, out IPAddress? address))
-                networks[i] = new IPNetwork(address, address.GetAddressBytes().Length * 8);
-            else if (!IPNetwork.TryParse(text, out networks[i]))
-                result.AddError($"--allow: '{text}' is not a network as 10.0.0.0/8 or an address");
-        }
-
-        return networks;
     }
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net;
 using DataPlane.Images;
 using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
@@ -28,7 +29,9 @@ internal sealed class ReceiveCommand
     private readonly ToolOption<string?> _machine = SharedOptions.Machine();
     private readonly ToolOption<Guid?> _uuid = SharedOptions.ExpectedUuid();
     private readonly ToolOption<ByteSize?> _maxRam = SharedOptions.MaxRam(
-        "most memory that the source may announce (default: no limit but the disk)");
+        "most memory that the source may announce (default: what is free on the disk of --out)");
+    private readonly ToolOption<IPNetwork[]> _allow = NetworkOptions.Allow();
+    private readonly ToolOption<Duration?> _undecidedTimeout = SharedOptions.UndecidedTimeout();
     private readonly ToolOption<Duration?> _timeout = SharedOptions.Timeout();
     private TlsOptions _tls = null!;
     private RecoveryOptions _recovery = null!;
@@ -39,12 +42,14 @@ internal sealed class ReceiveCommand
         var command = new Command("receive",
             "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
         foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._postcopy,
-            receive._preempt, receive._out, receive._peer, receive._machine, receive._uuid, receive._maxRam, receive._timeout])
+            receive._preempt, receive._out, receive._peer, receive._machine, receive._uuid, receive._maxRam, receive._allow,
+            receive._undecidedTimeout, receive._timeout])
             command.Options.Add(option);
         receive._recovery = RecoveryOptions.AddTo(command, receive._postcopy);
         receive._tls = TlsOptions.AddServerTo(command);
         command.Validators.Add(receive.CheckPreempt);
         command.Validators.Add(receive.CheckMachine);
+        command.Validators.Add(receive.CheckUndecidedTimeout);
         OutputOptions output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
@@ -60,6 +65,12 @@ internal sealed class ReceiveCommand
     {
         if (result.GetValue(_preempt) && !result.GetValue(_postcopy))
             result.AddError("--preempt: needs --postcopy");
+    }
+
+    private void CheckUndecidedTimeout(System.CommandLine.Parsing.CommandResult result)
+    {
+        if (result.GetValue(_undecidedTimeout) is { Value.Ticks: <= 0 })
+            result.AddError("--undecided-timeout: must be more than zero");
     }
 
     private void CheckMachine(System.CommandLine.Parsing.CommandResult result)
@@ -83,7 +94,10 @@ internal sealed class ReceiveCommand
             Uuid = arguments.GetValue(_uuid),
             Peer = arguments.GetValue(_peer),
             Machine = arguments.GetValue(_machine),
-            MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? long.MaxValue,
+            MaxRamBytes = arguments.GetValue(_maxRam)?.Bytes ?? DiskSpace.FreeFor(path),
+            KeepsWaiting = true,
+            Allow = arguments.GetValue(_allow)!,
+            UndecidedTimeout = arguments.GetValue(_undecidedTimeout)!.Value.Value,
             StallTimeout = arguments.GetValue(_timeout)?.Value,
             Tls = tls,
         };
@@ -148,7 +162,8 @@ internal sealed class ReceiveCommand
         }
         catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
         {
-            throw new CommandException($"{failure.Message}; see --max-ram", innerException: failure);
+            throw new CommandException(
+                $"{failure.Message}; see --max-ram, whose default is what was free on the disk of --out", innerException: failure);
         }
         catch (MigrationException failure) when (failure.Reason == FailureReason.OutcomeUnknown)
         {

@@ -66,6 +66,7 @@ internal sealed class RefusalNotes : IDisposable
     {
         RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",
         RefusalReason.Closed => refusal.Detail,
+        RefusalReason.FalseStart => refusal.Detail,
         RefusalReason.PlainOnTls => "it does not speak TLS, which --tls-dir demands",
         RefusalReason.TlsOnPlain => "it speaks TLS, for which --tls-dir is missing",
         _ => null,

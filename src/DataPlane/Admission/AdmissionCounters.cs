@@ -54,8 +54,14 @@ internal sealed class AdmissionCounters
     internal void Refuse(RefusalReason reason, int undecided)
     {
         s_undecided.Add(-1);
-        s_refused.Add(1, new TagList { { "reason", reason.ToString() } });
         Volatile.Write(ref _undecided, undecided);
+        RefuseAdmitted(reason);
+    }
+
+    /// <summary>One that was admitted before.</summary>
+    internal void RefuseAdmitted(RefusalReason reason)
+    {
+        s_refused.Add(1, new TagList { { "reason", reason.ToString() } });
         Volatile.Write(ref _refused[(int)reason], _refused[(int)reason] + 1);
     }
 }

@@ -14,6 +14,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     private volatile object? _uuid = options.Uuid;
     private int _recoveriesAsked;
     private int _recoveriesKnown;
+    private int _epochAsked;
     private int _multifd;
     private string? _mainPeer;
 
@@ -28,6 +29,9 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     internal bool HasMain => _mainPeer is not null;
 
     internal bool HasPreempt { get; private set; }
+
+    /// <summary>Counts the sets of channels: how often all places have been freed.</summary>
+    internal int Epoch { get; private set; }
 
     /// <summary>The migration has been paused at least once: multifd channels and the magic have had their time.</summary>
     internal bool IsRecovery { get; private set; }
@@ -63,6 +67,27 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
 
     /// <summary>Any thread.</summary>
     internal void AskRecovery() => Interlocked.Increment(ref _recoveriesAsked);
+
+    /// <summary>Any thread. The epoch of what is admitted from now on.</summary>
+    internal int AskAnew() => Interlocked.Increment(ref _epochAsked);
+
+    /// <summary>
+    /// Frees all places if that was asked for since the last call. Looked at before each decision, as <see cref="TryBeginRecovery"/>.
+    /// </summary>
+    internal bool TryBeginAnew()
+    {
+        int asked = Volatile.Read(ref _epochAsked);
+        if (asked == Epoch)
+            return false;
+        Epoch = asked;
+        _mainPeer = null;
+        HasPreempt = false;
+        IsRecovery = false;
+        _taken.SetAll(false);
+        _multifd = 0;
+        _uuid = options.Uuid;
+        return true;
+    }
 
     /// <summary>
     /// Frees the places of main and preempt if that was asked for since the last call. Looked at before each decision, so that bytes which

@@ -40,6 +40,12 @@ internal static partial class AdmissionLog
         "RLIMIT_NOFILE leaves room for {Undecided} undecided connections where {Wanted} may be; the descriptors of the migration are set aside")]
     internal static partial void FewDescriptors(ILogger logger, int undecided, int wanted);
 
+    [LoggerMessage(3112, LogLevel.Debug, "All places are free again, for another set of channels")]
+    internal static partial void StartedAnew(ILogger logger);
+
+    [LoggerMessage(3113, LogLevel.Information, "Gave up what began as a migration from {Peer}: {Detail}")]
+    internal static partial void FalseStart(ILogger logger, string peer, string detail);
+
     [LoggerMessage(3109, LogLevel.Debug, "The TLS handshake of {Peer} failed: {Error}")]
     internal static partial void UpgradeFailed(ILogger logger, string peer, string error);
 }

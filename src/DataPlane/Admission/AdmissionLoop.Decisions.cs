@@ -74,6 +74,7 @@ internal sealed partial class AdmissionLoop
 
     private void Decide(UndecidedConnection connection)
     {
+        BeginAnew();
         BeginRecovery();
         AdmissionVerdict verdict = Judge(connection);
         if (verdict.Refused is { } reason)
@@ -107,8 +108,10 @@ internal sealed partial class AdmissionLoop
     {
         connection.IsHeld = true;
         bool isRecovery = AdmissionRules.IsRecovery(connection.Opening);
-        // Twice: the host may need as long as that to find out that nobody is at the other end of its link any more.
-        _undecided.Defer(connection, _clock.After(isRecovery ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
+        // Recoveries twice as long: the host may need that to find out that nobody is at the other end of its link any more. A main channel
+        // waits until the one before it is settled or given up, which has a deadline of the host's.
+        _undecided.Defer(connection, AdmissionRules.IsMain(connection.Opening) ? long.MaxValue
+            : _clock.After(isRecovery ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
         Unpoll(connection);
         if (isRecovery)
             TellOfRecovery(connection);
@@ -123,6 +126,7 @@ internal sealed partial class AdmissionLoop
             Kind = kind,
             Id = id,
             Recovered = recovered,
+            Epoch = _facts.Epoch,
             Peer = connection.Peer,
             PeerGroup = connection.PeerGroup,
             Consumed = connection.Consumed,
@@ -165,7 +169,9 @@ internal sealed partial class AdmissionLoop
         }
     }
 
-    /// <summary>Looks again at those whose page record is whole or begun: the facts or the host's answers have changed.</summary>
+    /// <summary>
+    /// Looks again at those that began with a page record, a recovery or a main channel: the facts or the host's answers have changed.
+    /// </summary>
     private void DecideRecords()
     {
         if (!_undecided.HasRecords)
@@ -180,7 +186,9 @@ internal sealed partial class AdmissionLoop
     private void OnWake()
     {
         _wake.Reset();
+        BeginAnew();
         BeginRecovery();
+        TakeFalseStarts();
         ConfirmMain();
         TakeUpgrades();
         if (Interlocked.Exchange(ref _recheck, 0) != 0)
@@ -207,6 +215,7 @@ internal sealed partial class AdmissionLoop
             Refuse(connection, RefusalReason.TlsHandshake, $"it was not over within {_options.HandshakeTimeout.TotalSeconds:0.###} s");
         else
             Refuse(connection, !connection.IsHeld ? RefusalReason.Incomplete
+                : AdmissionRules.IsMain(connection.Opening) ? RefusalReason.SecondMain
                 : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected : RefusalReason.BadPreempt);
     }
 

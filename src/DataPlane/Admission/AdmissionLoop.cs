@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using DataPlane.Linux;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
@@ -41,6 +42,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     private bool _isShort;
     private volatile bool _stopping;
     private int _recheck;
+    private readonly ConcurrentQueue<(string Peer, string Detail)> _falseStarts = new();
     private string? _confirmed;
 
     internal AdmissionLoop(
@@ -84,6 +86,22 @@ internal sealed partial class AdmissionLoop : IDisposable
     {
         _ = Interlocked.Exchange(ref _confirmed, null); // it is lost again
         _facts.AskRecovery();
+        _wake.Signal();
+    }
+
+    /// <summary>Any thread; holds for every byte that comes after its return.</summary>
+    internal int StartAnew()
+    {
+        int epoch = _facts.AskAnew();
+        _ = Interlocked.Exchange(ref _recheck, 1);
+        _wake.Signal();
+        return epoch;
+    }
+
+    /// <summary>Any thread.</summary>
+    internal void NoteFalseStart(string peer, string detail)
+    {
+        _falseStarts.Enqueue((peer, detail));
         _wake.Signal();
     }
 
@@ -134,6 +152,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     {
         while (_undecided.First is { } connection)
             Refuse(connection, RefusalReason.Stopped);
+        TakeFalseStarts();
         LogLeftOut(all: true);
         EndUpgrades();
         foreach (ChannelListener listener in _listeners)

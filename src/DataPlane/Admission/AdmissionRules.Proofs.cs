@@ -7,6 +7,7 @@ namespace DataPlane.Admission;
 /// <summary>The proofs whose length depends on their bytes, and those that only the host can judge.</summary>
 internal static partial class AdmissionRules
 {
+    private const byte MainStart = 0x51;
     private const byte RecoveryStart = 0x08;
 
     // 08 | u16 000a | u16 length of what follows | u8 n | n bytes block name
@@ -22,6 +23,18 @@ internal static partial class AdmissionRules
     private const int MinHello = 4;
     private const int MaxHello = 1 << 14; // of any TLS record
     private const byte ClientHello = 1;
+
+    internal static bool IsMain(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == MainStart;
+
+    private static int MainLength(ReadOnlySpan<byte> opening)
+    {
+        _ = MainOpening.TryMeasure(opening, out int needed);
+        return needed;
+    }
+
+    /// <summary>Beside one that may still be given up it waits for what becomes of that one.</summary>
+    private static AdmissionVerdict ProveMain(Evidence evidence) =>
+        evidence.Facts.HasMain ? AdmissionVerdict.Held : AdmissionVerdict.Admit(ChannelKind.Main);
 
     private static int RecoveryLength(ReadOnlySpan<byte> opening) =>
         opening.Length < RecoveryNameStart ? RecoveryNameStart : RecoveryNameStart + opening[RecoveryNameStart - 1];

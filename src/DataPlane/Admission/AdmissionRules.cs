@@ -8,7 +8,9 @@ namespace DataPlane.Admission;
 /// first bytes                            decision
 /// ---------------------------------------------------------------------------------------------------------------
 /// none                                   undecided
-/// 51 45 56 4d 00 00 00 03                main, if there is none and never was; else SecondMain. Other version: Version
+/// 51 45 56 4d 00 00 00 03, more          main once the configuration and a byte after it are there, if there is none; held while there is
+///                                        one that the host may still give up (MainIsSettled), else SecondMain, also in recovery.
+///                                        Other version: Version
 /// 11 22 33 44 00 00 00 01 UUID id (64)   that multifd channel, if expected, in range, free, and of this VM;
 ///                                        else NoMultifd (also in recovery), Uuid, IdRange, IdTaken. Other version: Version
 /// 08 00 0a length n name                 recovered main, if the migration is paused and has none, and the name is a block's;
@@ -38,9 +40,11 @@ internal static partial class AdmissionRules
 
     internal static readonly AdmissionRule[] Table =
     [
-        new("main channel", [0x51, 0x45, 0x56, 0x4D], _ => StreamHeader.Size, _ => AdmissionVerdict.Admit(ChannelKind.Main),
+        new("main channel", [MainStart, 0x45, 0x56, 0x4D], MainLength, ProveMain,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x03),
-            new(VersionEnd, RefusalReason.SecondMain, e => e.Facts.HasMain || e.Facts.IsRecovery)),
+            new(VersionEnd, RefusalReason.SecondMain, e =>
+                e.Facts.IsRecovery || (e.Facts.HasMain && e.Facts.Context.MainIsSettled)),
+            new(VersionEnd + 1, RefusalReason.Garbage, e => !MainOpening.TryMeasure(e.Opening, out _))),
 
         new("multifd channel", [0x11, 0x22, 0x33, 0x44], _ => MultifdInit.Size, _ => AdmissionVerdict.Admit(ChannelKind.Multifd),
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x01),

@@ -34,6 +34,11 @@ public sealed class AdmittedChannel : IDisposable
     /// <summary>Whether it belongs to the recovery of a paused migration.</summary>
     public bool Recovered { get; init; }
 
+    /// <summary>
+    /// The set of channels that it belongs to: how often <see cref="ChannelAdmission.StartAnew"/> had been called when it was admitted.
+    /// </summary>
+    public int Epoch { get; init; }
+
     /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
     public required string Peer { get; init; }
 

@@ -14,7 +14,7 @@ namespace DataPlane.Admission;
 /// deadline passes, or when strangers have taken all the room. None of that touches the channels that are admitted.</para>
 /// <para>One background thread does all of it. The members may be used from any thread. It goes on until it is disposed: what still comes
 /// when
-/// everything expected is admitted is refused, and the places can be freed again by <see cref="ExpectRecovery"/>.</para>
+/// everything expected is admitted is refused, and the places can be freed again by <see cref="ExpectRecovery"/> and <see cref="StartAnew"/>.</para>
 /// </remarks>
 public sealed class ChannelAdmission : IAsyncDisposable
 {
@@ -133,6 +133,24 @@ public sealed class ChannelAdmission : IAsyncDisposable
     /// </summary>
     /// <remarks>Call it at every pause; also at the start, in front of a destination that is paused already. Never blocks.</remarks>
     public void ExpectRecovery() => _loop.ExpectRecovery();
+
+    /// <summary>
+    /// The set of channels admitted so far is given up: from the return of this call on every place is free again, main, multifd and
+    /// preempt, and a UUID that was not configured is unknown. Main channels that are held beside the old one are judged again, the latest
+    /// first. What is undecided stays undecided, and the address stays open.
+    /// </summary>
+    /// <remarks>
+    /// The channels of the old set are the caller's to close, those too that are still to be taken with <see cref="AcceptAsync"/>: their
+    /// <see cref="AdmittedChannel.Epoch"/> is lower than what this returns. Any thread; never blocks.
+    /// </remarks>
+    /// <returns>The epoch of the new set.</returns>
+    public int StartAnew() => _loop.StartAnew();
+
+    /// <summary>
+    /// A main channel or a set that was admitted turned out to be no migration before anything came of it. Counted, logged and reported as
+    /// <see cref="RefusalReason.FalseStart"/>, as any other refusal. Any thread; returns at once.
+    /// </summary>
+    internal void NoteFalseStart(string peer, string detail) => _loop.NoteFalseStart(peer, detail);
 
     /// <summary>
     /// This recovered main channel is the source's: for a host that <see cref="IAdmissionContext.ChoosesRecovery"/>. From now on its

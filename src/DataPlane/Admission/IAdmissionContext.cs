@@ -16,6 +16,13 @@ public interface IAdmissionContext
     bool IsPaused { get; }
 
     /// <summary>
+    /// Whether the main channel that was admitted stays, whatever comes. While it does not (the host may yet call
+    /// <see cref="ChannelAdmission.StartAnew"/>) others that prove to be main channels are kept beside it, without a deadline: the next of
+    /// them takes its place then. Default <see langword="true"/>: they are refused.
+    /// </summary>
+    bool MainIsSettled => true;
+
+    /// <summary>
     /// Whether the migration may have lost its connections without the host knowing yet: postcopy runs. Then a recovered main channel that
     /// comes from the main channel's peer is kept for twice <see cref="AdmissionOptions.UndecidedTimeout"/>; after a pause the latest of
     /// them counts.

@@ -68,4 +68,10 @@ public enum RefusalReason
 
     /// <summary>Admission ended before it was decided.</summary>
     Stopped,
+
+    /// <summary>
+    /// It was admitted, and its migration failed before anything had been made for it: its stream went wrong or ended at once, or its other
+    /// channels did not come. The next may come.
+    /// </summary>
+    FalseStart,
 }

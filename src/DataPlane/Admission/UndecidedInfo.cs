@@ -12,7 +12,10 @@ public enum UndecidedState
     /// <summary>Its bytes are right so far and prove nothing yet.</summary>
     Speaking,
 
-    /// <summary>It has said a whole page record or end word, and the host cannot judge it yet.</summary>
+    /// <summary>
+    /// It has said a whole page record or end word, and the host cannot judge it yet; or it is a main channel beside one that may still be
+    /// given up.
+    /// </summary>
     Held,
 }
 

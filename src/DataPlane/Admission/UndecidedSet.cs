@@ -22,8 +22,8 @@ internal sealed class UndecidedSet
     internal UndecidedConnection? First => _byDeadline.First;
 
     /// <summary>
-    /// Those that began with a page record or a recovery command: what others say or the host learns may decide them. The latest first: a
-    /// source that recovers comes after the loss of its link, a stranger may have lain in wait for it.
+    /// Those that began with a page record, a recovery command or a main channel's magic: what others say or the host learns may decide
+    /// them. The latest first: a source that recovers comes after the loss of its link, a stranger may have lain in wait for it.
     /// </summary>
     internal UndecidedConnection[] Records => [.. _records];
 
@@ -70,7 +70,8 @@ internal sealed class UndecidedSet
         crowd.BeginToSpeak(connection);
         _bySize.Add(crowd);
         Defer(connection, deadline);
-        if (AdmissionRules.IsRecord(connection.Opening) || AdmissionRules.IsRecovery(connection.Opening))
+        if (AdmissionRules.IsRecord(connection.Opening) || AdmissionRules.IsRecovery(connection.Opening)
+            || AdmissionRules.IsMain(connection.Opening))
             connection.InRecords = _records.AddFirst(connection);
     }
 

@@ -23,7 +23,24 @@ internal sealed partial class RamSectionReader
             }
         }
 
+        await RequireMoreAsync(cancellationToken).ConfigureAwait(false);
         return await events.OnRamBlocksAsync(list.Entries, EarlySections, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Memory is made for a source that goes on: after the list its mark or the end of the section, and a byte of what comes then. Every
+    /// source sends that much before it waits for anything that we could do.
+    /// </summary>
+    private async ValueTask RequireMoreAsync(CancellationToken cancellationToken)
+    {
+        await stream.RequireAsync(RamRecordHeader.MinSize + 1, "the section with the list of RAM blocks", cancellationToken)
+            .ConfigureAwait(false);
+        var next = stream.Peek(RamRecordHeader.MinSize);
+        if (RamRecordHeader.Parse(next, out var record, out _, out _) != OperationStatus.Done
+            || record.Kind is not (RamFlags.EndOfSection or RamFlags.MultifdFlush))
+        {
+            throw stream.Malformed("neither a sync mark nor the end of the section after the list of RAM blocks");
+        }
     }
 
     private async ValueTask<RamBlockEntry> ReadBlockAsync(long remaining, CancellationToken cancellationToken)

@@ -10,6 +10,7 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
 {
     private volatile PostcopyReceiver? _receiver;
     private volatile bool _isPaused;
+    private volatile bool _mainIsSettled = true;
 
     /// <summary>Null until the RAM blocks are known, and where no postcopy is expected.</summary>
     public PostcopyReceiver? Receiver
@@ -23,6 +24,13 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
     {
         get => _isPaused;
         set => _isPaused = value;
+    }
+
+    /// <summary>Whether the guest's memory is being created: before, another main channel may yet take the place of the first.</summary>
+    public bool MainIsSettled
+    {
+        get => _mainIsSettled;
+        set => _mainIsSettled = value;
     }
 
     /// <summary>

@@ -191,6 +191,12 @@ internal sealed partial class DestinationSession
             return new OperationCanceledException("the migration was cancelled; the guest is at its source", cause, cancellationToken);
         }
 
+        IsFalseStart = MayWaitForAnother(error.Reason);
+        if (IsFalseStart)
+        {
+            return error; // admission tells of it
+        }
+
         MigrationMetrics.Failed(error.Reason);
         MigrationLog.Failed(_logger, error.Reason, error.Message);
         return error;

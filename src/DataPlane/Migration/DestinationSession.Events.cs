@@ -39,6 +39,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     {
         if (_configuration?.Uuid is { } said && (_options.Uuid ?? _admission.Uuid) is { } expected && said != expected)
         {
+            _isOfAnotherVm = true;
             throw ChannelException.Violation(
                 "main", $"the source's VM has UUID {said}, "
                 + (_options.Uuid is null ? $"but its multifd channels carry {expected}" : $"expected is {expected}"));
@@ -72,6 +73,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(
         IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
     {
+        await EndSetupAsync(cancellationToken).ConfigureAwait(false);
         var machine = new IncomingMachine
         {
             Name = _configuration!.MachineName,

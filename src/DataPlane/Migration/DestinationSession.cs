@@ -73,6 +73,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             () => Admitted().Select(static one => one.Channel), _options.Channels.AcknowledgementTimeout, _time);
         using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
             : null;
+        StartSetup();
         var admitting = AdmitAsync();
         _ = WatchMultifdAsync();
         try
@@ -112,6 +113,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             await teardown.RunAsync(() => admitted.Channel.DisposeAsync().AsTask()).ConfigureAwait(false);
         }
 
+        teardown.Run(() => _setup?.Dispose());
         teardown.Run(() => _returnPath?.Dispose());
         _failure.Dispose();
         _over.Dispose();
@@ -138,6 +140,12 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             while (true)
             {
                 var admitted = await _admission.AcceptAsync(_over.Token).ConfigureAwait(false);
+                if (admitted.Epoch != Epoch)
+                {
+                    admitted.Dispose(); // of a set that was given up
+                    continue;
+                }
+
                 if (!admitted.Recovered || admitted.Kind != ChannelKind.Main)
                 {
                     Add(admitted); // else once it has proved to be the source's
@@ -175,6 +183,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             _channels.Add(admitted);
         }
 
+        NoteAdmitted();
         if (_failure.Token.IsCancellationRequested && _postcopy is not { IsOwned: true })
         {
             admitted.Channel.Abort();

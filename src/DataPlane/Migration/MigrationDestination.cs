@@ -47,12 +47,13 @@ public sealed class MigrationDestination : IAsyncDisposable
         _options = options;
         _logger = logger ?? NullLogger<MigrationDestination>.Instance;
         _time = timeProvider ?? TimeProvider.System;
-        _context = new DestinationContext(options.UndecidedTimeout);
+        _context = new DestinationContext(options.UndecidedTimeout) { MainIsSettled = !options.KeepsWaiting };
         var rules = new AdmissionOptions
         {
             MultifdChannels = options.MultifdChannels,
             Uuid = options.Uuid,
             Preempt = options.Preempt,
+            Allow = options.Allow,
             UndecidedTimeout = options.UndecidedTimeout,
             Upgrade = _tls = options.Tls is null ? null : TlsSessionUpgrade.Create(options.Tls, _time),
             HandshakeTimeout = options.TlsHandshakeTimeout,
@@ -105,13 +106,30 @@ public sealed class MigrationDestination : IAsyncDisposable
             throw new InvalidOperationException("a destination takes in one guest");
         }
 
-        var session = new DestinationSession(_admission, _context, _guest, _options, progress, _pool, _logger, _time);
+        for (var epoch = 0; ; epoch = _admission.StartAnew())
+        {
+            var session = new DestinationSession(_admission, _context, _guest, _options, progress, _pool, _logger, _time) { Epoch = epoch };
+            if (await TryReceiveAsync(session, cancellationToken).ConfigureAwait(false) is { } report)
+            {
+                return report;
+            }
+        }
+    }
+
+    /// <summary>Null when what came was no migration at all, and another may come.</summary>
+    private async Task<MigrationReport?> TryReceiveAsync(DestinationSession session, CancellationToken cancellationToken)
+    {
         try
         {
             await using (session.ConfigureAwait(false))
             {
                 return await session.RunAsync(cancellationToken).ConfigureAwait(false);
             }
+        }
+        catch (MigrationException failure) when (session.IsFalseStart)
+        {
+            _admission.NoteFalseStart(session.Peer, failure.Message);
+            return null;
         }
         catch
         {

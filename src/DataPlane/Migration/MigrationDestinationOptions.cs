@@ -1,3 +1,5 @@
+using System.Net;
+using DataPlane.Admission;
 using DataPlane.Linux;
 using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
@@ -78,7 +80,26 @@ public sealed record MigrationDestinationOptions
     /// </remarks>
     public TimeSpan? StallTimeout { get; init; }
 
-    /// <summary>How long an accepted connection may take to show what it is. Default 30 s.</summary>
+    /// <summary>
+    /// Whether what fails before the guest's memory is created is no more than a connection that should not have come: it is closed, told by
+    /// <see cref="MigrationDestination.Refusal"/> as <see cref="RefusalReason.FalseStart"/>, and the destination goes on waiting. Default
+    /// <see langword="false"/>: it is the end of <see cref="MigrationDestination.ReceiveAsync"/>.
+    /// </summary>
+    /// <remarks>
+    /// The memory is created when the source has announced it and gone on from there, and all of its channels are there. A source that asks
+    /// for what is not supported, announces more than the limits allow, or sends another VM than <see cref="Uuid"/> ends the call in any
+    /// case. A set of channels that does not get that far within <see cref="UndecidedTimeout"/> of its last channel is given up; main
+    /// channels that come meanwhile wait for what becomes of it.
+    /// </remarks>
+    public bool KeepsWaiting { get; init; }
+
+    /// <summary>Networks that may connect; empty, the default, means all. Unix sockets are not asked.</summary>
+    public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
+
+    /// <summary>
+    /// How long an accepted connection may take to show what it is, and, with <see cref="KeepsWaiting"/>, a migration from one channel to
+    /// the next. Default 30 s.
+    /// </summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
@@ -127,6 +148,7 @@ public sealed record MigrationDestinationOptions
         OptionChecks.InRange(MaxStagingBytes, 1 << 20, long.MaxValue, nameof(MaxStagingBytes));
         OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
         OptionChecks.PositiveOrInfinite(StallTimeout, nameof(StallTimeout));
+        ArgumentNullException.ThrowIfNull(Allow);
         OptionChecks.Positive(UndecidedTimeout, nameof(UndecidedTimeout));
         OptionChecks.Positive(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
         OptionChecks.Tls(Tls, TlsEnd.Server, nameof(Tls));

@@ -15,15 +15,6 @@ public sealed class AdmissionRulesTests
     public void Silence_proves_nothing() => Assert.True(Judge([], Facts(new AdmissionOptions())).IsUndecided);
 
     [Fact]
-    public void The_magic_and_version_3_are_a_main_channel_and_not_a_byte_less()
-    {
-        AdmissionFacts facts = Facts(s_two);
-        for (int i = 0; i < 8; i++)
-            Assert.True(Judge(Opening.Main.AsSpan(0, i), facts).IsUndecided);
-        Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Main), Judge(Opening.Main.AsSpan(0, 8), facts));
-    }
-
-    [Fact]
     public void A_whole_init_packet_is_a_multifd_channel_and_not_a_byte_less()
     {
         AdmissionFacts facts = Facts(s_two);
@@ -113,7 +104,7 @@ public sealed class AdmissionRulesTests
         Gen<byte[]> openings = Gen.OneOf(
             Gen.Byte.Array[0, 70],
             Gen.Select(Gen.Int[0, 3], Gen.Int[0, 63], Gen.Byte, (id, at, value) => Opening.With(Opening.Multifd(id), at, value)),
-            Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.Main, at, value)),
+            Gen.Select(Gen.Int[0, 15], Gen.Byte, (at, value) => Opening.With(Opening.Main, at, value)),
             Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.PageRecord, at, value)),
             Gen.Select(Gen.Int[0, 11], Gen.Byte, (at, value) => Opening.With(Opening.Recovery, at, value)),
             Gen.Select(Gen.Int[0, 5], Gen.Byte, (at, value) => Opening.With([.. Opening.TlsHello, .. new byte[600]], at, value)));

@@ -60,7 +60,7 @@ public sealed class ChannelAdmissionTests : IDisposable
         await using Door door = Door.Open(Door.Expect(1));
         door.Knock(Opening.Main).Send(99).Finish();
         AdmittedChannel main = await door.TakeAsync();
-        ReadResult read = await main.Channel.Input.ReadAtLeastAsync(16, Token);
+        ReadResult read = await main.Channel.Input.ReadAtLeastAsync(Opening.Main.Length + 1, Token);
         Assert.Equal([.. Opening.Main, 99], read.Buffer.ToArray());
 
         door.Knock([.. Opening.Multifd(0), 1, 2, 3]);

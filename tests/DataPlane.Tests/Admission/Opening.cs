@@ -7,8 +7,8 @@ internal static class Opening
 {
     internal static readonly Guid Uuid = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff");
 
-    /// <summary>Magic, version, and the beginning of the configuration section.</summary>
-    internal static byte[] Main => [0x51, 0x45, 0x56, 0x4D, 0, 0, 0, 3, 0x07, 0, 0, 0, 2, (byte)'p', (byte)'c'];
+    /// <summary>Magic, version, the configuration section, and the first byte of a command.</summary>
+    internal static byte[] Main => [0x51, 0x45, 0x56, 0x4D, 0, 0, 0, 3, 0x07, 0, 0, 0, 2, (byte)'p', (byte)'c', 0x08];
 
     internal static byte[] Http => "GET / HTTP/1.0\r\n\r\n"u8.ToArray();
 

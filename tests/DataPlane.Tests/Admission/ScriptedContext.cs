@@ -14,6 +14,7 @@ internal sealed class ScriptedContext : IAdmissionContext
     private volatile bool _end;
     private volatile bool _knowsBlocks;
     private volatile bool _broken;
+    private volatile bool _settled = true;
     private int _asked;
 
     public bool IsPaused
@@ -26,6 +27,12 @@ internal sealed class ScriptedContext : IAdmissionContext
     {
         get => _mayBePaused;
         internal set => _mayBePaused = value;
+    }
+
+    public bool MainIsSettled
+    {
+        get => _settled;
+        internal set => _settled = value;
     }
 
     public bool LoneEndIsPlausible

@@ -119,7 +119,7 @@ public sealed class DestinationFailureTests
         using var main = mainIsThere ? scene.Source.Main(new RecordedStream().Header().Start(flush: true)) : null;
         if (mainIsThere)
         {
-            await scene.UntilAsync(() => scene.Phase == MigrationPhase.Precopy);
+            await scene.UntilAsync(() => scene.Phase == MigrationPhase.Setup);
         }
 
         var failing = scene.FailureAsync();

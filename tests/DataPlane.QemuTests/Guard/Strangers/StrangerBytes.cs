@@ -22,6 +22,20 @@ internal static class StrangerBytes
     /// <summary>The head of a TLS 1.3 ClientHello that never goes on.</summary>
     public static byte[] ClientHello { get; } = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03, .. new byte[32]];
 
+    /// <summary>A main channel that proves itself, announces memory in one block, and stops there.</summary>
+    public static byte[] MainWithBlocks(long bytes)
+    {
+        byte[] total = new byte[8];
+        byte[] length = new byte[8];
+        BinaryPrimitives.WriteInt64BigEndian(total, bytes | 0x004);
+        BinaryPrimitives.WriteInt64BigEndian(length, bytes);
+        return
+        [
+            .. Main, 1, 0, 0, 0, 2, 3, .. "ram"u8, 0, 0, 0, 0, 0, 0, 0, 4,
+            .. total, 6, .. "pc.ram"u8, .. length,
+        ];
+    }
+
     public static byte[] MainOfVersion(byte version)
     {
         byte[] name = [.. "pc-q35-7.2"u8];

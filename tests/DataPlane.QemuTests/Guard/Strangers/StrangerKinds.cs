@@ -37,6 +37,9 @@ internal static class StrangerKinds
         Reset,
         new("a magic, then reset", _ => StrangerBytes.Main[..4]) { Ending = StrangerEnding.Resets },
         new("another stream version", _ => StrangerBytes.MainOfVersion(4)) { IsProvenFalse = true },
+        // Proven false by the honest one: alone they are undecided and hold nobody up.
+        new("the 8 bytes of a main channel's header", _ => StrangerBytes.Main[..8]) { IsProvenFalse = true },
+        new("a main channel that says its machine and stops", _ => StrangerBytes.Main) { IsProvenFalse = true },
         MainTwice,
         IdOutOfRange,
         new("multifd id 255", target => StrangerBytes.MultifdInit(target.Uuid, 255)) { IsProvenFalse = true },

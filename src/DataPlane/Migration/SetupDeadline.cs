@@ -1,0 +1,48 @@
+namespace DataPlane.Migration;
+
+/// <summary>
+/// How long a migration may take from one of its channels to the next, and from the last to the end of its block list. It ends in one of
+/// two ways, whichever comes first: the time is over, or the guest's memory is about to be created.
+/// </summary>
+/// <remarks>Thread-safe.</remarks>
+internal sealed class SetupDeadline : IDisposable
+{
+    private const int Running = 0;
+    private const int Expired = 1;
+    private const int Passed = 2;
+
+    private readonly TimeSpan _limit;
+    private readonly ITimer _timer;
+    private int _state;
+
+    /// <param name="limit">The longest wait.</param>
+    /// <param name="expired">What happens when it is over; at most once.</param>
+    /// <param name="time">The clock.</param>
+    public SetupDeadline(TimeSpan limit, Action expired, TimeProvider time)
+    {
+        _limit = limit;
+        _timer = time.CreateTimer(
+            _ =>
+            {
+                if (Interlocked.CompareExchange(ref _state, Expired, Running) == Running)
+                {
+                    expired();
+                }
+            },
+            null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Something has come: the time begins again.</summary>
+    public void Rearm()
+    {
+        if (Volatile.Read(ref _state) == Running)
+        {
+            _timer.Change(_limit, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    /// <summary>Whether it was still running; from now on it never expires.</summary>
+    public bool TryPass() => Interlocked.CompareExchange(ref _state, Passed, Running) == Running;
+
+    public void Dispose() => _timer.Dispose();
+}
