@@ -7,6 +7,7 @@ internal sealed partial class AdmissionLoop
     {
         if (!_facts.TryBeginAnew())
             return;
+        TakeFalseStarts(); // what was told before has been counted before anybody takes the free places
         AdmissionLog.StartedAnew(_logger);
         _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
     }

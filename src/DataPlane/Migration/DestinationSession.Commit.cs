@@ -168,6 +168,11 @@ internal sealed partial class DestinationSession
         var error = MigrationException.From(cause, phase);
         var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
         var teardown = new Teardown();
+        if (!cancelled && MayWaitForAnother(error.Reason))
+        {
+            await LeaveAsync(error.Message).ConfigureAwait(false);
+        }
+
         if (state != Committed)
         {
             await teardown.RunAsync(() => SendFarewellAsync(error.Reason)).ConfigureAwait(false);
@@ -191,7 +196,6 @@ internal sealed partial class DestinationSession
             return new OperationCanceledException("the migration was cancelled; the guest is at its source", cause, cancellationToken);
         }
 
-        IsFalseStart = MayWaitForAnother(error.Reason);
         if (IsFalseStart)
         {
             return error; // admission tells of it

@@ -11,16 +11,20 @@ internal sealed partial class DestinationSession
 {
     private readonly TaskCompletionSource _allAdmitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private SetupDeadline? _setup;
+    private Task _admitting = Task.CompletedTask;
     private bool _isOfAnotherVm;
 
     /// <summary>The set of channels that it takes: those of an earlier one are closed.</summary>
     public int Epoch { get; init; }
 
     /// <summary>Whether it has failed as a connection that should not have come: the destination waits for the next.</summary>
-    public bool IsFalseStart { get; private set; }
+    public bool IsFalseStart => NextEpoch > Epoch;
+
+    /// <summary>After a false start: the set of channels that has the places now.</summary>
+    public int NextEpoch { get; private set; }
 
     /// <summary>Who made the false start.</summary>
-    public string Peer => Admitted() is { Length: > 0 } admitted
+    private string Peer => Admitted() is { Length: > 0 } admitted
         ? (admitted.FirstOrDefault(static one => one.Kind == ChannelKind.Main) ?? admitted[0]).Peer : "nobody";
 
     private void StartSetup()
@@ -64,6 +68,17 @@ internal sealed partial class DestinationSession
 
         _context.MainIsSettled = true;
         _admission.Recheck();
+    }
+
+    /// <summary>
+    /// Gives the places up before anybody can see that they are free: a source that comes then must not be taken for part of this set.
+    /// </summary>
+    private async Task LeaveAsync(string why)
+    {
+        await _over.CancelAsync().ConfigureAwait(false);
+        await _admitting.ConfigureAwait(false);
+        _admission.NoteFalseStart(Peer, why);
+        NextEpoch = _admission.StartAnew();
     }
 
     /// <summary>

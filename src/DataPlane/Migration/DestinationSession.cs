@@ -74,7 +74,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
             : null;
         StartSetup();
-        var admitting = AdmitAsync();
+        _admitting = AdmitAsync();
         _ = WatchMultifdAsync();
         try
         {
@@ -99,7 +99,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         {
             _failure.Record(new OperationCanceledException());
             await _over.CancelAsync().ConfigureAwait(false);
-            await admitting.ConfigureAwait(false);
+            await _admitting.ConfigureAwait(false);
         }
     }
 

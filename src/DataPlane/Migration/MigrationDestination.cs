@@ -106,13 +106,15 @@ public sealed class MigrationDestination : IAsyncDisposable
             throw new InvalidOperationException("a destination takes in one guest");
         }
 
-        for (var epoch = 0; ; epoch = _admission.StartAnew())
+        for (var epoch = 0; ;)
         {
             var session = new DestinationSession(_admission, _context, _guest, _options, progress, _pool, _logger, _time) { Epoch = epoch };
             if (await TryReceiveAsync(session, cancellationToken).ConfigureAwait(false) is { } report)
             {
                 return report;
             }
+
+            epoch = session.NextEpoch;
         }
     }
 
@@ -126,9 +128,8 @@ public sealed class MigrationDestination : IAsyncDisposable
                 return await session.RunAsync(cancellationToken).ConfigureAwait(false);
             }
         }
-        catch (MigrationException failure) when (session.IsFalseStart)
+        catch (MigrationException) when (session.IsFalseStart)
         {
-            _admission.NoteFalseStart(session.Peer, failure.Message);
             return null;
         }
         catch

@@ -107,6 +107,35 @@ public sealed class FalseStartTests
     }
 
     [Fact]
+    public async Task A_source_that_comes_as_the_one_before_it_is_closed_has_all_of_its_places()
+    {
+        const int Channels = 16;
+        using var incoming = new TestIncomingGuest();
+        await using var destination = Listen(incoming, new() { MultifdChannels = Channels });
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        using var source = new RawSource(destination.LocalAddresses[0]);
+        var strangers = source.Multifd(0);
+        await Eventually.TrueAsync(() => destination.Admitted == 1, "it is in", Token);
+        using var stranger = source.Main(new RecordedStream().Header().Raw(8, 0xFF, 0xFF, 0, 0));
+        RawSource.ReadToEnd(stranger);
+
+        // At once, and those of its channels first that the other had, as a QEMU does.
+        var multifd = Enumerable.Range(0, Channels).Select(id => source.Multifd((byte)id)).ToList();
+        using var main = source.Main(new RecordedStream().Header().Start(flush: true)
+            .Begin(SectionType.End).Page(0, RecordedStream.PageContent(1)).Record(RamFlags.MultifdFlush, 0).EndSection().Devices());
+        foreach (var channel in multifd)
+        {
+            channel.Send([.. RawSource.Sync(), .. RawSource.Sync()]);
+            channel.Shutdown(SocketShutdown.Send);
+        }
+
+        main.Shutdown(SocketShutdown.Send);
+        Assert.Equal(1, (await receiving.WaitAsync(TimeSpan.FromMinutes(1), Token)).NormalPages);
+        Assert.Equal(1, destination.Refused[RefusalReason.FalseStart]);
+        strangers.Dispose();
+    }
+
+    [Fact]
     public async Task Multifd_channels_without_main_are_given_up_too()
     {
         using var incoming = new TestIncomingGuest();
