@@ -28,19 +28,22 @@ internal sealed partial class RamSectionReader
     }
 
     /// <summary>
-    /// Memory is made for a source that goes on: after the list its mark or the end of the section, and a byte of what comes then. Every
-    /// source sends that much before it waits for anything that we could do.
+    /// Memory is made for a source that goes on: after the list its sync mark and the end of the section, which every source flushes with
+    /// the list. Without multifd also a byte of what comes then. With it that byte may come after pages on the other channels, of which
+    /// none is read before there is memory.
     /// </summary>
     private async ValueTask RequireMoreAsync(CancellationToken cancellationToken)
     {
-        await stream.RequireAsync(RamRecordHeader.MinSize + 1, "the section with the list of RAM blocks", cancellationToken)
-            .ConfigureAwait(false);
-        var next = stream.Peek(RamRecordHeader.MinSize);
-        if (RamRecordHeader.Parse(next, out var record, out _, out _) != OperationStatus.Done
+        const string What = "the section with the list of RAM blocks";
+        await stream.RequireAsync(RamRecordHeader.MinSize, What, cancellationToken).ConfigureAwait(false);
+        if (RamRecordHeader.Parse(stream.Peek(RamRecordHeader.MinSize), out var record, out _, out _) != OperationStatus.Done
             || record.Kind is not (RamFlags.EndOfSection or RamFlags.MultifdFlush))
         {
             throw stream.Malformed("neither a sync mark nor the end of the section after the list of RAM blocks");
         }
+
+        var end = record.Kind == RamFlags.MultifdFlush ? 2 * RamRecordHeader.MinSize : RamRecordHeader.MinSize;
+        await stream.RequireAsync(options.Multifd ? end : end + 1, What, cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask<RamBlockEntry> ReadBlockAsync(long remaining, CancellationToken cancellationToken)
