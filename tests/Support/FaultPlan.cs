@@ -31,4 +31,23 @@ internal sealed record Fault
     internal long? CorruptAt { get; init; }
 
     internal byte CorruptMask { get; init; } = 0xFF;
+
+    /// <summary>
+    /// After this many bytes everything is read and thrown away, the end included: a sender that is not told fills no buffer.
+    /// </summary>
+    internal long? DiscardAt { get; init; }
+
+    /// <summary>As <see cref="StallAt"/>, at a record; main without TLS only, as the two others.</summary>
+    internal FaultPoint? StallAtRecord { get; init; }
+
+    /// <summary>As <see cref="CutAt"/>, at a record.</summary>
+    internal FaultPoint? CutAtRecord { get; init; }
+
+    /// <summary>As <see cref="DiscardAt"/>, at a record.</summary>
+    internal FaultPoint? DiscardAtRecord { get; init; }
+
+    /// <summary>A place of which it is told when it has been passed on, or thrown away: <see cref="FaultLink.ForwardNoticed"/>.</summary>
+    internal FaultPoint? NoticeRecord { get; init; }
+
+    internal bool HasRecord => (StallAtRecord ?? CutAtRecord ?? DiscardAtRecord ?? NoticeRecord) is not null;
 }

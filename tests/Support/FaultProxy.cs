@@ -18,11 +18,16 @@ internal sealed class FaultProxy : IAsyncDisposable
     private readonly List<TaskCompletionSource<FaultLink>> _links = [];
     private readonly Task _accepting;
 
-    private FaultProxy(EndPoint target, Func<int, FaultPlan> plan)
+    private readonly int? _bufferBytes;
+
+    private FaultProxy(EndPoint target, Func<int, FaultPlan> plan, int? bufferBytes)
     {
+        _bufferBytes = bufferBytes;
         _target = target;
         _plan = plan;
         _listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        if (bufferBytes is { } size)
+            (_listener.ReceiveBufferSize, _listener.SendBufferSize) = (size, size); // inherited by what it accepts
         _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen(1024);
         Address = ChannelAddress.From((IPEndPoint)_listener.LocalEndPoint!);
@@ -33,8 +38,11 @@ internal sealed class FaultProxy : IAsyncDisposable
     internal ChannelAddress Address { get; }
 
     /// <summary>Starts to relay to <paramref name="target"/>; without a plan it only relays.</summary>
-    internal static FaultProxy Start(ChannelAddress target, Func<int, FaultPlan>? plan = null) =>
-        new(ScriptedPeer.EndPointOf(target), plan ?? (_ => FaultPlan.None));
+    /// <param name="target">Where to.</param>
+    /// <param name="plan">What happens to each connection.</param>
+    /// <param name="bufferBytes">Of its sockets: what it does not pass on fills those of the ends the sooner.</param>
+    internal static FaultProxy Start(ChannelAddress target, Func<int, FaultPlan>? plan = null, int? bufferBytes = null) =>
+        new(ScriptedPeer.EndPointOf(target), plan ?? (_ => FaultPlan.None), bufferBytes);
 
     /// <summary>Relays to <paramref name="target"/> what comes from now on.</summary>
     internal void Redirect(ChannelAddress target) => _target = ScriptedPeer.EndPointOf(target);
@@ -67,6 +75,8 @@ internal sealed class FaultProxy : IAsyncDisposable
                 Socket client = await _listener.AcceptAsync(_stop.Token);
                 EndPoint target = _target;
                 var server = new Socket(target.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+                if (_bufferBytes is { } size)
+                    (server.ReceiveBufferSize, server.SendBufferSize) = (size, size);
                 try
                 {
                     await server.ConnectAsync(target, _stop.Token);

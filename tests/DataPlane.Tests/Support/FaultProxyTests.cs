@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
+using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
+using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Support;
@@ -105,6 +107,70 @@ public sealed class FaultProxyTests : IDisposable
             byte[] expected = [.. s_bytes];
             expected[700] ^= 1;
             Assert.Equal((PeerEnd.Closed, expected), await server.ReadToEndAsync(Token), EndComparer);
+        }
+    }
+
+    [Fact]
+    public async Task It_reads_and_throws_away_what_comes_after_the_byte()
+    {
+        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { DiscardAt = 500 } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            byte[] much = new byte[64 << 20]; // more than all buffers on the way
+            await Task.Run(() => client.Send(s_bytes).Send(much).Finish(), Token);
+            Assert.Equal(s_bytes[..500], await server.ReceiveAsync(500, Token));
+            FaultLink link = await proxy.LinkAsync(0, Token);
+            await link.ForwardDiscarding.WaitAsync(Token);
+            server.Send(s_bytes);
+            Assert.Equal(s_bytes, await client.ReceiveAsync(1000, Token)); // the other way goes on
+            Assert.Equal((500, 0), (link.ForwardBytes, server.Socket.Available));
+        }
+    }
+
+    /// <summary>However the bytes come, not one of the record or after it gets through.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task It_stops_at_a_record_of_main(bool singly)
+    {
+        byte[] before = new RecordedStream().Header().Command(CommandType.OpenReturnPath).Ping(1).Start()
+            .Begin(SectionType.Part).EndSection().Bytes;
+        byte[] after = new RecordedStream().Ping(2).Command(CommandType.Packaged, 0, 0, 0, 5).Raw(8, 0, 4, 0, 0).Ping(4).Bytes;
+        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { StallAtRecord = new FaultPoint("PING", 4, 3) } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            byte[] all = [.. before, .. after];
+            _ = singly ? client.SendSingly(all) : client.Send(all);
+            FaultLink link = await proxy.LinkAsync(0, Token);
+            await link.ForwardStalled.WaitAsync(Token);
+            int passed = all.Length - 9 + 3;
+            Assert.Equal(all[..passed], await server.ReceiveAsync(passed, Token));
+            Assert.Equal((passed, 0), (link.ForwardBytes, server.Socket.Available));
+            link.ResumeForward();
+            Assert.Equal(all[passed..], await server.ReceiveAsync(6, Token));
+        }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task It_cuts_at_a_record_of_the_return_path(bool singly)
+    {
+        byte[] bitmap = [0, 5, 0, 2, 1, (byte)'x', 0, 0, 0, 0, 0, 0, 0, 8, .. new byte[8], 1, 2, 3, 4, 5, 6, 7, 8];
+        byte[] pongs = [0, 2, 0, 4, 0, 0, 0, 3, 0, 2, 0, 4, 0, 0, 0, 0x42];
+        await using FaultProxy proxy = Start(
+            new FaultPlan { Backward = new Fault { CutAtRecord = new FaultPoint("PONG", 0x42), CutByReset = false } });
+        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        using (client)
+        using (server)
+        {
+            byte[] all = [.. bitmap, .. pongs];
+            _ = singly ? server.SendSingly(all) : server.Send(all);
+            Assert.Equal((PeerEnd.Closed, all[..^8]), await client.ReadToEndAsync(Token), EndComparer);
         }
     }
 
