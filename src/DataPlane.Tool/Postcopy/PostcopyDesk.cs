@@ -54,6 +54,23 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         }
     }
 
+    /// <summary>The newest report; null before the first.</summary>
+    public MigrationProgress? Last
+    {
+        get
+        {
+            lock (_gate)
+                return _last;
+        }
+    }
+
+    /// <summary>A destination that has failed waits for its source.</summary>
+    public void EnterReturning()
+    {
+        lock (_gate)
+            _state = PostcopyStates.Returning;
+    }
+
     public void Report(MigrationProgress value)
     {
         string before, now = StateOf(value);

@@ -72,5 +72,9 @@ internal static class PostcopyStates
     public const string Postcopy = "postcopy";
     public const string Paused = "paused";
     public const string Recovering = "recovering";
+
+    /// <summary>The destination has failed and waits for a source that wants its guest back.</summary>
+    public const string Returning = "returning";
+
     public const string Completed = "completed";
 }

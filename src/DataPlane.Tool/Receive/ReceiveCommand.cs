@@ -160,6 +160,13 @@ internal sealed class ReceiveCommand
             var progress = new ReceiveProgress(context.Progress, guest, postcopy?.Desk);
             return await destination.ReceiveAsync(progress, context.Stop).ConfigureAwait(false);
         }
+        catch (Exception failure) when (postcopy?.StrandedBy(failure) is { } stranded)
+        {
+            document.GuestReturned = await stranded.ReturnGuestAsync(failure).ConfigureAwait(false);
+            throw new CommandException(
+                $"{failure.Message}; {(document.GuestReturned.Value ? "its source has its guest back" : "its source has not come again")}",
+                innerException: failure);
+        }
         catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
         {
             throw new CommandException(

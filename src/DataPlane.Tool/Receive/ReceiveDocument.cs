@@ -11,6 +11,11 @@ internal sealed class ReceiveDocument() : SavedVmDocument("dataplane.receive/1")
     /// <summary>Where the guest is now: at its source, until the file has it.</summary>
     public GuestPlace Guest { get; set; } = GuestPlace.AtSource;
 
+    /// <summary>
+    /// After a failure that may have left the source with a guest it could not run: whether it has come to get it back.
+    /// </summary>
+    public bool? GuestReturned { get; set; }
+
     /// <summary>When the source switched to postcopy.</summary>
     public ReceivedPostcopyEntry? Postcopy { get; set; }
 

@@ -10,8 +10,14 @@ namespace DataPlane.Tool.Receive;
 /// </summary>
 internal sealed class ReceivePostcopy : IAsyncDisposable
 {
+    /// <summary>A QEMU from 10.2 on whose link ended before it had heard that its guest is here.</summary>
+    private const string ForgottenBySource =
+        ". It may not have heard that its guest is here: if 'query-migrate' there says failing or failed, the guest runs there and nobody "
+        + "will come, so end this with Ctrl-C twice";
+
     private readonly MigrationDestination _destination;
     private readonly CommandContext _context;
+    private readonly StrandedSource _stranded;
     private readonly PostcopyControl? _control;
     private readonly TimeSpan _limit;
     private readonly Lock _gate = new();
@@ -28,6 +34,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
             OnPaused = OnPaused,
             OnResumed = OnResumed,
         };
+        _stranded = new StrandedSource(destination, Desk, limit, context);
         _control = PostcopyControl.Open(told, Desk, context);
     }
 
@@ -39,10 +46,14 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     /// <summary>A pause lasted too long.</summary>
     public bool HasGivenUp { get; private set; }
 
+    /// <summary>The source that this failure may have left without its guest; null where there can be none.</summary>
+    public StrandedSource? StrandedBy(Exception failure) => !HasGivenUp && _stranded.MayExist(failure) ? _stranded : null;
+
     private void OnPaused(string reason, bool isAttempt)
     {
         _context.Warn($"the link is lost, paused: {reason}; waiting for the source to come again to {_destination.LocalAddresses[0]} "
-            + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'); behind a Ctrl-C it gets its guest back when it has come");
+            + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'); behind a Ctrl-C it gets its guest back when it has come"
+            + (Desk.Last is { OwnershipUnknown: true } ? ForgottenBySource : ""));
         lock (_gate)
         {
             _resumed?.Cancel();

@@ -1,6 +1,7 @@
 using DataPlane.Admission;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
+using DataPlane.Postcopy;
 using DataPlane.Transport;
 
 namespace DataPlane.Migration;
@@ -212,7 +213,16 @@ internal sealed partial class DestinationSession
     /// pauses it, a word in between would not be understood.
     /// </summary>
     private bool MayTakeGuestBack(FailureReason reason) =>
-        reason != FailureReason.OutcomeUnknown && _postcopy is not { IsListening: true, SourceHasEnded: false };
+        reason != FailureReason.OutcomeUnknown && _postcopy is not { IsListening: true, SourceHasEnded: false } && !WouldDeafen;
+
+    /// <summary>
+    /// Whether the word could take the guest from its source: a QEMU up to 8.1 that has switched already, in its own socket buffers, stops
+    /// listening when it hears SHUT 1, and then no return of its guest reaches it. The end of the link says the same to one that has not
+    /// switched.
+    /// </summary>
+    private bool WouldDeafen =>
+        _reader is { IsPostcopyAdvised: true } && _clock.Phase < MigrationPhase.DeviceState
+        && !SourceTraits.DoListenAgain(PeerDialect.VersionOf(_configuration!.MachineName));
 
     /// <summary>SHUT 1, where the source listens and the guest is still its own; then main is closed.</summary>
     private async Task SendFarewellAsync(FailureReason reason)

@@ -164,6 +164,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     public GuestReturn? OfferReturn(BlockPool pool) =>
         _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
             && _postcopy is { Source: { TakesBack: false, IsOurs: false } } postcopy && !MayRunHere(postcopy)
+            && !SourceTraits.DoTakeBack(PeerDialect.VersionOf(_configuration!.MachineName))
             ? new GuestReturn(pages.Memory, reader.RamSection, pool, _options.UndecidedTimeout, _time) : null;
 
     /// <summary>The guest is ours, or is being made so. One whose source was gone before it could be told was not started.</summary>

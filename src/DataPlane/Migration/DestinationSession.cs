@@ -245,5 +245,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         IsPaused = _postcopy is { IsPaused: true },
         PauseReason = _pauseReason,
         WaitingFor = _clock.Phase < MigrationPhase.Switchover ? AwaitedChannels.Describe(Admitted(), _options.MultifdChannels) : null,
+        OwnershipUnknown = _postcopy is { IsPaused: true, Proof.IsMissing: true },
     });
 }

@@ -44,6 +44,12 @@ public sealed record MigrationProgress
     /// </summary>
     public string? WaitingFor { get; init; }
 
+    /// <summary>
+    /// A paused destination cannot know whether its source waits or runs the guest again: <see cref="PostcopyPause.OwnershipUnknown"/>. The
+    /// source's <c>query-migrate</c> says it: <c>failing</c> and <c>failed</c> mean that the guest runs there, and nobody will come.
+    /// </summary>
+    public bool OwnershipUnknown { get; init; }
+
     /// <summary>Bytes per second since the report before.</summary>
     public double BytesPerSecond { get; init; }
 

@@ -25,6 +25,19 @@ internal readonly struct ReturnPathHeader
         BinaryPrimitives.WriteUInt16BigEndian(destination[2..], checked((ushort)length));
     }
 
+    /// <summary>
+    /// Whether this begins a message of a kind that later QEMUs may know and that keeps to the limits of all kinds: who only listens can
+    /// skip its <paramref name="length"/> bytes.
+    /// </summary>
+    public static bool IsOfUnknownKind(ReadOnlySpan<byte> source, out int length)
+    {
+        length = 0;
+        if (source.Length < Size || BinaryPrimitives.ReadUInt16BigEndian(source) <= (ushort)ReturnPathType.VmStarted)
+            return false;
+        length = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
+        return length <= WireLimits.MaxReturnPathMessageBytes;
+    }
+
     public static bool TryRead(ReadOnlySpan<byte> source, out ReturnPathHeader header, out string? error)
     {
         header = default;

@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Net.Sockets;
+using System.Text.Json;
 
 namespace DataPlane.QemuTests.Harness;
 
@@ -49,6 +51,29 @@ internal sealed class ReceiveProcess : IAsyncDisposable
     /// <summary>Waits until it has lost its source in postcopy and lets it in again.</summary>
     public Task WaitForPauseAsync(CancellationToken token) => _process.Errors.WaitForAsync(
         line => line.Contains("waiting for the source", StringComparison.Ordinal), "it waits for the source", token: token);
+
+    /// <summary>
+    /// Waits until it has read so much, by its control socket: a reset throws away what has come and was not read.
+    /// </summary>
+    public static async Task WaitForBytesAsync(string control, long least, CancellationToken token)
+    {
+        for (var patience = System.Diagnostics.Stopwatch.StartNew(); ; await Task.Delay(20, token))
+        {
+            using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(control), token);
+            await socket.SendAsync("{\"schema\":\"dataplane.postcopy_control/1\",\"command\":\"status\"}\n"u8.ToArray(), token);
+            using var reader = new StreamReader(new NetworkStream(socket));
+            var answer = JsonElement.Parse(await reader.ReadToEndAsync(token)).GetProperty("migration");
+            if (answer.GetProperty("transferred_bytes").GetInt64() >= least)
+                return;
+            if (patience.Elapsed > Patience.Default)
+                throw new TimeoutException($"receive has not read {least} bytes: {answer}");
+        }
+    }
+
+    /// <summary>Waits until it has failed and lets its source come to take its guest back.</summary>
+    public Task WaitForReturnAsync(CancellationToken token) => _process.Errors.WaitForAsync(
+        line => line.Contains("until this command gives it back", StringComparison.Ordinal), "it gives its guest back", token: token);
 
     public void Interrupt() => _process.Signal(ChildProcess.Interrupt);
 

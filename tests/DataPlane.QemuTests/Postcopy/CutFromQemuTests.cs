@@ -47,34 +47,54 @@ public sealed class CutFromQemuTests : QemuTest
     /// reset.
     /// </summary>
     [Theory]
-    [InlineData("10.0")]
-    [InlineData("11.1")]
-    public async Task A_guest_whose_package_is_lost_in_the_network_runs_at_its_source(string version)
+    [InlineData("7.2", false)]
+    [InlineData("10.0", false)]
+    [InlineData("11.1", false)]
+    public Task A_guest_whose_package_is_lost_in_the_network_runs_at_its_source(string version, bool preempt) =>
+        LosePackageAsync(CutPair.Parse(version, preempt));
+
+    [Theory(Explicit = true)]
+    [InlineData("7.2", true)]
+    [InlineData("10.0", true)]
+    [InlineData("11.1", true)]
+    public Task A_guest_whose_package_is_lost_in_the_network_beside_a_preempt_channel_runs_at_its_source(string version, bool preempt) =>
+        LosePackageAsync(CutPair.Parse(version, preempt));
+
+    private async Task LosePackageAsync(CutPair pair)
     {
-        var pair = CutPair.Parse(version, preempt: false);
         var machine = await StartSourceAsync(new QemuOptions { Version = pair.Version, Machine = pair.Version.NewestMachine });
         using var guest = new ReadingGuest();
         await using var destination = new MigrationDestination(
-            [ChannelAddress.Parse("127.0.0.1:0")], guest, new MigrationDestinationOptions { Postcopy = true });
+            [ChannelAddress.Parse("127.0.0.1:0")], guest,
+            new MigrationDestinationOptions { Postcopy = true, Preempt = pair.Preempt });
         await using var proxy = FaultProxy.Start(
             destination.LocalAddresses[0],
-            static index => index == 0 ? new FaultPlan { Forward = new Fault { StallAt = 2 << 20 } } : FaultPlan.None);
-        var receiving = EndAsync(destination.ReceiveAsync(cancellationToken: Token));
+            static index => index == 0
+                ? new FaultPlan { Forward = new Fault { DiscardAt = 2 << 20, NoticeRecord = new FaultPoint("PING", 4) } }
+                : FaultPlan.None);
+        // A reset throws away what has come and was not read, the list of blocks perhaps.
+        var precopy = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var receiving = EndAsync(destination.ReceiveAsync(new Reports(value =>
+        {
+            if (value.Phase >= MigrationPhase.Precopy)
+                precopy.TrySetResult();
+        }), Token));
         await machine.PrepareMigrationAsync(
             pair.Settings with { MaxBandwidth = Slow, Parameters = [("max-postcopy-bandwidth", 1L << 20)] }, Token);
         await machine.StartMigrationAsync($"tcp:{proxy.Address}", Token);
         var main = await proxy.LinkAsync(0, Token);
-        await main.Stalled.WaitAsync(Patience.Default, Token);
+        await main.ForwardDiscarding.WaitAsync(Patience.Default, Token);
         await machine.ExecuteAsync("migrate-start-postcopy", null, Token);
         await machine.WaitForStateAsync(pair.Version == QemuVersion.V111 ? "postcopy-device" : "postcopy-active", Token);
-        await Eventually.TrueAsync(async () => await machine.StatusAsync(Token) != "running", "the guest has stopped", Token);
+        await main.ForwardNoticed.WaitAsync(Patience.Default, Token); // the package has left
+        await precopy.Task.WaitAsync(Patience.Default, Token);
 
         main.Cut(reset: true);
 
         var failure = await receiving.WaitAsync(Patience.Default, Token);
         Assert.IsType<MigrationException>(failure);
         Assert.Equal(["abandon"], guest.Calls);
-        Assert.True(destination.MayReturnGuest);
+        Assert.Equal(pair.Version != QemuVersion.V111, destination.MayReturnGuest); // that one takes it back by itself
         var last = machine.Console.Reports[^1];
         await ReturnAsync(machine, destination, failure.Message);
         await machine.Console.WaitForAsync(report => report.Pass > last.Pass, "the guest goes on at the source", Token);
@@ -188,6 +208,8 @@ public sealed class CutFromQemuTests : QemuTest
         {
             await Task.Delay(50, Token);
             var state = machine.States is [.., var newest] ? newest : "";
+            if (state == "failing")
+                await machine.ExecuteAsync("query-migrate", null, Token); // QEMU 11.1 may sleep over its own end until it is asked
             var theyWait = state == "postcopy-paused";
             var weWait = guest.Pauses.Count() > guest.Calls.Count(static call => call == "resume");
             ticks = theyWait || weWait || state == "failed" ? ticks + 1 : 0;

@@ -229,9 +229,4 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
             return failure;
         }
     }
-
-    private sealed class Reports(Action<MigrationProgress> act) : IProgress<MigrationProgress>
-    {
-        public void Report(MigrationProgress value) => act(value);
-    }
 }

@@ -45,7 +45,7 @@ internal sealed class ScriptedSource : IAsyncDisposable
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     /// <summary>Up to the list of blocks.</summary>
-    public static RecordedStream Advised(bool multifd = false) => new RecordedStream().Header()
+    public static RecordedStream Advised(bool multifd = false, string machine = "pc-q35-11.1") => new RecordedStream().Header(machine)
         .Command(CommandType.OpenReturnPath).Ping(1)
         .Command(CommandType.PostcopyAdvise, Payload(static bytes => new PostcopyAdvise(TargetPage.Size).Write(bytes)))
         .Start(flush: multifd);

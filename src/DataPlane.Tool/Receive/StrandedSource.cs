@@ -1,0 +1,62 @@
+using DataPlane.Migration;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Tool.Postcopy;
+using DataPlane.Transport;
+
+namespace DataPlane.Tool.Receive;
+
+/// <summary>
+/// What a <c>receive --postcopy</c> that has failed still owes its source. A QEMU up to 10.1 counts its guest as gone once the package is
+/// in its own socket buffers; when the link is lost then, its guest stands still, and only this destination can give it back.
+/// </summary>
+/// <param name="destination">It has failed.</param>
+/// <param name="desk">Knows how far it had come, and shows that it waits.</param>
+/// <param name="limit">How long the source may take to come again.</param>
+/// <param name="context">For the words.</param>
+internal sealed class StrandedSource(MigrationDestination destination, PostcopyDesk desk, TimeSpan limit, CommandContext context)
+{
+    /// <summary>Whoever has pressed Ctrl-C before the switch was seen is there, and needs no more time to look at the source.</summary>
+    private static readonly TimeSpan s_afterCtrlC = TimeSpan.FromMinutes(1);
+
+    /// <summary>
+    /// Whether the source may stand still. It does not when main came to an orderly end before the switch: TCP keeps the order, so all that
+    /// the source had written before it closed was read, and there was no package in it.
+    /// </summary>
+    public bool MayExist(Exception failure) => destination.MayReturnGuest && (HasSwitched || failure is not MigrationException
+    {
+        Reason: FailureReason.PeerClosed,
+        Channel: "main",
+    });
+
+    private bool HasSwitched => desk.Last is { Phase: >= MigrationPhase.Switchover };
+
+    /// <summary>Waits for the source and gives it its guest back. False when it has not come within the limit.</summary>
+    /// <exception cref="OperationCanceledException">
+    /// Ctrl-C. Where one had ended the migration, the next is the system's: it ends the process.
+    /// </exception>
+    public async Task<bool> ReturnGuestAsync(Exception failure)
+    {
+        var isStopped = context.Stop.IsCancellationRequested;
+        string address = destination.LocalAddresses[0].ToString();
+        string uri = destination.LocalAddresses[0].IsUnix ? address : $"tcp:{address}";
+        var mayLast = isStopped && !HasSwitched && limit > s_afterCtrlC ? s_afterCtrlC : limit;
+        context.Warn($"{failure.Message}. The guest has not started here. If 'query-migrate' at its source says postcopy-paused, it stands "
+            + $"still there until this command gives it back: say 'migrate -r {uri}' there, {address} waits for it. If it says anything "
+            + $"else, end this with {(isStopped ? "a second " : "")}Ctrl-C");
+        desk.EnterReturning();
+        context.Progress.Report(new ProgressSample { Stage = "waiting for the source to take its guest back" });
+        using var over = new CancellationTokenSource(mayLast, context.Time);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(over.Token, isStopped ? CancellationToken.None : context.Stop);
+        try
+        {
+            await destination.ReturnGuestAsync(ended.Token).ConfigureAwait(false);
+            context.Note("the source has its guest back (QEMU up to 8.1 runs it after 'cont')");
+            return true;
+        }
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+}
