@@ -30,6 +30,10 @@ internal static partial class GuardLog
     [LoggerMessage(3207, LogLevel.Warning, "{Name}: the return path is not understood from here on ({Error}); it is relayed all the same")]
     internal static partial void ReturnPathLost(ILogger logger, string name, string error);
 
+    [LoggerMessage(3223, LogLevel.Information,
+        "{Name}: QEMU has sent a return path message of kind {Kind}, which is newer than this guard; it is relayed, as all of its kind")]
+    public static partial void UnknownMessage(ILogger logger, string name, ushort kind);
+
     [LoggerMessage(3208, LogLevel.Information, "{Name}: QEMU no longer listens at {Address}; it is told to again")]
     internal static partial void ListensAgain(ILogger logger, string name, string address);
 

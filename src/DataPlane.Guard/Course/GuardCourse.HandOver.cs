@@ -222,7 +222,7 @@ internal sealed partial class GuardCourse
     {
         _shut = null;
         var first = new FirstNews((type, value) => Post(new GuardEvent.ReturnPathNews(type, value)));
-        _tap = new ReturnPathTap(_requests, first.Take, GoBlind);
+        _tap = new ReturnPathTap(_requests, first.Take, type => GuardLog.UnknownMessage(_logger, _options.Name, type), GoBlind);
         return _tap;
     }
 

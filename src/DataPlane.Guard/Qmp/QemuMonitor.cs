@@ -58,6 +58,13 @@ internal sealed class QemuMonitor : IAsyncDisposable
             Tls = Read("query-migrate-parameters", parameters, static answer =>
                 answer.TryGetProperty("tls-creds", out JsonElement creds) && creds.GetString() is { Length: > 0 }),
         };
+        if (capabilities.Contains("x-colo"))
+        {
+            throw new QmpException(
+                "QEMU is to replicate its guest (capability x-colo): its main channel never ends, and a guard ends when the guest has come; "
+                + "turn the capability off, or leave the guard out");
+        }
+
         if (HandOverOrder.WhyNot(target) is { } reason)
             throw new QmpException(reason);
         if (target.Tls && _options.Tls is not null)

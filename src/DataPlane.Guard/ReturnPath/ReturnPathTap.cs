@@ -11,8 +11,10 @@ namespace DataPlane.Guard.ReturnPath;
 /// </summary>
 /// <param name="requests">Takes each page request, before the source can answer it.</param>
 /// <param name="news">Told of each other message, with its value; of page requests only that there is a first one.</param>
+/// <param name="unknown">Told the number of the first message of a kind that is not known.</param>
 /// <param name="lost">Told why nothing more can be understood.</param>
-internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType, uint> news, Action<string> lost) : IRelayTap
+internal sealed class ReturnPathTap(
+    PageRequests requests, Action<ReturnPathType, uint> news, Action<ushort> unknown, Action<string> lost) : IRelayTap
 {
     private const int BitmapEnd = sizeof(ulong);
 
@@ -26,6 +28,12 @@ internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType
     internal string? Error { get; private set; }
 
     internal bool IsLost => Error is not null;
+
+    /// <summary>
+    /// Messages of kinds that are newer than this guard. Each tells its length in the same place as all others, so the guard goes on after
+    /// it.
+    /// </summary>
+    internal long UnknownMessages { get; private set; }
 
     /// <summary>Whether pages are still of interest: not when the preempt channel has been found.</summary>
     internal volatile bool IgnoresRequests;
@@ -60,6 +68,14 @@ internal sealed class ReturnPathTap(PageRequests requests, Action<ReturnPathType
 
     private int TakeMessage(ReadOnlySpan<byte> available)
     {
+        if (ReturnPathHeader.IsOfUnknownKind(available, out int length))
+        {
+            if (UnknownMessages++ == 0)
+                unknown(BinaryPrimitives.ReadUInt16BigEndian(available));
+            _skip = length;
+            return ReturnPathHeader.Size;
+        }
+
         switch (ReturnPathMessage.Parse(available, out ReturnPathMessage message, out int consumed, out string? error))
         {
             case OperationStatus.Done:

@@ -37,10 +37,10 @@ internal sealed class ReturnPathTapTarget : IFuzzTarget
             Oracle.Holds(Enum.IsDefined(type));
             news.Add((type, value));
             count++;
-        }, _ => losses++);
+        }, static _ => { }, _ => losses++);
         for (int at = 0; at < bytes.Length; at += piece)
             tap.Take(bytes[at..Math.Min(at + piece, bytes.Length)]);
         Oracle.Holds(losses == (tap.IsLost ? 1 : 0) && requests.Count <= PageRequests.MaxRequests);
-        return $"{count} news ({news.ToHashCode():x8}), {requests.Count} requests{(tap.IsLost ? Lost : "")}";
+        return $"{count} news ({news.ToHashCode():x8}), {requests.Count} requests, {tap.UnknownMessages} unknown{(tap.IsLost ? Lost : "")}";
     }
 }

@@ -170,6 +170,19 @@ public sealed class QemuMonitorTests
     }
 
     [Fact]
+    public async Task A_QEMU_that_is_to_replicate_its_guest_is_refused()
+    {
+        using FakeMonitor fake = new("11, \"minor\": 1, \"micro\": 3");
+        fake.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "return-path", "x-colo");
+
+        await using QemuMonitor monitor = await ConnectAsync(fake);
+
+        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        Assert.Contains("capability x-colo", refusal.Message, StringComparison.Ordinal);
+        Assert.False(fake.WasAsked("migrate-incoming"));
+    }
+
+    [Fact]
     public async Task Postcopy_beside_multifd_is_refused_before_a_version_that_would_lose_the_guest()
     {
         using FakeMonitor fake = new("7, \"minor\": 2, \"micro\": 22");

@@ -18,21 +18,23 @@ public sealed class ReturnPathTapTests
     private static readonly byte[] s_resumed = [0, 6, 0, 4, 0, 0, 0, 1];
     private static readonly byte[] s_pong = [0, 2, 0, 4, 0, 0, 0, 0x42];
     private static readonly byte[] s_started = [0, 8, 0, 2, 0xAA, 0xBB];
+    private static readonly byte[] s_newer = [0, 9, 0, 0, 0, 99, 0, 5, 0, 1, 0, 4, 0];
     private static readonly byte[] s_shut = [0, 1, 0, 4, 0, 0, 0, 0];
 
     private readonly List<string> _errors = [];
+    private readonly List<ushort> _unknown = [];
     private readonly PageRequests _requests = new();
     private readonly List<(ReturnPathType Type, uint Value)> _news = [];
 
     [Fact]
     public void Every_message_is_understood_however_the_bytes_are_split()
     {
-        byte[] all = [.. s_pong, .. s_named, .. s_unnamed, .. s_bitmap, .. s_bitmap, .. s_resumed, .. s_started, .. s_shut];
+        byte[] all = [.. s_pong, .. s_named, .. s_unnamed, .. s_bitmap, .. s_bitmap, .. s_resumed, .. s_started, .. s_newer, .. s_shut];
         Gen.Int[1, 40].Array[1, 60].Sample(sizes =>
         {
             PageRequests requests = new();
             List<(ReturnPathType Type, uint Value)> news = [];
-            ReturnPathTap tap = new(requests, (type, value) => news.Add((type, value)), Assert.Fail);
+            ReturnPathTap tap = new(requests, (type, value) => news.Add((type, value)), _ => { }, Assert.Fail);
             int start = 0;
             for (int i = 0; start < all.Length; i++)
             {
@@ -42,6 +44,7 @@ public sealed class ReturnPathTapTests
             }
 
             Assert.Null(tap.Error);
+            Assert.Equal(2, tap.UnknownMessages);
             Assert.Equal(2, requests.Count);
             Assert.True(requests.Contains("pc.ram"u8, 0xC0000));
             Assert.True(requests.Contains("pc.ram"u8, 0xC1000));
@@ -93,11 +96,27 @@ public sealed class ReturnPathTapTests
     }
 
     [Fact]
-    public void What_is_not_understood_ends_the_tap_and_nothing_else()
+    public void The_first_message_of_an_unknown_kind_is_told_and_all_are_counted()
     {
         ReturnPathTap tap = Tap();
 
-        tap.Take([0, 99, 0, 0]);
+        tap.Take(s_newer);
+        tap.Take(s_pong);
+
+        Assert.Equal([9], _unknown);
+        Assert.Equal(2, tap.UnknownMessages);
+        Assert.Equal([(ReturnPathType.Pong, 0x42u)], _news);
+    }
+
+    [Theory]
+    [InlineData(0, 0)] // no kind of any version
+    [InlineData(2, 5)] // a PONG that is none
+    [InlineData(99, 513)] // longer than any message may be
+    public void What_is_not_understood_ends_the_tap_and_nothing_else(byte kind, int length)
+    {
+        ReturnPathTap tap = Tap();
+
+        tap.Take([0, kind, (byte)(length >> 8), (byte)length, .. new byte[length]]);
         tap.Take(s_shut);
 
         Assert.NotNull(tap.Error);
@@ -116,5 +135,5 @@ public sealed class ReturnPathTapTests
         Assert.Equal(0, _requests.Count);
     }
 
-    private ReturnPathTap Tap() => new(_requests, (type, value) => _news.Add((type, value)), _errors.Add);
+    private ReturnPathTap Tap() => new(_requests, (type, value) => _news.Add((type, value)), _unknown.Add, _errors.Add);
 }
