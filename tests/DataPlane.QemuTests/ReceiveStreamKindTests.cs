@@ -162,7 +162,7 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         await SnapshotRunsAsync(source, QemuVersion.Parse(loadedIn), before, begun);
     }
 
-    // Not 7.2: its guest was once seen to report nothing for 90 s after that, without us in it; the cause is not known.
+    // Not 7.2: a guest whose snapshot is cancelled there stands still for ever, with us and into a file.
     [Theory]
     [InlineData("10.0")]
     [InlineData("11.1")]
@@ -220,6 +220,25 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         var receive = await BeginAsync(source, new MigrationSettings { ReturnPath = true, Capabilities = ["dirty-bitmaps"] });
 
         await ExpectFailureAsync(receive, "the dirty bitmap 'backup0' of disk 'disk0'");
+        await RunsOnAtSourceAsync(source);
+    }
+
+    /// <summary>The parameter gives disk and bitmap the names that go over the wire.</summary>
+    [Theory(Explicit = true)]
+    [MemberData(nameof(Versions))]
+    public async Task A_dirty_bitmap_with_another_name_is_refused_by_that(string version)
+    {
+        var source = await StartSourceAsync(
+            Newest(version) with { Extra = ["-blockdev", "null-co,node-name=disk0,size=1048576"] });
+        await source.ExecuteAsync("block-dirty-bitmap-add", new JsonObject { ["node"] = "disk0", ["name"] = "backup0" }, Token);
+        var receive = await BeginAsync(
+            source,
+            new MigrationSettings
+            {
+                ReturnPath = true, Capabilities = ["dirty-bitmaps"], Parameters = [Compatibility.BitmapNames.Mapping],
+            });
+
+        await ExpectFailureAsync(receive, "the dirty bitmap 'b0' of disk 'd0'");
         await RunsOnAtSourceAsync(source);
     }
 

@@ -21,9 +21,10 @@ public sealed class CapabilitySendTests(SavedVms vms) : SendTest(vms)
         ArrivesWithAsync(version, capability, channels);
 
     private static IEnumerable<TheoryDataRow<string, string, int>> Rows(QemuVersion version) =>
-        from capability in CapabilityNames.WithoutEffectOnTheWire(version)
+        from capability in (string[])["switchover-ack", .. CapabilityNames.WithoutEffectOnTheWire(version)]
         from channels in (int[])[0, 2]
         where channels > 0 || capability != "zero-copy-send"
+        where capability != "switchover-ack" || (channels == 0 && version != QemuVersion.V72)
         select new TheoryDataRow<string, string, int>(version.Label, capability, channels);
 
     private async Task ArrivesWithAsync(string label, string capability, int channels)
@@ -33,7 +34,43 @@ public sealed class CapabilitySendTests(SavedVms vms) : SendTest(vms)
 
         await ArrivesAsync(vm, version, new SendVariant(capability)
         {
-            Qemu = new MigrationSettings { Channels = channels, Capabilities = [capability] },
+            Qemu = new MigrationSettings { Channels = channels, ReturnPath = capability == "switchover-ack", Capabilities = [capability] },
         });
+    }
+
+    [Fact]
+    public Task A_QEMU_that_expects_shared_memory_to_stay_refuses() => RefusesAsync(QemuVersion.V111);
+
+    [Theory(Explicit = true)]
+    [InlineData("7.2")]
+    [InlineData("10.0")]
+    public Task An_older_QEMU_that_expects_shared_memory_to_stay_refuses(string version) => RefusesAsync(QemuVersion.Parse(version));
+
+    /// <summary>Names for bitmaps, of which none come.</summary>
+    [Theory(Explicit = true)]
+    [InlineData("7.2")]
+    [InlineData("10.0")]
+    [InlineData("11.1")]
+    public async Task A_guest_arrives_where_bitmaps_would_have_other_names(string label)
+    {
+        var version = QemuVersion.Parse(label);
+        await ArrivesAsync(await Vms.ReceivedAsync(version, MachineFor([version])), version, new SendVariant("block-bitmap-mapping")
+        {
+            Qemu = new MigrationSettings { Capabilities = ["dirty-bitmaps"], Parameters = [BitmapNames.Mapping] },
+        });
+    }
+
+    private async Task RefusesAsync(QemuVersion version)
+    {
+        var vm = await Vms.ReceivedAsync(version, MachineFor([version]));
+        var settings = new MigrationSettings { ReturnPath = true, Capabilities = ["x-ignore-shared"] };
+        var (machine, uri) = await WaitingAsync(vm, version, settings);
+        await using var send = await SendProcess.StartAsync(vm.Path, uri, 0, Work, ["--timeout", "60s"]);
+
+        CheckFailure(await send.WaitAsync(Token), "without its word (SHUT)");
+
+        await machine.Errors.WaitForAsync(
+            static line => line.Contains("Capability x-ignore-shared is on, but received capability is off", StringComparison.Ordinal),
+            "it says why", token: Token);
     }
 }

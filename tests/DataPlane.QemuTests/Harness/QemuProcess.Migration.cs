@@ -26,6 +26,10 @@ internal sealed partial class QemuProcess
         return $"tcp:{address.GetProperty("host").GetString()}:{address.GetProperty("port").GetString()}";
     }
 
+    /// <summary>Gives QEMU a connection, which a URI then names as <c>fd:NAME</c>.</summary>
+    public Task GiveDescriptorAsync(string name, System.Net.Sockets.Socket connection, CancellationToken token) =>
+        _monitor.ExecuteAsync("getfd", new JsonObject { ["fdname"] = name }, token, descriptor: connection);
+
     /// <summary>Starts an outgoing migration.</summary>
     public Task StartMigrationAsync(string uri, CancellationToken token)
     {

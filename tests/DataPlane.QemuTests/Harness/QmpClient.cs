@@ -47,7 +47,8 @@ internal sealed class QmpClient : IAsyncDisposable
 
     /// <exception cref="QmpException">QEMU refused the command, or is gone.</exception>
     /// <exception cref="TimeoutException">No answer within <see cref="Patience.Default"/>.</exception>
-    public async Task<JsonElement> ExecuteAsync(string command, JsonObject? arguments, CancellationToken token, bool outOfBand = false)
+    public async Task<JsonElement> ExecuteAsync(
+        string command, JsonObject? arguments, CancellationToken token, bool outOfBand = false, Socket? descriptor = null)
     {
         var id = Interlocked.Increment(ref _lastId);
         var reply = new TaskCompletionSource<JsonElement>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -60,7 +61,11 @@ internal sealed class QmpClient : IAsyncDisposable
         await _sending.WaitAsync(token);
         try
         {
-            await _stream.WriteAsync(JsonSerializer.SerializeToUtf8Bytes(request), token);
+            var bytes = JsonSerializer.SerializeToUtf8Bytes(request);
+            if (descriptor is null)
+                await _stream.WriteAsync(bytes, token);
+            else
+                DescriptorPassing.Send(_stream.Socket, bytes, descriptor);
         }
         catch (IOException error)
         {
