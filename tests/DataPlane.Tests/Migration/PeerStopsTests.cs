@@ -5,6 +5,7 @@ using DataPlane.Migration;
 using DataPlane.Tests.Postcopy;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
+using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Migration;
@@ -19,17 +20,34 @@ public sealed class PeerStopsTests
     /// <summary>Of stalls, of the destination's word and of closing.</summary>
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(2);
 
+    private const int PingBytes = 9;
+
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(90);
 
     public enum Way
     {
         Precopy,
         Multifd,
+        Tls,
         Captured,
         CapturedWithPreempt,
+        CapturedInsideTls,
         Live,
+        LiveWithPreempt,
+        LiveInsideTls,
         Recovery,
     }
+
+    private static readonly Way[] s_all = Enum.GetValues<Way>();
+
+    /// <summary>The rest of all ways, endings and networks.</summary>
+    public static TheoryData<Way, bool, bool> Rest => new(
+        from way in s_all
+        from byCancelling in (bool[])[false, true]
+        from isNarrow in (bool[])[false, true]
+        where isNarrow || byCancelling || IsSecured(way) || way == Way.LiveWithPreempt // the others are above
+        where isNarrow || way is not (Way.Precopy or Way.Multifd)
+        select new TheoryDataRow<Way, bool, bool>(way, byCancelling, isNarrow));
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -42,11 +60,50 @@ public sealed class PeerStopsTests
     [InlineData(Way.CapturedWithPreempt, false)]
     [InlineData(Way.Live, false)]
     [InlineData(Way.Recovery, false)]
-    public async Task Both_ends_come_to_an_end_wherever_the_other_stops(Way way, bool byCancelling)
+    public Task Both_ends_come_to_an_end_wherever_the_other_stops(Way way, bool byCancelling) =>
+        CheckAsync(way, byCancelling, isNarrow: false);
+
+    /// <summary>
+    /// Narrow: the network itself holds next to nothing, so an end whose peer reads no more stands before full buffers at whatever it says
+    /// next, the last flush, SHUT 0 and the questions of a recovery among it.
+    /// </summary>
+    [Theory(Explicit = true)]
+    [MemberData(nameof(Rest))]
+    public Task Both_ends_come_to_an_end_in_every_other_way(Way way, bool byCancelling, bool isNarrow) =>
+        CheckAsync(way, byCancelling, isNarrow);
+
+    /// <summary>
+    /// The destination answers that all memory has come, and reads no more: the source stands before a full buffer somewhere in the device
+    /// state, at its end, or at the last byte of the stream, or it waits for the word.
+    /// </summary>
+    [Fact]
+    public async Task The_source_ends_however_much_fits_before_the_last_byte()
     {
-        if (way == Way.Live)
+        ConcurrentBag<(int Size, FailureReason? Reason, bool Runs)> ends = [];
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, 32).Select(static step => 1 + ((8 * step) << 10)),
+            new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Token },
+            async (size, _) => ends.Add(await Move.FillAsync(size)));
+
+        Assert.All(ends, static end => Assert.True(
+            end.Reason is FailureReason.Stalled or FailureReason.OutcomeUnknown && end.Runs == (end.Reason == FailureReason.Stalled),
+            end.ToString()));
+        // Whatever stands between the two has been met.
+        Assert.Contains(ends, static end => end.Reason == FailureReason.Stalled);
+        Assert.Contains(ends, static end => end.Reason == FailureReason.OutcomeUnknown);
+    }
+
+    private static bool IsLive(Way way) => way is Way.Live or Way.LiveWithPreempt or Way.LiveInsideTls;
+
+    private static bool HasPreempt(Way way) => way is Way.CapturedWithPreempt or Way.LiveWithPreempt;
+
+    private static bool IsSecured(Way way) => way is Way.Tls or Way.CapturedInsideTls or Way.LiveInsideTls;
+
+    private static async Task CheckAsync(Way way, bool byCancelling, bool isNarrow)
+    {
+        if (IsLive(way))
             LiveGuest.RequireUserfaultfd();
-        var whole = new Stop(int.MaxValue, null, null);
+        var whole = new Stop(int.MaxValue, null, null) { IsNarrow = isNarrow };
         var (main, other) = await Move.RunAsync(way, whole, byCancelling: false);
         Assert.True(whole.Ended, whole.Story);
 
@@ -55,6 +112,7 @@ public sealed class PeerStopsTests
             StopsIn(way, main, other), new ParallelOptions { MaxDegreeOfParallelism = 6, CancellationToken = Token },
             async (stop, _) =>
             {
+                stop.IsNarrow = isNarrow;
                 await Move.RunAsync(way, stop, byCancelling);
                 if (!stop.Ended || stop.Wrong is not null)
                     wrong.Add($"{stop}: {stop.Wrong ?? "no end"}\n  {stop.Story}");
@@ -73,7 +131,7 @@ public sealed class PeerStopsTests
 
         foreach (var at in (long[])[0, 5, 12, main.Backward / 2, main.Backward - 8, main.Backward - 1])
             yield return new Stop(first, null, at);
-        if (way is Way.Multifd or Way.CapturedWithPreempt)
+        if (way is Way.Multifd || HasPreempt(way))
         {
             foreach (var at in (long[])[0, 60, other.Forward / 2, other.Forward - 1])
             {
@@ -89,6 +147,8 @@ public sealed class PeerStopsTests
         private readonly ConcurrentQueue<string> _story = [];
 
         public bool Ended { get; set; }
+
+        public bool IsNarrow { get; set; }
 
         public string? Wrong { get; set; }
 
@@ -112,7 +172,35 @@ public sealed class PeerStopsTests
     /// <summary>One migration through a network that stops.</summary>
     private sealed class Move : IProgress<MigrationProgress>
     {
+        /// <summary>The least that a kernel gives, about.</summary>
+        private const int NarrowBytes = 4 * 1024;
+
         private volatile MigrationProgress? _last;
+
+        /// <summary>How a source ends whose device state has <paramref name="size"/> bytes, and whether its guest runs then.</summary>
+        public static async Task<(int Size, FailureReason? Reason, bool Runs)> FillAsync(int size)
+        {
+            using var guest = TestGuest.Patterned(1 << 20, whileRunning: static (_, _) => { }, devices: new byte[size]);
+            using var captured = new TestIncomingGuest();
+            await using var destination = new MigrationDestination(
+                [ChannelAddress.Parse("127.0.0.1:0")], captured, new MigrationDestinationOptions { CloseTimeout = s_limit });
+            await using var network = FaultProxy.Start(
+                destination.LocalAddresses[0],
+                static _ => new FaultPlan { Forward = new Fault { StallAtRecord = new FaultPoint("PING", 2, PingBytes) } },
+                NarrowBytes);
+            var source = new MigrationSource(guest, new MigrationSourceOptions
+            {
+                CommitTimeout = s_limit,
+                Channels = new ChannelOptions { SendBufferBytes = 16 * 1024 },
+            });
+            using var over = new CancellationTokenSource();
+            var receiving = Settle(destination.ReceiveAsync(cancellationToken: over.Token));
+            var sending = source.MigrateAsync(network.Address, null, Token);
+            await Settle(sending).WaitAsync(s_patience, Token);
+            await over.CancelAsync();
+            await receiving.WaitAsync(s_patience, Token);
+            return (size, (sending.Exception?.InnerException as MigrationException)?.Reason, guest.IsRunning);
+        }
 
         public void Report(MigrationProgress value) => _last = value;
 
@@ -121,7 +209,10 @@ public sealed class PeerStopsTests
         {
             var move = new Move();
             var postcopy = way >= Way.Captured;
-            var (preempt, runs) = (way == Way.CapturedWithPreempt, way == Way.Live);
+            var (preempt, runs) = (HasPreempt(way), IsLive(way));
+            using var authority = IsSecured(way) ? new TestAuthority() : null;
+            using var server = authority is null ? null : TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
+            using var client = authority is null ? null : TlsCredentials.FromFolder(authority.Folder, TlsEnd.Client);
             var channels = way == Way.Multifd ? 2 : 0;
             // Small buffers: what the kernel holds hides where a peer has stopped.
             var sockets = new ChannelOptions { SendBufferBytes = 16 * 1024, ReceiveBufferBytes = 16 * 1024 };
@@ -145,8 +236,11 @@ public sealed class PeerStopsTests
                     StallTimeout = stall,
                     CloseTimeout = s_limit,
                     Channels = sockets,
+                    Tls = server,
+                    TlsHandshakeTimeout = s_limit,
                 });
-            await using var network = FaultProxy.Start(destination.LocalAddresses[0], index => stop.PlanFor(way, index));
+            await using var network = FaultProxy.Start(
+                destination.LocalAddresses[0], index => stop.PlanFor(way, index), stop.IsNarrow ? NarrowBytes : null);
             var source = new MigrationSource(guest, new MigrationSourceOptions
             {
                 MultifdChannels = channels,
@@ -157,6 +251,8 @@ public sealed class PeerStopsTests
                 RecoveryTimeout = postcopy ? TimeSpan.FromMinutes(5) : TimeSpan.Zero,
                 ProgressInterval = TimeSpan.FromMilliseconds(5),
                 Channels = sockets,
+                Tls = client,
+                TlsHandshakeTimeout = s_limit,
             });
             if (postcopy)
                 source.SwitchToPostcopy();
@@ -250,7 +346,9 @@ public sealed class PeerStopsTests
                     await cancelSource.CancelAsync();
                     await cancelDestination.CancelAsync();
                 }
-                else if (way >= Way.Captured && Stopwatch.GetElapsedTime(_stalledAt) > 2 * s_limit)
+
+                // A guest that is fetched goes back only at the end of the stream: who wants no more of it gives it up.
+                if (way >= Way.Captured && Stopwatch.GetElapsedTime(_stalledAt) > 2 * s_limit)
                 {
                     PauseSource();
                     destination.Pause();
