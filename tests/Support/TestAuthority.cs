@@ -130,6 +130,9 @@ internal sealed class TestAuthority : IDisposable
         serial[0] &= 0x7F;
         using X509Certificate2 issued = request.Create(_certificate, _now.AddDays(from), _now.AddDays(to), serial);
         File.WriteAllText(Path.Combine(folder, end + "-cert.pem"), issued.ExportCertificatePem() + "\n" + (_issuer is null ? "" : Pem));
-        File.WriteAllText(Path.Combine(folder, end + "-key.pem"), key.ExportPkcs8PrivateKeyPem());
+        string keyPath = Path.Combine(folder, end + "-key.pem");
+        File.WriteAllText(keyPath, key.ExportPkcs8PrivateKeyPem());
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(keyPath, UnixFileMode.UserRead | UnixFileMode.UserWrite); // a key that all can read is warned of
     }
 }
