@@ -6,7 +6,7 @@ namespace DataPlane.Images;
 /// <param name="Name">Name of the block.</param>
 /// <param name="Length">Bytes of the block, and of the area that holds its pages.</param>
 /// <param name="BitmapOffset">Bitmap of the pages that are not zero; page i is bit i % 8 of byte i / 8.</param>
-/// <param name="PagesOffset">Page i lies i * 4096 bytes behind it. What stands where the bitmap has no bit means nothing.</param>
+/// <param name="PagesOffset">Page i lies i * 4096 bytes after it. What stands where the bitmap has no bit means nothing.</param>
 internal readonly record struct MappedRamBlock(string Name, long Length, long BitmapOffset, long PagesOffset)
 {
     public long PageCount => Length / WireLimits.PageSize;

@@ -70,7 +70,7 @@ internal sealed class MappedRamLayout
     }
 
     /// <summary>
-    /// The end of the file, which makes it complete. Early sections that came too late for the head (QEMU 10.0 sends them behind the block
+    /// The end of the file, which makes it complete. Early sections that came too late for the head (QEMU 10.0 sends them after the block
     /// list) go here, where that QEMU has them in its own files.
     /// </summary>
     /// <exception cref="ArgumentException">The state's early sections do not begin with those of the head.</exception>

@@ -68,7 +68,7 @@ internal sealed partial class MappedRamReader
     private bool ReadHead(long baseOffset)
     {
         if (baseOffset < 0 || baseOffset > _image.Length)
-            return Fail($"the image would begin behind the end of the file ({_image.Length:X})");
+            return Fail($"the image would begin beyond the end of the file ({_image.Length:X})");
         if (!StreamHeader.TryRead(Look(StreamHeader.Size), out string? error))
             return Fail(error);
         _position += StreamHeader.Size;

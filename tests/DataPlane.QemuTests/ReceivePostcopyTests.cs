@@ -165,7 +165,7 @@ public sealed class ReceivePostcopyTests : ReceiveTest
     {
         await SwitchAsync(source);
         await source.WaitForStateAsync("postcopy-active", Token);
-        // It may say so before its devices have arrived; what comes behind them is asked for.
+        // It may say so before its devices have arrived; what comes after them is asked for.
         await source.WaitForCounterAsync("ram", "postcopy-requests", 1, Token);
         await source.ExecuteOutOfBandAsync("migrate-pause", null, Token);
         await source.WaitForStateAsync("postcopy-paused", Token);

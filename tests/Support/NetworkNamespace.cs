@@ -54,8 +54,11 @@ internal sealed class NetworkNamespace : IAsyncDisposable
     {
         try
         {
-            using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
-            await process.WaitForExitAsync(CancellationToken.None);
+            // Its words are nobody's: what counts is how it ends.
+            var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+            using Process process = Process.Start(start)!;
+            Task reading = Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+            await Task.WhenAll(reading, process.WaitForExitAsync()).WaitAsync(TimeSpan.FromMinutes(1));
             return process.ExitCode;
         }
         catch (System.ComponentModel.Win32Exception)

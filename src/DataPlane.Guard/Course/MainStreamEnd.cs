@@ -6,7 +6,7 @@ namespace DataPlane.Guard.Course;
 
 /// <summary>
 /// Sees whether a main channel has said everything in postcopy: the mark that ends the last section, its footer, and the end of the stream.
-/// The socket stays open behind it, so nothing else tells. More bytes take it back: then it was guest memory that looks like an end.
+/// The socket stays open after it, so nothing else tells. More bytes take it back: then it was guest memory that looks like an end.
 /// <code>
 /// 00 00 00 00 00 00 00 10 | 7e 00 00 xx xx | 00      RAM is the last section
 ///                      01 | 7e 00 00 xx xx | 00      the bitmaps of a disk are

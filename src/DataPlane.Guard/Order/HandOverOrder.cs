@@ -12,10 +12,10 @@ internal readonly record struct HandOverStep(ChannelKind Kind, int Id);
 /// they were made, so one order is right for every version; what differs is why.
 /// <code>
 /// QEMU         first connection   then with multifd           without multifd          preempt, earliest      is it needed to start
-/// 7.2          main, unseen       each is multifd, unseen     each is preempt          behind main            yes: main is not read before
-/// 8.0 - 10.0   magic (multifd,    magic: main, else multifd   each is preempt          behind main            no
+/// 7.2          main, unseen       each is multifd, unseen     each is preempt          after main             yes: main is not read before
+/// 8.0 - 10.0   magic (multifd,    magic: main, else multifd   each is preempt          after main             no
 ///              no postcopy), else main, unseen
-/// 10.1 - 11.1  magic              magic                       all that is left         behind main's magic    no
+/// 10.1 - 11.1  magic              magic                       all that is left         after main's magic     no
 ///                                                             is preempt               and every init packet
 /// </code>
 /// </summary>

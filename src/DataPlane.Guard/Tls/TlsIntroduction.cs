@@ -5,7 +5,7 @@ namespace DataPlane.Guard.Tls;
 
 /// <summary>
 /// Takes one TLS session through its handshake with QEMU, which does nothing else meanwhile: its main loop waits inside for the client. So
-/// the bytes pass through here, and the client is cut when it takes too long. What it sends behind its handshake may begin to pass as well.
+/// the bytes pass through here, and the client is cut when it takes too long. What it sends after its handshake may begin to pass as well.
 /// </summary>
 /// <remarks>
 /// That the handshake is over shows when QEMU's monitor answers a question asked since the client began to encrypt. Without a monitor it

@@ -19,7 +19,7 @@ internal sealed class TlsRecordReader
 
     internal byte Type => _header[0];
 
-    /// <summary>Bytes of the record behind its header.</summary>
+    /// <summary>Bytes of the record after its header.</summary>
     internal int Length { get; private set; }
 
     /// <summary>Its first bytes, all of them where it is small.</summary>

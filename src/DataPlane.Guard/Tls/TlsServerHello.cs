@@ -9,7 +9,7 @@ internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
 {
     private const int SessionIdAt = 4 + 2 + 32; // handshake head, version, random
     private const int SupportedVersions = 43;
-    private const int Head = 4 + 1; // of a handshake message, and the true type behind it
+    private const int Head = 4 + 1; // of a handshake message, and the true type after it
     private const int Tag = 16;
 
     /// <summary>Bytes of an encrypted record with nothing but TLS 1.3's Finished message.</summary>

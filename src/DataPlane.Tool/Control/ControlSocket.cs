@@ -31,7 +31,7 @@ internal sealed class ControlSocket : IAsyncDisposable
     /// <summary>Listens at once.</summary>
     /// <param name="path">Where; what a killed command has left there is taken over.</param>
     /// <param name="what">Who might be there already, for the complaint.</param>
-    /// <param name="answer">Serves one client, bounded in time; the socket is closed behind it.</param>
+    /// <param name="answer">Serves one client, bounded in time; the socket is closed after it.</param>
     /// <exception cref="CommandException">The socket cannot be there, or somebody answers at it.</exception>
     public static ControlSocket Open(string path, string what, Func<Socket, CancellationToken, Task> answer)
     {

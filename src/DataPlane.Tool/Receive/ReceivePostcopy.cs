@@ -52,7 +52,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     private void OnPaused(string reason, bool isAttempt)
     {
         _context.Warn($"the link is lost, paused: {reason}; waiting for the source to come again to {_destination.LocalAddresses[0]} "
-            + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'); behind a Ctrl-C it gets its guest back when it has come"
+            + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'); after a Ctrl-C it gets its guest back when it has come"
             + (Desk.Last is { OwnershipUnknown: true } ? ForgottenBySource : ""));
         lock (_gate)
         {

@@ -102,7 +102,7 @@ internal sealed partial class AdmissionLoop
     }
 
     /// <summary>
-    /// Nothing more is read from it: what follows stays in the socket, and an end behind a proof does not take the proof back.
+    /// Nothing more is read from it: what follows stays in the socket, and an end after a proof does not take the proof back.
     /// </summary>
     private void Hold(UndecidedConnection connection)
     {

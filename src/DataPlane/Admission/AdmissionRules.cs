@@ -28,7 +28,7 @@ namespace DataPlane.Admission;
 internal static partial class AdmissionRules
 {
     /// <summary>
-    /// Bytes that are read of any connection. No more than a multifd channel's init packet: the packets behind it must stay in the socket,
+    /// Bytes that are read of any connection. No more than a multifd channel's init packet: the packets after it must stay in the socket,
     /// to go from there to their place in guest memory. Only a row whose proof is longer reads more, and no more than its proof.
     /// </summary>
     internal const int FirstRead = MultifdInit.Size;

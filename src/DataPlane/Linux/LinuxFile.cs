@@ -82,7 +82,7 @@ internal static class LinuxFile
             long hole = Libc.Seek(file, start, Libc.SeekHole);
             if (hole < 0 || hole >= end)
                 yield break;
-            // No data behind it: the hole goes to the end of the file.
+            // No data after it: the hole goes to the end of the file.
             long data = Libc.Seek(file, hole, Libc.SeekData);
             long next = data < 0 || data > end ? end : data;
             yield return (hole, next);

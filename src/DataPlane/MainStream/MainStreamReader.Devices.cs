@@ -5,7 +5,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <content>Device sections: those among the sections of ram, and the device state behind them.</content>
+/// <content>Device sections: those among the sections of ram, and the device state after them.</content>
 internal sealed partial class MainStreamReader
 {
     /// <summary>
@@ -59,7 +59,7 @@ internal sealed partial class MainStreamReader
         }
     }
 
-    /// <summary>Collects everything behind the END of ram until the splitter finds the end of the VM description.</summary>
+    /// <summary>Collects everything after the END of ram until the splitter finds the end of the VM description.</summary>
     private async ValueTask<DeviceState> ReadDeviceStateAsync(CancellationToken cancellationToken)
     {
         var splitter = new DeviceStateSplitter(_options.MaxDeviceStateBytes, _earlySections);

@@ -31,7 +31,7 @@ internal sealed partial class MainStreamReader
     /// <summary>Bytes of the package.</summary>
     public long PackageBytes { get; private set; }
 
-    /// <summary>The id of the ram section, for who reads on behind the switch.</summary>
+    /// <summary>The id of the ram section, for who reads on after the switch.</summary>
     public uint RamSection => _ramSection;
 
     /// <summary>Everything that was received and not read: the beginning of what follows the package.</summary>
@@ -93,7 +93,7 @@ internal sealed partial class MainStreamReader
     }
 
     /// <summary>
-    /// Reads all of the package before anything is done with it: the pages that its devices need come behind it on this channel.
+    /// Reads all of the package before anything is done with it: the pages that its devices need come after it on this channel.
     /// </summary>
     private async ValueTask ReadPackageAsync(CancellationToken cancellationToken)
     {

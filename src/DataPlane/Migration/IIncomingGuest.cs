@@ -41,7 +41,7 @@ public sealed record IncomingMachine
     public required string Name { get; init; }
 
     /// <summary>
-    /// The VM's UUID from the configuration section or the multifd channels, when either carries one. Multifd channels may come behind this
+    /// The VM's UUID from the configuration section or the multifd channels, when either carries one. Multifd channels may come after this
     /// announcement: <see cref="MigrationReport.Uuid"/> is what all of them said.
     /// </summary>
     public Guid? Uuid { get; init; }

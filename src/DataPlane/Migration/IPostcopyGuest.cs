@@ -48,7 +48,7 @@ public interface IPostcopyGuest : IIncomingGuest
 /// <param name="Cause">What happened to the link.</param>
 /// <param name="OwnershipUnknown">
 /// The source may not have heard that the guest starts here, and is one that runs it again then: a QEMU from 10.2 on. What came from it
-/// since proves nothing, because its pages flow before: only an answer on the preempt channel to a request behind the word does, or a
+/// since proves nothing, because its pages flow before: only an answer on the preempt channel to a request after the word does, or a
 /// recovery. Without a preempt channel this is therefore set whenever such a source is lost for the first time.
 /// </param>
 public sealed record PostcopyPause(Exception Cause, bool OwnershipUnknown);

@@ -3,13 +3,13 @@ namespace DataPlane.Migration;
 /// <summary>
 /// When the preempt channel is opened (specification, 4-postcopy section 4.7.2). QEMU 7.2 does not read main before it has the preempt
 /// connection, and 8.x takes
-/// none while it loads devices: both need it right behind main's header, and 7.2 waits for a record that ends it. From 9.0 on both ways
+/// none while it loads devices: both need it right after main's header, and 7.2 waits for a record that ends it. From 9.0 on both ways
 /// work. With multifd
 /// channels, which only 10.1 and later combine with postcopy, it must not come before them.
 /// </summary>
 internal enum PreemptTiming
 {
-    /// <summary>Right behind main's header; ended by a record.</summary>
+    /// <summary>Right after main's header; ended by a record.</summary>
     WithMain,
 
     /// <summary>When the destination has answered, before the guest stops; it just ends.</summary>

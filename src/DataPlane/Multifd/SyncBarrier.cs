@@ -79,7 +79,7 @@ internal sealed class SyncBarrier
     }
 
     /// <summary>
-    /// The main stream has ended well: channels waiting behind a trailing SYNC without a mark are let go (sources of QEMU 9.1 and 9.2).
+    /// The main stream has ended well: channels waiting after a trailing SYNC without a mark are let go (sources of QEMU 9.1 and 9.2).
     /// </summary>
     public void Open()
     {

@@ -4,7 +4,7 @@ namespace DataPlane.Postcopy;
 
 /// <summary>
 /// Whether the source is known to have heard that its guest starts here. A QEMU from 10.2 on runs the guest again when the link is lost
-/// before it has read PONG(0x42), and its pages flow before that: what arrives proves nothing but where it was asked for behind the PONG.
+/// before it has read PONG(0x42), and its pages flow before that: what arrives proves nothing but where it was asked for after the PONG.
 /// Only the preempt channel carries nothing else; on main the background brings a page that was asked for all the same.
 /// </summary>
 /// <remarks>Thread-safe.</remarks>

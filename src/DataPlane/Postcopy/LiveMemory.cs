@@ -252,7 +252,7 @@ internal sealed partial class LiveMemory : IPageStore
         switch (errno)
         {
             case 0:
-            case Errno.EAGAIN: // stopped behind some pages, or the mappings of this process are being changed
+            case Errno.EAGAIN: // stopped after some pages, or the mappings of this process are being changed
                 return true;
             case Errno.EEXIST:
                 done += block.HostPageSize;

@@ -175,7 +175,7 @@ internal sealed class PageLedger
     }
 
     /// <summary>
-    /// Opens a request for the next page at or behind a place that is owed and not asked for. False when there is none up to the block's
+    /// Opens a request for the next page at or after a place that is owed and not asked for. False when there is none up to the block's
     /// end.
     /// </summary>
     public bool TryOpenNext(RamBlock block, ref long page)

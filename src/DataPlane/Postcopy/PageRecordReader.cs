@@ -5,7 +5,7 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Reads the page records of one channel behind the switch: on main between a section's header and its end, on the preempt channel all
+/// Reads the page records of one channel after the switch: on main between a section's header and its end, on the preempt channel all
 /// there is.
 /// </summary>
 internal sealed class PageRecordReader(RecordBuffer input, GuestMemory memory, PageArrivals arrivals) : IDisposable

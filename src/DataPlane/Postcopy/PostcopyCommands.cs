@@ -27,7 +27,7 @@ internal static class PostcopyCommands
         WriteRanges(output, unsent);
     }
 
-    /// <summary>Discards pages, perhaps none, ahead of <see cref="WriteDiscards"/> or behind it.</summary>
+    /// <summary>Discards pages, perhaps none, ahead of <see cref="WriteDiscards"/> or after it.</summary>
     /// <param name="output">The main channel.</param>
     /// <param name="pages">Whole host pages.</param>
     public static void WriteRanges(IBufferWriter<byte> output, GuestPageSet pages)

@@ -4,7 +4,7 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// One set of connections to the source behind the switch: a thread reads main, another the preempt channel once there is one. When either
+/// One set of connections to the source after the switch: a thread reads main, another the preempt channel once there is one. When either
 /// breaks, both end.
 /// </summary>
 internal sealed class PostcopyLink : IAsyncDisposable

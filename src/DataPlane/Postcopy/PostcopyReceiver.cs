@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The destination's memory behind the switch to postcopy: faults become requests, pages are placed as they come on main and on the preempt
+/// The destination's memory after the switch to postcopy: faults become requests, pages are placed as they come on main and on the preempt
 /// channel, and a lost link
 /// is a pause once the guest is ours.
 /// <code>

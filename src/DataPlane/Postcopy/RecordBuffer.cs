@@ -66,7 +66,7 @@ internal sealed class RecordBuffer : IDisposable
         if (!TryFill(count))
         {
             throw new ChannelException(
-                FailureReason.PeerClosed, Channel, $"the stream ended inside {what}, {Position + _end - _start} bytes behind the switch");
+                FailureReason.PeerClosed, Channel, $"the stream ended inside {what}, {Position + _end - _start} bytes after the switch");
         }
     }
 
@@ -81,10 +81,10 @@ internal sealed class RecordBuffer : IDisposable
     }
 
     public ChannelException Malformed(string message) =>
-        ChannelException.Malformed(Channel, $"{message}, {Position} bytes behind the switch");
+        ChannelException.Malformed(Channel, $"{message}, {Position} bytes after the switch");
 
     public ChannelException Violation(string message) =>
-        ChannelException.Violation(Channel, $"{message}, {Position} bytes behind the switch");
+        ChannelException.Violation(Channel, $"{message}, {Position} bytes after the switch");
 
     public void Dispose() => _block.Dispose();
 

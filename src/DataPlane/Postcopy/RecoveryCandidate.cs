@@ -15,7 +15,7 @@ internal sealed class RecoveryCandidate(Channel main, ReceivedPages pages, Block
 
     public Channel Main => main;
 
-    /// <summary>What came behind RESUME.</summary>
+    /// <summary>What came after RESUME.</summary>
     public ReadOnlyMemory<byte> Rest { get; private set; }
 
     /// <summary>To be called when the migration goes on here.</summary>

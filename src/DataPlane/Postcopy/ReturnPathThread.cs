@@ -133,7 +133,7 @@ internal sealed class ReturnPathThread(
             events.OnRequest(block, message.Start >> TargetPage.Shift, message.Length >> TargetPage.Shift);
     }
 
-    /// <summary>The bitmap follows behind its message; its size must be the one that the block's length demands.</summary>
+    /// <summary>The bitmap follows its message; its size must be the one that the block's length demands.</summary>
     private uint? ReadBitmap(ReturnPathMessage message, PooledBlock block)
     {
         const string Doing = "reading a received bitmap";

@@ -44,7 +44,7 @@ internal sealed class UnsentPages
     public long BackgroundLeft => Volatile.Read(ref _backgroundLeft);
 
     /// <summary>
-    /// Claims the host page of <paramref name="page"/>, and lets the background go on behind it: its neighbours are likely to be asked for
+    /// Claims the host page of <paramref name="page"/>, and lets the background go on after it: its neighbours are likely to be asked for
     /// next.
     /// </summary>
     /// <returns>False if it has been claimed already; then there is nothing to do.</returns>

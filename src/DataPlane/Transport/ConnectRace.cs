@@ -98,12 +98,20 @@ internal sealed class ConnectRace : IAsyncDisposable
             return;
         }
 
-        // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
-        CancellationToken over = _over.Token;
-        Task waiting = attempt.IsDecided ? Task.CompletedTask
-            : Task.Factory.StartNew(
-                () => attempt.Wait(over), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        _running.Add((remote, attempt, waiting));
+        try
+        {
+            // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
+            CancellationToken over = _over.Token;
+            Task waiting = attempt.IsDecided ? Task.CompletedTask
+                : Task.Factory.StartNew(
+                    () => attempt.Wait(over), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            _running.Add((remote, attempt, waiting));
+        }
+        catch
+        {
+            attempt.Dispose(); // there is no thread for it
+            throw;
+        }
     }
 
     /// <summary>Takes out whatever is decided: the socket of the first that has connected, and the failures before it.</summary>
@@ -112,7 +120,7 @@ internal sealed class ConnectRace : IAsyncDisposable
         for (int i = 0; i < _running.Count;)
         {
             var (remote, attempt, waiting) = _running[i];
-            if (!waiting.IsCompleted || !attempt.IsDecided)
+            if (!waiting.IsCompleted || (!attempt.IsDecided && !waiting.IsFaulted))
             {
                 i++;
                 continue;
@@ -121,6 +129,14 @@ internal sealed class ConnectRace : IAsyncDisposable
             _running.RemoveAt(i);
             using (attempt)
             {
+                if (waiting.IsFaulted)
+                {
+                    // No descriptor was left to wait with, for one: the attempt has failed as if the system had refused it.
+                    Exception fault = waiting.Exception.InnerException!;
+                    _failures.Add(new ConnectFailure(remote, (fault as LinuxException)?.Errno ?? 0, fault.Message));
+                    continue;
+                }
+
                 if (attempt.Errno == 0)
                     return (remote, attempt.Take());
                 _failures.Add(new ConnectFailure(remote, attempt.Errno, Errno.Describe(attempt.Errno)));

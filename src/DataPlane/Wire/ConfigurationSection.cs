@@ -4,7 +4,7 @@ using System.Text;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// The section behind the stream header: which machine this is and which capabilities change the stream's layout.
+/// The section after the stream header: which machine this is and which capabilities change the stream's layout.
 /// <code>
 /// 07 | u32 n, machine type name | subsections
 /// subsection:  05 | u8 n, name | u32 1 | body

@@ -9,7 +9,7 @@ namespace DataPlane.Wire;
 /// </summary>
 /// <remarks>
 /// A version is a part between dashes that begins with <c>X.Y</c>, and goes on, if at all, with something that is neither letter nor digit:
-/// <c>pc-q35-4.0.1</c>, <c>pc-q35-9.2+pve1</c>, <c>pc-i440fx-8.2-acme</c>. A number behind a vendor's name (<c>pc-q35-rhel9.4.0</c>) is the
+/// <c>pc-q35-4.0.1</c>, <c>pc-q35-9.2+pve1</c>, <c>pc-i440fx-8.2-acme</c>. A number after a vendor's name (<c>pc-q35-rhel9.4.0</c>) is the
 /// vendor's own.
 /// </remarks>
 /// <param name="Name">As on the wire.</param>

@@ -5,7 +5,7 @@ namespace DataPlane.Wire;
 
 /// <summary>
 /// Fills a multifd header in one pass over the pages, before it is known how many of them are zero: zero pages collect at the far end of
-/// the offset table and move behind the normal ones in <see cref="Finish()"/>. Unused bytes are 0, as QEMU 9.2 and later send them.
+/// the offset table and move after the normal ones in <see cref="Finish()"/>. Unused bytes are 0, as QEMU 9.2 and later send them.
 /// </summary>
 internal ref struct MultifdPacketWriter
 {

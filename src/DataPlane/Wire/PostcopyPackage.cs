@@ -67,7 +67,7 @@ internal readonly record struct PostcopyPackage(int DevicesStart, int DevicesLen
     /// <summary>Writes what stands before the device sections and returns its size.</summary>
     public static int WriteHead(Span<byte> destination) => CommandWriter.WriteListen(destination);
 
-    /// <summary>Writes what stands behind the device sections and returns its size.</summary>
+    /// <summary>Writes what stands after the device sections and returns its size.</summary>
     public static int WriteTail(Span<byte> destination, bool preempt)
     {
         int size = preempt ? CommandWriter.WritePing(destination, PreemptPing) : 0;

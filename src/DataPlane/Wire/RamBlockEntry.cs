@@ -88,7 +88,7 @@ internal readonly record struct RamBlockEntry(
     }
 
     /// <summary>
-    /// No flag announces the page size field. Between entries its first byte is 00, which no name length is; behind the last entry its low
+    /// No flag announces the page size field. Between entries its first byte is 00, which no name length is; after the last entry its low
     /// 12 bits are 0, which no record's flags are.
     /// </summary>
     private static bool TrySeePageSize(ref WireReader reader, long missing, out bool present)

@@ -8,7 +8,7 @@ namespace DataPlane.Wire;
 /// SHUT, PONG, RESUME_ACK   u32 value
 /// REQ_PAGES                u64 start | u32 length
 /// REQ_PAGES_ID             u64 start | u32 length | u8 n, block name
-/// RECV_BITMAP              u8 n, block name; the bitmap follows behind the message
+/// RECV_BITMAP              u8 n, block name; the bitmap follows the message
 /// SWITCHOVER_ACK           nothing
 /// VM_STARTED               anything; skipped
 /// </code>

@@ -10,7 +10,7 @@ namespace DataPlane.Wire;
 internal readonly record struct VmDescriptionDevice(string Name, uint Instance, long? BodySize);
 
 /// <summary>
-/// The JSON that a source sends behind its device state: one entry per FULL section in the order of the stream. It alone tells how long
+/// The JSON that a source sends after its device state: one entry per FULL section in the order of the stream. It alone tells how long
 /// the sections are.
 /// <code>
 /// described device:  sum(fields) + sum(subsections)
@@ -48,7 +48,7 @@ internal sealed class VmDescription
                     reader.Skip();
             }
 
-            // Refuses whatever stands behind the object.
+            // Refuses whatever stands after the object.
             reader.Read();
             description = new VmDescription(devices);
             error = null;

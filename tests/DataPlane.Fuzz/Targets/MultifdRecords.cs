@@ -57,7 +57,7 @@ internal sealed class MultifdRecords : IFuzzTarget
         return true;
     }
 
-    /// <summary>Field by field: what a packet has behind its pages and in unused fields is stale with some QEMUs, and zero here.</summary>
+    /// <summary>Field by field: what a packet has after its pages and in unused fields is stale with some QEMUs, and zero here.</summary>
     private void WriteAgain(in MultifdPacketReader packet, ReadOnlySpan<byte> source, MultifdFlags method)
     {
         MultifdPacketWriter writer = MultifdPacketWriter.Begin(_room, packet.BlockName, packet.PacketNumber, method);

@@ -170,7 +170,7 @@ internal sealed class MappedRamFile : IDisposable
             Expect(U32() == 1 && U64() == MappedRamBlock.PageSize, $"mapped-ram version 1 and 4 KiB pages of {name}");
             var bitmapOffset = U64();
             var pagesOffset = U64();
-            // QEMU itself puts the bitmap directly behind this header, and the pages at a multiple of 1 MiB.
+            // QEMU itself puts the bitmap directly after this header, and the pages at a multiple of 1 MiB.
             Expect(bitmapOffset >= _file.Position && pagesOffset % (1 << 20) == 0, $"the places of {name}");
             _file.Position = bitmapOffset;
             var bitmap = Bytes(checked((int)((length / MappedRamBlock.PageSize + 63) / 64 * 8)));
@@ -185,7 +185,7 @@ internal sealed class MappedRamFile : IDisposable
         Expect(blocks.DistinctBy(block => block.Name).Count() == blocks.Count, "names that are unique");
     }
 
-    /// <summary>Device sections carry no length; the description behind them ends the file and names them.</summary>
+    /// <summary>Device sections carry no length; the description after them ends the file and names them.</summary>
     private void ParseDevices()
     {
         var tail = Bytes(checked((int)(_file.Length - _file.Position)));

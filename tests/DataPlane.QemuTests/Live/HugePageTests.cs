@@ -15,7 +15,7 @@ public sealed class HugePageTests(Send.SavedVms vms) : LiveDestinationTest
 
     private ReservedHugePages? _reserved;
 
-    /// <summary>What is reserved is given back behind the processes that use it: they would hold it longer.</summary>
+    /// <summary>What is reserved is given back after the processes that use it: they would hold it longer.</summary>
     public override async ValueTask DisposeAsync()
     {
         await base.DisposeAsync();

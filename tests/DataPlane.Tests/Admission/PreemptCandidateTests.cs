@@ -101,7 +101,7 @@ public sealed class PreemptCandidateTests
         await using Door door = Open();
         ScriptedPeer wrong = door.Knock(Opening.Record(0, Opening.PageFlag));
         ScriptedPeer right = door.Knock(Opening.PageRecord);
-        right.Finish(); // an end behind a proof does not take it back
+        right.Finish(); // an end after a proof does not take it back
         await door.HeldAsync(2);
         await MainAsync(door);
         await Eventually.TrueAsync(() => _context.Asked == 2, "asked once main was there", Token);

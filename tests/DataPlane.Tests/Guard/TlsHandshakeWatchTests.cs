@@ -48,7 +48,7 @@ public sealed class TlsHandshakeWatchTests
     public void TLS_1_2_is_over_with_the_servers_last_message()
     {
         var watch = new TlsHandshakeWatch();
-        // Other messages may stand behind the hello in its record: they are no extensions of it.
+        // Other messages may stand after the hello in its record: they are no extensions of it.
         watch.TakeServer(Hello(0xC030, is13: false, behind: [11, 0, 0, 4, 0, 43, 0, 2]));
         watch.TakeServer(Record(Handshake, 800));
         watch.TakeClient([.. Record(Handshake, 500), .. Record(Change, 1)]);

@@ -155,7 +155,7 @@ public sealed class MappedRamReaderTests
     [Fact]
     public void Pages_of_one_block_inside_those_of_another_are_refused()
     {
-        // The second block claims an area in the middle of the first; the list goes on behind that area.
+        // The second block claims an area in the middle of the first; the list goes on after that area.
         SparseImage image = ExampleImage.Build().Patch(0x410001D + 20, Offset(0x200000));
         MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents);
         image.Write(0x200000 + 0x20000, layout.Pieces[2].Bytes.Span);
@@ -207,7 +207,7 @@ public sealed class MappedRamReaderTests
     public void An_image_cannot_begin_outside_of_its_file(long baseOffset)
     {
         Assert.False(MappedRamReader.TryRead(ExampleImage.Build(), new MappedRamLimits(MaxRam), baseOffset, out _, out string? error));
-        Assert.Contains("behind the end of the file", error, StringComparison.Ordinal);
+        Assert.Contains("beyond the end of the file", error, StringComparison.Ordinal);
     }
 
     [Fact]

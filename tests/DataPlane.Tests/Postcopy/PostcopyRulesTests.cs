@@ -184,7 +184,7 @@ public sealed class PostcopyRulesTests
         var last = source.TouchAsync(0, "other");
         await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, "other"u8, 0, TargetPage.Size));
         main.Send(source.Part(0, 3)).Send(source.End());
-        await last.WaitAsync(TimeSpan.FromSeconds(60), Token); // the end of the stream is right behind it
+        await last.WaitAsync(TimeSpan.FromSeconds(60), Token); // the end of the stream is right after it
         Assert.False(waiting.IsCompleted);
         Assert.False(source.Receiving.IsCompleted);
 

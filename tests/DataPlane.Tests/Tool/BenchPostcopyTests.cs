@@ -59,7 +59,7 @@ public sealed class BenchPostcopyTests
     }
 
     [Theory]
-    [InlineData(7, 100)] // before the switch it is as wrong as behind it: what came is not what the page's number says
+    [InlineData(7, 100)] // before the switch it is as wrong as after it: what came is not what the page's number says
     [InlineData(1023, 4095)]
     public async Task A_wrong_byte_is_found(long page, int offset)
     {

@@ -221,7 +221,7 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task A_complaint_about_the_file_names_no_other_file()
     {
-        string path = Path.Combine(_folder, new string('x', 253)); // with what is put behind it, too long
+        string path = Path.Combine(_folder, new string('x', 253)); // with what is put after it, too long
         Assert.Equal((int)ExitCode.Failed, await RunAsync(["--json", path], (_, _) => Task.FromResult(ExitCode.Done)));
         Assert.DoesNotContain(".tmp", _error.ToString(), StringComparison.Ordinal);
     }

@@ -96,6 +96,32 @@ public sealed class ConnectRaceTests : IDisposable
     }
 
     [Fact]
+    public async Task One_that_cannot_be_waited_for_has_failed_and_the_next_one_starts_at_once()
+    {
+        FakeTimeProvider time = new(); // which nobody moves on
+        using var swallowing = FullListener.On("127.0.0.2");
+        IPEndPoint deaf = new(IPAddress.Parse("127.0.0.2"), swallowing.Address.Port);
+        using var listener = new TcpListener(IPAddress.Parse("127.0.0.3"), swallowing.Address.Port);
+        listener.Start();
+        await using ConnectRace race = new([deaf, listener.LocalEndpoint], Start, time, Token);
+
+        (EndPoint Remote, SafeSocketHandle Socket)? winner = await race.RunAsync().WaitAsync(TimeSpan.FromSeconds(30), Token);
+
+        Assert.NotNull(winner);
+        winner.Value.Socket.Dispose();
+        Assert.Equal(listener.LocalEndpoint, winner.Value.Remote);
+        Assert.Equal(deaf, Assert.Single(race.Failures).Remote);
+
+        ConnectAttempt Start(EndPoint remote)
+        {
+            var attempt = new ConnectAttempt(remote, null, new ChannelOptions());
+            if (remote.Equals(deaf))
+                attempt.Dispose(); // a wait for it throws
+            return attempt;
+        }
+    }
+
+    [Fact]
     public async Task A_name_without_an_address_is_said_to_have_none()
     {
         ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(1, "", TimeProvider.System));

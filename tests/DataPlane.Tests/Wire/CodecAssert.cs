@@ -13,7 +13,7 @@ internal static class CodecAssert
 {
     private const long Iterations = 2000;
 
-    /// <summary>The record parses as a whole, behind it anything may follow, and every shorter piece of it only asks for more.</summary>
+    /// <summary>The record parses as a whole, after it anything may follow, and every shorter piece of it only asks for more.</summary>
     public static void ParsesOnlyWhole(byte[] record, Parser parse)
     {
         for (int length = 0; length < record.Length; length++)

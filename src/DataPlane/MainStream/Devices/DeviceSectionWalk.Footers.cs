@@ -10,7 +10,7 @@ internal static partial class DeviceSectionWalk
     private const int MaxGuesses = 4096;
 
     /// <summary>
-    /// Divides the bytes by what every source does: a section ends with a footer of its id, behind which another one begins or nothing is
+    /// Divides the bytes by what every source does: a section ends with a footer of its id, after which another one begins or nothing is
     /// left. A body may hold such
     /// bytes by chance; then the rest does not come out even, and a later end is tried.
     /// </summary>
@@ -41,7 +41,7 @@ internal static partial class DeviceSectionWalk
     }
 
     /// <summary>
-    /// Reads the section at <paramref name="begin"/> whose footer is the first at or behind <paramref name="search"/> (-1: the first at
+    /// Reads the section at <paramref name="begin"/> whose footer is the first at or after <paramref name="search"/> (-1: the first at
     /// all).
     /// </summary>
     private static bool TryReadSection(ReadOnlySpan<byte> bytes, int begin, int search, List<DeviceSection> found, out int end)

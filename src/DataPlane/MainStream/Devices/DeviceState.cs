@@ -1,7 +1,7 @@
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// The state of a VM's devices as it travels behind the RAM: opaque bytes, kept exactly as the source sent them, plus the table of
+/// The state of a VM's devices as it travels after the RAM: opaque bytes, kept exactly as the source sent them, plus the table of
 /// contents that the source's description gives. Immutable and safe for use by several threads.
 /// </summary>
 /// <remarks>

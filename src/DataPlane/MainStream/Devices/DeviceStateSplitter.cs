@@ -25,7 +25,7 @@ internal sealed class DeviceStateSplitter
     private const int MinDescriptionBytes = 16;
 
     /// <summary>
-    /// One walk by names reads everything. Only a description that is the last thing received gets one; a peer that stops behind
+    /// One walk by names reads everything. Only a description that is the last thing received gets one; a peer that stops after
     /// thousands of false ones must not make us read everything thousands of times.
     /// </summary>
     private const int MaxNameWalks = 16;
@@ -48,7 +48,7 @@ internal sealed class DeviceStateSplitter
     /// <summary>
     /// Looks at what has arrived since the last call.
     /// </summary>
-    /// <param name="bytes">Everything behind the last RAM section's footer, from its first byte on, in every call.</param>
+    /// <param name="bytes">Everything after the last RAM section's footer, from its first byte on, in every call.</param>
     /// <param name="endOfStream">No more will come, or the source has been silent for longer than it may.</param>
     /// <param name="consumed">With Done: the bytes up to the end of the description.</param>
     /// <param name="state">With Done: copies of the bytes.</param>
@@ -62,7 +62,7 @@ internal sealed class DeviceStateSplitter
         if (bytes.Length > _maxBytes)
             error = $"the device state has more than {_maxBytes} bytes";
         else if (!bytes.IsEmpty && bytes[0] is not ((byte)SectionType.Full or (byte)SectionType.EndOfFile))
-            error = $"byte {bytes[0]:X2} instead of a device section (04) behind the RAM";
+            error = $"byte {bytes[0]:X2} instead of a device section (04) after the RAM";
         if (error is not null)
             return OperationStatus.InvalidData;
 

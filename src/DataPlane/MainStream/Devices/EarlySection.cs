@@ -4,7 +4,7 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// A FULL section before the END of RAM (virtio-mem): QEMU 11.1 sends it before the START, 10.0 behind the block list. Nothing tells its
+/// A FULL section before the END of RAM (virtio-mem): QEMU 11.1 sends it before the START, 10.0 after the block list. Nothing tells its
 /// length while it arrives, so its end is the first footer with its own id that is followed by something that may follow there. The
 /// description at the end of the stream lists it first.
 /// </summary>

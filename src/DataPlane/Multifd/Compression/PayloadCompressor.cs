@@ -29,7 +29,7 @@ internal abstract class PayloadCompressor : IDisposable
     protected static int OutputBytes => WireLimits.MaxCompressedPacketBytes;
 
     /// <summary>
-    /// Takes one page out of the order of the packet, to be sent behind the others. <see cref="Compress"/> puts it into the header.
+    /// Takes one page out of the order of the packet, to be sent after the others. <see cref="Compress"/> puts it into the header.
     /// </summary>
     public virtual bool TrySetAside(nint address, long offset) => false;
 

@@ -76,7 +76,7 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
         if (!_begun)
             Begin();
 
-        // To go on with deflate behind stored blocks costs as much as deflating a window: fewer pages than that are not worth it.
+        // To go on with deflate after stored blocks costs as much as deflating a window: fewer pages than that are not worth it.
         bool stores = _aside > 0 && (_storesAll || count == 1 || _aside > WindowPages);
         if (count > 1 || (_aside > 0 && !stores))
             Deflate(vectors[1..count], stores ? 0 : _aside);

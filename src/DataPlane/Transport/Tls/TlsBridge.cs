@@ -119,7 +119,7 @@ internal sealed class TlsBridge : IAsyncDisposable
         }
     }
 
-    /// <summary>The end of one that was closed with something unread is an error, behind all that it has sent.</summary>
+    /// <summary>The end of one that was closed with something unread is an error, after all that it has sent.</summary>
     private async ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
         try

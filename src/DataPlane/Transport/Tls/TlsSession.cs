@@ -159,7 +159,7 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>Puts close_notify behind what was encrypted, once.</summary>
+    /// <summary>Puts close_notify after what was encrypted, once.</summary>
     internal void SayGoodbye()
     {
         lock (_gate)

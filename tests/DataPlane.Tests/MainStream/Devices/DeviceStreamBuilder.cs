@@ -4,7 +4,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Tests.MainStream.Devices;
 
-/// <summary>Builds what a source sends behind the RAM: sections and the JSON that describes them, both under the test's control.</summary>
+/// <summary>Builds what a source sends after the RAM: sections and the JSON that describes them, both under the test's control.</summary>
 internal sealed class DeviceStreamBuilder
 {
     private readonly List<byte> _sections = [];

@@ -24,7 +24,7 @@ public sealed class PackagedSectionsTests
     [Fact]
     public void A_body_that_holds_what_looks_like_an_end_is_not_torn()
     {
-        // Inside of the first body: its own footer, and behind it the head of a section whose end is nowhere.
+        // Inside of the first body: its own footer, and after it the head of a section whose end is nowhere.
         byte[] trap = [9, .. Footer(5), .. Section(6, "false", [8])[..^5], 9];
         byte[] sections = [.. Section(5, "first", trap), .. Section(4, "second", [1])];
 

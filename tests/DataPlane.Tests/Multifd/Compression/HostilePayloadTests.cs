@@ -99,7 +99,7 @@ public sealed class HostilePayloadTests
             AssertNothingBeyond(pair);
         }
 
-        // And a continuous one behind them.
+        // And a continuous one after them.
         Assert.Null(pair.Decompress(pair.Compress([0, 1, 2, 3])));
     }
 
