@@ -20,8 +20,8 @@ public sealed class MemoryBoundTests
 
     public static TheoryData<string, FailureReason> Streams => new()
     {
-        { "early device sections", FailureReason.LimitExceeded },
-        { "early device sections behind the blocks", FailureReason.LimitExceeded },
+        { "early device sections", FailureReason.MalformedStream },
+        { "early device sections after the blocks", FailureReason.LimitExceeded },
         { "device state", FailureReason.LimitExceeded },
         { "one device section", FailureReason.LimitExceeded },
         { "more RAM than allowed", FailureReason.LimitExceeded },
@@ -77,7 +77,7 @@ public sealed class MemoryBoundTests
         return what switch
         {
             "early device sections" => (HostileStream.Head, HostileStream.Devices),
-            "early device sections behind the blocks" => ([.. HostileStream.Head, .. ram], HostileStream.Devices),
+            "early device sections after the blocks" => ([.. HostileStream.Head, .. ram], HostileStream.Devices),
             "device state" => ([.. HostileStream.Head, .. ram, .. HostileStream.EndOfRam], HostileStream.Devices),
             "one device section" => ([.. HostileStream.Head, .. ram, .. HostileStream.EndOfRam, .. HostileStream.Devices.AsSpan(0, 25)], new byte[65536]),
             "more RAM than allowed" => ([.. HostileStream.Head, .. HostileStream.RamTotal(long.MaxValue & ~4095L)], []),

@@ -87,12 +87,12 @@ internal sealed class UndecidedSet
 
     internal long SilentUntil(UndecidedConnection connection) => _byPeer[connection.PeerGroup].SilentUntil;
 
-    /// <summary>Gives those that had no deadline one.</summary>
+    /// <summary>Gives those that had no deadline one, but for main channels, which wait for what becomes of the one before them.</summary>
     internal void EndCandidacies(long deadline)
     {
         foreach (UndecidedConnection connection in _byKey.Values)
         {
-            if (connection.Deadline == long.MaxValue)
+            if (connection.Deadline == long.MaxValue && !AdmissionRules.IsMain(connection.Opening))
                 Defer(connection, deadline);
         }
     }

@@ -45,10 +45,20 @@ internal sealed partial class MainStreamReader
         }
     }
 
+    /// <summary>
+    /// Before the guest's memory is created anybody may be at the other end: what is kept for him is little, and more than a source sends.
+    /// </summary>
     private void KeepEarlySection(EarlySection section)
     {
         _earlySections.Add(section);
         _earlyBytes += section.Bytes.Length;
+        if (!_ram.Started && (_earlySections.Count > WireLimits.MaxEarlySections || _earlyBytes > WireLimits.MaxEarlyBytes))
+        {
+            throw _stream.Malformed(
+                $"{_earlySections.Count} device sections with {_earlyBytes} bytes before the RAM; "
+                + $"no source sends more than {WireLimits.MaxEarlySections} with {WireLimits.MaxEarlyBytes} bytes");
+        }
+
         if (_earlySections.Count > WireLimits.MaxDevices || _earlyBytes > _options.MaxDeviceStateBytes)
         {
             throw new ChannelException(
@@ -57,6 +67,20 @@ internal sealed partial class MainStreamReader
                 $"{_earlySections.Count} device sections with {_earlyBytes} bytes among those of RAM; "
                     + $"allowed are {WireLimits.MaxDevices} with {_options.MaxDeviceStateBytes} bytes");
         }
+    }
+
+    /// <summary>All early sections, one after the other.</summary>
+    private byte[] JoinEarlySections()
+    {
+        var joined = new byte[_earlyBytes];
+        var at = 0;
+        foreach (var section in _earlySections)
+        {
+            section.Bytes.CopyTo(joined, at);
+            at += section.Bytes.Length;
+        }
+
+        return joined;
     }
 
     /// <summary>Collects everything after the END of ram until the splitter finds the end of the VM description.</summary>

@@ -135,6 +135,6 @@ internal sealed partial class MainStreamReader
         SwitchPings = contents.Pings;
         PackageBytes = package.Length;
         _packagedDevices = DeviceState.FromPackage(
-            _earlySections.SelectMany(static one => one.Bytes).ToArray(), package.AsMemory(contents.DevicesStart, contents.DevicesLength));
+            JoinEarlySections(), package.AsMemory(contents.DevicesStart, contents.DevicesLength));
     }
 }

@@ -150,7 +150,7 @@ internal sealed partial class MainStreamReader
         {
             if (type == SectionType.Start)
             {
-                _ram.EarlySections = _earlySections.SelectMany(static one => one.Bytes).ToArray();
+                _ram.EarlySections = JoinEarlySections();
             }
 
             _pagesBegun |= type != SectionType.Start;

@@ -11,6 +11,7 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
     private volatile PostcopyReceiver? _receiver;
     private volatile bool _isPaused;
     private volatile bool _mainIsSettled = true;
+    private long _handed;
 
     /// <summary>Null until the RAM blocks are known, and where no postcopy is expected.</summary>
     public PostcopyReceiver? Receiver
@@ -26,12 +27,21 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
         set => _isPaused = value;
     }
 
+    /// <summary>
+    /// Channels that a session has been given, over all sets of channels. Admission counts those that it has admitted in the same way; the
+    /// difference is on its way.
+    /// </summary>
+    public long Handed => Volatile.Read(ref _handed);
+
     /// <summary>Whether the guest's memory is being created: before, another main channel may yet take the place of the first.</summary>
     public bool MainIsSettled
     {
         get => _mainIsSettled;
         set => _mainIsSettled = value;
     }
+
+    /// <summary>One more has been given to its session, or closed because its set was given up.</summary>
+    public void NoteHanded() => Interlocked.Increment(ref _handed);
 
     /// <summary>
     /// A source of QEMU 7.2 that is refused once never comes again, so one that is earlier than our notice waits for it. Its word alone

@@ -39,7 +39,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     {
         if (_configuration?.Uuid is { } said && (_options.Uuid ?? _admission.Uuid) is { } expected && said != expected)
         {
-            _isOfAnotherVm = true;
+            _isOfAnotherVm = _options.Uuid is not null; // else it is only not that of a channel which anybody may have brought
             throw ChannelException.Violation(
                 "main", $"the source's VM has UUID {said}, "
                 + (_options.Uuid is null ? $"but its multifd channels carry {expected}" : $"expected is {expected}"));

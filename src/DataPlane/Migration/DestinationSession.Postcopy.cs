@@ -109,7 +109,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
 
     /// <summary>Whether the preempt channel may be there without having come to us yet: undecided, or admitted this moment.</summary>
     private bool MayHavePreempt() =>
-        _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > Volatile.Read(ref _handed));
+        _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > _context.Handed);
 
     /// <summary>One of the source's address that has not said anything else.</summary>
     private bool MayBringPages(UndecidedInfo connection) =>

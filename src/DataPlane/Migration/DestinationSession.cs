@@ -32,7 +32,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private bool _returnPathOpen;
     private bool _guestCreated;
     private int _commitState;
-    private long _handed;
     private long _ramComplete;
 
     public DestinationSession(
@@ -143,6 +142,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 if (admitted.Epoch != Epoch)
                 {
                     admitted.Dispose(); // of a set that was given up
+                    _context.NoteHanded();
                     continue;
                 }
 
@@ -152,7 +152,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 }
 
                 Hand(admitted);
-                Interlocked.Increment(ref _handed);
+                _context.NoteHanded();
             }
         }
         catch (OperationCanceledException)

@@ -182,7 +182,8 @@ internal sealed partial class MultifdReceiveChannel
         return result switch
         {
             { Complete: true } => true,
-            { Bytes: 0, End: ChannelEnd.Closed } => false,
+            // Before the guest's memory is there no source ends a channel: it has died, or was none.
+            { Bytes: 0, End: ChannelEnd.Closed } when _owner.Pages is not null => false,
             _ => throw ChannelException.From(result, channel, "reading a multifd packet header"),
         };
     }

@@ -34,6 +34,12 @@ internal static class WireLimits
     /// <summary>Sections of a guest with thousands of vCPUs stay far below; it bounds the objects made from a description.</summary>
     public const int MaxDevices = 65536;
 
+    /// <summary>Device sections among those of RAM: one for each virtio-mem device, of which a machine has some dozens at most.</summary>
+    public const int MaxEarlySections = 1024;
+
+    /// <summary>Their bytes before the RAM: virtio-mem sends a bit for each of its blocks, 64 KiB for 1 TiB in blocks of 2 MiB.</summary>
+    public const int MaxEarlyBytes = 16 << 20;
+
     /// <summary>Receive buffer of a QEMU for one compressed packet; its sources stay below 527 000 bytes.</summary>
     public const int MaxCompressedPacketBytes = 1 << 20;
 

@@ -161,6 +161,29 @@ public sealed class MainProofTests
     }
 
     [Fact]
+    public async Task A_main_channel_that_waits_goes_on_waiting_when_another_takes_the_place()
+    {
+        await using Door door = Door.Open(Two, new ScriptedContext { MainIsSettled = false });
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        ScriptedPeer honest = door.Knock(Opening.Main);
+        await door.HeldAsync(1);
+        door.Knock(Opening.Main);
+        await door.HeldAsync(2);
+        door.Admission.StartAnew();
+        await door.TakeAsync(); // the later one
+        await door.HeldAsync(1);
+        door.Knock();
+        await door.UndecidedAsync(2);
+
+        door.Time.Advance(TimeSpan.FromSeconds(31));
+
+        await door.RefusedAsync(RefusalReason.Silent, 1); // all deadlines have been looked at
+        door.Admission.StartAnew();
+        Assert.Equal(honest.Socket.LocalEndPoint!.ToString(), (await door.TakeAsync()).Peer);
+    }
+
+    [Fact]
     public async Task False_starts_are_counted_and_told()
     {
         await using Door door = Door.Open(Two);

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
@@ -104,6 +105,66 @@ public sealed class FalseStartTests
         Assert.False(receiving.IsCompleted);
         await destination.DisposeAsync();
         await Assert.ThrowsAnyAsync<Exception>(() => receiving);
+    }
+
+    [Fact]
+    public async Task A_multifd_channel_that_closes_before_the_memory_is_made_holds_its_place_no_longer()
+    {
+        using var incoming = new TestIncomingGuest();
+        await using var destination = Listen(incoming, new() { MultifdChannels = 1 });
+        var refusals = Refusals(destination);
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        using var source = new RawSource(destination.LocalAddresses[0]);
+        using var stranger = source.Multifd(0);
+        await Eventually.TrueAsync(() => destination.Admitted == 1, "it is in", Token);
+
+        stranger.Shutdown(SocketShutdown.Send);
+
+        await GoesOnAsync(destination, receiving, refusals);
+    }
+
+    [Fact]
+    public async Task A_UUID_that_only_a_multifd_channel_has_brought_does_not_end_the_wait()
+    {
+        using var incoming = new TestIncomingGuest();
+        await using var destination = Listen(incoming, new() { MultifdChannels = 1 });
+        var refusals = Refusals(destination);
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        using var source = new RawSource(destination.LocalAddresses[0]);
+        using var stranger = source.Multifd(0);
+        await Eventually.TrueAsync(() => destination.Admitted == 1, "it is in", Token);
+        var head = new ArrayBufferWriter<byte>();
+        StreamHeader.Write(head.GetSpan(StreamHeader.Size));
+        head.Advance(StreamHeader.Size);
+        new ConfigurationSection { MachineName = "pc-q35-11.1", Uuid = Guid.NewGuid() }.Write(head);
+
+        using var main = source.Main(new RecordedStream().Raw(head.WrittenSpan.ToArray()).Command(CommandType.OpenReturnPath));
+
+        await GoesOnAsync(destination, receiving, refusals);
+    }
+
+    [Fact]
+    public async Task More_device_sections_before_the_RAM_than_a_source_sends_are_a_false_start()
+    {
+        using var incoming = new TestIncomingGuest();
+        await using var destination = Listen(incoming, new());
+        var refusals = Refusals(destination);
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        using var source = new RawSource(destination.LocalAddresses[0]);
+        ArrayBufferWriter<byte> section = new();
+        section.Advance(SectionHeader.Write(
+            section.GetSpan(SectionHeader.MaxSize), SectionType.Full, 9, "tiny"u8, instance: 0, version: 1));
+        section.Write("ten bytes."u8);
+        SectionFooter.Write(section.GetSpan(SectionFooter.Size), 9);
+        section.Advance(SectionFooter.Size);
+        var stream = new RecordedStream().Header();
+        for (var i = 0; i < WireLimits.MaxEarlySections + 2; i++) // where one ends shows when the next begins
+            stream.Raw(section.WrittenSpan);
+
+        using var stranger = source.Main(stream);
+
+        await GoesOnAsync(destination, receiving, refusals);
+        Assert.Contains("1025 device sections", refusals.Single().Detail, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -220,6 +281,17 @@ public sealed class FalseStartTests
         ConcurrentQueue<RefusalEventArgs> refusals = new();
         destination.Refusal += (_, refusal) => refusals.Enqueue(refusal);
         return refusals;
+    }
+
+    /// <summary>What has come was a false start, and the destination waits for the next.</summary>
+    private static async Task GoesOnAsync(
+        MigrationDestination destination, Task receiving, ConcurrentQueue<RefusalEventArgs> refusals)
+    {
+        await Eventually.TrueAsync(() => !refusals.IsEmpty, "it is told", Token);
+        Assert.Equal(RefusalReason.FalseStart, Assert.Single(refusals).Reason);
+        Assert.False(receiving.IsCompleted);
+        await destination.DisposeAsync();
+        await Assert.ThrowsAnyAsync<Exception>(() => receiving);
     }
 
     /// <summary>The honest source.</summary>
