@@ -27,21 +27,33 @@ internal sealed partial class GuardCourse
         return _mainEnd;
     }
 
-    private void PostEnd(MainStreamEnd end) => Post(new GuardEvent.MainStreamEnded(end, end.Sightings, _time.GetTimestamp()));
+    private void PostEnd(MainStreamEnd end) => Post(SeenNow(end));
 
+    private GuardEvent.MainStreamEnded SeenNow(MainStreamEnd end) => new(end, end.Sightings, _time.GetTimestamp());
+
+    /// <summary>
+    /// One event lives as long as the end does, whatever number of times it is seen: it looks again after a while, and takes a newer
+    /// sighting for its own.
+    /// </summary>
     private void TakeMainStreamEnd(GuardEvent.MainStreamEnded ended)
     {
-        ended.End.Heard();
-        if (ended.End == _mainEnd && ended.End.HasCome && ended.Sighting != ended.End.Sightings)
+        MainStreamEnd end = ended.End;
+        if (end != _mainEnd || _preempt is not { Client: null, Ending: RelayEnding.None }
+            || State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
         {
-            PostEnd(ended.End); // seen again while this waited for its turn, which told nobody
+            end.Heard();
             return;
         }
 
-        bool isStale = ended.End != _mainEnd || !ended.End.HasCome || ended.Sighting != ended.End.Sightings;
-        if (isStale || _preempt is not { Client: null, Ending: RelayEnding.None }
-            || State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
+        if (!end.HasCome)
+        {
+            end.Heard();
+            end.TellIfMissed();
             return;
+        }
+
+        if (ended.Sighting != end.Sightings)
+            ended = SeenNow(end);
         bool isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
         _context.AwaitsPages = !isLate && _door.Undecided.Any(MayBringPages);
         _door.Recheck();

@@ -13,7 +13,8 @@ namespace DataPlane.Guard.Course;
 /// </code>
 /// </summary>
 /// <param name="come">
-/// Told when it is seen, and not again before <see cref="Heard"/>: a source may end its stream as often as it likes. On the relay's thread.
+/// Told when it is seen, and not again before <see cref="Heard"/>: a source may end its stream as often as it likes. On the relay's thread,
+/// or on that of <see cref="TellIfMissed"/>.
 /// </param>
 internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
 {
@@ -47,8 +48,15 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
             come(this);
     }
 
-    /// <summary>Whoever was told has got to it; the next sighting is told again. Any thread.</summary>
-    internal void Heard() => Volatile.Write(ref _isTold, 0);
+    /// <summary>Whoever was told has done with it: the next sighting is told again. Any thread.</summary>
+    internal void Heard() => Interlocked.Exchange(ref _isTold, 0);
+
+    /// <summary>Tells of an end that came while whoever was told had not done with the one before. Any thread.</summary>
+    internal void TellIfMissed()
+    {
+        if (_hasCome && Interlocked.Exchange(ref _isTold, 1) == 0)
+            come(this);
+    }
 
     private static bool IsEnd(ReadOnlySpan<byte> last) =>
         last[^1] == (byte)SectionType.EndOfFile

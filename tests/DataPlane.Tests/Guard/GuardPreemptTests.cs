@@ -94,6 +94,24 @@ public sealed class GuardPreemptTests
         Assert.Equal(Opening.End, await preempt.ReceiveAsync(Opening.End.Length, Token));
     }
 
+    /// <summary>It waits for the end with one timer and the preempt channel's silence with its own, whatever the source says.</summary>
+    [Fact]
+    public async Task A_source_that_ends_its_stream_again_and_again_costs_one_timer()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        (ScriptedPeer source, ScriptedPeer main, _) = await SwitchAsync(scene);
+        await main.ReceiveAsync(Opening.Main.Length, Token);
+        int before = scene.Time.Timers;
+
+        for (int i = 0; i < 400; i++)
+        {
+            source.Send(MainStreamEndTests.Bytes);
+            await main.ReceiveAsync(MainStreamEndTests.Bytes.Length, Token);
+        }
+
+        Assert.InRange(scene.Time.Timers - before, 0, 3);
+    }
+
     private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> SwitchAsync(GuardScene scene)
     {
         ScriptedPeer source = scene.Knock(Opening.Main);

@@ -45,6 +45,25 @@ public sealed class MainStreamEndTests
     }
 
     [Fact]
+    public void An_end_that_came_before_somebody_had_done_with_the_last_is_told_once_and_one_that_was_taken_back_is_not()
+    {
+        MainStreamEnd end = New();
+        end.Take(Bytes);
+        end.TellIfMissed();
+        Assert.Equal(1, _seen);
+        end.Take([0x02]);
+        end.Take(Bytes);
+        end.Heard();
+        end.TellIfMissed();
+        end.TellIfMissed();
+        Assert.Equal(2, _seen);
+        end.Heard();
+        end.Take([0x02]);
+        end.TellIfMissed();
+        Assert.Equal(2, _seen);
+    }
+
+    [Fact]
     public void Bitmaps_of_a_disk_may_be_the_last_section()
     {
         MainStreamEnd end = New();
