@@ -3,9 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using System.Text.RegularExpressions;
-using DataPlane.Linux;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Tool.Control;
 
 namespace DataPlane.Tool.Output;
 
@@ -16,7 +14,6 @@ namespace DataPlane.Tool.Output;
 internal sealed partial class JsonSink : IDisposable
 {
     private const string TemporarySuffix = ".tmp";
-    private const int MaxLinks = 40; // as the kernel
 
     private readonly string? _path;
     private readonly TextWriter _stdout;
@@ -38,9 +35,7 @@ internal sealed partial class JsonSink : IDisposable
             return new JsonSink(path, stdout, null, null);
         try
         {
-            RefuseForeignLinks(Path.GetFullPath(path));
-            string? linked = File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName : null;
-            string target = linked ?? Path.GetFullPath(path);
+            string target = TrustedLinks.Follow(Path.GetFullPath(path));
             if (OpenInPlace(path, target) is { } stream)
                 return new JsonSink(target, stdout, stream, null);
             FileStream reserved = Reserve(target);
@@ -62,20 +57,6 @@ internal sealed partial class JsonSink : IDisposable
         return new FileStream(name, FileMode.CreateNew, FileAccess.Write, FileShare.Read);
     }
 
-    /// <summary>A link is somebody's word for where to write: it counts from this user and from root.</summary>
-    private static void RefuseForeignLinks(string path)
-    {
-        for (int hop = 0; hop < MaxLinks; hop++)
-        {
-            if (path.StartsWith("/proc/", StringComparison.Ordinal) || !FileFacts.TryRead(path, out FileFacts facts)
-                || facts.Kind != FileKind.Link)
-                return;
-            if (!RuntimeFolder.IsTrusted(facts.Owner))
-                throw new IOException($"'{path}' is a link that belongs to another user (uid {facts.Owner})");
-            path = Path.Combine(Path.GetDirectoryName(path)!, new FileInfo(path).LinkTarget ?? "");
-        }
-    }
-
     /// <summary>Why a path cannot be written, without the name of the file that stands in for it meanwhile.</summary>
     private static string Reason(string path, Exception exception) => exception switch
     {
@@ -94,12 +75,14 @@ internal sealed partial class JsonSink : IDisposable
         if (!File.Exists(target))
             return null;
         var existing = new FileStream(target, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
-        bool isAlias = path.StartsWith("/dev/", StringComparison.Ordinal) || path.StartsWith("/proc/", StringComparison.Ordinal);
-        if (isAlias || !existing.CanSeek)
+        if (IsAlias(path) || IsAlias(target) || !existing.CanSeek)
             return existing;
         existing.Dispose();
         return null;
     }
+
+    private static bool IsAlias(string path) =>
+        path.StartsWith("/dev/", StringComparison.Ordinal) || path.StartsWith("/proc/", StringComparison.Ordinal);
 
     /// <summary>Writes the finished document. Called once, at the end, whatever the end is.</summary>
     /// <exception cref="CommandException">The file could not be completed; nothing is left under its name then.</exception>

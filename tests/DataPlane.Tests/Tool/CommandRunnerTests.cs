@@ -208,6 +208,49 @@ public sealed class CommandRunnerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_link_to_a_file_that_is_not_there_yet_is_followed_as_any_other()
+    {
+        string target = Path.Combine(_folder, "target.json");
+        File.CreateSymbolicLink(Path.Combine(_folder, "link"), "target.json");
+        File.CreateSymbolicLink(JsonFile, Path.Combine(_folder, "link"));
+        Assert.Equal(target, TrustedLinks.Follow(JsonFile));
+        await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done));
+        Assert.NotNull(new FileInfo(JsonFile).LinkTarget);
+        Assert.StartsWith("{", File.ReadAllText(target), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Links_without_an_end_are_refused_and_left_alone()
+    {
+        string other = Path.Combine(_folder, "other");
+        File.CreateSymbolicLink(other, JsonFile);
+        File.CreateSymbolicLink(JsonFile, other);
+        Assert.Equal((int)ExitCode.Failed, await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done)));
+        Assert.Contains("more than 40 links", _error.ToString(), StringComparison.Ordinal);
+        Assert.Equal(other, new FileInfo(JsonFile).LinkTarget);
+    }
+
+    [Theory]
+    [InlineData("/dev/fd/2")]
+    [InlineData("/proc/self/fd/2")]
+    public void An_open_file_is_no_link(string path) => Assert.Equal(path, TrustedLinks.Follow(path));
+
+    /// <summary>What is put under the name after it was followed changes nothing: the name at its end is replaced, as any file's.</summary>
+    [Fact]
+    public async Task A_link_that_comes_after_the_path_was_followed_is_not()
+    {
+        string precious = Path.Combine(_folder, "precious");
+        File.WriteAllText(precious, "precious");
+        await RunAsync(["--json", JsonFile], (_, _) =>
+        {
+            File.CreateSymbolicLink(JsonFile, precious);
+            return Task.FromResult(ExitCode.Done);
+        });
+        Assert.Equal("precious", File.ReadAllText(precious));
+        Assert.Equal("ok", ReadFile().GetProperty("result").GetString());
+    }
+
+    [Fact]
     public async Task The_name_of_the_file_that_is_written_first_cannot_be_taken_beforehand()
     {
         string precious = Path.Combine(_folder, "precious");
