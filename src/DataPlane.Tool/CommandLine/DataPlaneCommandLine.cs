@@ -14,6 +14,9 @@ namespace DataPlane.Tool.CommandLine;
 /// <summary>The whole command line: which commands there are, and how a line is parsed and answered.</summary>
 internal static class DataPlaneCommandLine
 {
+    /// <summary>A word that begins with @ is a word: what <see cref="MemoryDumps"/> sees is all that is parsed.</summary>
+    private static readonly ParserConfiguration s_plain = new() { ResponseFileTokenReplacer = null };
+
     public static RootCommand Build(ToolConsole console)
     {
         var root = new RootCommand("The socket data plane of live migration: move, measure and keep running VMs, compatible with QEMU.");
@@ -44,7 +47,7 @@ internal static class DataPlaneCommandLine
     public static async Task<int> RunAsync(IReadOnlyList<string> arguments, ToolConsole console, CancellationToken stop)
     {
         RootCommand root = Build(console);
-        ParseResult result = CommandLineParser.Parse(root, [.. Spell(arguments)]);
+        ParseResult result = CommandLineParser.Parse(root, [.. Spell(arguments)], s_plain);
         if (result.Action?.ClearsParseErrors != true && CommandRules.FindFault(result) is { } fault)
             return (int)ReportUsage(result, fault, console);
         // No handler of the library's own: signals and exceptions are answered by CommandRunner, which keeps the JSON document complete.

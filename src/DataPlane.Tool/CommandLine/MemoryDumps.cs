@@ -15,9 +15,12 @@ internal static class MemoryDumps
     /// <summary>Environment variable that keeps dumps and debuggers possible when it is 1.</summary>
     public const string Variable = "DATAPLANE_DUMPS";
 
-    /// <summary>Whether a command line runs a command that holds memory of guests and nobody wants to see it.</summary>
+    /// <summary>
+    /// Whether a command line may run a command that holds memory of guests and nobody wants to see it. The command's word counts wherever
+    /// it stands: the parser also takes one after the tool's own name.
+    /// </summary>
     public static bool AreForbidden(IReadOnlyList<string> arguments, Func<string, string?> environment) =>
-        arguments is ["send" or "receive" or "guard", ..] && environment(Variable) != "1";
+        arguments.Any(static word => word is "send" or "receive" or "guard") && environment(Variable) != "1";
 
     /// <summary>For the whole process, from now on. Without effect where the kernel refuses.</summary>
     public static void Forbid() => _ = Libc.ControlProcess(Libc.SetDumpable, 0, 0, 0, 0);

@@ -21,6 +21,31 @@ public sealed class MemoryDumpsTests
         Assert.Equal(forbidden, MemoryDumps.AreForbidden(
             [command, "--json"], name => name == "DATAPLANE_DUMPS" ? wanted : null));
 
+    [Theory]
+    [InlineData("dataplane", "receive")]
+    [InlineData("/usr/bin/dataplane", "send")]
+    [InlineData("help", "guard")]
+    public void A_command_is_known_wherever_its_word_stands(params string[] line) =>
+        Assert.True(MemoryDumps.AreForbidden(line, static _ => null));
+
+    /// <summary>The ban looks at the words: a file that brings others would get around it.</summary>
+    [Fact]
+    public async Task A_file_brings_no_words()
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllLinesAsync(file, ["receive", "--help"], Token);
+            ToolRun run = await ToolRun.RunAsync([$"@{file}"], Token);
+            Assert.Equal(2, run.ExitCode);
+            Assert.Contains($"unknown command '@{file}'", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
     [Fact]
     public void Without_a_command_there_is_nothing_to_forbid() => Assert.False(MemoryDumps.AreForbidden([], static _ => null));
 
