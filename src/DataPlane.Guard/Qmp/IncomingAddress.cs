@@ -76,7 +76,7 @@ internal static class IncomingAddress
             "inet" => $"{QmpText.Of(said, "host")}:{QmpText.Of(said, "port")}",
             var other => other ?? "nothing known",
         };
-        return JsonEncodedText.Encode(text.Length <= 256 ? text : text[..256]).ToString();
+        return JsonEncodedText.Encode(QmpText.Cut(text)).ToString();
     }
 
     private static bool IsEverywhere(string host) => host is "" or "0.0.0.0" or "::";

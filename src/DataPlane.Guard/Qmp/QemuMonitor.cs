@@ -80,8 +80,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
         try
         {
             JsonElement info = await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false);
-            return Read("query-migrate", info, static answer =>
-                answer.TryGetProperty("status", out JsonElement status) ? status.GetString() : null);
+            return QmpText.Of(info, "status");
         }
         catch (Exception e) when (e is QmpException or TimeoutException)
         {
@@ -100,7 +99,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
             JsonElement table = await _client.ExecuteAsync("human-monitor-command",
                 json => json.WriteString("command-line", "info ramblock"), _options.MonitorTimeout, cancellationToken)
                     .ConfigureAwait(false);
-            blocks.Take(table.GetString() ?? "");
+            blocks.Take(QmpText.Whole(table) ?? "");
         }
         catch (Exception e) when (e is QmpException or TimeoutException or InvalidOperationException or OperationCanceledException)
         {

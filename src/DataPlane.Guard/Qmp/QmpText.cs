@@ -2,16 +2,21 @@ using System.Text.Json;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>Strings in what a monitor says.</summary>
+/// <summary>Strings in what a monitor says. Null stands for what is no string, or has half a surrogate pair, of which JSON makes none.</summary>
 internal static class QmpText
 {
-    /// <summary>
-    /// A member's text; null when it is missing, no string, or one with half a surrogate pair, which the reader of JSON makes no string of.
-    /// </summary>
-    internal static string? Of(JsonElement said, string name)
+    /// <summary>Longest word that is taken: they come out in messages. Paths of sockets and names of hosts are shorter.</summary>
+    internal const int MaxLength = 256;
+
+    /// <summary>A member's text, at most <see cref="MaxLength"/> characters of it; null also when it is missing.</summary>
+    internal static string? Of(JsonElement said, string name) =>
+        said.ValueKind == JsonValueKind.Object && said.TryGetProperty(name, out JsonElement value) && Whole(value) is { } text
+            ? Cut(text) : null;
+
+    /// <summary>The text itself, for what is long by its nature: as long as the monitor's line.</summary>
+    internal static string? Whole(JsonElement value)
     {
-        if (said.ValueKind != JsonValueKind.Object || !said.TryGetProperty(name, out JsonElement value)
-            || value.ValueKind != JsonValueKind.String)
+        if (value.ValueKind != JsonValueKind.String)
             return null;
         try
         {
@@ -22,4 +27,8 @@ internal static class QmpText
             return null;
         }
     }
+
+    /// <summary>At most <see cref="MaxLength"/> characters, and never half a surrogate pair at the end.</summary>
+    internal static string Cut(string text) => text.Length <= MaxLength ? text
+        : text[..(char.IsHighSurrogate(text[MaxLength - 1]) ? MaxLength - 1 : MaxLength)];
 }

@@ -2,6 +2,7 @@ using DataPlane.Guard.Qmp;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
+using DataPlane.Postcopy;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 
@@ -26,7 +27,7 @@ internal static class DestinationDifferences
 
     /// <summary>Larger pages than the usual ones there, as <see cref="MigrationSourceOptions.HostPageSizes"/>.</summary>
     public static Dictionary<string, long> PageSizes(WaitingQemu there, IReadOnlyList<RamBlock> blocks) => blocks
-        .Select(block => (block.Name, Size: Row(there, block)?.PageBytes ?? 0))
+        .Select(block => (block.Name, Size: PageSize(there, block)))
         .Where(static one => one.Size > TargetPage.Size)
         .ToDictionary(static one => one.Name, static one => one.Size);
 
@@ -105,16 +106,19 @@ internal static class DestinationDifferences
             yield break;
         foreach (RamBlock block in blocks)
         {
-            if (Row(there, block) is not { PageBytes: > 0 } row)
-                continue;
-            long said = options.HostPageSizes.GetValueOrDefault(block.Name, row.PageBytes);
-            if (said != row.PageBytes)
+            long its = PageSize(there, block);
+            long said = options.HostPageSizes.GetValueOrDefault(block.Name, its);
+            if (its > 0 && said != its)
             {
-                yield return $"RAM block '{block.Name}' lies on pages of {Human.Bytes(row.PageBytes)} there, "
+                yield return $"RAM block '{block.Name}' lies on pages of {Human.Bytes(its)} there, "
                     + $"--huge-pages says {Human.Bytes(said)}";
             }
         }
     }
+
+    /// <summary>0 where it is not known: what the table says may also be a size that no block, or not this one, can have.</summary>
+    private static long PageSize(WaitingQemu there, RamBlock block) =>
+        Row(there, block) is { } row && HostPages.Fit(block, row.PageBytes) ? row.PageBytes : 0;
 
     private static RamBlockRow? Row(WaitingQemu there, RamBlock block)
     {

@@ -62,18 +62,18 @@ internal sealed record WaitingQemu
         return new WaitingQemu
         {
             Version = client.Version,
-            State = QemuMonitor.Read("query-status", status, static answer => answer.GetProperty("status").GetString() ?? ""),
+            State = QemuMonitor.Read("query-status", status, static answer =>
+                QmpText.Of(answer, "status") ?? throw new FormatException("it has no status")),
             Machine = await TryAskTextAsync(client, "qom-get", static json =>
             {
                 json.WriteString("path", "/machine");
                 json.WriteString("property", "type");
             }, cancellation).ConfigureAwait(false) is { } type && type.EndsWith(MachineSuffix, StringComparison.Ordinal)
-                ? type[..^MachineSuffix.Length] : null,
+                ? QmpText.Cut(type[..^MachineSuffix.Length]) : null,
             Capabilities = QemuMonitor.Read("query-migrate-capabilities", capabilities, QemuMonitor.Capabilities),
             Channels = QemuMonitor.Read("query-migrate-parameters", parameters,
                 static answer => answer.TryGetProperty("multifd-channels", out JsonElement channels) ? channels.GetInt32() : 0),
-            Compression = QemuMonitor.Read("query-migrate-parameters", parameters, static answer =>
-                answer.TryGetProperty("multifd-compression", out JsonElement method) ? method.GetString() ?? "none" : "none"),
+            Compression = QmpText.Of(parameters, "multifd-compression") ?? "none",
             Tls = QemuMonitor.Read("query-migrate-parameters", parameters, static answer =>
                 answer.TryGetProperty("tls-creds", out JsonElement credentials) && credentials.GetString() is { Length: > 0 }),
             Blocks = RamBlockTable.Parse(await TryAskTextAsync(client, "human-monitor-command",
@@ -90,8 +90,7 @@ internal sealed record WaitingQemu
     {
         try
         {
-            JsonElement answer = await client.ExecuteAsync(command, arguments, s_answerTimeout, cancellation).ConfigureAwait(false);
-            return answer.ValueKind == JsonValueKind.String ? answer.GetString() : null;
+            return QmpText.Whole(await client.ExecuteAsync(command, arguments, s_answerTimeout, cancellation).ConfigureAwait(false));
         }
         catch (QmpException)
         {

@@ -23,7 +23,7 @@ internal sealed class HostPages
         {
             if (!memory.TryGetBlock(name, out var block))
                 throw new ArgumentException($"the guest has no RAM block '{name}' that could have pages of {size} bytes", nameof(sizes));
-            if (!BitOperations.IsPow2(size) || size is < TargetPage.Size or > WireLimits.MaxBlockPageSize || block.Length % size != 0)
+            if (!Fit(block, size))
                 throw new ArgumentException($"RAM block '{name}' of {block.Length} bytes cannot have pages of {size} bytes", nameof(sizes));
             _pages[block.Index] = size >> TargetPage.Shift;
         }
@@ -31,6 +31,10 @@ internal sealed class HostPages
         foreach (var pages in _pages)
             Summary |= (ulong)pages << TargetPage.Shift;
     }
+
+    /// <summary>Whether a block can have pages of that many bytes.</summary>
+    public static bool Fit(RamBlock block, long size) =>
+        BitOperations.IsPow2(size) && size is >= TargetPage.Size and <= WireLimits.MaxBlockPageSize && block.Length % size == 0;
 
     /// <summary>All sizes, ORed: what ADVISE tells.</summary>
     public ulong Summary { get; }

@@ -112,6 +112,18 @@ public sealed class DestinationDifferencesTests : IDisposable
         Assert.Empty(DestinationDifferences.PageSizes(s_fitting, _blocks));
     }
 
+    [Theory]
+    [InlineData(5L << 20)] // no power of two
+    [InlineData(8L << 20)] // more than the block
+    [InlineData(512)]
+    [InlineData(1L << 50)]
+    public void A_size_that_no_pages_of_the_block_have_is_as_good_as_none(long size)
+    {
+        WaitingQemu there = s_fitting with { Capabilities = Set("postcopy-ram"), Blocks = [s_ram with { PageBytes = size }, s_rom, s_tables] };
+        Assert.Empty(DestinationDifferences.PageSizes(there, _blocks));
+        Assert.Empty(Find(there, new() { Postcopy = true, HostPageSizes = Pages(2 << 20) }));
+    }
+
     [Fact]
     public void QEMUs_table_tells_pages_and_both_lengths()
     {
