@@ -50,13 +50,20 @@ internal sealed class StrandedSource(MigrationDestination destination, PostcopyD
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(over.Token, isStopped ? CancellationToken.None : context.Stop);
         try
         {
-            await destination.ReturnGuestAsync(ended.Token).ConfigureAwait(false);
-            context.Note("the source has its guest back (QEMU up to 8.1 runs it after 'cont')");
+            string source = await destination.ReturnGuestAsync(new Elsewhere(context), ended.Token).ConfigureAwait(false);
+            context.Note($"the source at {source} has its guest back (QEMU up to 8.1 runs it after 'cont')");
             return true;
         }
         catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
             return false;
         }
+    }
+
+    private sealed class Elsewhere(CommandContext context) : IProgress<string>
+    {
+        public void Report(string value) => context.Warn(
+            $"{value} was given the guest back, and the migration had come from another address: waiting on for its source. If "
+            + "'query-migrate' at the source no longer says postcopy-paused, that was the source: end this with Ctrl-C");
     }
 }

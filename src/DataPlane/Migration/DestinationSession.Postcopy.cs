@@ -165,7 +165,11 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
             && _postcopy is { Source: { TakesBack: false, IsOurs: false } } postcopy && !MayRunHere(postcopy)
             && !SourceTraits.DoTakeBack(PeerDialect.VersionOf(_configuration!.MachineName))
-            ? new GuestReturn(pages.Memory, reader.RamSection, pool, _options.UndecidedTimeout, _time) : null;
+            ? new GuestReturn(pages.Memory, reader.RamSection, pool, SourceGroup(), _options.UndecidedTimeout, _time) : null;
+
+    /// <summary>What main's peer is known by; null where TLS has shown of every peer that it is the source.</summary>
+    private string? SourceGroup() =>
+        _options.Tls is null ? Admitted().First(static one => one.Kind == ChannelKind.Main).PeerGroup : null;
 
     /// <summary>The guest is ours, or is being made so. One whose source was gone before it could be told was not started.</summary>
     private bool MayRunHere(PostcopyReceiver postcopy) => Volatile.Read(ref _commitState) switch

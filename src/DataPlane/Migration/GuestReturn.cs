@@ -12,38 +12,65 @@ namespace DataPlane.Migration;
 /// the package is in its socket: it refuses to cancel and to run the guest then, and only a destination that answers its recovery and
 /// reports a failure at the end of the stream releases it. So every page is reported as received, which has the source send nothing more.
 /// </summary>
+/// <remarks>
+/// Whoever knows the protocol gets this answer, so it says something of the source only where it goes to the address that main came from,
+/// or where TLS has shown who the peer is. One that went elsewhere ends nothing: a stranger would leave the source alone with it.
+/// </remarks>
 /// <param name="blocks">The blocks that the source has announced. Only names and lengths are used.</param>
 /// <param name="ramSection">The id of the source's ram section.</param>
 /// <param name="pool">Gives a block per connection.</param>
+/// <param name="source">The <see cref="AdmittedChannel.PeerGroup"/> of main; null where every admitted peer is the source.</param>
 /// <param name="limit">Longest time for one connection.</param>
 /// <param name="time">Measures it.</param>
-internal sealed class GuestReturn(GuestMemory blocks, uint ramSection, BlockPool pool, TimeSpan limit, TimeProvider time)
+internal sealed class GuestReturn(
+    GuestMemory blocks, uint ramSection, BlockPool pool, string? source, TimeSpan limit, TimeProvider time)
 {
     /// <summary>A source has one connection at a time; the others are strangers'.</summary>
     private const int MaxConnections = 16;
+
+    /// <summary>Strangers decide how many there are, so only some are told of.</summary>
+    private const int MaxTold = 16;
 
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
 
     private readonly ReceivedPages _everything = Everything(blocks);
 
-    /// <summary>Answers every connection that begins a recovery until one has been told that the guest is its own.</summary>
-    public async Task RunAsync(ChannelAdmission admission, CancellationToken cancellationToken)
+    /// <summary>Answers every connection that begins a recovery until one of the source's has been told that the guest is its own.</summary>
+    /// <param name="admission">Lets them in.</param>
+    /// <param name="elsewhere">Told of each other address whose connection has been told the same, the first of them.</param>
+    /// <param name="cancellationToken">Ends the waiting.</param>
+    /// <returns>The source's address and port.</returns>
+    public async Task<string> RunAsync(ChannelAdmission admission, Action<string> elsewhere, CancellationToken cancellationToken)
     {
+        HashSet<string> told = [];
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var places = new SemaphoreSlim(MaxConnections);
-        List<Task<bool>> attempts = [];
+        List<Task<AdmittedChannel?>> attempts = [];
         var next = AcceptAsync(admission, places, over.Token);
         try
         {
             while (true)
             {
-                await Task.WhenAny([next, .. attempts]).ConfigureAwait(false);
-                if (attempts.Any(static attempt => attempt is { IsCompletedSuccessfully: true, Result: true }))
+                await Task.WhenAny((Task[])[next, .. attempts]).ConfigureAwait(false);
+                foreach (var attempt in attempts.FindAll(static attempt => attempt.IsCompleted))
                 {
-                    return;
+                    attempts.Remove(attempt);
+                    if (attempt is not { IsCompletedSuccessfully: true, Result: { } given })
+                    {
+                        continue;
+                    }
+
+                    if (source is null || given.PeerGroup == source)
+                    {
+                        return given.Peer;
+                    }
+
+                    if (told.Count < MaxTold && told.Add(given.PeerGroup))
+                    {
+                        elsewhere(given.Peer);
+                    }
                 }
 
-                attempts.RemoveAll(static attempt => attempt.IsCompleted);
                 if (next.IsCompleted)
                 {
                     var admitted = await next.ConfigureAwait(false);
@@ -81,7 +108,8 @@ internal sealed class GuestReturn(GuestMemory blocks, uint ramSection, BlockPool
         return await admission.AcceptAsync(over).ConfigureAwait(false);
     }
 
-    private async Task<bool> AnswerAsync(AdmittedChannel admitted, SemaphoreSlim places, CancellationToken over)
+    /// <summary>The channel whose peer has heard that the guest is its own and has closed; null where that is not so.</summary>
+    private async Task<AdmittedChannel?> AnswerAsync(AdmittedChannel admitted, SemaphoreSlim places, CancellationToken over)
     {
         var channel = admitted.Channel;
         using var stopped = over.Register(() => channel.Abort());
@@ -91,17 +119,17 @@ internal sealed class GuestReturn(GuestMemory blocks, uint ramSection, BlockPool
             if (!admitted.Recovered || admitted.Kind != ChannelKind.Main)
             {
                 channel.Abort();
-                return false;
+                return null;
             }
 
             await Task.Factory.StartNew(
                 () => Give(channel), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
             // A source that has not closed may not have heard it: then it comes again.
-            return await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false);
+            return await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false) ? admitted : null;
         }
         catch (Exception failure) when (failure is IOException or InvalidOperationException or OperationCanceledException)
         {
-            return false; // a stranger, or a source that comes again
+            return null; // a stranger, or a source that comes again
         }
         finally
         {

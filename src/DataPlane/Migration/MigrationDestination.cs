@@ -152,18 +152,28 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// guest back: its migration fails, and its guest runs on there from QEMU 8.2 on; an older one waits for <c>cont</c>. No other way out
     /// of that state exists: such a source refuses <c>cont</c>, and cancelling has no effect (specification, 4-postcopy section 4.8.4).
     /// </summary>
-    /// <remarks>Nothing of the guest's memory is needed or kept. Connections that are not a source's change nothing.</remarks>
+    /// <remarks>
+    /// Nothing of the guest's memory is needed or kept. Connections that are not a source's change nothing. Without TLS anybody who speaks
+    /// the protocol is answered, and the wait ends only with one from the address that main came from.
+    /// </remarks>
+    /// <param name="elsewhere">
+    /// Told the address and port of one that was given the guest and came from another address, once for each address and no more than
+    /// sixteen times: the source by another way, or a stranger. The wait goes on. Called on any thread, and must return at once.
+    /// </param>
     /// <param name="cancellationToken">Ends the waiting; the source stays as it is, and this may be called again.</param>
+    /// <returns>The address and port of the source that has its guest back.</returns>
     /// <exception cref="InvalidOperationException"><see cref="MayReturnGuest"/> is false.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled before a source had been told.</exception>
     /// <exception cref="ObjectDisposedException">The destination was closed.</exception>
-    public async Task ReturnGuestAsync(CancellationToken cancellationToken = default)
+    public async Task<string> ReturnGuestAsync(IProgress<string>? elsewhere = null, CancellationToken cancellationToken = default)
     {
         var giving = Interlocked.Exchange(ref _return, null)
             ?? throw new InvalidOperationException("there is no guest whose source may stand still");
         try
         {
-            await giving.RunAsync(_admission, cancellationToken).ConfigureAwait(false);
+            var source = await giving.RunAsync(_admission, NoteElsewhere, cancellationToken).ConfigureAwait(false);
+            MigrationLog.GuestReturned(_logger, source);
+            return source;
         }
         catch
         {
@@ -171,7 +181,11 @@ public sealed class MigrationDestination : IAsyncDisposable
             throw;
         }
 
-        MigrationLog.GuestReturned(_logger);
+        void NoteElsewhere(string peer)
+        {
+            MigrationLog.GuestReturnedElsewhere(_logger, peer);
+            elsewhere?.Report(peer);
+        }
     }
 
     /// <summary>

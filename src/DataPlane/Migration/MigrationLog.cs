@@ -49,8 +49,12 @@ internal static partial class MigrationLog
         "the guest has not started here; if its source is a QEMU that says postcopy-paused, only a return of its guest lets it go on")]
     public static partial void SourceMayStandStill(ILogger logger);
 
-    [LoggerMessage(5032, LogLevel.Information, "the guest was given back to its source")]
-    public static partial void GuestReturned(ILogger logger);
+    [LoggerMessage(5032, LogLevel.Information, "the guest was given back to its source, {Peer}")]
+    public static partial void GuestReturned(ILogger logger, string peer);
+
+    [LoggerMessage(5033, LogLevel.Warning,
+        "{Peer} was given the guest back and is not where main came from: it may be a stranger, so the source is waited for")]
+    public static partial void GuestReturnedElsewhere(ILogger logger, string peer);
 
     [LoggerMessage(5021, LogLevel.Warning,
         "the link is lost in postcopy ({Cause}); the guest's memory is kept until the migration is resumed")]

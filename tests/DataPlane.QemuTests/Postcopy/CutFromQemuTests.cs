@@ -186,7 +186,7 @@ public sealed class CutFromQemuTests : QemuTest
             () => machine.States is [.., "postcopy-paused" or "failing" or "failed" or "cancelled"], $"the source notices\n{story}", Token);
         if (machine.States[^1] == "postcopy-paused")
         {
-            var returning = destination.ReturnGuestAsync(Token);
+            var returning = destination.ReturnGuestAsync(cancellationToken: Token);
             await machine.ResumeMigrationAsync($"tcp:{destination.LocalAddresses[0]}", Token);
             await returning.WaitAsync(s_deadline, Token);
             await machine.WaitForMigrationAsync("failed", Token);

@@ -33,11 +33,11 @@ public sealed class GuestReturnTests
         await using var source = new ScriptedSource();
         await LoseAsync(source, s_phases[phase]().Bytes);
         Assert.True(source.Destination.MayReturnGuest);
-        var returning = source.Destination.ReturnGuestAsync(Token);
+        var returning = source.Destination.ReturnGuestAsync(cancellationToken: Token);
 
         await TakeBackAsync(source);
 
-        await returning.WaitAsync(s_patience, Token);
+        Assert.StartsWith("127.0.0.1:", await returning.WaitAsync(s_patience, Token), StringComparison.Ordinal);
         Assert.False(source.Destination.MayReturnGuest);
         Assert.DoesNotContain("start", source.Guest.Calls);
     }
@@ -47,7 +47,7 @@ public sealed class GuestReturnTests
     {
         await using var source = new ScriptedSource();
         await LoseAsync(source, Advised().Bytes);
-        var returning = source.Destination.ReturnGuestAsync(Token);
+        var returning = source.Destination.ReturnGuestAsync(cancellationToken: Token);
         source.Connect(ScriptedSource.Questions()); // stays, and says no more
         var broken = source.Connect(ScriptedSource.Questions());
         await ExpectBitmapsAsync(broken);
@@ -64,17 +64,40 @@ public sealed class GuestReturnTests
         await returning.WaitAsync(s_patience, Token);
     }
 
+    /// <summary>Anybody may speak a recovery to its end: who comes from elsewhere may be a stranger, and the source would be left alone.</summary>
+    [Fact]
+    public async Task One_that_comes_from_elsewhere_is_told_of_and_the_source_is_waited_for()
+    {
+        await using var source = new ScriptedSource();
+        await LoseAsync(source, Advised().Bytes);
+        var others = new Addresses();
+        var returning = source.Destination.ReturnGuestAsync(others, Token);
+
+        for (var times = 1; times <= 2; times++)
+        {
+            await TakeBackAsync(source, from: "127.0.0.2");
+        }
+
+        await TakeBackAsync(source, from: "127.0.0.3");
+        await Eventually.TrueAsync(() => others.Count == 2, "both are told of", Token);
+        Assert.False(returning.IsCompleted);
+        await TakeBackAsync(source);
+
+        Assert.StartsWith("127.0.0.1:", await returning.WaitAsync(s_patience, Token), StringComparison.Ordinal);
+        Assert.Equal(["127.0.0.2", "127.0.0.3"], others.Select(static peer => peer[..peer.LastIndexOf(':')]));
+    }
+
     [Fact]
     public async Task A_wait_that_was_cancelled_may_begin_again()
     {
         await using var source = new ScriptedSource();
         await LoseAsync(source, Advised().Bytes);
         using var enough = new CancellationTokenSource();
-        var first = source.Destination.ReturnGuestAsync(enough.Token);
+        var first = source.Destination.ReturnGuestAsync(cancellationToken: enough.Token);
         await enough.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.WaitAsync(s_patience, Token));
 
-        var returning = source.Destination.ReturnGuestAsync(Token);
+        var returning = source.Destination.ReturnGuestAsync(cancellationToken: Token);
         await TakeBackAsync(source);
 
         await returning.WaitAsync(s_patience, Token);
@@ -122,7 +145,7 @@ public sealed class GuestReturnTests
         await LoseAsync(source, new RecordedStream().Header().Command(CommandType.OpenReturnPath).Ping(1).Start().Bytes);
 
         Assert.False(source.Destination.MayReturnGuest);
-        await Assert.ThrowsAsync<InvalidOperationException>(() => source.Destination.ReturnGuestAsync(Token));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => source.Destination.ReturnGuestAsync(cancellationToken: Token));
     }
 
     /// <summary>Its machine type does not say whether it takes its guest back by itself, only its package would.</summary>
@@ -130,12 +153,12 @@ public sealed class GuestReturnTests
 
     private static RecordedStream Discarding() => ScriptedSource.Discard(Advised(), "other", 0, 1);
 
-    private static async Task LoseAsync(ScriptedSource source, byte[] stream)
+    internal static async Task<MigrationException> LoseAsync(ScriptedSource source, byte[] stream)
     {
         var main = source.Connect(stream);
         await Eventually.TrueAsync(() => source.Guest.Has("create"), "the blocks are known", Token);
         main.Finish();
-        await Assert.ThrowsAsync<MigrationException>(() => source.Receiving).WaitAsync(s_patience, Token);
+        return await Assert.ThrowsAsync<MigrationException>(() => source.Receiving).WaitAsync(s_patience, Token);
     }
 
     private static async Task ExpectBitmapsAsync(ScriptedPeer main)
@@ -145,14 +168,19 @@ public sealed class GuestReturnTests
     }
 
     /// <summary>What a QEMU says that is told to go on when nothing is left to send.</summary>
-    private static async Task TakeBackAsync(ScriptedSource source)
+    internal static async Task TakeBackAsync(ScriptedSource source, string from = "127.0.0.1")
     {
-        var main = source.Connect(ScriptedSource.Questions());
+        var main = source.ConnectFrom(from, ScriptedSource.Questions());
         await ExpectBitmapsAsync(main);
         main.Send(new RecordedStream().Command(CommandType.PostcopyResume).Bytes);
         await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteResumeAck(bytes));
         main.Send(new RecordedStream().Begin(SectionType.Part).EndSection().Begin(SectionType.End).EndSection().Raw(0).Bytes);
         await ScriptedSource.ExpectAsync(main, static bytes => ReturnPathWriter.WriteShut(bytes, 1));
         main.Dispose();
+    }
+
+    private sealed class Addresses : System.Collections.Concurrent.ConcurrentQueue<string>, IProgress<string>
+    {
+        public void Report(string value) => Enqueue(value);
     }
 }
