@@ -22,6 +22,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     private readonly TimeSpan _limit;
     private readonly Lock _gate = new();
     private CancellationTokenSource? _resumed; // without a timer it holds nothing to dispose of
+    private bool _hasEnded;
 
     public ReceivePostcopy(MigrationDestination destination, string path, string? told, TimeSpan limit, CommandContext context)
     {
@@ -46,8 +47,15 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     /// <summary>A pause lasted too long.</summary>
     public bool HasGivenUp { get; private set; }
 
-    /// <summary>The source that this failure may have left without its guest; null where there can be none.</summary>
-    public StrandedSource? StrandedBy(Exception failure) => !HasGivenUp && _stranded.MayExist(failure) ? _stranded : null;
+    /// <summary>
+    /// The source that this failure may have left without its guest; null where there can be none. A pause in which the migration failed
+    /// is over with that: its limit is not that of the wait for the source.
+    /// </summary>
+    public StrandedSource? StrandedBy(Exception failure)
+    {
+        End();
+        return !HasGivenUp && _stranded.MayExist(failure) ? _stranded : null;
+    }
 
     private void OnPaused(string reason, bool isAttempt)
     {
@@ -57,6 +65,8 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         lock (_gate)
         {
             _resumed?.Cancel();
+            if (_hasEnded)
+                return;
             _resumed = new CancellationTokenSource();
             _ = WatchAsync(_resumed.Token);
         }
@@ -74,9 +84,13 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         using var limit = new CancellationTokenSource(_limit, _context.Time);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, resumed);
         await Task.Delay(Timeout.Infinite, over.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (resumed.IsCancellationRequested)
-            return;
-        HasGivenUp = true;
+        lock (_gate)
+        {
+            if (resumed.IsCancellationRequested)
+                return;
+            HasGivenUp = true;
+        }
+
         // Nobody can come in any more, so nothing more comes for the guest.
         await _destination.DisposeAsync().ConfigureAwait(false);
     }
@@ -90,9 +104,17 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         }
     }
 
+    /// <summary>The migration has ended: no pause lasts any longer, and none begins.</summary>
+    private void End()
+    {
+        lock (_gate)
+            _hasEnded = true;
+        EndPause();
+    }
+
     public async ValueTask DisposeAsync()
     {
-        EndPause();
+        End();
         if (_control is not null)
             await _control.DisposeAsync().ConfigureAwait(false);
     }

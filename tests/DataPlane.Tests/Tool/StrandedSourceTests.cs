@@ -1,0 +1,95 @@
+using DataPlane.Migration;
+using DataPlane.Tests.Postcopy;
+using DataPlane.Tests.Tool.Guard;
+using DataPlane.TestSupport;
+using DataPlane.Tool.CommandLine;
+using DataPlane.Tool.Output;
+using DataPlane.Tool.Receive;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+using Xunit;
+
+namespace DataPlane.Tests.Tool;
+
+/// <summary>A <c>receive --postcopy</c> that has failed, and a source that stands still because of it.</summary>
+public sealed class StrandedSourceTests : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+
+    private readonly GuardTestFolder _folder = new();
+    private readonly FakeTimeProvider _time = new();
+    private readonly StringWriter _error = new();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task The_limit_of_the_pause_in_which_it_failed_does_not_end_the_wait_for_the_source()
+    {
+        await using var source = new ScriptedSource();
+        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
+        await using ReceivePostcopy receive = Open(source, TimeSpan.FromMinutes(5));
+        receive.Desk.Report(Paused());
+        _time.Advance(TimeSpan.FromMinutes(4));
+        Task<bool> returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
+
+        _time.Advance(TimeSpan.FromMinutes(2));
+        receive.Desk.Report(Paused()); // a report that was under way when it failed
+
+        Assert.False(receive.HasGivenUp);
+        await GuestReturnTests.TakeBackAsync(source);
+        Assert.True(await returning.WaitAsync(s_patience, Token));
+        Assert.Contains("the source at 127.0.0.1:", _error.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Somebody_from_elsewhere_is_warned_of_and_does_not_end_the_wait()
+    {
+        await using var source = new ScriptedSource();
+        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
+        await using ReceivePostcopy receive = Open(source, TimeSpan.FromMinutes(5));
+        receive.Desk.Report(Paused());
+        Task<bool> returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
+
+        await GuestReturnTests.TakeBackAsync(source, from: "127.0.0.2");
+        await GuestReturnTests.TakeBackAsync(source);
+
+        Assert.True(await returning.WaitAsync(s_patience, Token));
+        string[] words = _error.ToString().Split('\n');
+        Assert.Single(words, static line => line.StartsWith("warning: 127.0.0.2:", StringComparison.Ordinal));
+        Assert.Single(words, static line => line.StartsWith("the source at 127.0.0.1:", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_pause_that_lasted_too_long_leaves_nobody_to_wait_for()
+    {
+        await using var source = new ScriptedSource();
+        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
+        await using ReceivePostcopy receive = Open(source, TimeSpan.FromMinutes(5));
+        receive.Desk.Report(Paused());
+
+        _time.Advance(TimeSpan.FromMinutes(5));
+
+        await Eventually.TrueAsync(() => receive.HasGivenUp, "the limit of the pause ends it", Token);
+        Assert.Null(receive.StrandedBy(failure));
+    }
+
+    private static MigrationProgress Paused() => new()
+    {
+        Phase = MigrationPhase.Postcopy,
+        TransferredBytes = 0,
+        NormalPages = 0,
+        ZeroPages = 0,
+        IsPaused = true,
+        PauseReason = "the link is lost",
+    };
+
+    private ReceivePostcopy Open(ScriptedSource source, TimeSpan limit)
+    {
+        TextWriter error = TextWriter.Synchronized(_error);
+        var console = new ToolConsole { Out = TextWriter.Null, Error = error, Time = _time };
+        var context = new CommandContext(console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, CancellationToken.None);
+        return new ReceivePostcopy(source.Destination, "vm", Path.Combine(_folder.Path, "control"), limit, context);
+    }
+}
