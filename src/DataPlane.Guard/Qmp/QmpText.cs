@@ -2,7 +2,10 @@ using System.Text.Json;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>Strings in what a monitor says. Null stands for what is no string, or has half a surrogate pair, of which JSON makes none.</summary>
+/// <summary>
+/// Strings in what a monitor says. Null stands for what is no string, and for one with half a surrogate pair, which the reader of JSON
+/// makes no string of.
+/// </summary>
 internal static class QmpText
 {
     /// <summary>Longest word that is taken: they come out in messages. Paths of sockets and names of hosts are shorter.</summary>

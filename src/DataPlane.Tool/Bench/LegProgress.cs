@@ -12,7 +12,7 @@ internal sealed class LegProgress(Workload guest, Action<ProgressSample> report)
         Stage = $"{value.Phase}",
         DoneBytes = guest.Block.Length - (value.RemainingPages << TargetPage.Shift),
         TotalBytes = guest.Block.Length,
-        BytesPerSecond = value.BytesPerSecond,
+        BytesPerSecond = ProgressStages.Rate(value),
         Round = value.Round,
         Detail = value.ExpectedDowntime is { } downtime ? $"expected downtime {downtime.TotalMilliseconds:0} ms" : null,
     });

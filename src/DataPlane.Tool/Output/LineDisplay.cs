@@ -47,7 +47,7 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
 
     /// <summary>How long the rest takes at the rate of now; null where nothing can be said.</summary>
     internal static string? TimeLeft(ProgressSample sample) =>
-        sample is { DoneBytes: { } done, TotalBytes: { } total, BytesPerSecond: { } rate and > 0 } && done < total
+        sample is { DoneBytes: { } done and > 0, TotalBytes: { } total, BytesPerSecond: { } rate and > 0 } && done < total
             ? Human.About((total - done) / rate) : null;
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;

@@ -26,7 +26,8 @@ internal static class TrustedLinks
                 return path;
             if (!RuntimeFolder.IsTrusted(facts.Owner))
                 throw new IOException($"'{path}' is a link that belongs to another user (uid {facts.Owner})");
-            path = Path.Combine(Path.GetDirectoryName(path)!, new FileInfo(path).LinkTarget ?? throw new IOException($"'{path}' has changed"));
+            string target = new FileInfo(path).LinkTarget ?? throw new IOException($"'{path}' has changed");
+            path = Path.Combine(Path.GetDirectoryName(path)!, target);
         }
 
         throw new IOException($"more than {MaxLinks} links");

@@ -119,6 +119,12 @@ internal sealed class ReceiveCommand
             document.File = path;
             document.Guest = GuestPlace.Here;
             ReceiveReport.Fill(document, report, guest);
+            if (options.Uuid is not null && report.Uuid is null)
+            {
+                context.Warn("the source has not said which VM it sends, so --uuid was not compared "
+                    + "(a source says it with capability validate-uuid, or on multifd channels)");
+            }
+
             if (report.SourceStaysConnected)
             {
                 document.Guest = GuestPlace.Unknown;
@@ -170,7 +176,7 @@ internal sealed class ReceiveCommand
         catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
         {
             throw new CommandException(
-                $"{failure.Message}; see --max-ram, whose default is what was free on the disk of --out", innerException: failure);
+                $"{failure.Message}; see --max-ram, which is the free space on the disk of --out by default", innerException: failure);
         }
         catch (MigrationException failure) when (failure.Reason == FailureReason.OutcomeUnknown)
         {

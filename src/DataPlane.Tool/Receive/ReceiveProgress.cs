@@ -1,5 +1,4 @@
 using DataPlane.Images;
-using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
@@ -23,13 +22,12 @@ internal sealed class ReceiveProgress(IProgressDisplay display, MappedRamGuest g
         }
 
         long total = guest.RamBytes;
-        long arrived = Math.Min(total, (value.NormalPages + value.ZeroPages) << TargetPage.Shift);
         display.Report(new ProgressSample
         {
             Stage = value.IsPaused ? "paused" : SavedVmReport.PhaseName(value.Phase).Replace('_', ' '),
-            DoneBytes = total == 0 ? null : arrived,
+            DoneBytes = total == 0 ? null : ProgressStages.Done(value, total),
             TotalBytes = total == 0 ? null : total,
-            BytesPerSecond = value.BytesPerSecond,
+            BytesPerSecond = ProgressStages.Rate(value),
         });
     }
 }

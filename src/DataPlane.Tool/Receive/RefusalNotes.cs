@@ -66,7 +66,9 @@ internal sealed class RefusalNotes : IDisposable
     {
         RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",
         RefusalReason.Closed => refusal.Detail,
-        RefusalReason.FalseStart => refusal.Detail,
+        RefusalReason.FalseStart => refusal.Detail is { } detail && detail.StartsWith("the stream ended inside", StringComparison.Ordinal)
+            ? $"{detail}; a source that uses multifd needs --channels, as many as it has" : refusal.Detail,
+        RefusalReason.NotAllowed => "its address is not in --allow",
         RefusalReason.PlainOnTls => "it does not speak TLS, which --tls-dir demands",
         RefusalReason.TlsOnPlain => "it speaks TLS, for which --tls-dir is missing",
         _ => null,

@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
@@ -19,9 +18,9 @@ internal sealed class SendProgress(IProgressDisplay display, long ramBytes, Post
         {
             Stage = value.IsRecovering ? "recovering" : value.IsPaused ? "paused"
                 : SavedVmReport.PhaseName(value.Phase).Replace('_', ' '),
-            DoneBytes = Math.Min(ramBytes, (value.NormalPages + value.ZeroPages) << TargetPage.Shift),
+            DoneBytes = ProgressStages.Done(value, ramBytes),
             TotalBytes = ramBytes,
-            BytesPerSecond = value.BytesPerSecond,
+            BytesPerSecond = ProgressStages.Rate(value),
         });
     }
 }

@@ -13,6 +13,7 @@ internal sealed partial class DestinationSession
     private SetupDeadline? _setup;
     private Task _admitting = Task.CompletedTask;
     private bool _isOfAnotherVm;
+    private volatile bool _setupExpired;
 
     /// <summary>The set of channels that it takes: those of an earlier one are closed.</summary>
     public int Epoch { get; init; }
@@ -39,6 +40,7 @@ internal sealed partial class DestinationSession
     {
         var limit = $"{_options.UndecidedTimeout.TotalSeconds:0.###} s";
         var missing = MissingChannels();
+        _setupExpired = true;
         _failure.Record(missing.Count == 0
             ? new ChannelException(FailureReason.Stalled, "main", $"the source did not go on within {limit}")
             : new ChannelException(FailureReason.Stalled, missing[0], $"missing after {limit}: {string.Join(", ", missing)}"));
@@ -83,10 +85,11 @@ internal sealed partial class DestinationSession
 
     /// <summary>
     /// A source that asks for what is not supported here, is beyond the limits or sends another VM is one that should hear it, and whoever
-    /// waits for it as well.
+    /// waits for it as well. <see cref="MigrationDestinationOptions.StallTimeout"/> is a limit of the whole call.
     /// </summary>
     private bool MayWaitForAnother(FailureReason reason) =>
         _options.KeepsWaiting && !_guestCreated && !_isOfAnotherVm && Admitted().Length > 0
+        && (_setupExpired || reason != FailureReason.Stalled)
         && reason is FailureReason.PeerClosed or FailureReason.PeerReset or FailureReason.Stalled or FailureReason.MalformedStream
             or FailureReason.ProtocolViolation or FailureReason.TlsFailed;
 }

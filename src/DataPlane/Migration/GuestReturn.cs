@@ -35,7 +35,9 @@ internal sealed class GuestReturn(
 
     private readonly ReceivedPages _everything = Everything(blocks);
 
-    /// <summary>Answers every connection that begins a recovery until one of the source's has been told that the guest is its own.</summary>
+    /// <summary>
+    /// Answers every connection that begins a recovery until one of the source's has been told that the guest is its own.
+    /// </summary>
     /// <param name="admission">Lets them in.</param>
     /// <param name="elsewhere">Told of each other address whose connection has been told the same, the first of them.</param>
     /// <param name="cancellationToken">Ends the waiting.</param>

@@ -64,7 +64,9 @@ public sealed class GuestReturnTests
         await returning.WaitAsync(s_patience, Token);
     }
 
-    /// <summary>Anybody may speak a recovery to its end: who comes from elsewhere may be a stranger, and the source would be left alone.</summary>
+    /// <summary>
+    /// Anybody may speak a recovery to its end: who comes from elsewhere may be a stranger, and the source would be left alone.
+    /// </summary>
     [Fact]
     public async Task One_that_comes_from_elsewhere_is_told_of_and_the_source_is_waited_for()
     {

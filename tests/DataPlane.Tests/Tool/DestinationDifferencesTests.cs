@@ -119,7 +119,11 @@ public sealed class DestinationDifferencesTests : IDisposable
     [InlineData(1L << 50)]
     public void A_size_that_no_pages_of_the_block_have_is_as_good_as_none(long size)
     {
-        WaitingQemu there = s_fitting with { Capabilities = Set("postcopy-ram"), Blocks = [s_ram with { PageBytes = size }, s_rom, s_tables] };
+        WaitingQemu there = s_fitting with
+        {
+            Capabilities = Set("postcopy-ram"),
+            Blocks = [s_ram with { PageBytes = size }, s_rom, s_tables],
+        };
         Assert.Empty(DestinationDifferences.PageSizes(there, _blocks));
         Assert.Empty(Find(there, new() { Postcopy = true, HostPageSizes = Pages(2 << 20) }));
     }

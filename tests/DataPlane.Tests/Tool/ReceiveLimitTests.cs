@@ -29,7 +29,7 @@ public sealed class ReceiveLimitTests : IDisposable
 
         Assert.Equal(1, ended.ExitCode);
         Assert.Contains("bytes of RAM", ended.Error, StringComparison.Ordinal);
-        Assert.Contains("--max-ram, whose default is what was free on the disk of --out", ended.Error, StringComparison.Ordinal);
+        Assert.Contains("--max-ram, which is the free space on the disk of --out by default", ended.Error, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
     }
 

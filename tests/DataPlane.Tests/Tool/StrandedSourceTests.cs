@@ -89,7 +89,8 @@ public sealed class StrandedSourceTests : IDisposable
     {
         TextWriter error = TextWriter.Synchronized(_error);
         var console = new ToolConsole { Out = TextWriter.Null, Error = error, Time = _time };
-        var context = new CommandContext(console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, CancellationToken.None);
+        var context = new CommandContext(
+            console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, CancellationToken.None);
         return new ReceivePostcopy(source.Destination, "vm", Path.Combine(_folder.Path, "control"), limit, context);
     }
 }

@@ -48,10 +48,18 @@ internal static class BulkTransfers
             return bytes;
         }
 
+        // The runtime allocates some dozens of bytes once, when it has compiled one of the methods anew (seen: 64 on a busy machine). What a
+        // transfer allocates is there in every round.
         Transfer(50);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        long moved = Transfer(1000);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
-        Assert.Equal(2 * 1000 * 8192, moved);
+        long[] allocated = [long.MaxValue, long.MaxValue, long.MaxValue];
+        for (int round = 0; round < allocated.Length; round++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            long moved = Transfer(1000);
+            allocated[round] = GC.GetAllocatedBytesForCurrentThread() - before;
+            Assert.Equal(2 * 1000 * 8192, moved);
+        }
+
+        Assert.Equal(0, allocated.Min());
     }
 }
