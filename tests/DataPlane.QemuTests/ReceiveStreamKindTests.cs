@@ -235,7 +235,9 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
             source,
             new MigrationSettings
             {
-                ReturnPath = true, Capabilities = ["dirty-bitmaps"], Parameters = [Compatibility.BitmapNames.Mapping],
+                ReturnPath = true,
+                Capabilities = ["dirty-bitmaps"],
+                Parameters = [Compatibility.BitmapNames.Mapping],
             });
 
         await ExpectFailureAsync(receive, "the dirty bitmap 'b0' of disk 'd0'");

@@ -85,7 +85,9 @@ public sealed class HeldConfirmationTests : QemuTest
         await source.PrepareMigrationAsync(
             new MigrationSettings
             {
-                Capabilities = ["postcopy-ram"], MaxBandwidth = Slow, Parameters = [("max-postcopy-bandwidth", 1L << 20)],
+                Capabilities = ["postcopy-ram"],
+                MaxBandwidth = Slow,
+                Parameters = [("max-postcopy-bandwidth", 1L << 20)],
             },
             Token);
         await source.StartMigrationAsync($"tcp:{scene.Network.Address}", Token);

@@ -186,7 +186,9 @@ public sealed class StrandedSourceTests : ReceiveTest
         await source.PrepareMigrationAsync(
             new MigrationSettings
             {
-                Capabilities = channels, MaxBandwidth = Slow, Parameters = [("max-postcopy-bandwidth", 1L << 20)],
+                Capabilities = channels,
+                MaxBandwidth = Slow,
+                Parameters = [("max-postcopy-bandwidth", 1L << 20)],
             },
             Token);
         await source.StartMigrationAsync($"tcp:{proxy.Address}", Token);

@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Tool.Serve;
 using DataPlane.TestSupport;
+using DataPlane.Tool.Serve;
 using DataPlane.Transport.Tls;
 using Xunit;
 
