@@ -234,7 +234,8 @@ internal sealed partial class DestinationSession
                 try
                 {
                     await SendShutAsync(success: false, admitted.Channel, s_farewellTimeout).ConfigureAwait(false);
-                    await admitted.Channel.CloseAsync(s_farewellTimeout, CancellationToken.None).ConfigureAwait(false);
+                    var ended = await admitted.Channel.CloseAsync(s_farewellTimeout, CancellationToken.None).ConfigureAwait(false);
+                    _hasGivenBack |= ended && _postcopy is { SourceHasEnded: true } postcopy && postcopy.Main == admitted.Channel;
                 }
                 catch (Exception lost) when (lost is IOException or OperationCanceledException)
                 {

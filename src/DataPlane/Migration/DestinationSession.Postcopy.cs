@@ -23,6 +23,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private long _packageRead;
     private TimeSpan? _startDelay;
     private string? _pauseReason;
+    private bool _hasGivenBack; // the source had ended its stream, heard SHUT 1, and closed
 
     void IPostcopyEvents.OnAdvise()
     {
@@ -159,10 +160,10 @@ internal sealed partial class DestinationSession : IPostcopyEvents
 
     /// <summary>
     /// How a source that has paused gets its guest back after this has failed: one that may have switched to postcopy, while the guest has
-    /// not become ours. Null when no such source can exist.
+    /// not become ours. Null when no such source can exist: it would not come back, or has its guest already.
     /// </summary>
     public GuestReturn? OfferReturn(BlockPool pool) =>
-        _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
+        !_hasGivenBack && _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
             && _postcopy is { Source: { TakesBack: false, IsOurs: false } } postcopy && !MayRunHere(postcopy)
             && !SourceTraits.DoTakeBack(PeerDialect.VersionOf(_configuration!.MachineName))
             ? new GuestReturn(pages.Memory, reader.RamSection, pool, SourceGroup(), _options.UndecidedTimeout, _time) : null;
