@@ -41,9 +41,9 @@ public sealed class MainStreamReaderTests
     }
 
     [Theory]
-    [InlineData(65536, 8)] // one more than devices can be
-    [InlineData(10, 128 * 1024)] // in all more than the device state may have
-    public async Task Early_sections_are_bounded_in_number_and_size(int fitting, int bodyBytes)
+    [InlineData(WireLimits.MaxEarlySections, 8, FailureReason.MalformedStream)] // one more than a source sends before the RAM
+    [InlineData(10, 128 * 1024, FailureReason.LimitExceeded)] // in all more than the device state may have
+    public async Task Early_sections_are_bounded_in_number_and_size(int fitting, int bodyBytes, FailureReason reason)
     {
         var section = DeviceStreamBuilder.Section("early", new byte[bodyBytes], id: 9);
         var stream = new RecordedStream().Header();
@@ -54,7 +54,7 @@ public sealed class MainStreamReaderTests
 
         using var run = new StreamRun();
         var failure = await Assert.ThrowsAsync<ChannelException>(() => run.ReadAsync(stream.Bytes));
-        Assert.Equal(FailureReason.LimitExceeded, failure.Reason);
+        Assert.Equal(reason, failure.Reason);
         Assert.Null(run.Pages);
     }
 
