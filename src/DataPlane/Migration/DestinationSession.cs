@@ -1,6 +1,5 @@
 using DataPlane.Admission;
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Multifd;
 using DataPlane.Transport;
 using DataPlane.Wire;

@@ -1,8 +1,7 @@
-using DataPlane.Memory;
 using DataPlane.Transport;
 using Xunit;
 
-namespace DataPlane.Tests.Memory;
+namespace DataPlane.Tests.Transport;
 
 public sealed class StagingBudgetTests
 {

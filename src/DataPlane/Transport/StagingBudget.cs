@@ -1,6 +1,4 @@
-using DataPlane.Transport;
-
-namespace DataPlane.Memory;
+namespace DataPlane.Transport;
 
 /// <summary>
 /// One limit for all memory that a source can make its destination take beside the guest's own: a host page that comes in pieces (1 GiB for
