@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using DataPlane.Tool.Guard;
 
 namespace DataPlane.Tool.CommandLine;
 
@@ -24,7 +23,7 @@ internal static partial class DescriptorFloor
     /// <summary>Raises the limit where that is allowed; false, after a line on stderr, where it stays too low for any command.</summary>
     public static bool Suffices()
     {
-        long allowed = DescriptorLimit.Raise(Usual);
+        long allowed = OpenFileLimit.Raise(Usual);
         if (allowed >= Least)
             return true;
         // By the system call: everything else would want to load a library.
@@ -39,7 +38,7 @@ internal static partial class DescriptorFloor
     public static void Require(int channels)
     {
         long needed = OfTheProcess + ((long)PerChannel * channels);
-        long allowed = DescriptorLimit.Raise(needed);
+        long allowed = OpenFileLimit.Raise(needed);
         if (allowed < needed)
         {
             throw new CommandException(

@@ -1,12 +1,10 @@
-using System.Runtime.InteropServices;
+using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>The process' limit of open descriptors (RLIMIT_NOFILE): each undecided connection holds one.</summary>
-internal static partial class DescriptorLimit
+/// <summary>Open descriptors that a guard needs: each undecided connection holds one.</summary>
+internal static class DescriptorLimit
 {
-    private const int NumberOfFiles = 7;
-
     // Runtime, libraries, control socket, metrics, and some air.
     private const long OfTheProcess = 256;
 
@@ -21,37 +19,6 @@ internal static partial class DescriptorLimit
         OfTheProcess + vms.Sum(static vm =>
         {
             int more = vm.Tls.EndsHere ? MoreInside : 0;
-            return ((long)(1 + more) * vm.MaxUndecided) + ((long)(PerChannel + more) * (CommandLine.SharedOptions.MaxChannels + 2));
+            return ((long)(1 + more) * vm.MaxUndecided) + ((long)(PerChannel + more) * (SharedOptions.MaxChannels + 2));
         });
-
-    /// <summary>Raises the limit as far as is needed and allowed; returns what is allowed now.</summary>
-    public static long Raise(long needed)
-    {
-        if (GetLimit(NumberOfFiles, out Limit limit) != 0)
-            return long.MaxValue;
-        ulong target = (ulong)needed;
-        if (limit.Soft >= target)
-            return Clamp(limit.Soft);
-        // Beyond the hard limit only root may go; within it everybody.
-        if (limit.Hard < target && SetLimit(NumberOfFiles, new Limit { Soft = target, Hard = target }) == 0)
-            return needed;
-        ulong reachable = ulong.Min(limit.Hard, target);
-        return SetLimit(NumberOfFiles, limit with { Soft = reachable }) == 0 ? Clamp(reachable) : Clamp(limit.Soft);
-    }
-
-    private static long Clamp(ulong value) => (long)ulong.Min(value, long.MaxValue);
-
-    [LibraryImport("libc", EntryPoint = "getrlimit")]
-    private static partial int GetLimit(int resource, out Limit limit);
-
-    [LibraryImport("libc", EntryPoint = "setrlimit")]
-    private static partial int SetLimit(int resource, in Limit limit);
-
-    // struct rlimit on 64-bit Linux; all ones is no limit.
-    [StructLayout(LayoutKind.Sequential)]
-    private record struct Limit
-    {
-        public ulong Soft;
-        public ulong Hard;
-    }
 }

@@ -33,7 +33,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     public void CheckDescriptors(IReadOnlyList<VmSettings> vms)
     {
         long needed = DescriptorLimit.Needed(vms);
-        long allowed = DescriptorLimit.Raise(needed);
+        long allowed = OpenFileLimit.Raise(needed);
         if (allowed < needed)
             _context.Warn($"{allowed} descriptors are allowed, {needed} may be needed: fewer connections may be undecided "
                 + "than --max-undecided says, unless LimitNOFILE is raised");

@@ -4,7 +4,6 @@ namespace DataPlane.Linux;
 
 internal static unsafe partial class Libc
 {
-    internal const int GetDumpable = 3; // PR_GET_DUMPABLE
     internal const int SetDumpable = 4; // PR_SET_DUMPABLE
 
     /// <summary>Answers of the calls that are used here are small numbers; -1 leaves the reason in the last P/Invoke error.</summary>

@@ -1,3 +1,4 @@
+using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Guard;
 using Xunit;
 
@@ -17,7 +18,7 @@ public sealed class DescriptorLimitTests
     public void What_is_allowed_already_is_left_as_it_is()
     {
         string before = Limits();
-        Assert.True(DescriptorLimit.Raise(1) >= 1);
+        Assert.True(OpenFileLimit.Raise(1) >= 1);
         Assert.Equal(before, Limits());
     }
 

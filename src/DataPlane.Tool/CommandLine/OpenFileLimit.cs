@@ -1,0 +1,43 @@
+using System.Runtime.InteropServices;
+
+namespace DataPlane.Tool.CommandLine;
+
+/// <summary>
+/// The process' limit of open descriptors (RLIMIT_NOFILE). The system calls are bound here: where the limit is too low there may be no
+/// descriptor left for the library that has the others.
+/// </summary>
+internal static partial class OpenFileLimit
+{
+    private const int NumberOfFiles = 7;
+
+    /// <summary>Raises the limit as far as is needed and allowed; returns what is allowed now.</summary>
+    public static long Raise(long needed)
+    {
+        if (GetLimit(NumberOfFiles, out Limit limit) != 0)
+            return long.MaxValue;
+        ulong target = (ulong)needed;
+        if (limit.Soft >= target)
+            return Clamp(limit.Soft);
+        // Beyond the hard limit only root may go; within it everybody.
+        if (limit.Hard < target && SetLimit(NumberOfFiles, new Limit { Soft = target, Hard = target }) == 0)
+            return needed;
+        ulong reachable = ulong.Min(limit.Hard, target);
+        return SetLimit(NumberOfFiles, limit with { Soft = reachable }) == 0 ? Clamp(reachable) : Clamp(limit.Soft);
+    }
+
+    private static long Clamp(ulong value) => (long)ulong.Min(value, long.MaxValue);
+
+    [LibraryImport("libc", EntryPoint = "getrlimit")]
+    private static partial int GetLimit(int resource, out Limit limit);
+
+    [LibraryImport("libc", EntryPoint = "setrlimit")]
+    private static partial int SetLimit(int resource, in Limit limit);
+
+    // struct rlimit on 64-bit Linux; all ones is no limit.
+    [StructLayout(LayoutKind.Sequential)]
+    private record struct Limit
+    {
+        public ulong Soft;
+        public ulong Hard;
+    }
+}
