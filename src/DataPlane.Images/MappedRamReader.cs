@@ -14,9 +14,6 @@ internal sealed partial class MappedRamReader
     /// <summary>More than any configuration or section header has; early sections ask for more.</summary>
     private const int ElementBytes = 32 << 10;
 
-    /// <summary>Looking for the end of each reads a megabyte; QEMU writes one for each virtio-mem device.</summary>
-    internal const int MaxEarlySections = 1024;
-
     private const int FirstStateBytes = 1 << 20;
     private const uint RamVersion = 4;
 
@@ -154,8 +151,9 @@ internal sealed partial class MappedRamReader
 
     private bool ReadEarly()
     {
-        if (_early.Count == MaxEarlySections)
-            return Fail($"more than {MaxEarlySections} device sections among those of RAM");
+        // Looking for the end of each reads a megabyte.
+        if (_early.Count == WireLimits.MaxEarlySections)
+            return Fail($"more than {WireLimits.MaxEarlySections} device sections among those of RAM");
         OperationStatus status =
             EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
         if (status == OperationStatus.Done)

@@ -36,13 +36,13 @@ internal sealed partial class AdmissionLoop : IDisposable
     private readonly AdmissionClock _clock;
     private readonly RefusalThrottle _throttle;
     private readonly DescriptorBudget.Door _descriptors;
+    private readonly ConcurrentQueue<(string Peer, string Detail)> _falseStarts = new();
     private ulong _nextKey;
     private long _turn;
     private long _resumeAccepting = long.MaxValue;
     private bool _isShort;
     private volatile bool _stopping;
     private int _recheck;
-    private readonly ConcurrentQueue<(string Peer, string Detail)> _falseStarts = new();
     private string? _confirmed;
 
     internal AdmissionLoop(

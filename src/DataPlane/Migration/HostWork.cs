@@ -2,14 +2,15 @@ namespace DataPlane.Migration;
 
 /// <summary>
 /// Says while our own host works and the peer rightly waits for it: a guest whose space on disk is filled with zeros, a device that takes
-/// its time to be saved. A time limit for a silent peer does not run meanwhile. Thread-safe.
+/// its time to be saved; or while something is under way that has a limit of its own, such as connecting. A time limit for a silent peer
+/// does not run meanwhile. Thread-safe.
 /// </summary>
 internal sealed class HostWork
 {
     private int _under;
     private long _looks;
 
-    /// <summary>Lasts until the result is disposed of. Only for work in which nobody waits for the peer.</summary>
+    /// <summary>Lasts until the result is disposed of. Only for work in which nobody waits for the peer without another limit.</summary>
     public IDisposable Begin()
     {
         Interlocked.Increment(ref _under);

@@ -32,7 +32,11 @@ internal sealed partial class SourceSession
     {
         _clock.Restart();
         _destination = destination;
-        _main = await DialAsync(destination, "main", 0, _failure.Token).ConfigureAwait(false);
+        using (_work.Begin()) // the dialler has a limit and words of its own
+        {
+            _main = await DialAsync(destination, "main", 0, _failure.Token).ConfigureAwait(false);
+        }
+
         _writer = new MainStreamWriter(_main.Output, _main.Name);
         await OpenAsync(_writer).ConfigureAwait(false);
         if (_multifdSender is not null)

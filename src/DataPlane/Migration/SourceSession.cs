@@ -33,7 +33,6 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private ZeroPageRecords? _zeroRecords;
     private Task<uint>? _returnPath;
     private int _rounds;
-    private long _dialLooks = long.MinValue;
 
     public SourceSession(
         IMigratableGuest guest,
@@ -78,9 +77,9 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     private long SentBytes => _lostLinksBytes + Channels.Sum(static channel => channel.BytesSent);
 
-    /// <summary>Changes with every sign of life. Connecting main has a limit and words of its own.</summary>
-    private long Progress() => _main is null ? _dialLooks++
-        : _work.Count(SentBytes + (_limit?.Pauses ?? 0) + Volatile.Read(ref _pongs) + (_postcopy?.Requests ?? 0));
+    /// <summary>Changes with every sign of life.</summary>
+    private long Progress() =>
+        _work.Count(SentBytes + (_limit?.Pauses ?? 0) + Volatile.Read(ref _pongs) + (_postcopy?.Requests ?? 0));
 
     public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
     {

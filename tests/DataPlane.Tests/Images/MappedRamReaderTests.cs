@@ -4,6 +4,7 @@ using DataPlane.Images;
 using DataPlane.MainStream.Devices;
 using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Tests.Wire;
+using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Images;
@@ -87,8 +88,8 @@ public sealed class MappedRamReaderTests
 
     /// <summary>Each costs a look over a megabyte: a file of nothing but such sections would take days to be refused.</summary>
     [Theory]
-    [InlineData(MappedRamReader.MaxEarlySections, true)]
-    [InlineData(MappedRamReader.MaxEarlySections + 1, false)]
+    [InlineData(WireLimits.MaxEarlySections, true)]
+    [InlineData(WireLimits.MaxEarlySections + 1, false)]
     public void Early_sections_have_a_limit(int count, bool isRead)
     {
         byte[] early = [.. Enumerable.Range(0, count).SelectMany(static i =>
