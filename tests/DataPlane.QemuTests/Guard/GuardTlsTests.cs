@@ -65,35 +65,29 @@ public sealed class GuardTlsTests : GuardTest
 
     [Theory(Explicit = true)]
     [MemberData(nameof(Versions))]
-    public async Task TLS_with_a_shared_key_passes(string version)
+    public Task TLS_with_a_shared_key_passes(string version) => MovesWithSharedKeyAsync(version, ends: false);
+
+    [Theory]
+    [MemberData(nameof(Versions))]
+    public Task TLS_with_a_shared_key_ends_in_the_guard(string version) => MovesWithSharedKeyAsync(version, ends: true);
+
+    private async Task MovesWithSharedKeyAsync(string version, bool ends)
     {
         var keys = await SharedKeysAsync();
         var settings = new MigrationSettings { Channels = 2, ReturnPath = true };
         var source = await StartSourceAsync(Newest(version) with { Extra = SharedKeys(keys, "client") });
         await source.PrepareMigrationAsync(Secured(settings), Token);
         var destination = await StartAsync(
-            source.Options.IncomingIn(source.Options.Version) with { Extra = SharedKeys(keys, "server"), SecondMonitor = true },
+            source.Options.IncomingIn(source.Options.Version) with
+            {
+                Extra = ends ? [] : SharedKeys(keys, "server"),
+                SecondMonitor = true,
+            },
             "destination");
-        await destination.PrepareMigrationAsync(Secured(settings), Token);
-        var guard = await StartAsync(new GuardOptions { Monitor = destination.OfferSecondMonitor(), Extra = s_soon });
-
-        await source.StartMigrationAsync(guard.Uri, Token);
-
-        await ArrivedAsync(source, destination);
-    }
-
-    [Theory]
-    [MemberData(nameof(Versions))]
-    public async Task TLS_with_a_shared_key_ends_in_the_guard(string version)
-    {
-        var keys = await SharedKeysAsync();
-        var settings = new MigrationSettings { Channels = 2, ReturnPath = true };
-        var source = await StartSourceAsync(Newest(version) with { Extra = SharedKeys(keys, "client") });
-        await source.PrepareMigrationAsync(Secured(settings), Token);
-        var destination = await StartAsync(source.Options.IncomingIn(source.Options.Version) with { SecondMonitor = true }, "destination");
-        await destination.PrepareMigrationAsync(settings, Token);
-        string[] ended = ["--tls-psk", Path.Combine(keys, "keys.psk"), "--tls-allow", "q*", .. s_soon];
-        var guard = await StartAsync(new GuardOptions { Monitor = destination.OfferSecondMonitor(), Extra = ended });
+        await destination.PrepareMigrationAsync(ends ? settings : Secured(settings), Token);
+        string[] ended = ["--tls-psk", Path.Combine(keys, "keys.psk"), "--tls-allow", "q*"];
+        var guard = await StartAsync(
+            new GuardOptions { Monitor = destination.OfferSecondMonitor(), Extra = [.. ends ? ended : [], .. s_soon] });
 
         await source.StartMigrationAsync(guard.Uri, Token);
 

@@ -70,13 +70,7 @@ public sealed class StrandedSourceTests : ReceiveTest
         await scene.Main.BackwardNoticed.WaitAsync(Patience.Default, Token); // it has read what the source discards
         await scene.Source.WaitForStateAsync("postcopy-active", Token);
 
-        scene.Receive.Interrupt();
-
-        await scene.Receive.WaitForReturnAsync(Token);
-        scene.Main.Cut(reset: true);
-        await scene.Source.WaitForStateAsync("postcopy-paused", Token);
-        await TakeBackAsync(scene);
-        Assert.Equal(130, (await scene.Receive.WaitAsync(Token)).ExitCode);
+        await InterruptAsync(scene);
     }
 
     /// <summary>The source has switched into its socket buffers, of which nothing here shows anything yet.</summary>
@@ -86,13 +80,7 @@ public sealed class StrandedSourceTests : ReceiveTest
         await using var scene = await BeginAsync("7.2", preempt: false, s_lostInTheNetwork);
         await scene.LoseAsync();
 
-        scene.Receive.Interrupt();
-
-        await scene.Receive.WaitForReturnAsync(Token);
-        scene.Main.Cut(reset: true);
-        await scene.Source.WaitForStateAsync("postcopy-paused", Token);
-        await TakeBackAsync(scene);
-        Assert.Equal(130, (await scene.Receive.WaitAsync(Token)).ExitCode);
+        await InterruptAsync(scene);
     }
 
     /// <summary>What a source had written before it closed has been read, and it was no package: it has its guest, nobody waits.</summary>
@@ -140,6 +128,18 @@ public sealed class StrandedSourceTests : ReceiveTest
         Assert.True(result.Json.GetProperty("guest_returned").GetBoolean());
         Assert.Equal("at_source", result.Json.GetProperty("guest").GetString());
         Assert.Empty(Directory.GetFileSystemEntries(OutFolder));
+    }
+
+    /// <summary>Ctrl-C, and then the link's end: the source comes again for its guest.</summary>
+    private static async Task InterruptAsync(Scene scene)
+    {
+        scene.Receive.Interrupt();
+
+        await scene.Receive.WaitForReturnAsync(Token);
+        scene.Main.Cut(reset: true);
+        await scene.Source.WaitForStateAsync("postcopy-paused", Token);
+        await TakeBackAsync(scene);
+        Assert.Equal(130, (await scene.Receive.WaitAsync(Token)).ExitCode);
     }
 
     private static async Task TakeBackAsync(Scene scene)

@@ -110,47 +110,27 @@ public sealed class FalseStartTests
     [Fact]
     public async Task A_multifd_channel_that_closes_before_the_memory_is_made_holds_its_place_no_longer()
     {
-        using var incoming = new TestIncomingGuest();
-        await using var destination = Listen(incoming, new() { MultifdChannels = 1 });
-        var refusals = Refusals(destination);
-        var receiving = destination.ReceiveAsync(cancellationToken: Token);
-        using var source = new RawSource(destination.LocalAddresses[0]);
-        using var stranger = source.Multifd(0);
-        await Eventually.TrueAsync(() => destination.Admitted == 1, "it is in", Token);
-
-        stranger.Shutdown(SocketShutdown.Send);
-
-        await GoesOnAsync(destination, receiving, refusals);
+        Socket? stranger = null;
+        await FalselyAsync(channels: 1, source => stranger = source.Multifd(0), _ => stranger!.Shutdown(SocketShutdown.Send));
     }
 
     [Fact]
     public async Task A_UUID_that_only_a_multifd_channel_has_brought_does_not_end_the_wait()
     {
-        using var incoming = new TestIncomingGuest();
-        await using var destination = Listen(incoming, new() { MultifdChannels = 1 });
-        var refusals = Refusals(destination);
-        var receiving = destination.ReceiveAsync(cancellationToken: Token);
-        using var source = new RawSource(destination.LocalAddresses[0]);
-        using var stranger = source.Multifd(0);
-        await Eventually.TrueAsync(() => destination.Admitted == 1, "it is in", Token);
         var head = new ArrayBufferWriter<byte>();
         StreamHeader.Write(head.GetSpan(StreamHeader.Size));
         head.Advance(StreamHeader.Size);
         new ConfigurationSection { MachineName = "pc-q35-11.1", Uuid = Guid.NewGuid() }.Write(head);
 
-        using var main = source.Main(new RecordedStream().Raw(head.WrittenSpan.ToArray()).Command(CommandType.OpenReturnPath));
-
-        await GoesOnAsync(destination, receiving, refusals);
+        await FalselyAsync(
+            channels: 1,
+            static source => source.Multifd(0),
+            source => source.Main(new RecordedStream().Raw(head.WrittenSpan.ToArray()).Command(CommandType.OpenReturnPath)));
     }
 
     [Fact]
     public async Task More_device_sections_before_the_RAM_than_a_source_sends_are_a_false_start()
     {
-        using var incoming = new TestIncomingGuest();
-        await using var destination = Listen(incoming, new());
-        var refusals = Refusals(destination);
-        var receiving = destination.ReceiveAsync(cancellationToken: Token);
-        using var source = new RawSource(destination.LocalAddresses[0]);
         ArrayBufferWriter<byte> section = new();
         section.Advance(SectionHeader.Write(
             section.GetSpan(SectionHeader.MaxSize), SectionType.Full, 9, "tiny"u8, instance: 0, version: 1));
@@ -161,10 +141,9 @@ public sealed class FalseStartTests
         for (var i = 0; i < WireLimits.MaxEarlySections + 2; i++) // where one ends shows when the next begins
             stream.Raw(section.WrittenSpan);
 
-        using var stranger = source.Main(stream);
+        var refusal = await FalselyAsync(channels: 0, source => source.Main(stream));
 
-        await GoesOnAsync(destination, receiving, refusals);
-        Assert.Contains("1025 device sections", refusals.Single().Detail, StringComparison.Ordinal);
+        Assert.Contains("1025 device sections", refusal.Detail, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -283,15 +262,27 @@ public sealed class FalseStartTests
         return refusals;
     }
 
-    /// <summary>What has come was a false start, and the destination waits for the next.</summary>
-    private static async Task GoesOnAsync(
-        MigrationDestination destination, Task receiving, ConcurrentQueue<RefusalEventArgs> refusals)
+    /// <summary>What is done, each thing when the one before has been let in, is a false start, and the destination waits for the next.</summary>
+    private static async Task<RefusalEventArgs> FalselyAsync(int channels, params Action<RawSource>[] comes)
     {
+        using var incoming = new TestIncomingGuest();
+        await using var destination = Listen(incoming, new() { MultifdChannels = channels });
+        var refusals = Refusals(destination);
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        using var source = new RawSource(destination.LocalAddresses[0]);
+        for (var i = 0; i < comes.Length; i++)
+        {
+            await Eventually.TrueAsync(() => destination.Admitted >= i, "the one before is in", Token);
+            comes[i](source);
+        }
+
         await Eventually.TrueAsync(() => !refusals.IsEmpty, "it is told", Token);
-        Assert.Equal(RefusalReason.FalseStart, Assert.Single(refusals).Reason);
+        var refusal = Assert.Single(refusals);
+        Assert.Equal(RefusalReason.FalseStart, refusal.Reason);
         Assert.False(receiving.IsCompleted);
         await destination.DisposeAsync();
         await Assert.ThrowsAnyAsync<Exception>(() => receiving);
+        return refusal;
     }
 
     /// <summary>The honest source.</summary>

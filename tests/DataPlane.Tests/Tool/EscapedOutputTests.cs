@@ -128,22 +128,10 @@ public sealed class EscapedOutputTests
     public void Lines_of_the_log_for_collectors_are_JSON_and_drive_nothing()
     {
         const string Text = "a" + Clipboard + "\n\u202E\u009B";
-        TextWriter before = Console.Error;
-        var error = new StringWriter();
-        try
-        {
-            Console.SetError(TextWriter.Synchronized(error));
-            using ILoggerFactory logs = Logging.Create(new OutputSettings { LogJson = true });
-#pragma warning disable CA1848, CA1873 // one line
-            logs.CreateLogger("test").LogWarning("QEMU says {Text}", Text);
-#pragma warning restore CA1848, CA1873
-        }
-        finally
-        {
-            Console.SetError(before);
-        }
 
-        string line = Assert.Single(error.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        string log = LogOf(new OutputSettings { LogJson = true }, Text);
+
+        string line = Assert.Single(log.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.DoesNotContain(line, static one => DataPlane.Wire.UntrustedText.Acts(one));
         using JsonDocument document = JsonDocument.Parse(line);
         Assert.Equal("QEMU says " + Text, document.RootElement.GetProperty("Message").GetString());
@@ -153,14 +141,22 @@ public sealed class EscapedOutputTests
     [Fact]
     public void Lines_of_the_log_are_escaped()
     {
+        string log = LogOf(new OutputSettings { Verbose = true }, Clipboard);
+
+        Assert.Contains(@"QEMU says \u001B]52;c;aGk=\u0007", log, StringComparison.Ordinal);
+    }
+
+    /// <summary>What a line of the log with this text in it comes to on stderr.</summary>
+    private static string LogOf(OutputSettings settings, string text)
+    {
         TextWriter before = Console.Error;
         var error = new StringWriter();
         try
         {
             Console.SetError(TextWriter.Synchronized(error));
-            using ILoggerFactory logs = Logging.Create(new OutputSettings { Verbose = true });
+            using ILoggerFactory logs = Logging.Create(settings);
 #pragma warning disable CA1848, CA1873 // one line
-            logs.CreateLogger("test").LogWarning("QEMU says {Text}", Clipboard);
+            logs.CreateLogger("test").LogWarning("QEMU says {Text}", text);
 #pragma warning restore CA1848, CA1873
         }
         finally
@@ -168,6 +164,6 @@ public sealed class EscapedOutputTests
             Console.SetError(before);
         }
 
-        Assert.Contains(@"QEMU says \u001B]52;c;aGk=\u0007", error.ToString(), StringComparison.Ordinal);
+        return error.ToString();
     }
 }

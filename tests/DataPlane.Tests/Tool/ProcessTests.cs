@@ -23,13 +23,6 @@ public sealed class ProcessTests
         return Process.Start(start)!;
     }
 
-    private static async Task SignalAsync(Process process, string signal)
-    {
-        using Process kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {process.Id}"]);
-        await kill.WaitForExitAsync(Token);
-        Assert.Equal(0, kill.ExitCode);
-    }
-
     private static async Task<string> ReadUntilAsync(StreamReader reader, string start)
     {
         while (await reader.ReadLineAsync(Token) is { } line)
@@ -48,7 +41,7 @@ public sealed class ProcessTests
     {
         using Process serve = Start("serve", "--listen", "127.0.0.1:0", "--json", "-");
         await ReadUntilAsync(serve.StandardError, "listening on 127.0.0.1:");
-        await SignalAsync(serve, signal);
+        await ToolProcesses.SignalAsync(serve, signal);
         using JsonDocument document = JsonDocument.Parse(await serve.StandardOutput.ReadToEndAsync(Token));
         await serve.WaitForExitAsync(Token);
         Assert.Equal(0, serve.ExitCode);
@@ -69,8 +62,8 @@ public sealed class ProcessTests
         using Process send = Start("send", vm.Path, network.Address.ToString(), "--postcopy", "--json", "-");
         FaultLink link = await network.LinkAsync(0, Token);
         await link.Stalled.WaitAsync(Token);
-        await SignalAsync(send, "HUP");
-        await SignalAsync(receive, "HUP");
+        await ToolProcesses.SignalAsync(send, "HUP");
+        await ToolProcesses.SignalAsync(receive, "HUP");
 
         link.Resume();
         foreach (Process process in (Process[])[send, receive])
@@ -87,8 +80,8 @@ public sealed class ProcessTests
     {
         using Process guard = Start("guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--json", "-");
         await ReadUntilAsync(guard.StandardError, "listening on ");
-        await SignalAsync(guard, "HUP");
-        await SignalAsync(guard, "TERM");
+        await ToolProcesses.SignalAsync(guard, "HUP");
+        await ToolProcesses.SignalAsync(guard, "TERM");
         using JsonDocument document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
         await guard.WaitForExitAsync(Token);
         Assert.Equal(0, guard.ExitCode); // a hang-up that kills is 129 and no document
@@ -101,7 +94,7 @@ public sealed class ProcessTests
     {
         using Process bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000", "--json", "-");
         await ReadUntilAsync(bench.StandardError, "run 2 of");
-        await SignalAsync(bench, signal);
+        await ToolProcesses.SignalAsync(bench, signal);
         using JsonDocument document = JsonDocument.Parse(await bench.StandardOutput.ReadToEndAsync(Token));
         string rest = await bench.StandardError.ReadToEndAsync(Token);
         await bench.WaitForExitAsync(Token);
@@ -117,7 +110,7 @@ public sealed class ProcessTests
     {
         using Process bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000");
         await ReadUntilAsync(bench.StandardError, "run 3 of");
-        await SignalAsync(bench, "INT");
+        await ToolProcesses.SignalAsync(bench, "INT");
         Task<string> results = bench.StandardOutput.ReadToEndAsync(Token);
         string said = await bench.StandardError.ReadToEndAsync(Token);
         await bench.WaitForExitAsync(Token);
@@ -147,7 +140,7 @@ public sealed class ProcessTests
                 "--json", document,
             ]);
         await ReadUntilAsync(process.StandardError, until);
-        await SignalAsync(process, "HUP");
+        await ToolProcesses.SignalAsync(process, "HUP");
         Task<string> results = process.StandardOutput.ReadToEndAsync(Token);
         string said = await process.StandardError.ReadToEndAsync(Token);
         await process.WaitForExitAsync(Token);

@@ -27,7 +27,7 @@ public sealed class StoppedClientTests
         {
             using (var said = new Words(stopped))
                 await said.FindAsync(stage);
-            await SignalAsync(stopped, "STOP");
+            await ToolProcesses.SignalAsync(stopped, "STOP");
             string ended = await words.FindAsync("session of", "ended early");
             Assert.Matches("has sent nothing for|no message from", ended);
 
@@ -51,13 +51,6 @@ public sealed class StoppedClientTests
         foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), .. arguments])
             start.ArgumentList.Add(argument);
         return Process.Start(start)!;
-    }
-
-    private static async Task SignalAsync(Process process, string signal)
-    {
-        using Process kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {process.Id}"]);
-        await kill.WaitForExitAsync(Token);
-        Assert.Equal(0, kill.ExitCode);
     }
 
     /// <summary>The lines of a process's stderr, with a limit for each wait.</summary>

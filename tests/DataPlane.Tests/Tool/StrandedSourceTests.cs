@@ -28,9 +28,8 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task The_limit_of_the_pause_in_which_it_failed_does_not_end_the_wait_for_the_source()
     {
         await using var source = new ScriptedSource();
-        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
-        await using ReceivePostcopy receive = Open(source, TimeSpan.FromMinutes(5));
-        receive.Desk.Report(Paused());
+        await using ReceivePostcopy receive = Open(source);
+        MigrationException failure = await PauseAsync(source, receive);
         _time.Advance(TimeSpan.FromMinutes(4));
         Task<bool> returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
 
@@ -47,9 +46,8 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task Somebody_from_elsewhere_is_warned_of_and_does_not_end_the_wait()
     {
         await using var source = new ScriptedSource();
-        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
-        await using ReceivePostcopy receive = Open(source, TimeSpan.FromMinutes(5));
-        receive.Desk.Report(Paused());
+        await using ReceivePostcopy receive = Open(source);
+        MigrationException failure = await PauseAsync(source, receive);
         Task<bool> returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
 
         await GuestReturnTests.TakeBackAsync(source, from: "127.0.0.2");
@@ -65,9 +63,8 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task A_pause_that_lasted_too_long_leaves_nobody_to_wait_for()
     {
         await using var source = new ScriptedSource();
-        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
-        await using ReceivePostcopy receive = Open(source, TimeSpan.FromMinutes(5));
-        receive.Desk.Report(Paused());
+        await using ReceivePostcopy receive = Open(source);
+        MigrationException failure = await PauseAsync(source, receive);
 
         _time.Advance(TimeSpan.FromMinutes(5));
 
@@ -85,12 +82,20 @@ public sealed class StrandedSourceTests : IDisposable
         PauseReason = "the link is lost",
     };
 
-    private ReceivePostcopy Open(ScriptedSource source, TimeSpan limit)
+    /// <summary>The source is lost before the guest has started here, and a pause has begun.</summary>
+    private static async Task<MigrationException> PauseAsync(ScriptedSource source, ReceivePostcopy receive)
+    {
+        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
+        receive.Desk.Report(Paused());
+        return failure;
+    }
+
+    private ReceivePostcopy Open(ScriptedSource source)
     {
         TextWriter error = TextWriter.Synchronized(_error);
         var console = new ToolConsole { Out = TextWriter.Null, Error = error, Time = _time };
         var context = new CommandContext(
             console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, CancellationToken.None);
-        return new ReceivePostcopy(source.Destination, "vm", Path.Combine(_folder.Path, "control"), limit, context);
+        return new ReceivePostcopy(source.Destination, "vm", Path.Combine(_folder.Path, "control"), TimeSpan.FromMinutes(5), context);
     }
 }

@@ -67,13 +67,6 @@ public sealed class GuardProcessTests : IDisposable
         }
     }
 
-    private static async Task SignalAsync(Process process, string signal)
-    {
-        using Process kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {process.Id}"]);
-        await kill.WaitForExitAsync(Token);
-        Assert.Equal(0, kill.ExitCode);
-    }
-
     private async Task<JsonElement[]> VmsAsync(Process guard)
     {
         string control = _folder.File($"dataplane/guard-{guard.Id}.sock");
@@ -97,7 +90,7 @@ public sealed class GuardProcessTests : IDisposable
         Assert.All(before, vm => Assert.Equal("waiting", vm.GetProperty("state").GetString()));
 
         WriteConfig("b", "c");
-        await SignalAsync(guard, "HUP");
+        await ToolProcesses.SignalAsync(guard, "HUP");
         await NotifiedAsync("RELOADING=1");
         await NotifiedAsync("READY=1");
         await NextAsync(guard, "a: removed");
@@ -108,22 +101,22 @@ public sealed class GuardProcessTests : IDisposable
         Assert.Equal(before[1].GetProperty("listen").GetString(), after[0].GetProperty("listen").GetString());
 
         File.WriteAllText(_folder.File("guard.conf"), "[d]\nwhat is this");
-        await SignalAsync(guard, "HUP");
+        await ToolProcesses.SignalAsync(guard, "HUP");
         Assert.Equal($"{_folder.File("guard.conf")}:2: expected [NAME] or KEY = VALUE; the VMs stay as they are", await NextAsync(guard, "warning: "));
         Assert.Equal(["b", "c"], Names(await VmsAsync(guard)));
 
         // A typo in a number, and after it all goes on.
         File.WriteAllText(_folder.File("guard.conf"), Section("b") + "max-undecided = 1o0\n");
-        await SignalAsync(guard, "HUP");
+        await ToolProcesses.SignalAsync(guard, "HUP");
         Assert.Contains(":4: [b]: --max-undecided: '1o0'", await NextAsync(guard, "warning: "), StringComparison.Ordinal);
         WriteConfig("b", "c", "e");
-        await SignalAsync(guard, "HUP");
+        await ToolProcesses.SignalAsync(guard, "HUP");
         await NextAsync(guard, "listening on 127.0.0.1:");
         WriteConfig("b", "c");
-        await SignalAsync(guard, "HUP");
+        await ToolProcesses.SignalAsync(guard, "HUP");
         await NextAsync(guard, "e: removed");
 
-        await SignalAsync(guard, "TERM");
+        await ToolProcesses.SignalAsync(guard, "TERM");
         using JsonDocument document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
         await guard.WaitForExitAsync(Token);
         await NotifiedAsync("STOPPING=1");
@@ -166,7 +159,7 @@ public sealed class GuardProcessTests : IDisposable
                 break;
         }
 
-        await SignalAsync(guard, "TERM");
+        await ToolProcesses.SignalAsync(guard, "TERM");
         string table = await guard.StandardOutput.ReadToEndAsync(Token);
         await guard.WaitForExitAsync(Token);
         Assert.Equal(0, guard.ExitCode);
