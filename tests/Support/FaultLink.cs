@@ -142,6 +142,8 @@ internal sealed class FaultLink : IAsyncDisposable
         int held = 0; // at its beginning: what does not tell yet what it begins
         try
         {
+            if (direction.Fault.Preface is { Length: > 0 } preface)
+                await to.SendAsync(preface);
             while (true)
             {
                 await direction.StandStillAsync();

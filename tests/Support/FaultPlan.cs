@@ -15,6 +15,9 @@ internal sealed record Fault
 {
     internal static readonly Fault None = new();
 
+    /// <summary>Said before the first byte that is passed on; no offset counts it.</summary>
+    internal byte[] Preface { get; init; } = [];
+
     /// <summary>After this many bytes have been passed on, the whole connection is cut.</summary>
     internal long? CutAt { get; init; }
 

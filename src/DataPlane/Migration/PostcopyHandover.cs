@@ -78,7 +78,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     /// <param name="memory">What the destination may ask for.</param>
     /// <param name="ifSilent">What it may mean when it ends before its first message; null in a recovery.</param>
     public Task<uint> Listen(Channel main, GuestMemory memory, string? ifSilent = null) =>
-        new ReturnPathThread(main, _pool, memory, HostPages, this, ifSilent).Start();
+        new ReturnPathThread(main, _pool, memory, HostPages, this, ifSilent) { ReplacesLostLink = _answers is not null }.Start();
 
     /// <summary>Makes ready to answer requests: before the package leaves.</summary>
     public void Prepare(Channel main, GuestPageSet unsent, GuestPageSet? holdingData, SendLimit? limit)
@@ -143,9 +143,11 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 
     public void OnRequest(RamBlock block, long firstPage, long pages)
     {
-        if (_source is not { } source)
+        if (_source is { } source)
+            source.OnRequest(block, firstPage, pages);
+        else if (_answers is null)
             throw ChannelException.Violation("main", $"a request for pages of {block.Name} before the guest was handed over");
-        source.OnRequest(block, firstPage, pages);
+        // Else it is left over from the lost link: the destination asks again after RESUME.
     }
 
     public bool OnReceivedBitmap(RamBlock block, PageBitmap received)

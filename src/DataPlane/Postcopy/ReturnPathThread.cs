@@ -8,13 +8,12 @@ namespace DataPlane.Postcopy;
 
 /// <summary>
 /// The return path of a migration that may go on in postcopy, read by a thread of its own: between a request and its page stands no
-/// scheduler but the
-/// kernel's. Every request is checked against its block before anyone acts on it (specification, 4-postcopy section 4.2.1).
+/// scheduler but the kernel's. Every request is checked against its block before anyone acts on it (specification, 4-postcopy section
+/// 4.2.1).
 /// </summary>
 /// <remarks>
 /// After each message the kernel is told to acknowledge at once: a QEMU destination leaves Nagle's algorithm on, so its next message would
-/// wait for an
-/// acknowledgement that is otherwise delayed by 40 ms.
+/// wait for an acknowledgement that is otherwise delayed by 40 ms.
 /// </remarks>
 /// <param name="main">The main channel.</param>
 /// <param name="pool">Gives a block.</param>
@@ -28,6 +27,13 @@ internal sealed class ReturnPathThread(
     private readonly TaskCompletionSource<uint> _shut = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private RamBlock? _lastBlock;
     private bool _hasAnswered;
+
+    /// <summary>
+    /// The link replaces a lost one. The thread of a QEMU destination that asks for pages may not have noticed the loss, and asks on the
+    /// new link by the block that it named on the old one (seen with 7.2). It asks for everything again after RESUME, with names, so such a
+    /// request is dropped.
+    /// </summary>
+    public bool ReplacesLostLink { get; init; }
 
     /// <summary>
     /// Starts the thread. The task ends with the value of SHUT, or by <see cref="ChannelException"/> with the connection.
@@ -118,7 +124,12 @@ internal sealed class ReturnPathThread(
         if (message.Type == ReturnPathType.RequestPagesWithName && !memory.TryGetBlock(message.BlockName, out block))
             throw ChannelException.Violation(main.Name, $"a request for pages of the unknown block {WireName.Quote(message.BlockName)}");
         if (block is null)
+        {
+            if (ReplacesLostLink)
+                return;
             throw ChannelException.Violation(main.Name, "a request for pages before any block was named");
+        }
+
         if (!message.TryCheckRange(block.Length, out var error))
             throw ChannelException.Violation(main.Name, $"{error}, {block.Name}");
         var size = hostPages.SizeOf(block);

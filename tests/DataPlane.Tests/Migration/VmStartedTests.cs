@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.TestSupport;
@@ -25,33 +23,14 @@ public sealed class VmStartedTests
         await using var destination = new MigrationDestination(
             [ChannelAddress.Parse("127.0.0.1:0")], incoming, new() { Postcopy = postcopy });
         var receiving = destination.ReceiveAsync(cancellationToken: token);
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        var relaying = RelayAsync(listener, destination.LocalAddresses[0].Port, token);
+        await using var link = FaultProxy.Start(
+            destination.LocalAddresses[0], static _ => new FaultPlan { Backward = new Fault { Preface = s_twice } });
 
-        var report = await new MigrationSource(guest, new() { Postcopy = postcopy }).MigrateAsync(
-            ChannelAddress.Parse(listener.LocalEndpoint.ToString()!), cancellationToken: token);
+        var report = await new MigrationSource(guest, new() { Postcopy = postcopy }).MigrateAsync(link.Address, cancellationToken: token);
 
         Assert.Equal(2, report.VmStartedMessages);
         Assert.Equal(postcopy, report.Postcopy is not null);
         Assert.Equal(0, (await receiving).VmStartedMessages);
-        await relaying;
         incoming.AssertSameMemoryAs(guest.Memory);
-    }
-
-    /// <summary>Main, with the messages before everything that comes back.</summary>
-    private static async Task RelayAsync(TcpListener listener, int port, CancellationToken token)
-    {
-        using var source = await listener.AcceptTcpClientAsync(token);
-        using var destination = new TcpClient();
-        await destination.ConnectAsync(IPAddress.Loopback, port, token);
-        await source.GetStream().WriteAsync(s_twice, token);
-        await Task.WhenAll(CopyAsync(source, destination), CopyAsync(destination, source));
-
-        async Task CopyAsync(TcpClient from, TcpClient to)
-        {
-            await from.GetStream().CopyToAsync(to.GetStream(), token);
-            to.Client.Shutdown(SocketShutdown.Send);
-        }
     }
 }

@@ -31,6 +31,17 @@ public sealed class ReturnPathThreadTests
         Assert.Empty(link.Events.Seen);
     }
 
+    [Fact]
+    public async Task A_request_left_over_from_a_lost_link_is_dropped()
+    {
+        await using var link = await Link.OpenAsync(replacesLostLink: true);
+        link.Peer.Send(Hex.Bytes(
+            $"0004 000C 0000000000007000 00001000  0003 0013 0000000000005000 00001000 {Name}  0004 000C 0000000000006000 00001000"
+            + "0001 0004 00000000"));
+        Assert.Equal(0u, await link.Shut);
+        Assert.Equal(["pc.ram 5+1", "pc.ram 6+1"], link.Events.Seen);
+    }
+
     [Theory]
     [InlineData("0004 000C 0000000000007000 00001000", "before any block was named")]
     [InlineData("0003 0010 0000000000005000 00001000 03 \"abc\"", "unknown block 'abc'")]
@@ -69,13 +80,14 @@ public sealed class ReturnPathThreadTests
         private readonly ChannelPair _pair;
         private readonly GuestMemory _memory;
 
-        private Link(ChannelPair pair)
+        private Link(ChannelPair pair, bool replacesLostLink)
         {
             _pair = pair;
             _memory = new GuestMemory(
                 [RamBlock.Allocate("pc.ram", 4 << 20, RamAllocation.Default), RamBlock.Allocate("big", 4 << 20, RamAllocation.Default)]);
             var hostPages = new HostPages(_memory, new Dictionary<string, long> { ["big"] = 2 << 20 });
-            Shut = new ReturnPathThread(pair.Channel, pair.Pool, _memory, hostPages, Events).Start();
+            var thread = new ReturnPathThread(pair.Channel, pair.Pool, _memory, hostPages, Events) { ReplacesLostLink = replacesLostLink };
+            Shut = thread.Start();
         }
 
         public Task<uint> Shut { get; }
@@ -84,7 +96,8 @@ public sealed class ReturnPathThreadTests
 
         public ScriptedPeer Peer => _pair.Peer;
 
-        public static async Task<Link> OpenAsync() => new(await ChannelPair.ConnectAsync(TestContext.Current.CancellationToken));
+        public static async Task<Link> OpenAsync(bool replacesLostLink = false) =>
+            new(await ChannelPair.ConnectAsync(TestContext.Current.CancellationToken), replacesLostLink);
 
         public async ValueTask DisposeAsync()
         {

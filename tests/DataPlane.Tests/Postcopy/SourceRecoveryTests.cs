@@ -1,4 +1,5 @@
 using DataPlane.Migration;
+using DataPlane.Tests.Wire;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
@@ -70,6 +71,35 @@ public sealed class SourceRecoveryTests
         await Assert.ThrowsAsync<MigrationException>(() => receiving.WaitAsync(s_patience, Token));
     }
 
+    [Theory]
+    [InlineData("0004 000C 0000000000007000 00001000")]
+    [InlineData("0003 0013 0000000000005000 00001000 06 \"pc.ram\"  0004 000C 0000000000006000 00001000")]
+    public async Task Requests_left_over_from_the_lost_link_end_no_recovery(string hex)
+    {
+        using var guest = TestGuest.Patterned(48 << 20);
+        using var incoming = new TestIncomingGuest();
+        await using var destination = new MigrationDestination(
+            [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { Postcopy = true });
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        await using var link = FaultProxy.Start(
+            destination.LocalAddresses[0],
+            connection => new FaultPlan { Backward = new Fault { Preface = connection == 0 ? [] : Hex.Bytes(hex) } });
+        var source = new MigrationSource(guest, new MigrationSourceOptions
+        {
+            Postcopy = true,
+            RecoveryTimeout = TimeSpan.FromSeconds(60),
+            ProgressInterval = TimeSpan.FromMilliseconds(2),
+        });
+        using var saboteur = new Saboteur(source, link.Address, guest.Memory.TotalPages, breaks: 1, seed: 1);
+        var sending = source.MigrateAsync(link.Address, saboteur, Token);
+
+        await Task.WhenAll(sending, receiving).WaitAsync(s_patience, Token);
+
+        Assert.Equal(1, (await sending).Postcopy!.Recoveries);
+        Assert.DoesNotContain(saboteur.Reasons, static reason => reason.Contains("request for pages", StringComparison.Ordinal));
+        incoming.AssertSameMemoryAs(guest.Memory);
+    }
+
     [Fact]
     public async Task An_attempt_that_fails_in_an_unforeseen_way_is_a_failed_attempt()
     {
@@ -102,6 +132,9 @@ public sealed class SourceRecoveryTests
 
         public int Broken { get; private set; }
 
+        /// <summary>Why the migration was paused, as it was reported.</summary>
+        public HashSet<string> Reasons { get; } = [];
+
         /// <summary>The first attempt goes to a name that the system's resolver does not even take; false when it has.</summary>
         public bool FailsOnce { get; set; }
 
@@ -109,6 +142,7 @@ public sealed class SourceRecoveryTests
         {
             if (value.IsPaused)
             {
+                Reasons.Add(value.PauseReason ?? "");
                 TryResume();
                 return;
             }

@@ -36,6 +36,10 @@ internal sealed class Stranger : IAsyncDisposable
             socket.Bind(new IPEndPoint(from, 0));
             await socket.ConnectAsync(IPAddress.Loopback, port, token);
         }
+        catch (SocketException refused) when (refused.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            // It was connected and thrown out before the runtime looked at the outcome: what may happen to strangers.
+        }
         catch
         {
             socket.Dispose();
