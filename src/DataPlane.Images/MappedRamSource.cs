@@ -72,6 +72,8 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
     public static MappedRamSource Open(string path, Guid? uuid = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
+        if (Directory.Exists(path))
+            throw new InvalidDataException($"'{path}' is a folder, not a saved VM");
         var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         try
         {

@@ -233,6 +233,12 @@ internal sealed class QemuMonitor : IAsyncDisposable
                 _options.MonitorTimeout, cancellationToken).ConfigureAwait(false);
             return target with { Place = place, IsToldByUs = true };
         }
+        catch (QmpException refusal) when (refusal.Message.Contains("already been started", StringComparison.Ordinal))
+        {
+            place?.Dispose();
+            throw new QmpException("QEMU has had its incoming migration, and takes one in its life: the next QEMU at this monitor that waits "
+                + $"with -incoming defer can be guarded ({refusal.Message})", refusal);
+        }
         catch
         {
             place?.Dispose();

@@ -148,7 +148,8 @@ internal sealed class QmpClient : IAsyncDisposable
         catch (TimeoutException)
         {
             // A monitor serves one client and lets the next ones wait without a word.
-            throw new QmpException($"the monitor {_name} does not greet: another client holds it, or QEMU stands still");
+            throw new QmpException($"the monitor {_name} does not greet: another client holds it, it is no QMP socket "
+                + "(a human monitor needs mode=control), or QEMU stands still");
         }
 
         try

@@ -48,7 +48,7 @@ internal static class DataPlaneCommandLine
     {
         RootCommand root = Build(console);
         ParseResult result = CommandLineParser.Parse(root, [.. Spell(arguments)], s_plain);
-        if (result.Action?.ClearsParseErrors != true && CommandRules.FindFault(result) is { } fault)
+        if (result.Action?.ClearsParseErrors != true && (FindUnknown(result) ?? CommandRules.FindFault(result)) is { } fault)
             return (int)ReportUsage(result, fault, console);
         // No handler of the library's own: signals and exceptions are answered by CommandRunner, which keeps the JSON document complete.
         var configuration = new InvocationConfiguration
@@ -70,8 +70,7 @@ internal static class DataPlaneCommandLine
     private static ExitCode ReportUsage(ParseResult result, string fault, ToolConsole console)
     {
         string name = NameOf(result.CommandResult);
-        string problem = OneLine.Of(FindUnknown(result) ?? fault);
-        console.Error.WriteLine($"{name}: {problem} (see {name} --help)");
+        console.Error.WriteLine($"{name}: {OneLine.Of(fault)} (see {name} --help)");
         return ExitCode.Usage;
     }
 
@@ -79,13 +78,12 @@ internal static class DataPlaneCommandLine
     private static string? FindUnknown(ParseResult result)
     {
         Command command = result.CommandResult.Command;
-        if (result.UnmatchedTokens.Count == 0)
+        if ((FindOptionAsArgument(result) ?? (result.UnmatchedTokens is [var first, ..] ? first : null)) is not { } word)
         {
             return command.Action is null && command.Subcommands.Count > 0
                 ? $"a command is needed: {string.Join(", ", command.Subcommands.Select(static below => below.Name))}" : null;
         }
 
-        string word = result.UnmatchedTokens[0];
         bool isOption = word.StartsWith('-');
         if (!isOption && command.Subcommands.Count == 0)
             return null;
@@ -97,6 +95,14 @@ internal static class DataPlaneCommandLine
             : $"there are {string.Join(", ", names)}";
         return $"unknown {(isOption ? "option" : "command")} '{word}': {meant}";
     }
+
+    /// <summary>
+    /// An option that the command does not have becomes the value of an argument, such as a file of that name, unless -- stands before it.
+    /// </summary>
+    private static string? FindOptionAsArgument(ParseResult result) =>
+        result.Tokens.Any(static token => token.Type == TokenType.DoubleDash) ? null
+        : result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(static argument => argument.Tokens)
+            .Select(static token => token.Value).FirstOrDefault(static value => value.Length > 1 && value[0] == '-');
 
     private static string NameOf(CommandResult result) =>
         result.Parent is CommandResult parent ? $"{NameOf(parent)} {result.Command.Name}" : "dataplane";

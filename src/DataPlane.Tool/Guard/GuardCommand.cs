@@ -28,7 +28,8 @@ internal sealed class GuardCommand
         _vm = VmOptions.AddTo(command, result => result.GetResult(_config) is null);
         foreach (Option option in (ReadOnlySpan<Option>)[_config, _check, _control, _metrics])
             command.Options.Add(option);
-        command.Validators.Add(result =>
+        // Before the rules of a single VM, which would ask for --listen.
+        command.Validators.Insert(0, result =>
         {
             if (result.GetValue(_check) && result.GetResult(_config) is null)
                 result.AddError("--check goes with --config");

@@ -48,7 +48,7 @@ internal static class StatusTable
         {
             string kind = channel.Kind == "multifd" ? string.Create(CultureInfo.InvariantCulture, $"multifd {channel.Id}") : channel.Kind;
             string peer = UntrustedText.Escape(channel.Peer ?? "-");
-            string rate = channel.BytesPerSecond > 0 ? "  " + Human.Rate(channel.BytesPerSecond) : "";
+            string rate = channel.BytesPerSecond > 0 && channel.State != "closed" ? "  " + Human.Rate(channel.BytesPerSecond) : "";
             output.WriteLine(
                 $"  {UntrustedText.Escape(kind),-11}  {peer.PadRight(width)}  {Human.Bytes(channel.InBytes),10} in  "
                 + $"{Human.Bytes(channel.OutBytes),10} out  {UntrustedText.Escape(channel.State)}{rate}");

@@ -1,6 +1,7 @@
 using DataPlane.Tool.CommandLine;
 using DataPlane.Wire;
 using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace DataPlane.Tool.Output;
 
@@ -36,8 +37,20 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
             if (_terminal is null || _ended.Task.IsCompleted)
                 console.Error.WriteLine(line);
             else
-                _terminal.WriteLine(UntrustedText.Escape(line));
+                _terminal.Write(new LineAboveBar(UntrustedText.Escape(line)));
         }
+    }
+
+    /// <summary>
+    /// A line that takes the place of the bar, which is drawn again below it. What is left of the old bar is erased first: a line that is
+    /// wrapped ends with a short piece, beside which the bar would still be seen.
+    /// </summary>
+    private sealed class LineAboveBar(string text) : Renderable
+    {
+        private const string EraseBelow = "\u001b[J";
+
+        protected override IEnumerable<Segment> Render(RenderOptions options, int maxWidth) =>
+            [Segment.Control(EraseBelow), .. ((IRenderable)new Text(text)).Render(options, maxWidth), Segment.LineBreak];
     }
 
     private static IAnsiConsole CreateTerminal(ToolConsole console) => AnsiConsole.Create(new AnsiConsoleSettings

@@ -48,6 +48,7 @@ internal sealed class ReceiveCommand
         receive._recovery = RecoveryOptions.AddTo(command, receive._postcopy);
         receive._tls = TlsOptions.AddServerTo(command);
         command.Validators.Add(receive.CheckPreempt);
+        command.Validators.Add(receive.CheckCompression);
         command.Validators.Add(receive.CheckMachine);
         command.Validators.Add(receive.CheckUndecidedTimeout);
         OutputOptions output = OutputOptions.AddTo(command);
@@ -65,6 +66,12 @@ internal sealed class ReceiveCommand
     {
         if (result.GetValue(_preempt) && !result.GetValue(_postcopy))
             result.AddError("--preempt: needs --postcopy");
+    }
+
+    private void CheckCompression(System.CommandLine.Parsing.CommandResult result)
+    {
+        if (result.GetValue(_compression) is { Value: not CompressionMethod.None } && result.GetValue(_channels) == 0)
+            result.AddError("--compression: only pages on multifd channels are compressed; see --channels");
     }
 
     private void CheckUndecidedTimeout(System.CommandLine.Parsing.CommandResult result)

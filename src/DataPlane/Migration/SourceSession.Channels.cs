@@ -11,6 +11,9 @@ namespace DataPlane.Migration;
 /// <summary>How a source's channels come and go.</summary>
 internal sealed partial class SourceSession
 {
+    /// <summary>A destination that reads answers the first PING at once; this is much more than a slow link needs.</summary>
+    private static readonly TimeSpan s_patienceForFirstAnswer = TimeSpan.FromSeconds(3);
+
     /// <summary>All channels go where main went, also those of a recovery.</summary>
     private readonly HostRoute _route = new();
 
@@ -20,6 +23,9 @@ internal sealed partial class SourceSession
         MigrationPhase.Connecting =>
             AwaitedChannels.DescribeMultifd(_options.MultifdChannels - _multifd.Now.Count, _options.MultifdChannels),
         MigrationPhase.Commit => "the destination's answer",
+        MigrationPhase.Setup or MigrationPhase.Precopy or MigrationPhase.Switchover or MigrationPhase.DeviceState
+            when _returnPath is not null && Volatile.Read(ref _pongs) == 0 && _clock.Elapsed > s_patienceForFirstAnswer =>
+            $"the destination to begin reading: it may expect more multifd channels than {_options.MultifdChannels}",
         _ => null,
     };
 

@@ -65,9 +65,14 @@ internal sealed class ChannelListener : IDisposable
         catch (Exception e) when (e is SocketException or LinuxException)
         {
             socket?.Dispose();
-            throw new ChannelException("listener", ChannelEnd.Failed, 0, $"cannot listen on {address}: {e.Message}");
+            throw new ChannelException("listener", ChannelEnd.Failed, 0, $"cannot listen on {address}: {WhyNot(address, e)}");
         }
     }
+
+    /// <summary>Where the folder of a Unix socket is missing, the runtime speaks of an address that cannot be assigned.</summary>
+    private static string WhyNot(ChannelAddress address, Exception failure) =>
+        address.IsUnix && Path.GetDirectoryName(Path.GetFullPath(address.Path)) is { } folder && !Directory.Exists(folder)
+            ? $"there is no folder '{folder}'" : failure.Message;
 
     /// <summary>
     /// Takes one waiting connection; with anything but <see cref="AcceptOutcome.Accepted"/> the error number is in

@@ -204,7 +204,7 @@ public sealed class QemuMonitorTests
     }
 
     [Theory]
-    [InlineData("migrate-incoming", "The incoming migration has already been started", "The incoming migration has already been started")]
+    [InlineData("migrate-incoming", "QEMU is busy", "QEMU is busy")]
     [InlineData("query-uuid", @"\ud800", "no reason given")] // half a surrogate pair is no text
     public async Task A_refusal_is_told_in_QEMUs_words(string command, string desc, string said)
     {
@@ -215,6 +215,18 @@ public sealed class QemuMonitorTests
 
         QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Equal($"{command} was refused: {said}", refusal.Message);
+    }
+
+    [Fact]
+    public async Task A_QEMU_that_has_had_its_migration_is_told_from_one_that_refuses()
+    {
+        using FakeMonitor fake = new();
+        fake.Answers["migrate-incoming"] = "error: The incoming migration has already been started";
+
+        await using QemuMonitor monitor = await ConnectAsync(fake);
+
+        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        Assert.StartsWith("QEMU has had its incoming migration, and takes one in its life", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]

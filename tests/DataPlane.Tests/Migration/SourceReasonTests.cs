@@ -42,6 +42,26 @@ public sealed class SourceReasonTests
         (await accepted).Dispose();
     }
 
+    [Fact]
+    public async Task A_destination_that_does_not_begin_to_read_is_awaited_in_words()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var guest = Running();
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        var said = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var options = new MigrationSourceOptions { MultifdChannels = 2, ProgressInterval = TimeSpan.FromMilliseconds(50) };
+        var moving = new MigrationSource(guest, options).MigrateAsync(
+            ChannelAddress.Parse(listener.LocalEndpoint.ToString()!), new WaitingWords(said), enough.Token);
+
+        Assert.Equal(
+            "the destination to begin reading: it may expect more multifd channels than 2",
+            await said.Task.WaitAsync(TimeSpan.FromSeconds(30), enough.Token));
+
+        await enough.CancelAsync();
+        await Assert.ThrowsAnyAsync<Exception>(() => moving);
+    }
+
     [Theory]
     [InlineData("closes", FailureReason.PeerClosed, "closed the return path without its word")]
     [InlineData("resets", FailureReason.PeerReset, "broke the return path off without its word")]
@@ -108,5 +128,15 @@ public sealed class SourceReasonTests
         var guest = TestGuest.Patterned(4 << 20);
         guest.IsRunning = true;
         return guest;
+    }
+
+    /// <summary>The first words about what is awaited once all channels are there.</summary>
+    private sealed class WaitingWords(TaskCompletionSource<string> said) : IProgress<MigrationProgress>
+    {
+        public void Report(MigrationProgress value)
+        {
+            if (value is { Phase: > MigrationPhase.Connecting, WaitingFor: { } awaited })
+                said.TrySetResult(awaited);
+        }
     }
 }

@@ -42,6 +42,30 @@ public sealed class CommandLineTests
     }
 
     [Theory]
+    [InlineData("unknown option '--to': there is no such option", "send", "vm.img", "--to", "127.0.0.1:1")]
+    [InlineData("unknown option '--jsn': did you mean '--json'?", "inspect", "--jsn")]
+    [InlineData("--check goes with --config", "guard", "--check")]
+    [InlineData("--compression: only pages on multifd", "receive", "--listen", ":0", "--out", "vm.img", "--compression", "zstd")]
+    public async Task What_is_wrong_with_a_command_line_is_named(string complaint, params string[] arguments)
+    {
+        ToolRun run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
+        Assert.Equal((int)ExitCode.Usage, run.ExitCode);
+        Assert.StartsWith($"dataplane {arguments[0]}: {complaint}", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("is a folder, not a saved VM", "inspect", "/")]
+    [InlineData("cannot listen on unix:/no-such-folder/s: there is no folder '/no-such-folder'",
+        "receive", "--listen", "unix:/no-such-folder/s", "--out", "/tmp/never-written.mapped-ram")]
+    [InlineData("-no-such-file", "inspect", "--", "-no-such-file")]
+    public async Task What_is_not_there_is_named(string complaint, params string[] arguments)
+    {
+        ToolRun run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
+        Assert.Equal((int)ExitCode.Failed, run.ExitCode);
+        Assert.Contains(complaint, Assert.Single(run.ErrorLines), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [MemberData(nameof(Commands))]
     public async Task The_help_of_every_command_ends_with_two_examples(string command)
     {

@@ -55,6 +55,27 @@ public sealed class EscapedOutputTests
     }
 
     [Fact]
+    public async Task A_line_above_a_bar_leaves_nothing_of_the_bar_beside_it()
+    {
+        var error = new StringWriter();
+        var console = new ToolConsole
+        {
+            Out = TextWriter.Null,
+            Error = TextWriter.Synchronized(error),
+            ErrorIsTerminal = true,
+            NoColor = true,
+        };
+        await using (var bar = new BarDisplay(console))
+        {
+            bar.Report(new ProgressSample { Stage = "stage" });
+            bar.Say("a line");
+        }
+
+        // The cursor may be hidden in between, when the bar begins to be drawn.
+        Assert.Matches(@"\u001b\[J(\u001b\[\?25l)?a line", error.ToString());
+    }
+
+    [Fact]
     public void A_name_of_a_field_forges_no_line_of_inspect()
     {
         var output = new StringWriter();
