@@ -1,3 +1,4 @@
+using DataPlane.Custody;
 using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Postcopy;
@@ -6,13 +7,14 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// What a migration that may go on in postcopy has beside the others: who owns the guest, the preempt channel, and the memory that follows.
+/// What a migration that may go on in postcopy has beside the others: the preempt channel, and the memory that follows.
 /// </summary>
 internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 {
     /// <summary>What main may hold back in the kernel: an urgent page that goes there waits for no more.</summary>
     private const int MaxUnsentBytes = 128 * 1024;
 
+    private readonly SourceCustody _custody;
     private readonly BlockPool _pool;
     private readonly TimeProvider _time;
     private readonly Action<uint> _onPong;
@@ -31,6 +33,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 
     public PostcopyHandover(
         GuestMemory memory,
+        SourceCustody custody,
         MigrationSourceOptions options,
         string machine,
         BlockPool pool,
@@ -38,6 +41,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         Action<uint> onPong,
         Action onVmStarted)
     {
+        _custody = custody;
         _onVmStarted = onVmStarted;
         _pool = pool;
         _time = time;
@@ -45,8 +49,6 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         HostPages = new HostPages(memory, options.HostPageSizes);
         Timing = PreemptTimings.For(options.Machine ?? machine, options.Peer, options.MultifdChannels);
     }
-
-    public GuestOwnership Ownership { get; } = new();
 
     public HostPages HostPages { get; }
 
@@ -97,7 +99,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         // be answered any more, and from 8.0 on a destination waits for it: so nothing is left out there.
         var pages = new UnsentPages(unsent, HostPages, early ? null : holdingData);
         var source = new PostcopySource(
-            pages, channels, limit, _time, () => Ownership.On(OwnershipEvent.EverythingSent));
+            pages, channels, limit, _time, () => _custody.On(SourceEvent.EverythingSent));
         if (_answers is not null || Loaded.IsCompleted)
             source.OnLoaded();
         _source = source;
@@ -130,7 +132,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         if (value == Wire.PostcopyPackage.LoadedPing && _source is { } source && !_loaded.Task.IsCompleted)
         {
             Volatile.Write(ref _loadedAt, _time.GetTimestamp());
-            Ownership.On(OwnershipEvent.DevicesLoaded);
+            _custody.On(SourceEvent.DevicesLoaded);
             source.OnLoaded();
             _loaded.TrySetResult();
         }
@@ -154,7 +156,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     {
         if (_answers is not { } answers || !answers.TryTake(block, received))
             return false;
-        Ownership.On(OwnershipEvent.BitmapReceived);
+        _custody.On(SourceEvent.BitmapReceived);
         return true;
     }
 

@@ -1,3 +1,4 @@
+using DataPlane.Custody;
 using DataPlane.MainStream;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
@@ -6,33 +7,18 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// The guest stands still and changes hands.
-/// <code>
-///   ours      the guest is here whatever fails; cancelling works
-///   sending   the last byte is on its way: cancelling has no effect any more
-///   sent      the kernel has taken the last byte: only the destination's word decides
-/// </code>
-/// A destination cannot finish without the last byte of the VM description, so up to then every failure gives the guest back.
+/// The guest stands still and changes hands. Who has it at which moment is for <see cref="SourceCustody"/> to say.
 /// </summary>
 internal sealed partial class SourceSession
 {
-    private const int Ours = 0;
-    private const int Sending = 1;
-    private const int Sent = 2;
-    private const int Cancelled = 3;
-
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
 
-    private int _ownership = Ours;
-    private bool _paused;
-    private long _pausedAt;
+    private readonly SourceCustody _custody;
     private TimeSpan _downtime;
-
-    private bool HandedOver => Volatile.Read(ref _ownership) is Sending or Sent;
 
     private void Cancel()
     {
-        if (Interlocked.CompareExchange(ref _ownership, Cancelled, Ours) == Ours)
+        if (_custody.On(SourceEvent.Cancelled) == SourceVerdict.RunHere)
         {
             _failure.Record(new OperationCanceledException("the migration was cancelled"));
         }
@@ -42,12 +28,9 @@ internal sealed partial class SourceSession
     private async Task StopGuestAsync(GuestPageSet remaining)
     {
         Enter(MigrationPhase.Switchover);
-        if (_guest.IsRunning)
+        using var work = _work.Begin();
+        if (await _custody.StopAsync(_failure.Token).ConfigureAwait(false))
         {
-            _pausedAt = _time.GetTimestamp();
-            _paused = true;
-            using var work = _work.Begin();
-            await _guest.PauseAsync(_failure.Token).ConfigureAwait(false);
             _tracker!.Collect(remaining);
             _tracker.Stop();
         }
@@ -112,7 +95,7 @@ internal sealed partial class SourceSession
     private async Task HandOverAsync()
     {
         _failure.Token.ThrowIfCancellationRequested();
-        if (Interlocked.CompareExchange(ref _ownership, Sending, Ours) != Ours)
+        if (_custody.On(SourceEvent.LastByteBegins) != SourceVerdict.GoOn)
         {
             throw new OperationCanceledException();
         }
@@ -125,16 +108,11 @@ internal sealed partial class SourceSession
             await _writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
         }
 
-        Volatile.Write(ref _ownership, Sent);
+        _custody.On(SourceEvent.LastByteSent);
         var word = await WaitForWordAsync().ConfigureAwait(false);
-        if (_paused)
+        _downtime = _custody.StoodStillUntil(_time.GetTimestamp());
+        if (_custody.On(word == 0 ? SourceEvent.ShutWithSuccess : SourceEvent.ShutWithFailure) != SourceVerdict.Completed)
         {
-            _downtime = _time.GetElapsedTime(_pausedAt);
-        }
-
-        if (word != 0)
-        {
-            Volatile.Write(ref _ownership, Ours);
             throw Refused(word);
         }
     }
@@ -163,7 +141,7 @@ internal sealed partial class SourceSession
         failure = await WithReasonAsync(failure).ConfigureAwait(false);
         _failure.Record(failure);
         var cause = _failure.Cause!;
-        if (Volatile.Read(ref _ownership) == Sent)
+        if (_custody.Owner != GuestOwner.Source)
         {
             // Not the teardown's consequences: the word itself is what is missing.
             cause = failure;
@@ -178,11 +156,7 @@ internal sealed partial class SourceSession
             MigrationLog.TeardownFailed(_logger, incomplete.Message, incomplete);
         }
 
-        if (_paused && Volatile.Read(ref _ownership) != Sent)
-        {
-            await _guest.ResumeAsync().ConfigureAwait(false);
-        }
-
+        await _custody.EndAsync().ConfigureAwait(false);
         if (cause is OperationCanceledException && cancellationToken.IsCancellationRequested)
         {
             MigrationLog.Cancelled(_logger, phase);

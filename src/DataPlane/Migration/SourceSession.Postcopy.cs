@@ -1,3 +1,4 @@
+using DataPlane.Custody;
 using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
@@ -75,7 +76,7 @@ internal sealed partial class SourceSession
         Enter(MigrationPhase.Postcopy);
         var lost = await TryLinkAsync(async () =>
         {
-            using (WatchUnconfirmed(postcopy))
+            using (WatchUnconfirmed())
             {
                 await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
                 postcopy.NotePackage(packageBytes);
@@ -84,16 +85,16 @@ internal sealed partial class SourceSession
         }).ConfigureAwait(false);
         while (lost is not null)
         {
-            if (postcopy.Ownership.On(OwnershipEvent.LinkLost) != OwnershipVerdict.Pause || _options.RecoveryTimeout == TimeSpan.Zero)
+            if (_custody.On(SourceEvent.Failed) != SourceVerdict.Pause || _options.RecoveryTimeout == TimeSpan.Zero)
             {
-                throw NotConfirmed(postcopy, lost.Message, lost);
+                throw NotConfirmed(lost.Message, lost);
             }
 
             await RecoverAsync(lost, cancellationToken).ConfigureAwait(false);
             lost = await TryLinkAsync(() => FollowAsync(postcopy)).ConfigureAwait(false);
         }
 
-        _downtime = _paused && postcopy.LoadedAt != 0 ? _time.GetElapsedTime(_pausedAt, postcopy.LoadedAt) : TimeSpan.Zero;
+        _downtime = postcopy.LoadedAt == 0 ? TimeSpan.Zero : _custody.StoodStillUntil(postcopy.LoadedAt);
     }
 
     /// <summary>
@@ -136,12 +137,10 @@ internal sealed partial class SourceSession
     private void GiveAway()
     {
         _failure.Token.ThrowIfCancellationRequested();
-        if (Interlocked.CompareExchange(ref _ownership, Sent, Ours) != Ours)
+        if (_custody.On(SourceEvent.PackageBegins) != SourceVerdict.GoOn)
         {
             throw new OperationCanceledException();
         }
-
-        _postcopy!.Ownership.On(OwnershipEvent.PackageBegins);
     }
 
     /// <summary>What ended the link, null when the destination has everything.</summary>
@@ -150,7 +149,7 @@ internal sealed partial class SourceSession
         try
         {
             // Before it is confirmed, a link that ends might be the end of the guest.
-            _desk.Use(BreakLink, () => _options.RecoveryTimeout > TimeSpan.Zero && _postcopy!.Ownership.Owner == GuestOwner.Destination);
+            _desk.Use(BreakLink, () => _options.RecoveryTimeout > TimeSpan.Zero && _custody.Owner == GuestOwner.Destination);
             await useAsync().ConfigureAwait(false);
             return null;
         }
@@ -179,10 +178,10 @@ internal sealed partial class SourceSession
     /// Until the destination confirms that it runs the guest, nobody runs it: a destination that neither takes nor says anything for the
     /// time that it has for its word leaves an unknown outcome behind. Afterwards no time limit applies.
     /// </summary>
-    private StallWatch? WatchUnconfirmed(PostcopyHandover postcopy) => StallWatch.Start(
+    private StallWatch? WatchUnconfirmed() => StallWatch.Start(
         _time, _options.CommitTimeout, Progress, () =>
         {
-            if (postcopy.Ownership.Owner != GuestOwner.Destination)
+            if (_custody.Owner != GuestOwner.Destination)
             {
                 BreakLink(Stalled(_options.CommitTimeout));
             }
@@ -205,13 +204,13 @@ internal sealed partial class SourceSession
         using (RemarkUnless(word, "last word"))
         {
             var value = await word.ConfigureAwait(false);
-            var verdict = postcopy.Ownership.On(value == 0 ? OwnershipEvent.ShutWithSuccess : OwnershipEvent.ShutWithFailure);
-            if (verdict != OwnershipVerdict.Completed)
+            var verdict = _custody.On(value == 0 ? SourceEvent.ShutWithSuccess : SourceEvent.ShutWithFailure);
+            if (verdict != SourceVerdict.Completed)
             {
                 var why = value == 0
                     ? "it said that it had everything before it had"
                     : $"it reported that it failed (SHUT {value}); its own log says why";
-                throw NotConfirmed(postcopy, why, cause: null);
+                throw NotConfirmed(why, cause: null);
             }
         }
     }
@@ -226,8 +225,8 @@ internal sealed partial class SourceSession
         },
         null, s_remark, s_remark);
 
-    private MigrationException NotConfirmed(PostcopyHandover postcopy, string why, Exception? cause) =>
-        postcopy.Ownership.Owner == GuestOwner.Destination
+    private MigrationException NotConfirmed(string why, Exception? cause) =>
+        _custody.Owner == GuestOwner.Destination
         ? new MigrationException(
             FailureReason.GuestAtDestination, _clock.Phase, "main",
             $"the guest runs at the destination, but not all of its memory is known to be there: {why}; it stays stopped here", cause)

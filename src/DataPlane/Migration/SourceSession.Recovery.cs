@@ -1,3 +1,4 @@
+using DataPlane.Custody;
 using DataPlane.MainStream;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
@@ -52,13 +53,13 @@ internal sealed partial class SourceSession
                 _desk.Leave();
                 var limit = ending is TimeoutException ? $"within {_options.RecoveryTimeout.TotalSeconds:0.###} s"
                     : "before it was cancelled";
-                throw NotConfirmed(postcopy, $"{lost.Message}; nobody resumed the migration {limit}", lost);
+                throw NotConfirmed($"{lost.Message}; nobody resumed the migration {limit}", lost);
             }
             catch (Exception failure)
             {
                 // Whatever it was, also a fault of this process: the guest at the destination needs the memory here, and the next attempt
                 // may succeed.
-                postcopy.Ownership.On(OwnershipEvent.LinkLost);
+                _custody.On(SourceEvent.Failed);
                 lost = failure switch
                 {
                     TimeoutException => new ChannelException(

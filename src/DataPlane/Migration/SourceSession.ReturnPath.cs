@@ -51,7 +51,7 @@ internal sealed partial class SourceSession
                 ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, OnVmStarted, IfSilent)
                     .ReadToShutAsync(_failure.Token)
                 : _postcopy.Listen(main, _guest.Memory, IfSilent)).ConfigureAwait(false);
-            if (!HandedOver)
+            if (!_custody.IsLeaving)
             {
                 _failure.Record(word == 0
                     ? ChannelException.Violation(main.Name, "the destination reported success before the end of the stream")
@@ -60,7 +60,7 @@ internal sealed partial class SourceSession
 
             return word;
         }
-        catch (ChannelException failure) when (!HandedOver)
+        catch (ChannelException failure) when (!_custody.IsLeaving)
         {
             _failure.Record(failure);
             throw;
@@ -117,7 +117,7 @@ internal sealed partial class SourceSession
     /// </summary>
     private async Task<Exception> WithReasonAsync(Exception failure)
     {
-        if (failure is not ChannelException broken || !IsPeerGone(broken) || _returnPath is null || HandedOver
+        if (failure is not ChannelException broken || !IsPeerGone(broken) || _returnPath is null || _custody.IsLeaving
             || _failure.Cause is not null)
         {
             return failure;

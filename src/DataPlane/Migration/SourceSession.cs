@@ -1,4 +1,5 @@
 using DataPlane.Admission;
+using DataPlane.Custody;
 using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Multifd;
@@ -54,7 +55,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
         _switch = postcopySwitch;
         _desk = desk;
-        _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, options, guest.MachineName, _pool, time, OnPong, OnVmStarted)
+        _custody = new SourceCustody(guest, time);
+        _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, _custody, options, guest.MachineName, _pool, time, OnPong, OnVmStarted)
             : null;
         _postcopyLimit = options.MaxPostcopyBytesPerSecond is { } background ? new SendLimit(background, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings)

@@ -1,0 +1,215 @@
+using DataPlane.Migration;
+
+namespace DataPlane.Custody;
+
+/// <summary>
+/// Who has the guest, seen from its source, and the only place in which a source stops it and lets it run again (specification, 4-postcopy
+/// sections 4.8.4 and 4.8.5).
+/// <code>
+///                     Here           Committing     Unconfirmed          Unconfirmed           There
+///                                                   by the last byte     by the package
+/// Cancelled           run here       go on          go on                go on                 go on
+/// LastByteBegins      Committing     -              -                    -                     -
+/// LastByteSent        -              Unconfirmed    -                    -                     -
+/// PackageBegins       Unconfirmed    -              -                    -                     -
+/// DevicesLoaded       go on          -              -                    There                 go on
+/// EverythingSent      -              -              -                    go on                 go on
+/// BitmapReceived      -              -              -                    There                 go on
+/// Failed              run here       run here       stay stopped         pause                 pause
+/// ShutWithSuccess     -              -              There, completed     (everything was sent) There, completed; else stay stopped
+/// ShutWithFailure     -              -              run here             stay stopped          stay stopped
+/// </code>
+/// A destination cannot finish a precopy without the last byte, and one byte is taken by the kernel or is not: so up to
+/// <see cref="SourceEvent.LastByteSent"/> every failure gives the guest back. After a package none does, because the destination may run the
+/// guest: a QEMU source starts it again on SHUT 1 or on a connection that ends without SHUT, beside the one that runs at the destination, and
+/// this one never does.
+/// </summary>
+/// <remarks>
+/// Events may come from any thread. The first verdict that ends the migration stands: whatever follows gets the same one. A cell with a dash
+/// is one that no caller reaches; it throws <see cref="InvalidOperationException"/>.
+/// </remarks>
+/// <param name="guest">The guest.</param>
+/// <param name="time">Measures how long it has stood still.</param>
+internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
+{
+    private readonly Lock _gate = new(); // guards the state, all of what follows but the time of the stop
+    private State _state = State.Here;
+    private SourceVerdict? _end;
+    private bool _everythingSent;
+    private long _stoppedAt; // 0 while the guest runs; used by the session's own thread of control alone
+
+    private enum State
+    {
+        Here,
+        Committing,
+        UnconfirmedByLastByte,
+        UnconfirmedByPackage,
+        There,
+    }
+
+    public GuestOwner Owner
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state switch
+                {
+                    State.Here or State.Committing => GuestOwner.Source,
+                    State.There => GuestOwner.Destination,
+                    _ => GuestOwner.Unconfirmed,
+                };
+            }
+        }
+    }
+
+    /// <summary>Whether the guest has begun to leave: from then on only the destination's SHUT tells how the migration ends.</summary>
+    public bool IsLeaving
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state != State.Here;
+            }
+        }
+    }
+
+    /// <summary>Takes <paramref name="what"/> into account and says what follows from it.</summary>
+    public SourceVerdict On(SourceEvent what)
+    {
+        lock (_gate)
+        {
+            if (_end is { } ended)
+            {
+                return ended;
+            }
+
+            var verdict = _state switch
+            {
+                State.Here => WhileHere(what),
+                State.Committing => WhileCommitting(what),
+                State.UnconfirmedByLastByte => AfterLastByte(what),
+                _ => AfterPackage(what),
+            };
+            if (verdict is not (SourceVerdict.GoOn or SourceVerdict.Pause))
+            {
+                _end = verdict;
+            }
+
+            return verdict;
+        }
+    }
+
+    /// <summary>Stops the guest where it runs. One call.</summary>
+    /// <returns>Whether it ran, so that it may have written since it was looked at.</returns>
+    public async Task<bool> StopAsync(CancellationToken cancellationToken)
+    {
+        if (!guest.IsRunning)
+        {
+            return false;
+        }
+
+        _stoppedAt = time.GetTimestamp();
+        await guest.PauseAsync(cancellationToken).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>How long the guest stood still up to the moment <paramref name="end"/>; zero where it was not stopped here.</summary>
+    public TimeSpan StoodStillUntil(long end) => _stoppedAt == 0 ? TimeSpan.Zero : time.GetElapsedTime(_stoppedAt, end);
+
+    /// <summary>The migration is over without success: a guest that is the source's and was stopped for the migration runs again.</summary>
+    public async Task EndAsync()
+    {
+        if (On(SourceEvent.Failed) == SourceVerdict.RunHere && _stoppedAt != 0)
+        {
+            await guest.ResumeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private SourceVerdict WhileHere(SourceEvent what)
+    {
+        switch (what)
+        {
+            case SourceEvent.Cancelled or SourceEvent.Failed:
+                return SourceVerdict.RunHere;
+            case SourceEvent.LastByteBegins:
+                return Enter(State.Committing);
+            case SourceEvent.PackageBegins:
+                return Enter(State.UnconfirmedByPackage);
+            case SourceEvent.DevicesLoaded:
+                return SourceVerdict.GoOn; // without the package there is no guest that could run there: it proves nothing
+            default:
+                throw Unreachable(what);
+        }
+    }
+
+    private SourceVerdict WhileCommitting(SourceEvent what)
+    {
+        switch (what)
+        {
+            case SourceEvent.Cancelled:
+                return SourceVerdict.GoOn;
+            case SourceEvent.LastByteSent:
+                return Enter(State.UnconfirmedByLastByte);
+            case SourceEvent.Failed:
+                _state = State.Here;
+                return SourceVerdict.RunHere;
+            default:
+                throw Unreachable(what);
+        }
+    }
+
+    private SourceVerdict AfterLastByte(SourceEvent what)
+    {
+        switch (what)
+        {
+            case SourceEvent.Cancelled:
+                return SourceVerdict.GoOn;
+            case SourceEvent.Failed:
+                return SourceVerdict.StayStopped;
+            case SourceEvent.ShutWithSuccess:
+                _state = State.There;
+                return SourceVerdict.Completed;
+            case SourceEvent.ShutWithFailure:
+                _state = State.Here;
+                return SourceVerdict.RunHere;
+            default:
+                throw Unreachable(what);
+        }
+    }
+
+    private SourceVerdict AfterPackage(SourceEvent what)
+    {
+        switch (what)
+        {
+            case SourceEvent.Cancelled:
+                return SourceVerdict.GoOn;
+            case SourceEvent.Failed:
+                return SourceVerdict.Pause;
+            case SourceEvent.DevicesLoaded:
+                return Enter(State.There);
+            case SourceEvent.BitmapReceived:
+                _everythingSent = false; // what was lost on the way is sent again
+                return Enter(State.There);
+            case SourceEvent.EverythingSent:
+                _everythingSent = true;
+                return SourceVerdict.GoOn;
+            case SourceEvent.ShutWithSuccess when _everythingSent:
+                _state = State.There;
+                return SourceVerdict.Completed;
+            case SourceEvent.ShutWithSuccess or SourceEvent.ShutWithFailure:
+                return SourceVerdict.StayStopped;
+            default:
+                throw Unreachable(what);
+        }
+    }
+
+    private SourceVerdict Enter(State state)
+    {
+        _state = state;
+        return SourceVerdict.GoOn;
+    }
+
+    private InvalidOperationException Unreachable(SourceEvent what) => new($"{what} while the guest is {_state}");
+}
