@@ -14,8 +14,8 @@ namespace DataPlane.MainStream;
 internal sealed class MainStreamWriter(PipeWriter output, string channel)
 {
     /// <summary>
-    /// Any id from 1 on binds the sections of ram together; 0 would hit the wrong state in QEMU (section 1.3). The highest is no other
-    /// section's.
+    /// Any id from 1 on binds the sections of ram together; 0 would hit the wrong state in QEMU (2-main-stream section 1.3). The
+    /// highest is no other section's.
     /// </summary>
     internal const uint RamSection = 0x7FFFFFFF;
 

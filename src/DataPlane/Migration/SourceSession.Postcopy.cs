@@ -12,7 +12,7 @@ namespace DataPlane.Migration;
 /// </summary>
 internal sealed partial class SourceSession
 {
-    /// <summary>How long the destination may take for its first answer, without which nobody hands a guest over (section 4.10).</summary>
+    /// <summary>How long the destination may take for its first answer, without which nobody hands a guest over (4-postcopy 4.10).</summary>
     private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(30);
 
     /// <summary>After so long without a word something is to be said about it; nothing else is done.</summary>

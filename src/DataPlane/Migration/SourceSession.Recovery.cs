@@ -11,7 +11,7 @@ namespace DataPlane.Migration;
 /// </summary>
 internal sealed partial class SourceSession
 {
-    /// <summary>How long the destination may take for each of its answers (section 4.10).</summary>
+    /// <summary>How long the destination may take for each of its answers (4-postcopy section 4.10).</summary>
     private static readonly TimeSpan s_recoveryTimeout = TimeSpan.FromSeconds(30);
 
     /// <summary>A QEMU of 7.2 has one attempt, and dies if it fails: it is never given up by time.</summary>

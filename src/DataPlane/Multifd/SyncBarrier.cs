@@ -9,8 +9,7 @@ namespace DataPlane.Multifd;
 ///   main        ... records ...     mark k | blocked until SYNC k of all channels ...   PassMarkAsync
 /// </code>
 /// The k-th SYNC of every channel belongs to the k-th mark. A channel that ends at a packet boundary is no error by itself; it is one when
-/// main comes to a
-/// mark which that channel has not reached (section 6, EOF rule). The first failure cancels everybody.
+/// main comes to a mark which that channel has not reached (3-multifd section 6, EOF rule). The first failure cancels everybody.
 /// </remarks>
 internal sealed class SyncBarrier
 {

@@ -13,8 +13,7 @@ internal static class PostcopyCommands
 
     /// <summary>
     /// Discards every page that is still to be sent. At least one: a QEMU that gets a package without any discard before it hangs for ever
-    /// (section 4.1.6), so
-    /// where nothing is left, the first page goes once more.
+    /// (4-postcopy section 4.1.6), so where nothing is left, the first page goes once more.
     /// </summary>
     /// <param name="output">The main channel.</param>
     /// <param name="unsent">Whole host pages, not empty afterwards.</param>
@@ -63,7 +62,7 @@ internal static class PostcopyCommands
     }
 
     /// <summary>
-    /// After a lost link: asks which pages of every block have arrived. The first bytes of the new main channel (section 4.6.2).
+    /// After a lost link: asks which pages of every block have arrived. The first bytes of the new main channel (4-postcopy section 4.6.2).
     /// </summary>
     public static void WriteBitmapQuestions(IBufferWriter<byte> output, GuestMemory memory)
     {

@@ -5,7 +5,7 @@ namespace DataPlane.Postcopy;
 /// <content>A lost link, and the next one.</content>
 internal sealed partial class PostcopyReceiver
 {
-    /// <summary>A source waits for so long (section 4.10), so a longer try is of no use to anybody.</summary>
+    /// <summary>A source waits for so long (4-postcopy section 4.10), so a longer try is of no use to anybody.</summary>
     private static readonly TimeSpan s_answerLimit = TimeSpan.FromSeconds(30);
 
     private RecoveryChoice? _choice;

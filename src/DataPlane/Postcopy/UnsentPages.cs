@@ -26,7 +26,7 @@ internal sealed class UnsentPages
     /// <param name="hostPages">The destination's pages.</param>
     /// <param name="holdingData">
     /// Where the host knows them: the pages that are not zero. All others go only when they are asked for: they read as zeros at the end
-    /// (section 4.2.4).
+    /// (4-postcopy section 4.2.4).
     /// </param>
     public UnsentPages(GuestPageSet unsent, HostPages hostPages, GuestPageSet? holdingData)
     {
