@@ -1,6 +1,6 @@
-using DataPlane.Custody;
 using DataPlane.MainStream;
 using DataPlane.Memory;
+using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 

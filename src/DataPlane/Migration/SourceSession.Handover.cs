@@ -1,7 +1,7 @@
-using DataPlane.Custody;
 using DataPlane.MainStream;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
+using DataPlane.Migration.Custody;
 using DataPlane.Transport;
 
 namespace DataPlane.Migration;

@@ -1,5 +1,5 @@
-using DataPlane.Custody;
 using DataPlane.Memory;
+using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 

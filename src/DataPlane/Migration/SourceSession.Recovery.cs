@@ -1,5 +1,5 @@
-using DataPlane.Custody;
 using DataPlane.MainStream;
+using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 
@@ -14,8 +14,10 @@ internal sealed partial class SourceSession
     /// <summary>How long the destination may take for each of its answers (4-postcopy section 4.10).</summary>
     private static readonly TimeSpan s_recoveryTimeout = TimeSpan.FromSeconds(30);
 
-    /// <summary>A QEMU of 7.2 has one attempt, and dies if it fails: it is never given up by time.</summary>
-    private static readonly Version s_repeatsRecovery = new(8, 0);
+    /// <summary>
+    /// Older destinations have one attempt, and die if it fails: it is never given up by time (specification, 4-postcopy section 4.11).
+    /// </summary>
+    private static readonly Version s_repeatsRecovery = new(8, 2);
 
     private readonly RecoveryDesk _desk;
     private bool _linkIsLost;

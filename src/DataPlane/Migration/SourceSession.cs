@@ -1,7 +1,7 @@
 using DataPlane.Admission;
-using DataPlane.Custody;
 using DataPlane.MainStream;
 using DataPlane.Memory;
+using DataPlane.Migration.Custody;
 using DataPlane.Multifd;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;

@@ -1,4 +1,4 @@
-namespace DataPlane.Custody;
+namespace DataPlane.Migration.Custody;
 
 /// <summary>What follows for a source from something that it has learned or done.</summary>
 internal enum SourceVerdict

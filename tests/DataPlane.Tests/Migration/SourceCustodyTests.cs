@@ -1,11 +1,11 @@
-using DataPlane.Custody;
+using DataPlane.Migration.Custody;
 using DataPlane.TestSupport;
 using Xunit;
-using static DataPlane.Custody.GuestOwner;
-using static DataPlane.Custody.SourceEvent;
-using static DataPlane.Custody.SourceVerdict;
+using static DataPlane.Migration.Custody.GuestOwner;
+using static DataPlane.Migration.Custody.SourceEvent;
+using static DataPlane.Migration.Custody.SourceVerdict;
 
-namespace DataPlane.Tests.Custody;
+namespace DataPlane.Tests.Migration;
 
 /// <summary>A test for each cell of the table of <see cref="SourceCustody"/>.</summary>
 public sealed class SourceCustodyTests

@@ -1,6 +1,4 @@
-using DataPlane.Migration;
-
-namespace DataPlane.Custody;
+namespace DataPlane.Migration.Custody;
 
 /// <summary>
 /// Who has the guest, seen from its source, and the only place in which a source stops it and lets it run again (specification, 4-postcopy

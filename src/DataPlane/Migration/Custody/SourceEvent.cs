@@ -1,4 +1,4 @@
-namespace DataPlane.Custody;
+namespace DataPlane.Migration.Custody;
 
 /// <summary>What a source learns or does that may decide who has the guest.</summary>
 internal enum SourceEvent

@@ -1,4 +1,4 @@
-namespace DataPlane.Custody;
+namespace DataPlane.Migration.Custody;
 
 /// <summary>Whose the guest is, as far as this side of a migration can know.</summary>
 internal enum GuestOwner
