@@ -1,4 +1,4 @@
-namespace DataPlane.Tests.Architecture;
+namespace DataPlane.Tests.House;
 
 /// <summary>The files of the work tree that this program was built from.</summary>
 internal static class WorkTree

@@ -1,7 +1,7 @@
 using System.Text.RegularExpressions;
 using Xunit;
 
-namespace DataPlane.Tests.Architecture;
+namespace DataPlane.Tests.House;
 
 /// <summary>What source and pages name exists: sections of the specification, files behind links, headings behind anchors.</summary>
 public sealed partial class SpecificationLinksTests

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using Xunit;
 
-namespace DataPlane.Tests.Architecture;
+namespace DataPlane.Tests.House;
 
 /// <summary>The table of docs/architecture.md says which room uses which, and the source agrees with it.</summary>
 public sealed partial class FloorsTests
