@@ -91,7 +91,7 @@ internal static class DataPlaneCommandLine
             ? command.Options.Where(static option => !option.Hidden).Select(static option => option.Name)
             : command.Subcommands.Select(static below => below.Name);
         string meant = NearestName.Of(word, names) is { } nearest ? $"did you mean '{nearest}'?"
-            : isOption ? "there is no such option"
+            : isOption ? "there is no such option (a file of that name goes after --)"
             : $"there are {string.Join(", ", names)}";
         return $"unknown {(isOption ? "option" : "command")} '{word}': {meant}";
     }

@@ -52,17 +52,14 @@ internal static class GuardConfig
                 throw Fault(path, section.Line, $"there is a section [{vm.Name}] already");
             if (vms.Find(other => other.Listen == vm.Listen && (vm.Listen.IsUnix || vm.Listen.Port != 0)) is { } taken)
                 throw Fault(path, section.Line, $"[{vm.Name}] listens where [{taken.Name}] does");
-            if (vms.Find(other => SharesQemu(other, vm)) is { } behind)
-                throw Fault(path, section.Line, $"[{vm.Name}] guards the QEMU of [{behind.Name}]: {vm.Qmp ?? vm.To}");
+            // A monitor serves one client. Two addresses before one --to are two ways to the same QEMU.
+            if (vms.Find(other => other.Qmp is not null && other.Qmp == vm.Qmp) is { } behind)
+                throw Fault(path, section.Line, $"[{vm.Name}] guards the QEMU of [{behind.Name}]: {vm.Qmp}");
             vms.Add(vm);
         }
 
         return vms.Count > 0 ? vms : throw new CommandException($"{path}: no section [NAME], so there is nothing to guard");
     }
-
-    /// <summary>A monitor serves one client, and a QEMU takes one migration.</summary>
-    private static bool SharesQemu(VmSettings one, VmSettings other) =>
-        (one.Qmp is not null && one.Qmp == other.Qmp) || (one.To is not null && one.To == other.To);
 
     private static List<Section> Split(string path, IReadOnlyList<string> lines)
     {

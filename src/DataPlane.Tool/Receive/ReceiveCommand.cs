@@ -185,7 +185,7 @@ internal sealed class ReceiveCommand
             throw new CommandException(
                 $"{failure.Message}; see --max-ram, which is the free space on the disk of --out by default", innerException: failure);
         }
-        catch (MigrationException failure) when (failure.Reason == FailureReason.OutcomeUnknown)
+        catch (MigrationException failure) when (failure.Owner == GuestOwner.Unknown)
         {
             document.Guest = GuestPlace.Unknown;
             throw new CommandException(
@@ -198,6 +198,7 @@ internal sealed class ReceiveCommand
         }
         catch (MigrationException failure)
         {
+            document.Guest = failure.Owner == GuestOwner.Destination ? GuestPlace.Here : GuestPlace.AtSource;
             throw new CommandException(failure.Message, innerException: failure);
         }
         finally

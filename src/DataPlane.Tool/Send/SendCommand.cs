@@ -103,13 +103,13 @@ internal sealed class SendCommand
             MigrationReport report = await source.MigrateAsync(destination, progress, context.Stop).ConfigureAwait(false);
             SendReport.Fill(document, report, guest);
         }
-        catch (MigrationException failure) when (failure.Reason == FailureReason.OutcomeUnknown)
+        catch (MigrationException failure) when (failure.Owner == GuestOwner.Unknown)
         {
             document.Guest = GuestPlace.Unknown;
             throw new CommandException(
                 $"outcome unknown: {failure.Message}; look there before you use {path} again", ExitCode.CannotTell, failure);
         }
-        catch (MigrationException failure) when (failure.Reason == FailureReason.GuestAtDestination)
+        catch (MigrationException failure) when (failure.Owner == GuestOwner.Destination)
         {
             document.Guest = GuestPlace.AtDestination;
             // Behind a Ctrl-C in a pause nobody else says it.

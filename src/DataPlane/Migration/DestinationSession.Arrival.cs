@@ -1,4 +1,5 @@
 using DataPlane.MainStream.Devices;
+using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 
@@ -26,22 +27,23 @@ internal sealed partial class DestinationSession
     private async Task<MigrationReport> RunLiveAsync(IPostcopyGuest live, Channel main, IReadOnlyList<uint> pings)
     {
         var postcopy = _postcopy!;
-        if (Interlocked.CompareExchange(ref _commitState, Committing, Open) != Open)
+        if (_custody.On(DestinationEvent.TellingBegins) != DestinationVerdict.GoOn)
         {
             throw new OperationCanceledException();
         }
 
-        postcopy.Own();
+        postcopy.OutliveLinks();
         if (!TryTell(main, pings))
         {
+            _custody.On(DestinationEvent.SourceGone);
             throw new ChannelException(
                 FailureReason.OutcomeUnknown,
                 "main",
                 "the guest's devices have arrived, but the source was gone before it could be told; nothing was started here");
         }
 
-        Volatile.Write(ref _commitState, Committed);
-        var failedStart = await StartLiveAsync(live).ConfigureAwait(false);
+        _custody.On(DestinationEvent.SourceTold);
+        var failedStart = await StartLiveAsync().ConfigureAwait(false);
         var downtime = _time.GetElapsedTime(_ramComplete);
         _startDelay = _time.GetElapsedTime(_packageRead);
         Enter(MigrationPhase.Postcopy);
@@ -56,11 +58,11 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>A guest that does not start is ours nevertheless: its memory goes on coming.</summary>
-    private static async Task<Exception?> StartLiveAsync(IPostcopyGuest live)
+    private async Task<Exception?> StartLiveAsync()
     {
         try
         {
-            await live.StartAsync(CancellationToken.None).ConfigureAwait(false);
+            await _custody.StartAsync().ConfigureAwait(false);
             return null;
         }
         catch (Exception failure)
@@ -107,7 +109,7 @@ internal sealed partial class DestinationSession
     {
         var postcopy = _postcopy!;
         Enter(MigrationPhase.Postcopy);
-        postcopy.Own();
+        postcopy.OutliveLinks();
         if (TryTell(main, pings))
         {
             // Sources from QEMU 10.0 on can neither cancel now nor let the guest go on: they get it back when all is sent, not before.

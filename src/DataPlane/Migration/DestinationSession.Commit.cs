@@ -1,27 +1,17 @@
 using DataPlane.Admission;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
+using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
 /// <summary>
-/// The end of a migration at its destination.
-/// <code>
-///   open        anything may fail: the guest goes on at the source
-///   committing  the host makes the guest its own; then SHUT 0 is sent, and the guest is here
-///   committed   the source knows: whatever fails now, the guest is here and its source is told nothing more
-///   cancelled   nothing is committed any more
-/// </code>
+/// The end of a migration at its destination. Who has the guest at which moment is for <see cref="DestinationCustody"/> to say.
 /// </summary>
 internal sealed partial class DestinationSession
 {
-    private const int Open = 0;
-    private const int Committing = 1;
-    private const int Committed = 2;
-    private const int Cancelled = 3;
-
     private static readonly TimeSpan s_farewellTimeout = TimeSpan.FromSeconds(2);
 
     private ReceivedPages? _pages;
@@ -29,7 +19,7 @@ internal sealed partial class DestinationSession
     private async Task CommitAsync(Channel main, DeviceState devices)
     {
         _multifd.CloseMemory(); // what the host commits is what it has: nobody writes to it any more
-        if (Interlocked.CompareExchange(ref _commitState, Committing, Open) != Open)
+        if (_custody.On(DestinationEvent.CommitBegins) != DestinationVerdict.GoOn)
         {
             throw new OperationCanceledException();
         }
@@ -44,6 +34,7 @@ internal sealed partial class DestinationSession
             }
             catch (IOException failure)
             {
+                _custody.On(DestinationEvent.SourceGone);
                 throw new ChannelException(
                     FailureReason.OutcomeUnknown,
                     "main",
@@ -53,7 +44,7 @@ internal sealed partial class DestinationSession
             }
         }
 
-        Volatile.Write(ref _commitState, Committed);
+        _custody.On(DestinationEvent.SourceTold);
     }
 
     /// <summary>The last word, on whatever main channel there is now.</summary>
@@ -82,7 +73,8 @@ internal sealed partial class DestinationSession
             Duration = duration,
             Downtime = downtime,
             Rounds = 0,
-            IsBackgroundSnapshot = _isSnapshot,
+            Owner = _custody.IsSnapshot ? GuestOwner.Source : GuestOwner.Destination,
+            IsBackgroundSnapshot = _custody.IsSnapshot,
             TransferredBytes = ReceivedBytes,
             NormalPages = NormalPages,
             ZeroPages = ZeroPages,
@@ -105,16 +97,16 @@ internal sealed partial class DestinationSession
         var closing = CloseAsync(main);
         try
         {
-            if (_isSnapshot)
+            if (_custody.IsSnapshot)
             {
                 await ((ISnapshotGuest)_guest).KeepAsync(CancellationToken.None).ConfigureAwait(false);
             }
             else
             {
-                await _guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
+                await _custody.StartAsync().ConfigureAwait(false);
             }
         }
-        catch (Exception failure) when (_isSnapshot)
+        catch (Exception failure) when (_custody.IsSnapshot)
         {
             throw new MigrationException(
                 FailureReason.HostFailed, MigrationPhase.Completed, channel: null,
@@ -131,7 +123,9 @@ internal sealed partial class DestinationSession
 
         // A source that has migrated its guest closes at once. One that replicates it (COLO, QEMU 11.0 and later) sends the very same
         // stream and shows itself only now: it waits on its end of main for a partner.
-        return report with { SourceStaysConnected = _returnPathOpen && await closing.ConfigureAwait(false) };
+        return _returnPathOpen && await closing.ConfigureAwait(false)
+            ? report with { SourceStaysConnected = true, Owner = GuestOwner.Unknown }
+            : report;
     }
 
     private static MigrationException NotStarted(Exception failure) => new(
@@ -164,8 +158,8 @@ internal sealed partial class DestinationSession
     {
         var phase = _clock.Phase;
         _failure.Record(failure);
-        var state = Volatile.Read(ref _commitState);
-        var cause = state is Committing or Committed ? failure : _failure.Cause!;
+        var (isTheirs, isOurs) = (_custody.IsTheirs, _custody.IsOurs);
+        var cause = isTheirs ? _failure.Cause! : failure;
         var error = MigrationException.From(cause, phase);
         var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
         var teardown = new Teardown();
@@ -174,18 +168,15 @@ internal sealed partial class DestinationSession
             await LeaveAsync(error.Message).ConfigureAwait(false);
         }
 
-        if (state != Committed)
+        if (!isOurs)
         {
             await teardown.RunAsync(() => SendFarewellAsync(error.Reason)).ConfigureAwait(false);
         }
 
         await teardown.RunAsync(() => _multifd.AbortAsync(cause)).ConfigureAwait(false);
         await teardown.RunAsync(EndPostcopyAsync).ConfigureAwait(false);
-        if (_guestCreated && state != Committed)
-        {
-            await teardown.RunAsync(() => _guest.AbandonAsync(error).AsTask()).ConfigureAwait(false);
-        }
-
+        await teardown.RunAsync(() => _custody.EndAsync(error)).ConfigureAwait(false);
+        error.Owner = _custody.Owner;
         if (teardown.Failure is { } incomplete)
         {
             MigrationLog.TeardownFailed(_logger, incomplete.Message, incomplete);

@@ -10,7 +10,6 @@ namespace DataPlane.Migration;
 internal sealed partial class DestinationSession : IMainStreamEvents
 {
     private ConfigurationSection? _configuration;
-    private bool _isSnapshot;
 
     private Guid? KnownUuid => _configuration?.Uuid ?? _admission.Uuid;
 
@@ -67,7 +66,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
                 + "turn off capability background-snapshot");
         }
 
-        _isSnapshot = true;
+        _custody.IsSnapshot = true;
     }
 
     async ValueTask<ReceivedPages> IMainStreamEvents.OnRamBlocksAsync(
@@ -84,11 +83,10 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         };
         IncomingBlock[] announced = [.. blocks.Select(static block =>
             new IncomingBlock(block.Name, block.Length) { HostPageSize = block.PageSize })];
-        _guestCreated = true;
         GuestMemory memory;
         using (_work.Begin())
         {
-            memory = await _guest.CreateMemoryAsync(machine, announced, cancellationToken).ConfigureAwait(false);
+            memory = await _custody.CreateMemoryAsync(machine, announced, cancellationToken).ConfigureAwait(false);
         }
 
         CheckMemory(memory, announced);

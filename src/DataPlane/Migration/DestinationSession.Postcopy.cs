@@ -2,6 +2,7 @@ using DataPlane.Admission;
 using DataPlane.MainStream;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
+using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 
@@ -133,7 +134,12 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         // In this order: one that comes in between is held, and judged when everything is known.
         _admission.ExpectRecovery();
         _pauseReason = cause.Message;
-        _context.IsPaused = _postcopy!.IsPaused;
+        if (_postcopy!.Proof.IsMissing)
+        {
+            _custody.On(DestinationEvent.LostBeforeProof);
+        }
+
+        _context.IsPaused = _postcopy.IsPaused;
         _admission.Recheck();
         Report();
         TellOfPause(cause);
@@ -153,6 +159,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
 
     private void OnResumed()
     {
+        _custody.On(DestinationEvent.SourceCameAgain);
         (_guest as IPostcopyGuest)?.OnResumed();
         _pauseReason = null;
         Report();
@@ -164,21 +171,13 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// </summary>
     public GuestReturn? OfferReturn(BlockPool pool) =>
         !_hasGivenBack && _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
-            && _postcopy is { Source: { TakesBack: false, IsOurs: false } } postcopy && !MayRunHere(postcopy)
+            && _postcopy is { Source: { TakesBack: false, IsOurs: false } } && !_custody.MayRunHere
             && !SourceTraits.DoTakeBack(PeerDialect.VersionOf(_configuration!.MachineName))
             ? new GuestReturn(pages.Memory, reader.RamSection, pool, SourceGroup(), _options.UndecidedTimeout, _time) : null;
 
     /// <summary>What main's peer is known by; null where TLS has shown of every peer that it is the source.</summary>
     private string? SourceGroup() =>
         _options.Tls is null ? Admitted().First(static one => one.Kind == ChannelKind.Main).PeerGroup : null;
-
-    /// <summary>The guest is ours, or is being made so. One whose source was gone before it could be told was not started.</summary>
-    private bool MayRunHere(PostcopyReceiver postcopy) => Volatile.Read(ref _commitState) switch
-    {
-        Open or Cancelled => postcopy.IsOwned && _guest is IPostcopyGuest, // a capture starts nothing before its commit
-        Committing => _guest is not IPostcopyGuest || _reader!.SwitchPings is null,
-        _ => true,
-    };
 
     private PostcopyReport? DescribePostcopy() => _postcopy is not { IsListening: true } postcopy ? null : new PostcopyReport
     {

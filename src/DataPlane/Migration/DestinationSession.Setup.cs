@@ -88,7 +88,7 @@ internal sealed partial class DestinationSession
     /// waits for it as well. <see cref="MigrationDestinationOptions.StallTimeout"/> is a limit of the whole call.
     /// </summary>
     private bool MayWaitForAnother(FailureReason reason) =>
-        _options.KeepsWaiting && !_guestCreated && !_isOfAnotherVm && Admitted().Length > 0
+        _options.KeepsWaiting && !_custody.IsCreated && !_isOfAnotherVm && Admitted().Length > 0
         && (_setupExpired || reason != FailureReason.Stalled)
         && reason is FailureReason.PeerClosed or FailureReason.PeerReset or FailureReason.Stalled or FailureReason.MalformedStream
             or FailureReason.ProtocolViolation or FailureReason.TlsFailed;

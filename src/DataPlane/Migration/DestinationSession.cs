@@ -1,5 +1,6 @@
 using DataPlane.Admission;
 using DataPlane.MainStream;
+using DataPlane.Migration.Custody;
 using DataPlane.Multifd;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -29,8 +30,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private MainStreamReader? _reader;
     private ReturnPathSender? _returnPath;
     private bool _returnPathOpen;
-    private bool _guestCreated;
-    private int _commitState;
+    private readonly DestinationCustody _custody;
     private long _ramComplete;
 
     public DestinationSession(
@@ -47,6 +47,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         _context = context;
         _pool = pool;
         _guest = guest;
+        _custody = new DestinationCustody(guest);
         _options = options;
         _logger = logger;
         _time = time;
@@ -183,7 +184,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         }
 
         NoteAdmitted();
-        if (_failure.Token.IsCancellationRequested && _postcopy is not { IsOwned: true })
+        if (_failure.Token.IsCancellationRequested && _postcopy is not { OutlivesLinks: true })
         {
             admitted.Channel.Abort();
         }
@@ -199,9 +200,9 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private void AbortChannels()
     {
-        if (_postcopy is { IsOwned: true })
+        if (_postcopy is { OutlivesLinks: true })
         {
-            return; // the guest is nowhere else: what has begun ends by itself
+            return; // the guest is nowhere else, or is being fetched: what has begun ends by itself
         }
 
         _postcopy?.Break(_failure.Cause ?? new OperationCanceledException());
@@ -220,7 +221,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     private void Cancel()
     {
-        if (Interlocked.CompareExchange(ref _commitState, Cancelled, Open) == Open)
+        if (_custody.On(DestinationEvent.Cancelled) == DestinationVerdict.LetGo)
         {
             _failure.Record(new OperationCanceledException("the migration was cancelled"));
         }
@@ -244,6 +245,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         IsPaused = _postcopy is { IsPaused: true },
         PauseReason = _pauseReason,
         WaitingFor = _clock.Phase < MigrationPhase.Switchover ? AwaitedChannels.Describe(Admitted(), _options.MultifdChannels) : null,
+        Owner = _custody.Owner,
         OwnershipUnknown = _postcopy is { IsPaused: true, Proof.IsMissing: true },
     });
 }

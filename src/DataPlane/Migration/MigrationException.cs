@@ -3,11 +3,7 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>A migration has failed. Says what happened, on which channel, in which phase.</summary>
-/// <remarks>
-/// The guest is where it was before, at its source, unless <see cref="Reason"/> is <see cref="FailureReason.OutcomeUnknown"/>, or
-/// <see cref="Phase"/> is
-/// <see cref="MigrationPhase.Completed"/>: then it is at the destination, whose host could not start it.
-/// </remarks>
+/// <remarks><see cref="Owner"/> says where the guest is.</remarks>
 public sealed class MigrationException : Exception
 {
     /// <summary>Creates the exception; the message is completed with channel and phase.</summary>
@@ -27,6 +23,12 @@ public sealed class MigrationException : Exception
 
     /// <summary>The channel it occurred on, such as <c>main</c> or <c>multifd 3</c>; null when it has none.</summary>
     public string? Channel { get; }
+
+    /// <summary>
+    /// Who has the guest. Mostly <see cref="GuestOwner.Source"/>, where it goes on running; <see cref="GuestOwner.Destination"/> when it has
+    /// arrived and only its memory or its start has failed; <see cref="GuestOwner.Unknown"/> when only the other side can tell.
+    /// </summary>
+    public GuestOwner Owner { get; internal set; }
 
     internal static MigrationException From(Exception cause, MigrationPhase phase) => cause switch
     {

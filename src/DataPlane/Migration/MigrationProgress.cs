@@ -44,6 +44,9 @@ public sealed record MigrationProgress
     /// </summary>
     public string? WaitingFor { get; init; }
 
+    /// <summary>Who has the guest at this moment.</summary>
+    public GuestOwner Owner { get; init; }
+
     /// <summary>
     /// A paused destination cannot know whether its source waits or runs the guest again: <see cref="PostcopyPause.OwnershipUnknown"/>. The
     /// source's <c>query-migrate</c> says it: <c>failing</c> and <c>failed</c> mean that the guest runs there, and nobody will come.

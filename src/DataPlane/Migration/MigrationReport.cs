@@ -25,6 +25,12 @@ public sealed record MigrationReport
     public required long ZeroPages { get; init; }
 
     /// <summary>
+    /// Who has the guest: <see cref="GuestOwner.Destination"/>; at a destination also <see cref="GuestOwner.Source"/> for a background
+    /// snapshot, and <see cref="GuestOwner.Unknown"/> where <see cref="SourceStaysConnected"/>.
+    /// </summary>
+    public GuestOwner Owner { get; init; }
+
+    /// <summary>
     /// Destination: the VM's UUID, from the configuration section or the multifd channels; null when neither carried one. Always null at a
     /// source, whose guest says it.
     /// </summary>

@@ -55,7 +55,7 @@ public sealed class MigrationSource
     /// <summary>
     /// Goes on with a migration that has lost its link in postcopy (<see cref="MigrationProgress.IsPaused"/>), over new connections. If
     /// they are lost too, before or after pages
-    /// flow, it waits again; a QEMU of 7.2 takes one attempt only, and dies when it fails.
+    /// flow, it waits again; a QEMU before 8.2 takes one attempt only, and dies when it fails.
     /// </summary>
     /// <param name="destination">Where the destination waits now.</param>
     /// <exception cref="InvalidOperationException">No migration waits for it.</exception>

@@ -29,6 +29,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     private long _packageBytes;
     private long _loadedAt;
     private volatile RecoveryAnswers? _answers;
+    private ReturnPathThread? _listening;
     private (long Normal, long Zero, long Requests, long Requested) _before;
 
     public PostcopyHandover(
@@ -79,8 +80,15 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     /// <param name="main">The main channel of a new link.</param>
     /// <param name="memory">What the destination may ask for.</param>
     /// <param name="ifSilent">What it may mean when it ends before its first message; null in a recovery.</param>
-    public Task<uint> Listen(Channel main, GuestMemory memory, string? ifSilent = null) =>
-        new ReturnPathThread(main, _pool, memory, HostPages, this, ifSilent) { ReplacesLostLink = _answers is not null }.Start();
+    public Task<uint> Listen(Channel main, GuestMemory memory, string? ifSilent = null)
+    {
+        _listening = new ReturnPathThread(main, _pool, memory, HostPages, this, ifSilent)
+        {
+            ReplacesLostLink = _listening is not null,
+            BlockOfLostLink = _listening?.LastBlock,
+        };
+        return _listening.Start();
+    }
 
     /// <summary>Makes ready to answer requests: before the package leaves.</summary>
     public void Prepare(Channel main, GuestPageSet unsent, GuestPageSet? holdingData, SendLimit? limit)

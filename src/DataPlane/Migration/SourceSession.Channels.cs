@@ -11,6 +11,8 @@ namespace DataPlane.Migration;
 /// <summary>How a source's channels come and go.</summary>
 internal sealed partial class SourceSession
 {
+    private long _listensSince;
+
     /// <summary>A destination that reads answers the first PING at once; this is much more than a slow link needs.</summary>
     private static readonly TimeSpan s_patienceForFirstAnswer = TimeSpan.FromSeconds(3);
 
@@ -24,7 +26,7 @@ internal sealed partial class SourceSession
             AwaitedChannels.DescribeMultifd(_options.MultifdChannels - _multifd.Now.Count, _options.MultifdChannels),
         MigrationPhase.Commit => "the destination's answer",
         MigrationPhase.Setup or MigrationPhase.Precopy or MigrationPhase.Switchover or MigrationPhase.DeviceState
-            when _returnPath is not null && Volatile.Read(ref _pongs) == 0 && _clock.Elapsed > s_patienceForFirstAnswer =>
+            when _returnPath is not null && Volatile.Read(ref _pongs) == 0 && _time.GetElapsedTime(_listensSince) > s_patienceForFirstAnswer =>
             $"the destination to begin reading: it may expect more multifd channels than {_options.MultifdChannels}",
         _ => null,
     };
@@ -74,6 +76,7 @@ internal sealed partial class SourceSession
         }
 
         // Before anything is sent: should that fail, the destination's reason lies here.
+        _listensSince = _time.GetTimestamp();
         _returnPath = ListenAsync();
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
         await ConnectPreemptAsync(PreemptTiming.WithMain, _failure.Token).ConfigureAwait(false);

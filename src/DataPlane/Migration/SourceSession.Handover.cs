@@ -18,10 +18,20 @@ internal sealed partial class SourceSession
 
     private void Cancel()
     {
-        if (_custody.On(SourceEvent.Cancelled) == SourceVerdict.RunHere)
+        if (_custody.On(SourceEvent.CalledOff) == SourceVerdict.RunHere)
         {
             _failure.Record(new OperationCanceledException("the migration was cancelled"));
         }
+    }
+
+    /// <summary>
+    /// Something has failed. Whoever is about to hand the guest over finds that out at the last moment: once it begins to leave over channels
+    /// that are aborted already, nobody would start it again here.
+    /// </summary>
+    private void OnFailed()
+    {
+        _custody.On(SourceEvent.CalledOff);
+        AbortChannels();
     }
 
     /// <summary>Stops the guest; what it wrote last is added to <paramref name="remaining"/>.</summary>
@@ -164,6 +174,7 @@ internal sealed partial class SourceSession
         }
 
         var error = MigrationException.From(cause, phase);
+        error.Owner = _custody.Owner;
         MigrationMetrics.Failed(error.Reason);
         MigrationLog.Failed(_logger, error.Reason, error.Message);
         return error;

@@ -213,6 +213,9 @@ internal sealed partial class SourceSession
                 throw NotConfirmed(why, cause: null);
             }
         }
+
+        // The destination may answer before the thread that has sent the end has counted it.
+        await ((Task)everythingSent.WaitAsync(s_closeTimeout, _time)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private ITimer RemarkUnless(Task done, string what) => _time.CreateTimer(

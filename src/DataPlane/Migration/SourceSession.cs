@@ -85,7 +85,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
     {
-        using var stopped = _failure.Token.Register(AbortChannels);
+        using var stopped = _failure.Token.Register(OnFailed);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.EffectiveStallTimeout, Progress, OnStall);
         using var liveness = PeerLiveness.Start(() => Channels, _options.Channels.AcknowledgementTimeout, _time);
@@ -169,6 +169,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         IsRecovering = _recovering,
         PauseReason = _pauseReason,
         WaitingFor = WaitingFor,
+        Owner = _custody.Owner,
         DirtyBytesPerSecond = _dirtyPagesPerSecond * TargetPage.Size,
         ExpectedDowntime = _expectedDowntime,
     });
@@ -196,6 +197,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             TransferredBytes = SentBytes,
             NormalPages = NormalPages,
             ZeroPages = ZeroPages,
+            Owner = _custody.Owner,
             VmStartedMessages = Volatile.Read(ref _vmStartedMessages),
             Postcopy = _postcopy?.Report(_recoveries),
             Phases = _clock.Finished(),

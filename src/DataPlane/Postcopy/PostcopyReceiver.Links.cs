@@ -18,7 +18,7 @@ internal sealed partial class PostcopyReceiver
             {
                 _link = null;
                 Main = null;
-                if (!_owned)
+                if (!_outlivesLinks)
                 {
                     throw failure;
                 }

@@ -18,7 +18,7 @@ internal sealed partial class PostcopyReceiver
     /// <summary>
     /// The guest is ours and pages of it are to come: the link may be lost before anybody here has noticed. Thread-safe.
     /// </summary>
-    public bool MayBePaused => IsListening && !_complete && IsOwned;
+    public bool MayBePaused => IsListening && !_complete && OutlivesLinks;
 
     /// <summary>A connection that begins a recovery. Thread-safe.</summary>
     /// <param name="main">The connection.</param>

@@ -8,11 +8,11 @@ namespace DataPlane.Postcopy;
 /// <summary>
 /// The destination's memory after the switch to postcopy: faults become requests, pages are placed as they come on main and on the preempt
 /// channel, and a lost link
-/// is a pause once the guest is ours.
+/// is a pause once the guest is ours, or is being fetched.
 /// <code>
 ///   discarding   the source tells which pages are to come
 ///   listening    pages come; the guest is still the source's: a lost link ends all
-///   owned        the guest is ours: a lost link is a pause, until a recovered main channel is given
+///   outliving    the source is told that its guest is here: a lost link is a pause, until a recovered main channel is given
 ///   complete     the source has ended, and every page that was asked for is here
 /// </code>
 /// </summary>
@@ -31,7 +31,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     private PagePuller? _puller;
     private PostcopyLink? _link;
     private uint _ramSection;
-    private bool _owned;
+    private bool _outlivesLinks;
     private volatile bool _complete;
     private int _disposed;
 
@@ -91,14 +91,16 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// <summary>The link is lost and no new one is there. Thread-safe.</summary>
     public bool IsPaused { get; private set; }
 
-    /// <summary>The guest is ours. Thread-safe.</summary>
-    public bool IsOwned
+    /// <summary>
+    /// A lost link is a pause: the guest is ours, or all of it is fetched for a host that does not run it. Thread-safe.
+    /// </summary>
+    public bool OutlivesLinks
     {
         get
         {
             lock (_gate)
             {
-                return _owned;
+                return _outlivesLinks;
             }
         }
     }
@@ -146,12 +148,12 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         Completion = RunAsync(Begin(main, rest));
     }
 
-    /// <summary>The guest is ours from now on.</summary>
-    public void Own()
+    /// <summary>A lost link is a pause from now on. To be called before the source is told that its guest is here.</summary>
+    public void OutliveLinks()
     {
         lock (_gate)
         {
-            _owned = true;
+            _outlivesLinks = true;
         }
     }
 
@@ -188,7 +190,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     {
         lock (_gate)
         {
-            if (_owned)
+            if (_outlivesLinks)
             {
                 _link?.Break(new ChannelException(FailureReason.LocalFailure, "main", "paused here"));
             }
@@ -200,13 +202,13 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// </summary>
     public void GiveUp()
     {
-        bool owned;
+        bool outlivesLinks;
         lock (_gate)
         {
-            owned = _owned;
+            outlivesLinks = _outlivesLinks;
         }
 
-        if (owned)
+        if (outlivesLinks)
         {
             _stop.Cancel();
             Break(new ChannelException(FailureReason.LocalFailure, "main", "closed by us"));
@@ -243,7 +245,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         teardown.Run(() => _faults?.Dispose());
         teardown.Run(() =>
         {
-            if (_owned && !_complete)
+            if (_outlivesLinks && !_complete)
             {
                 _live?.Poison();
             }

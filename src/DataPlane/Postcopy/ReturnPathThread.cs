@@ -29,11 +29,17 @@ internal sealed class ReturnPathThread(
     private bool _hasAnswered;
 
     /// <summary>
-    /// The link replaces a lost one. The thread of a QEMU destination that asks for pages may not have noticed the loss, and asks on the
-    /// new link by the block that it named on the old one (seen with 7.2). It asks for everything again after RESUME, with names, so such a
-    /// request is dropped.
+    /// The link replaces one that was lost. The thread of a QEMU destination that asks for pages may not have noticed the loss, and asks on
+    /// the new link by the block that it named on the old one (seen with 7.2). That name may have been lost with the link, so a request that
+    /// does not fit <see cref="BlockOfLostLink"/> is dropped: QEMU asks for everything again after RESUME.
     /// </summary>
     public bool ReplacesLostLink { get; init; }
+
+    /// <summary>The last block that was named on the lost links; null where none was.</summary>
+    public RamBlock? BlockOfLostLink { get; init; }
+
+    /// <summary>The last block that was named on this link or on those that were lost before. To be asked when the thread has ended.</summary>
+    public RamBlock? LastBlock => _lastBlock ?? BlockOfLostLink;
 
     /// <summary>
     /// Starts the thread. The task ends with the value of SHUT, or by <see cref="ChannelException"/> with the connection.
@@ -120,16 +126,14 @@ internal sealed class ReturnPathThread(
 
     private void HandleRequest(ReturnPathMessage message)
     {
-        var block = _lastBlock;
+        var block = LastBlock;
+        var isLeftOver = _lastBlock is null && ReplacesLostLink && message.Type == ReturnPathType.RequestPages;
         if (message.Type == ReturnPathType.RequestPagesWithName && !memory.TryGetBlock(message.BlockName, out block))
             throw ChannelException.Violation(main.Name, $"a request for pages of the unknown block {WireName.Quote(message.BlockName)}");
+        if (isLeftOver && (block is null || !Fits(message, block)))
+            return;
         if (block is null)
-        {
-            if (ReplacesLostLink)
-                return;
             throw ChannelException.Violation(main.Name, "a request for pages before any block was named");
-        }
-
         if (!message.TryCheckRange(block.Length, out var error))
             throw ChannelException.Violation(main.Name, $"{error}, {block.Name}");
         var size = hostPages.SizeOf(block);
@@ -139,9 +143,16 @@ internal sealed class ReturnPathThread(
                 main.Name, $"a request for {message.Length:X} bytes at {message.Start:X} of {block.Name} splits its pages of {size:X}");
         }
 
-        _lastBlock = block;
+        if (!isLeftOver)
+            _lastBlock = block;
         if (message.Length > 0)
             events.OnRequest(block, message.Start >> TargetPage.Shift, message.Length >> TargetPage.Shift);
+    }
+
+    private bool Fits(ReturnPathMessage message, RamBlock block)
+    {
+        var size = hostPages.SizeOf(block);
+        return message.TryCheckRange(block.Length, out _) && message.Start % size == 0 && message.Length % size == 0;
     }
 
     /// <summary>The bitmap follows its message; its size must be the one that the block's length demands.</summary>

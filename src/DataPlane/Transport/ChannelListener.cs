@@ -71,7 +71,8 @@ internal sealed class ChannelListener : IDisposable
 
     /// <summary>Where the folder of a Unix socket is missing, the runtime speaks of an address that cannot be assigned.</summary>
     private static string WhyNot(ChannelAddress address, Exception failure) =>
-        address.IsUnix && Path.GetDirectoryName(Path.GetFullPath(address.Path)) is { } folder && !Directory.Exists(folder)
+        failure is SocketException { SocketErrorCode: SocketError.AddressNotAvailable }
+            && address.IsUnix && Path.GetDirectoryName(Path.GetFullPath(address.Path)) is { } folder && !Directory.Exists(folder)
             ? $"there is no folder '{folder}'" : failure.Message;
 
     /// <summary>

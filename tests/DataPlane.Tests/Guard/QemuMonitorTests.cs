@@ -226,7 +226,7 @@ public sealed class QemuMonitorTests
         await using QemuMonitor monitor = await ConnectAsync(fake);
 
         QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
-        Assert.StartsWith("QEMU has had its incoming migration, and takes one in its life", refusal.Message, StringComparison.Ordinal);
+        Assert.StartsWith("QEMU has been told of its incoming migration before", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]

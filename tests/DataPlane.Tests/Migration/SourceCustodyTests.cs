@@ -1,9 +1,10 @@
+using DataPlane.Migration;
 using DataPlane.Migration.Custody;
 using DataPlane.TestSupport;
 using Xunit;
-using static DataPlane.Migration.Custody.GuestOwner;
 using static DataPlane.Migration.Custody.SourceEvent;
 using static DataPlane.Migration.Custody.SourceVerdict;
+using static DataPlane.Migration.GuestOwner;
 
 namespace DataPlane.Tests.Migration;
 
@@ -13,42 +14,42 @@ public sealed class SourceCustodyTests
     private static readonly SourceEvent[] s_lastByteSent = [LastByteBegins, LastByteSent];
 
     [Theory]
-    [InlineData(Cancelled, RunHere, Source)]
+    [InlineData(CalledOff, RunHere, Source)]
     [InlineData(LastByteBegins, GoOn, Source)]
-    [InlineData(PackageBegins, GoOn, Unconfirmed)]
+    [InlineData(PackageBegins, GoOn, Unknown)]
     [InlineData(DevicesLoaded, GoOn, Source)]
     [InlineData(Failed, RunHere, Source)]
     internal void Here_every_failure_lets_the_guest_run_on(SourceEvent what, SourceVerdict verdict, GuestOwner owner) =>
         Check([], what, verdict, owner);
 
     [Theory]
-    [InlineData(Cancelled, GoOn, Source)]
-    [InlineData(LastByteSent, GoOn, Unconfirmed)]
+    [InlineData(CalledOff, GoOn, Source)]
+    [InlineData(LastByteSent, GoOn, Unknown)]
     [InlineData(Failed, RunHere, Source)]
     internal void While_the_last_byte_leaves_cancelling_has_no_effect(SourceEvent what, SourceVerdict verdict, GuestOwner owner) =>
         Check([LastByteBegins], what, verdict, owner);
 
     [Theory]
-    [InlineData(Cancelled, GoOn, Unconfirmed)]
-    [InlineData(Failed, StayStopped, Unconfirmed)]
+    [InlineData(CalledOff, GoOn, Unknown)]
+    [InlineData(Failed, StayStopped, Unknown)]
     [InlineData(ShutWithSuccess, Completed, Destination)]
     [InlineData(ShutWithFailure, RunHere, Source)]
     internal void After_the_last_byte_only_SHUT_decides(SourceEvent what, SourceVerdict verdict, GuestOwner owner) =>
         Check(s_lastByteSent, what, verdict, owner);
 
     [Theory]
-    [InlineData(Cancelled, GoOn, Unconfirmed)]
+    [InlineData(CalledOff, GoOn, Unknown)]
     [InlineData(DevicesLoaded, GoOn, Destination)]
-    [InlineData(EverythingSent, GoOn, Unconfirmed)]
+    [InlineData(EverythingSent, GoOn, Unknown)]
     [InlineData(BitmapReceived, GoOn, Destination)]
-    [InlineData(Failed, Pause, Unconfirmed)]
-    [InlineData(ShutWithSuccess, StayStopped, Unconfirmed)]
-    [InlineData(ShutWithFailure, StayStopped, Unconfirmed)]
+    [InlineData(Failed, Pause, Unknown)]
+    [InlineData(ShutWithSuccess, StayStopped, Unknown)]
+    [InlineData(ShutWithFailure, StayStopped, Unknown)]
     internal void After_the_package_nothing_lets_the_guest_run_here(SourceEvent what, SourceVerdict verdict, GuestOwner owner) =>
         Check([PackageBegins], what, verdict, owner);
 
     [Theory]
-    [InlineData(Cancelled, GoOn, Destination)]
+    [InlineData(CalledOff, GoOn, Destination)]
     [InlineData(DevicesLoaded, GoOn, Destination)]
     [InlineData(EverythingSent, GoOn, Destination)]
     [InlineData(BitmapReceived, GoOn, Destination)]
@@ -59,7 +60,7 @@ public sealed class SourceCustodyTests
         SourceEvent what, SourceVerdict verdict, GuestOwner owner) => Check([PackageBegins, DevicesLoaded], what, verdict, owner);
 
     [Theory]
-    [InlineData(Cancelled, GoOn, Destination)]
+    [InlineData(CalledOff, GoOn, Destination)]
     [InlineData(Failed, Pause, Destination)]
     [InlineData(ShutWithSuccess, Completed, Destination)]
     [InlineData(ShutWithFailure, StayStopped, Destination)]
@@ -79,9 +80,9 @@ public sealed class SourceCustodyTests
     }
 
     [Theory]
-    [InlineData(Cancelled, PackageBegins)]
+    [InlineData(CalledOff, PackageBegins)]
     [InlineData(Failed, PackageBegins)]
-    [InlineData(Cancelled, LastByteBegins)]
+    [InlineData(CalledOff, LastByteBegins)]
     [InlineData(Failed, LastByteBegins)]
     internal void A_guest_that_goes_on_here_is_not_handed_over_any_more(SourceEvent before, SourceEvent what) =>
         Check([before], what, RunHere, Source);
@@ -92,7 +93,7 @@ public sealed class SourceCustodyTests
         Check([PackageBegins, EverythingSent, ShutWithSuccess], Failed, Completed, Destination);
         Check([PackageBegins, DevicesLoaded, ShutWithFailure], ShutWithSuccess, StayStopped, Destination);
         Check([.. s_lastByteSent, ShutWithFailure], ShutWithSuccess, RunHere, Source);
-        Check([.. s_lastByteSent, Failed], ShutWithSuccess, StayStopped, Unconfirmed);
+        Check([.. s_lastByteSent, Failed], ShutWithSuccess, StayStopped, Unknown);
     }
 
     [Fact]
@@ -115,7 +116,7 @@ public sealed class SourceCustodyTests
         {
             var custody = new SourceCustody(guest, TimeProvider.System);
             using var start = new Barrier(2);
-            var cancelling = Task.Run(() => { start.SignalAndWait(); return custody.On(Cancelled); }, TestContext.Current.CancellationToken);
+            var cancelling = Task.Run(() => { start.SignalAndWait(); return custody.On(CalledOff); }, TestContext.Current.CancellationToken);
             var leaving = Task.Run(() => { start.SignalAndWait(); return custody.On(handOver); }, TestContext.Current.CancellationToken);
             Assert.Equal(await cancelling, await leaving);
         }
@@ -143,6 +144,20 @@ public sealed class SourceCustodyTests
     }
 
     [Fact]
+    public async Task A_guest_whose_pause_failed_half_way_runs_again_whatever_its_clock_says()
+    {
+        using var guest = TestGuest.Patterned(1 << 20);
+        guest.IsRunning = true;
+        guest.OnPaused = static _ => throw new IOException("half-way");
+        var custody = new SourceCustody(guest, new ClockAtZero());
+        await Assert.ThrowsAsync<IOException>(() => custody.StopAsync(TestContext.Current.CancellationToken));
+
+        await custody.EndAsync();
+
+        Assert.Equal(1, guest.Resumed);
+    }
+
+    [Fact]
     public async Task A_guest_that_stood_still_before_is_not_started()
     {
         using var guest = TestGuest.Patterned(1 << 20);
@@ -163,5 +178,10 @@ public sealed class SourceCustodyTests
             custody.On(earlier);
         Assert.Equal(verdict, custody.On(what));
         Assert.Equal(owner, custody.Owner);
+    }
+
+    private sealed class ClockAtZero : TimeProvider
+    {
+        public override long GetTimestamp() => 0;
     }
 }

@@ -10,6 +10,7 @@ namespace DataPlane.Tests.Postcopy;
 public sealed class ReturnPathThreadTests
 {
     private const string Name = "06 \"pc.ram\"";
+    private const string Named = $"0003 0013 0000000000005000 00001000 {Name}";
 
     [Fact]
     public async Task Messages_come_in_their_order_up_to_SHUT()
@@ -31,15 +32,22 @@ public sealed class ReturnPathThreadTests
         Assert.Empty(link.Events.Seen);
     }
 
-    [Fact]
-    public async Task A_request_left_over_from_a_lost_link_is_dropped()
+    [Theory]
+    [InlineData("", "0004 000C 0000000000007000 00001000", "")]
+    [InlineData(Named, "0004 000C 0000000000007000 00001000", "pc.ram 7+1")]
+    [InlineData(Named, "0004 000C 0000000000400000 00001000", "")]
+    [InlineData(Named, "0004 000C 0000000000007800 00001000", "")]
+    public async Task A_request_left_over_from_a_lost_link_goes_by_the_name_on_it_or_is_dropped(string before, string leftOver, string seen)
     {
-        await using var link = await Link.OpenAsync(replacesLostLink: true);
-        link.Peer.Send(Hex.Bytes(
-            $"0004 000C 0000000000007000 00001000  0003 0013 0000000000005000 00001000 {Name}  0004 000C 0000000000006000 00001000"
-            + "0001 0004 00000000"));
+        await using var lost = await Link.OpenAsync();
+        lost.Peer.Send(Hex.Bytes(before)).Finish();
+        await Assert.ThrowsAsync<ChannelException>(() => lost.Shut);
+        await using var link = await lost.ReplaceAsync();
+
+        link.Peer.Send(Hex.Bytes($"{leftOver} {Named}  0004 000C 0000000000006000 00001000  0001 0004 00000000"));
+
         Assert.Equal(0u, await link.Shut);
-        Assert.Equal(["pc.ram 5+1", "pc.ram 6+1"], link.Events.Seen);
+        Assert.Equal([.. seen.Length == 0 ? (string[])[] : [seen], "pc.ram 5+1", "pc.ram 6+1"], link.Events.Seen);
     }
 
     [Theory]
@@ -79,15 +87,20 @@ public sealed class ReturnPathThreadTests
     {
         private readonly ChannelPair _pair;
         private readonly GuestMemory _memory;
+        private bool _ownsMemory = true;
 
-        private Link(ChannelPair pair, bool replacesLostLink)
+        private readonly ReturnPathThread _thread;
+
+        private Link(ChannelPair pair, GuestMemory memory, ReturnPathThread? replaces)
         {
-            _pair = pair;
-            _memory = new GuestMemory(
-                [RamBlock.Allocate("pc.ram", 4 << 20, RamAllocation.Default), RamBlock.Allocate("big", 4 << 20, RamAllocation.Default)]);
+            (_pair, _memory) = (pair, memory);
             var hostPages = new HostPages(_memory, new Dictionary<string, long> { ["big"] = 2 << 20 });
-            var thread = new ReturnPathThread(pair.Channel, pair.Pool, _memory, hostPages, Events) { ReplacesLostLink = replacesLostLink };
-            Shut = thread.Start();
+            _thread = new ReturnPathThread(pair.Channel, pair.Pool, _memory, hostPages, Events)
+            {
+                ReplacesLostLink = replaces is not null,
+                BlockOfLostLink = replaces?.LastBlock,
+            };
+            Shut = _thread.Start();
         }
 
         public Task<uint> Shut { get; }
@@ -96,15 +109,24 @@ public sealed class ReturnPathThreadTests
 
         public ScriptedPeer Peer => _pair.Peer;
 
-        public static async Task<Link> OpenAsync(bool replacesLostLink = false) =>
-            new(await ChannelPair.ConnectAsync(TestContext.Current.CancellationToken), replacesLostLink);
+        public static async Task<Link> OpenAsync()
+        {
+            var memory = new GuestMemory(
+                [RamBlock.Allocate("pc.ram", 4 << 20, RamAllocation.Default), RamBlock.Allocate("big", 4 << 20, RamAllocation.Default)]);
+            return new(await ChannelPair.ConnectAsync(TestContext.Current.CancellationToken), memory, replaces: null);
+        }
+
+        /// <summary>Another link of the same guest, whose memory stays with the first.</summary>
+        public async Task<Link> ReplaceAsync() =>
+            new(await ChannelPair.ConnectAsync(TestContext.Current.CancellationToken), _memory, _thread) { _ownsMemory = false };
 
         public async ValueTask DisposeAsync()
         {
             _pair.Channel.Abort();
             await ((Task)Shut).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await _pair.DisposeAsync();
-            _memory.Dispose();
+            if (_ownsMemory)
+                _memory.Dispose();
         }
     }
 

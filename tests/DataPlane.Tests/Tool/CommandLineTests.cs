@@ -42,7 +42,7 @@ public sealed class CommandLineTests
     }
 
     [Theory]
-    [InlineData("unknown option '--to': there is no such option", "send", "vm.img", "--to", "127.0.0.1:1")]
+    [InlineData("unknown option '--to': there is no such option (a file of that name goes after --)", "send", "vm.img", "--to", "127.0.0.1:1")]
     [InlineData("unknown option '--jsn': did you mean '--json'?", "inspect", "--jsn")]
     [InlineData("--check goes with --config", "guard", "--check")]
     [InlineData("--compression: only pages on multifd", "receive", "--listen", ":0", "--out", "vm.img", "--compression", "zstd")]

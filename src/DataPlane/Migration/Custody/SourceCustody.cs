@@ -6,7 +6,7 @@ namespace DataPlane.Migration.Custody;
 /// <code>
 ///                     Here           Committing     Unconfirmed          Unconfirmed           There
 ///                                                   by the last byte     by the package
-/// Cancelled           run here       go on          go on                go on                 go on
+/// CalledOff           run here       go on          go on                go on                 go on
 /// LastByteBegins      Committing     -              -                    -                     -
 /// LastByteSent        -              Unconfirmed    -                    -                     -
 /// PackageBegins       Unconfirmed    -              -                    -                     -
@@ -34,7 +34,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
     private State _state = State.Here;
     private SourceVerdict? _end;
     private bool _everythingSent;
-    private long _stoppedAt; // 0 while the guest runs; used by the session's own thread of control alone
+    private long? _stoppedAt; // set before the guest is stopped; used by the session's own thread of control alone
 
     private enum State
     {
@@ -55,7 +55,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
                 {
                     State.Here or State.Committing => GuestOwner.Source,
                     State.There => GuestOwner.Destination,
-                    _ => GuestOwner.Unconfirmed,
+                    _ => GuestOwner.Unknown,
                 };
             }
         }
@@ -114,12 +114,12 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
     }
 
     /// <summary>How long the guest stood still up to the moment <paramref name="end"/>; zero where it was not stopped here.</summary>
-    public TimeSpan StoodStillUntil(long end) => _stoppedAt == 0 ? TimeSpan.Zero : time.GetElapsedTime(_stoppedAt, end);
+    public TimeSpan StoodStillUntil(long end) => _stoppedAt is { } stopped ? time.GetElapsedTime(stopped, end) : TimeSpan.Zero;
 
     /// <summary>The migration is over without success: a guest that is the source's and was stopped for the migration runs again.</summary>
     public async Task EndAsync()
     {
-        if (On(SourceEvent.Failed) == SourceVerdict.RunHere && _stoppedAt != 0)
+        if (On(SourceEvent.Failed) == SourceVerdict.RunHere && _stoppedAt is not null)
         {
             await guest.ResumeAsync().ConfigureAwait(false);
         }
@@ -129,7 +129,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
     {
         switch (what)
         {
-            case SourceEvent.Cancelled or SourceEvent.Failed:
+            case SourceEvent.CalledOff or SourceEvent.Failed:
                 return SourceVerdict.RunHere;
             case SourceEvent.LastByteBegins:
                 return Enter(State.Committing);
@@ -146,7 +146,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
     {
         switch (what)
         {
-            case SourceEvent.Cancelled:
+            case SourceEvent.CalledOff:
                 return SourceVerdict.GoOn;
             case SourceEvent.LastByteSent:
                 return Enter(State.UnconfirmedByLastByte);
@@ -162,7 +162,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
     {
         switch (what)
         {
-            case SourceEvent.Cancelled:
+            case SourceEvent.CalledOff:
                 return SourceVerdict.GoOn;
             case SourceEvent.Failed:
                 return SourceVerdict.StayStopped;
@@ -181,7 +181,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
     {
         switch (what)
         {
-            case SourceEvent.Cancelled:
+            case SourceEvent.CalledOff:
                 return SourceVerdict.GoOn;
             case SourceEvent.Failed:
                 return SourceVerdict.Pause;

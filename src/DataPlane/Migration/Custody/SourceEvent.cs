@@ -3,8 +3,10 @@ namespace DataPlane.Migration.Custody;
 /// <summary>What a source learns or does that may decide who has the guest.</summary>
 internal enum SourceEvent
 {
-    /// <summary>The host wants the guest back.</summary>
-    Cancelled,
+    /// <summary>
+    /// The host wants the guest back, or something has failed beside the thread that hands it over: too late once the guest begins to leave.
+    /// </summary>
+    CalledOff,
 
     /// <summary>Precopy: the last byte of the stream, without which no destination can finish, is about to be sent.</summary>
     LastByteBegins,

@@ -1,0 +1,29 @@
+namespace DataPlane.Migration.Custody;
+
+/// <summary>What a destination learns or does that may decide who has the guest.</summary>
+internal enum DestinationEvent
+{
+    /// <summary>The host does not want the guest any more.</summary>
+    Cancelled,
+
+    /// <summary>The whole guest is here, and the host is about to make it its own; after that SHUT 0 is sent.</summary>
+    CommitBegins,
+
+    /// <summary>Postcopy of a guest that runs here: its devices are loaded, and the PINGs of its package are about to be answered.</summary>
+    TellingBegins,
+
+    /// <summary>The kernel has taken SHUT 0 or the answers to the PINGs, or there is no return path on which anybody could be told.</summary>
+    SourceTold,
+
+    /// <summary>The source was gone before it could be told.</summary>
+    SourceGone,
+
+    /// <summary>The link is lost, and nothing proves that the source has heard that its guest is here.</summary>
+    LostBeforeProof,
+
+    /// <summary>The source has come again over a new link, so it waits for nobody but a guest that is here.</summary>
+    SourceCameAgain,
+
+    /// <summary>A connection failed, a time limit ran out, or this host failed.</summary>
+    Failed,
+}
