@@ -180,26 +180,10 @@ internal sealed class ReceiveCommand
                 $"{failure.Message}; {(document.GuestReturned.Value ? "its source has its guest back" : "its source has not come again")}",
                 innerException: failure);
         }
-        catch (MigrationException failure) when (failure.Reason == FailureReason.LimitExceeded)
-        {
-            throw new CommandException(
-                $"{failure.Message}; see --max-ram, which is the free space on the disk of --out by default", innerException: failure);
-        }
-        catch (MigrationException failure) when (failure.Owner == GuestOwner.Unknown)
-        {
-            document.Guest = GuestPlace.Unknown;
-            throw new CommandException(
-                $"outcome unknown: {failure.Message}; look at the source before you use the file", ExitCode.CannotTell, failure);
-        }
-        catch (MigrationException failure) when (postcopy is { HasGivenUp: true })
-        {
-            throw new CommandException($"the source did not come again in time (--recovery-timeout): {failure.Message}",
-                innerException: failure);
-        }
         catch (MigrationException failure)
         {
-            document.Guest = failure.Owner == GuestOwner.Destination ? GuestPlace.Here : GuestPlace.AtSource;
-            throw new CommandException(failure.Message, innerException: failure);
+            document.Guest = PlaceOf(failure.Owner);
+            throw Describe(failure, postcopy);
         }
         finally
         {
@@ -209,4 +193,22 @@ internal sealed class ReceiveCommand
                 .ToDictionary(static entry => SavedVmReport.SnakeCase(entry.Key.ToString()), static entry => entry.Value);
         }
     }
+
+    private static GuestPlace PlaceOf(GuestOwner owner) => owner switch
+    {
+        GuestOwner.Source => GuestPlace.AtSource,
+        GuestOwner.Destination => GuestPlace.Here,
+        _ => GuestPlace.Unknown,
+    };
+
+    private static CommandException Describe(MigrationException failure, ReceivePostcopy? postcopy) => failure switch
+    {
+        { Owner: GuestOwner.Unknown } => new CommandException(
+            $"outcome unknown: {failure.Message}; look at the source before you use the file", ExitCode.CannotTell, failure),
+        { Reason: FailureReason.LimitExceeded } => new CommandException(
+            $"{failure.Message}; see --max-ram, which is the free space on the disk of --out by default", innerException: failure),
+        _ when postcopy is { HasGivenUp: true } => new CommandException(
+            $"the source did not come again in time (--recovery-timeout): {failure.Message}", innerException: failure),
+        _ => new CommandException(failure.Message, innerException: failure),
+    };
 }

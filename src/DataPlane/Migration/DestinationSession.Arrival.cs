@@ -44,16 +44,25 @@ internal sealed partial class DestinationSession
 
         _custody.On(DestinationEvent.SourceTold);
         var failedStart = await StartLiveAsync().ConfigureAwait(false);
+        if (_pause is { } lost && _custody.Owner == GuestOwner.Unknown)
+        {
+            TellOfPause(lost); // the link went first, and the guest that has just been started should stand still
+        }
+
         var downtime = _time.GetElapsedTime(_ramComplete);
         _startDelay = _time.GetElapsedTime(_packageRead);
         Enter(MigrationPhase.Postcopy);
         await WaitForMemoryAsync(postcopy).ConfigureAwait(false);
         main = postcopy.Main ?? main;
-        SayGoodbye(main);
+        var isTold = TrySendSuccess(main);
         postcopy.Release();
         await CloseAsync(main).ConfigureAwait(false);
         await live.CompleteAsync(_pages!).ConfigureAwait(false);
-        var report = Complete(downtime);
+        // A source of ours knows that it has given the guest away; a QEMU may run it again when the connection ends without SHUT 0.
+        var report = Complete(downtime) with
+        {
+            Owner = isTold || postcopy.Source.IsOurs ? GuestOwner.Destination : GuestOwner.Unknown,
+        };
         return failedStart is null ? report : throw NotStarted(failedStart);
     }
 
@@ -71,7 +80,7 @@ internal sealed partial class DestinationSession
         }
     }
 
-    private static async Task WaitForMemoryAsync(PostcopyReceiver postcopy)
+    private async Task WaitForMemoryAsync(PostcopyReceiver postcopy)
     {
         try
         {
@@ -79,29 +88,36 @@ internal sealed partial class DestinationSession
         }
         catch (OperationCanceledException closed)
         {
+            NoteLostLink(postcopy);
             throw new MigrationException(
                 FailureReason.GuestAtDestination,
                 MigrationPhase.Postcopy,
                 channel: null,
                 $"the destination was closed while {postcopy.Ledger.CountMissing()} pages of its guest were missing, "
                 + "and its source does not let it go on",
-                closed);
+                closed)
+            {
+                Owner = _custody.Owner,
+            };
         }
     }
 
     /// <summary>
-    /// The source must hear that all is well, or it may run the guest a second time; but if it is gone, the guest is here all the same.
+    /// The source must hear that all is well, or it may run the guest a second time; but if it is gone, the guest is here all the same. False
+    /// when it was gone.
     /// </summary>
-    private void SayGoodbye(Channel main)
+    private bool TrySendSuccess(Channel main)
     {
         using var deadline = PeerDeadline.Start(main, _options.CloseTimeout, "it was to be told the last word", _time);
         try
         {
             _postcopy!.ReturnPath.SendShut(success: true);
+            return true;
         }
         catch (ChannelException lost)
         {
             MigrationLog.SourceNotTold(_logger, lost.Message);
+            return false;
         }
     }
 
@@ -110,6 +126,11 @@ internal sealed partial class DestinationSession
         var postcopy = _postcopy!;
         Enter(MigrationPhase.Postcopy);
         postcopy.OutliveLinks();
+        if (postcopy.Source.IsOurs)
+        {
+            _custody.On(DestinationEvent.FetchPromised);
+        }
+
         if (TryTell(main, pings))
         {
             // Sources from QEMU 10.0 on can neither cancel now nor let the guest go on: they get it back when all is sent, not before.

@@ -32,6 +32,10 @@ internal sealed partial class DestinationSession
             {
                 await SendShutAsync(success: true, main, _options.CloseTimeout).ConfigureAwait(false);
             }
+            catch (IOException failure) when (_custody.IsSnapshot)
+            {
+                MigrationLog.SourceNotTold(_logger, failure.Message); // its guest goes on there, whatever it hears
+            }
             catch (IOException failure)
             {
                 _custody.On(DestinationEvent.SourceGone);
@@ -110,7 +114,10 @@ internal sealed partial class DestinationSession
         {
             throw new MigrationException(
                 FailureReason.HostFailed, MigrationPhase.Completed, channel: null,
-                $"the snapshot is complete, but its host could not keep it: {failure.Message}", failure);
+                $"the snapshot is complete, but its host could not keep it: {failure.Message}", failure)
+            {
+                Owner = GuestOwner.Source,
+            };
         }
         catch (Exception failure)
         {
@@ -123,7 +130,7 @@ internal sealed partial class DestinationSession
 
         // A source that has migrated its guest closes at once. One that replicates it (COLO, QEMU 11.0 and later) sends the very same
         // stream and shows itself only now: it waits on its end of main for a partner.
-        return _returnPathOpen && await closing.ConfigureAwait(false)
+        return _returnPathOpen && !_custody.IsSnapshot && await closing.ConfigureAwait(false)
             ? report with { SourceStaysConnected = true, Owner = GuestOwner.Unknown }
             : report;
     }
@@ -133,7 +140,10 @@ internal sealed partial class DestinationSession
         MigrationPhase.Completed,
         channel: null,
         $"the guest has arrived and is gone from its source, but it does not start here: {failure.Message}",
-        failure);
+        failure)
+    {
+        Owner = GuestOwner.Destination,
+    };
 
     /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
     /// <returns>Whether the source still held main when the time was over.</returns>
@@ -160,8 +170,10 @@ internal sealed partial class DestinationSession
         _failure.Record(failure);
         var (isTheirs, isOurs) = (_custody.IsTheirs, _custody.IsOurs);
         var cause = isTheirs ? _failure.Cause! : failure;
-        var error = MigrationException.From(cause, phase);
-        var cancelled = cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
+        _custody.On(DestinationEvent.Failed);
+        var error = MigrationException.From(cause, phase, _custody.Owner);
+        var cancelled = _custody.Owner == GuestOwner.Source
+            && cause is OperationCanceledException && cancellationToken.IsCancellationRequested;
         var teardown = new Teardown();
         if (!cancelled && MayWaitForAnother(error.Reason))
         {
@@ -176,7 +188,6 @@ internal sealed partial class DestinationSession
         await teardown.RunAsync(() => _multifd.AbortAsync(cause)).ConfigureAwait(false);
         await teardown.RunAsync(EndPostcopyAsync).ConfigureAwait(false);
         await teardown.RunAsync(() => _custody.EndAsync(error)).ConfigureAwait(false);
-        error.Owner = _custody.Owner;
         if (teardown.Failure is { } incomplete)
         {
             MigrationLog.TeardownFailed(_logger, incomplete.Message, incomplete);

@@ -23,7 +23,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private PostcopyReceiver? _postcopy;
     private long _packageRead;
     private TimeSpan? _startDelay;
-    private string? _pauseReason;
+    private volatile Exception? _pause; // what the link was lost by; null while there is one
     private bool _hasGivenBack; // the source had ended its stream, heard SHUT 1, and closed
 
     void IPostcopyEvents.OnAdvise()
@@ -133,21 +133,26 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     {
         // In this order: one that comes in between is held, and judged when everything is known.
         _admission.ExpectRecovery();
-        _pauseReason = cause.Message;
-        if (_postcopy!.Proof.IsMissing)
-        {
-            _custody.On(DestinationEvent.LostBeforeProof);
-        }
-
-        _context.IsPaused = _postcopy.IsPaused;
+        _pause = cause;
+        NoteLostLink(_postcopy!);
+        _context.IsPaused = _postcopy!.IsPaused;
         _admission.Recheck();
         Report();
         TellOfPause(cause);
     }
 
+    /// <summary>The link is lost: what the source has not been proved to have heard, it may not have heard.</summary>
+    private void NoteLostLink(PostcopyReceiver postcopy)
+    {
+        if (postcopy.Proof.IsMissing)
+        {
+            _custody.On(DestinationEvent.LostBeforeProof);
+        }
+    }
+
     private void TellOfPause(Exception cause) =>
         (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
-            MigrationException.From(cause, _clock.Phase), _postcopy!.Proof.IsMissing));
+            MigrationException.From(cause, _clock.Phase, _custody.Owner), _postcopy!.Proof.IsMissing));
 
     /// <summary>This recovered main channel has shown that it is the source's: the others were strangers'.</summary>
     private void TakeRecovered(AdmittedChannel admitted)
@@ -161,7 +166,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     {
         _custody.On(DestinationEvent.SourceCameAgain);
         (_guest as IPostcopyGuest)?.OnResumed();
-        _pauseReason = null;
+        _pause = null;
         Report();
     }
 

@@ -243,7 +243,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         NormalPages = NormalPages,
         ZeroPages = ZeroPages,
         IsPaused = _postcopy is { IsPaused: true },
-        PauseReason = _pauseReason,
+        PauseReason = _pause?.Message,
         WaitingFor = _clock.Phase < MigrationPhase.Switchover ? AwaitedChannels.Describe(Admitted(), _options.MultifdChannels) : null,
         Owner = _custody.Owner,
         OwnershipUnknown = _postcopy is { IsPaused: true, Proof.IsMissing: true },

@@ -28,13 +28,14 @@ public sealed class MigrationException : Exception
     /// Who has the guest. Mostly <see cref="GuestOwner.Source"/>, where it goes on running; <see cref="GuestOwner.Destination"/> when it has
     /// arrived and only its memory or its start has failed; <see cref="GuestOwner.Unknown"/> when only the other side can tell.
     /// </summary>
-    public GuestOwner Owner { get; internal set; }
+    public GuestOwner Owner { get; internal init; }
 
-    internal static MigrationException From(Exception cause, MigrationPhase phase) => cause switch
+    /// <summary>One that is known already stays as it is.</summary>
+    internal static MigrationException From(Exception cause, MigrationPhase phase, GuestOwner owner) => cause switch
     {
         MigrationException known => known,
-        ChannelException channel => new(channel.Reason, phase, channel.Channel, channel.Message, channel),
-        _ => new(FailureReason.HostFailed, phase, channel: null, cause.Message, cause),
+        ChannelException channel => new(channel.Reason, phase, channel.Channel, channel.Message, channel) { Owner = owner },
+        _ => new(FailureReason.HostFailed, phase, channel: null, cause.Message, cause) { Owner = owner },
     };
 
     private static string Describe(MigrationPhase phase, string? channel, string message) =>

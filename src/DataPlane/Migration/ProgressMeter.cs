@@ -1,6 +1,9 @@
 namespace DataPlane.Migration;
 
-/// <summary>Adds time and rate to the samples of a migration and hands them on, one at a time.</summary>
+/// <summary>
+/// Adds time and rate to the samples of a migration and hands them on, one at a time. What the receiver throws is lost: it would end a
+/// migration in the middle of its hand-over, or the process where a timer asks.
+/// </summary>
 internal sealed class ProgressMeter(IProgress<MigrationProgress>? target, PhaseClock clock)
 {
     private readonly Lock _gate = new();
@@ -22,11 +25,19 @@ internal sealed class ProgressMeter(IProgress<MigrationProgress>? target, PhaseC
             var now = clock.Elapsed;
             var seconds = (now - _lastTime).TotalSeconds;
             var value = sample();
-            target.Report(value with
+            try
             {
-                Elapsed = now,
-                BytesPerSecond = seconds > 0 ? (value.TransferredBytes - _lastBytes) / seconds : 0,
-            });
+                target.Report(value with
+                {
+                    Elapsed = now,
+                    BytesPerSecond = seconds > 0 ? (value.TransferredBytes - _lastBytes) / seconds : 0,
+                });
+            }
+            catch (Exception)
+            {
+                // The host's own affair.
+            }
+
             _lastTime = now;
             _lastBytes = value.TransferredBytes;
         }

@@ -16,22 +16,18 @@ internal sealed partial class SourceSession
     private readonly SourceCustody _custody;
     private TimeSpan _downtime;
 
-    private void Cancel()
+    private void Cancel() => CallOff(new OperationCanceledException("the migration was cancelled"));
+
+    /// <summary>
+    /// Ends the migration from beside the thread that hands the guest over, unless the guest has begun to leave. Which of the two comes first
+    /// is decided in one place: a guest that leaves over channels which are aborted already would be started again by nobody.
+    /// </summary>
+    private void CallOff(Exception cause)
     {
         if (_custody.On(SourceEvent.CalledOff) == SourceVerdict.RunHere)
         {
-            _failure.Record(new OperationCanceledException("the migration was cancelled"));
+            _failure.Record(cause);
         }
-    }
-
-    /// <summary>
-    /// Something has failed. Whoever is about to hand the guest over finds that out at the last moment: once it begins to leave over channels
-    /// that are aborted already, nobody would start it again here.
-    /// </summary>
-    private void OnFailed()
-    {
-        _custody.On(SourceEvent.CalledOff);
-        AbortChannels();
     }
 
     /// <summary>Stops the guest; what it wrote last is added to <paramref name="remaining"/>.</summary>
@@ -84,7 +80,7 @@ internal sealed partial class SourceSession
     /// the time that it has for its word.
     /// </summary>
     private StallWatch? WatchWhileStopped() =>
-        StallWatch.Start(_time, _options.CommitTimeout, Progress, () => _failure.Record(Stalled(_options.CommitTimeout)));
+        StallWatch.Start(_time, _options.CommitTimeout, Progress, () => CallOff(Stalled(_options.CommitTimeout)));
 
     /// <summary>The END section holds no pages: between them and it stands the PING whose answer says that they have all arrived.</summary>
     private async Task EndMemoryAsync(MainStreamWriter writer)
@@ -151,7 +147,8 @@ internal sealed partial class SourceSession
         failure = await WithReasonAsync(failure).ConfigureAwait(false);
         _failure.Record(failure);
         var cause = _failure.Cause!;
-        if (_custody.Owner != GuestOwner.Source)
+        var owner = _custody.Owner;
+        if (owner != GuestOwner.Source)
         {
             // Not the teardown's consequences: the word itself is what is missing.
             cause = failure;
@@ -167,14 +164,13 @@ internal sealed partial class SourceSession
         }
 
         await _custody.EndAsync().ConfigureAwait(false);
-        if (cause is OperationCanceledException && cancellationToken.IsCancellationRequested)
+        if (owner == GuestOwner.Source && cause is OperationCanceledException && cancellationToken.IsCancellationRequested)
         {
             MigrationLog.Cancelled(_logger, phase);
             return new OperationCanceledException("the migration was cancelled; the guest runs on here", cause, cancellationToken);
         }
 
-        var error = MigrationException.From(cause, phase);
-        error.Owner = _custody.Owner;
+        var error = MigrationException.From(cause, phase, owner);
         MigrationMetrics.Failed(error.Reason);
         MigrationLog.Failed(_logger, error.Reason, error.Message);
         return error;

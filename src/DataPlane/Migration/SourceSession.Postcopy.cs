@@ -228,13 +228,14 @@ internal sealed partial class SourceSession
         },
         null, s_remark, s_remark);
 
-    private MigrationException NotConfirmed(string why, Exception? cause) =>
-        _custody.Owner == GuestOwner.Destination
-        ? new MigrationException(
-            FailureReason.GuestAtDestination, _clock.Phase, "main",
-            $"the guest runs at the destination, but not all of its memory is known to be there: {why}; it stays stopped here", cause)
-        : new MigrationException(
-            FailureReason.OutcomeUnknown, _clock.Phase, "main",
-            $"the guest was handed over, but the destination did not confirm that it runs: {why}; it stays stopped here and may run there",
-            cause);
+    private MigrationException NotConfirmed(string why, Exception? cause)
+    {
+        var owner = _custody.Owner;
+        var (reason, what) = owner == GuestOwner.Destination
+            ? (FailureReason.GuestAtDestination,
+                $"the guest runs at the destination, but not all of its memory is known to be there: {why}; it stays stopped here")
+            : (FailureReason.OutcomeUnknown,
+                $"the guest was handed over, but the destination did not confirm that it runs: {why}; it stays stopped here and may run there");
+        return new MigrationException(reason, _clock.Phase, "main", what, cause) { Owner = owner };
+    }
 }

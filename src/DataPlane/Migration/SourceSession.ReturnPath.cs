@@ -51,18 +51,14 @@ internal sealed partial class SourceSession
                 ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, OnVmStarted, IfSilent)
                     .ReadToShutAsync(_failure.Token)
                 : _postcopy.Listen(main, _guest.Memory, IfSilent)).ConfigureAwait(false);
-            if (!_custody.IsLeaving)
-            {
-                _failure.Record(word == 0
-                    ? ChannelException.Violation(main.Name, "the destination reported success before the end of the stream")
-                    : Refused(word));
-            }
-
+            CallOff(word == 0
+                ? ChannelException.Violation(main.Name, "the destination reported success before the end of the stream")
+                : Refused(word));
             return word;
         }
-        catch (ChannelException failure) when (!_custody.IsLeaving)
+        catch (ChannelException failure)
         {
-            _failure.Record(failure);
+            CallOff(failure);
             throw;
         }
     }
@@ -97,7 +93,7 @@ internal sealed partial class SourceSession
         }
     }
 
-    private void OnStall() => _failure.Record(Stalled(_options.EffectiveStallTimeout!.Value));
+    private void OnStall() => CallOff(Stalled(_options.EffectiveStallTimeout!.Value));
 
     private ChannelException Stalled(TimeSpan limit)
     {

@@ -85,7 +85,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     public async Task<MigrationReport> RunAsync(ChannelAddress destination, CancellationToken cancellationToken)
     {
-        using var stopped = _failure.Token.Register(OnFailed);
+        using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.EffectiveStallTimeout, Progress, OnStall);
         using var liveness = PeerLiveness.Start(() => Channels, _options.Channels.AcknowledgementTimeout, _time);

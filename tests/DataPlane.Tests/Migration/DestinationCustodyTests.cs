@@ -16,12 +16,29 @@ public sealed class DestinationCustodyTests
     [Theory]
     [InlineData(Cancelled, LetGo, Source)]
     [InlineData(CommitBegins, GoOn, Unknown)]
+    [InlineData(FetchPromised, GoOn, Unknown)]
     [InlineData(TellingBegins, GoOn, Unknown)]
     [InlineData(LostBeforeProof, GoOn, Source)]
     [InlineData(SourceCameAgain, GoOn, Source)]
     [InlineData(Failed, LetGo, Source)]
     internal void Up_to_the_decision_the_guest_is_its_sources(DestinationEvent what, DestinationVerdict verdict, GuestOwner owner) =>
         Check([], what, verdict, owner);
+
+    [Theory]
+    [InlineData(Cancelled, LetGo, Unknown)]
+    [InlineData(CommitBegins, GoOn, Unknown)]
+    [InlineData(LostBeforeProof, GoOn, Unknown)]
+    [InlineData(SourceCameAgain, GoOn, Unknown)]
+    [InlineData(Failed, LetGo, Unknown)]
+    internal void A_guest_that_a_source_of_ours_has_given_away_and_that_is_not_here_yet_runs_nowhere(
+        DestinationEvent what, DestinationVerdict verdict, GuestOwner owner) => Check([FetchPromised], what, verdict, owner);
+
+    [Fact]
+    public void A_fetched_guest_is_ours_once_the_source_has_been_told()
+    {
+        Check([FetchPromised, CommitBegins], SourceTold, GoOn, Destination);
+        Check([FetchPromised, CommitBegins], Failed, LetGo, Unknown);
+    }
 
     [Theory]
     [InlineData(Cancelled, GoOn, Unknown)]

@@ -6,20 +6,22 @@ namespace DataPlane.Migration.Custody;
 /// Who has the guest, seen from its destination, and the only place in which a destination starts it or abandons it (specification,
 /// 4-postcopy section 4.8).
 /// <code>
-///                     Theirs          Deciding        Deciding        Ours            Ours, unproved
-///                                     by commit       by telling
-/// Cancelled           let go          go on           go on           go on           go on
-/// CommitBegins        by commit       -               -               -               -
-/// TellingBegins       by telling      -               -               -               -
-/// SourceTold          -               Ours            Ours            -               -
-/// SourceGone          -               let go          let go          -               -
-/// LostBeforeProof     go on           go on           then unproved   unproved        go on
-/// SourceCameAgain     go on           go on           go on           go on           Ours
-/// Failed              let go          let go          let go          keep            keep
+///                     Theirs       Fetching     Deciding     Deciding        Ours         Ours, unproved
+///                                               by commit    by telling
+/// Cancelled           let go       let go       go on        go on           go on        go on
+/// FetchPromised       Fetching     -            -            -               -            -
+/// CommitBegins        by commit    by commit    -            -               -            -
+/// TellingBegins       by telling   -            -            -               -            -
+/// SourceTold          -            -            Ours         Ours            -            -
+/// SourceGone          -            -            let go       let go          -            -
+/// LostBeforeProof     go on        go on        go on        then unproved   unproved     go on
+/// SourceCameAgain     go on        go on        go on        go on           go on        Ours
+/// Failed              let go       let go       let go       let go          keep         keep
 /// </code>
 /// While the host commits, the source stands still and has the guest until it hears SHUT 0; a host that fails to commit gives it back. Once
 /// the answer to the PINGs of a package may have left, nobody here can know whether the source has given the guest up: then, and when SHUT 0
-/// could not be sent, nothing is started and the owner is unknown.
+/// could not be sent, nothing is started and the owner is unknown. A source of ours counts a guest that is fetched for a file as given away as
+/// soon as it has heard that its devices were loaded: when the fetch fails, that guest runs nowhere, and the owner is unknown, too.
 /// </summary>
 /// <remarks>
 /// Events may come from any thread. The first verdict that ends the migration stands: whatever follows gets the same one. A cell with a dash
@@ -32,12 +34,14 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
     private State _state = State.Theirs;
     private DestinationVerdict? _end;
     private bool _hasCommitBegun;
+    private bool _isPromised; // the source counts it as given away
     private bool _isUnproved; // the link was lost while the source was being told
     private bool _isCreated; // the calls of the host come one at a time, from the session's own thread of control
 
     private enum State
     {
         Theirs,
+        Fetching,
         DecidingByCommit,
         DecidingByTelling,
         Unknown,
@@ -56,7 +60,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
             {
                 return _state switch
                 {
-                    State.Theirs => GuestOwner.Source,
+                    State.Theirs when !_isPromised => GuestOwner.Source,
                     _ when IsSnapshot => GuestOwner.Source,
                     State.Ours => GuestOwner.Destination,
                     _ => GuestOwner.Unknown,
@@ -66,7 +70,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
     }
 
     /// <summary>Whether nothing has been decided: a failure is the source's gain, and so is cancelling.</summary>
-    public bool IsTheirs => Is(State.Theirs);
+    public bool IsTheirs => Is(State.Theirs, State.Fetching);
 
     /// <summary>
     /// Whether the guest was made ready to run here: it is here, or its host has begun to make it its own, even if that failed. One that runs
@@ -75,7 +79,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
     public bool MayRunHere => IsOurs || Volatile.Read(ref _hasCommitBegun);
 
     /// <summary>Whether the guest is here whatever fails.</summary>
-    public bool IsOurs => Is(State.Ours) || Is(State.OursUnproved);
+    public bool IsOurs => Is(State.Ours, State.OursUnproved);
 
     /// <summary>Whether memory has been made for the guest.</summary>
     public bool IsCreated => _isCreated;
@@ -92,7 +96,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
 
             var verdict = _state switch
             {
-                State.Theirs => WhileTheirs(what),
+                State.Theirs or State.Fetching => WhileTheirs(what),
                 State.DecidingByCommit or State.DecidingByTelling => WhileDeciding(what),
                 _ => WhileOurs(what),
             };
@@ -124,7 +128,9 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
         await guest.StartAsync(CancellationToken.None).ConfigureAwait(false);
     }
 
-    /// <summary>The migration has failed: unless the guest is ours the host lets go of what it has made.</summary>
+    /// <summary>
+    /// After <see cref="DestinationEvent.Failed"/>: unless the guest is ours the host lets go of what it has made.
+    /// </summary>
     public async Task EndAsync(Exception cause)
     {
         if (On(DestinationEvent.Failed) == DestinationVerdict.LetGo && _isCreated)
@@ -139,10 +145,13 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
         {
             case DestinationEvent.Cancelled or DestinationEvent.Failed:
                 return DestinationVerdict.LetGo;
+            case DestinationEvent.FetchPromised when _state == State.Theirs:
+                _isPromised = true;
+                return Enter(State.Fetching);
             case DestinationEvent.CommitBegins:
                 Volatile.Write(ref _hasCommitBegun, true);
                 return Enter(State.DecidingByCommit);
-            case DestinationEvent.TellingBegins:
+            case DestinationEvent.TellingBegins when _state == State.Theirs:
                 return Enter(State.DecidingByTelling);
             case DestinationEvent.LostBeforeProof or DestinationEvent.SourceCameAgain:
                 return DestinationVerdict.GoOn;
@@ -196,11 +205,11 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
         return DestinationVerdict.GoOn;
     }
 
-    private bool Is(State state)
+    private bool Is(State one, State other)
     {
         lock (_gate)
         {
-            return _state == state;
+            return _state == one || _state == other;
         }
     }
 

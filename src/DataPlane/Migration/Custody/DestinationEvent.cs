@@ -6,6 +6,12 @@ internal enum DestinationEvent
     /// <summary>The host does not want the guest any more.</summary>
     Cancelled,
 
+    /// <summary>
+    /// Postcopy of a guest that is fetched for a host which does not run it: a source of ours is about to hear that its devices were loaded.
+    /// It keeps the guest stopped from then on.
+    /// </summary>
+    FetchPromised,
+
     /// <summary>The whole guest is here, and the host is about to make it its own; after that SHUT 0 is sent.</summary>
     CommitBegins,
 
