@@ -17,13 +17,14 @@ public sealed class CustodyModelTests : IDisposable
     private readonly TestGuest _guest = TestGuest.Patterned(4096 * 16);
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Whatever_happens_the_guest_has_one_owner(bool postcopy) =>
+    [InlineData(Way.Precopy)]
+    [InlineData(Way.Live)]
+    [InlineData(Way.Captured)]
+    internal void Whatever_happens_the_guest_has_one_owner(Way way) =>
         Gen.Enum<Step>().Array[0, Steps].Sample(
             steps =>
             {
-                using var model = new Model(_guest, postcopy);
+                using var model = new Model(_guest, way);
                 foreach (var step in steps)
                 {
                     model.Take(step);
@@ -36,6 +37,17 @@ public sealed class CustodyModelTests : IDisposable
             iter: 20_000);
 
     public void Dispose() => _guest.Dispose();
+
+    internal enum Way
+    {
+        Precopy,
+
+        /// <summary>Postcopy of a guest that runs at the destination before its memory is there.</summary>
+        Live,
+
+        /// <summary>Postcopy into a host that runs nothing before it has everything.</summary>
+        Captured,
+    }
 
     private enum Step
     {
@@ -61,7 +73,7 @@ public sealed class CustodyModelTests : IDisposable
         ShutWithFailure,
     }
 
-    private sealed class Model(TestGuest guest, bool postcopy) : IDisposable
+    private sealed class Model(TestGuest guest, Way way) : IDisposable
     {
         private readonly TestIncomingGuest _host = new();
         private readonly Queue<Message> _forward = new();
@@ -74,6 +86,7 @@ public sealed class CustodyModelTests : IDisposable
         private bool _sourceIsOver;
         private bool _destinationIsOver;
         private bool _ended;
+        private bool _isFetching;
 
         private SourceCustody Source => _source ??= new SourceCustody(guest, TimeProvider.System);
 
@@ -85,7 +98,7 @@ public sealed class CustodyModelTests : IDisposable
         {
             Assert.False(Source.Owner == GuestOwner.Source && _host.Started, "the guest may run on both sides");
             Assert.False(
-                Source.Owner == GuestOwner.Destination && _destinationIsOver && !_host.Started, "the guest is said to be where it is not");
+                Source.Owner == GuestOwner.Destination && Destination.Owner == GuestOwner.Source, "each side points at the other");
         }
 
         /// <summary>The link is gone, and both find out.</summary>
@@ -95,7 +108,8 @@ public sealed class CustodyModelTests : IDisposable
             Take(Step.SourceNotices);
             Take(Step.DestinationNotices);
             Assert.True(
-                Source.Owner != GuestOwner.Destination || _host.Started, "the source has given the guest up to a destination without it");
+                Source.Owner != GuestOwner.Destination || _host.Started || Destination.Owner == GuestOwner.Unknown,
+                "the source has given the guest up to a destination without it, and nobody says so");
         }
 
         public void Take(Step step)
@@ -128,12 +142,13 @@ public sealed class CustodyModelTests : IDisposable
                 case Step.DestinationNotices when _broken && !_destinationKnows:
                     _destinationKnows = true;
                     _forward.Clear();
-                    _destinationIsOver |= Destination.IsOurs
-                        ? Destination.On(DestinationEvent.LostBeforeProof) != DestinationVerdict.GoOn
-                        : Destination.On(DestinationEvent.Failed) == DestinationVerdict.LetGo;
+                    if (Destination.IsOurs || _isFetching)
+                        Destination.On(DestinationEvent.LostBeforeProof);
+                    else
+                        _destinationIsOver |= Destination.On(DestinationEvent.Failed) == DestinationVerdict.LetGo;
                     break;
                 case Step.SourceComesAgain when _sourceKnows && _destinationKnows && !_sourceIsOver && !_destinationIsOver
-                    && Destination.IsOurs && postcopy:
+                    && way != Way.Precopy:
                     (_broken, _sourceKnows, _destinationKnows, _ended) = (false, false, false, false);
                     Destination.On(DestinationEvent.SourceCameAgain);
                     Source.On(SourceEvent.BitmapReceived);
@@ -145,12 +160,12 @@ public sealed class CustodyModelTests : IDisposable
         {
             if (!Source.IsLeaving)
             {
-                Source.On(postcopy ? SourceEvent.PackageBegins : SourceEvent.LastByteBegins);
-                if (!postcopy)
+                Source.On(way == Way.Precopy ? SourceEvent.LastByteBegins : SourceEvent.PackageBegins);
+                if (way == Way.Precopy)
                     Source.On(SourceEvent.LastByteSent);
-                _forward.Enqueue(postcopy ? Message.Package : Message.LastByte);
+                _forward.Enqueue(way == Way.Precopy ? Message.LastByte : Message.Package);
             }
-            else if (postcopy && !_ended)
+            else if (way != Way.Precopy && !_ended)
             {
                 _ended = true;
                 Source.On(SourceEvent.EverythingSent);
@@ -167,6 +182,15 @@ public sealed class CustodyModelTests : IDisposable
                     break;
                 case Message.Package when fails:
                     _destinationIsOver = Destination.On(DestinationEvent.Failed) == DestinationVerdict.LetGo;
+                    break;
+                case Message.Package when way == Way.Captured:
+                    _isFetching = true;
+                    Destination.On(DestinationEvent.FetchPromised);
+                    _backward.Enqueue(Message.Pong);
+                    break;
+                case Message.EndOfStream when way == Way.Captured:
+                    if (Destination.On(DestinationEvent.CommitBegins) == DestinationVerdict.GoOn)
+                        Decide(fails, Message.ShutWithSuccess, Message.ShutWithFailure);
                     break;
                 case Message.Package when Destination.On(DestinationEvent.TellingBegins) == DestinationVerdict.GoOn:
                     Decide(fails: false, Message.Pong, Message.ShutWithFailure);
