@@ -168,6 +168,7 @@ public sealed class DestinationFailureTests
         var failure = await scene.FailureAsync();
         Assert.Equal(FailureReason.HostFailed, failure.Reason);
         Assert.Equal(MigrationPhase.Commit, failure.Phase);
+        Assert.Equal(GuestOwner.Source, failure.Owner);
         Assert.Contains("disk full", failure.Message, StringComparison.Ordinal);
         Assert.Equal([0, 2, 0, 4, 0, 0, 0, 1, .. s_shutFailed], await said);
         Assert.False(scene.Guest.Started);
@@ -182,6 +183,7 @@ public sealed class DestinationFailureTests
         var failure = await scene.FailureAsync();
         Assert.Equal(FailureReason.HostFailed, failure.Reason);
         Assert.Equal(MigrationPhase.Completed, failure.Phase);
+        Assert.Equal(GuestOwner.Destination, failure.Owner);
         Assert.Contains("no processor left", failure.Message, StringComparison.Ordinal);
         Assert.Equal([0, 2, 0, 4, 0, 0, 0, 1, 0, 1, 0, 4, 0, 0, 0, 0], await said);
         Assert.Null(scene.Guest.Abandoned);

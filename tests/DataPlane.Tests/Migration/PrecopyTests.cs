@@ -41,6 +41,7 @@ public sealed class PrecopyTests
         Assert.Equal(sent.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)), received.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)));
         Assert.Equal(guest.Memory.TotalPages, incoming.Pages!.Count());
         Assert.Equal(ChannelKind.Main, received.Channels[0].Kind);
+        Assert.Equal((GuestOwner.Destination, GuestOwner.Destination), (sent.Owner, received.Owner));
     }
 
     [Theory]
@@ -151,6 +152,21 @@ public sealed class PrecopyTests
         Assert.Contains(reports.Reports, static report => report.ExpectedDowntime is not null);
     }
 
+    [Fact]
+    public async Task Who_listens_to_progress_ends_nothing_by_throwing()
+    {
+        using var guest = TestGuestThatRuns();
+        using var incoming = new TestIncomingGuest();
+        await using var destination = new MigrationDestination([s_anyPort], incoming, new() { ProgressInterval = TimeSpan.FromMilliseconds(1) });
+        var receiving = destination.ReceiveAsync(new Thrower(), TestContext.Current.CancellationToken);
+
+        await new MigrationSource(guest, new() { ProgressInterval = TimeSpan.FromMilliseconds(1) }).MigrateAsync(
+            destination.LocalAddresses[0], new Thrower(), TestContext.Current.CancellationToken);
+
+        await receiving;
+        incoming.AssertSameMemoryAs(guest.Memory);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(2)]
@@ -221,5 +237,10 @@ public sealed class PrecopyTests
                 _reports.Add(value);
             }
         }
+    }
+
+    private sealed class Thrower : IProgress<MigrationProgress>
+    {
+        public void Report(MigrationProgress value) => throw new InvalidOperationException("nobody looks at this");
     }
 }

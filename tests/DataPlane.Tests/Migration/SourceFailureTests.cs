@@ -91,6 +91,7 @@ public sealed class SourceFailureTests
         var failure = await Assert.ThrowsAsync<MigrationException>(() => new MigrationSource(guest, options).MigrateAsync(
             ChannelAddress.Parse(listener.LocalEndpoint.ToString()!), cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(reason, failure.Reason);
+        Assert.Equal(runsHere ? GuestOwner.Source : GuestOwner.Unknown, failure.Owner);
         Assert.Equal(runsHere, guest.IsRunning);
         await destination;
     }

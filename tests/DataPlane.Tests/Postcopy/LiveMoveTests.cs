@@ -164,9 +164,11 @@ public sealed class LiveMoveTests
 
         var failure = await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Equal(FailureReason.HostFailed, failure.Reason);
+        Assert.Equal(GuestOwner.Source, failure.Owner);
         Assert.Equal(["create", "load", "abandon"], incoming.Calls);
         // What became of it here the source cannot know: it never starts the guest again by itself.
-        Assert.Equal(FailureReason.OutcomeUnknown, (await Assert.ThrowsAsync<MigrationException>(() => sending)).Reason);
+        var unknown = await Assert.ThrowsAsync<MigrationException>(() => sending);
+        Assert.Equal((FailureReason.OutcomeUnknown, GuestOwner.Unknown), (unknown.Reason, unknown.Owner));
     }
 
     [Fact]
@@ -184,6 +186,7 @@ public sealed class LiveMoveTests
 
         var failure = await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Equal((FailureReason.HostFailed, MigrationPhase.Completed), (failure.Reason, failure.Phase));
+        Assert.Equal(GuestOwner.Destination, failure.Owner);
         Assert.Equal(["create", "load", "start", "complete"], incoming.Calls);
         incoming.AssertWhole();
     }

@@ -86,12 +86,14 @@ public sealed class PostcopyRecoveryTests
         main.Reset();
         await source.PausedAsync(1);
         Assert.True(source.Guest.Pauses.Single().OwnershipUnknown);
+        Assert.Equal(GuestOwner.Unknown, ((MigrationException)source.Guest.Pauses.Single().Cause).Owner);
 
         var again = await HandshakeAsync(source, 0b0001);
         again.Reset();
 
         await source.PausedAsync(2);
         Assert.False(source.Guest.Pauses.Last().OwnershipUnknown);
+        Assert.Equal(GuestOwner.Destination, ((MigrationException)source.Guest.Pauses.Last().Cause).Owner);
     }
 
     [Fact]

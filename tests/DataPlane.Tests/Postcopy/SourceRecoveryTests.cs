@@ -62,7 +62,7 @@ public sealed class SourceRecoveryTests
         var failure = await Assert.ThrowsAsync<MigrationException>(
             () => source.MigrateAsync(destination.LocalAddresses[0], saboteur, Token).WaitAsync(s_patience, Token));
 
-        Assert.Equal(FailureReason.GuestAtDestination, failure.Reason);
+        Assert.Equal((FailureReason.GuestAtDestination, GuestOwner.Destination), (failure.Reason, failure.Owner));
         Assert.Contains("nobody resumed", failure.Message, StringComparison.Ordinal);
         Assert.Equal(0, guest.Resumed);
         Assert.Throws<InvalidOperationException>(() => source.Resume(destination.LocalAddresses[0]));
