@@ -16,6 +16,7 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
     private volatile bool _mayBePaused;
     private volatile bool _isBlind;
     private volatile bool _awaitsPages = true;
+    private volatile bool _mayAnswerLostLink;
     private volatile MainStreamEnd? _mainEnd;
 
     public bool IsPaused
@@ -54,6 +55,16 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
         set => _isBlind = value;
     }
 
+    /// <summary>
+    /// Whether the first page of the preempt channel may be the answer to a request of the link that was lost: a QEMU source remembers those,
+    /// and may answer one before QEMU here has repeated it. So a page of a block that QEMU has is held until the request passes.
+    /// </summary>
+    internal bool MayAnswerLostLink
+    {
+        get => _mayAnswerLostLink;
+        set => _mayAnswerLostLink = value;
+    }
+
     /// <summary>Knows whether the main channel has said everything.</summary>
     internal MainStreamEnd? MainEnd
     {
@@ -75,7 +86,8 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
 
     public PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset) =>
         requests.Contains(blockName, offset) || (IsBlind && IsPostcopy && blocks.MayHave(blockName, offset))
-            ? PreemptVerdict.Requested : PreemptVerdict.Refuse;
+            ? PreemptVerdict.Requested
+            : MayAnswerLostLink && blocks.MayHave(blockName, offset) ? PreemptVerdict.NotYet : PreemptVerdict.Refuse;
 
     public bool MayBeBlock(ReadOnlySpan<byte> blockName) => blocks.MayHave(blockName, 0);
 }

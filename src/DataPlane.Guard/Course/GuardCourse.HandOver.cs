@@ -185,6 +185,7 @@ internal sealed partial class GuardCourse
         if (_tap is not null)
             _tap.IgnoresRequests = true;
         _requests.Clear();
+        _context.MayAnswerLostLink = false;
     }
 
     /// <summary>The same order once more, as soon as QEMU has noticed that its old channels are gone.</summary>
@@ -195,6 +196,7 @@ internal sealed partial class GuardCourse
         _main = _relays.Hold(ChannelKind.Main, 0, channel.Channel);
         _main.Claim();
         AddView(_main);
+        _context.MayAnswerLostLink = _target.Preempt;
         Enter(GuardState.Recovering);
         _context.IsPaused = false;
         try
@@ -222,8 +224,16 @@ internal sealed partial class GuardCourse
     {
         _shut = null;
         var first = new FirstNews((type, value) => Post(new GuardEvent.ReturnPathNews(type, value)));
-        _tap = new ReturnPathTap(_requests, first.Take, type => GuardLog.UnknownMessage(_logger, _options.Name, type), GoBlind);
+        _tap = new ReturnPathTap(
+            _requests, first.Take, JudgeHeldPages, type => GuardLog.UnknownMessage(_logger, _options.Name, type), GoBlind);
         return _tap;
+    }
+
+    /// <summary>On the relay's thread: QEMU has asked for a page, which may be the one that a connection has brought already.</summary>
+    private void JudgeHeldPages()
+    {
+        if (_context.MayAnswerLostLink)
+            _door.Recheck();
     }
 
     /// <summary>

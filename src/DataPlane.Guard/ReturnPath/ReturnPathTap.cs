@@ -11,10 +11,11 @@ namespace DataPlane.Guard.ReturnPath;
 /// </summary>
 /// <param name="requests">Takes each page request, before the source can answer it.</param>
 /// <param name="news">Told of each other message, with its value; of page requests only that there is a first one.</param>
+/// <param name="asked">Told after each page request that was taken.</param>
 /// <param name="unknown">Told the number of the first message of a kind that is not known.</param>
 /// <param name="lost">Told why nothing more can be understood.</param>
 internal sealed class ReturnPathTap(
-    PageRequests requests, Action<ReturnPathType, uint> news, Action<ushort> unknown, Action<string> lost) : IRelayTap
+    PageRequests requests, Action<ReturnPathType, uint> news, Action asked, Action<ushort> unknown, Action<string> lost) : IRelayTap
 {
     private const int BitmapEnd = sizeof(ulong);
 
@@ -103,7 +104,11 @@ internal sealed class ReturnPathTap(
                 if (!message.BlockName.IsEmpty)
                     requests.Select(message.BlockName);
                 if (!IgnoresRequests)
+                {
                     requests.Add(message.Start, message.Length);
+                    asked();
+                }
+
                 if (_hasRequested)
                     return;
                 _hasRequested = true;

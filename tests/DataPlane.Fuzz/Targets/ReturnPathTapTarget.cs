@@ -37,7 +37,7 @@ internal sealed class ReturnPathTapTarget : IFuzzTarget
             Oracle.Holds(Enum.IsDefined(type));
             news.Add((type, value));
             count++;
-        }, static _ => { }, _ => losses++);
+        }, static () => { }, static _ => { }, _ => losses++);
         for (int at = 0; at < bytes.Length; at += piece)
             tap.Take(bytes[at..Math.Min(at + piece, bytes.Length)]);
         Oracle.Holds(losses == (tap.IsLost ? 1 : 0) && requests.Count <= PageRequests.MaxRequests);

@@ -1,3 +1,4 @@
+using DataPlane.Admission;
 using DataPlane.Guard;
 using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;
@@ -92,6 +93,27 @@ public sealed class GuardPreemptTests
         source.Send(MainStreamEndTests.Bytes);
 
         Assert.Equal(Opening.End, await preempt.ReceiveAsync(Opening.End.Length, Token));
+    }
+
+    [Fact]
+    public async Task A_page_that_a_source_owes_from_the_lost_link_is_held_until_QEMU_asks_for_it_again()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        (ScriptedPeer lost, _, ScriptedPeer old) = await SwitchAsync(scene);
+        lost.Reset();
+        await old.ReadToEndAsync(Token);
+        await scene.StateAsync(GuardState.Paused);
+        ScriptedPeer source = scene.Knock(Opening.Recovery);
+        ScriptedPeer main = await scene.AcceptAsync();
+        ScriptedPeer preempt = await scene.AcceptAsync();
+        scene.Knock(s_page);
+        await HeldAsync(scene, 1);
+
+        main.Send(s_request);
+        await source.ReceiveAsync(s_request.Length, Token);
+
+        Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));
+        Assert.Equal(0, scene.Guard.Snapshot().Refused[RefusalReason.BadPreempt]);
     }
 
     /// <summary>It waits for the end with one timer and the preempt channel's silence with its own, whatever the source says.</summary>

@@ -34,7 +34,7 @@ public sealed class ReturnPathTapTests
         {
             PageRequests requests = new();
             List<(ReturnPathType Type, uint Value)> news = [];
-            ReturnPathTap tap = new(requests, (type, value) => news.Add((type, value)), _ => { }, Assert.Fail);
+            ReturnPathTap tap = new(requests, (type, value) => news.Add((type, value)), static () => { }, _ => { }, Assert.Fail);
             int start = 0;
             for (int i = 0; start < all.Length; i++)
             {
@@ -135,5 +135,5 @@ public sealed class ReturnPathTapTests
         Assert.Equal(0, _requests.Count);
     }
 
-    private ReturnPathTap Tap() => new(_requests, (type, value) => _news.Add((type, value)), _unknown.Add, _errors.Add);
+    private ReturnPathTap Tap() => new(_requests, (type, value) => _news.Add((type, value)), static () => { }, _unknown.Add, _errors.Add);
 }
