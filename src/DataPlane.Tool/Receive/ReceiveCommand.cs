@@ -203,7 +203,7 @@ internal sealed class ReceiveCommand
 
     private static CommandException Describe(MigrationException failure, ReceivePostcopy? postcopy) => failure switch
     {
-        { Owner: GuestOwner.Unknown } => new CommandException(
+        { Reason: FailureReason.OutcomeUnknown } => new CommandException(
             $"outcome unknown: {failure.Message}; look at the source before you use the file", ExitCode.CannotTell, failure),
         { Reason: FailureReason.LimitExceeded } => new CommandException(
             $"{failure.Message}; see --max-ram, which is the free space on the disk of --out by default", innerException: failure),
