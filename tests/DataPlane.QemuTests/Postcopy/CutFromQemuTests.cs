@@ -190,9 +190,10 @@ public sealed class CutFromQemuTests : QemuTest
             await machine.ResumeMigrationAsync($"tcp:{destination.LocalAddresses[0]}", Token);
             await returning.WaitAsync(s_deadline, Token);
             await machine.WaitForMigrationAsync("failed", Token);
-            if (machine.Options.Version == QemuVersion.V72)
-                await machine.ContinueGuestAsync(Token); // this one waits to be told
         }
+
+        if (machine.Options.Version == QemuVersion.V72)
+            await machine.ContinueGuestAsync(Token); // this one waits to be told, also where its switch has failed
 
         await Eventually.TrueAsync(
             async () => await machine.StatusAsync(Token) == "running", $"the guest runs at its source\n{story}", Token);

@@ -59,7 +59,9 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
             PauseAsync = async () =>
             {
                 Try(source!.Pause);
-                await TryAsync(machine, "migrate-pause");
+                // A QEMU 7.2 that is told to pause while it notices the loss by itself may die of it.
+                if (pair.Version != QemuVersion.V72 || !await NoticesByItselfAsync(machine))
+                    await TryAsync(machine, "migrate-pause");
             },
             SourceHasNoticed = () => last is { IsPaused: true },
         };
@@ -88,6 +90,13 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         var story = $"{Story(pair, cuts, network, machine)}\nsource: {failure?.Message ?? "done"}";
         TestContext.Current.TestOutputHelper?.WriteLine(story);
         await CheckOwnerAsync(machine, guest, failure, story);
+    }
+
+    private static async Task<bool> NoticesByItselfAsync(QemuProcess machine)
+    {
+        for (var looks = 0; looks < 60 && machine.States is not [.., "postcopy-paused"]; looks++)
+            await Task.Delay(50, Token);
+        return machine.States is [.., "postcopy-paused"];
     }
 
     private static async Task CheckOwnerAsync(QemuProcess machine, LiveGuest guest, Exception? failure, string story)
