@@ -236,8 +236,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
         catch (QmpException refusal) when (refusal.Message.Contains("already been started", StringComparison.Ordinal))
         {
             place?.Dispose();
-            throw new QmpException("QEMU has been told of its incoming migration before, and takes one in its life: the next QEMU at this monitor that waits "
-                + $"with -incoming defer can be guarded ({refusal.Message})", refusal);
+            throw new QmpException("QEMU has been told of its incoming migration before, and takes one in its life: the next QEMU at this monitor "
+                + $"that waits with -incoming defer can be guarded ({refusal.Message})", refusal);
         }
         catch
         {

@@ -37,14 +37,7 @@ public sealed class EscapedOutputTests
     public async Task A_bar_escapes_its_lines()
     {
         var error = new StringWriter();
-        var console = new ToolConsole
-        {
-            Out = TextWriter.Null,
-            Error = TextWriter.Synchronized(error),
-            ErrorIsTerminal = true,
-            NoColor = true,
-        };
-        await using (var bar = new BarDisplay(console))
+        await using (BarDisplay bar = BarOn(error))
         {
             bar.Report(new ProgressSample { Stage = "stage" + Clipboard });
             bar.Say("line" + Clipboard);
@@ -58,14 +51,7 @@ public sealed class EscapedOutputTests
     public async Task A_line_above_a_bar_leaves_nothing_of_the_bar_beside_it()
     {
         var error = new StringWriter();
-        var console = new ToolConsole
-        {
-            Out = TextWriter.Null,
-            Error = TextWriter.Synchronized(error),
-            ErrorIsTerminal = true,
-            NoColor = true,
-        };
-        await using (var bar = new BarDisplay(console))
+        await using (BarDisplay bar = BarOn(error))
         {
             bar.Report(new ProgressSample { Stage = "stage" });
             bar.Say("a line");
@@ -187,4 +173,12 @@ public sealed class EscapedOutputTests
 
         return error.ToString();
     }
+
+    private static BarDisplay BarOn(StringWriter error) => new(new ToolConsole
+    {
+        Out = TextWriter.Null,
+        Error = TextWriter.Synchronized(error),
+        ErrorIsTerminal = true,
+        NoColor = true,
+    });
 }

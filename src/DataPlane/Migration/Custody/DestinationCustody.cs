@@ -60,7 +60,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
             {
                 return _state switch
                 {
-                    State.Theirs when !_isPromised => GuestOwner.Source,
+                    State.Theirs => GuestOwner.Source,
                     _ when IsSnapshot => GuestOwner.Source,
                     State.Ours => GuestOwner.Destination,
                     _ => GuestOwner.Unknown,
@@ -175,7 +175,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
                 _state = State.Unknown;
                 return DestinationVerdict.LetGo;
             case DestinationEvent.Failed:
-                _state = _state == State.DecidingByCommit ? State.Theirs : State.Unknown;
+                _state = _state == State.DecidingByCommit && !_isPromised ? State.Theirs : State.Unknown;
                 return DestinationVerdict.LetGo;
             default:
                 throw Unreachable(what);
