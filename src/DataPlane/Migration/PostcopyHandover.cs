@@ -31,6 +31,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     private volatile RecoveryAnswers? _answers;
     private ReturnPathThread? _listening;
     private (long Normal, long Zero, long Requests, long Requested) _before;
+    private bool _preemptIsOver;
 
     public PostcopyHandover(
         GuestMemory memory,
@@ -102,7 +103,12 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         }
 
         var early = Preempt is not null && Timing == PreemptTiming.WithMain;
-        var channels = new PostcopyChannels(_mainPages, _preemptPages) { EndsPreempt = early, MainUntilLoaded = early };
+        var channels = new PostcopyChannels(_mainPages, _preemptPages)
+        {
+            EndsPreempt = early,
+            MainUntilLoaded = early,
+            PreemptIsOver = _preemptIsOver,
+        };
         // A request for a zero page that was left out could cross with the end. Where the preempt channel is ended by a record it could not
         // be answered any more, and from 8.0 on a destination waits for it: so nothing is left out there.
         var pages = new UnsentPages(unsent, HostPages, early ? null : holdingData);
@@ -191,6 +197,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     {
         await StopAsync().ConfigureAwait(false);
         _before = (NormalPages, ZeroPages, _before.Requests + (_source?.Requests ?? 0), _before.Requested + (_source?.RequestedPages ?? 0));
+        _preemptIsOver |= _source?.HasEndedPreempt ?? false;
         Dispose();
         (_mainPages, _preemptPages, _source, _everythingSent) = (null, null, null, Task.CompletedTask);
     }

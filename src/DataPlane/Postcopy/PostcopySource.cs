@@ -15,6 +15,13 @@ internal sealed record PostcopyChannels(PageRecordSender Main, PageRecordSender?
     /// pages go on main.
     /// </summary>
     public bool MainUntilLoaded { get; init; }
+
+    /// <summary>
+    /// The record that ends the preempt channel has left on a link that was lost, so all pages go on main. A QEMU 7.2 ends its thread for
+    /// the preempt channel at that record and starts no other in a recovery: pages on the new preempt channel stay unread, and the guest
+    /// finds zeros in their place (specification, 4-postcopy section 4.6.3).
+    /// </summary>
+    public bool PreemptIsOver { get; init; }
 }
 
 /// <summary>
@@ -58,6 +65,18 @@ internal sealed class PostcopySource(
 
     /// <summary>Target pages that went because they were asked for.</summary>
     public long RequestedPages => Volatile.Read(ref _requestedPages);
+
+    /// <summary>The record that ends the preempt channel has left, or is about to.</summary>
+    public bool HasEndedPreempt
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _preemptEnded;
+            }
+        }
+    }
 
     /// <summary>Pages that the background has still to send.</summary>
     public long PagesLeft => pages.BackgroundLeft;
@@ -115,7 +134,7 @@ internal sealed class PostcopySource(
             if (!pages.TryClaim(block, page, out claimed))
                 return false;
             Volatile.Write(ref _requestedPages, _requestedPages + claimed.PageCount);
-            if (channels.Preempt is null || (channels.MainUntilLoaded && !_loaded))
+            if (channels.Preempt is null || channels.PreemptIsOver || (channels.MainUntilLoaded && !_loaded))
             {
                 _queue.TryAdd(claimed);
                 return false;

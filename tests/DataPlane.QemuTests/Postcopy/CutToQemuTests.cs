@@ -33,6 +33,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
 
     [Theory]
     [InlineData("7.2", true, 109)]
+    [InlineData("7.2", true, 120)] // main is lost with its end, after the record that ends the preempt channel has arrived
     [InlineData("10.0", false, 105)]
     [InlineData("11.1", true, 109)]
     public Task A_guest_survives_every_cut(string version, bool preempt, int seed) => CheckAsync(CutPair.Parse(version, preempt), seed);

@@ -115,6 +115,24 @@ public sealed class PostcopySourceTests
     }
 
     [Fact]
+    public async Task Where_a_lost_link_may_have_ended_the_preempt_channel_nothing_but_its_end_goes_there()
+    {
+        await using var links = await Links.OpenAsync(preempt: true, early: true, preemptIsOver: true);
+        var sent = links.Source.Start();
+        links.Source.OnLoaded();
+        links.Source.OnRequest(links.Memory.Blocks[0], 7, 1);
+        Assert.False(links.Source.HasEndedPreempt);
+        await links.ReadMainToEndAsync();
+        await sent;
+        Assert.Equal(links.Memory.TotalPages, links.Main.Pages.Count);
+        Assert.Equal(1, links.Source.RequestedPages);
+        Assert.Null(await links.Preempt!.ReadRecordAsync());
+        Assert.True(links.Source.HasEndedPreempt);
+        await links.ClosePreemptAsync();
+        await Assert.ThrowsAsync<EndOfStreamException>(() => links.Preempt.ReadRecordAsync());
+    }
+
+    [Fact]
     public async Task Stopping_ends_the_background()
     {
         await using var links = await Links.OpenAsync(preempt: false);
@@ -140,7 +158,7 @@ public sealed class PostcopySourceTests
         private readonly TestGuest _guest = TestGuest.Patterned(16 << 20);
         private readonly PostcopyChannels _channels;
 
-        private Links(ChannelPair main, ChannelPair? preempt, bool hugePages, bool knownZero, bool early)
+        private Links(ChannelPair main, ChannelPair? preempt, bool hugePages, bool knownZero, bool early, bool preemptIsOver)
         {
             (_main, _preempt) = (main, preempt);
             Memory.Blocks[0].Span(0, 4096).Clear();
@@ -152,6 +170,7 @@ public sealed class PostcopySourceTests
             {
                 EndsPreempt = early,
                 MainUntilLoaded = early,
+                PreemptIsOver = preemptIsOver,
             };
             var unsent = new GuestPageSet(Memory);
             unsent.SetAll();
@@ -169,14 +188,15 @@ public sealed class PostcopySourceTests
 
         public RecordCollector? Preempt { get; }
 
-        public static async Task<Links> OpenAsync(bool preempt, bool hugePages = false, bool knownZero = false, bool early = false)
+        public static async Task<Links> OpenAsync(
+            bool preempt, bool hugePages = false, bool knownZero = false, bool early = false, bool preemptIsOver = false)
         {
             var options = new ChannelOptions { SendBufferBytes = 65536 };
             var token = TestContext.Current.CancellationToken;
             return new Links(
                 await ChannelPair.ConnectAsync(token, options: options),
                 preempt ? await ChannelPair.ConnectAsync(token, options: options) : null,
-                hugePages, knownZero, early);
+                hugePages, knownZero, early, preemptIsOver);
         }
 
         public async Task ReadMainToEndAsync()
