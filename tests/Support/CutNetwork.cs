@@ -55,6 +55,12 @@ internal sealed partial class CutNetwork : IAsyncDisposable
     /// <summary>Brings both sides to pause, as an operator does who sees that nothing moves. Returns when they have, or cannot.</summary>
     internal required Func<Task> PauseAsync { get; init; }
 
+    /// <summary>
+    /// Whether the destination would survive the loss of a link that has just replaced a lost one; else the cut waits. Once the guest's
+    /// memory flows again it must say so within milliseconds.
+    /// </summary>
+    internal Func<bool> MayBeCut { get; init; } = static () => true;
+
     /// <summary>Whether the source has found out.</summary>
     internal required Func<bool> SourceHasNoticed { get; init; }
 
@@ -133,7 +139,7 @@ internal sealed partial class CutNetwork : IAsyncDisposable
                 CutMoment.End => now.Phase >= MigrationPhase.Commit && now.RemainingPages == 0,
                 _ => false,
             };
-            if (isTime && _links.Count > 0)
+            if (isTime && _links.Count > 0 && (_generation == 0 || MayBeCut()))
             {
                 Fire(_armed!);
             }
@@ -188,6 +194,9 @@ internal sealed partial class CutNetwork : IAsyncDisposable
     {
         if (await Task.WhenAny(link.Stalled, link.Ended) == link.Stalled)
         {
+            // A byte of the preempt channel comes when the recovery is over; one of main that is counted here comes before RESUME.
+            while (cut is { Moment: CutMoment.Recovery, Connection: > 0 } && !MayBeCut() && !link.Ended.IsCompleted)
+                await Task.Delay(5);
             lock (_gate)
             {
                 if (_armed == cut)
