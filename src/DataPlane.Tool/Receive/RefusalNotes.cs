@@ -65,7 +65,7 @@ internal sealed class RefusalNotes : IDisposable
     private static string? Describe(RefusalEventArgs refusal) => refusal.Reason switch
     {
         RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",
-        RefusalReason.Closed => refusal.Detail,
+        RefusalReason.Closed or RefusalReason.Evicted => refusal.Detail,
         RefusalReason.FalseStart => refusal.Detail is { } detail && detail.StartsWith("the stream ended inside", StringComparison.Ordinal)
             ? $"{detail}; a source that uses multifd needs --channels, as many as it has" : refusal.Detail,
         RefusalReason.NotAllowed => "its address is not in --allow",

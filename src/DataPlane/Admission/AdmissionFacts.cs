@@ -9,6 +9,7 @@ namespace DataPlane.Admission;
 internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext context)
 {
     private readonly BitArray _taken = new(options.MultifdChannels);
+    private readonly HashSet<string> _peers = [];
 
     // Boxed, because hosts read it while the admission thread sets it: a reference cannot be seen half written.
     private volatile object? _uuid = options.Uuid;
@@ -41,10 +42,14 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
 
     internal bool IsTaken(int id) => _taken[id];
 
-    internal bool IsMainPeer(string peerGroup) => _mainPeer == peerGroup;
+    /// <summary>
+    /// Whether a channel of this set has come from there, before a loss too: the others of the source come from there as well, and a main
+    /// channel is silent until its multifd channels are connected.
+    /// </summary>
+    internal bool IsOfMigration(string peerGroup) => _peers.Contains(peerGroup);
 
     /// <summary>Whether a connection of this peer cannot be the preempt channel, whatever it says.</summary>
-    internal bool IsForeign(string peerGroup) => HasMain && !options.AnyPeer && !IsMainPeer(peerGroup);
+    internal bool IsForeign(string peerGroup) => HasMain && !options.AnyPeer && _mainPeer != peerGroup;
 
     /// <summary>Whether nothing but the preempt channel is missing, and this peer may bring it: its silence is legal for ever.</summary>
     internal bool AwaitsPreemptFrom(string peerGroup) =>
@@ -53,17 +58,23 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     internal void AddMain(string peerGroup, bool recovered)
     {
         _mainPeer = peerGroup;
+        _peers.Add(peerGroup);
         IsRecovery |= recovered;
     }
 
-    internal void AddMultifd(int id, Guid uuid)
+    internal void AddMultifd(int id, Guid uuid, string peerGroup)
     {
+        _peers.Add(peerGroup);
         _taken[id] = true;
         _multifd++;
         _uuid ??= uuid;
     }
 
-    internal void AddPreempt() => HasPreempt = true;
+    internal void AddPreempt(string peerGroup)
+    {
+        _peers.Add(peerGroup);
+        HasPreempt = true;
+    }
 
     /// <summary>Any thread.</summary>
     internal void AskRecovery() => Interlocked.Increment(ref _recoveriesAsked);
@@ -81,6 +92,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
             return false;
         Epoch = asked;
         _mainPeer = null;
+        _peers.Clear();
         HasPreempt = false;
         IsRecovery = false;
         _taken.SetAll(false);

@@ -46,6 +46,11 @@ internal static partial class AdmissionLog
     [LoggerMessage(3113, LogLevel.Information, "Gave up what began as a migration from {Peer}: {Detail}")]
     internal static partial void FalseStart(ILogger logger, string peer, string detail);
 
+    [LoggerMessage(3114, LogLevel.Warning,
+        "For want of room {Count} undecided connections of {Address} were given up, the last of them that of {Last}; {Channel} has come "
+        + "from there now, so a channel of this migration may have been among them")]
+    internal static partial void EvictedBefore(ILogger logger, long count, string address, string last, string channel);
+
     [LoggerMessage(3109, LogLevel.Debug, "The TLS handshake of {Peer} failed: {Error}")]
     internal static partial void UpgradeFailed(ILogger logger, string peer, string error);
 }

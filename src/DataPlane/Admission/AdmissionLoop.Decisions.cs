@@ -40,10 +40,30 @@ internal sealed partial class AdmissionLoop
         // More than one where another door has been opened meanwhile: the share has become smaller.
         while (_undecided.Count > 0 && _undecided.VictimFor(connection.PeerGroup, _options, MaxUndecided, _facts) is { } victim)
         {
-            Refuse(victim, RefusalReason.Evicted);
+            Evict(victim, victim == connection);
             if (!_undecided.Contains(connection))
                 return;
         }
+    }
+
+    /// <summary>
+    /// It may have spoken since the thread last looked at it: new connections may have their turn before it in the same round. So it is
+    /// looked at once more, and what it has said may make another the one to go.
+    /// </summary>
+    private void Evict(UndecidedConnection victim, bool isLookedAt)
+    {
+        if (!isLookedAt && !victim.IsHeld)
+        {
+            bool wasSilent = victim.IsSilent;
+            Read(victim);
+            if (!_undecided.Contains(victim) || victim.IsHeld || victim.IsSilent != wasSilent)
+                return;
+        }
+
+        Refuse(victim, RefusalReason.Evicted,
+            $"no room: {_undecided.CountOf(victim.PeerGroup)} of its address were undecided where {_options.MaxUndecidedPerPeer} may be, "
+            + $"{_undecided.Count} in all where {MaxUndecided} may be; it had come "
+            + $"{_time.GetElapsedTime(victim.Accepted).TotalSeconds:0.###} s before");
     }
 
     /// <summary>As configured, or as many as have descriptors; the channels of a migration at least, which may all be undecided at once.</summary>
@@ -135,6 +155,8 @@ internal sealed partial class AdmissionLoop
         int left = _undecided.Count - 1;
         _counters.Admit(kind, admitted.Decision, left);
         AdmissionLog.Admitted(_logger, admitted.Name, connection.Peer, admitted.Decision, left);
+        if (kind != ChannelKind.Tls && _undecided.TakeEvicted(connection.PeerGroup) is { Count: > 0 } evicted)
+            AdmissionLog.EvictedBefore(_logger, evicted.Count, connection.PeerGroup, evicted.Last, admitted.Name);
         Deliver(admitted);
 
         // Last: a host that looks at the undecided ones and then at the admitted ones must find it.
@@ -157,12 +179,12 @@ internal sealed partial class AdmissionLoop
                 _facts.AddMain(connection.PeerGroup, recovered);
                 return 0;
             case ChannelKind.Preempt:
-                _facts.AddPreempt();
+                _facts.AddPreempt(connection.PeerGroup);
                 return 0;
             case ChannelKind.Multifd:
                 if (!MultifdInit.TryRead(connection.Opening, out MultifdInit init, out string? error))
                     throw new InvalidOperationException($"The rules let an init packet through that cannot be read: {error}.");
-                _facts.AddMultifd(init.Id, init.Uuid);
+                _facts.AddMultifd(init.Id, init.Uuid, connection.PeerGroup);
                 return init.Id;
             default:
                 return 0; // a TLS session: who it is nobody here can see
@@ -221,6 +243,8 @@ internal sealed partial class AdmissionLoop
 
     private void Refuse(UndecidedConnection connection, RefusalReason reason, string? detail = null)
     {
+        if (reason == RefusalReason.Evicted)
+            _undecided.NoteEvicted(connection);
         _undecided.Remove(connection);
         _inHandshake.Remove(connection);
         // A handshake hears of it when a thread of its own has time. The socket goes now: descriptors that nobody counts any more would
@@ -228,7 +252,8 @@ internal sealed partial class AdmissionLoop
         connection.Upgrading?.Cancel();
         connection.Close(); // which also takes it out of the poll set
         _counters.Refuse(reason, _undecided.Count);
-        if (_throttle.TryPass(reason, connection.Peer))
+        // Apart from the others, so that no crowd of strangers keeps untold what became of a connection from the source's address.
+        if ((_facts.IsOfMigration(connection.PeerGroup) ? _throttleOfMigration : _throttle).TryPass(reason, connection.Peer))
             AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason, detail is null ? "" : $" ({detail})");
         Report(reason, connection.Peer, detail);
     }

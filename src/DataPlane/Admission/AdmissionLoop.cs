@@ -30,11 +30,12 @@ internal sealed partial class AdmissionLoop : IDisposable
     private readonly BlockPool _pool;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly UndecidedSet _undecided = new();
+    private readonly UndecidedSet _undecided;
     private readonly EpollSet _epoll = new(EventsPerTurn);
     private readonly EventFd _wake = new();
     private readonly AdmissionClock _clock;
     private readonly RefusalThrottle _throttle;
+    private readonly RefusalThrottle _throttleOfMigration;
     private readonly DescriptorBudget.Door _descriptors;
     private readonly ConcurrentQueue<(string Peer, string Detail)> _falseStarts = new();
     private ulong _nextKey;
@@ -58,11 +59,13 @@ internal sealed partial class AdmissionLoop : IDisposable
         _options = options;
         _facts = facts;
         _counters = counters;
+        _undecided = new UndecidedSet(options.MultifdChannels + 2);
         _pool = pool;
         _time = time;
         _logger = logger;
         _clock = new AdmissionClock(time, _wake);
         _throttle = new RefusalThrottle(time);
+        _throttleOfMigration = new RefusalThrottle(time);
         _descriptors = DescriptorBudget.Process.Open(options.ReservedDescriptors);
         if (MaxUndecided < options.MaxUndecided)
             AdmissionLog.FewDescriptors(logger, MaxUndecided, options.MaxUndecided);
@@ -153,7 +156,8 @@ internal sealed partial class AdmissionLoop : IDisposable
         while (_undecided.First is { } connection)
             Refuse(connection, RefusalReason.Stopped);
         TakeFalseStarts();
-        LogLeftOut(all: true);
+        LogLeftOut(_throttle, all: true);
+        LogLeftOut(_throttleOfMigration, all: true);
         EndUpgrades();
         foreach (ChannelListener listener in _listeners)
             listener.Dispose();
@@ -233,13 +237,15 @@ internal sealed partial class AdmissionLoop : IDisposable
                 _ = _epoll.TryAdd(_listeners[i].Handle, (ulong)i + 1);
         }
 
-        LogLeftOut(all: false);
-        _clock.WakeAt(Math.Min(_undecided.First?.Deadline ?? long.MaxValue, Math.Min(_resumeAccepting, _throttle.Due)));
+        LogLeftOut(_throttle, all: false);
+        LogLeftOut(_throttleOfMigration, all: false);
+        long logDue = Math.Min(_throttle.Due, _throttleOfMigration.Due);
+        _clock.WakeAt(Math.Min(_undecided.First?.Deadline ?? long.MaxValue, Math.Min(_resumeAccepting, logDue)));
     }
 
-    private void LogLeftOut(bool all)
+    private void LogLeftOut(RefusalThrottle throttle, bool all)
     {
-        foreach ((RefusalReason reason, long count, string peer) in _throttle.TakeLeftOut(all))
+        foreach ((RefusalReason reason, long count, string peer) in throttle.TakeLeftOut(all))
             AdmissionLog.RefusedMore(_logger, count, peer, reason);
     }
 }

@@ -78,15 +78,16 @@ public sealed record AdmissionOptions
     public TimeSpan IncompleteTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>
-    /// Most undecided connections in all. Default 1024. Beyond it the oldest silent one of the address that holds most goes, those of
-    /// the main channel's own address last. Fewer are kept where RLIMIT_NOFILE allows fewer: the descriptors of the migration are set aside
-    /// first.
+    /// Most undecided connections in all. Default 1024. Beyond it one goes of the address that holds most, if that is more than a migration
+    /// has channels, else of the address that holds the oldest; addresses that have brought channels of the migration come last. Of an
+    /// address the oldest goes of those that are silent or of those that speak, whichever are more. Fewer are kept where RLIMIT_NOFILE
+    /// allows fewer: the descriptors of the migration are set aside first.
     /// </summary>
     public int MaxUndecided { get; init; } = 1024;
 
     /// <summary>
-    /// Most undecided connections of one peer address, or of one Unix listener. Default 512. Beyond it that address's oldest silent one
-    /// goes.
+    /// Most undecided connections of one peer address, or of one Unix listener. Default 512. Beyond it one of that address goes, as with
+    /// <see cref="MaxUndecided"/>.
     /// At least the number of channels of one migration: they may all be undecided at once.
     /// </summary>
     public int MaxUndecidedPerPeer { get; init; } = 512;

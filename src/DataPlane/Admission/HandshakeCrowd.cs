@@ -29,23 +29,25 @@ internal sealed class HandshakeCrowd
     /// <summary>
     /// Who must go because more than <paramref name="limit"/> are here: the oldest of the address that has most, of those that have more
     /// than a source needs. A crowd of many addresses with few each has none such, and then the oldest of all goes: an honest peer is
-    /// through within milliseconds, so the oldest is the likeliest to stall. Main's own address only when there is no other.
+    /// through within milliseconds, so the oldest is the likeliest to stall. Addresses that have brought channels of the migration go only
+    /// when there is no other, the one that has most first.
     /// </summary>
     /// <param name="limit">Handshakes that may be under way.</param>
     /// <param name="need">Channels of one migration, which may all come at once from one address.</param>
-    /// <param name="facts">Knows main's address.</param>
+    /// <param name="facts">Knows the addresses of the migration.</param>
     internal UndecidedConnection? VictimBeyond(int limit, int need, AdmissionFacts facts)
     {
         if (Count <= limit)
             return null;
         LinkedList<UndecidedConnection>? most = null;
         LinkedList<UndecidedConnection>? oldest = null;
-        LinkedList<UndecidedConnection>? mains = null;
+        LinkedList<UndecidedConnection>? own = null;
         foreach ((string peer, LinkedList<UndecidedConnection> list) in _byPeer)
         {
-            if (facts.IsMainPeer(peer))
+            if (facts.IsOfMigration(peer))
             {
-                mains = list;
+                if (own is null || list.Count > own.Count)
+                    own = list;
                 continue;
             }
 
@@ -55,7 +57,7 @@ internal sealed class HandshakeCrowd
                 oldest = list;
         }
 
-        return (most ?? oldest ?? mains)!.First!.Value;
+        return (most ?? oldest ?? own)!.First!.Value;
     }
 
     private static bool IsOlder(LinkedList<UndecidedConnection> one, LinkedList<UndecidedConnection> other) =>

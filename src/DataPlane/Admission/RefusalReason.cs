@@ -63,7 +63,9 @@ public enum RefusalReason
     /// <summary>The peer closed or reset it before it was decided.</summary>
     Closed,
 
-    /// <summary>It was the oldest silent one of the address that held most when room was needed.</summary>
+    /// <summary>
+    /// It was the next to go when room was needed: <see cref="AdmissionOptions.MaxUndecided"/> says who that is.
+    /// </summary>
     Evicted,
 
     /// <summary>Admission ended before it was decided.</summary>

@@ -15,14 +15,13 @@ internal sealed class UndecidedConnection
 {
     private const int ReadAtOnce = 1024;
 
-    private readonly long _accepted;
     private byte[] _opening = [];
     private int _count;
     private int _shown;
 
     internal UndecidedConnection(ulong key, AcceptedSocket accepted, long now)
     {
-        _accepted = now;
+        Accepted = now;
         Key = key;
         Socket = accepted.Socket;
         Peer = accepted.Peer;
@@ -34,6 +33,9 @@ internal sealed class UndecidedConnection
 
     /// <summary>Names it in the poll set; never used again, unlike the descriptor's number.</summary>
     internal ulong Key { get; }
+
+    /// <summary>Timestamp of the admission's clock.</summary>
+    internal long Accepted { get; }
 
     internal SafeSocketHandle Socket { get; }
 
@@ -128,6 +130,6 @@ internal sealed class UndecidedConnection
         int bytes = Volatile.Read(ref _shown);
         UndecidedState state = bytes > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
             : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
-        return new UndecidedInfo(Peer, state, bytes, time.GetElapsedTime(_accepted));
+        return new UndecidedInfo(Peer, state, bytes, time.GetElapsedTime(Accepted));
     }
 }

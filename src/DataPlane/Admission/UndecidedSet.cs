@@ -7,7 +7,8 @@ namespace DataPlane.Admission;
 /// <see cref="Snapshot"/> grows with their number by more than its logarithm. Used by the admission thread only, but for
 /// <see cref="Snapshot"/>.
 /// </summary>
-internal sealed class UndecidedSet
+/// <param name="need">Channels of one migration, which may all be undecided at once.</param>
+internal sealed class UndecidedSet(int need)
 {
     private readonly Lock _gate = new(); // between changes of _byKey and those who look at it from other threads
     private readonly Dictionary<ulong, UndecidedConnection> _byKey = [];
@@ -40,7 +41,7 @@ internal sealed class UndecidedSet
         connection.Deadline = deadline;
         _byDeadline.Add(connection);
         if (!_byPeer.TryGetValue(connection.PeerGroup, out PeerCrowd? crowd))
-            _byPeer.Add(connection.PeerGroup, crowd = new PeerCrowd(connection.PeerGroup));
+            _byPeer.Add(connection.PeerGroup, crowd = new PeerCrowd(connection.PeerGroup, need));
         else
             _bySize.Remove(crowd);
         crowd.Add(connection);
@@ -99,7 +100,8 @@ internal sealed class UndecidedSet
 
     /// <summary>
     /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Beyond the limit
-    /// in all (<paramref name="maxUndecided"/>) the address that holds most pays, the main channel's only when there is no other.
+    /// in all (<paramref name="maxUndecided"/>) the address that holds most pays, if that is more than a migration has channels; else the
+    /// one that holds the oldest. Addresses that have brought channels of the migration pay only when there is no other.
     /// </summary>
     internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
     {
@@ -108,9 +110,17 @@ internal sealed class UndecidedSet
             return own.Victim;
         if (Count <= maxUndecided)
             return null;
-        PeerCrowd most = _bySize.Min!;
-        return (facts.IsMainPeer(most.PeerGroup) ? _bySize.ElementAtOrDefault(1) ?? most : most).Victim;
+        return (_bySize.FirstOrDefault(crowd => !facts.IsOfMigration(crowd.PeerGroup)) ?? _bySize.Min!).Victim;
     }
+
+    internal int CountOf(string peerGroup) => _byPeer[peerGroup].Count;
+
+    /// <summary>It is about to go for want of room.</summary>
+    internal void NoteEvicted(UndecidedConnection connection) => _byPeer[connection.PeerGroup].NoteEvicted(connection);
+
+    /// <summary>How many of an address were given up for want of room since this was last asked, and the last of them.</summary>
+    internal (long Count, string Last) TakeEvicted(string peerGroup) =>
+        _byPeer.TryGetValue(peerGroup, out PeerCrowd? crowd) ? (crowd.TakeEvicted(), crowd.LastEvicted) : (0, "");
 
     /// <summary>Any thread.</summary>
     internal List<UndecidedInfo> Snapshot(TimeProvider time)

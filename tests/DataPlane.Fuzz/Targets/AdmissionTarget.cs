@@ -57,9 +57,9 @@ internal sealed class AdmissionTarget : IFuzzTarget
         if ((state & 1) != 0)
             facts.AddMain("main", recovered: (state & 2) != 0);
         if ((state & 4) != 0 && (options & 3) != 0)
-            facts.AddMultifd(0, Guid.Empty);
+            facts.AddMultifd(0, Guid.Empty, "main");
         if ((state & 8) != 0)
-            facts.AddPreempt();
+            facts.AddPreempt("main");
         peer = (state & 16) != 0 ? "main" : "other";
         isInside = (state & 32) != 0;
         return facts;

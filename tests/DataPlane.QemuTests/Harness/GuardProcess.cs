@@ -130,9 +130,10 @@ internal sealed class GuardProcess : IAsyncDisposable
     /// <summary>What it has written on stderr.</summary>
     public IReadOnlyList<string> Errors => _process.Errors.Snapshot();
 
+    /// <summary>Its last words. With --verbose a test with all strangers comes to about 200 lines.</summary>
     public string Describe() =>
         $"guard{(_process.HasExited ? ", exited" : "")}:\n  "
-        + string.Join("\n  ", _process.Output.Snapshot().Concat(Errors).TakeLast(30));
+        + string.Join("\n  ", _process.Output.Snapshot().Concat(Errors).TakeLast(300));
 
     public ValueTask DisposeAsync() => _process.DisposeAsync();
 }

@@ -59,19 +59,30 @@ internal sealed partial class QemuProcess
     }
 
     /// <summary>
-    /// Waits until one of query-migrate's counters (e.g. `ram`, `transferred`) has come to <paramref name="least"/>, or the migration has
-    /// ended.
+    /// Waits until one of query-migrate's counters (e.g. `ram`, `transferred`) has come to <paramref name="least"/>, or the migration is
+    /// complete; fails at once when it fails.
     /// </summary>
-    public async Task WaitForCounterAsync(string group, string counter, long least, CancellationToken token)
+    /// <param name="group">Of counters.</param>
+    /// <param name="counter">One of them.</param>
+    /// <param name="least">What it must come to.</param>
+    /// <param name="token">Ends the waiting.</param>
+    /// <param name="mayFail">Whether a migration that fails is no fault of the test.</param>
+    public async Task WaitForCounterAsync(string group, string counter, long least, CancellationToken token, bool mayFail = false)
     {
         var patience = Stopwatch.StartNew();
         for (; ; )
         {
             // QEMU has no event for this: it has to be asked again and again.
             var details = await ExecuteAsync("query-migrate", null, token);
+            var status = details.TryGetProperty("status", out var said) ? said.GetString() : null;
+            // First: a migration that has failed may have counted what it never sent.
+            if (!mayFail && status is ("failed" or "cancelled"))
+                throw new InvalidOperationException(
+                    $"{Name}: the migration is {status}, {group} {counter} never {least}: {details}; "
+                    + string.Join(" | ", Errors.Snapshot()));
             if (details.TryGetProperty(group, out var counters) && counters.GetProperty(counter).GetInt64() >= least)
                 return;
-            if (details.TryGetProperty("status", out var status) && status.GetString() is "completed" or "failed" or "cancelled")
+            if (status is "completed" or "failed" or "cancelled")
                 return;
             if (patience.Elapsed > Patience.Default)
                 throw new TimeoutException($"{Name}: {group} {counter} did not come to {least} in time: {details}");

@@ -3,7 +3,6 @@ using System.Runtime.InteropServices;
 using DataPlane.Admission;
 using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
-using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace DataPlane.Tests.Admission;
@@ -143,36 +142,5 @@ public sealed partial class AdmissionEndTests
         private static partial int SetLimit(int resource, in Limit limit);
 
         private record struct Limit(ulong Soft, ulong Hard);
-    }
-
-    private sealed class CollectingLogger : ILogger
-    {
-        private readonly List<(int Id, string Text)> _events = [];
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(
-            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
-        {
-            lock (_events)
-                _events.Add((eventId.Id, formatter(state, exception)));
-        }
-
-        internal int Count(int id)
-        {
-            lock (_events)
-                return _events.Count(e => e.Id == id);
-        }
-
-        internal bool Has(int id) => Count(id) > 0;
-
-        internal string Text(int id)
-        {
-            lock (_events)
-                return _events.First(e => e.Id == id).Text;
-        }
     }
 }

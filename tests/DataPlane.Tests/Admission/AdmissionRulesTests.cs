@@ -29,7 +29,7 @@ public sealed class AdmissionRulesTests
     {
         AdmissionFacts facts = Facts(s_two);
         facts.AddMain(Peer, recovered: false);
-        facts.AddMultifd(1, Opening.Uuid);
+        facts.AddMultifd(1, Opening.Uuid, Peer);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.SecondMain), Judge(Opening.Main, facts));
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.IdTaken), Judge(Opening.Multifd(1), facts));
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(0), facts));
@@ -61,7 +61,7 @@ public sealed class AdmissionRulesTests
 
         AdmissionFacts unbound = Facts(new AdmissionOptions { MultifdChannels = 2 });
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(0, other), unbound));
-        unbound.AddMultifd(0, other);
+        unbound.AddMultifd(0, other, Peer);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid), Judge(Opening.Multifd(1, Guid.Empty), unbound));
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(1, other), unbound));
     }

@@ -49,22 +49,6 @@ public sealed class TlsSessionAdmissionTests : IAsyncLifetime
         await flooding.WaitAsync(TimeSpan.FromMinutes(1), Token);
     }
 
-    /// <summary>However many come, their cryptography has the same few threads, and takes none of the runtime's.</summary>
-    [Fact]
-    public async Task Handshakes_have_few_threads_of_their_own()
-    {
-        const int Strangers = 64;
-        int before = Threads();
-        await using Door door = Door.Open(s_two with { Upgrade = _upgrade, MaxUndecided = 500, MaxUndecidedPerPeer = 500 });
-        List<ScriptedPeer> peers = [];
-        for (int i = 0; i < Strangers; i++)
-            peers.Add(door.Knock(TlsKnock.Hello));
-        foreach (ScriptedPeer peer in peers)
-            await peer.ReceiveAsync(100, Token); // each has been served, none is through
-        Assert.Equal(Strangers, door.Admission.Undecided);
-        Assert.Equal(before, Threads());
-    }
-
     public async ValueTask DisposeAsync()
     {
         _upgrade.Dispose();
@@ -88,21 +72,6 @@ public sealed class TlsSessionAdmissionTests : IAsyncLifetime
         catch (SocketException)
         {
             // It is closed.
-        }
-    }
-
-    private static int Threads() =>
-        Directory.GetDirectories("/proc/self/task").Count(static task => NameOf(task) == TlsThreads.Name);
-
-    private static string NameOf(string task)
-    {
-        try
-        {
-            return File.ReadAllText(task + "/comm").TrimEnd();
-        }
-        catch (IOException)
-        {
-            return ""; // ended meanwhile
         }
     }
 }

@@ -9,13 +9,14 @@ namespace DataPlane.Transport.Tls;
 internal sealed class TlsThreads : TaskScheduler, IDisposable
 {
     internal const string Name = "dp-tls-hand";
+    internal const int Most = 4;
 
     private readonly BlockingCollection<Task> _queue = [];
     private readonly Thread[] _threads;
 
     internal TlsThreads()
     {
-        _threads = new Thread[Math.Clamp(Environment.ProcessorCount / 2, 1, 4)];
+        _threads = new Thread[Math.Clamp(Environment.ProcessorCount / 2, 1, Most)];
         for (int i = 0; i < _threads.Length; i++)
         {
             _threads[i] = new Thread(Run) { Name = Name, IsBackground = true };
