@@ -56,10 +56,9 @@ internal sealed partial class CutNetwork : IAsyncDisposable
     internal required Func<Task> PauseAsync { get; init; }
 
     /// <summary>
-    /// Whether the destination would survive the loss of a link that has just replaced a lost one; else the cut waits. Once the guest's
-    /// memory flows again it must say so within milliseconds.
+    /// Whether the destination survives a cut of a link that has replaced a lost one, which may stand still at a byte meanwhile.
     /// </summary>
-    internal Func<bool> MayBeCut { get; init; } = static () => true;
+    internal Func<bool, bool> MayCutAgain { get; init; } = static _ => true;
 
     /// <summary>Whether the source has found out.</summary>
     internal required Func<bool> SourceHasNoticed { get; init; }
@@ -139,7 +138,7 @@ internal sealed partial class CutNetwork : IAsyncDisposable
                 CutMoment.End => now.Phase >= MigrationPhase.Commit && now.RemainingPages == 0,
                 _ => false,
             };
-            if (isTime && _links.Count > 0 && (_generation == 0 || MayBeCut()))
+            if (isTime && _links.Count > 0 && (_generation == 0 || MayCutAgain(false)))
             {
                 Fire(_armed!);
             }
@@ -194,9 +193,11 @@ internal sealed partial class CutNetwork : IAsyncDisposable
     {
         if (await Task.WhenAny(link.Stalled, link.Ended) == link.Stalled)
         {
-            // A byte of the preempt channel comes when the recovery is over; one of main that is counted here comes before RESUME.
-            while (cut is { Moment: CutMoment.Recovery, Connection: > 0 } && !MayBeCut() && !link.Ended.IsCompleted)
-                await Task.Delay(5);
+            while (cut.Moment == CutMoment.Recovery && !link.Ended.IsCompleted && !MayCutAgain(true))
+            {
+                await Task.Delay(10);
+            }
+
             lock (_gate)
             {
                 if (_armed == cut)

@@ -21,7 +21,7 @@ internal sealed partial class GuardCourse
     private volatile TaskCompletionSource _qemuPaused = NewSignal();
     private volatile string? _qemuStatus;
     private ChannelRelay? _main;
-    private ChannelRelay? _preempt;
+    private volatile ChannelRelay? _preempt;
     private uint? _shut;
     private bool _awaitsVerdict;
 

@@ -16,7 +16,7 @@ internal sealed partial class GuardCourse
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
-    private ReturnPathTap? _tap;
+    private volatile ReturnPathTap? _tap;
     private int _sets;
     private long _setDue;
 
@@ -162,8 +162,10 @@ internal sealed partial class GuardCourse
             throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
         }
 
-        _relays.JoinQemu(relay, qemu, opening.Length, relay.Kind == ChannelKind.Main ? NewTap() : null,
-            relay.Kind == ChannelKind.Main ? NewMainEnd() : null);
+        if (relay.Kind == ChannelKind.Main)
+            _relays.JoinQemu(relay, qemu, opening.Length, NewTap(), NewMainEnd(), NewLossNotice());
+        else
+            _relays.JoinQemu(relay, qemu, opening.Length, tap: null);
     }
 
     private async ValueTask ReservePreemptAsync(CancellationToken cancellationToken)

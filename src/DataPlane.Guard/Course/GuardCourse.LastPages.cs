@@ -16,7 +16,7 @@ internal sealed partial class GuardCourse
 {
     private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(250);
 
-    private MainStreamEnd? _mainEnd;
+    private volatile MainStreamEnd? _mainEnd;
 
     private MainStreamEnd? NewMainEnd()
     {

@@ -126,7 +126,8 @@ internal sealed partial class GuardCourse
     {
         bool isMain = _sessions.Count == 0;
         _sessions.LetIn(session.Relay, session.Address);
-        _relays.JoinQemu(session.Relay, qemu, introduced.Bytes, tap: null, next: introduced.Next);
+        _relays.JoinQemu(session.Relay, qemu, introduced.Bytes, tap: null, loss: isMain ? NewLossNotice() : null,
+            next: introduced.Next);
         GuardLog.SessionLetIn(_logger, _options.Name, session.Relay.Peer, _sessions.Count);
         if (isMain)
         {

@@ -23,6 +23,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     private volatile bool _hasFinished;
     private long _clientBytes;
     private (RelayEnding Ending, int Errno) _loss;
+    private Func<bool>? _mayTellOfLoss;
 
     internal ChannelKind Kind { get; } = kind;
 
@@ -57,6 +58,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     internal override bool IsOver => Ending != RelayEnding.None;
 
+    /// <summary>QEMU has been sent a byte in the place of its client, which cannot come any more.</summary>
+    internal bool IsSpent { get; private set; }
+
     /// <summary>
     /// Its other end is under way: whatever the client has sent before it finished is to be delivered. Any thread.
     /// </summary>
@@ -69,10 +73,13 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     internal void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
 
+    /// <summary>Before it begins: QEMU hears of the client's end or loss when <paramref name="loss"/> says so.</summary>
+    internal void Hold(LossNotice loss, Action again) => _mayTellOfLoss = () => loss.MayBeGiven(again);
+
     /// <summary>Both ends are there: bytes may flow, those of <paramref name="first"/> at the head.</summary>
     internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
     {
-        _forward = new SplicedDirection(Client!, Qemu!, pipes, first, tail);
+        _forward = new SplicedDirection(Client!, Qemu!, pipes, first, tail) { MayFinish = _mayTellOfLoss };
         _backward = lane?.Direction ?? new SplicedDirection(Qemu!, Client!, pipes, default);
         ReturnLane = lane;
         _state = (int)GuardChannelState.Open;
@@ -113,6 +120,19 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
         return !IsOver && (forward == PumpResult.Busy || backward == PumpResult.Busy);
     }
 
+    /// <summary>
+    /// Whether QEMU has read all that it was sent. Where that is nothing and there is no client, it is sent the first byte of a record, as
+    /// it may get from any link that is lost: QEMU throws it away with the link.
+    /// </summary>
+    internal bool IsReadByQemu()
+    {
+        if (IsOver || Qemu is null)
+            return false;
+        if (Client is null && !IsSpent)
+            IsSpent = SocketBytes.Send(Qemu.Channel.Handle, [0]) > 0;
+        return (IsSpent || ClientBytes > 0) && SocketBytes.IsAllRead(Qemu.Channel.Handle);
+    }
+
     /// <summary>Ends it and closes both sockets: in order, or with a reset for the client where bytes were lost.</summary>
     internal void End(RelayEnding ending, int errno)
     {
@@ -146,6 +166,12 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
             if (_loss.Ending == RelayEnding.None)
                 lane.Finish();
             _loss = (ending, errno); // until the lane says that it has finished
+            return;
+        }
+
+        if (ending == RelayEnding.ClientLost && _mayTellOfLoss is not null && !_mayTellOfLoss())
+        {
+            _loss = (ending, errno);
             return;
         }
 

@@ -24,6 +24,9 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
     /// <summary>The system's error number of a loss.</summary>
     internal int Errno { get; private set; }
 
+    /// <summary>Whether the target may hear of the source's end now; null says yes.</summary>
+    internal Func<bool>? MayFinish { get; init; }
+
     protected RelayEnd From { get; } = from;
 
     protected RelayEnd To { get; } = to;
@@ -51,6 +54,8 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
 
             if (_sourceEnded)
             {
+                if (MayFinish is not null && !MayFinish())
+                    return PumpResult.Waiting;
                 To.Finish();
                 _isOver = true;
                 return PumpResult.Ended;

@@ -49,13 +49,19 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     /// Joins a held client with its connection to QEMU, which has had the client's first bytes already and gets <paramref name="next"/>.
     /// </summary>
     internal void JoinQemu(
-        ChannelRelay relay, Channel qemu, long firstBytes, IRelayTap? tap, IStreamTail? tail = null, ReadOnlyMemory<byte> next = default) =>
+        ChannelRelay relay,
+        Channel qemu,
+        long firstBytes,
+        IRelayTap? tap,
+        IStreamTail? tail = null,
+        LossNotice? loss = null,
+        ReadOnlyMemory<byte> next = default) =>
         Join(relay, qemu, () =>
         {
             relay.CountFirst(firstBytes);
             relay.SetQemu(qemu);
             return relay.Qemu!;
-        }, next, tap, tail);
+        }, next, tap, tail, loss);
 
     /// <summary>Joins a reserved channel with its client, whose first bytes were read from it already.</summary>
     internal void JoinClient(ChannelRelay relay, Channel client, ReadOnlyMemory<byte> first) =>
@@ -63,7 +69,18 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         {
             relay.SetClient(client);
             return relay.Client!;
-        }, first, null, null);
+        }, first, null, null, null);
+
+    /// <summary>
+    /// Whether QEMU reads this channel, whose link is lost: it has read all that it was sent, and something was. Nobody can join it after
+    /// this. Only a Unix socket knows.
+    /// </summary>
+    internal Task<bool> IsReadAsync(ChannelRelay relay)
+    {
+        var read = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        WorkerFor(relay).Post(() => read.SetResult(relay.IsReadByQemu()));
+        return read.Task;
+    }
 
     /// <summary>Ends a relay: the client is reset, QEMU sees a plain end.</summary>
     internal void Abort(ChannelRelay relay)
@@ -92,19 +109,27 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     }
 
     private void Join(
-        ChannelRelay relay, Channel other, Func<RelayEnd> set, ReadOnlyMemory<byte> first, IRelayTap? tap, IStreamTail? tail)
+        ChannelRelay relay,
+        Channel other,
+        Func<RelayEnd> set,
+        ReadOnlyMemory<byte> first,
+        IRelayTap? tap,
+        IStreamTail? tail,
+        LossNotice? loss)
     {
         RelayWorker worker = WorkerFor(relay, other);
         RelayWorker urgent = OrClose(() => Worker(UrgentWorker), other);
         worker.Post(() =>
         {
-            if (relay.IsOver)
+            if (relay.IsOver || relay.IsSpent)
             {
-                other.Abort(); // its other half went while it was on its way
+                other.Abort(); // its other half, or its link, went while it was on its way
                 return;
             }
 
             RelayEnd end = set();
+            if (loss is not null)
+                relay.Hold(loss, () => worker.Post(() => worker.Enqueue(relay)));
             if (tap is null)
             {
                 relay.Begin(worker.Pipes, first, null, tail);

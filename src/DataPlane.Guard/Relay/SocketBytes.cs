@@ -22,6 +22,14 @@ internal static class SocketBytes
             return Libc.Receive(socket, first, (nuint)buffer.Length, Libc.MessageDontWait);
     }
 
+    /// <summary>Whether the other side of a Unix socket has read all that was sent to it.</summary>
+    internal static unsafe bool IsAllRead(SafeSocketHandle socket)
+    {
+        int unread;
+        // SAFETY: the kernel writes one int.
+        return SpliceCalls.Control(socket, SpliceCalls.UnreadBytes, &unread) == 0 && unread == 0;
+    }
+
     /// <summary>Whether there is a byte to be read; it stays where it is.</summary>
     internal static unsafe bool HasAny(SafeSocketHandle socket)
     {

@@ -26,12 +26,17 @@ internal static unsafe partial class SpliceCalls
 
     internal const int ShutdownSend = 1;
 
+    internal const nuint UnreadBytes = 0x5411; // SIOCOUTQ
+
     [LibraryImport("libc", EntryPoint = "pipe2", SetLastError = true)]
     internal static partial int CreatePipe(int* descriptors, int flags);
 
     // Variadic in C; correct for integer arguments on Linux x64 and Arm64, where both conventions use the same registers.
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     internal static partial int FileControl(SafeFileHandle file, int command, int argument);
+
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    internal static partial int Control(SafeSocketHandle socket, nuint request, int* argument);
 
     [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
     internal static partial nint Splice(SafeSocketHandle from, nint noOffset, SafeFileHandle to, nint noOffset2, nuint length, uint flags);

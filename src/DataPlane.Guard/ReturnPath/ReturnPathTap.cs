@@ -24,6 +24,7 @@ internal sealed class ReturnPathTap(
     private long _skip;
     private bool _expectsBitmapSize;
     private bool _hasRequested;
+    private volatile bool _hasShut;
 
     /// <summary>Why the return path is not understood any more; null while it is.</summary>
     internal string? Error { get; private set; }
@@ -38,6 +39,9 @@ internal sealed class ReturnPathTap(
 
     /// <summary>Whether pages are still of interest: not when the preempt channel has been found.</summary>
     internal volatile bool IgnoresRequests;
+
+    /// <summary>Whether QEMU has said that it needs nothing more. Any thread.</summary>
+    internal bool HasShut => _hasShut;
 
     public void Take(ReadOnlySpan<byte> bytes)
     {
@@ -112,6 +116,9 @@ internal sealed class ReturnPathTap(
                 if (_hasRequested)
                     return;
                 _hasRequested = true;
+                break;
+            case ReturnPathType.Shut:
+                _hasShut = true;
                 break;
             case ReturnPathType.ReceivedBitmap:
                 _expectsBitmapSize = true;

@@ -28,6 +28,38 @@ public sealed class GuardPausedTests : GuardTest
         await ArrivedAsync(pair.Source, pair.Destination);
     }
 
+    public static TheoryData<string> WithPreempt => new(
+        from configuration in GuardConfiguration.All
+        where configuration.Preempt
+        select new TheoryDataRow<string>(configuration.ToString()));
+
+    [Theory]
+    [MemberData(nameof(WithPreempt))]
+    public async Task Losses_right_after_a_recovery_cost_no_guest(string configuration)
+    {
+        await using var pair = await StartGuardedAsync(GuardConfiguration.Parse(configuration));
+        await pair.BeginAsync(Token);
+        await SwitchToPostcopyAsync(pair.Source, pair.Destination);
+        await PauseAsync(pair.Source, pair.Destination);
+
+        await using (await pair.Destination.SlowPreemptAsync(Token))
+        {
+            for (var recoveries = 0; recoveries < 5; recoveries++)
+            {
+                var before = pair.Destination.EventCount;
+                await pair.Source.ResumeMigrationAsync(pair.Guard.Uri, Token);
+                await pair.Source.WaitForStateAsync("postcopy-active", Token);
+                await pair.Destination.WaitForStateAsync("postcopy-active", Token, before);
+                await PauseAsync(pair.Source, pair.Destination);
+            }
+        }
+
+        await pair.HurryAsync(Token);
+        await pair.Source.ResumeMigrationAsync(pair.Guard.Uri, Token);
+
+        await ArrivedAsync(pair.Source, pair.Destination);
+    }
+
     [Theory]
     [MemberData(nameof(Configurations))]
     public async Task It_recovers_twice(string configuration)

@@ -12,12 +12,16 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     public const int Continue = 18;
     public const int Stop = 19;
 
+    private const int Signals = 128;
+    private const int LastSignal = 64;
+
     // The kernel sends the death signal when the *thread* that forked ends, so all children are started by one thread that never does.
     private static readonly BlockingCollection<Action> s_starts = StartLauncher();
 
     private readonly Process _process;
     private readonly Task _pumps;
     private bool _disposed;
+    private string _endingBefore = "";
 
     private ChildProcess(Process process, string name)
     {
@@ -30,6 +34,19 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     public int Id => _process.Id;
 
     public bool HasExited => _disposed || _process.HasExited;
+
+    /// <summary>For a failed test's output: ", exited with 1", ", ended by SIGSEGV", or nothing while it runs.</summary>
+    public string Ending => _disposed ? _endingBefore : !_process.HasExited ? "" : _process.ExitCode switch
+    {
+        // The runtime says 128 + n for a signal n, as a shell does.
+        Signals + 6 => ", ended by SIGABRT",
+        Signals + 7 => ", ended by SIGBUS",
+        Signals + 9 => ", ended by SIGKILL",
+        Signals + 11 => ", ended by SIGSEGV",
+        Signals + 13 => ", ended by SIGPIPE",
+        > Signals and <= Signals + LastSignal and var code => $", ended by signal {code - Signals}",
+        var code => $", exited with {code}",
+    };
 
     public Journal<string> Output { get; }
 
@@ -81,6 +98,7 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     {
         if (_disposed)
             return;
+        _endingBefore = _process.HasExited ? Ending : ", ended by the test";
         _disposed = true;
         if (!_process.HasExited)
             _process.Kill(entireProcessTree: true);

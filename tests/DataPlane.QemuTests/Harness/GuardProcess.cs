@@ -132,7 +132,7 @@ internal sealed class GuardProcess : IAsyncDisposable
 
     /// <summary>Its last words. With --verbose a test with all strangers comes to about 200 lines.</summary>
     public string Describe() =>
-        $"guard{(_process.HasExited ? ", exited" : "")}:\n  "
+        $"guard{_process.Ending}:\n  "
         + string.Join("\n  ", _process.Output.Snapshot().Concat(Errors).TakeLast(300));
 
     public ValueTask DisposeAsync() => _process.DisposeAsync();

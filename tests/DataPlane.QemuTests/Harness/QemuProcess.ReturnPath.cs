@@ -29,7 +29,7 @@ internal sealed partial class QemuProcess
         {
             var thread = Directory.EnumerateDirectories($"/proc/{ProcessId}/task")
                 .Single(thread => File.ReadAllText(Path.Combine(thread, "comm")).Trim() == ReturnPathThread);
-            return File.ReadAllText(Path.Combine(thread, "syscall")).Split(' ')[0] == Futex;
+            return SystemCallOf(thread) == Futex;
         }
         catch (IOException)
         {

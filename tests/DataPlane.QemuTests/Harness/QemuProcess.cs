@@ -106,7 +106,7 @@ internal sealed partial class QemuProcess : IAsyncDisposable
 
     /// <summary>What QEMU has said, for a failed test's output.</summary>
     public string Describe() =>
-        $"{Name}: QEMU {Options.Version} {Options.Machine}{(HasExited ? ", exited" : "")}\n  "
+        $"{Name}: QEMU {Options.Version} {Options.Machine}{_process.Ending}\n  "
         + string.Join("\n  ", Errors.Snapshot().Concat(Console.Lines.TakeLast(3)));
 
     public async ValueTask DisposeAsync()

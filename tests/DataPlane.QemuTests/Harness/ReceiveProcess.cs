@@ -86,7 +86,8 @@ internal sealed class ReceiveProcess : IAsyncDisposable
             ? await File.ReadAllTextAsync(_json, token) : null);
     }
 
-    public string Describe() => $"receive:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";
+    public string Describe() =>
+        $"receive{_process.Ending}:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";
 
     public ValueTask DisposeAsync() => _process.DisposeAsync();
 }

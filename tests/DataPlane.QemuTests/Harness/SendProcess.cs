@@ -42,7 +42,8 @@ internal sealed class SendProcess : IAsyncDisposable
 
     public bool HasExited => _process.HasExited;
 
-    public string Describe() => $"send:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";
+    public string Describe() =>
+        $"send{_process.Ending}:\n  {string.Join("\n  ", _process.Output.Snapshot().Concat(_process.Errors.Snapshot()))}";
 
     public ValueTask DisposeAsync() => _process.DisposeAsync();
 }

@@ -1,0 +1,104 @@
+using System.Net.Sockets;
+using DataPlane.Guard;
+using DataPlane.Tests.Admission;
+using DataPlane.TestSupport;
+using Xunit;
+
+namespace DataPlane.Tests.Guard;
+
+/// <summary>A QEMU that hears of a lost link before its preempt thread reads the preempt channel dies of it.</summary>
+public sealed class GuardLossTests
+{
+    private static readonly byte[] s_request = [0, 3, 0, 19, 0, 0, 0, 0, 0x01, 0x23, 0x40, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
+    private static readonly byte[] s_page = [.. Opening.Record(0x1234000, Opening.PageFlag, "pc.ram"), .. new byte[4096]];
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task QEMU_hears_of_a_loss_when_it_has_read_from_its_preempt_channel(bool reset)
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+
+        Lose(source, reset);
+
+        Assert.False(main.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
+        Assert.Equal(GuardState.Postcopy, scene.Guard.Snapshot().State);
+        Assert.Equal([0], await preempt.ReceiveAsync(1, Token));
+        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
+        main.Socket.Dispose();
+        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
+        await scene.StateAsync(GuardState.Paused);
+    }
+
+    [Fact]
+    public async Task A_page_that_QEMU_has_read_shows_it_too_and_nothing_is_added()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        main.Send(s_request);
+        await source.ReceiveAsync(s_request.Length, Token);
+        scene.Knock(s_page);
+        Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));
+
+        Lose(source, reset: true);
+
+        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
+        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
+    }
+
+    [Fact]
+    public async Task Nobody_joins_a_channel_whose_link_is_lost()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        main.Send(s_request);
+        await source.ReceiveAsync(s_request.Length, Token);
+
+        Lose(source, reset: false);
+        Assert.True(preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
+        ScriptedPeer late = scene.Knock(s_page);
+
+        Assert.Empty((await late.ReadToEndAsync(Token)).Bytes);
+        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
+        main.Socket.Dispose();
+        Assert.Equal([0], (await preempt.ReadToEndAsync(Token)).Bytes);
+    }
+
+    [Fact]
+    public async Task Before_the_switch_QEMU_hears_of_it_at_once()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        ScriptedPeer preempt = await scene.AcceptAsync();
+
+        Lose(source, reset: true);
+
+        Assert.Equal(Opening.Main, (await main.ReadToEndAsync(Token)).Bytes);
+        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
+        Assert.Equal(GuardState.Failed, await scene.EndAsync());
+    }
+
+    private static void Lose(ScriptedPeer source, bool reset)
+    {
+        if (reset)
+            source.Reset();
+        else
+            source.Finish();
+    }
+
+    private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> SwitchAsync(GuardScene scene)
+    {
+        ScriptedPeer source = scene.Knock(Opening.Main);
+        ScriptedPeer main = await scene.AcceptAsync();
+        ScriptedPeer preempt = await scene.AcceptAsync();
+        await main.ReceiveAsync(Opening.Main.Length, Token);
+        main.Send([0, 2, 0, 4, 0, 0, 0, 2]);
+        await source.ReceiveAsync(8, Token);
+        await scene.StateAsync(GuardState.Postcopy);
+        return (source, main, preempt);
+    }
+}
