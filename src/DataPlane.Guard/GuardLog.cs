@@ -34,8 +34,8 @@ internal static partial class GuardLog
         "{Name}: QEMU has sent a return path message of kind {Kind}, which is newer than this guard; it is relayed, as all of its kind")]
     public static partial void UnknownMessage(ILogger logger, string name, ushort kind);
 
-    [LoggerMessage(3224, LogLevel.Debug,
-        "{Name}: the link is lost, and QEMU has not read its preempt channel for {Seconds} s; it is told of the loss all the same")]
+    [LoggerMessage(3224, LogLevel.Warning,
+        "{Name}: the link is lost, and QEMU has not read its preempt channel for {Seconds} s; it is told all the same, and may die of it")]
     internal static partial void PreemptUnread(ILogger logger, string name, double seconds);
 
     [LoggerMessage(3208, LogLevel.Information, "{Name}: QEMU no longer listens at {Address}; it is told to again")]

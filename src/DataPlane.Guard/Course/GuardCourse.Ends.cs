@@ -20,7 +20,7 @@ internal sealed partial class GuardCourse
     private int _statuses;
     private volatile TaskCompletionSource _qemuPaused = NewSignal();
     private volatile string? _qemuStatus;
-    private ChannelRelay? _main;
+    private volatile ChannelRelay? _main;
     private volatile ChannelRelay? _preempt;
     private uint? _shut;
     private bool _awaitsVerdict;

@@ -163,7 +163,7 @@ internal sealed partial class GuardCourse
         }
 
         if (relay.Kind == ChannelKind.Main)
-            _relays.JoinQemu(relay, qemu, opening.Length, NewTap(), NewMainEnd(), NewLossNotice());
+            _relays.JoinQemu(relay, qemu, opening.Length, NewTap(), NewMainEnd(), NewLossNotice(relay));
         else
             _relays.JoinQemu(relay, qemu, opening.Length, tap: null);
     }

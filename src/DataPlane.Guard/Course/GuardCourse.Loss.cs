@@ -21,30 +21,50 @@ internal sealed partial class GuardCourse
 
     private static readonly TimeSpan s_lookForReading = TimeSpan.FromMilliseconds(1);
 
-    private LossNotice? NewLossNotice() => _target.Preempt ? new LossNotice(AwaitPreemptReadAsync) : null;
+    /// <summary>After twenty looks the host is short of cores, and looking must not take them.</summary>
+    private static readonly TimeSpan s_lookSeldom = TimeSpan.FromMilliseconds(20);
 
-    /// <summary>Whether a lost main channel makes QEMU pause: not before the switch, and not when everything has been said.</summary>
+    private const int QuickLooks = 20;
+
+    private long _postcopySince;
+
+    private LossNotice? NewLossNotice(ChannelRelay main) => _target.Preempt ? new LossNotice(() => AwaitPreemptReadAsync(main)) : null;
+
+    /// <summary>
+    /// Whether a lost main channel makes QEMU pause: not before the switch, and not when everything has been said. The return path may tell
+    /// of the switch before the monitor does.
+    /// </summary>
     private bool WouldPause =>
-        (_monitor is null ? _context.IsPostcopy : _qemuStatus is { } status && status.StartsWith("postcopy-", StringComparison.Ordinal))
+        (State == GuardState.Recovering || _context.IsPostcopy
+            || (_qemuStatus is { } status && status.StartsWith("postcopy-", StringComparison.Ordinal)))
         && _tap is not { HasShut: true } && _mainEnd is not { HasCome: true };
 
-    /// <summary>From the relay's thread on.</summary>
-    private async Task AwaitPreemptReadAsync()
+    /// <summary>From the relay's thread on. A channel of the link after this one is never looked at.</summary>
+    private async Task AwaitPreemptReadAsync(ChannelRelay main)
     {
         long begin = _time.GetTimestamp();
-        while (WouldPause)
+        ChannelRelay? preempt = null;
+        for (int looks = 0; !main.IsOver && WouldPause; looks++)
         {
-            ChannelRelay? preempt = _target.Address.IsUnix && _preempt is { Ending: RelayEnding.None } open ? open : null;
-            if (preempt is not null && await _relays.IsReadAsync(preempt).ConfigureAwait(false))
+            // In this order: the main channel of a recovery is set before its preempt channel.
+            if (preempt is null && _target.Address.IsUnix && _preempt is { IsOver: false } open && _main == main)
+                preempt = open;
+            if (preempt is { IsOver: true })
+                preempt = null;
+            if (preempt is not null && await _relays.IsReadAsync(preempt, main).ConfigureAwait(false))
                 return;
+            if (preempt is null && State == GuardState.Postcopy
+                && _time.GetElapsedTime(Volatile.Read(ref _postcopySince)) >= s_readingLimit)
+                return; // its thread has had its time long ago
             TimeSpan limit = preempt is not null && State == GuardState.Postcopy ? s_readingLimit : s_blindLoss;
             if (_time.GetElapsedTime(begin) >= limit)
             {
-                GuardLog.PreemptUnread(_logger, _options.Name, limit.TotalSeconds);
+                if (preempt is not null)
+                    GuardLog.PreemptUnread(_logger, _options.Name, limit.TotalSeconds);
                 return;
             }
 
-            await Task.Delay(s_lookForReading, _time, _ending.Token).ConfigureAwait(false);
+            await Task.Delay(looks < QuickLooks ? s_lookForReading : s_lookSeldom, _time, _ending.Token).ConfigureAwait(false);
         }
     }
 }

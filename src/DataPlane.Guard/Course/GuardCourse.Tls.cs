@@ -35,8 +35,9 @@ internal sealed partial class GuardCourse
 
     private void IntroduceNext(CancellationToken cancellationToken)
     {
-        // In postcopy QEMU has all it needs; what comes then waits for a pause.
-        if (_introduced is not null || _sessions.IsComplete || State is GuardState.Postcopy or GuardState.Completed or GuardState.Failed)
+        // In postcopy QEMU has all it needs; what comes then waits for a pause. So does what comes while main is being lost: QEMU would take it
+        // for the preempt channel of that link.
+        if (_introduced is not null || _sessions.IsComplete || _main is { IsLosing: true } || State is GuardState.Postcopy or GuardState.Completed or GuardState.Failed)
             return;
         _introduced = _sessions.TakeNext();
         if (_introduced is not { } next)
@@ -126,7 +127,7 @@ internal sealed partial class GuardCourse
     {
         bool isMain = _sessions.Count == 0;
         _sessions.LetIn(session.Relay, session.Address);
-        _relays.JoinQemu(session.Relay, qemu, introduced.Bytes, tap: null, loss: isMain ? NewLossNotice() : null,
+        _relays.JoinQemu(session.Relay, qemu, introduced.Bytes, tap: null, loss: isMain ? NewLossNotice(session.Relay) : null,
             next: introduced.Next);
         GuardLog.SessionLetIn(_logger, _options.Name, session.Relay.Peer, _sessions.Count);
         if (isMain)

@@ -244,6 +244,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
 
     private void EnterPostcopy()
     {
+        Volatile.Write(ref _postcopySince, _time.GetTimestamp());
         _context.IsPostcopy = true; // before anybody can see the state and act on it
         Enter(GuardState.Postcopy);
         _door.Recheck();

@@ -21,6 +21,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     private volatile int _state;
     private volatile bool _isClaimed;
     private volatile bool _hasFinished;
+    private volatile bool _isLosing;
     private long _clientBytes;
     private (RelayEnding Ending, int Errno) _loss;
     private Func<bool>? _mayTellOfLoss;
@@ -58,6 +59,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     internal override bool IsOver => Ending != RelayEnding.None;
 
+    /// <summary>Its client has ended or is lost, and QEMU is not told yet. Any thread.</summary>
+    internal bool IsLosing => _isLosing && !IsOver;
+
     /// <summary>QEMU has been sent a byte in the place of its client, which cannot come any more.</summary>
     internal bool IsSpent { get; private set; }
 
@@ -74,7 +78,12 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     internal void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
 
     /// <summary>Before it begins: QEMU hears of the client's end or loss when <paramref name="loss"/> says so.</summary>
-    internal void Hold(LossNotice loss, Action again) => _mayTellOfLoss = () => loss.MayBeGiven(again);
+    internal void Hold(LossNotice loss, Action again) => _mayTellOfLoss = () =>
+    {
+        // Where QEMU has closed the channel itself there is nothing left to tell it.
+        _isLosing = _backward is not { IsOver: true } && !Qemu!.HasHungUp && !loss.MayBeGiven(again);
+        return !_isLosing;
+    };
 
     /// <summary>Both ends are there: bytes may flow, those of <paramref name="first"/> at the head.</summary>
     internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
@@ -121,8 +130,8 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     }
 
     /// <summary>
-    /// Whether QEMU has read all that it was sent. Where that is nothing and there is no client, it is sent the first byte of a record, as
-    /// it may get from any link that is lost: QEMU throws it away with the link.
+    /// Whether QEMU has read a byte of what it was sent. Where nothing was sent and there is no client, it is sent the first byte of a
+    /// record, as it may get from any link that is lost: QEMU throws it away with the link.
     /// </summary>
     internal bool IsReadByQemu()
     {
@@ -130,7 +139,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
             return false;
         if (Client is null && !IsSpent)
             IsSpent = SocketBytes.Send(Qemu.Channel.Handle, [0]) > 0;
-        return (IsSpent || ClientBytes > 0) && SocketBytes.IsAllRead(Qemu.Channel.Handle);
+        return SocketBytes.UnreadAtMost(Qemu.Channel.Handle) < (IsSpent ? 1 : 0) + ClientBytes;
     }
 
     /// <summary>Ends it and closes both sockets: in order, or with a reset for the client where bytes were lost.</summary>

@@ -72,13 +72,13 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         }, first, null, null, null);
 
     /// <summary>
-    /// Whether QEMU reads this channel, whose link is lost: it has read all that it was sent, and something was. Nobody can join it after
-    /// this. Only a Unix socket knows.
+    /// Whether QEMU has read a byte of this channel, whose link is being lost with <paramref name="main"/>; false once main is over. Nobody
+    /// can join the channel after this. Only a Unix socket tells what has been read.
     /// </summary>
-    internal Task<bool> IsReadAsync(ChannelRelay relay)
+    internal Task<bool> IsReadAsync(ChannelRelay relay, ChannelRelay main)
     {
         var read = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
-        WorkerFor(relay).Post(() => read.SetResult(relay.IsReadByQemu()));
+        WorkerFor(relay).Post(() => read.SetResult(!main.IsOver && relay.IsReadByQemu()));
         return read.Task;
     }
 

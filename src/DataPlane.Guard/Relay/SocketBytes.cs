@@ -22,12 +22,15 @@ internal static class SocketBytes
             return Libc.Receive(socket, first, (nuint)buffer.Length, Libc.MessageDontWait);
     }
 
-    /// <summary>Whether the other side of a Unix socket has read all that was sent to it.</summary>
-    internal static unsafe bool IsAllRead(SafeSocketHandle socket)
+    /// <summary>
+    /// Bytes that were sent on a Unix socket and that its other side has not read, or more: the kernel counts what they take with their
+    /// bookkeeping. 0 is exact.
+    /// </summary>
+    internal static unsafe long UnreadAtMost(SafeSocketHandle socket)
     {
         int unread;
         // SAFETY: the kernel writes one int.
-        return SpliceCalls.Control(socket, SpliceCalls.UnreadBytes, &unread) == 0 && unread == 0;
+        return SpliceCalls.Control(socket, SpliceCalls.UnreadBytes, &unread) == 0 ? unread : long.MaxValue;
     }
 
     /// <summary>Whether there is a byte to be read; it stays where it is.</summary>

@@ -43,8 +43,8 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     internal bool IsTaken(int id) => _taken[id];
 
     /// <summary>
-    /// Whether a channel of this set has come from there, before a loss too: the others of the source come from there as well, and a main
-    /// channel is silent until its multifd channels are connected.
+    /// Whether a channel of this set, or of this link since a loss, has come from there: the others of the source come from there as well,
+    /// and a main channel is silent until its multifd channels are connected.
     /// </summary>
     internal bool IsOfMigration(string peerGroup) => _peers.Contains(peerGroup);
 
@@ -112,6 +112,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
             return false;
         _recoveriesKnown = asked;
         _mainPeer = null;
+        _peers.Clear(); // the source may come from another address, and whoever named a RAM block in the pause before has been let in
         HasPreempt = false;
         IsRecovery = true;
         return true;

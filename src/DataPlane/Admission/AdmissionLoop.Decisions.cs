@@ -38,9 +38,10 @@ internal sealed partial class AdmissionLoop
         }
 
         // More than one where another door has been opened meanwhile: the share has become smaller.
-        while (_undecided.Count > 0 && _undecided.VictimFor(connection.PeerGroup, _options, MaxUndecided, _facts) is { } victim)
+        for (int looks = 0;
+            _undecided.Count > 0 && _undecided.VictimFor(connection.PeerGroup, _options, MaxUndecided, _facts) is { } victim; looks++)
         {
-            Evict(victim, victim == connection);
+            Evict(victim, isLookedAt: victim == connection || looks >= MostLooks);
             if (!_undecided.Contains(connection))
                 return;
         }
@@ -155,8 +156,12 @@ internal sealed partial class AdmissionLoop
         int left = _undecided.Count - 1;
         _counters.Admit(kind, admitted.Decision, left);
         AdmissionLog.Admitted(_logger, admitted.Name, connection.Peer, admitted.Decision, left);
-        if (kind != ChannelKind.Tls && _undecided.TakeEvicted(connection.PeerGroup) is { Count: > 0 } evicted)
+        if (kind != ChannelKind.Tls && _evictions.Take(connection.PeerGroup) is { Count: > 0 } evicted && _clock.Now >= _evictionsToldUntil)
+        {
+            _evictionsToldUntil = _clock.After(RefusalThrottle.Window);
             AdmissionLog.EvictedBefore(_logger, evicted.Count, connection.PeerGroup, evicted.Last, admitted.Name);
+        }
+
         Deliver(admitted);
 
         // Last: a host that looks at the undecided ones and then at the admitted ones must find it.
@@ -244,7 +249,7 @@ internal sealed partial class AdmissionLoop
     private void Refuse(UndecidedConnection connection, RefusalReason reason, string? detail = null)
     {
         if (reason == RefusalReason.Evicted)
-            _undecided.NoteEvicted(connection);
+            _evictions.Note(connection.PeerGroup, connection.Peer);
         _undecided.Remove(connection);
         _inHandshake.Remove(connection);
         // A handshake hears of it when a thread of its own has time. The socket goes now: descriptors that nobody counts any more would

@@ -21,6 +21,9 @@ internal sealed partial class AdmissionLoop : IDisposable
     private const int AcceptsPerTurn = 64;
     private const int EventsPerTurn = 256;
 
+    /// <summary>Connections that are read once more before one of them goes.</summary>
+    private const int MostLooks = 8;
+
     private static readonly TimeSpan s_backOff = TimeSpan.FromMilliseconds(100);
 
     private readonly ChannelListener[] _listeners;
@@ -36,10 +39,12 @@ internal sealed partial class AdmissionLoop : IDisposable
     private readonly AdmissionClock _clock;
     private readonly RefusalThrottle _throttle;
     private readonly RefusalThrottle _throttleOfMigration;
+    private readonly EvictionMemory _evictions;
     private readonly DescriptorBudget.Door _descriptors;
     private readonly ConcurrentQueue<(string Peer, string Detail)> _falseStarts = new();
     private ulong _nextKey;
     private long _turn;
+    private long _evictionsToldUntil = long.MinValue;
     private long _resumeAccepting = long.MaxValue;
     private bool _isShort;
     private volatile bool _stopping;
@@ -66,6 +71,7 @@ internal sealed partial class AdmissionLoop : IDisposable
         _clock = new AdmissionClock(time, _wake);
         _throttle = new RefusalThrottle(time);
         _throttleOfMigration = new RefusalThrottle(time);
+        _evictions = new EvictionMemory(time, options.UndecidedTimeout);
         _descriptors = DescriptorBudget.Process.Open(options.ReservedDescriptors);
         if (MaxUndecided < options.MaxUndecided)
             AdmissionLog.FewDescriptors(logger, MaxUndecided, options.MaxUndecided);

@@ -29,6 +29,7 @@ internal sealed class UndecidedConnection
         // Ports tell nothing, so a peer is its address. Unix peers have none: they count per listener.
         PeerGroup = Address?.ToString() ?? accepted.Peer;
         InCrowd = new LinkedListNode<UndecidedConnection>(this);
+        InKind = new LinkedListNode<UndecidedConnection>(this);
     }
 
     /// <summary>Names it in the poll set; never used again, unlike the descriptor's number.</summary>
@@ -54,7 +55,11 @@ internal sealed class UndecidedConnection
     /// <summary>Whether it is in the poll set: not when its first bytes were there at accept and decided it, nor when it is held.</summary>
     internal bool IsPolled { get; set; }
 
+    /// <summary>Among all of its address.</summary>
     internal LinkedListNode<UndecidedConnection> InCrowd { get; }
+
+    /// <summary>Among the silent ones of its address, or among those that have begun to speak.</summary>
+    internal LinkedListNode<UndecidedConnection> InKind { get; }
 
     internal LinkedListNode<UndecidedConnection>? InRecords { get; set; }
 

@@ -101,7 +101,8 @@ internal sealed class UndecidedSet(int need)
     /// <summary>
     /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Beyond the limit
     /// in all (<paramref name="maxUndecided"/>) the address that holds most pays, if that is more than a migration has channels; else the
-    /// one that holds the oldest. Addresses that have brought channels of the migration pay only when there is no other.
+    /// one that holds the oldest. Addresses that have brought channels of the migration pay only when there is no other, or when they hold
+    /// more than half of the room: a stranger may have brought one, and strangers may share the source's address.
     /// </summary>
     internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
     {
@@ -110,17 +111,20 @@ internal sealed class UndecidedSet(int need)
             return own.Victim;
         if (Count <= maxUndecided)
             return null;
-        return (_bySize.FirstOrDefault(crowd => !facts.IsOfMigration(crowd.PeerGroup)) ?? _bySize.Min!).Victim;
+        int spared = 0;
+        foreach (PeerCrowd crowd in _bySize)
+        {
+            if (!facts.IsOfMigration(crowd.PeerGroup))
+                return crowd.Victim;
+            spared += crowd.Count;
+            if (spared > maxUndecided / 2)
+                break;
+        }
+
+        return _bySize.Min!.Victim;
     }
 
     internal int CountOf(string peerGroup) => _byPeer[peerGroup].Count;
-
-    /// <summary>It is about to go for want of room.</summary>
-    internal void NoteEvicted(UndecidedConnection connection) => _byPeer[connection.PeerGroup].NoteEvicted(connection);
-
-    /// <summary>How many of an address were given up for want of room since this was last asked, and the last of them.</summary>
-    internal (long Count, string Last) TakeEvicted(string peerGroup) =>
-        _byPeer.TryGetValue(peerGroup, out PeerCrowd? crowd) ? (crowd.TakeEvicted(), crowd.LastEvicted) : (0, "");
 
     /// <summary>Any thread.</summary>
     internal List<UndecidedInfo> Snapshot(TimeProvider time)

@@ -81,15 +81,33 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task An_address_that_has_brought_a_multifd_channel_keeps_its_silent_main_channel()
     {
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 5, MaxUndecidedPerPeer = 5 });
+        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
         ScriptedPeer main = door.Knock();
         await door.UndecidedAsync(1);
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync();
-        await CrowdAsync(door, 3, "127.0.0.1");
-        await CrowdAsync(door, 1, "127.0.0.2");
+        await CrowdAsync(door, 4, "127.0.0.1");
+        await CrowdAsync(door, 5, "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6");
 
-        door.KnockFrom("127.0.0.3");
+        door.KnockFrom("127.0.0.7");
+
+        await door.RefusedAsync(RefusalReason.Evicted, 1);
+        Assert.StartsWith("127.0.0.2:", door.Refusals.Single().Peer, StringComparison.Ordinal);
+        main.Send(Opening.Main);
+        Assert.Equal(Name(main), (await door.TakeAsync()).Peer);
+    }
+
+    [Fact]
+    public async Task Whoever_has_brought_a_channel_and_fills_more_than_half_of_the_room_pays_like_any_other()
+    {
+        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        door.KnockFrom("127.0.0.2", Opening.Multifd(0));
+        await door.TakeAsync();
+        await CrowdAsync(door, 9, "127.0.0.2");
+        ScriptedPeer main = door.Knock();
+        await door.UndecidedAsync(10);
+
+        door.KnockFrom("127.0.0.2");
 
         await door.RefusedAsync(RefusalReason.Evicted, 1);
         Assert.StartsWith("127.0.0.2:", door.Refusals.Single().Peer, StringComparison.Ordinal);
@@ -100,16 +118,16 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task An_address_of_a_set_that_was_given_up_pays_like_any_other()
     {
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 5, MaxUndecidedPerPeer = 5 });
+        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
         ScriptedPeer oldest = door.Knock();
         await door.UndecidedAsync(1);
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync();
-        await CrowdAsync(door, 3, "127.0.0.1");
-        await CrowdAsync(door, 1, "127.0.0.2");
+        await CrowdAsync(door, 4, "127.0.0.1");
+        await CrowdAsync(door, 5, "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6");
         door.Admission.StartAnew();
 
-        door.KnockFrom("127.0.0.3", Opening.Main.AsSpan(0, 1)); // a decision by the new facts
+        door.KnockFrom("127.0.0.7", Opening.Main.AsSpan(0, 1)); // a decision by the new facts
 
         await door.RefusedAsync(RefusalReason.Evicted, 1);
         Assert.Equal(Name(oldest), door.Refusals.Single().Peer);
@@ -119,7 +137,7 @@ public sealed class CrowdedDoorTests
     public async Task The_log_says_what_a_source_may_have_lost_for_want_of_room_whatever_else_is_refused()
     {
         CollectingLogger log = new();
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 4, MaxUndecidedPerPeer = 4 }, log);
+        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 12, MaxUndecidedPerPeer = 4 }, log);
         ScriptedPeer main = door.Knock();
         await door.UndecidedAsync(1);
         await CrowdAsync(door, 3, "127.0.0.1");
@@ -136,6 +154,7 @@ public sealed class CrowdedDoorTests
         Assert.Contains(Name(main), log.Text(3114), StringComparison.Ordinal);
 
         await CrowdAsync(door, 1, "127.0.0.1");
+        await CrowdAsync(door, 4, "127.0.0.2");
 
         // More than are told of strangers, and then one of the source's address.
         int told = log.Count(3102);

@@ -10,6 +10,7 @@ namespace DataPlane.Tests.Guard;
 public sealed class GuardLossTests
 {
     private static readonly byte[] s_request = [0, 3, 0, 19, 0, 0, 0, 0, 0x01, 0x23, 0x40, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
+    private static readonly byte[] s_resumed = [0, 6, 0, 4, 0, 0, 0, 1];
     private static readonly byte[] s_page = [.. Opening.Record(0x1234000, Opening.PageFlag, "pc.ram"), .. new byte[4096]];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -67,6 +68,42 @@ public sealed class GuardLossTests
         Assert.Equal([0], (await preempt.ReadToEndAsync(Token)).Bytes);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task In_a_recovery_it_waits_too(bool reset)
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await PauseAsync(scene);
+
+        Lose(source, reset);
+
+        Assert.False(main.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
+        Assert.Equal([0], await preempt.ReceiveAsync(1, Token));
+        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
+    }
+
+    [Fact]
+    public async Task The_preempt_channel_of_the_next_link_gets_nothing_of_the_lost_one()
+    {
+        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
+        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        Lose(source, reset: false);
+        Assert.True(preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
+        main.Socket.Dispose(); // an operator pauses QEMU, whose preempt thread has read nothing yet
+        await scene.StateAsync(GuardState.Paused);
+
+        source = scene.Knock(Opening.Recovery);
+        main = await scene.AcceptAsync();
+        await main.ReceiveAsync(Opening.Recovery.Length, Token);
+        ScriptedPeer next = await scene.AcceptAsync();
+        main.Send(s_resumed).Send(s_request);
+        await source.ReceiveAsync(s_resumed.Length + s_request.Length, Token);
+        Assert.False(next.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
+        scene.Knock(s_page);
+        Assert.Equal(s_page, await next.ReceiveAsync(s_page.Length, Token));
+    }
+
     [Fact]
     public async Task Before_the_switch_QEMU_hears_of_it_at_once()
     {
@@ -88,6 +125,22 @@ public sealed class GuardLossTests
             source.Reset();
         else
             source.Finish();
+    }
+
+    /// <summary>A link that is lost, and the one of its recovery, which has not said RESUME.</summary>
+    private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> PauseAsync(GuardScene scene)
+    {
+        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        Lose(source, reset: true);
+        await preempt.ReceiveAsync(1, Token);
+        await main.ReadToEndAsync(Token);
+        await scene.StateAsync(GuardState.Paused);
+        source = scene.Knock(Opening.Recovery);
+        main = await scene.AcceptAsync();
+        await main.ReceiveAsync(Opening.Recovery.Length, Token);
+        preempt = await scene.AcceptAsync();
+        await scene.StateAsync(GuardState.Recovering);
+        return (source, main, preempt);
     }
 
     private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> SwitchAsync(GuardScene scene)

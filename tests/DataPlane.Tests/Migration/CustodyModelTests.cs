@@ -147,9 +147,12 @@ public sealed class CustodyModelTests : IDisposable
                     else
                         _destinationIsOver |= Destination.On(DestinationEvent.Failed) == DestinationVerdict.LetGo;
                     break;
+                // A file that is complete has ended its destination: nobody is there any more.
                 case Step.SourceComesAgain when _sourceKnows && _destinationKnows && !_sourceIsOver && !_destinationIsOver
-                    && way != Way.Precopy:
+                    && way != Way.Precopy && !(way == Way.Captured && Destination.IsOurs):
                     (_broken, _sourceKnows, _destinationKnows, _ended) = (false, false, false, false);
+                    _forward.Clear(); // what one side said after the other had noticed went with the old link
+                    _backward.Clear();
                     Destination.On(DestinationEvent.SourceCameAgain);
                     Source.On(SourceEvent.BitmapReceived);
                     break;
