@@ -26,11 +26,18 @@ internal sealed class AdmissionScenario(int[] silent, int rounds, TimeSpan idle)
         Leg[] legs = [.. silent.Select(static count => new Leg(count))];
         await RoundAsync(new Leg(0), watchIdle: false, token); // what the runtime compiles and opens once
         for (var round = 0; round < rounds; round++)
+        {
             for (var leg = 0; leg < legs.Length; leg++)
+            {
                 await RoundAsync(legs[(leg + round) % legs.Length], watchIdle: round == 0, token);
+            }
+        }
 
         foreach (var leg in legs)
+        {
             Console.WriteLine(leg.Describe());
+        }
+
         if (json is not null)
         {
             json.Directory?.Create();
@@ -68,7 +75,9 @@ internal sealed class AdmissionScenario(int[] silent, int rounds, TimeSpan idle)
         }
 
         for (byte id = 0; id < Channels; id++)
+        {
             await MeasureAsync(leg, admission, port, id, token);
+        }
     }
 
     private static async Task MeasureAsync(Leg leg, ChannelAdmission admission, int port, byte id, CancellationToken token)

@@ -27,7 +27,10 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
 
         var summary = Report.Summarize(migrations, latencies);
         foreach (var (name, value) in summary)
+        {
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}: {value!.GetValue<double>():0.###}"));
+        }
+
         if (json is not null)
         {
             var document = Report.Document(version, (long)ramMiB << 20, channels, summary, migrations, latencies, postcopies);
@@ -51,12 +54,14 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
         await migrations.StartAsync(token);
         var samples = new List<MigrationSample>();
         for (var run = 0; run < runs; run++)
+        {
             foreach (var leg in Turn(legs, run))
             {
                 var sample = await migrations.RunAsync(leg, run, token);
                 samples.Add(sample);
                 await SayAsync($"run {run + 1} {leg,-8} {sample.Seconds:0.000} s  {sample.BytesPerSecond / 1e9:0.00} GB/s  front {sample.FrontCpuSeconds:0.00} s CPU");
             }
+        }
 
         return samples;
     }
@@ -66,13 +71,17 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
         var latency = new LatencyLeg(pages, work);
         var samples = new List<LatencySample>();
         for (var run = 0; run < runs; run++)
+        {
             foreach (var busy in (bool[])[false, true])
+            {
                 foreach (var leg in Turn(_latencyLegs, run))
                 {
                     var sample = await latency.RunAsync(leg, run, busy, token);
                     samples.Add(sample);
                     await SayAsync($"run {run + 1} {leg,-8} page, main {(busy ? "busy" : "idle")}: p50 {sample.Median:0.0} us, p99 {sample.P99:0.0} us");
                 }
+            }
+        }
 
         return samples;
     }
@@ -82,12 +91,14 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
         var postcopy = new PostcopyLeg(version, work);
         var samples = new List<JsonObject>();
         for (var run = 0; run < runs; run++)
+        {
             foreach (var leg in Turn(_latencyLegs, run))
             {
                 var sample = await postcopy.RunAsync(leg, run, token);
                 samples.Add(sample);
                 await SayAsync($"run {run + 1} {leg,-8} postcopy: {sample["postcopy_requests"]} requests, {sample["postcopy_latency"]} ns each by QEMU's own count");
             }
+        }
 
         return samples;
     }

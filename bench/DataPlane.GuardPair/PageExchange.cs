@@ -45,7 +45,10 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
 
         List<Thread> threads = [Start(AnswerRequests)];
         if (busy)
+        {
             threads.AddRange([Start(SendBackground), Start(TakeBackground)]);
+        }
+
         try
         {
             return AskForPages(_main, _preempt, requests);
@@ -63,7 +66,10 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
         foreach (var socket in (Socket?[])[_sourceMain, _sourcePreempt, _main, _preempt, _listener])
         {
             if (socket is { Connected: true })
+            {
                 socket.Shutdown(SocketShutdown.Both); // wakes whoever waits in it
+            }
+
             socket?.Dispose();
         }
     }
@@ -91,7 +97,9 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
             onPage?.Invoke(i, record.AsSpan(i == 0 ? 8 + 7 : 8, pageBytes));
             samples[i] = Stopwatch.GetElapsedTime(asked).TotalMicroseconds;
             if (BinaryPrimitives.ReadUInt64BigEndian(record) / (ulong)pageBytes != (ulong)i)
+            {
                 throw new InvalidDataException("another page than the one asked for");
+            }
         }
 
         return samples;
@@ -106,7 +114,10 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
         BinaryPrimitives.WriteUInt64BigEndian(request.AsSpan(4), offset);
         BinaryPrimitives.WriteUInt32BigEndian(request.AsSpan(12), (uint)pageBytes);
         if (named)
+        {
             ((ReadOnlySpan<byte>)[6, .. "pc.ram"u8]).CopyTo(request.AsSpan(16));
+        }
+
         return request;
     }
 
@@ -116,7 +127,10 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
         {
             var read = socket.Receive(buffer);
             if (read == 0)
+            {
                 throw new EndOfStreamException("the connection ended");
+            }
+
             buffer = buffer[read..];
         }
     }
@@ -136,7 +150,10 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
             var answer = record.AsSpan(named ? 0 : 7);
             BinaryPrimitives.WriteUInt64BigEndian(answer, offset | Page | (named ? 0 : Continue));
             if (named)
+            {
                 ((ReadOnlySpan<byte>)[6, .. "pc.ram"u8]).CopyTo(answer[8..]);
+            }
+
             _sourcePreempt.Send(answer);
         }
     }
@@ -145,7 +162,9 @@ internal sealed class PageExchange(int pageBytes = 4096, Action<int, ReadOnlySpa
     {
         var pages = new byte[1 << 20];
         for (; ; )
+        {
             _sourceMain.Send(pages);
+        }
     }
 
     private void TakeBackground()

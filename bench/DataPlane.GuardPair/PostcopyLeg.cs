@@ -50,7 +50,10 @@ internal sealed class PostcopyLeg(QemuVersion version, WorkFolder work)
             ["postcopy_requests"] = sent.GetProperty("ram").GetProperty("postcopy-requests").GetInt64(),
         };
         foreach (var property in received.EnumerateObject().Where(property => property.Name.StartsWith("postcopy", StringComparison.Ordinal)))
+        {
             sample[property.Name.Replace('-', '_')] = property.Value.ValueKind == JsonValueKind.Null ? null : JsonNode.Parse(property.Value.GetRawText());
+        }
+
         return sample;
     }
 }

@@ -22,9 +22,15 @@ internal sealed class ProgramFront(string file, Func<int, int, string[]> argumen
         get
         {
             if (_process is not { } process)
+            {
                 return 0;
+            }
+
             for (var patience = Stopwatch.StartNew(); HasChildren(process.Id) && patience.Elapsed < TimeSpan.FromSeconds(5);)
+            {
                 Thread.Sleep(5);
+            }
+
             var stat = File.ReadAllText($"/proc/{process.Id}/stat");
             var fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
             return fields[11..15].Sum(ticks => long.Parse(ticks, CultureInfo.InvariantCulture)) / TicksPerSecond;
@@ -40,7 +46,10 @@ internal sealed class ProgramFront(string file, Func<int, int, string[]> argumen
         for (var patience = Stopwatch.StartNew(); !IsListening(port);)
         {
             if (_process.HasExited || patience.Elapsed > Patience.Default)
+            {
                 throw new InvalidOperationException($"{file} does not listen: {string.Join(" | ", _process.Errors.Snapshot())}");
+            }
+
             await Task.Delay(20, token);
         }
 

@@ -12,13 +12,21 @@ internal static class Report
         var summary = new JsonObject();
         string[] legs = [.. migrations.Select(sample => sample.Leg).Distinct()];
         foreach (var leg in legs)
+        {
             summary[$"{leg}_bytes_per_second"] = Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.BytesPerSecond));
+        }
+
         foreach (var leg in legs.Where(leg => leg != Fronts.Direct))
+        {
             summary[$"{leg}_front_cpu_seconds_per_gib"] = Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.FrontCpuSecondsPerGiB));
+        }
         // Sample by sample against the one of the same run: a slow minute hits both.
         foreach (var leg in legs.Where(leg => leg != Fronts.Guard && legs.Contains(Fronts.Guard)))
+        {
             summary[$"guard_ratio_to_{leg}"] = Statistics.Median(migrations.Where(sample => sample.Leg == Fronts.Guard).Select(ours =>
                 ours.BytesPerSecond / migrations.Single(theirs => theirs.Leg == leg && theirs.Run == ours.Run).BytesPerSecond));
+        }
+
         foreach (var group in latencies.GroupBy(sample => (sample.Leg, sample.Busy)))
         {
             var name = $"{group.Key.Leg}_page_{(group.Key.Busy ? "main_busy" : "main_idle")}";

@@ -29,7 +29,10 @@ internal sealed class ArrivingGuest(RamAllocation allocation, bool touches) : IP
     public ValueTask StartAsync(CancellationToken cancellationToken)
     {
         if (touches)
+        {
             _toucher = new Toucher(_memory!.Blocks[0]);
+        }
+
         return default;
     }
 

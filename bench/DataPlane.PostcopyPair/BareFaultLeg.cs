@@ -32,7 +32,9 @@ internal static class BareFaultLeg
             {
                 var errno = faults.Copy(memory.Address + (nint)(about.PageBytes * page++), (nint)source, about.PageBytes, out _);
                 if (errno != 0)
+                {
                     throw new LinuxException("ioctl(UFFDIO_COPY)", errno);
+                }
             }
         }
 

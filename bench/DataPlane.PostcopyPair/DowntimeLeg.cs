@@ -31,7 +31,10 @@ internal static class DowntimeLeg
             static source => new AfterOneRound(source));
         var phases = new JsonObject();
         foreach (var phase in report.Phases)
+        {
             phases[phase.Phase.ToString()] = phase.Duration.TotalSeconds;
+        }
+
         return new JsonObject
         {
             ["run"] = run,
@@ -49,7 +52,9 @@ internal static class DowntimeLeg
         public void Report(MigrationProgress value)
         {
             if (value.Round >= 2)
+            {
                 source.SwitchToPostcopy();
+            }
         }
     }
 }

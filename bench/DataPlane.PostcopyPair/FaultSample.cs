@@ -14,7 +14,10 @@ internal sealed record FaultSample(
     public static FaultSample From(string leg, int run, FaultCase about, double[] microseconds)
     {
         if (microseconds.Length == 0)
+        {
             return new FaultSample(leg, run, about.Name, 0, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN);
+        }
+
         double[] sorted = [.. microseconds.Order()];
         double At(double part) => Statistics.Percentile(sorted, part);
         return new FaultSample(leg, run, about.Name, sorted.Length, sorted.Average(), At(0.5), At(0.99), At(0.999), sorted[^1]);

@@ -40,16 +40,24 @@ internal static class Figures
             foreach (var (leg, mine) in ((string, FaultSample[])[])[("dataplane", ours), ("qemu", theirs), ("bare", bare)])
             {
                 if (mine.Length == 0)
+                {
                     continue;
+                }
+
                 yield return Plain($"fault {about.Name} {leg} p50", mine.Select(sample => sample.P50), "us");
                 yield return Plain($"fault {about.Name} {leg} p99", mine.Select(sample => sample.P99), "us");
                 yield return Plain($"fault {about.Name} {leg} p99.9", mine.Select(sample => sample.P999), "us");
             }
 
             if (about.Busy && Ratios(ours, theirs, sample => sample.P99) is [_, ..] tails)
+            {
                 yield return AtMost($"fault {about.Name} p99 to QEMU's", tails, "x", 0.5);
+            }
+
             if (!about.Busy && about.Preempt && Ratios(ours, bare, sample => sample.P50) is [_, ..] middles)
+            {
                 yield return AtMost($"fault {about.Name} p50 to bare", middles, "x", 2);
+            }
         }
     }
 
@@ -76,15 +84,24 @@ internal static class Figures
     public static IEnumerable<Figure> OfTotals(IReadOnlyList<JsonObject> samples)
     {
         if (samples.Count == 0)
+        {
             yield break;
+        }
+
         foreach (var kind in ((string[])["dataplane_precopy", "dataplane_postcopy", "qemu_precopy", "qemu_postcopy"])
             .Where(kind => samples[0].ContainsKey($"{kind}_seconds")))
+        {
             yield return Plain($"total {kind}", samples.Select(sample => Number(sample, $"{kind}_seconds")), "s");
+        }
+
         double Slower(JsonObject sample, string than) => Number(sample, "dataplane_postcopy_seconds") / Number(sample, than);
         yield return AtMost(
             "total postcopy to our precopy", samples.Select(sample => Slower(sample, "dataplane_precopy_seconds")), "x", 1.1);
         if (!samples[0].ContainsKey("qemu_postcopy_seconds"))
+        {
             yield break;
+        }
+
         yield return Plain("total postcopy to QEMU's postcopy", samples.Select(sample => Slower(sample, "qemu_postcopy_seconds")), "x");
         yield return Plain("total postcopy to QEMU's precopy", samples.Select(sample => Slower(sample, "qemu_precopy_seconds")), "x");
     }

@@ -39,7 +39,9 @@ internal sealed class LatencyDistribution(long[] counts)
         foreach (var (name, part) in ((string, double)[])[("p50", 0.5), ("p99", 0.99), ("p999", 0.999)])
         {
             if (At(part) is var (_, from, to) && double.IsFinite(to))
+            {
                 json[$"{name}_bucket_microseconds"] = new JsonArray(from, to);
+            }
         }
 
         return json;

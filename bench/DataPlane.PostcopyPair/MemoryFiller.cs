@@ -15,7 +15,10 @@ internal static class MemoryFiller
     {
         MappedRamBlock ram;
         using (var saved = MappedRamFile.Open(path))
+        {
             ram = saved.Ram;
+        }
+
         using var file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite);
         var bytes = new byte[RunPages * MappedRamBlock.PageSize];
         new Random(1).NextBytes(bytes);
@@ -31,7 +34,10 @@ internal static class MemoryFiller
 
                 var first = i;
                 while (i < RunPages && !ram.IsStored(page + i))
+                {
                     ram.Bitmap[(page + i) / 8] |= (byte)(1 << (int)((page + i++) % 8));
+                }
+
                 RandomAccess.Write(file, bytes.AsSpan(0, (i - first) * MappedRamBlock.PageSize),
                     ram.PagesOffset + ((page + first) * MappedRamBlock.PageSize));
             }

@@ -13,7 +13,10 @@ internal sealed class OurFaultLeg : IDisposable
     public async Task<FaultSample> RunAsync(FaultCase about, int run, CancellationToken token)
     {
         if (!_guests.TryGetValue(about.RamMiB, out var guest))
+        {
             _guests[about.RamMiB] = guest = new SourceGuest((long)about.RamMiB << 20);
+        }
+
         using var incoming = new ArrivingGuest(
             RamAllocation.Default with { HugePages = false, HostPageSize = about.PageBytes, Shared = about.IsHuge }, touches: true);
         var report = await LiveMove.RunAsync(
@@ -36,6 +39,8 @@ internal sealed class OurFaultLeg : IDisposable
     public void Dispose()
     {
         foreach (var guest in _guests.Values)
+        {
             guest.Dispose();
+        }
     }
 }

@@ -41,13 +41,24 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
         using var work = new WorkFolder();
         var files = new VmFiles(version, work);
         if (options.Legs.Contains(Faults))
+        {
             await MeasureFaultsAsync(runs, files, work, token);
+        }
+
         if (options.Legs.Contains(Total))
+        {
             await MeasureTotalsAsync(runs, files, work, token);
+        }
+
         if (options.Legs.Contains(Downtime))
+        {
             await RepeatAsync(runs, Downtime, _downtimes, DowntimeLeg.RunAsync, token);
+        }
+
         if (options.Legs.Contains(Restore))
+        {
             await RepeatAsync(runs, Restore, _restores, new RestoreLeg(files, work).RunAsync, token);
+        }
 
         Figure[] figures =
         [
@@ -57,9 +68,15 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
             .. Figures.OfRestores(_restores),
         ];
         foreach (var figure in figures)
+        {
             Console.WriteLine(figure);
+        }
+
         if (json is not null)
+        {
             await MachineFacts.WriteAsync(json, Document(version, figures), token);
+        }
+
         return 0;
     }
 
@@ -77,19 +94,29 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
         var qemu = new QemuFaultLeg(files, work);
         // Code that has not run yet is compiled first.
         if (cases is [var first, ..])
+        {
             await ours.RunAsync(first, -1, token);
+        }
+
         List<Func<FaultCase, int, CancellationToken, Task<FaultSample>>> legs =
             options.OnlyOurs ? [ours.RunAsync] : [ours.RunAsync, qemu.RunAsync, BareFaultLeg.RunAsync];
         for (var run = 0; run < runs; run++)
+        {
             foreach (var about in cases)
+            {
                 foreach (var leg in Turn(legs, run))
                 {
                     if (leg.Method.DeclaringType == typeof(BareFaultLeg) && !about.Preempt)
+                    {
                         continue; // the bare exchange has two connections
+                    }
+
                     var sample = await leg(about, run, token);
                     _faults.Add(sample);
                     await SayAsync($"run {run + 1} {sample}");
                 }
+            }
+        }
     }
 
     private async Task MeasureTotalsAsync(int runs, VmFiles files, WorkFolder work, CancellationToken token)
@@ -112,12 +139,14 @@ internal sealed class PostcopyBenchmark(BenchmarkOptions options)
         CancellationToken token)
     {
         for (var run = 0; run < runs; run++)
+        {
             foreach (var size in Turn(options.Sizes, run))
             {
                 var sample = await measure(size, run, token);
                 samples.Add(sample);
                 await SayAsync($"run {run + 1} {leg} {sample.ToJsonString()}");
             }
+        }
     }
 
     /// <summary>Whoever goes first in one run goes last in the next.</summary>

@@ -20,7 +20,10 @@ internal sealed class ReservedPages : IDisposable
             var wanted = int.Parse(taken._before, CultureInfo.InvariantCulture) + (mebibytes / 2);
             File.WriteAllText(Setting, wanted.ToString(CultureInfo.InvariantCulture));
             if (int.Parse(File.ReadAllText(Setting), CultureInfo.InvariantCulture) >= wanted)
+            {
                 return taken;
+            }
+
             taken.Dispose();
             return null;
         }

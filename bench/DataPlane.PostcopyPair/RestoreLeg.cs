@@ -43,7 +43,10 @@ internal sealed class RestoreLeg(VmFiles files, WorkFolder work)
         var speaks = await SpeaksAsync(machine, token);
         var result = await send.WaitAsync(token);
         if (result.ExitCode != 0)
+        {
             throw new InvalidOperationException(result.ToString());
+        }
+
         var received = await machine.WaitForMigrationAsync("completed", token);
 
         var start = result.Json.GetProperty("postcopy").GetProperty("start_seconds").GetDouble();

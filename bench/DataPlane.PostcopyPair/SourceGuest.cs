@@ -25,7 +25,9 @@ internal sealed class SourceGuest : IMigratableGuest, IDisposable
         Memory = new GuestMemory([RamBlock.Allocate("pc.ram", bytes, RamAllocation.Default)]);
         _written = new RecordedDirtyTracker(Memory);
         for (long page = 0; page < Ram.PageCount; page++)
+        {
             MemoryMarshal.Cast<byte, long>(Ram.Span(page * TargetPage.Size, TargetPage.Size)).Fill(page + 1);
+        }
     }
 
     public string MachineName => "dataplane-bench-1.0";

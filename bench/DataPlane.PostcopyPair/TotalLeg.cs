@@ -57,7 +57,9 @@ internal sealed class TotalLeg(int ramMiB, bool withQemu, VmFiles files, WorkFol
             var kind = postcopy ? "postcopy" : "precopy";
             sample[$"dataplane_{kind}_seconds"] = await OurSecondsAsync(postcopy, token);
             if (withQemu)
+            {
                 sample[$"qemu_{kind}_seconds"] = await QemuSecondsAsync(postcopy, token);
+            }
         }
 
         return sample;

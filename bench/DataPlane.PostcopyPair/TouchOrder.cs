@@ -12,6 +12,8 @@ internal static class TouchOrder
         // About the golden ratio, and odd: so every page comes once.
         var step = (long)(pages * 0.6180339887) | 1;
         for (long i = 0; i < pages; i++)
+        {
             yield return (i * step & (pages - 1)) * pageBytes;
+        }
     }
 }

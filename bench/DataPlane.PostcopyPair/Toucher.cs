@@ -49,7 +49,9 @@ internal sealed unsafe partial class Toucher : IDisposable
         try
         {
             foreach (var offset in TouchOrder.Of(_block.Length, _block.HostPageSize).TakeWhile(_ => !_stop))
+            {
                 Touch(offset);
+            }
         }
         catch (InvalidDataException wrong)
         {
@@ -66,9 +68,14 @@ internal sealed unsafe partial class Toucher : IDisposable
         _ = Copy(&word, (void*)(_block.Address + (nint)offset), sizeof(long));
         var end = Stopwatch.GetTimestamp();
         if (CountFaults() > faults)
+        {
             _waits.Add(Stopwatch.GetElapsedTime(begin, end).TotalMicroseconds);
+        }
+
         if (word != (offset >> TargetPage.Shift) + 1)
+        {
             throw new InvalidDataException($"{word} at 0x{offset:x}");
+        }
     }
 
     private static long CountFaults()

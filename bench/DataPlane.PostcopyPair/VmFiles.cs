@@ -25,7 +25,10 @@ internal sealed class VmFiles(QemuVersion version, WorkFolder work)
     public async Task<VmFile> GetAsync(VmKind kind, int ramMiB, CancellationToken token)
     {
         if (_made.TryGetValue((kind, ramMiB), out var file))
+        {
             return file;
+        }
+
         file = new VmFile(work[$"{kind}-{ramMiB}.vm"], new QemuOptions
         {
             Version = version,
@@ -52,7 +55,9 @@ internal sealed class VmFiles(QemuVersion version, WorkFolder work)
     public void Drop(VmKind kind, int ramMiB)
     {
         if (_made.Remove((kind, ramMiB), out var file))
+        {
             File.Delete(file.Path);
+        }
     }
 
     /// <summary>Starts a QEMU that loads the VM from its file and runs it, unless it shall stay stopped.</summary>
@@ -65,7 +70,10 @@ internal sealed class VmFiles(QemuVersion version, WorkFolder work)
             await machine.StartIncomingAsync($"file:{path}", token);
             await machine.WaitForMigrationAsync("completed", token);
             if (!options.StayStopped)
+            {
                 await machine.Console.WaitForAsync(_ => true, "it goes on", token);
+            }
+
             JsonArray off = [.. ((string[])["mapped-ram", "multifd"]).Select(
                 name => (JsonNode)new JsonObject { ["capability"] = name, ["state"] = false })];
             await machine.ExecuteAsync("migrate-set-capabilities", new JsonObject { ["capabilities"] = off }, token);

@@ -19,7 +19,10 @@ internal sealed class DataPlaneLeg(PairOptions options, MixedMemory? memory, str
     {
         var folder = work.NewFolder("sslstream");
         foreach (var file in Directory.GetFiles(Path.GetDirectoryName(Repository.Tool)!))
+        {
             File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+
         var settings = Path.Combine(folder, "dataplane.runtimeconfig.json");
         var root = JsonNode.Parse(File.ReadAllText(settings))!;
         var options = (JsonObject)root["runtimeOptions"]!;
@@ -53,7 +56,10 @@ internal sealed class DataPlaneLeg(PairOptions options, MixedMemory? memory, str
         ];
         await using var bench = await ChildProcess.StartAsync("bench", "setsid", arguments);
         if (await bench.WaitForExitAsync(token: token) is var code and not 0)
+        {
             throw new InvalidOperationException($"dataplane bench: exit {code}: {string.Join(" | ", bench.Errors.Snapshot())}");
+        }
+
         var result = JsonElement.Parse(await File.ReadAllTextAsync(json, token)).GetProperty("runs")[0];
         var migration = result.GetProperty("migration");
         return new Sample(

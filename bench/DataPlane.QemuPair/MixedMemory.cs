@@ -64,8 +64,13 @@ internal sealed class MixedMemory
     {
         using var bytes = new MemoryStream();
         foreach (var path in Directory.GetFiles(folder, pattern, SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+        {
             if (bytes.Length < SourceBytes)
+            {
                 bytes.Write(File.ReadAllBytes(path));
+            }
+        }
+
         return bytes.Length > 0 ? bytes.ToArray()
             : throw new FileNotFoundException($"no {pattern} under {folder}: the memory is mixed from the SDK's files");
     }

@@ -47,6 +47,7 @@ internal sealed class PairBenchmark(PairOptions pair)
 
         var samples = new List<Sample>();
         for (var run = 0; run < runs; run++)
+        {
             for (var leg = 0; leg < legs.Count; leg++)
             {
                 var sample = await legs[(leg + run) % legs.Count](run); // whoever goes first in one run goes last in the next
@@ -56,10 +57,14 @@ internal sealed class PairBenchmark(PairOptions pair)
                     $"run {run + 1} {sample.Leg,-17} {sample.Seconds:0.000} s  "
                     + $"{MemoryRate(sample) / 1e9:0.00} GB/s of memory, ratio {Ratio(sample):0.00}"));
             }
+        }
 
         var summary = Summarize(samples);
         foreach (var (name, value) in summary)
+        {
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}: {value!.GetValue<double>():0.###}"));
+        }
+
         if (json is not null)
         {
             await MachineFacts.WriteAsync(json, Document(version, samples, summary), token);
@@ -72,7 +77,10 @@ internal sealed class PairBenchmark(PairOptions pair)
     private static string CopyTo(string folder, TestAuthority authority)
     {
         foreach (var file in Directory.GetFiles(authority.Folder))
+        {
             File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+
         return folder;
     }
 
@@ -99,7 +107,10 @@ internal sealed class PairBenchmark(PairOptions pair)
             ["qemu_compression_ratio"] = Smaller("qemu_preallocated"),
         };
         if (samples.Exists(sample => sample.Leg == "dataplane_sslstream"))
+        {
             summary["ratio_to_dataplane_sslstream"] = Faster("dataplane_sslstream");
+        }
+
         foreach (var leg in samples.GroupBy(sample => sample.Leg))
         {
             summary[$"{leg.Key}_cpu_seconds"] = Statistics.Median(

@@ -35,9 +35,15 @@ internal sealed record PairOptions
         {
             List<(string, JsonNode)> parameters = [];
             if (IsCompressed)
+            {
                 parameters.Add(("multifd-compression", Compression));
+            }
+
             if (Level is { } level)
+            {
                 parameters.Add(($"multifd-{Compression}-level", level));
+            }
+
             return parameters;
         }
     }

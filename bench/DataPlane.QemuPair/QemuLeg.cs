@@ -19,7 +19,10 @@ internal sealed class QemuLeg(QemuOptions options, PairOptions pair, MixedMemory
     public async Task StartAsync(CancellationToken token)
     {
         if (memory is not null)
+        {
             return;
+        }
+
         _source = await QemuProcess.StartAsync(options with { Extra = [.. Credentials("client")] }, work, "source", token);
         await _source.Console.WaitForFillAsync(token);
         await _source.PrepareMigrationAsync(Settings, token);
@@ -67,7 +70,9 @@ internal sealed class QemuLeg(QemuOptions options, PairOptions pair, MixedMemory
             },
         };
         if (loaded is not null)
+        {
             return sample;
+        }
         // Back from `postmigrate` to a guest that can be sent again.
         await source.ContinueGuestAsync(token);
         await source.StopGuestAsync(token);

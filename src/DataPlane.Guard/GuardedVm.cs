@@ -53,13 +53,18 @@ public sealed class GuardedVm : IAsyncDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _retiring.Token);
         await PrepareAsync(either.Token).ConfigureAwait(false);
         if (_retiring.IsCancellationRequested)
+        {
             _course!.Retire(); // the address was opened meanwhile, and somebody may have come
+        }
     }
 
     private async Task PrepareAsync(CancellationToken cancellationToken)
     {
         if (_options.Tls?.KeyWarning is { } warning)
+        {
             GuardLog.KeyExposed(_logger, _options.Name, warning);
+        }
+
         try
         {
             if (_options.Qmp is not null)
@@ -72,14 +77,22 @@ public sealed class GuardedVm : IAsyncDisposable
             {
                 _target = QemuTarget.From(_options, _options.To!);
                 if (HandOverOrder.WhyNot(_target) is { } reason)
+                {
                     throw new QmpException(reason);
+                }
             }
 
             var blocks = new KnownBlocks();
             if (_monitor is not null && _target.Postcopy)
+            {
                 await _monitor.AskBlocksAsync(blocks, cancellationToken).ConfigureAwait(false);
+            }
+
             if (_monitor is not null && _target.Postcopy && !blocks.IsKnown)
+            {
                 GuardLog.BlocksUnknown(_logger, _options.Name);
+            }
+
             GuardLog.Prepared(_logger, _options.Name, _target.Version?.ToString() ?? "of unknown version", _target.Address.ToString(),
                 _target.Channels, _target.Preempt, _target.Tls);
             var course = new GuardCourse(_options, _target, _monitor, blocks, _events, _time, _logger);
@@ -102,7 +115,7 @@ public sealed class GuardedVm : IAsyncDisposable
     /// <exception cref="InvalidOperationException">It was not started.</exception>
     public async Task<GuardState> RunAsync(CancellationToken cancellationToken = default)
     {
-        GuardCourse course = _course ?? throw new InvalidOperationException($"{nameof(StartAsync)} comes first.");
+        var course = _course ?? throw new InvalidOperationException($"{nameof(StartAsync)} comes first.");
         return await course.RunAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -114,7 +127,10 @@ public sealed class GuardedVm : IAsyncDisposable
     public void Retire()
     {
         if (Volatile.Read(ref _disposed) != 0)
+        {
             return;
+        }
+
         _retiring.Cancel();
         _course?.Retire();
     }
@@ -122,8 +138,8 @@ public sealed class GuardedVm : IAsyncDisposable
     /// <summary>What there is to see now. Cheap enough for once a second.</summary>
     public GuardSnapshot Snapshot()
     {
-        GuardCourse? course = _course;
-        IReadOnlyList<UndecidedInfo> undecided = course?.Door.Undecided ?? [];
+        var course = _course;
+        var undecided = course?.Door.Undecided ?? [];
         return new GuardSnapshot
         {
             Name = _options.Name,
@@ -145,12 +161,21 @@ public sealed class GuardedVm : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
             return;
+        }
+
         _course?.Stop();
         if (_course is not null)
+        {
             await _course.DisposeAsync().ConfigureAwait(false);
+        }
+
         if (_monitor is not null)
+        {
             await _monitor.DisposeAsync().ConfigureAwait(false);
+        }
+
         RemoveIncomingSocket();
         _target?.Place?.Dispose();
     }
@@ -162,6 +187,8 @@ public sealed class GuardedVm : IAsyncDisposable
     private void RemoveIncomingSocket()
     {
         if (_target is { IsToldByUs: true, Place: { } place } && _course?.State is GuardState.Completed or GuardState.Failed)
+        {
             _ = place.TryRemove();
+        }
     }
 }

@@ -109,23 +109,44 @@ public sealed record GuardedVmOptions
     public void Validate()
     {
         if (string.IsNullOrWhiteSpace(Name))
+        {
             throw new ArgumentException($"{nameof(Name)} must not be empty.");
+        }
+
         if (Listen is not { Count: > 0 })
+        {
             throw new ArgumentException($"{nameof(Listen)} must have at least one address.");
+        }
+
         if (Qmp is null == To is null)
+        {
             throw new ArgumentException($"Either {nameof(Qmp)} or {nameof(To)} must be given, not both.");
+        }
+
         if (Incoming is not null && Qmp is null)
+        {
             throw new ArgumentException($"{nameof(Incoming)} needs {nameof(Qmp)}: only a monitor can tell QEMU where to listen.");
+        }
+
         if (Qmp is not null && (Channels != 0 || Preempt || TlsPassThrough))
+        {
             throw new ArgumentException(
                 $"{nameof(Channels)}, {nameof(Preempt)} and {nameof(TlsPassThrough)} belong to {nameof(To)}: a monitor tells them.");
+        }
+
         Check(MonitorTimeout, nameof(MonitorTimeout));
         Check(DrainTimeout, nameof(DrainTimeout));
         Check(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
         if (Tls is { End: not TlsEnd.Server })
+        {
             throw new ArgumentException($"{nameof(Tls)} must be a server's credentials.");
+        }
+
         if (Tls is not null && TlsPassThrough)
+        {
             throw new ArgumentException($"{nameof(Tls)} and {nameof(TlsPassThrough)} exclude each other.");
+        }
+
         AdmissionOptions(QemuTarget.From(this, To ?? Qmp!)).Validate();
         Sockets.Validate();
     }
@@ -150,6 +171,8 @@ public sealed record GuardedVmOptions
     private static void Check(TimeSpan value, string name)
     {
         if (value < TimeSpan.FromMilliseconds(1) || value > TimeSpan.FromDays(1))
+        {
             throw new ArgumentOutOfRangeException(name, value, $"{name} must be 1 ms to 1 day.");
+        }
     }
 }

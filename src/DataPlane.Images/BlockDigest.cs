@@ -55,7 +55,10 @@ public sealed record BlockDigest(string Name, long Length, string Sha256)
         {
             var read = RandomAccess.Read(file, buffer.AsSpan(0, (int)Math.Min(ChunkBytes, to - from)), from);
             if (read == 0)
+            {
                 throw new EndOfStreamException("the file became shorter while it was read");
+            }
+
             hash.AppendData(buffer, 0, read);
             from += read;
         }

@@ -36,16 +36,18 @@ internal sealed class FileReplacement
             return new FileReplacement(path, former, aside: null, old: null);
         }
 
-        SafeFileHandle? old = LockOld(path);
+        var old = LockOld(path);
         try
         {
             if (tryExchange(former, path))
+            {
                 return new FileReplacement(path, former, former, old);
+            }
 
             // A file system that cannot exchange (NFS): for a moment between the two renames only the old name is missing, not the file. It
             // keeps the name that it gets, since a third rename could fail when the new file has its name already; and that is no name which
             // the next start sweeps, since a process that is killed in that moment leaves it as all that there is.
-            string aside = former + ".old";
+            var aside = former + ".old";
             File.Move(path, aside);
             try
             {
@@ -72,7 +74,9 @@ internal sealed class FileReplacement
         try
         {
             if (_aside is not null)
+            {
                 File.Delete(_aside);
+            }
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
@@ -91,11 +95,13 @@ internal sealed class FileReplacement
         {
             File.Move(_path, _former);
             if (_aside is not null)
+            {
                 File.Move(_aside, _path);
+            }
         }
         else if (!LinuxFile.TryExchange(_former, _path))
         {
-            string aside = _former + ".new";
+            var aside = _former + ".new";
             File.Move(_path, aside);
             File.Move(_former, _path);
             File.Move(aside, _former);
@@ -109,7 +115,7 @@ internal sealed class FileReplacement
     {
         try
         {
-            SafeFileHandle old = LinuxFile.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlocking);
+            var old = LinuxFile.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlocking);
             _ = LinuxFile.TryLock(old);
             return old;
         }

@@ -20,12 +20,15 @@ internal abstract class ImageBytes
 
         public override int Read(long offset, Span<byte> buffer)
         {
-            int total = 0;
+            var total = 0;
             while (total < buffer.Length)
             {
-                int read = RandomAccess.Read(file, buffer[total..], offset + total);
+                var read = RandomAccess.Read(file, buffer[total..], offset + total);
                 if (read == 0)
+                {
                     break;
+                }
+
                 total += read;
             }
 

@@ -65,14 +65,23 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
     public static bool Prepare(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        string full = Path.GetFullPath(path);
-        string? folder = Path.GetDirectoryName(full);
+        var full = Path.GetFullPath(path);
+        var folder = Path.GetDirectoryName(full);
         if (folder is null || Directory.Exists(full))
+        {
             throw new IOException($"'{full}' is a folder, not a file");
+        }
+
         if (!Directory.Exists(folder))
+        {
             throw new DirectoryNotFoundException($"the folder of '{full}' does not exist");
-        if (FileFacts.TryRead(full, out FileFacts there) && there.Kind is not (FileKind.File or FileKind.Link))
+        }
+
+        if (FileFacts.TryRead(full, out var there) && there.Kind is not (FileKind.File or FileKind.Link))
+        {
             throw new IOException($"'{full}' is a device, a pipe or a socket, not a file that can be replaced");
+        }
+
         try
         {
             PartialFile.Sweep(folder);

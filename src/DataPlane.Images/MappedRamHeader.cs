@@ -36,20 +36,31 @@ internal readonly record struct MappedRamHeader(long BitmapOffset, long PagesOff
             return false;
         }
 
-        uint version = BinaryPrimitives.ReadUInt32BigEndian(source);
-        ulong pageSize = BinaryPrimitives.ReadUInt64BigEndian(source[4..]);
-        long bitmap = BinaryPrimitives.ReadInt64BigEndian(source[12..]);
-        long pages = BinaryPrimitives.ReadInt64BigEndian(source[20..]);
+        var version = BinaryPrimitives.ReadUInt32BigEndian(source);
+        var pageSize = BinaryPrimitives.ReadUInt64BigEndian(source[4..]);
+        var bitmap = BinaryPrimitives.ReadInt64BigEndian(source[12..]);
+        var pages = BinaryPrimitives.ReadInt64BigEndian(source[20..]);
         if (version > Version)
+        {
             error = $"mapped-ram version {version} is not supported, only {Version}";
+        }
         else if (pageSize != WireLimits.PageSize)
+        {
             error = $"pages of {pageSize} bytes are not supported, only {WireLimits.PageSize}";
+        }
         else if (bitmap < 0 || pages < 0)
+        {
             error = $"a bitmap at {bitmap:X} or pages at {pages:X} lie in no file";
+        }
         else if ((pages & WireLimits.PageOffsetMask) != 0)
+        {
             error = $"pages at {pages:X} do not begin at a page boundary";
+        }
         else
+        {
             header = new MappedRamHeader(bitmap, pages);
+        }
+
         return error is null;
     }
 }

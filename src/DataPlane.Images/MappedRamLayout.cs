@@ -45,18 +45,21 @@ internal sealed class MappedRamLayout
     public static MappedRamLayout Create(MappedRamContents contents)
     {
         if (contents.Blocks.Count == 0)
+        {
             throw new ArgumentException("A VM has at least one RAM block.", nameof(contents));
+        }
+
         var pieces = new List<MappedRamPiece>();
         var blocks = new List<MappedRamBlock>();
         var piece = new ArrayBufferWriter<byte>();
         WriteHead(piece, contents);
-        long position = contents.BaseOffset;
-        foreach (RamBlockEntry entry in contents.Blocks)
+        var position = contents.BaseOffset;
+        foreach (var entry in contents.Blocks)
         {
             // Huge page size and physical address belong to streams: the list of a file has neither.
             new RamBlockEntry(entry.Name, entry.Length).Write(piece);
-            long bitmap = checked(position + piece.WrittenCount + MappedRamHeader.Size);
-            long pages = RoundUp(checked(bitmap + MappedRamBlock.BitmapLengthOf(entry.Length)), PagesAlignment);
+            var bitmap = checked(position + piece.WrittenCount + MappedRamHeader.Size);
+            var pages = RoundUp(checked(bitmap + MappedRamBlock.BitmapLengthOf(entry.Length)), PagesAlignment);
             new MappedRamHeader(bitmap, pages).Write(piece.GetSpan(MappedRamHeader.Size));
             piece.Advance(MappedRamHeader.Size);
 
@@ -77,7 +80,10 @@ internal sealed class MappedRamLayout
     public byte[] BuildTail(DeviceState state)
     {
         if (!state.EarlySections.Span.StartsWith(_earlySections.Span))
+        {
             throw new ArgumentException("The head of the file has other early sections.", nameof(state));
+        }
+
         var tail = new ArrayBufferWriter<byte>();
         WriteEndOfSection(tail);
         tail.Write(state.EarlySections.Span[_earlySections.Length..]);
@@ -112,7 +118,7 @@ internal sealed class MappedRamLayout
         head.Write(contents.EarlySections.Span);
         head.Advance(SectionHeader.Write(
             head.GetSpan(SectionHeader.MaxSize), SectionType.Start, contents.RamSectionId, "ram"u8, instance: 0, RamVersion));
-        long total = contents.Blocks.Aggregate(0L, (sum, block) => checked(sum + block.Length));
+        var total = contents.Blocks.Aggregate(0L, (sum, block) => checked(sum + block.Length));
         head.Advance(RamRecordHeader.Write(head.GetSpan(RamRecordHeader.MaxSize), RamFlags.MemorySize, total));
     }
 

@@ -48,7 +48,7 @@ internal sealed partial class MappedRamReader
         [NotNullWhen(true)] out MappedRamImageInfo? info, [NotNullWhen(false)] out string? error)
     {
         var reader = new MappedRamReader(image, limits, baseOffset);
-        bool complete = reader.ReadHead(baseOffset) && reader.ReadUntilRam() && reader.ReadBlocks(baseOffset)
+        var complete = reader.ReadHead(baseOffset) && reader.ReadUntilRam() && reader.ReadBlocks(baseOffset)
             && reader.ReadUntilDevices() && reader.ReadDevices();
         error = complete ? null : $"at {reader._position:X}: {reader._error}";
         info = !complete ? null : new MappedRamImageInfo
@@ -65,13 +65,22 @@ internal sealed partial class MappedRamReader
     private bool ReadHead(long baseOffset)
     {
         if (baseOffset < 0 || baseOffset > _image.Length)
+        {
             return Fail($"the image would begin beyond the end of the file ({_image.Length:X})");
-        if (!StreamHeader.TryRead(Look(StreamHeader.Size), out string? error))
+        }
+
+        if (!StreamHeader.TryRead(Look(StreamHeader.Size), out var error))
+        {
             return Fail(error);
+        }
+
         _position += StreamHeader.Size;
-        OperationStatus status = ConfigurationSection.Parse(Look(ElementBytes), out _configuration, out int consumed, out error);
+        var status = ConfigurationSection.Parse(Look(ElementBytes), out _configuration, out var consumed, out error);
         if (!Move(status, consumed, error))
+        {
             return false;
+        }
+
         return _configuration!.IsMappedRam || Fail("this is a saved stream, not a mapped-ram file: the configuration lacks mapped-ram");
     }
 
@@ -79,18 +88,27 @@ internal sealed partial class MappedRamReader
     {
         while (true)
         {
-            ReadOnlySpan<byte> next = Look(ElementBytes);
+            var next = Look(ElementBytes);
             if (next.IsEmpty)
+            {
                 return Move(OperationStatus.NeedMoreData, 0, null);
+            }
+
             switch ((SectionType)next[0])
             {
                 case SectionType.Command:
                     if (!SkipCommand())
+                    {
                         return false;
+                    }
+
                     break;
                 case SectionType.Full:
                     if (!ReadEarly())
+                    {
                         return false;
+                    }
+
                     break;
                 default:
                     return ReadRamStart(next);
@@ -100,7 +118,7 @@ internal sealed partial class MappedRamReader
 
     private bool ReadRamStart(ReadOnlySpan<byte> source)
     {
-        OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int consumed, out string? error);
+        var status = SectionHeader.Parse(source, out var header, out var consumed, out var error);
         if (status == OperationStatus.Done
             && !(header.Type == SectionType.Start && header.Name.SequenceEqual("ram"u8) && header.Instance == 0
                 && header.Version == RamVersion))
@@ -120,16 +138,22 @@ internal sealed partial class MappedRamReader
     private bool ReadUntilDevices()
     {
         if (!ReadEmptyBody())
+        {
             return false;
+        }
+
         long? firstFull = null;
-        int earlyBefore = _early.Count;
+        var earlyBefore = _early.Count;
         while (true)
         {
-            ReadOnlySpan<byte> next = Look(1);
+            var next = Look(1);
             SectionType? type = next.IsEmpty ? null : (SectionType)next[0];
             if (type == SectionType.Full)
+            {
                 firstFull ??= _position;
-            bool read = type switch
+            }
+
+            var read = type switch
             {
                 SectionType.Full => ReadEarly(),
                 SectionType.Command => SkipCommand(),
@@ -145,7 +169,9 @@ internal sealed partial class MappedRamReader
             }
 
             if (!read || type is SectionType.End or SectionType.EndOfFile)
+            {
                 return read;
+            }
         }
     }
 
@@ -153,49 +179,76 @@ internal sealed partial class MappedRamReader
     {
         // Looking for the end of each reads a megabyte.
         if (_early.Count == WireLimits.MaxEarlySections)
+        {
             return Fail($"more than {WireLimits.MaxEarlySections} device sections among those of RAM");
-        OperationStatus status =
-            EarlySection.Parse(Look(EarlySection.MaxSize + 1), out EarlySection? section, out int consumed, out string? error);
+        }
+
+        var status =
+            EarlySection.Parse(Look(EarlySection.MaxSize + 1), out var section, out var consumed, out var error);
         if (status == OperationStatus.Done)
+        {
             _early.Add(section!);
+        }
+
         return Move(status, consumed, error);
     }
 
     private bool ReadEmptySection()
     {
-        OperationStatus status =
-            SectionHeader.Parse(Look(SectionHeader.MaxSize), out SectionHeader header, out int consumed, out string? error);
+        var status =
+            SectionHeader.Parse(Look(SectionHeader.MaxSize), out var header, out var consumed, out var error);
         if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
+        {
             return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
+        }
+
         return Move(status, consumed, error) && ReadEmptyBody();
     }
 
     /// <summary>In a file, a section of ram holds nothing but its end: pages have places of their own.</summary>
     private bool ReadEmptyBody()
     {
-        OperationStatus status =
-            RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out RamRecordHeader record, out int consumed, out string? error);
+        var status =
+            RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out var record, out var consumed, out var error);
         if (status == OperationStatus.Done && record.Kind != RamFlags.EndOfSection)
+        {
             return Fail($"a {record.Flags} record in a mapped-ram file");
+        }
+
         if (!Move(status, consumed, error))
+        {
             return false;
-        ReadOnlySpan<byte> footer = Look(SectionFooter.Size);
+        }
+
+        var footer = Look(SectionFooter.Size);
         if (footer.Length < SectionFooter.Size)
+        {
             return Move(OperationStatus.NeedMoreData, 0, null);
-        bool ends = SectionFooter.TryRead(footer, _ramSectionId, out error);
+        }
+
+        var ends = SectionFooter.TryRead(footer, _ramSectionId, out error);
         return Move(ends ? OperationStatus.Done : OperationStatus.InvalidData, SectionFooter.Size, error);
     }
 
     private bool SkipCommand()
     {
-        ReadOnlySpan<byte> source = Look(CommandHeader.Size);
+        var source = Look(CommandHeader.Size);
         if (source.Length < CommandHeader.Size)
+        {
             return Move(OperationStatus.NeedMoreData, 0, null);
-        if (!CommandHeader.TryRead(source, out CommandHeader command, out string? error))
+        }
+
+        if (!CommandHeader.TryRead(source, out var command, out var error))
+        {
             return Fail(error);
+        }
+
         if (command.Type == CommandType.Packaged)
+        {
             return Fail("a package of postcopy in a mapped-ram file");
-        int size = CommandHeader.Size + command.Length;
+        }
+
+        var size = CommandHeader.Size + command.Length;
         return Move(size > _image.Length - _position ? OperationStatus.NeedMoreData : OperationStatus.Done, size, null);
     }
 
@@ -203,19 +256,25 @@ internal sealed partial class MappedRamReader
     private bool ReadDevices()
     {
         var splitter = new DeviceStateSplitter(_limits.MaxDeviceStateBytes, _early);
-        long rest = _image.Length - _position;
+        var rest = _image.Length - _position;
         long size = FirstStateBytes;
         while (true)
         {
             // One byte over the limit lets the splitter see that there is too much.
-            long wanted = Math.Min(size, Math.Min(rest, _limits.MaxDeviceStateBytes + 1L));
-            ReadOnlySpan<byte> bytes = Look((int)Math.Min(wanted, Array.MaxLength));
-            OperationStatus status =
-                splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out int consumed, out _state, out string? error);
+            var wanted = Math.Min(size, Math.Min(rest, _limits.MaxDeviceStateBytes + 1L));
+            var bytes = Look((int)Math.Min(wanted, Array.MaxLength));
+            var status =
+                splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out var consumed, out _state, out var error);
             if (status != OperationStatus.NeedMoreData)
+            {
                 return Move(status, consumed, error);
+            }
+
             if (bytes.Length < wanted)
+            {
                 return Fail("the file became shorter while it was read");
+            }
+
             size *= 2;
         }
     }
@@ -223,18 +282,27 @@ internal sealed partial class MappedRamReader
     /// <summary>Up to <paramref name="count"/> bytes from the position on; valid until the next call.</summary>
     private ReadOnlySpan<byte> Look(int count)
     {
-        int available = (int)Math.Clamp(_image.Length - _position, 0, count);
+        var available = (int)Math.Clamp(_image.Length - _position, 0, count);
         if (_buffer.Length < available)
+        {
             _buffer = new byte[available];
+        }
+
         return _buffer.AsSpan(0, _image.Read(_position, _buffer.AsSpan(0, available)));
     }
 
     private bool Move(OperationStatus status, int consumed, string? error)
     {
         if (status == OperationStatus.NeedMoreData)
+        {
             return Fail($"the file ends ({_image.Length:X} bytes) before the image does");
+        }
+
         if (status != OperationStatus.Done)
+        {
             return Fail(error);
+        }
+
         _position += consumed;
         return true;
     }

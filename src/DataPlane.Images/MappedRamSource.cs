@@ -73,7 +73,10 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         if (Directory.Exists(path))
+        {
             throw new InvalidDataException($"'{path}' is a folder, not a saved VM");
+        }
+
         var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         try
         {
@@ -85,9 +88,15 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
             }
 
             if (info.Configuration.IgnoresShared)
+            {
                 throw new InvalidDataException($"'{path}' was saved with x-ignore-shared: its memory is not complete without other files");
+            }
+
             if (uuid is not null && info.Configuration.Uuid is { } own && own != uuid)
+            {
                 throw new InvalidDataException($"'{path}' is the VM {own}, not {uuid}");
+            }
+
             return Map(file, path, image, info, uuid);
         }
         catch
@@ -141,7 +150,10 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
             {
                 var pages = holdingData[block];
                 if (!pages.TryFill(bytes => image.Read(place.BitmapOffset, bytes) == bytes.Length))
+                {
                     throw new InvalidDataException($"'{path}' became shorter while it was read");
+                }
+
                 ClearHoles(file, place, pages);
             }
 
@@ -162,7 +174,9 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
             var first = (start - place.PagesOffset + TargetPage.Size - 1) >> TargetPage.Shift;
             var last = (end - place.PagesOffset) >> TargetPage.Shift;
             if (last > first)
+            {
                 pages.ClearRange(first, last - first);
+            }
         }
     }
 }

@@ -33,9 +33,12 @@ internal static partial class PartialFile
         {
             // A sweeper may have come between the creation and the lock, and have taken the file for a dead one's: it holds the lock, or has
             // removed the name already. A file system without locks has no sweepers either.
-            bool isTaken = !tryLock(file) && Marshal.GetLastPInvokeError() == Errno.EAGAIN;
+            var isTaken = !tryLock(file) && Marshal.GetLastPInvokeError() == Errno.EAGAIN;
             if (isTaken || !FileFacts.TryRead(path, out _))
+            {
                 throw new IOException($"'{path}' was taken for one that a dead process has left, while it was made: try again");
+            }
+
             LinuxFile.SetLength(file, length);
             Reserve(file, path, length, LinuxFile.Reserve);
             return file;
@@ -55,16 +58,22 @@ internal static partial class PartialFile
     /// <returns>How many were removed.</returns>
     public static int Sweep(string folder)
     {
-        int removed = 0;
-        foreach (string path in Directory.EnumerateFiles(folder, ".*.partial").Where(static path => Names().IsMatch(Path.GetFileName(path))))
+        var removed = 0;
+        foreach (var path in Directory.EnumerateFiles(folder, ".*.partial").Where(static path => Names().IsMatch(Path.GetFileName(path))))
         {
-            if (!FileFacts.TryRead(path, out FileFacts facts) || facts.Kind != FileKind.File || facts.Owner != Libc.GetEffectiveUser())
+            if (!FileFacts.TryRead(path, out var facts) || facts.Kind != FileKind.File || facts.Owner != Libc.GetEffectiveUser())
+            {
                 continue;
+            }
+
             try
             {
-                using SafeFileHandle file = LinuxFile.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlocking);
+                using var file = LinuxFile.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlocking);
                 if (!LinuxFile.TryLock(file))
+                {
                     continue;
+                }
+
                 File.Delete(path);
                 removed++;
             }
@@ -84,8 +93,8 @@ internal static partial class PartialFile
     /// <exception cref="IOException">No file can be made there; says why.</exception>
     public static bool CanReserve(string folder)
     {
-        string path = NameFor(Path.Combine(folder, "trial"));
-        using SafeFileHandle file = LinuxFile.CreateNew(path);
+        var path = NameFor(Path.Combine(folder, "trial"));
+        using var file = LinuxFile.CreateNew(path);
         File.Delete(path);
         LinuxFile.SetLength(file, ChunkBytes);
         try
@@ -131,7 +140,9 @@ internal static partial class PartialFile
     {
         var zeros = new byte[ChunkBytes];
         for (long at = 0; at < length; at += ChunkBytes)
+        {
             RandomAccess.Write(file, zeros.AsSpan(0, (int)Math.Min(ChunkBytes, length - at)), at);
+        }
     }
 
     [GeneratedRegex(@"^\..+\.[0-9a-f]{32}\.partial$", RegexOptions.CultureInvariant)]

@@ -32,13 +32,18 @@ internal static class SavedFormat
     public static string? Describe(ImageBytes image)
     {
         if (image.Length == 0)
+        {
             return "the file is empty";
-        byte[] head = new byte[HeadBytes];
-        int length = image.Read(0, head);
-        foreach ((byte[] start, string kind) in s_kinds)
+        }
+
+        var head = new byte[HeadBytes];
+        var length = image.Read(0, head);
+        foreach ((var start, var kind) in s_kinds)
         {
             if (head.AsSpan(0, length).StartsWith(start))
+            {
                 return $"it is {kind}";
+            }
         }
 
         return IsStream(head.AsSpan(0, length)) ? null : FindStream(image);
@@ -46,9 +51,9 @@ internal static class SavedFormat
 
     private static string? FindStream(ImageBytes image)
     {
-        byte[] bytes = new byte[(int)Math.Min(ScanBytes, image.Length)];
-        int length = image.Read(0, bytes);
-        for (int at = ScanStep; at + StreamStart <= length; at += ScanStep)
+        var bytes = new byte[(int)Math.Min(ScanBytes, image.Length)];
+        var length = image.Read(0, bytes);
+        for (var at = ScanStep; at + StreamStart <= length; at += ScanStep)
         {
             if (IsStream(bytes.AsSpan(at)))
             {

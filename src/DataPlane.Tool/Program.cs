@@ -13,8 +13,11 @@ internal static class Program
     private static async Task<int> RunAsync(string[] arguments)
     {
         if (MemoryDumps.AreForbidden(arguments, Environment.GetEnvironmentVariable))
+        {
             MemoryDumps.Forbid();
-        ToolConsole console = ToolConsole.Process();
+        }
+
+        var console = ToolConsole.Process();
         ProcessEdge.GuardThreads(arguments, console);
         return await ProcessEdge.RunAsync(arguments, console, async () =>
         {

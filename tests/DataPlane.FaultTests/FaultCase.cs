@@ -36,20 +36,20 @@ internal sealed record FaultCase(int Seed, int Channels, FaultKind Kind, int Con
     internal static FaultCase Choose(int seed, Func<int, CleanRun> cleanRun)
     {
         var random = new Random(seed);
-        int channels = random.Next(2) * 4;
+        var channels = random.Next(2) * 4;
         var kind = (FaultKind)random.Next(6);
-        int connection = random.Next(channels + 1);
-        bool backward = connection == 0 && random.Next(4) == 0;
+        var connection = random.Next(channels + 1);
+        var backward = connection == 0 && random.Next(4) == 0;
         var clean = cleanRun(channels);
-        long length = backward ? WordBytes : connection == 0 ? clean.MainBytes : clean.MultifdBytes;
-        long offset = ChooseOffset(random, length);
+        var length = backward ? WordBytes : connection == 0 ? clean.MainBytes : clean.MultifdBytes;
+        var offset = ChooseOffset(random, length);
         if (kind == FaultKind.Corrupt && backward)
         {
             // The value of SHUT is one bit of meaning without any redundancy: a network that changes it makes two owners, whatever we do.
             offset %= WordBytes - sizeof(int);
         }
 
-        int value = kind == FaultKind.Delay ? random.Next(5, 60) : random.GetItems([1, 3, 61, 1021, 4093], 1)[0];
+        var value = kind == FaultKind.Delay ? random.Next(5, 60) : random.GetItems([1, 3, 61, 1021, 4093], 1)[0];
         if (kind == FaultKind.Pieces && value < 61 && length > 64 * 1024)
         {
             value += 60;

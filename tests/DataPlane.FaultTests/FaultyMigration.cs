@@ -123,7 +123,7 @@ internal sealed class FaultyMigration : IDisposable
         Source = await sending;
         Destination = await receiving;
         List<long> bytes = [];
-        for (int i = 0; i <= fault.Channels && proxy.LinkAsync(i, cancellationToken) is { IsCompletedSuccessfully: true } link; i++)
+        for (var i = 0; i <= fault.Channels && proxy.LinkAsync(i, cancellationToken) is { IsCompletedSuccessfully: true } link; i++)
         {
             bytes.Add((await link).ForwardBytes);
         }
@@ -138,7 +138,7 @@ internal sealed class FaultyMigration : IDisposable
     {
         foreach (var block in guest.Memory.Blocks)
         {
-            long pages = collection switch { 3 => 0, 4 => 5, _ => block.PageCount >> (collection + 1) };
+            var pages = collection switch { 3 => 0, 4 => 5, _ => block.PageCount >> (collection + 1) };
             for (long page = 0; page < pages; page++)
             {
                 // Some become zero again: the destination must clear them.

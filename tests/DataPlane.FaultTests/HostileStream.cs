@@ -27,7 +27,7 @@ internal static class HostileStream
     {
         stream.Advance(SectionHeader.Write(stream.GetSpan(SectionHeader.MaxSize), SectionType.Start, RamSection, "ram"u8, instance: 0, version: 4));
         WriteRecord(stream, RamFlags.MemorySize, blocks * (long)TargetPage.Size);
-        for (int i = 0; i < blocks; i++)
+        for (var i = 0; i < blocks; i++)
         {
             new RamBlockEntry(BlockName(i), TargetPage.Size).Write(stream);
         }

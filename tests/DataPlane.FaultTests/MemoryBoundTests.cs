@@ -54,9 +54,9 @@ public sealed class MemoryBoundTests
         try
         {
             peers.Add(scene.Connect().Send(HostileStream.Head));
-            for (int id = 0; id < Channels; id++)
+            for (var id = 0; id < Channels; id++)
             {
-                byte[] bytes = new byte[MultifdInit.Size + 1000];
+                var bytes = new byte[MultifdInit.Size + 1000];
                 new MultifdInit(Guid.Empty, (byte)id).Write(bytes);
                 peers.Add(scene.Connect().Send(bytes));
             }
@@ -73,7 +73,7 @@ public sealed class MemoryBoundTests
 
     private static (byte[] Head, byte[] Endless) StreamOf(string what)
     {
-        byte[] ram = HostileStream.RamOf(1);
+        var ram = HostileStream.RamOf(1);
         return what switch
         {
             "early device sections" => (HostileStream.Head, HostileStream.Devices),

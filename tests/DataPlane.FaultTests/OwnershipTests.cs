@@ -25,7 +25,7 @@ public sealed class OwnershipTests
 
     private static async Task CheckAsync(int seed)
     {
-        for (int channels = 0; channels <= 4; channels += 4)
+        for (var channels = 0; channels <= 4; channels += 4)
         {
             if (!s_cleanRuns.ContainsKey(channels))
             {
@@ -34,10 +34,10 @@ public sealed class OwnershipTests
         }
 
         var fault = FaultCase.Choose(seed, channels => s_cleanRuns[channels]);
-        int descriptors = Descriptors.Targets().Count;
+        var descriptors = Descriptors.Targets().Count;
         using (var migration = await FaultyMigration.RunAsync(fault))
         {
-            string story = $"{fault}\nsource: {migration.Source}\ndestination: {migration.Destination}";
+            var story = $"{fault}\nsource: {migration.Source}\ndestination: {migration.Destination}";
             CheckOwner(migration, story);
             CheckSource(migration, story);
             CheckDestination(migration, story);
@@ -101,9 +101,9 @@ public sealed class OwnershipTests
     /// <summary>Threads of the product: their names begin with dp-.</summary>
     internal static IEnumerable<string> Threads()
     {
-        foreach (string task in Directory.GetDirectories("/proc/self/task"))
+        foreach (var task in Directory.GetDirectories("/proc/self/task"))
         {
-            string name = "";
+            var name = "";
             try
             {
                 name = File.ReadAllText(Path.Combine(task, "comm"));

@@ -9,8 +9,11 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> bytes)
     public byte Byte()
     {
         if (Rest.IsEmpty)
+        {
             return 0;
-        byte value = Rest[0];
+        }
+
+        var value = Rest[0];
         Rest = Rest[1..];
         return value;
     }
@@ -20,7 +23,7 @@ internal ref struct FuzzInput(ReadOnlySpan<byte> bytes)
     /// <summary>A copy of the next bytes, of fewer where there are no more.</summary>
     public byte[] Take(int count)
     {
-        byte[] taken = Rest[..Math.Min(count, Rest.Length)].ToArray();
+        var taken = Rest[..Math.Min(count, Rest.Length)].ToArray();
         Rest = Rest[taken.Length..];
         return taken;
     }

@@ -11,12 +11,15 @@ internal static class FuzzRun
     public static bool Once(IFuzzTarget target, ReadOnlySpan<byte> input)
     {
         input = input[..Math.Min(input.Length, target.MaxInputBytes)];
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        bool accepted = target.Run(input);
-        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        long limit = target.MaxAllocatedBytes + ((long)input.Length * BytesPerInputByte);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var accepted = target.Run(input);
+        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        var limit = target.MaxAllocatedBytes + ((long)input.Length * BytesPerInputByte);
         if (allocated > limit)
+        {
             throw new OracleException($"{input.Length} bytes of input made the reader allocate {allocated} bytes, allowed are {limit}");
+        }
+
         return accepted;
     }
 }

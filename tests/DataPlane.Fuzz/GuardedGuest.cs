@@ -17,9 +17,9 @@ internal sealed unsafe class GuardedGuest : IDisposable
     {
         _length = (nuint)(blocks.Sum(block => block.Length + TargetPage.Size) + TargetPage.Size);
         _area = Map(0, _length, Libc.ProtNone, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve);
-        nint next = _area + TargetPage.Size;
+        var next = _area + TargetPage.Size;
         var wrapped = new List<RamBlock>();
-        foreach ((string name, long length) in blocks)
+        foreach ((var name, var length) in blocks)
         {
             Map(next, (nuint)length, Libc.ProtRead | Libc.ProtWrite, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapFixed);
             wrapped.Add(RamBlock.Wrap(name, next, length, startsZeroed: true));
@@ -33,20 +33,24 @@ internal sealed unsafe class GuardedGuest : IDisposable
 
     public void Clear()
     {
-        foreach (RamBlock block in Memory.Blocks)
+        foreach (var block in Memory.Blocks)
+        {
             block.Span(0, (int)block.Length).Clear();
+        }
     }
 
     /// <summary>Pages that hold something though nobody says that they hold data.</summary>
     public int CountUnreported(ReceivedPages pages)
     {
-        int count = 0;
-        foreach (RamBlock block in Memory.Blocks)
+        var count = 0;
+        foreach (var block in Memory.Blocks)
         {
             for (long page = 0; page < block.PageCount; page++)
             {
                 if (!pages.HoldingData(block)[page] && block.Span(page << TargetPage.Shift, TargetPage.Size).ContainsAnyExcept((byte)0))
+                {
                     count++;
+                }
             }
         }
 
@@ -57,13 +61,18 @@ internal sealed unsafe class GuardedGuest : IDisposable
     public string Digest(ReceivedPages pages)
     {
         var hash = new HashCode();
-        foreach (RamBlock block in Memory.Blocks)
+        foreach (var block in Memory.Blocks)
         {
             hash.AddBytes(block.Span(0, (int)block.Length));
-            foreach (ulong word in pages.Received(block).Words)
+            foreach (var word in pages.Received(block).Words)
+            {
                 hash.Add(word);
-            foreach (ulong word in pages.HoldingData(block).Words)
+            }
+
+            foreach (var word in pages.HoldingData(block).Words)
+            {
                 hash.Add(word);
+            }
         }
 
         return hash.ToHashCode().ToString("x8", CultureInfo.InvariantCulture);
@@ -77,9 +86,12 @@ internal sealed unsafe class GuardedGuest : IDisposable
 
     private static nint Map(nint address, nuint length, int protection, int flags)
     {
-        nint mapped = Libc.MapMemory(address, length, protection, flags, -1, 0);
+        var mapped = Libc.MapMemory(address, length, protection, flags, -1, 0);
         if (mapped == Libc.MapFailed)
+        {
             LinuxException.ThrowLast("mmap", $"{length} bytes");
+        }
+
         return mapped;
     }
 }

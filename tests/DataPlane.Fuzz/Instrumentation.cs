@@ -11,9 +11,9 @@ internal static class Instrumentation
     /// <param name="folder">A copy of this program's folder; its assemblies are rewritten in place.</param>
     public static void Apply(string folder)
     {
-        foreach (string assembly in s_assemblies)
+        foreach (var assembly in s_assemblies)
         {
-            int types = Fuzzer.Instrument(Path.Combine(folder, assembly), _ => true, Options.Value).Count();
+            var types = Fuzzer.Instrument(Path.Combine(folder, assembly), _ => true, Options.Value).Count();
             Console.WriteLine($"{assembly}: {types} types instrumented");
         }
     }

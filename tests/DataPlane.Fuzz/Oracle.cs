@@ -9,14 +9,18 @@ internal static class Oracle
     public static void Holds(bool condition, [CallerArgumentExpression(nameof(condition))] string? what = null)
     {
         if (!condition)
+        {
             throw new OracleException($"does not hold: {what}");
+        }
     }
 
     /// <summary>What was accepted re-encodes to the bytes it came from.</summary>
     public static void Same(ReadOnlySpan<byte> written, ReadOnlySpan<byte> read, string what)
     {
         if (!written.SequenceEqual(read))
+        {
             throw new OracleException($"{what}: read {Convert.ToHexString(read)}, written again {Convert.ToHexString(written)}");
+        }
     }
 
     /// <summary>A parser that says yes names nothing wrong, one that says no does, and neither takes more bytes than there are.</summary>

@@ -21,7 +21,7 @@ internal sealed class PiecesStream(byte[] bytes, int piece) : Stream
 
     public override int Read(Span<byte> buffer)
     {
-        int count = Math.Min(Math.Min(buffer.Length, piece), bytes.Length - _position);
+        var count = Math.Min(Math.Min(buffer.Length, piece), bytes.Length - _position);
         bytes.AsSpan(_position, count).CopyTo(buffer);
         _position += count;
         return count;

@@ -22,15 +22,21 @@ internal static class Program
                 Instrumentation.Apply(folder);
                 return 0;
             case ["limit", var name] when FuzzTargets.Find(name) is { } make:
-                using (IFuzzTarget target = make())
+                using (var target = make())
+                {
                     Console.WriteLine(target.MaxInputBytes.ToString(CultureInfo.InvariantCulture));
+                }
+
                 return 0;
             case ["afl", var name] when FuzzTargets.Find(name) is { } make:
                 Serve(make);
                 return 0;
             case ["replay", var name, .. var files] when FuzzTargets.Find(name) is { } make:
-                using (IFuzzTarget target = make())
+                using (var target = make())
+                {
                     return Replay(target, files) == 0 ? 0 : 1;
+                }
+
             case ["limit" or "afl" or "replay", var name, ..]:
                 Console.Error.WriteLine($"no such target: '{name}'");
                 return UsageError;
@@ -42,9 +48,9 @@ internal static class Program
 
     private static void List()
     {
-        foreach ((string name, Func<IFuzzTarget> make) in FuzzTargets.All)
+        foreach ((var name, var make) in FuzzTargets.All)
         {
-            using IFuzzTarget target = make();
+            using var target = make();
             Console.WriteLine($"{name,-24} {target.Reads}");
         }
     }
@@ -55,19 +61,19 @@ internal static class Program
     /// </summary>
     private static void Serve(Func<IFuzzTarget> make)
     {
-        byte[] buffer = new byte[BufferBytes];
+        var buffer = new byte[BufferBytes];
         IFuzzTarget? target = null;
         Fuzzer.OutOfProcess.Run(stream =>
         {
-            int length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+            var length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
             FuzzRun.Once(target ??= make(), buffer.AsSpan(0, length));
         });
     }
 
     private static int Replay(IFuzzTarget target, string[] files)
     {
-        int failures = 0;
-        foreach (string file in files)
+        var failures = 0;
+        foreach (var file in files)
         {
             try
             {

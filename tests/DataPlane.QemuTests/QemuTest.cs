@@ -40,13 +40,25 @@ public abstract class QemuTest : IAsyncLifetime
                 .. _receivers.Select(receiver => receiver.Describe()),
                 .. _guards.Select(guard => guard.Describe()),
             ])
+        {
             TestContext.Current.TestOutputHelper?.WriteLine(description);
+        }
+
         foreach (var machine in _machines)
+        {
             await machine.DisposeAsync();
+        }
+
         foreach (var receiver in _receivers)
+        {
             await receiver.DisposeAsync();
+        }
+
         foreach (var guard in _guards)
+        {
             await guard.DisposeAsync();
+        }
+
         _work?.Dispose();
         _deadline?.Dispose();
         GC.SuppressFinalize(this);
@@ -98,7 +110,10 @@ public abstract class QemuTest : IAsyncLifetime
         if (paused)
         {
             using (var file = MappedRamFile.Open(path))
+            {
                 Assert.Null(file.FirstDifference(file.Ram, await machine.SaveMemoryAsync(Token)));
+            }
+
             await machine.ContinueGuestAsync(Token);
         }
 

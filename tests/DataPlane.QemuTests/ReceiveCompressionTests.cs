@@ -24,7 +24,10 @@ public sealed class ReceiveCompressionTests : ReceiveTest
         var paused = level is not null;
         var source = await StartSourceAsync(new QemuOptions { Version = QemuVersion.Parse(version), Machine = machine });
         if (paused)
+        {
             await source.StopGuestAsync(Token);
+        }
+
         var migration = await CaptureAsync(source, Compressed(method, level) with { ReturnPath = !paused });
 
         Assert.True(paused || migration.GetProperty("ram").GetProperty("dirty-sync-count").GetInt64() > 1);
@@ -49,7 +52,10 @@ public sealed class ReceiveCompressionTests : ReceiveTest
     {
         List<(string, JsonNode)> parameters = [("multifd-compression", method)];
         if (level is { } given)
+        {
             parameters.Add(($"multifd-{method}-level", given));
+        }
+
         return new MigrationSettings { Channels = Channels, Parameters = parameters };
     }
 }

@@ -30,7 +30,9 @@ public sealed class ReceiveFeatureTests : ReceiveTest
         var source = await StartSourceAsync(Newest(version));
         // The matrix pairs a paused guest with no return path: here it is the other way round.
         if (returnPath)
+        {
             await source.StopGuestAsync(Token);
+        }
 
         await CaptureAsync(source, new MigrationSettings { Channels = channels, ReturnPath = returnPath });
 
@@ -98,7 +100,10 @@ public sealed class ReceiveFeatureTests : ReceiveTest
         await CaptureAsync(source, new MigrationSettings { Channels = channels, ReturnPath = true, Capabilities = ["validate-uuid"] });
 
         using (var file = MappedRamFile.Open(OutFile))
+        {
             Assert.Equal(s_uuid.ToByteArray(bigEndian: true), file.Uuid);
+        }
+
         await RunsOnAsync(source, false, QemuVersion.V111); // QEMU itself refuses a file with another UUID than its own
     }
 

@@ -31,7 +31,9 @@ public sealed class ReceiveMatrixTests : ReceiveTest
     {
         var source = await StartSourceAsync(new QemuOptions { Version = QemuVersion.Parse(version), Machine = machine });
         if (paused)
+        {
             await source.StopGuestAsync(Token);
+        }
 
         // The return path is the rule for guests that run; tests of its own turn it round.
         var migration = await CaptureAsync(source, new MigrationSettings { Channels = channels, ReturnPath = !paused });

@@ -51,7 +51,10 @@ public sealed class ReceiveStrangerTests : ReceiveTest
 
         await crowd.ComeSilentlyAsync(silent, addresses: 50, Token);
         if (channels == 0) // else the first of them would say which VM is expected
+        {
             await crowd.ComeAsync(StrangerKinds.BeforeTheSource, Token);
+        }
+
         await source.StartMigrationAsync(receive.Uri, Token);
         await source.WaitForCounterAsync("ram", "transferred", 4 << 20, Token);
         await crowd.ComeAsync(StrangerKinds.All, Token);

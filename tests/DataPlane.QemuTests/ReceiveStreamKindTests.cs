@@ -36,7 +36,10 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         // Without a return path nobody can tell the source, which takes itself for migrated; its guest is there all the same.
         await source.WaitForMigrationAsync(returnPath ? "failed" : "completed", Token);
         if (!returnPath)
+        {
             await source.ContinueGuestAsync(Token);
+        }
+
         var last = source.Console.Reports[^1];
         await source.Console.WaitForAsync(report => report.Pass >= last.Pass + 2, "the guest goes on at the source", Token);
     }

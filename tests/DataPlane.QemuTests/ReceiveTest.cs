@@ -31,7 +31,10 @@ public abstract class ReceiveTest : QemuTest
 
         await source.StartMigrationAsync(receive.Uri, Token);
         if (meanwhile is not null)
+        {
             await meanwhile();
+        }
+
         var migration = await source.WaitForMigrationAsync("completed", Token);
         var result = await receive.WaitAsync(Token);
 
@@ -66,7 +69,9 @@ public abstract class ReceiveTest : QemuTest
     private protected async Task RunsOnAsync(QemuProcess source, bool paused, params QemuVersion[] versions)
     {
         foreach (var version in versions)
+        {
             await RunsOnAsync(OutFile, source.Options, version, source.Console.Reports[^1], paused);
+        }
     }
 
     /// <summary>A capture that must fail: exit code 1, one line that says why, and no file.</summary>
@@ -96,7 +101,10 @@ public abstract class ReceiveTest : QemuTest
     {
         var folder = Work.NewFolder("tls");
         foreach (var file in Directory.GetFiles(from))
+        {
             File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
+        }
+
         return new QemuOptions
         {
             Version = QemuVersion.Parse(version),

@@ -43,8 +43,8 @@ public sealed class ReceiveTlsTests : ReceiveTest
     [MemberData(nameof(Cases))]
     public async Task A_guest_arrives_inside_TLS_with_shared_keys(string version, string machine, int channels, bool returnPath)
     {
-        string folder = Work.NewFolder("psk");
-        string keys = Path.Combine(folder, "keys.psk");
+        var folder = Work.NewFolder("psk");
+        var keys = Path.Combine(folder, "keys.psk");
         await File.WriteAllTextAsync(keys, "other:00\nqemu:00112233445566778899aabbccddeeff\n", Token);
         var secured = Secured(version, machine, _authority.Folder);
         var source = await StartSourceAsync(
@@ -104,7 +104,9 @@ public sealed class ReceiveTlsTests : ReceiveTest
         string[] strange = ["client-cert.pem", "client-key.pem"];
         var folder = _authority.NewFolder("strange");
         foreach (var file in strange)
+        {
             File.Copy(Path.Combine(other.Folder, file), Path.Combine(folder, file), overwrite: true);
+        }
         // QEMU looks at its own files when it starts: the authority it knows must be the one that signed its certificate.
         File.AppendAllText(Path.Combine(folder, "ca-cert.pem"),
             await File.ReadAllTextAsync(Path.Combine(other.Folder, "ca-cert.pem"), Token));

@@ -26,16 +26,16 @@ internal sealed class ChannelPair : IAsyncDisposable
     internal static async Task<ChannelPair> ConnectAsync(
         CancellationToken cancellationToken, bool unix = false, ChannelOptions? options = null, TimeProvider? time = null)
     {
-        string? folder = unix ? Directory.CreateTempSubdirectory("dataplane-").FullName : null;
+        var folder = unix ? Directory.CreateTempSubdirectory("dataplane-").FullName : null;
         EndPoint local = folder is null ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(Path.Combine(folder, "s"));
         using var listener = new Socket(local.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(local);
         listener.Listen(1);
-        ChannelAddress address = folder is null
+        var address = folder is null
             ? ChannelAddress.From((IPEndPoint)listener.LocalEndPoint!)
             : ChannelAddress.Unix(Path.Combine(folder, "s"));
         var pool = new BlockPool();
-        Channel channel = await ChannelDialer.ConnectAsync(
+        var channel = await ChannelDialer.ConnectAsync(
             address, options ?? new ChannelOptions(), "test", 0, pool, cancellationToken, time);
         return new ChannelPair(channel, new ScriptedPeer(listener.Accept()), pool, folder);
     }
@@ -46,6 +46,8 @@ internal sealed class ChannelPair : IAsyncDisposable
         Peer.Dispose();
         Pool.Dispose();
         if (_folder is not null)
+        {
             Directory.Delete(_folder, recursive: true);
+        }
     }
 }

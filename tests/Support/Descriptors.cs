@@ -19,12 +19,14 @@ internal static class Descriptors
     /// <summary>Whether a thread of this name runs; the kernel keeps 15 characters.</summary>
     internal static bool HasThread(string name)
     {
-        foreach (string task in Directory.GetDirectories("/proc/self/task"))
+        foreach (var task in Directory.GetDirectories("/proc/self/task"))
         {
             try
             {
                 if (File.ReadAllText(task + "/comm").TrimEnd() == name)
+                {
                     return true;
+                }
             }
             catch (IOException)
             {
@@ -39,7 +41,7 @@ internal static class Descriptors
     internal static HashSet<int> EpollMembers()
     {
         HashSet<int> members = [];
-        foreach (string file in Directory.GetFiles("/proc/self/fdinfo"))
+        foreach (var file in Directory.GetFiles("/proc/self/fdinfo"))
         {
             try
             {

@@ -15,7 +15,10 @@ internal static class Eventually
         while (!await condition())
         {
             if (limit.IsCancellationRequested)
+            {
                 throw new TimeoutException($"never came true: {what}");
+            }
+
             await Task.Delay(1, CancellationToken.None);
         }
     }

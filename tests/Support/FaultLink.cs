@@ -21,8 +21,11 @@ internal sealed class FaultLink : IAsyncDisposable
         _forward = new Direction(plan.Forward, FaultScan.MainStream);
         _backward = new Direction(plan.Backward, FaultScan.ReturnPath);
         Stalled = Task.WhenAny(_forward.Stalled, _backward.Stalled);
-        foreach (Socket socket in new[] { client, server }.Where(s => s.AddressFamily != AddressFamily.Unix))
+        foreach (var socket in new[] { client, server }.Where(s => s.AddressFamily != AddressFamily.Unix))
+        {
             socket.NoDelay = true;
+        }
+
         _pumps = PumpAsync();
     }
 
@@ -71,9 +74,14 @@ internal sealed class FaultLink : IAsyncDisposable
     internal void Discard(bool forward, bool backward)
     {
         if (forward)
+        {
             _forward.Discard();
+        }
+
         if (backward)
+        {
             _backward.Discard();
+        }
     }
 
     /// <summary>Nothing is passed on forward when so many more bytes have been, as by <see cref="Fault.StallAt"/>.</summary>
@@ -83,7 +91,9 @@ internal sealed class FaultLink : IAsyncDisposable
     internal void Silence(bool forward, bool backward)
     {
         foreach (var direction in (Direction[])[.. forward ? [_forward] : (Direction[])[], .. backward ? [_backward] : (Direction[])[]])
+        {
             direction.StallAt = direction.Bytes;
+        }
     }
 
     /// <summary>One end finds out by itself that the other is out of reach: nothing passes any more, and it alone is reset.</summary>
@@ -99,16 +109,22 @@ internal sealed class FaultLink : IAsyncDisposable
     internal void Cut(bool reset)
     {
         if (Interlocked.Exchange(ref _cut, 1) != 0)
+        {
             return;
+        }
 
-        foreach (Socket socket in new[] { _client, _server })
+        foreach (var socket in new[] { _client, _server })
         {
             try
             {
                 if (reset)
+                {
                     socket.Close(0);
+                }
                 else
+                {
                     socket.Shutdown(SocketShutdown.Send);
+                }
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
@@ -138,12 +154,15 @@ internal sealed class FaultLink : IAsyncDisposable
 
     private async Task PumpAsync(Socket from, Socket to, Direction direction)
     {
-        byte[] buffer = new byte[64 * 1024];
-        int held = 0; // at its beginning: what does not tell yet what it begins
+        var buffer = new byte[64 * 1024];
+        var held = 0; // at its beginning: what does not tell yet what it begins
         try
         {
             if (direction.Fault.Preface is { Length: > 0 } preface)
+            {
                 await to.SendAsync(preface);
+            }
+
             while (true)
             {
                 await direction.StandStillAsync();
@@ -153,27 +172,40 @@ internal sealed class FaultLink : IAsyncDisposable
                     return;
                 }
 
-                int n = await from.ReceiveAsync(buffer.AsMemory(held, direction.RoomToReceive(buffer.Length - held)));
+                var n = await from.ReceiveAsync(buffer.AsMemory(held, direction.RoomToReceive(buffer.Length - held)));
                 if (n == 0)
+                {
                     break;
-                int ready = direction.Take(buffer.AsSpan(0, held + n));
+                }
+
+                var ready = direction.Take(buffer.AsSpan(0, held + n));
                 if (!await PassAsync(buffer.AsMemory(0, ready), to, direction))
+                {
                     return;
+                }
+
                 held += n - ready;
                 buffer.AsSpan(ready, held).CopyTo(buffer);
             }
 
             if (!await PassAsync(buffer.AsMemory(0, held), to, direction))
+            {
                 return;
+            }
+
             await direction.StandStillAsync();
             if (Volatile.Read(ref _cut) == 0 && !_severed && !direction.Discards)
+            {
                 to.Shutdown(SocketShutdown.Send);
+            }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // One end was reset: so is the other.
             if (!_severed && !direction.Discards)
+            {
                 Cut(reset: true);
+            }
         }
     }
 
@@ -182,8 +214,11 @@ internal sealed class FaultLink : IAsyncDisposable
     {
         var fault = direction.Fault;
         if (fault.CorruptAt - direction.Bytes is { } at && at >= 0 && at < bytes.Length)
+        {
             bytes.Span[(int)at] ^= fault.CorruptMask;
-        for (int sent = 0; sent < bytes.Length;)
+        }
+
+        for (var sent = 0; sent < bytes.Length;)
         {
             // Told meanwhile, perhaps: then what was received stays here.
             await direction.StandStillAsync();
@@ -193,9 +228,12 @@ internal sealed class FaultLink : IAsyncDisposable
                 return false;
             }
 
-            int piece = direction.Room(Math.Min(fault.PieceBytes ?? bytes.Length, bytes.Length - sent));
+            var piece = direction.Room(Math.Min(fault.PieceBytes ?? bytes.Length, bytes.Length - sent));
             if (!direction.Discards)
+            {
                 piece = await to.SendAsync(bytes.Slice(sent, piece));
+            }
+
             direction.Add(piece);
             sent += piece;
         }
@@ -282,7 +320,9 @@ internal sealed class FaultLink : IAsyncDisposable
             }
 
             if (Interlocked.Add(ref _bytes, count) > _noticeAt)
+            {
                 _noticed.TrySetResult();
+            }
         }
 
         /// <summary>How many of these may be passed on.</summary>
@@ -294,23 +334,37 @@ internal sealed class FaultLink : IAsyncDisposable
         /// <summary>At most <paramref name="length"/>, and not beyond where something happens; never 0.</summary>
         internal int Room(int length)
         {
-            long at = Bytes;
+            var at = Bytes;
             long room = length;
-            foreach (long stop in (ReadOnlySpan<long>)[StallAt, _cutAt, Interlocked.Read(ref _discardAt)])
+            foreach (var stop in (ReadOnlySpan<long>)[StallAt, _cutAt, Interlocked.Read(ref _discardAt)])
+            {
                 room = stop > at ? Math.Min(room, stop - at) : room;
+            }
+
             return (int)room;
         }
 
         private void OnRecord(string record, uint value, long at)
         {
             if (_noticeAt == Never && Fault.NoticeRecord is { } notice && notice.Matches(record, value))
+            {
                 _noticeAt = at + notice.Into;
+            }
+
             if (StallAt == Never && Fault.StallAtRecord is { } stall && stall.Matches(record, value))
+            {
                 StallAt = at + stall.Into;
+            }
+
             if (_cutAt == Never && Fault.CutAtRecord is { } cut && cut.Matches(record, value))
+            {
                 _cutAt = at + cut.Into;
+            }
+
             if (Interlocked.Read(ref _discardAt) == Never && Fault.DiscardAtRecord is { } discard && discard.Matches(record, value))
+            {
                 Interlocked.Exchange(ref _discardAt, at + discard.Into);
+            }
         }
     }
 }

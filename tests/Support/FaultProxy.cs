@@ -27,7 +27,10 @@ internal sealed class FaultProxy : IAsyncDisposable
         _plan = plan;
         _listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         if (bufferBytes is { } size)
+        {
             (_listener.ReceiveBufferSize, _listener.SendBufferSize) = (size, size); // inherited by what it accepts
+        }
+
         _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen(1024);
         Address = ChannelAddress.From((IPEndPoint)_listener.LocalEndPoint!);
@@ -55,12 +58,16 @@ internal sealed class FaultProxy : IAsyncDisposable
         await _stop.CancelAsync();
         _listener.Dispose();
         await _accepting;
-        foreach (TaskCompletionSource<FaultLink> slot in _links.ToArray())
+        foreach (var slot in _links.ToArray())
         {
             if (slot.Task.IsCompletedSuccessfully)
+            {
                 await (await slot.Task).DisposeAsync();
+            }
             else
+            {
                 slot.TrySetCanceled();
+            }
         }
 
         _stop.Dispose();
@@ -70,13 +77,16 @@ internal sealed class FaultProxy : IAsyncDisposable
     {
         try
         {
-            for (int index = 0; ; index++)
+            for (var index = 0; ; index++)
             {
-                Socket client = await _listener.AcceptAsync(_stop.Token);
-                EndPoint target = _target;
+                var client = await _listener.AcceptAsync(_stop.Token);
+                var target = _target;
                 var server = new Socket(target.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
                 if (_bufferBytes is { } size)
+                {
                     (server.ReceiveBufferSize, server.SendBufferSize) = (size, size);
+                }
+
                 try
                 {
                     await server.ConnectAsync(target, _stop.Token);
@@ -101,7 +111,10 @@ internal sealed class FaultProxy : IAsyncDisposable
         lock (_lock)
         {
             while (_links.Count <= index)
+            {
                 _links.Add(new TaskCompletionSource<FaultLink>(TaskCreationOptions.RunContinuationsAsynchronously));
+            }
+
             return _links[index];
         }
     }

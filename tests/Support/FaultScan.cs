@@ -24,18 +24,23 @@ internal abstract class FaultScan
     /// </summary>
     internal int Take(ReadOnlySpan<byte> bytes)
     {
-        int taken = 0;
+        var taken = 0;
         while (taken < bytes.Length)
         {
             if (_isBlind)
+            {
                 return bytes.Length;
-            int step = (int)Math.Min(_skip, bytes.Length - taken);
+            }
+
+            var step = (int)Math.Min(_skip, bytes.Length - taken);
             _skip -= step;
             if (step == 0)
             {
                 step = Next(bytes[taken..]);
                 if (step == 0 && !_isBlind)
+                {
                     return taken;
+                }
             }
 
             taken += step;

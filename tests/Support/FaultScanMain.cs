@@ -43,12 +43,15 @@ internal sealed class FaultScanMain : FaultScan
 
     private int TakeCommand(ReadOnlySpan<byte> bytes)
     {
-        (ushort command, ushort length) = (U16(bytes[1..]), U16(bytes[3..]));
-        bool hasValue = length == sizeof(uint);
+        (var command, var length) = (U16(bytes[1..]), U16(bytes[3..]));
+        var hasValue = length == sizeof(uint);
         if (hasValue && bytes.Length < Command + length)
+        {
             return 0;
-        uint value = hasValue ? U32(bytes[Command..]) : 0;
-        string record = command < s_commands.Length ? s_commands[command] : $"{command}";
+        }
+
+        var value = hasValue ? U32(bytes[Command..]) : 0;
+        var record = command < s_commands.Length ? s_commands[command] : $"{command}";
         Tell(record, value);
         Skip(record == "PACKAGED" ? length + (long)value : length);
         return Command;
@@ -57,7 +60,10 @@ internal sealed class FaultScanMain : FaultScan
     private int Start(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < SectionId + 1 || bytes.Length < SectionId + 1 + bytes[SectionId] + 8)
+        {
             return 0;
+        }
+
         return bytes.Slice(SectionId + 1, bytes[SectionId]).SequenceEqual("ram"u8)
             ? Section("START", SectionId + 1 + bytes[SectionId] + 8) : GoBlind();
     }
@@ -72,8 +78,11 @@ internal sealed class FaultScanMain : FaultScan
     private int RamRecord(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < sizeof(ulong))
+        {
             return 0;
-        ulong record = BinaryPrimitives.ReadUInt64BigEndian(bytes);
+        }
+
+        var record = BinaryPrimitives.ReadUInt64BigEndian(bytes);
         switch (record & 0xFFF)
         {
             case 0x10: // EOS, and the footer
@@ -85,9 +94,12 @@ internal sealed class FaultScanMain : FaultScan
             case 0x04:
                 return Blocks(bytes, (long)(record & ~0xFFFUL));
             case 0x02 or 0x08 or 0x22 or 0x28:
-                bool named = (record & 0x20) == 0;
+                var named = (record & 0x20) == 0;
                 if (named && bytes.Length < sizeof(ulong) + 1)
+                {
                     return 0;
+                }
+
                 Skip((named ? bytes[sizeof(ulong)] : 0) + ((record & 0x08) != 0 ? PageBytes : 1));
                 return sizeof(ulong) + (named ? 1 : 0);
             default:
@@ -98,11 +110,14 @@ internal sealed class FaultScanMain : FaultScan
     /// <summary>The list of blocks is short: it is taken when all of it is here.</summary>
     private static int Blocks(ReadOnlySpan<byte> bytes, long total)
     {
-        int at = sizeof(ulong);
+        var at = sizeof(ulong);
         while (total > 0)
         {
             if (bytes.Length <= at || bytes.Length < at + 1 + bytes[at] + sizeof(ulong))
+            {
                 return 0;
+            }
+
             at += 1 + bytes[at];
             total -= (long)BinaryPrimitives.ReadUInt64BigEndian(bytes[at..]);
             at += sizeof(ulong);

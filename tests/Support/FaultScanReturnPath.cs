@@ -13,12 +13,18 @@ internal sealed class FaultScanReturnPath : FaultScan
     protected override int Next(ReadOnlySpan<byte> bytes)
     {
         if (_expectsBitmap)
+        {
             return Bitmap(bytes);
+        }
+
         if (bytes.Length < Header || bytes.Length < Header + U16(bytes[2..]))
+        {
             return 0;
+        }
+
         int length = U16(bytes[2..]);
-        ushort type = U16(bytes);
-        string record = type switch
+        var type = U16(bytes);
+        var record = type switch
         {
             1 => "SHUT",
             2 => "PONG",
@@ -36,7 +42,10 @@ internal sealed class FaultScanReturnPath : FaultScan
     private int Bitmap(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < sizeof(ulong))
+        {
             return 0;
+        }
+
         _expectsBitmap = false;
         Skip((long)BinaryPrimitives.ReadUInt64BigEndian(bytes) + EndMark);
         return sizeof(ulong);

@@ -37,9 +37,12 @@ internal sealed class NetworkNamespace : IAsyncDisposable
     public Process Start(params string[] arguments)
     {
         var start = new ProcessStartInfo("ip") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])
+        foreach (var argument in (string[])
             ["netns", "exec", Name, "dotnet", Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), .. arguments])
+        {
             start.ArgumentList.Add(argument);
+        }
+
         return Process.Start(start)!;
     }
 
@@ -47,7 +50,9 @@ internal sealed class NetworkNamespace : IAsyncDisposable
     {
         await RunAsync("ip", $"netns del {Name}");
         if (Directory.Exists(_hosts))
+        {
             Directory.Delete(_hosts, recursive: true);
+        }
     }
 
     private static async Task<int> RunAsync(string program, string arguments)
@@ -56,8 +61,8 @@ internal sealed class NetworkNamespace : IAsyncDisposable
         {
             // Its words are nobody's: what counts is how it ends.
             var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
-            using Process process = Process.Start(start)!;
-            Task reading = Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+            using var process = Process.Start(start)!;
+            var reading = Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
             await Task.WhenAll(reading, process.WaitForExitAsync()).WaitAsync(TimeSpan.FromMinutes(1));
             return process.ExitCode;
         }

@@ -24,7 +24,10 @@ internal sealed class ReservedHugePages : IDisposable
     internal static ReservedHugePages For(long bytes)
     {
         if (TryReserve(MemoryMapping.HugePageSize, bytes) is { } reserved)
+        {
             return reserved;
+        }
+
         var pages = bytes / MemoryMapping.HugePageSize;
         Xunit.Assert.SkipUnless(Environment.GetEnvironmentVariable("CI") == "true", $"the system has no {pages} huge pages to reserve");
         throw new InvalidOperationException($"the system has no {pages} huge pages to reserve");
@@ -52,7 +55,10 @@ internal sealed class ReservedHugePages : IDisposable
                 var before = Read(folder);
                 Write(folder, before + pages);
                 if (Read(folder) >= before + pages)
+                {
                     return new ReservedHugePages(folder, pages);
+                }
+
                 Write(folder, before);
                 return null;
             }
@@ -67,7 +73,9 @@ internal sealed class ReservedHugePages : IDisposable
     public void Dispose()
     {
         using (Turn())
+        {
             Write(_folder, Math.Max(Read(_folder) - _taken, 0));
+        }
     }
 
     private static long Read(string folder) => ReadNumber(folder + "nr_hugepages") - ReadNumber(folder + "surplus_hugepages");

@@ -18,7 +18,9 @@ internal sealed class ScriptedPeer : IDisposable
     {
         Socket = socket;
         if (socket.AddressFamily != AddressFamily.Unix)
+        {
             socket.NoDelay = true;
+        }
     }
 
     internal Socket Socket { get; }
@@ -26,10 +28,13 @@ internal sealed class ScriptedPeer : IDisposable
     /// <summary>Connects at once; <paramref name="from"/> is a local address such as 127.0.0.2.</summary>
     internal static ScriptedPeer Connect(ChannelAddress address, IPAddress? from = null)
     {
-        EndPoint remote = EndPointOf(address);
+        var remote = EndPointOf(address);
         var socket = new Socket(remote.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
         if (from is not null)
+        {
             socket.Bind(new IPEndPoint(from, 0));
+        }
+
         socket.Connect(remote);
         return new ScriptedPeer(socket);
     }
@@ -37,7 +42,7 @@ internal sealed class ScriptedPeer : IDisposable
     /// <summary>An address with a literal IP (without one: loopback) or a Unix path as an end point.</summary>
     internal static EndPoint EndPointOf(ChannelAddress address) =>
         address.IsUnix ? new UnixDomainSocketEndPoint(address.Path)
-        : IPAddress.TryParse(address.Host, out IPAddress? ip) && !ip.Equals(IPAddress.Any) && !ip.Equals(IPAddress.IPv6Any)
+        : IPAddress.TryParse(address.Host, out var ip) && !ip.Equals(IPAddress.Any) && !ip.Equals(IPAddress.IPv6Any)
             ? new IPEndPoint(ip, address.Port)
         : new IPEndPoint(IPAddress.Loopback, address.Port);
 
@@ -45,15 +50,21 @@ internal sealed class ScriptedPeer : IDisposable
     internal ScriptedPeer Send(params ReadOnlySpan<byte> bytes)
     {
         while (!bytes.IsEmpty)
+        {
             bytes = bytes[Socket.Send(bytes)..];
+        }
+
         return this;
     }
 
     /// <summary>Sends each byte in a segment of its own.</summary>
     internal ScriptedPeer SendSingly(ReadOnlySpan<byte> bytes)
     {
-        foreach (byte b in bytes)
+        foreach (var b in bytes)
+        {
             Send(b);
+        }
+
         return this;
     }
 
@@ -74,12 +85,15 @@ internal sealed class ScriptedPeer : IDisposable
     /// <summary>Reads exactly <paramref name="count"/> bytes.</summary>
     internal async Task<byte[]> ReceiveAsync(int count, CancellationToken cancellationToken)
     {
-        byte[] bytes = new byte[count];
-        for (int done = 0; done < count;)
+        var bytes = new byte[count];
+        for (var done = 0; done < count;)
         {
-            int n = await Socket.ReceiveAsync(bytes.AsMemory(done), cancellationToken);
+            var n = await Socket.ReceiveAsync(bytes.AsMemory(done), cancellationToken);
             if (n == 0)
+            {
                 throw new EndOfStreamException($"{done} of {count} bytes came");
+            }
+
             done += n;
         }
 
@@ -90,14 +104,17 @@ internal sealed class ScriptedPeer : IDisposable
     internal async Task<(PeerEnd End, byte[] Bytes)> ReadToEndAsync(CancellationToken cancellationToken)
     {
         using MemoryStream all = new();
-        byte[] buffer = new byte[64 * 1024];
+        var buffer = new byte[64 * 1024];
         try
         {
             while (true)
             {
-                int n = await Socket.ReceiveAsync(buffer, cancellationToken);
+                var n = await Socket.ReceiveAsync(buffer, cancellationToken);
                 if (n == 0)
+                {
                     return (PeerEnd.Closed, all.ToArray());
+                }
+
                 all.Write(buffer, 0, n);
             }
         }

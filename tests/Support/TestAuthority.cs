@@ -34,7 +34,7 @@ internal sealed class TestAuthority : IDisposable
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
         request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(issuer._certificate, true, false));
-        using X509Certificate2 issued = request.Create(issuer._certificate, _now.AddDays(-20), _now.AddDays(20), [1, 2, 3, 4]);
+        using var issued = request.Create(issuer._certificate, _now.AddDays(-20), _now.AddDays(20), [1, 2, 3, 4]);
         _certificate = issued.CopyWithPrivateKey(_key);
         Folder = NewFolder("good");
     }
@@ -48,10 +48,10 @@ internal sealed class TestAuthority : IDisposable
     /// <summary>The certificate of an authority whose time is over, PEM.</summary>
     internal static string ExpiredPem()
     {
-        using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         CertificateRequest request = new("CN=Authority of yesterday", key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
-        using X509Certificate2 expired = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-30), DateTimeOffset.UtcNow.AddDays(-1));
+        using var expired = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-30), DateTimeOffset.UtcNow.AddDays(-1));
         return expired.ExportCertificatePem();
     }
 
@@ -68,7 +68,7 @@ internal sealed class TestAuthority : IDisposable
     internal string NewFolder(string name, int from = -1, int to = 20, string host = HostName, bool addresses = true,
         bool swapsPurposes = false)
     {
-        string folder = _root.CreateSubdirectory(name).FullName;
+        var folder = _root.CreateSubdirectory(name).FullName;
         File.WriteAllText(Path.Combine(folder, "ca-cert.pem"), (_issuer ?? this).Pem);
         Issue(folder, "server", swapsPurposes ? "1.3.6.1.5.5.7.3.2" : "1.3.6.1.5.5.7.3.1", from, to, host, addresses);
         Issue(folder, "client", swapsPurposes ? "1.3.6.1.5.5.7.3.1" : "1.3.6.1.5.5.7.3.2", from, to, host, addresses);
@@ -87,11 +87,11 @@ internal sealed class TestAuthority : IDisposable
         CertificateRevocationListBuilder list = new();
         if (certificatePath is not null)
         {
-            using X509Certificate2 revoked = X509CertificateLoader.LoadCertificateFromFile(certificatePath);
+            using var revoked = X509CertificateLoader.LoadCertificateFromFile(certificatePath);
             list.AddEntry(revoked);
         }
 
-        byte[] der = list.Build(_certificate, 1, _now.AddDays(expires), HashAlgorithmName.SHA256, thisUpdate: _now.AddDays(-15));
+        var der = list.Build(_certificate, 1, _now.AddDays(expires), HashAlgorithmName.SHA256, thisUpdate: _now.AddDays(-15));
         return PemEncoding.WriteString("X509 CRL", der) + "\n";
     }
 
@@ -100,14 +100,14 @@ internal sealed class TestAuthority : IDisposable
     {
         CertificateRequest request = new(
             new X500DistinguishedName("CN=any key"), PublicKey.CreateFromSubjectPublicKeyInfo(publicKey, out _), HashAlgorithmName.SHA256);
-        using X509Certificate2 issued = request.Create(
+        using var issued = request.Create(
             _certificate.SubjectName, X509SignatureGenerator.CreateForECDsa(_key), _now.AddDays(-1), _now.AddDays(20), [7]);
         return issued.ExportCertificatePem();
     }
 
     private void Issue(string folder, string end, string purpose, int from, int to, string host, bool addresses)
     {
-        using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         CertificateRequest request = new($"CN={end} of a test", key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
         request.CertificateExtensions.Add(
@@ -128,11 +128,13 @@ internal sealed class TestAuthority : IDisposable
         Span<byte> serial = stackalloc byte[12];
         RandomNumberGenerator.Fill(serial);
         serial[0] &= 0x7F;
-        using X509Certificate2 issued = request.Create(_certificate, _now.AddDays(from), _now.AddDays(to), serial);
+        using var issued = request.Create(_certificate, _now.AddDays(from), _now.AddDays(to), serial);
         File.WriteAllText(Path.Combine(folder, end + "-cert.pem"), issued.ExportCertificatePem() + "\n" + (_issuer is null ? "" : Pem));
-        string keyPath = Path.Combine(folder, end + "-key.pem");
+        var keyPath = Path.Combine(folder, end + "-key.pem");
         File.WriteAllText(keyPath, key.ExportPkcs8PrivateKeyPem());
         if (!OperatingSystem.IsWindows())
+        {
             File.SetUnixFileMode(keyPath, UnixFileMode.UserRead | UnixFileMode.UserWrite); // a key that all can read is warned of
+        }
     }
 }

@@ -26,9 +26,12 @@ internal sealed class TestDeadline : IDisposable
 
     private void Expire()
     {
-        string? name = _test.Test?.TestDisplayName;
+        var name = _test.Test?.TestDisplayName;
         if (_cancelled)
+        {
             Environment.FailFast($"{name} stands still, and could not be cancelled");
+        }
+
         _cancelled = true;
         Console.Error.WriteLine($"{name} stands still: cancelled after {s_limit.TotalMinutes} minutes");
         _timer.Change(s_grace, Timeout.InfiniteTimeSpan);

@@ -15,7 +15,9 @@ internal sealed class TestDeadlineAttribute : BeforeAfterTestAttribute
 
     public override void After(MethodInfo methodUnderTest, IXunitTest test)
     {
-        if (_running.TryRemove(test.UniqueID, out TestDeadline? deadline))
+        if (_running.TryRemove(test.UniqueID, out var deadline))
+        {
             deadline.Dispose();
+        }
     }
 }

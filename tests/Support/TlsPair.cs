@@ -26,15 +26,15 @@ internal sealed class TlsPair : IAsyncDisposable
     {
         var serverSide = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
         var clientSide = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Client);
-        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions());
+        using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions());
         var pool = new BlockPool();
-        Task<Channel> dialling = ChannelDialer.ConnectAsync(
+        var dialling = ChannelDialer.ConnectAsync(
             listener.LocalAddress, new ChannelOptions(), "client", 0, pool, cancellationToken,
             tls: new TlsDial(clientSide, "127.0.0.1", TimeSpan.FromSeconds(30)));
         Libc.WaitFor(listener.Handle, Libc.PollIn, null, Timeout.Infinite);
-        _ = listener.TryAccept(out AcceptedSocket accepted, out _);
+        _ = listener.TryAccept(out var accepted, out _);
         using var upgrade = new TlsSessionUpgrade(serverSide);
-        UpgradedConnection upgraded = await upgrade.UpgradeAsync(
+        var upgraded = await upgrade.UpgradeAsync(
             accepted.Socket, accepted.Peer, ReadOnlyMemory<byte>.Empty, cancellationToken);
         return new TlsPair(serverSide, clientSide)
         {

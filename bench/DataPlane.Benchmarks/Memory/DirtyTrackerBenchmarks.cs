@@ -21,8 +21,11 @@ public class DirtyTrackerBenchmarks
     [GlobalSetup]
     public void Allocate()
     {
-        if (!PagemapDirtyTracker.IsSupported(out string? reason))
+        if (!PagemapDirtyTracker.IsSupported(out var reason))
+        {
             throw new NotSupportedException(reason);
+        }
+
         _memory = new GuestMemory([RamBlock.Allocate("ram", Bytes, new RamAllocation { HugePages = HugePages, Populate = true })]);
         _dirty = new GuestPageSet(_memory);
         _tracker = new PagemapDirtyTracker(_memory);
@@ -55,10 +58,13 @@ public class DirtyTrackerBenchmarks
 
     private long WriteAndCollect(long pages)
     {
-        RamBlock block = _memory!.Blocks[0];
+        var block = _memory!.Blocks[0];
         for (long i = 0; i < pages; i++)
+        {
             block.Span(i * (Pages / pages) * TargetPage.Size, 1)[0]++;
-        long reported = _tracker!.Collect(_dirty!);
+        }
+
+        var reported = _tracker!.Collect(_dirty!);
         return reported == pages ? reported : throw new InvalidOperationException($"{reported} pages reported, {pages} written.");
     }
 }

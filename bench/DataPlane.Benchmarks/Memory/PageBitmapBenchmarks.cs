@@ -18,7 +18,10 @@ public class PageBitmapBenchmarks
     public void Fill()
     {
         for (long page = 0; page < Pages; page += SparseStep)
+        {
             _sparse.Set(page);
+        }
+
         _full.SetAll();
     }
 
@@ -37,8 +40,11 @@ public class PageBitmapBenchmarks
     private static long Scan(PageBitmap bitmap)
     {
         long pages = 0;
-        for (long from = 0; bitmap.TryFindSetRun(from, 128, out long first, out long count); from = first + count)
+        for (long from = 0; bitmap.TryFindSetRun(from, 128, out var first, out var count); from = first + count)
+        {
             pages += count;
+        }
+
         return pages;
     }
 

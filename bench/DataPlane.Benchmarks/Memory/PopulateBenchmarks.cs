@@ -20,7 +20,7 @@ public class PopulateBenchmarks
 
     private static long Populate(RamAllocation options)
     {
-        using RamBlock block = RamBlock.Allocate("ram", Bytes, options);
+        using var block = RamBlock.Allocate("ram", Bytes, options);
         return ZeroPage.IsZero(block.Span(Bytes - TargetPage.Size, TargetPage.Size))
             ? block.PageCount
             : throw new InvalidOperationException("Fresh memory is not zero.");

@@ -25,7 +25,10 @@ public class ZeroPageBenchmarks
     {
         long zero = 0;
         for (nint page = _ram!.Address, end = page + (nint)Bytes; page < end; page += TargetPage.Size)
+        {
             zero += ZeroPage.IsZero((byte*)page) ? 1 : 0;
+        }
+
         return Checked(zero);
     }
 
@@ -34,7 +37,10 @@ public class ZeroPageBenchmarks
     {
         long zero = 0;
         for (nint page = _ram!.Address, end = page + (nint)Bytes; page < end; page += TargetPage.Size)
+        {
             zero += ZeroPage.IsZero256(ref *(byte*)page) ? 1 : 0;
+        }
+
         return Checked(zero);
     }
 
@@ -43,7 +49,10 @@ public class ZeroPageBenchmarks
     {
         long zero = 0;
         for (nint page = _ram!.Address, end = page + (nint)Bytes; page < end; page += TargetPage.Size)
+        {
             zero += ZeroPage.IsZeroPortable(new ReadOnlySpan<byte>((byte*)page, TargetPage.Size)) ? 1 : 0;
+        }
+
         return Checked(zero);
     }
 

@@ -32,7 +32,9 @@ internal sealed class FrontDoor(
         get
         {
             lock (_gate)
+            {
                 return _admission?.Snapshot() ?? [];
+            }
         }
     }
 
@@ -42,14 +44,16 @@ internal sealed class FrontDoor(
         get
         {
             lock (_gate)
+            {
                 return _refusedBefore.ToDictionary(r => r.Key, r => r.Value + (_admission?.Refused[r.Key] ?? 0));
+            }
         }
     }
 
     /// <exception cref="IOException">An address cannot be listened on.</exception>
     internal void Open()
     {
-        ChannelAdmission admission = ChannelAdmission.Listen(_addresses,
+        var admission = ChannelAdmission.Listen(_addresses,
             options.AdmissionOptions(target) with { Upgrade = _tls }, options.Sockets, time, logger, context);
         lock (_gate)
         {
@@ -71,15 +75,23 @@ internal sealed class FrontDoor(
     {
         ChannelAdmission? admission;
         lock (_gate)
+        {
             (admission, _admission) = (_admission, null);
+        }
+
         if (admission is null)
+        {
             return;
+        }
+
         await admission.DisposeAsync().ConfigureAwait(false);
         await _pump.ConfigureAwait(false);
         lock (_gate)
         {
-            foreach ((RefusalReason reason, long count) in admission.Refused)
+            foreach ((var reason, var count) in admission.Refused)
+            {
                 _refusedBefore[reason] += count;
+            }
         }
     }
 
@@ -87,7 +99,9 @@ internal sealed class FrontDoor(
     internal void CountRefused(RefusalReason reason)
     {
         lock (_gate)
+        {
             _refusedBefore[reason]++;
+        }
     }
 
     /// <summary>Tells of a set that was let in and came to nothing.</summary>
@@ -106,7 +120,10 @@ internal sealed class FrontDoor(
     internal ValueTask CloseForGoodAsync()
     {
         lock (_gate)
+        {
             _isDisposed = true;
+        }
+
         return CloseAsync();
     }
 
@@ -115,7 +132,10 @@ internal sealed class FrontDoor(
     {
         await CloseForGoodAsync().ConfigureAwait(false);
         if (_tls is null)
+        {
             return;
+        }
+
         await _tls.DrainAsync(options.DrainTimeout).ConfigureAwait(false);
         await _tls.DisposeAsync().ConfigureAwait(false);
     }
@@ -126,9 +146,11 @@ internal sealed class FrontDoor(
         {
             while (true)
             {
-                AdmittedChannel channel = await admission.AcceptAsync(CancellationToken.None).ConfigureAwait(false);
+                var channel = await admission.AcceptAsync(CancellationToken.None).ConfigureAwait(false);
                 if (!events.TryWrite(new GuardEvent.Admitted(channel)))
+                {
                     channel.Dispose();
+                }
             }
         }
         catch (ObjectDisposedException)

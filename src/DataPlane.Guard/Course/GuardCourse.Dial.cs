@@ -1,4 +1,3 @@
-using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.Linux;
 using DataPlane.Transport;
@@ -44,7 +43,7 @@ internal sealed partial class GuardCourse
     {
         try
         {
-            using PinnedSocket? pinned = _target.Place?.Pin();
+            using var pinned = _target.Place?.Pin();
             return await ChannelDialer.ConnectAsync(
                 pinned?.Address ?? _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
         }

@@ -28,15 +28,24 @@ internal sealed partial class GuardCourse
     /// <summary>On the monitor's reader: what a recovery waits for must not wait for the recovery.</summary>
     internal void ReportStatus(string status)
     {
-        int said = Interlocked.Increment(ref _statuses);
+        var said = Interlocked.Increment(ref _statuses);
         if (said == MaxStatuses)
+        {
             Post(new GuardEvent.Broken(new QmpException($"QEMU has said {MaxStatuses} times where the migration stands")));
+        }
+
         if (said >= MaxStatuses || status.Length > MaxStatusLength)
+        {
             return;
+        }
+
         GuardLog.QemuStatus(_logger, _options.Name, status);
         _qemuStatus = status;
         if (status == "postcopy-paused")
+        {
             _qemuPaused.TrySetResult();
+        }
+
         Post(new GuardEvent.Status(status));
     }
 
@@ -48,24 +57,38 @@ internal sealed partial class GuardCourse
     {
         GuardLog.RelayEnded(_logger, _options.Name, relay.Name, relay.Peer, relay.Ending, ErrorOf(relay));
         if (_target.Tls)
+        {
             await TakeSessionEndAsync(relay).ConfigureAwait(false);
-        else if (_held.TryGetValue(new HandOverStep(relay.Kind, relay.Id), out (ChannelRelay Relay, ReadOnlyMemory<byte> Opening) held)
+        }
+        else if (_held.TryGetValue(new HandOverStep(relay.Kind, relay.Id), out var held)
             && held.Relay == relay)
+        {
             GiveSetUp(relay, $"{relay.Name} went before its migration was complete");
+        }
         else if (relay == _main && State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
+        {
             await TakeMainEndAsync(relay).ConfigureAwait(false);
+        }
     }
 
     private async ValueTask TakeMainEndAsync(ChannelRelay main)
     {
         if (_shut is { } reason and not 0)
+        {
             await FailAsync($"QEMU gave the migration up (SHUT {reason})").ConfigureAwait(false);
+        }
         else if (State is GuardState.Postcopy or GuardState.Recovering)
+        {
             await PauseAsync().ConfigureAwait(false);
+        }
         else if (main is { Ending: RelayEnding.Closed, QemuBytes: 0 })
+        {
             await AwaitVerdictAsync().ConfigureAwait(false);
+        }
         else
+        {
             await FailAsync(Describe(main)).ConfigureAwait(false);
+        }
     }
 
     /// <summary>The guest is at QEMU and waits for its pages: the source may come again, and nobody else.</summary>
@@ -80,7 +103,10 @@ internal sealed partial class GuardCourse
         _context.IsPostcopy = false;
         _requests.Clear();
         if (_preempt is { } preempt)
+        {
             _relays.Abort(preempt);
+        }
+
         _preempt = null;
         _door.ExpectRecovery();
         _context.IsPaused = true; // once the places are free
@@ -109,41 +135,66 @@ internal sealed partial class GuardCourse
     private async ValueTask TakeStatusAsync(string status)
     {
         if (_target.Tls && await TakeSessionStatusAsync(status).ConfigureAwait(false))
+        {
             return;
+        }
+
         if (status is "postcopy-active" or "postcopy-device" && State == GuardState.Relaying)
+        {
             EnterPostcopy();
+        }
         else if (_awaitsVerdict && status == "completed")
+        {
             await CompleteAsync().ConfigureAwait(false);
+        }
         else if (status == "failed" && (_awaitsVerdict || State == GuardState.Paused))
+        {
             await FailAsync("QEMU could not load the migration").ConfigureAwait(false);
+        }
     }
 
     private async ValueTask TakeMonitorEndAsync()
     {
         if (State is GuardState.Waiting or GuardState.Paused || _awaitsVerdict)
+        {
             await FailAsync(QemuGone).ConfigureAwait(false);
+        }
         else
+        {
             Wait(_options.DrainTimeout); // the channels tell by themselves how QEMU ended; they get time to
+        }
     }
 
     private async ValueTask TakeTimeUpAsync()
     {
         if (_awaitsVerdict)
+        {
             await FailAsync("QEMU has not said how the migration ended").ConfigureAwait(false);
+        }
         else if (State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
+        {
             await FailAsync(QemuGone).ConfigureAwait(false);
+        }
         else
+        {
             AbortAll();
+        }
     }
 
     private async ValueTask CompleteAsync()
     {
         if (State is GuardState.Completed or GuardState.Failed)
+        {
             return;
+        }
+
         Enter(GuardState.Completed);
         _awaitsVerdict = false;
         if (_preempt is { Client: null } unused)
+        {
             _relays.Abort(unused);
+        }
+
         Wait(_options.DrainTimeout);
         await _door.CloseAsync().ConfigureAwait(false);
     }
@@ -151,7 +202,10 @@ internal sealed partial class GuardCourse
     private async ValueTask FailAsync(string reason)
     {
         if (State is GuardState.Completed or GuardState.Failed)
+        {
             return;
+        }
+
         _failure = reason;
         GuardLog.Failed(_logger, _options.Name, reason);
         Enter(GuardState.Failed);
@@ -162,8 +216,10 @@ internal sealed partial class GuardCourse
 
     private void AbortAll()
     {
-        foreach (ChannelRelay relay in Views)
+        foreach (var relay in Views)
+        {
             _relays.Abort(relay);
+        }
     }
 
     private static string Describe(ChannelRelay relay) => relay.Ending switch

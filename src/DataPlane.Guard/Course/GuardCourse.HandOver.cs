@@ -33,27 +33,43 @@ internal sealed partial class GuardCourse
             GuardLog.NotTaken(_logger, _options.Name, admitted.Channel.Kind, admitted.Channel.Peer, e.Message);
             admitted.Channel.Dispose();
             if (State == GuardState.Waiting)
+            {
                 StartAnew();
+            }
             else if (State is GuardState.Paused or GuardState.Recovering)
+            {
                 await GiveRecoveryUpAsync().ConfigureAwait(false);
+            }
         }
     }
 
     private async ValueTask PlaceAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
     {
-        AdmittedChannel channel = admitted.Channel;
+        var channel = admitted.Channel;
         if (channel.Epoch != _door.Epoch)
+        {
             channel.Dispose(); // of a set that is given up
+        }
         else if (channel.Kind == ChannelKind.Tls)
+        {
             AdmitSession(channel, cancellationToken);
+        }
         else if (channel.Kind == ChannelKind.Preempt)
+        {
             JoinPreempt(channel);
+        }
         else if (channel.Recovered && State == GuardState.Paused)
+        {
             await RecoverAsync(channel, cancellationToken).ConfigureAwait(false);
+        }
         else if (!channel.Recovered && State == GuardState.Waiting)
+        {
             await HoldAsync(channel, cancellationToken).ConfigureAwait(false);
+        }
         else
+        {
             Refuse(channel);
+        }
     }
 
     private void Refuse(AdmittedChannel channel)
@@ -69,42 +85,59 @@ internal sealed partial class GuardCourse
     private async ValueTask HoldAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
         var step = new HandOverStep(channel.Kind, channel.Id);
-        ChannelRelay relay = _relays.Hold(channel.Kind, channel.Id, channel.Channel);
+        var relay = _relays.Hold(channel.Kind, channel.Id, channel.Channel);
         _held.Add(step, (relay, channel.Consumed));
         AddView(relay);
         GuardLog.Held(_logger, _options.Name, relay.Name, channel.Peer);
         // Each channel gives the others time: the next may be in its handshake.
         _setDue = _time.GetTimestamp() + (long)(_options.UndecidedTimeout.TotalSeconds * _time.TimestampFrequency);
         if (_held.Count == 1)
+        {
             _ = PostLaterAsync(new GuardEvent.HeldForLong(++_sets), _options.UndecidedTimeout);
+        }
+
         if (_held.Count == 1 + _target.Channels)
+        {
             await HandOverAsync(cancellationToken).ConfigureAwait(false);
+        }
     }
 
     private async ValueTask HandOverAsync(CancellationToken cancellationToken)
     {
-        foreach ((ChannelRelay relay, _) in _held.Values)
+        foreach ((var relay, _) in _held.Values)
+        {
             relay.Claim();
+        }
+
         if (_held.Values.Any(h => h.Relay.Ending != RelayEnding.None))
+        {
             return; // the news of it is on its way, and brings the next attempt
+        }
+
         Enter(GuardState.Relaying);
         _context.MainIsSettled = true; // QEMU will never take another
         _door.Recheck();
         _main = _held[new HandOverStep(ChannelKind.Main, 0)].Relay;
         try
         {
-            foreach (HandOverStep step in HandOverOrder.Steps(_target, recovery: false))
+            foreach (var step in HandOverOrder.Steps(_target, recovery: false))
             {
                 if (step.Kind == ChannelKind.Preempt)
+                {
                     await ReservePreemptAsync(cancellationToken).ConfigureAwait(false);
+                }
                 else
+                {
                     await HandOnAsync(_held[step].Relay, _held[step].Opening, cancellationToken).ConfigureAwait(false);
+                }
             }
 
             GuardLog.HandedOver(_logger, _options.Name);
             // Once more: memory may have been plugged in since. Nobody waits for the answer.
             if (_target.Postcopy && _monitor is not null)
+            {
                 _ = _monitor.AskBlocksAsync(_blockList, _ending.Token);
+            }
         }
         // QEMU may have had one of the channels: no other source can come to it now, whatever the reason was.
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
@@ -123,13 +156,20 @@ internal sealed partial class GuardCourse
     private void TakeHeldForLong(GuardEvent.HeldForLong held)
     {
         if (held.Set != _sets || _held.Count == 0)
+        {
             return;
-        TimeSpan left = _time.GetElapsedTime(_time.GetTimestamp(), _setDue);
+        }
+
+        var left = _time.GetElapsedTime(_time.GetTimestamp(), _setDue);
         if (left > TimeSpan.Zero)
+        {
             _ = PostLaterAsync(held, left);
+        }
         else
+        {
             GiveSetUp(_held.Values.First().Relay,
                 $"{_held.Count} of {1 + _target.Channels} channels came, and no other for {_options.UndecidedTimeout.TotalSeconds:0.###} s");
+        }
     }
 
     /// <summary>QEMU never knew of it. Its other channels go too, and the next may come.</summary>
@@ -142,7 +182,7 @@ internal sealed partial class GuardCourse
     private void StartAnew()
     {
         _door.StartAnew();
-        foreach ((ChannelRelay relay, _) in _held.Values)
+        foreach ((var relay, _) in _held.Values)
         {
             _relays.Abort(relay);
             RemoveView(relay);
@@ -154,8 +194,8 @@ internal sealed partial class GuardCourse
     /// <summary>Connects to QEMU with the channel's proof in the first write; then the rest may flow.</summary>
     private async ValueTask HandOnAsync(ChannelRelay relay, ReadOnlyMemory<byte> opening, CancellationToken cancellationToken)
     {
-        Channel qemu = await DialAsync(relay.Name, cancellationToken, relay.Kind == ChannelKind.Multifd).ConfigureAwait(false);
-        TransferResult sent = SendOpening(qemu, opening.Span);
+        var qemu = await DialAsync(relay.Name, cancellationToken, relay.Kind == ChannelKind.Multifd).ConfigureAwait(false);
+        var sent = SendOpening(qemu, opening.Span);
         if (!sent.Complete)
         {
             await qemu.DisposeAsync().ConfigureAwait(false);
@@ -163,9 +203,13 @@ internal sealed partial class GuardCourse
         }
 
         if (relay.Kind == ChannelKind.Main)
+        {
             _relays.JoinQemu(relay, qemu, opening.Length, NewTap(), NewMainEnd(), NewLossNotice(relay));
+        }
         else
+        {
             _relays.JoinQemu(relay, qemu, opening.Length, tap: null);
+        }
     }
 
     private async ValueTask ReservePreemptAsync(CancellationToken cancellationToken)
@@ -185,7 +229,10 @@ internal sealed partial class GuardCourse
         GuardLog.PreemptFound(_logger, _options.Name, channel.Peer);
         _relays.JoinClient(preempt, channel.Channel, channel.Consumed);
         if (_tap is not null)
+        {
             _tap.IgnoresRequests = true;
+        }
+
         _requests.Clear();
         _context.MayAnswerLostLink = false;
     }
@@ -205,7 +252,9 @@ internal sealed partial class GuardCourse
         {
             await HandOnAsync(_main, channel.Consumed, cancellationToken).ConfigureAwait(false);
             if (_target.Preempt)
+            {
                 await ReservePreemptAsync(cancellationToken).ConfigureAwait(false);
+            }
         }
         // What the guard lacks now it may have at the next attempt, and the guest waits for that one.
         catch (ChannelException e) when (!Shortage.Is(e))
@@ -218,7 +267,10 @@ internal sealed partial class GuardCourse
     private async ValueTask GiveRecoveryUpAsync()
     {
         if (_main is { } main)
+        {
             _relays.Abort(main);
+        }
+
         await PauseAsync().ConfigureAwait(false);
     }
 
@@ -235,7 +287,9 @@ internal sealed partial class GuardCourse
     private void JudgeHeldPages()
     {
         if (_context.MayAnswerLostLink)
+        {
             _door.Recheck();
+        }
     }
 
     /// <summary>

@@ -37,7 +37,7 @@ internal sealed partial class GuardCourse
     /// </summary>
     private void TakeMainStreamEnd(GuardEvent.MainStreamEnded ended)
     {
-        MainStreamEnd end = ended.End;
+        var end = ended.End;
         if (end != _mainEnd || _preempt is not { Client: null, Ending: RelayEnding.None }
             || State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
         {
@@ -53,8 +53,11 @@ internal sealed partial class GuardCourse
         }
 
         if (ended.Sighting != end.Sightings)
+        {
             ended = SeenNow(end);
-        bool isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
+        }
+
+        var isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
         _context.AwaitsPages = !isLate && _door.Undecided.Any(MayBringPages);
         _door.Recheck();
         _ = PostLaterAsync(ended, s_lookAgain);

@@ -42,25 +42,40 @@ internal sealed partial class GuardCourse
     /// <summary>From the relay's thread on. A channel of the link after this one is never looked at.</summary>
     private async Task AwaitPreemptReadAsync(ChannelRelay main)
     {
-        long begin = _time.GetTimestamp();
+        var begin = _time.GetTimestamp();
         ChannelRelay? preempt = null;
-        for (int looks = 0; !main.IsOver && WouldPause; looks++)
+        for (var looks = 0; !main.IsOver && WouldPause; looks++)
         {
             // In this order: the main channel of a recovery is set before its preempt channel.
             if (preempt is null && _target.Address.IsUnix && _preempt is { IsOver: false } open && _main == main)
+            {
                 preempt = open;
+            }
+
             if (preempt is { IsOver: true })
+            {
                 preempt = null;
+            }
+
             if (preempt is not null && await _relays.IsReadAsync(preempt, main).ConfigureAwait(false))
+            {
                 return;
+            }
+
             if (preempt is null && State == GuardState.Postcopy
                 && _time.GetElapsedTime(Volatile.Read(ref _postcopySince)) >= s_readingLimit)
+            {
                 return; // its thread has had its time long ago
-            TimeSpan limit = preempt is not null && State == GuardState.Postcopy ? s_readingLimit : s_blindLoss;
+            }
+
+            var limit = preempt is not null && State == GuardState.Postcopy ? s_readingLimit : s_blindLoss;
             if (_time.GetElapsedTime(begin) >= limit)
             {
                 if (preempt is not null)
+                {
                     GuardLog.PreemptUnread(_logger, _options.Name, limit.TotalSeconds);
+                }
+
                 return;
             }
 

@@ -17,19 +17,22 @@ internal sealed partial class GuardCourse
 
     private void AdmitSession(AdmittedChannel channel, CancellationToken cancellationToken)
     {
-        string address = TlsSessions.AddressOf(channel.Peer);
+        var address = TlsSessions.AddressOf(channel.Peer);
         // A source often notices the loss of its link before QEMU does: its recovery waits for that.
-        bool mayCome = _sessions.MayCome(address) || (State == GuardState.Postcopy && _sessions.IsOwn(address));
+        var mayCome = _sessions.MayCome(address) || (State == GuardState.Postcopy && _sessions.IsOwn(address));
         if (State is GuardState.Completed or GuardState.Failed || !mayCome)
         {
             Refuse(channel);
             return;
         }
 
-        ChannelRelay relay = _relays.Hold(ChannelKind.Tls, _lastSession++, channel.Channel);
+        var relay = _relays.Hold(ChannelKind.Tls, _lastSession++, channel.Channel);
         AddView(relay);
         if (_sessions.Add(new TlsSessions.Waiting(relay, channel.Consumed, address)) is { } last)
+        {
             Drop(last);
+        }
+
         IntroduceNext(cancellationToken);
     }
 
@@ -38,10 +41,16 @@ internal sealed partial class GuardCourse
         // In postcopy QEMU has all it needs; what comes then waits for a pause. So does what comes while main is being lost: QEMU would take it
         // for the preempt channel of that link.
         if (_introduced is not null || _sessions.IsComplete || _main is { IsLosing: true } || State is GuardState.Postcopy or GuardState.Completed or GuardState.Failed)
+        {
             return;
+        }
+
         _introduced = _sessions.TakeNext();
         if (_introduced is not { } next)
+        {
             return;
+        }
+
         next.Relay.Claim(); // what ends it from now on is seen by the introduction
         _introduction = IntroduceAsync(next, cancellationToken);
     }
@@ -65,22 +74,27 @@ internal sealed partial class GuardCourse
         }
 
         if (!_events.Writer.TryWrite(new GuardEvent.Introduced(introduced)))
+        {
             introduced.Qemu?.Abort();
+        }
     }
 
     private async Task<TlsIntroduced> ShakeHandsAsync(TlsSessions.Waiting session, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _ending.Token);
-        Channel qemu = await DialAsync(session.Relay.Name, ended.Token).ConfigureAwait(false);
-        bool isIn = false;
+        var qemu = await DialAsync(session.Relay.Name, ended.Token).ConfigureAwait(false);
+        var isIn = false;
         try
         {
-            TransferResult sent = SendOpening(qemu, session.Hello.Span);
+            var sent = SendOpening(qemu, session.Hello.Span);
             if (!sent.Complete || !Linux.Libc.TrySetBlocking(qemu.Handle, false))
+            {
                 throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
+            }
+
             using var introduction = new TlsIntroduction(session.Relay.Client!.Channel.Handle, qemu.Handle,
                 _monitor is null ? null : _monitor.IsTurningAsync, _options.TlsHandshakeTimeout, _time, ended.Token);
-            IntroductionResult result = await Task.Factory.StartNew(
+            var result = await Task.Factory.StartNew(
                 introduction.Run, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
             isIn = result == IntroductionResult.LetIn;
             return new TlsIntroduced(session.Relay, result, isIn ? qemu : null,
@@ -89,13 +103,15 @@ internal sealed partial class GuardCourse
         finally
         {
             if (!isIn)
+            {
                 await qemu.DisposeAsync().ConfigureAwait(false); // a plain end: QEMU drops the session and goes on
+            }
         }
     }
 
     private async ValueTask TakeIntroducedAsync(TlsIntroduced introduced, CancellationToken cancellationToken)
     {
-        TlsSessions.Waiting session = _introduced!;
+        var session = _introduced!;
         _introduced = null;
         if (introduced.Qemu is { } qemu)
         {
@@ -104,10 +120,15 @@ internal sealed partial class GuardCourse
         else
         {
             if (introduced.Result != IntroductionResult.NotServed)
+            {
                 Blame(session, introduced.Result);
+            }
+
             Drop(session.Relay);
             if (introduced.Error is { } error && !cancellationToken.IsCancellationRequested)
+            {
                 await FailAsync(error).ConfigureAwait(false);
+            }
         }
 
         IntroduceNext(cancellationToken);
@@ -116,16 +137,22 @@ internal sealed partial class GuardCourse
     private void Blame(TlsSessions.Waiting session, IntroductionResult result)
     {
         if (_keptOut.TryPass(RefusalReason.TlsHandshake, session.Relay.Peer ?? ""))
+        {
             GuardLog.SessionKeptOut(_logger, _options.Name, session.Relay.Peer, result);
-        foreach ((_, long more, string last) in _keptOut.TakeLeftOut())
+        }
+
+        foreach ((_, var more, var last) in _keptOut.TakeLeftOut())
+        {
             GuardLog.SessionsKeptOut(_logger, _options.Name, more, last);
+        }
+
         _door.CountRefused(RefusalReason.TlsHandshake);
         _sessions.Blame(session.Address);
     }
 
     private async ValueTask LetInAsync(TlsSessions.Waiting session, TlsIntroduced introduced, Channel qemu)
     {
-        bool isMain = _sessions.Count == 0;
+        var isMain = _sessions.Count == 0;
         _sessions.LetIn(session.Relay, session.Address);
         _relays.JoinQemu(session.Relay, qemu, introduced.Bytes, tap: null, loss: isMain ? NewLossNotice(session.Relay) : null,
             next: introduced.Next);
@@ -138,12 +165,20 @@ internal sealed partial class GuardCourse
             _qemuPaused = NewSignal();
         }
 
-        foreach (ChannelRelay surplus in _sessions.TakeSurplus())
+        foreach (var surplus in _sessions.TakeSurplus())
+        {
             Drop(surplus);
+        }
+
         if (_sessions.IsComplete)
+        {
             GuardLog.HandedOver(_logger, _options.Name);
+        }
+
         if (session.Relay.Ending != RelayEnding.None)
+        {
             await TakeSessionEndAsync(session.Relay).ConfigureAwait(false); // before it was in: that news meant nothing yet
+        }
     }
 
     private void Drop(ChannelRelay relay)
@@ -155,31 +190,55 @@ internal sealed partial class GuardCourse
     private async ValueTask TakeSessionEndAsync(ChannelRelay relay)
     {
         if (relay == _introduced?.Relay)
+        {
             return; // the introduction says what it means
+        }
+
         _sessions.Remove(relay);
         if (relay.Qemu is null)
+        {
             RemoveView(relay);
+        }
+
         if (relay != _main)
+        {
             return;
+        }
+
         if (_qemuStatus == "postcopy-paused" && State is GuardState.Postcopy or GuardState.Recovering)
+        {
             await PauseSessionsAsync().ConfigureAwait(false);
+        }
         else if (State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
+        {
             return;
+        }
         else if (_monitor is null && relay.Ending != RelayEnding.Closed)
+        {
             await FailAsync(Describe(relay)).ConfigureAwait(false);
+        }
         else
+        {
             await AwaitVerdictAsync().ConfigureAwait(false);
+        }
     }
 
     /// <summary>True when there is nothing else to say of it.</summary>
     private async ValueTask<bool> TakeSessionStatusAsync(string status)
     {
         if (status == "postcopy-paused" && State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
+        {
             await PauseSessionsAsync().ConfigureAwait(false);
+        }
         else if (status == "postcopy-active" && State == GuardState.Recovering)
+        {
             EnterPostcopy();
+        }
         else
+        {
             return false;
+        }
+
         return true;
     }
 
@@ -196,6 +255,8 @@ internal sealed partial class GuardCourse
     private void DropWaiting()
     {
         while (_sessions.TakeNext() is { } waiting)
+        {
             Drop(waiting.Relay);
+        }
     }
 }

@@ -17,7 +17,9 @@ internal sealed partial class GuardCourse
         get
         {
             lock (_viewGate)
+            {
                 return [.. _views];
+            }
         }
     }
 
@@ -33,8 +35,8 @@ internal sealed partial class GuardCourse
     {
         lock (_viewGate)
         {
-            long now = _time.GetTimestamp();
-            double seconds = _viewedAt == 0 ? 0 : _time.GetElapsedTime(_viewedAt, now).TotalSeconds;
+            var now = _time.GetTimestamp();
+            var seconds = _viewedAt == 0 ? 0 : _time.GetElapsedTime(_viewedAt, now).TotalSeconds;
             _viewedAt = now;
             return [.. _views.OrderBy(r => r.Kind).ThenBy(r => r.Id).Select(r => View(r, seconds))];
         }
@@ -42,9 +44,9 @@ internal sealed partial class GuardCourse
 
     private GuardChannel View(ChannelRelay relay, double seconds)
     {
-        long client = relay.ClientBytes;
-        long qemu = relay.QemuBytes;
-        bool known = _bytesBefore.TryGetValue(relay, out long before);
+        var client = relay.ClientBytes;
+        var qemu = relay.QemuBytes;
+        var known = _bytesBefore.TryGetValue(relay, out var before);
         _bytesBefore[relay] = client + qemu;
         return new GuardChannel
         {
@@ -63,8 +65,11 @@ internal sealed partial class GuardCourse
     {
         lock (_viewGate)
         {
-            foreach (ChannelRelay old in _views.Where(r => r.Kind == relay.Kind && r.Id == relay.Id).ToList())
+            foreach (var old in _views.Where(r => r.Kind == relay.Kind && r.Id == relay.Id).ToList())
+            {
                 Remove(old);
+            }
+
             _views.Add(relay);
         }
 
@@ -74,7 +79,9 @@ internal sealed partial class GuardCourse
     private void RemoveView(ChannelRelay relay)
     {
         lock (_viewGate)
+        {
             Remove(relay);
+        }
     }
 
     private void Remove(ChannelRelay relay)

@@ -76,7 +76,9 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     {
         _door.Open();
         if (_monitor is not null)
+        {
             _ = WatchAsync(_monitor);
+        }
     }
 
     /// <summary>Until the migration has ended and nothing of it is left.</summary>
@@ -84,7 +86,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     {
         while (!_isOver)
         {
-            GuardEvent next = await _events.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            var next = await _events.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
             await TakeOrFailAsync(next, cancellationToken).ConfigureAwait(false);
         }
 
@@ -112,7 +114,9 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     internal void Stop()
     {
         if (State is not (GuardState.Completed or GuardState.Failed))
+        {
             Enter(GuardState.Stopped);
+        }
     }
 
     public async ValueTask DisposeAsync()
@@ -124,7 +128,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         await _door.DisposeAsync().ConfigureAwait(false);
         await _introduction.ConfigureAwait(false);
         _events.Writer.TryComplete();
-        while (_events.Reader.TryRead(out GuardEvent? left))
+        while (_events.Reader.TryRead(out var left))
         {
             (left as GuardEvent.Admitted)?.Channel.Dispose();
             (left as GuardEvent.Introduced)?.Session.Qemu?.Abort();
@@ -193,15 +197,23 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         }
 
         if (State is GuardState.Completed or GuardState.Failed)
+        {
             DropWaiting();
+        }
+
         if (State is GuardState.Completed or GuardState.Failed && _relays.Relays == 0)
+        {
             _isOver = true;
+        }
     }
 
     private void Enter(GuardState state)
     {
         if (State == state)
+        {
             return;
+        }
+
         GuardLog.StateChanged(_logger, _options.Name, State, state);
         _state = (int)state;
     }
@@ -232,7 +244,10 @@ internal sealed partial class GuardCourse : IAsyncDisposable
             case ReturnPathType.Shut:
                 _shut = value;
                 if (value == 0)
+                {
                     await CompleteAsync().ConfigureAwait(false);
+                }
+
                 break;
             case ReturnPathType.Pong when State == GuardState.Relaying:
             case ReturnPathType.RequestPages or ReturnPathType.RequestPagesWithName when State == GuardState.Relaying:

@@ -40,12 +40,17 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
     {
         _last.AsSpan(last.Length).CopyTo(_last);
         last.CopyTo(_last.AsSpan(_last.Length - last.Length));
-        bool isEnd = IsEnd(_last);
+        var isEnd = IsEnd(_last);
         if (isEnd)
+        {
             _sightings++; // nobody else writes
+        }
+
         _hasCome = isEnd;
         if (isEnd && Interlocked.Exchange(ref _isTold, 1) == 0)
+        {
             come(this);
+        }
     }
 
     /// <summary>Whoever was told has done with it: the next sighting is told again. Any thread.</summary>
@@ -55,7 +60,9 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
     internal void TellIfMissed()
     {
         if (_hasCome && Interlocked.Exchange(ref _isTold, 1) == 0)
+        {
             come(this);
+        }
     }
 
     private static bool IsEnd(ReadOnlySpan<byte> last) =>

@@ -46,8 +46,11 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     {
         _waiting.Add(session);
         if (_waiting.Count <= MaxWaiting)
+        {
             return null;
-        Waiting last = _waiting.MaxBy(w => Rank(w.Address))!; // of several the first: fresh ones are likelier to be still there
+        }
+
+        var last = _waiting.MaxBy(w => Rank(w.Address))!; // of several the first: fresh ones are likelier to be still there
         _waiting.Remove(last);
         return last.Relay;
     }
@@ -55,16 +58,19 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     /// <summary>Who is next, if anybody is.</summary>
     internal Waiting? TakeNext()
     {
-        Waiting? next = _waiting.MinBy(w => Rank(w.Address)); // of several the first
+        var next = _waiting.MinBy(w => Rank(w.Address)); // of several the first
         if (next is not null)
+        {
             _waiting.Remove(next);
+        }
+
         return next;
     }
 
     /// <summary>All that wait and may not come any more.</summary>
     internal List<ChannelRelay> TakeSurplus()
     {
-        List<Waiting> surplus = _waiting.FindAll(w => !MayCome(w.Address));
+        var surplus = _waiting.FindAll(w => !MayCome(w.Address));
         _waiting.RemoveAll(surplus.Contains);
         return [.. surplus.Select(w => w.Relay)];
     }
@@ -79,7 +85,10 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     internal void Blame(string address)
     {
         if (_failed.Count >= MaxFailed)
+        {
             _failed.Clear();
+        }
+
         _failed[address] = _failed.GetValueOrDefault(address) + 1;
     }
 

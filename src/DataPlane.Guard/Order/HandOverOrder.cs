@@ -28,11 +28,15 @@ internal static class HandOverOrder
     internal static IEnumerable<HandOverStep> Steps(QemuTarget target, bool recovery)
     {
         yield return new HandOverStep(ChannelKind.Main, 0);
-        for (int id = 0; id < target.Channels && !recovery; id++)
+        for (var id = 0; id < target.Channels && !recovery; id++)
+        {
             yield return new HandOverStep(ChannelKind.Multifd, id);
+        }
         // The guard opens it itself, without waiting for a client: QEMU needs the connection to exist, not to speak.
         if (target.Preempt)
+        {
             yield return new HandOverStep(ChannelKind.Preempt, 0);
+        }
     }
 
     /// <summary>

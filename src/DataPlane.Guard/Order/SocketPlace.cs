@@ -26,8 +26,8 @@ internal sealed class SocketPlace : IDisposable
     /// <exception cref="LinuxException">The folder cannot be opened.</exception>
     internal static SocketPlace Open(string path)
     {
-        string full = Path.GetFullPath(path);
-        SafeFileHandle folder = LinuxFile.Open(Path.GetDirectoryName(full) ?? "/", Libc.OpenPath | Libc.OpenDirectory);
+        var full = Path.GetFullPath(path);
+        var folder = LinuxFile.Open(Path.GetDirectoryName(full) ?? "/", Libc.OpenPath | Libc.OpenDirectory);
         return new SocketPlace(folder, Path.GetFileName(full));
     }
 
@@ -38,12 +38,18 @@ internal sealed class SocketPlace : IDisposable
     /// <exception cref="LinuxException">Nothing is there, or no socket is.</exception>
     internal PinnedSocket Pin()
     {
-        int descriptor = Libc.OpenAt(_folder, _name, Libc.OpenPath | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0);
+        var descriptor = Libc.OpenAt(_folder, _name, Libc.OpenPath | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0);
         if (descriptor < 0)
+        {
             throw new LinuxException("open", Marshal.GetLastPInvokeError(), _name);
+        }
+
         var file = new SafeFileHandle(descriptor, ownsHandle: true);
         if (Libc.FileTypeOf(file, "") == Libc.FileTypeSocket)
+        {
             return new PinnedSocket(file);
+        }
+
         file.Dispose();
         throw new LinuxException("connect", Errno.ENOTSOCK, _name);
     }

@@ -25,19 +25,25 @@ internal static class IncomingAddress
     internal static ChannelAddress Choose(GuardedVmOptions options)
     {
         if (options.Incoming is { } wanted)
+        {
             return wanted;
-        ChannelAddress monitor = options.Qmp!;
+        }
+
+        var monitor = options.Qmp!;
         if (!monitor.IsUnix)
+        {
             return ChannelAddress.Tcp("127.0.0.1", 0);
-        string full = Path.GetFullPath(monitor.Path);
-        string digest = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(full)))[..8];
+        }
+
+        var full = Path.GetFullPath(monitor.Path);
+        var digest = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(full)))[..8];
         string?[] candidates =
         [
             $"{monitor.Path}.incoming",
             Path.Combine(Path.GetDirectoryName(monitor.Path) ?? "", $"dp-{digest}"),
             options.RuntimeFolder is { } folder ? Path.Combine(folder, $"incoming-{digest}") : null,
         ];
-        string? path = Array.Find(candidates,
+        var path = Array.Find(candidates,
             static one => one is not null && Encoding.UTF8.GetByteCount(one) <= ChannelAddress.MaxPathBytes);
         return path is not null ? ChannelAddress.Unix(path)
             : throw new QmpException($"no path beside the monitor's is short enough for a socket ({ChannelAddress.MaxPathBytes} bytes): "
@@ -50,8 +56,10 @@ internal static class IncomingAddress
     /// <summary>The ports to try: each was free a moment ago, and another process may take it before QEMU does.</summary>
     internal static IEnumerable<ChannelAddress> WithFreePort(ChannelAddress address)
     {
-        for (int i = 0; i < FreePortAttempts; i++)
+        for (var i = 0; i < FreePortAttempts; i++)
+        {
             yield return ChannelAddress.Tcp(address.Host, FindFreePort());
+        }
     }
 
     /// <summary>Whether QEMU says that it listens where it would be told to.</summary>
@@ -59,9 +67,12 @@ internal static class IncomingAddress
     /// <param name="said">One address of what <c>query-migrate</c> says.</param>
     internal static bool IsThere(ChannelAddress expected, JsonElement said)
     {
-        string? type = QmpText.Of(said, "type");
+        var type = QmpText.Of(said, "type");
         if (expected.IsUnix)
+        {
             return type == "unix" && QmpText.Of(said, "path") == expected.Path;
+        }
+
         return type == "inet" && !NeedsPort(expected)
             && QmpText.Of(said, "port") == expected.Port.ToString(System.Globalization.CultureInfo.InvariantCulture)
             && QmpText.Of(said, "host") is { } host && (host == expected.Host || (IsEverywhere(host) && IsEverywhere(expected.Host)));
@@ -70,7 +81,7 @@ internal static class IncomingAddress
     /// <summary>What QEMU says, fit to be shown: every character that could drive a terminal is escaped.</summary>
     internal static string Describe(JsonElement said)
     {
-        string text = QmpText.Of(said, "type") switch
+        var text = QmpText.Of(said, "type") switch
         {
             "unix" => $"unix:{QmpText.Of(said, "path")}",
             "inet" => $"{QmpText.Of(said, "host")}:{QmpText.Of(said, "port")}",

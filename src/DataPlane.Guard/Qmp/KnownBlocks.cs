@@ -11,17 +11,22 @@ internal sealed class KnownBlocks
 
     internal bool MayHave(ReadOnlySpan<byte> name, long offset)
     {
-        Dictionary<string, long> lengths = _lengths;
-        return lengths.Count == 0 || (lengths.TryGetValue(Encoding.UTF8.GetString(name), out long length) && offset < length);
+        var lengths = _lengths;
+        return lengths.Count == 0 || (lengths.TryGetValue(Encoding.UTF8.GetString(name), out var length) && offset < length);
     }
 
     /// <summary>Takes QEMU's table (<see cref="RamBlockTable"/>); one without a row that can be read changes nothing.</summary>
     internal void Take(string table)
     {
         Dictionary<string, long> lengths = [];
-        foreach (RamBlockRow row in RamBlockTable.Parse(table))
+        foreach (var row in RamBlockTable.Parse(table))
+        {
             lengths[row.Name] = row.TotalBytes;
+        }
+
         if (lengths.Count > 0)
+        {
             _lengths = lengths;
+        }
     }
 }

@@ -27,10 +27,12 @@ internal sealed class QemuMonitor : IAsyncDisposable
     internal static async Task<QemuMonitor> ConnectAsync(
         GuardedVmOptions options, TimeProvider time, Action<string> statusChanged, CancellationToken cancellationToken)
     {
-        QmpClient client = await QmpClient.ConnectAsync(options.Qmp!, options.MonitorTimeout, time, (name, data) =>
+        var client = await QmpClient.ConnectAsync(options.Qmp!, options.MonitorTimeout, time, (name, data) =>
         {
             if (name == "MIGRATION" && QmpText.Of(data, "status") is { } text)
+            {
                 statusChanged(text);
+            }
         }, cancellationToken).ConfigureAwait(false);
         return new QemuMonitor(client, options);
     }
@@ -40,11 +42,11 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// <exception cref="TimeoutException">The monitor stands still.</exception>
     internal async Task<QemuTarget> PrepareAsync(CancellationToken cancellationToken)
     {
-        ChannelAddress address = IncomingAddress.Choose(_options);
-        HashSet<string> capabilities = Read("query-migrate-capabilities",
+        var address = IncomingAddress.Choose(_options);
+        var capabilities = Read("query-migrate-capabilities",
             await AskAsync("query-migrate-capabilities", cancellationToken).ConfigureAwait(false), Capabilities);
-        JsonElement parameters = await AskAsync("query-migrate-parameters", cancellationToken).ConfigureAwait(false);
-        JsonElement uuid = await AskAsync("query-uuid", cancellationToken).ConfigureAwait(false);
+        var parameters = await AskAsync("query-migrate-parameters", cancellationToken).ConfigureAwait(false);
+        var uuid = await AskAsync("query-uuid", cancellationToken).ConfigureAwait(false);
         var target = new QemuTarget
         {
             Address = address,
@@ -56,7 +58,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
             Uuid = _options.Uuid ?? Read("query-uuid", uuid, static answer =>
                 Guid.ParseExact(answer.GetProperty("UUID").GetString() ?? "", "D")),
             Tls = Read("query-migrate-parameters", parameters, static answer =>
-                answer.TryGetProperty("tls-creds", out JsonElement creds) && creds.GetString() is { Length: > 0 }),
+                answer.TryGetProperty("tls-creds", out var creds) && creds.GetString() is { Length: > 0 }),
         };
         if (capabilities.Contains("x-colo"))
         {
@@ -66,11 +68,20 @@ internal sealed class QemuMonitor : IAsyncDisposable
         }
 
         if (HandOverOrder.WhyNot(target) is { } reason)
+        {
             throw new QmpException(reason);
+        }
+
         if (target.Tls && _options.Tls is not null)
+        {
             throw new QmpException("QEMU has TLS credentials too: TLS ends in QEMU or in the guard, not in both");
+        }
+
         if (!capabilities.Contains("events"))
+        {
             await ReportEventsAsync(cancellationToken).ConfigureAwait(false);
+        }
+
         return await ListenAsync(target, cancellationToken).ConfigureAwait(false);
     }
 
@@ -79,7 +90,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     {
         try
         {
-            JsonElement info = await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false);
+            var info = await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false);
             return QmpText.Of(info, "status");
         }
         catch (Exception e) when (e is QmpException or TimeoutException)
@@ -96,7 +107,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     {
         try
         {
-            JsonElement table = await _client.ExecuteAsync("human-monitor-command",
+            var table = await _client.ExecuteAsync("human-monitor-command",
                 json => json.WriteString("command-line", "info ramblock"), _options.MonitorTimeout, cancellationToken)
                     .ConfigureAwait(false);
             blocks.Take(QmpText.Whole(table) ?? "");
@@ -143,7 +154,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
 
     private static int Channels(JsonElement answer)
     {
-        int channels = answer.GetProperty("multifd-channels").GetInt32();
+        var channels = answer.GetProperty("multifd-channels").GetInt32();
         return channels is > 0 and <= Admission.AdmissionOptions.MaxMultifdChannels ? channels
             : throw new FormatException($"{channels} multifd channels");
     }
@@ -196,8 +207,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// </summary>
     private async Task<QemuTarget> ListenAsync(QemuTarget target, CancellationToken cancellationToken)
     {
-        JsonElement[] listens = Read("query-migrate", await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false),
-            static answer => answer.TryGetProperty("socket-address", out JsonElement said) ? said.EnumerateArray().ToArray() : []);
+        var listens = Read("query-migrate", await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false),
+            static answer => answer.TryGetProperty("socket-address", out var said) ? said.EnumerateArray().ToArray() : []);
         if (listens is [var first, ..])
         {
             return IncomingAddress.IsThere(target.Address, first)
@@ -207,9 +218,12 @@ internal sealed class QemuMonitor : IAsyncDisposable
         }
 
         if (!IncomingAddress.NeedsPort(target.Address))
+        {
             return await TellAsync(target, cancellationToken).ConfigureAwait(false);
+        }
+
         QmpException? taken = null;
-        foreach (ChannelAddress address in IncomingAddress.WithFreePort(target.Address))
+        foreach (var address in IncomingAddress.WithFreePort(target.Address))
         {
             try
             {
@@ -226,7 +240,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
 
     private async Task<QemuTarget> TellAsync(QemuTarget target, CancellationToken cancellationToken)
     {
-        SocketPlace? place = target.Address.IsUnix ? OpenPlace(target.Address.Path) : null;
+        var place = target.Address.IsUnix ? OpenPlace(target.Address.Path) : null;
         try
         {
             await _client.ExecuteAsync("migrate-incoming", json => json.WriteString("uri", UriOf(target.Address)),

@@ -58,7 +58,7 @@ internal sealed class QmpClient : IAsyncDisposable
         Action<string, JsonElement> onEvent,
         CancellationToken cancellationToken)
     {
-        Socket socket = await QmpDialer.ConnectAsync(address, timeout, time, cancellationToken).ConfigureAwait(false);
+        var socket = await QmpDialer.ConnectAsync(address, timeout, time, cancellationToken).ConfigureAwait(false);
         var client = new QmpClient(socket, address.ToString(), time, onEvent);
         try
         {
@@ -83,18 +83,20 @@ internal sealed class QmpClient : IAsyncDisposable
     internal async Task<JsonElement> ExecuteAsync(
         string command, Action<Utf8JsonWriter>? arguments, TimeSpan timeout, CancellationToken cancellationToken, bool outOfBand = false)
     {
-        int id = Interlocked.Increment(ref _lastId);
+        var id = Interlocked.Increment(ref _lastId);
         var answer = new TaskCompletionSource<JsonElement>(TaskCreationOptions.RunContinuationsAsynchronously);
         _pending[id] = answer;
         try
         {
             if (_end is { } end)
+            {
                 throw end;
+            }
             // A monitor that does not read fills its socket: the wait for room is part of the limit.
             await SendAsync(Format(command, arguments, id, outOfBand), cancellationToken)
                 .WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
-            JsonElement message = await answer.Task.WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
-            return message.TryGetProperty("return", out JsonElement value) ? value
+            var message = await answer.Task.WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
+            return message.TryGetProperty("return", out var value) ? value
                 : throw new QmpException($"{command} was refused: {Refusal(message)}");
         }
         catch (TimeoutException)
@@ -136,7 +138,7 @@ internal sealed class QmpClient : IAsyncDisposable
     }
 
     private static string Refusal(JsonElement message) =>
-        message.TryGetProperty("error", out JsonElement error) && QmpText.Of(error, "desc") is { } text ? text : "no reason given";
+        message.TryGetProperty("error", out var error) && QmpText.Of(error, "desc") is { } text ? text : "no reason given";
 
     private async Task NegotiateAsync(TimeSpan timeout, CancellationToken cancellationToken)
     {
@@ -154,7 +156,7 @@ internal sealed class QmpClient : IAsyncDisposable
 
         try
         {
-            JsonElement version = greeting.GetProperty("version").GetProperty("qemu");
+            var version = greeting.GetProperty("version").GetProperty("qemu");
             Version = new Version(
                 version.GetProperty("major").GetInt32(), version.GetProperty("minor").GetInt32(), version.GetProperty("micro").GetInt32());
             HasOutOfBand = greeting.GetProperty("capabilities").EnumerateArray().Any(c => c.ValueEquals("oob"));
@@ -196,13 +198,13 @@ internal sealed class QmpClient : IAsyncDisposable
     private async Task PumpAsync()
     {
         Exception? cause = null;
-        PipeReader reader = PipeReader.Create(_stream, new StreamPipeReaderOptions(leaveOpen: true));
+        var reader = PipeReader.Create(_stream, new StreamPipeReaderOptions(leaveOpen: true));
         try
         {
             while (true)
             {
-                ReadResult read = await reader.ReadAsync().ConfigureAwait(false);
-                ReadOnlySequence<byte> rest = read.Buffer;
+                var read = await reader.ReadAsync().ConfigureAwait(false);
+                var rest = read.Buffer;
                 while (rest.PositionOf((byte)'\n') is { } end)
                 {
                     Take(rest.Slice(0, end));
@@ -210,9 +212,15 @@ internal sealed class QmpClient : IAsyncDisposable
                 }
 
                 if (read.IsCompleted)
+                {
                     break;
+                }
+
                 if (rest.Length > MaxLineBytes)
+                {
                     throw new QmpException($"the monitor {_name} sent a line of more than {MaxLineBytes} bytes");
+                }
+
                 reader.AdvanceTo(rest.Start, rest.End);
             }
         }
@@ -223,16 +231,22 @@ internal sealed class QmpClient : IAsyncDisposable
 
         _end = Gone(cause); // before the pending ones are told, so that none slips in between
         _greeting.TrySetException(_end);
-        foreach (TaskCompletionSource<JsonElement> answer in _pending.Values)
+        foreach (var answer in _pending.Values)
+        {
             answer.TrySetException(_end);
+        }
+
         await reader.CompleteAsync().ConfigureAwait(false);
     }
 
     private void Take(ReadOnlySequence<byte> line)
     {
         if (line.Length <= 1)
+        {
             return;
-        QmpMessage message = QmpMessage.Read(line);
+        }
+
+        var message = QmpMessage.Read(line);
         switch (message.Kind)
         {
             case QmpMessageKind.Event:
@@ -241,7 +255,7 @@ internal sealed class QmpClient : IAsyncDisposable
             case QmpMessageKind.Greeting:
                 _greeting.TrySetResult(message.Body);
                 break;
-            case QmpMessageKind.Answer when _pending.TryGetValue(message.Id, out TaskCompletionSource<JsonElement>? answer):
+            case QmpMessageKind.Answer when _pending.TryGetValue(message.Id, out var answer):
                 answer.TrySetResult(message.Body);
                 break;
         }

@@ -17,17 +17,20 @@ internal readonly record struct QmpMessage(QmpMessageKind Kind, string Event, in
     {
         try
         {
-            using JsonDocument document = JsonDocument.Parse(line);
-            JsonElement message = document.RootElement.Clone();
-            if (message.TryGetProperty("event", out JsonElement name))
+            using var document = JsonDocument.Parse(line);
+            var message = document.RootElement.Clone();
+            if (message.TryGetProperty("event", out var name))
             {
-                JsonElement data = message.TryGetProperty("data", out JsonElement said) ? said : default;
+                var data = message.TryGetProperty("data", out var said) ? said : default;
                 return new(QmpMessageKind.Event, name.GetString() ?? "", 0, data);
             }
 
-            if (message.TryGetProperty("QMP", out JsonElement greeting))
+            if (message.TryGetProperty("QMP", out var greeting))
+            {
                 return new(QmpMessageKind.Greeting, "", 0, greeting);
-            return message.TryGetProperty("id", out JsonElement id)
+            }
+
+            return message.TryGetProperty("id", out var id)
                 ? new(QmpMessageKind.Answer, "", id.GetInt32(), message) : new(QmpMessageKind.Other, "", 0, message);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)

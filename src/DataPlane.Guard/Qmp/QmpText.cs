@@ -13,14 +13,17 @@ internal static class QmpText
 
     /// <summary>A member's text, at most <see cref="MaxLength"/> characters of it; null also when it is missing.</summary>
     internal static string? Of(JsonElement said, string name) =>
-        said.ValueKind == JsonValueKind.Object && said.TryGetProperty(name, out JsonElement value) && Whole(value) is { } text
+        said.ValueKind == JsonValueKind.Object && said.TryGetProperty(name, out var value) && Whole(value) is { } text
             ? Cut(text) : null;
 
     /// <summary>The text itself, for what is long by its nature: as long as the monitor's line.</summary>
     internal static string? Whole(JsonElement value)
     {
         if (value.ValueKind != JsonValueKind.String)
+        {
             return null;
+        }
+
         try
         {
             return value.GetString();

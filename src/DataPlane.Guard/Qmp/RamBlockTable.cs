@@ -24,10 +24,12 @@ internal static class RamBlockTable
     internal static IReadOnlyList<RamBlockRow> Parse(string table)
     {
         List<RamBlockRow> rows = [];
-        foreach (ReadOnlySpan<char> line in table.AsSpan().EnumerateLines())
+        foreach (var line in table.AsSpan().EnumerateLines())
         {
-            if (line.Length <= MaxRow && rows.Count < MaxBlocks && TryRead(line, out RamBlockRow row))
+            if (line.Length <= MaxRow && rows.Count < MaxBlocks && TryRead(line, out var row))
+            {
                 rows.Add(row);
+            }
         }
 
         return rows;
@@ -40,17 +42,17 @@ internal static class RamBlockTable
     private static bool TryRead(ReadOnlySpan<char> line, out RamBlockRow row)
     {
         row = default;
-        for (int at = line.IndexOf(" 0x"); at > 0;)
+        for (var at = line.IndexOf(" 0x"); at > 0;)
         {
-            ReadOnlySpan<char> numbers = line[at..];
-            if (TakeNumber(ref numbers, out _) && TakeNumber(ref numbers, out long used) && TakeNumber(ref numbers, out long total))
+            var numbers = line[at..];
+            if (TakeNumber(ref numbers, out _) && TakeNumber(ref numbers, out var used) && TakeNumber(ref numbers, out var total))
             {
-                bool isRow = TryReadHead(line[..at], out string name, out long pageBytes);
+                var isRow = TryReadHead(line[..at], out var name, out var pageBytes);
                 row = new RamBlockRow(name, pageBytes, used, total);
                 return isRow;
             }
 
-            int next = line[(at + 1)..].IndexOf(" 0x");
+            var next = line[(at + 1)..].IndexOf(" 0x");
             at = next < 0 ? -1 : at + 1 + next;
         }
 
@@ -59,9 +61,9 @@ internal static class RamBlockTable
 
     private static bool TryReadHead(ReadOnlySpan<char> head, out string name, out long pageBytes)
     {
-        ReadOnlySpan<char> text = head.Trim(' ');
-        int unit = text.LastIndexOf(' ');
-        int size = unit < 0 ? -1 : text[..unit].TrimEnd(' ').LastIndexOf(' ');
+        var text = head.Trim(' ');
+        var unit = text.LastIndexOf(' ');
+        var size = unit < 0 ? -1 : text[..unit].TrimEnd(' ').LastIndexOf(' ');
         name = size < 0 ? "" : text[..size].TrimEnd(' ').ToString();
         pageBytes = size < 0 ? 0 : PageBytes(text[size..unit].Trim(' '), text[unit..].Trim(' '));
         return size >= 0 && text[^1] == 'B' && name.Length > 0 && Encoding.UTF8.GetByteCount(name) <= byte.MaxValue;
@@ -69,7 +71,7 @@ internal static class RamBlockTable
 
     private static long PageBytes(ReadOnlySpan<char> number, ReadOnlySpan<char> unit)
     {
-        int shift = unit switch
+        var shift = unit switch
         {
             "B" => 0,
             "KiB" => 10,
@@ -77,17 +79,20 @@ internal static class RamBlockTable
             "GiB" => 30,
             _ => -1,
         };
-        return shift >= 0 && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int count)
+        return shift >= 0 && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var count)
             ? (long)count << shift : 0;
     }
 
     private static bool TakeNumber(ref ReadOnlySpan<char> rest, out long number)
     {
         number = 0;
-        ReadOnlySpan<char> text = rest.TrimStart(' ');
+        var text = rest.TrimStart(' ');
         if (!text.StartsWith("0x", StringComparison.Ordinal))
+        {
             return false;
-        int end = text.IndexOf(' ') is >= 0 and var space ? space : text.Length;
+        }
+
+        var end = text.IndexOf(' ') is >= 0 and var space ? space : text.Length;
         rest = text[end..];
         return long.TryParse(text[2..end], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out number) && number >= 0;
     }

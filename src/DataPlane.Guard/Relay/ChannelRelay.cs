@@ -101,7 +101,10 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     internal override bool Run()
     {
         if (IsOver)
+        {
             return false;
+        }
+
         if (_forward is null || _backward is null)
         {
             WatchLoneEnd();
@@ -114,18 +117,29 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
             return false;
         }
 
-        PumpResult forward = _forward.Pump();
-        PumpResult backward = ReturnLane?.Result ?? _backward.Pump();
+        var forward = _forward.Pump();
+        var backward = ReturnLane?.Result ?? _backward.Pump();
         if (forward == PumpResult.SourceLost || backward == PumpResult.TargetLost)
+        {
             Lose(RelayEnding.ClientLost, forward == PumpResult.SourceLost ? _forward.Errno : _backward.Errno);
+        }
         else if (forward == PumpResult.TargetLost || backward == PumpResult.SourceLost)
+        {
             Lose(RelayEnding.QemuLost, forward == PumpResult.TargetLost ? _forward.Errno : _backward.Errno);
+        }
         else if (_forward.IsOver && _backward.IsOver)
+        {
             End(RelayEnding.Closed, 0);
+        }
         else if (_backward.IsOver && Qemu!.HasLostBytes)
+        {
             End(RelayEnding.QemuLost, Linux.Errno.ECONNRESET);
+        }
         else if (_forward.IsOver || _backward.IsOver)
+        {
             _state = (int)GuardChannelState.HalfClosed;
+        }
+
         return !IsOver && (forward == PumpResult.Busy || backward == PumpResult.Busy);
     }
 
@@ -136,9 +150,15 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     internal bool IsReadByQemu()
     {
         if (IsOver || Qemu is null)
+        {
             return false;
+        }
+
         if (Client is null && !IsSpent)
+        {
             IsSpent = SocketBytes.Send(Qemu.Channel.Handle, [0]) > 0;
+        }
+
         return SocketBytes.UnreadAtMost(Qemu.Channel.Handle) < (IsSpent ? 1 : 0) + ClientBytes;
     }
 
@@ -146,14 +166,20 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     internal void End(RelayEnding ending, int errno)
     {
         if (IsOver)
+        {
             return;
+        }
+
         Errno = errno;
         _ending = (int)ending;
         _state = (int)GuardChannelState.Closed;
         _forward?.Release();
         _backward?.Release();
         if (ending != RelayEnding.Closed)
+        {
             Client?.Channel.Abort();
+        }
+
         _ = CloseAsync(Client?.Channel);
         // Never reset: QEMU would lose what it has not read yet, and a plain end tells it as much.
         _ = CloseAsync(Qemu?.Channel);
@@ -162,7 +188,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     private static async Task CloseAsync(Channel? channel)
     {
         if (channel is not null)
+        {
             await channel.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     /// <summary>
@@ -173,7 +201,10 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
         if (ReturnLane is { Result: PumpResult.Waiting } lane)
         {
             if (_loss.Ending == RelayEnding.None)
+            {
                 lane.Finish();
+            }
+
             _loss = (ending, errno); // until the lane says that it has finished
             return;
         }
@@ -200,10 +231,16 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     private void WatchLoneEnd()
     {
         if (Client is { HasHungUp: true, HasUnread: true })
+        {
             _hasFinished = true;
+        }
         else if (Client is { HasHungUp: true } && !_isClaimed)
+        {
             End(RelayEnding.ClientLost, 0);
+        }
         else if (Qemu is { HasHungUp: true })
+        {
             End(RelayEnding.QemuLost, 0);
+        }
     }
 }

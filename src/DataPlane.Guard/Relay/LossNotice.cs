@@ -15,7 +15,9 @@ internal sealed class LossNotice(Func<Task> prepare)
         {
             _prepared = prepare();
             if (!_prepared.IsCompleted)
+            {
                 _ = _prepared.ContinueWith(_ => again(), TaskScheduler.Default);
+            }
         }
 
         return _prepared.IsCompleted;

@@ -21,16 +21,19 @@ internal sealed class ReadinessSet : IDisposable
 
     internal ReadinessSet()
     {
-        int descriptor = Libc.EpollCreate(Libc.EpollCloseOnExec);
+        var descriptor = Libc.EpollCreate(Libc.EpollCloseOnExec);
         if (descriptor < 0)
+        {
             throw new LinuxException("epoll_create1", Marshal.GetLastPInvokeError());
+        }
+
         _handle = new SafeFileHandle(descriptor, ownsHandle: true);
     }
 
     /// <exception cref="ObjectDisposedException">The socket was closed meanwhile.</exception>
     internal void Add(SafeSocketHandle socket, ulong key, uint events)
     {
-        bool held = false;
+        var held = false;
         try
         {
             socket.DangerousAddRef(ref held); // its number must not become another file's
@@ -39,7 +42,9 @@ internal sealed class ReadinessSet : IDisposable
         finally
         {
             if (held)
+            {
                 socket.DangerousRelease();
+            }
         }
     }
 
@@ -51,12 +56,14 @@ internal sealed class ReadinessSet : IDisposable
         // SAFETY: the array holds 128 events, and no more than that are asked for.
         fixed (byte* events = _events)
         {
-            int count = Libc.EpollWait(_handle, events, 128, forEvents ? -1 : 0);
+            var count = Libc.EpollWait(_handle, events, 128, forEvents ? -1 : 0);
             if (count >= 0)
+            {
                 return count;
+            }
         }
 
-        int errno = Marshal.GetLastPInvokeError();
+        var errno = Marshal.GetLastPInvokeError();
         return errno == Errno.EINTR ? 0 : throw new LinuxException("epoll_wait", errno);
     }
 
@@ -71,11 +78,13 @@ internal sealed class ReadinessSet : IDisposable
 
     private unsafe void Add(int descriptor, ulong key, uint events)
     {
-        byte* entry = stackalloc byte[16];
+        var entry = stackalloc byte[16];
         // SAFETY: the buffer holds the larger of the two layouts of struct epoll_event.
         *(uint*)entry = events;
         Unsafe.WriteUnaligned(entry + s_dataOffset, key);
         if (Libc.EpollControl(_handle, Libc.EpollAdd, descriptor, entry) != 0)
+        {
             LinuxException.ThrowLast("epoll_ctl");
+        }
     }
 }

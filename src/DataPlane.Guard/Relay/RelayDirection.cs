@@ -36,16 +36,25 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
     internal PumpResult Pump()
     {
         if (IsOver)
+        {
             return PumpResult.Waiting;
+        }
+
         for (long moved = 0; moved < BytesPerTurn;)
         {
             if (HasPending)
             {
                 if (!To.IsWritable)
+                {
                     return PumpResult.Waiting;
-                nint written = Give();
+                }
+
+                var written = Give();
                 if (written < 0 && !MayTryAgain())
+                {
                     return PumpResult.TargetLost;
+                }
+
                 To.IsWritable = written >= 0 || Errno != Linux.Errno.EAGAIN;
                 moved += Math.Max(written, 0);
                 Count(Math.Max(written, 0));
@@ -55,7 +64,10 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
             if (_sourceEnded)
             {
                 if (MayFinish is not null && !MayFinish())
+                {
                     return PumpResult.Waiting;
+                }
+
                 To.Finish();
                 _isOver = true;
                 return PumpResult.Ended;
@@ -67,9 +79,12 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
                 return PumpResult.Waiting;
             }
 
-            nint read = Take();
+            var read = Take();
             if (read < 0 && !MayTryAgain())
+            {
                 return PumpResult.SourceLost;
+            }
+
             if (read == 0 && From.IsBroken)
             {
                 Errno = Linux.Errno.ECONNRESET; // somebody else was told of it

@@ -12,7 +12,9 @@ internal sealed class RelayEnd
     {
         Channel = channel;
         if (!Libc.TrySetBlocking(channel.Handle, false))
+        {
             LinuxException.ThrowLast("fcntl", channel.Name);
+        }
     }
 
     internal Channel Channel { get; }
@@ -42,11 +44,20 @@ internal sealed class RelayEnd
     internal void Take(uint events)
     {
         if ((events & (SpliceCalls.EpollIn | SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
+        {
             IsReadable = true;
+        }
+
         if ((events & (SpliceCalls.EpollOut | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
+        {
             IsWritable = true;
+        }
+
         if ((events & (SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
+        {
             HasHungUp = true;
+        }
+
         _isGone |= (events & SpliceCalls.EpollHangUp) != 0;
         IsBroken |= (events & SpliceCalls.EpollError) != 0;
     }

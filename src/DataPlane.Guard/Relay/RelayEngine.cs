@@ -27,7 +27,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)
     {
         var relay = new ChannelRelay(kind, id, client.Name);
-        RelayWorker worker = WorkerFor(relay, client);
+        var worker = WorkerFor(relay, client);
         relay.SetClient(client);
         worker.Adopt();
         worker.Post(() => worker.Watch(relay, relay.Client!));
@@ -38,7 +38,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     internal ChannelRelay Reserve(ChannelKind kind, int id, Channel qemu)
     {
         var relay = new ChannelRelay(kind, id, qemu.Name);
-        RelayWorker worker = WorkerFor(relay, qemu);
+        var worker = WorkerFor(relay, qemu);
         relay.SetQemu(qemu);
         worker.Adopt();
         worker.Post(() => worker.Watch(relay, relay.Qemu!));
@@ -85,11 +85,14 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     /// <summary>Ends a relay: the client is reset, QEMU sees a plain end.</summary>
     internal void Abort(ChannelRelay relay)
     {
-        RelayWorker worker = WorkerFor(relay);
+        var worker = WorkerFor(relay);
         worker.Post(() =>
         {
             if (relay.IsOver)
+            {
                 return;
+            }
+
             relay.End(RelayEnding.Aborted, 0);
             worker.Forget(relay);
         });
@@ -104,8 +107,10 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
             running = [.. _workers];
         }
 
-        foreach (RelayWorker? worker in running)
+        foreach (var worker in running)
+        {
             worker?.Dispose();
+        }
     }
 
     private void Join(
@@ -117,8 +122,8 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         IStreamTail? tail,
         LossNotice? loss)
     {
-        RelayWorker worker = WorkerFor(relay, other);
-        RelayWorker urgent = OrClose(() => Worker(UrgentWorker), other);
+        var worker = WorkerFor(relay, other);
+        var urgent = OrClose(() => Worker(UrgentWorker), other);
         worker.Post(() =>
         {
             if (relay.IsOver || relay.IsSpent)
@@ -127,9 +132,12 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
                 return;
             }
 
-            RelayEnd end = set();
+            var end = set();
             if (loss is not null)
+            {
                 relay.Hold(loss, () => worker.Post(() => worker.Enqueue(relay)));
+            }
+
             if (tap is null)
             {
                 relay.Begin(worker.Pipes, first, null, tail);

@@ -28,10 +28,13 @@ internal sealed class RelayPipe : IDisposable
     /// <summary>Null where there are no descriptors or no memory for one.</summary>
     internal static unsafe RelayPipe? TryCreate()
     {
-        int* descriptors = stackalloc int[2];
+        var descriptors = stackalloc int[2];
         // SAFETY: two numbers are written.
         if (SpliceCalls.CreatePipe(descriptors, SpliceCalls.CloseOnExec | SpliceCalls.NonBlocking) != 0)
+        {
             return null;
+        }
+
         var pipe = new RelayPipe(
             new SafeFileHandle(descriptors[0], ownsHandle: true), new SafeFileHandle(descriptors[1], ownsHandle: true));
         // A user with very many pipes gets small ones: slower, not wrong.
@@ -42,7 +45,7 @@ internal sealed class RelayPipe : IDisposable
     /// <summary>Takes what is there; as splice(2): bytes, 0 at the end, or -1 with the reason in the last P/Invoke error.</summary>
     internal nint Fill(System.Net.Sockets.SafeSocketHandle from)
     {
-        nint n = SpliceCalls.Splice(from, 0, _write, 0, WantedBytes, SpliceCalls.MoveNonBlocking);
+        var n = SpliceCalls.Splice(from, 0, _write, 0, WantedBytes, SpliceCalls.MoveNonBlocking);
         Count += Math.Max(n, 0);
         return n;
     }
@@ -50,7 +53,7 @@ internal sealed class RelayPipe : IDisposable
     /// <summary>Gives what fits, all but the last <paramref name="kept"/> bytes; as splice(2).</summary>
     internal nint Drain(System.Net.Sockets.SafeSocketHandle to, int kept = 0)
     {
-        nint n = SpliceCalls.Splice(_read, 0, to, 0, (nuint)(Count - kept), SpliceCalls.MoveNonBlocking);
+        var n = SpliceCalls.Splice(_read, 0, to, 0, (nuint)(Count - kept), SpliceCalls.MoveNonBlocking);
         Count -= Math.Max(n, 0);
         return n;
     }
@@ -63,7 +66,9 @@ internal sealed class RelayPipe : IDisposable
         fixed (byte* first = bytes)
         {
             if (SpliceCalls.Read(_read, first, (nuint)bytes.Length) != bytes.Length)
+            {
                 throw new LinuxException("read", Marshal.GetLastPInvokeError());
+            }
         }
 
         Count = 0;

@@ -60,9 +60,13 @@ internal sealed class RelayWorker : IDisposable
     {
         _requests.Enqueue(request);
         if (_hasEnded)
+        {
             EndAll();
+        }
         else
+        {
             _wake.Signal();
+        }
     }
 
     /// <summary>On the worker's thread: watches an end of <paramref name="job"/> from now on.</summary>
@@ -92,17 +96,25 @@ internal sealed class RelayWorker : IDisposable
     private void Fail(RelayJob job, int errno)
     {
         if (job.IsOver)
+        {
             return;
+        }
+
         job.Fail(errno);
         if (job.IsOver)
+        {
             Forget(job);
+        }
     }
 
     /// <summary>On the worker's thread: looks after <paramref name="job"/> in this turn.</summary>
     internal void Enqueue(RelayJob job)
     {
         if (job.IsQueued)
+        {
             return;
+        }
+
         job.IsQueued = true;
         _queue.Enqueue(job);
     }
@@ -114,10 +126,16 @@ internal sealed class RelayWorker : IDisposable
     internal void Forget(RelayJob job)
     {
         // Their sockets are closed, which took them out of the poll set; late events of the same turn find no entry.
-        foreach (ulong key in _ends.Where(e => e.Value.Job == job).Select(e => e.Key).ToList())
+        foreach (var key in _ends.Where(e => e.Value.Job == job).Select(e => e.Key).ToList())
+        {
             _ends.Remove(key);
+        }
+
         if (job is not ChannelRelay relay)
+        {
             return;
+        }
+
         if (relay.ReturnLane is { } lane)
         {
             // The end is told where the last words were read: whoever hears of it has heard of them before.
@@ -149,7 +167,9 @@ internal sealed class RelayWorker : IDisposable
         try
         {
             while (!_stopping)
+            {
                 Turn();
+            }
         }
         catch (Exception e)
         {
@@ -166,9 +186,12 @@ internal sealed class RelayWorker : IDisposable
     {
         lock (_afterEnd)
         {
-            while (_requests.TryDequeue(out Action? request))
+            while (_requests.TryDequeue(out var request))
+            {
                 request();
-            foreach (ChannelRelay relay in _ends.Values.Select(e => e.Job).OfType<ChannelRelay>().Distinct().ToList())
+            }
+
+            foreach (var relay in _ends.Values.Select(e => e.Job).OfType<ChannelRelay>().Distinct().ToList())
             {
                 relay.End(RelayEnding.Aborted, 0);
                 Forget(relay);
@@ -184,33 +207,41 @@ internal sealed class RelayWorker : IDisposable
 
     private void Turn()
     {
-        int count = _sockets.Wait(forEvents: _queue.Count == 0);
-        for (int i = 0; i < count; i++)
+        var count = _sockets.Wait(forEvents: _queue.Count == 0);
+        for (var i = 0; i < count; i++)
         {
-            (ulong key, uint events) = _sockets.Event(i);
+            (var key, var events) = _sockets.Event(i);
             if (key == WakeKey)
             {
                 _wake.Reset();
             }
-            else if (_ends.TryGetValue(key, out (RelayJob Job, RelayEnd End) entry))
+            else if (_ends.TryGetValue(key, out var entry))
             {
                 entry.End.Take(events);
                 Enqueue(entry.Job);
             }
         }
 
-        while (_requests.TryDequeue(out Action? request))
-            request();
-        for (int n = _queue.Count; n > 0; n--)
+        while (_requests.TryDequeue(out var request))
         {
-            RelayJob job = _queue.Dequeue();
+            request();
+        }
+
+        for (var n = _queue.Count; n > 0; n--)
+        {
+            var job = _queue.Dequeue();
             job.IsQueued = false;
             if (job.IsOver)
+            {
                 continue;
+            }
+
             try
             {
                 if (job.Run())
+                {
                     Enqueue(job);
+                }
             }
             catch (LinuxException e)
             {
@@ -219,7 +250,9 @@ internal sealed class RelayWorker : IDisposable
             }
 
             if (job.IsOver)
+            {
                 Forget(job);
+            }
         }
     }
 }

@@ -68,15 +68,24 @@ internal sealed class ReturnLane : RelayJob
     internal override bool Run()
     {
         if (IsOver)
+        {
             return false;
-        bool isLast = _isLast;
+        }
+
+        var isLast = _isLast;
         if (isLast)
+        {
             _qemu.IsReadable = true; // the news of its last words may still be on its way
+        }
+
         try
         {
-            PumpResult result = Direction.Pump();
+            var result = Direction.Pump();
             if (result == PumpResult.Waiting && isLast)
+            {
                 result = PumpResult.SourceLost;
+            }
+
             if (result is not (PumpResult.Waiting or PumpResult.Busy))
             {
                 _result = (int)result;

@@ -12,14 +12,18 @@ internal static class SocketBytes
     {
         // SAFETY: the bytes are fixed for the call, which reads no more than their length.
         fixed (byte* first = bytes)
+        {
             return SpliceCalls.Send(socket, first, (nuint)bytes.Length, Libc.MessageDontWait | Libc.MessageNoSignal);
+        }
     }
 
     internal static unsafe nint Receive(SafeSocketHandle socket, Span<byte> buffer)
     {
         // SAFETY: the buffer is fixed for the call, which writes no more than its length.
         fixed (byte* first = buffer)
+        {
             return Libc.Receive(socket, first, (nuint)buffer.Length, Libc.MessageDontWait);
+        }
     }
 
     /// <summary>

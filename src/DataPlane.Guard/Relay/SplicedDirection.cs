@@ -31,9 +31,12 @@ internal sealed class SplicedDirection(
     private nint TakeCopy()
     {
         _copy ??= GC.AllocateUninitializedArray<byte>(CopyBytes);
-        nint read = SocketBytes.Receive(From.Channel.Handle, _copy);
+        var read = SocketBytes.Receive(From.Channel.Handle, _copy);
         if (read <= 0)
+        {
             return read;
+        }
+
         _first = _copy.AsMemory(0, (int)read);
         tail?.Take(_first.Span[^Math.Min(_kept, _first.Length)..]);
         return read;
@@ -42,14 +45,17 @@ internal sealed class SplicedDirection(
     protected override nint Give()
     {
         if (_first.IsEmpty && _pipe!.Count > _kept)
+        {
             return _pipe.Drain(To.Channel.Handle, _kept);
+        }
+
         if (_first.IsEmpty)
         {
             _first = _pipe!.Empty();
             tail!.Take(_first.Span);
         }
 
-        nint written = SocketBytes.Send(To.Channel.Handle, _first.Span);
+        var written = SocketBytes.Send(To.Channel.Handle, _first.Span);
         _first = _first[(int)Math.Max(written, 0)..];
         return written;
     }
@@ -57,7 +63,10 @@ internal sealed class SplicedDirection(
     protected override void Idle()
     {
         if (_pipe is not null)
+        {
             pipes.Return(_pipe);
+        }
+
         (_pipe, _copy) = (null, null);
     }
 }

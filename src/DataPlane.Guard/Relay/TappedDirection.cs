@@ -18,9 +18,12 @@ internal sealed class TappedDirection(RelayEnd from, RelayEnd to, IRelayTap tap)
 
     protected override nint Take()
     {
-        nint read = SocketBytes.Receive(From.Channel.Handle, _buffer);
+        var read = SocketBytes.Receive(From.Channel.Handle, _buffer);
         if (read <= 0)
+        {
             return read;
+        }
+
         _start = 0;
         _end = (int)read;
         tap.Take(_buffer.AsSpan(0, _end));
@@ -29,7 +32,7 @@ internal sealed class TappedDirection(RelayEnd from, RelayEnd to, IRelayTap tap)
 
     protected override nint Give()
     {
-        nint written = SocketBytes.Send(To.Channel.Handle, _buffer.AsSpan(_start, _end - _start));
+        var written = SocketBytes.Send(To.Channel.Handle, _buffer.AsSpan(_start, _end - _start));
         _start += (int)Math.Max(written, 0);
         return written;
     }

@@ -16,11 +16,14 @@ internal sealed class FirstNews(Action<ReturnPathType, uint> news)
 
     internal void Take(ReturnPathType type, uint value)
     {
-        bool matters = type is ReturnPathType.Shut or ReturnPathType.ResumeAck or ReturnPathType.RequestPages
+        var matters = type is ReturnPathType.Shut or ReturnPathType.ResumeAck or ReturnPathType.RequestPages
             or ReturnPathType.RequestPagesWithName || (type == ReturnPathType.Pong && value >= PostcopyDiscards);
-        uint kind = 1u << (int)type;
+        var kind = 1u << (int)type;
         if (!matters || (_told & kind) != 0)
+        {
             return;
+        }
+
         _told |= kind;
         news(type, value);
     }

@@ -19,7 +19,9 @@ internal sealed class PageRequests
         get
         {
             lock (_gate)
+            {
                 return _count;
+            }
         }
     }
 
@@ -28,9 +30,11 @@ internal sealed class PageRequests
     {
         lock (_gate)
         {
-            string name = Encoding.Latin1.GetString(blockName);
+            var name = Encoding.Latin1.GetString(blockName);
             if (!_blocks.TryGetValue(name, out _current))
+            {
                 _blocks.Add(name, _current = []);
+            }
         }
     }
 
@@ -39,7 +43,10 @@ internal sealed class PageRequests
         lock (_gate)
         {
             if (_current is null || length == 0 || _count >= MaxRequests || !_current.Add((start, length)))
+            {
                 return;
+            }
+
             _lengths.Add(length);
             _count++;
         }
@@ -50,7 +57,7 @@ internal sealed class PageRequests
     {
         lock (_gate)
         {
-            return _blocks.TryGetValue(Encoding.Latin1.GetString(blockName), out HashSet<(long Start, long Length)>? requests)
+            return _blocks.TryGetValue(Encoding.Latin1.GetString(blockName), out var requests)
                 && _lengths.Any(length => requests.Contains((offset - (offset % length), length)));
         }
     }
@@ -60,8 +67,11 @@ internal sealed class PageRequests
     {
         lock (_gate)
         {
-            foreach (HashSet<(long Start, long Length)> requests in _blocks.Values)
+            foreach (var requests in _blocks.Values)
+            {
                 requests.Clear();
+            }
+
             _lengths.Clear();
             _count = 0;
         }

@@ -47,17 +47,19 @@ internal sealed class ReturnPathTap(
     {
         while (!bytes.IsEmpty && !IsLost)
         {
-            int skipped = (int)Math.Min(_skip, bytes.Length);
+            var skipped = (int)Math.Min(_skip, bytes.Length);
             _skip -= skipped;
             bytes = bytes[skipped..];
             if (bytes.IsEmpty)
+            {
                 return;
+            }
 
             // One message at a time through the small buffer: the traffic is small, and messages come in pieces anyway.
-            int added = Math.Min(bytes.Length, _partial.Length - _held);
+            var added = Math.Min(bytes.Length, _partial.Length - _held);
             bytes[..added].CopyTo(_partial.AsSpan(_held));
             ReadOnlySpan<byte> available = _partial.AsSpan(0, _held + added);
-            int consumed = _expectsBitmapSize ? TakeBitmapSize(available) : TakeMessage(available);
+            var consumed = _expectsBitmapSize ? TakeBitmapSize(available) : TakeMessage(available);
             if (consumed == 0)
             {
                 _held += added;
@@ -73,15 +75,18 @@ internal sealed class ReturnPathTap(
 
     private int TakeMessage(ReadOnlySpan<byte> available)
     {
-        if (ReturnPathHeader.IsOfUnknownKind(available, out int length))
+        if (ReturnPathHeader.IsOfUnknownKind(available, out var length))
         {
             if (UnknownMessages++ == 0)
+            {
                 unknown(BinaryPrimitives.ReadUInt16BigEndian(available));
+            }
+
             _skip = length;
             return ReturnPathHeader.Size;
         }
 
-        switch (ReturnPathMessage.Parse(available, out ReturnPathMessage message, out int consumed, out string? error))
+        switch (ReturnPathMessage.Parse(available, out var message, out var consumed, out var error))
         {
             case OperationStatus.Done:
                 Take(message);
@@ -106,7 +111,10 @@ internal sealed class ReturnPathTap(
         {
             case ReturnPathType.RequestPagesWithName or ReturnPathType.RequestPages:
                 if (!message.BlockName.IsEmpty)
+                {
                     requests.Select(message.BlockName);
+                }
+
                 if (!IgnoresRequests)
                 {
                     requests.Add(message.Start, message.Length);
@@ -114,7 +122,10 @@ internal sealed class ReturnPathTap(
                 }
 
                 if (_hasRequested)
+                {
                     return;
+                }
+
                 _hasRequested = true;
                 break;
             case ReturnPathType.Shut:
@@ -131,8 +142,11 @@ internal sealed class ReturnPathTap(
     /// <summary>Behind the message about a block comes its bitmap, outside the counted length, with an end mark.</summary>
     private int TakeBitmapSize(ReadOnlySpan<byte> available)
     {
-        if (!BinaryPrimitives.TryReadUInt64BigEndian(available, out ulong size))
+        if (!BinaryPrimitives.TryReadUInt64BigEndian(available, out var size))
+        {
             return 0;
+        }
+
         if (size > long.MaxValue - BitmapEnd)
         {
             Lose($"a bitmap of {size} bytes");

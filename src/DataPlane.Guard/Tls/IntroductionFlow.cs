@@ -32,8 +32,11 @@ internal sealed class IntroductionFlow(SafeSocketHandle from, SafeSocketHandle t
     internal bool Pump()
     {
         if (IsStuck || (_start == _end && !TryRead()))
+        {
             return false;
-        nint sent = SocketBytes.Send(to, _buffer.AsSpan(_start.._end));
+        }
+
+        var sent = SocketBytes.Send(to, _buffer.AsSpan(_start.._end));
         IsStuck = sent < 0 && !MayTryAgain();
         _start += (int)Math.Max(sent, 0);
         Bytes += Math.Max(sent, 0);
@@ -45,8 +48,11 @@ internal sealed class IntroductionFlow(SafeSocketHandle from, SafeSocketHandle t
     private bool TryRead()
     {
         if (HasEnded)
+        {
             return false;
-        nint read = SocketBytes.Receive(from, _buffer);
+        }
+
+        var read = SocketBytes.Receive(from, _buffer);
         HasEnded = read == 0 || (read < 0 && !MayTryAgain());
         (_start, _end) = (0, (int)Math.Max(read, 0));
         watch(_buffer.AsSpan(0, _end));

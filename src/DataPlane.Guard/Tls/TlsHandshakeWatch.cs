@@ -35,14 +35,20 @@ internal sealed class TlsHandshakeWatch
     internal void TakeClient(ReadOnlySpan<byte> bytes)
     {
         while (_client.TryRead(ref bytes))
+        {
             Judge(_client, fromClient: true);
+        }
+
         IsBroken |= _client.IsBroken;
     }
 
     internal void TakeServer(ReadOnlySpan<byte> bytes)
     {
         while (_server.TryRead(ref bytes))
+        {
             Judge(_server, fromClient: false);
+        }
+
         IsBroken |= _server.IsBroken;
     }
 
@@ -56,13 +62,13 @@ internal sealed class TlsHandshakeWatch
         else if (_hello is { IsTls13: true } hello)
         {
             // Each message of GnuTLS and OpenSSL is a record of its own; no other one of a handshake has the length of the last.
-            bool isEncrypted = fromClient && record.Type == TlsRecordType.Data;
+            var isEncrypted = fromClient && record.Type == TlsRecordType.Data;
             MayBeOver |= isEncrypted;
             LooksOver |= isEncrypted && record.Length == hello.FinishedRecord;
         }
         else if (_hello is not null)
         {
-            bool isFinished = record.Type == TlsRecordType.Handshake && (fromClient ? _clientChanged : _serverChanged);
+            var isFinished = record.Type == TlsRecordType.Handshake && (fromClient ? _clientChanged : _serverChanged);
             MayBeOver |= isFinished;
             LooksOver |= isFinished && !fromClient;
             _clientChanged |= fromClient && record.Type == TlsRecordType.Change;

@@ -64,19 +64,33 @@ internal sealed class TlsIntroduction : IDisposable
             while (true)
             {
                 // Before anything is read: whatever QEMU said when it came past the handshake is there by then.
-                bool isPast = _isPast;
-                bool moved = _backward.Pump() | _forward.Pump();
+                var isPast = _isPast;
+                var moved = _backward.Pump() | _forward.Pump();
                 if (_backward.HasEnded || _forward.IsStuck)
+                {
                     return IntroductionResult.Refused;
+                }
+
                 if (_watch.IsBroken || _end.IsCancellationRequested)
+                {
                     return IntroductionResult.Cut;
+                }
+
                 if (_backward.IsStuck || (_forward.HasEnded && !_watch.MayBeOver))
+                {
                     return IntroductionResult.Left;
+                }
+
                 if (isPast && !moved && _backward.Pending.IsEmpty)
+                {
                     return IntroductionResult.LetIn;
+                }
+
                 Ask();
                 if (!moved && _isPast == isPast)
+                {
                     Wait();
+                }
             }
         }
         catch (ObjectDisposedException)
@@ -97,12 +111,19 @@ internal sealed class TlsIntroduction : IDisposable
     private void Ask()
     {
         if (_hasAsked || !(_isTurning is null ? _watch.LooksOver && _forward.Pending.IsEmpty : _watch.MayBeOver))
+        {
             return;
+        }
+
         _hasAsked = true;
         if (_isTurning is null)
+        {
             _isPast = true;
+        }
         else
+        {
             _ = AskAsync(_isTurning, _end.Token);
+        }
     }
 
     private async Task AskAsync(Func<CancellationToken, Task<bool>> isTurning, CancellationToken cancellationToken)
@@ -113,13 +134,13 @@ internal sealed class TlsIntroduction : IDisposable
 
     private unsafe void Wait()
     {
-        bool clientHeld = false;
-        bool qemuHeld = false;
+        var clientHeld = false;
+        var qemuHeld = false;
         try
         {
             _client.DangerousAddRef(ref clientHeld);
             _qemu.DangerousAddRef(ref qemuHeld);
-            PollFd* descriptors = stackalloc PollFd[3];
+            var descriptors = stackalloc PollFd[3];
             // SAFETY: three entries are there, and both sockets are held open for the call. The kernel passes over negative descriptors:
             // an end that was seen would be reported again and again.
             descriptors[0] = new PollFd(_forward.HasEnded ? -1 : (int)_client.DangerousGetHandle(), Interest(_forward, _backward));
@@ -131,9 +152,14 @@ internal sealed class TlsIntroduction : IDisposable
         finally
         {
             if (clientHeld)
+            {
                 _client.DangerousRelease();
+            }
+
             if (qemuHeld)
+            {
                 _qemu.DangerousRelease();
+            }
         }
     }
 

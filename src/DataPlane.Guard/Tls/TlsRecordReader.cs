@@ -38,19 +38,27 @@ internal sealed class TlsRecordReader
                 _header[_headerBytes++] = bytes[0];
                 bytes = bytes[1..];
                 if (_headerBytes == HeaderSize)
+                {
                     Begin();
+                }
+
                 if (_headerBytes < HeaderSize || _left > 0)
+                {
                     continue;
+                }
             }
 
-            int taken = Math.Min(_left, bytes.Length);
-            int kept = Math.Min(taken, Kept - _kept);
+            var taken = Math.Min(_left, bytes.Length);
+            var kept = Math.Min(taken, Kept - _kept);
             bytes[..kept].CopyTo(_head.AsSpan(_kept));
             _kept += kept;
             _left -= taken;
             bytes = bytes[taken..];
             if (_left > 0 || IsBroken)
+            {
                 continue;
+            }
+
             _headerBytes = 0;
             return true;
         }

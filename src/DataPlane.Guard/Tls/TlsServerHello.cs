@@ -25,21 +25,33 @@ internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
     {
         const byte ServerHello = 2;
         if (message.Length <= SessionIdAt || message[0] != ServerHello)
+        {
             return null;
-        int suiteAt = SessionIdAt + 1 + message[SessionIdAt];
-        int extensionsAt = suiteAt + 2 + 1 + 2; // suite, compression, length
+        }
+
+        var suiteAt = SessionIdAt + 1 + message[SessionIdAt];
+        var extensionsAt = suiteAt + 2 + 1 + 2; // suite, compression, length
         if (message.Length < suiteAt + 2)
+        {
             return null;
-        ushort suite = BinaryPrimitives.ReadUInt16BigEndian(message[suiteAt..]);
-        ReadOnlySpan<byte> extensions = message.Length < extensionsAt ? [] : message[extensionsAt..];
+        }
+
+        var suite = BinaryPrimitives.ReadUInt16BigEndian(message[suiteAt..]);
+        var extensions = message.Length < extensionsAt ? [] : message[extensionsAt..];
         if (!extensions.IsEmpty) // other messages may follow in the same record
+        {
             extensions = extensions[..Math.Min(extensions.Length, BinaryPrimitives.ReadUInt16BigEndian(message[(extensionsAt - 2)..]))];
+        }
+
         while (extensions.Length >= 4)
         {
             int type = BinaryPrimitives.ReadUInt16BigEndian(extensions);
             int length = BinaryPrimitives.ReadUInt16BigEndian(extensions[2..]);
             if (type == SupportedVersions)
+            {
                 return new TlsServerHello(true, suite); // servers say it only to choose 1.3
+            }
+
             extensions = extensions[Math.Min(4 + length, extensions.Length)..];
         }
 

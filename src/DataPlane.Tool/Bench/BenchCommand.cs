@@ -5,7 +5,6 @@ using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
 using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;
@@ -43,10 +42,13 @@ internal sealed class BenchCommand
     {
         var bench = new BenchCommand();
         var command = new Command("bench", "Move a live guest to a destination and compare with what the wire can do.");
-        foreach (Option option in (ReadOnlySpan<Option>)
+        foreach (var option in (ReadOnlySpan<Option>)
             [bench._to, bench._ram, bench._channels, bench._dirtyRate, bench._dirtyWindow, bench._zeroPercent, bench._memoryFile,
                 bench._maxDowntime, bench._maxBandwidth, bench._runs, bench._wireOnly])
+        {
             command.Options.Add(option);
+        }
+
         bench._postcopy = BenchPostcopyOptions.AddTo(
             command,
             (bench._wireOnly, "which it is to be compared with"),
@@ -55,13 +57,18 @@ internal sealed class BenchCommand
         command.Validators.Add(result =>
         {
             if (result.GetValue(bench._maxBandwidth) is { BytesPerSecond: <= 0 })
+            {
                 result.AddError("--max-bandwidth: must be more than zero");
+            }
+
             if (result.GetValue(bench._to) is { IsUnix: true } path)
+            {
                 result.AddError($"--to: '{path}' is a Unix socket; a serve listens on TCP: HOST[:PORT]");
+            }
         });
         bench._tls = TlsOptions.AddClientTo(command);
         bench._compression.AddOptionsTo(command);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("an idle guest of 1 GiB without zero pages, seven pairs of runs", "dataplane bench --dirty-rate 0"),
@@ -73,7 +80,7 @@ internal sealed class BenchCommand
 
     private BenchRequest Read(ParseResult arguments)
     {
-        bool wireOnly = arguments.GetValue(_wireOnly);
+        var wireOnly = arguments.GetValue(_wireOnly);
         var guest = new WorkloadOptions
         {
             RamBytes = arguments.GetValue(_ram)!.Value.Bytes,
@@ -83,7 +90,7 @@ internal sealed class BenchCommand
             MemoryFile = arguments.GetValue(_memoryFile),
         };
         guest.Validate();
-        int channels = arguments.GetValue(_channels)!.Value;
+        var channels = arguments.GetValue(_channels)!.Value;
         var request = new BenchRequest
         {
             Destination = arguments.GetValue(_to),
@@ -102,11 +109,14 @@ internal sealed class BenchCommand
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, BenchDocument document)
     {
         DescriptorFloor.Require(arguments.GetValue(_channels)!.Value);
-        using TlsCredentials? tls = _tls.Load(arguments, context);
-        BenchRequest request = Read(arguments) with { Tls = tls };
+        using var tls = _tls.Load(arguments, context);
+        var request = Read(arguments) with { Tls = tls };
         if (request.MaxBytesPerSecond <= request.Guest.DirtyBytesPerSecond)
+        {
             context.Warn("the guest writes no slower than --max-bandwidth: by precopy it may never arrive");
-        MigrationLeg? migration = request.WireOnly ? null : new MigrationLeg(request, context.Logs.CreateLogger<MigrationSource>());
+        }
+
+        var migration = request.WireOnly ? null : new MigrationLeg(request, context.Logs.CreateLogger<MigrationSource>());
         if (request.Destination is { } elsewhere)
         {
             await RunAsync(request, elsewhere, migration, context, document).ConfigureAwait(false);
@@ -114,13 +124,16 @@ internal sealed class BenchCommand
         }
 
         if (request.Postcopy && PostcopyServeLeg.FindObstacle() is { } obstacle)
+        {
             throw new CommandException($"--postcopy: {obstacle}");
-        DestinationProcess process =
+        }
+
+        var process =
             await DestinationProcess.StartAsync(request.Guest.RamBytes, _tls.ForServer(arguments), context.Note, context.Stop)
                 .ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
         {
-            ChannelAddress own = await process.Address.ConfigureAwait(false);
+            var own = await process.Address.ConfigureAwait(false);
             await RunAsync(request, own, migration, context, document).ConfigureAwait(false);
         }
 
@@ -130,15 +143,17 @@ internal sealed class BenchCommand
     private static async Task RunAsync(
         BenchRequest request, ChannelAddress address, MigrationLeg? migration, CommandContext context, BenchDocument document)
     {
-        BenchSession session = await OpenAsync(request, address, context).ConfigureAwait(false);
+        var session = await OpenAsync(request, address, context).ConfigureAwait(false);
         await using (session.ConfigureAwait(false))
+        {
             await RunAsync(request, migration, session, context, document).ConfigureAwait(false);
+        }
     }
 
     private static async Task<BenchSession> OpenAsync(BenchRequest request, ChannelAddress address, CommandContext context)
     {
         // One that answers at once is not worth a line.
-        ITimer waiting = context.Time.CreateTimer(
+        var waiting = context.Time.CreateTimer(
             _ => context.Progress.Report(new ProgressSample { Stage = $"waiting for a connection to {address}", IsWaiting = true }),
             null, s_patience, Timeout.InfiniteTimeSpan);
         await using (waiting.ConfigureAwait(false))
@@ -153,7 +168,10 @@ internal sealed class BenchCommand
         BenchRequest request, MigrationLeg? migration, BenchSession session, CommandContext context, BenchDocument document)
     {
         if (request.Postcopy && session.Destination.PostcopyObstacle is { } obstacle)
+        {
             throw new CommandException($"--postcopy: not at the destination: {OneLine.Of(obstacle)}");
+        }
+
         document.DestinationHost = session.Destination.Host;
         document.DestinationVersion = session.Destination.DataplaneVersion;
         context.Progress.Report(
@@ -178,18 +196,25 @@ internal sealed class BenchCommand
         {
             // What has been measured is shown, also after a Ctrl-C.
             if (document.Runs.Count > 0)
+            {
                 BenchReport.Write(context.Results, document, request, isInterrupted: context.Stop.IsCancellationRequested);
+            }
         }
     }
 
     private static void NoteTracking(Workload guest, BenchRequest request, CommandContext context, BenchDocument document)
     {
         if (request.WireOnly)
+        {
             return;
-        using IDirtyTracker tracker = guest.CreateTracker(out string? reason);
+        }
+
+        using var tracker = guest.CreateTracker(out var reason);
         document.DirtyTracking = tracker is PagemapDirtyTracker ? "pagemap" : "recorded";
         document.DirtyTrackingReason = reason;
         if (reason is not null)
+        {
             context.Warn($"the kernel does not track writes for this user ({reason}); the guest's own record of what it wrote is used");
+        }
     }
 }

@@ -130,9 +130,12 @@ internal sealed record Statistic(double Median, double Min, double Max)
     {
         double[] sorted = [.. samples.Order()];
         if (sorted.Length == 0)
+        {
             return null;
-        int middle = sorted.Length / 2;
-        double median = sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+        }
+
+        var middle = sorted.Length / 2;
+        var median = sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
         return new Statistic(median, sorted[0], sorted[^1]);
     }
 }

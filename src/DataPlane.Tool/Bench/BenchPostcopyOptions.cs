@@ -30,8 +30,11 @@ internal sealed class BenchPostcopyOptions
     public static BenchPostcopyOptions AddTo(Command command, params (Option Option, string Why)[] excluded)
     {
         var options = new BenchPostcopyOptions();
-        foreach (Option option in (ReadOnlySpan<Option>)[options._postcopy, options._preempt, options._touchRate, options._touchThreads])
+        foreach (var option in (ReadOnlySpan<Option>)[options._postcopy, options._preempt, options._touchRate, options._touchThreads])
+        {
             command.Options.Add(option);
+        }
+
         command.Validators.Add(result => options.Validate(result, excluded));
         return options;
     }
@@ -48,21 +51,28 @@ internal sealed class BenchPostcopyOptions
     {
         if (!result.GetValue(_postcopy))
         {
-            foreach (Option option in (ReadOnlySpan<Option>)[_preempt, _touchRate, _touchThreads])
+            foreach (var option in (ReadOnlySpan<Option>)[_preempt, _touchRate, _touchThreads])
             {
                 if (IsGiven(result, option))
+                {
                     result.AddError($"{option.Name}: needs --postcopy");
+                }
             }
 
             return;
         }
 
         if (result.GetValue(_touchRate) is { BytesPerSecond: <= 0 })
+        {
             result.AddError("--touch-rate: must be more than zero");
-        foreach ((Option option, string why) in excluded)
+        }
+
+        foreach ((var option, var why) in excluded)
         {
             if (IsGiven(result, option))
+            {
                 result.AddError($"{option.Name}: not with --postcopy, {why}");
+            }
         }
     }
 

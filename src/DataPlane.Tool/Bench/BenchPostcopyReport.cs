@@ -10,17 +10,22 @@ internal static class BenchPostcopyReport
         output.WriteLine();
         output.WriteLine($"{"postcopy",8}  {"time",10}  {"to precopy",10}  {"downtime",10}  {"faults",8}  {"p50",10}  {"p99",10}  "
             + $"{"p99.9",10}  {"requests",8}  {"asked for",9}  {"checked",9}");
-        for (int i = 0; i < runs.Count; i++)
+        for (var i = 0; i < runs.Count; i++)
         {
             if (runs[i] is { Postcopy: { } run, PostcopyTimeRatio: { } ratio })
+            {
                 Write(output, i + 1, run, ratio);
+            }
         }
     }
 
     public static void WriteSummary(TextWriter output, PostcopySummary? summary)
     {
         if (summary is null)
+        {
             return;
+        }
+
         output.WriteLine($"postcopy     median {Human.Seconds(summary.Seconds.Median)}, {Human.Number(summary.TimeRatio.Median, 2)} times "
             + $"precopy; downtime {Human.Seconds(summary.DowntimeSeconds.Median)}, {Human.Seconds(summary.DowntimeSeconds.Min)} to "
             + $"{Human.Seconds(summary.DowntimeSeconds.Max)}; the guest starts {Human.Seconds(summary.StartDelaySeconds.Median)} after its "
@@ -36,8 +41,8 @@ internal static class BenchPostcopyReport
 
     private static void Write(TextWriter output, int number, PostcopySample run, double ratio)
     {
-        TouchSample? touches = run.Touches;
-        Latency? faults = touches?.FaultSeconds;
+        var touches = run.Touches;
+        var faults = touches?.FaultSeconds;
         output.WriteLine(
             $"{number,8}  {Human.Seconds(run.Seconds),10}  {Human.Number(ratio, 2),10}  {Human.Seconds(run.DowntimeSeconds),10}  "
             + $"{Human.Count(touches?.Faults ?? 0),8}  {Show(faults?.P50),10}  {Show(faults?.P99),10}  {Show(faults?.P999),10}  "

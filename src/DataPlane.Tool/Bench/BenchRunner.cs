@@ -17,18 +17,20 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
     /// <exception cref="CommandException">A leg failed, or a byte at the destination is wrong.</exception>
     public async Task RunAsync()
     {
-        bool verified = true;
+        var verified = true;
         try
         {
             await WarmUpAsync().ConfigureAwait(false);
-            WireLeg wire = await CalibrateAsync().ConfigureAwait(false);
+            var wire = await CalibrateAsync().ConfigureAwait(false);
             document.WireVariant = wire.Variant;
-            for (int run = 1; run <= plan.Runs; run++)
+            for (var run = 1; run <= plan.Runs; run++)
             {
-                (RunEntry entry, verified) = await RunPairAsync(run, wire).ConfigureAwait(false);
+                (var entry, verified) = await RunPairAsync(run, wire).ConfigureAwait(false);
                 document.Runs.Add(entry);
                 if (!verified)
+                {
                     throw new CommandException($"run {run}: the destination's memory differs from the source's after the migration");
+                }
             }
         }
         finally
@@ -40,22 +42,30 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
     // The first migration of a process compiles code; the first pass over memory fills page tables.
     private async Task WarmUpAsync()
     {
-        foreach (WireLeg leg in plan.WireLegs)
+        foreach (var leg in plan.WireLegs)
+        {
             await RunWireAsync("warm-up", leg).ConfigureAwait(false);
+        }
+
         if (plan.Migration is { } migration)
+        {
             await RunLegAsync("warm-up, migration", migration).ConfigureAwait(false);
+        }
+
         if (plan.Postcopy is { } postcopy)
+        {
             await RunLegAsync("warm-up, postcopy", postcopy).ConfigureAwait(false);
+        }
     }
 
     private async Task<WireLeg> CalibrateAsync()
     {
-        for (int round = 0; round < CalibrationRounds; round++)
+        for (var round = 0; round < CalibrationRounds; round++)
         {
-            IEnumerable<WireLeg> order = round % 2 == 0 ? plan.WireLegs : plan.WireLegs.Reverse();
-            foreach (WireLeg leg in order)
+            var order = round % 2 == 0 ? plan.WireLegs : plan.WireLegs.Reverse();
+            foreach (var leg in order)
             {
-                LegSample sample = await RunWireAsync("calibration", leg).ConfigureAwait(false);
+                var sample = await RunWireAsync("calibration", leg).ConfigureAwait(false);
                 document.WireCalibration.Add(WireLimitEntry.From(leg.Variant, sample));
             }
         }
@@ -68,21 +78,24 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
 
     private async Task<(RunEntry Entry, bool Verified)> RunPairAsync(int run, WireLeg wireLeg)
     {
-        string stage = $"run {run} of {plan.Runs}";
+        var stage = $"run {run} of {plan.Runs}";
         if (plan.Migration is not { } migrationLeg)
         {
-            LegSample only = await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
-            bool same = await VerifyAsync(stage).ConfigureAwait(false);
+            var only = await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
+            var same = await VerifyAsync(stage).ConfigureAwait(false);
             return (new RunEntry { WireLimit = WireLimitEntry.From(wireLeg.Variant, only) }, same);
         }
 
-        bool isForward = run % 2 != 0;
-        LegSample? wire = isForward ? null : await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
-        (PostcopySample? postcopy, bool verified) = isForward ? (null, true) : await RunPostcopyAsync(stage).ConfigureAwait(false);
-        MigrationSample migration = await RunLegAsync($"{stage}, migration", migrationLeg).ConfigureAwait(false);
+        var isForward = run % 2 != 0;
+        var wire = isForward ? null : await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
+        (var postcopy, var verified) = isForward ? (null, true) : await RunPostcopyAsync(stage).ConfigureAwait(false);
+        var migration = await RunLegAsync($"{stage}, migration", migrationLeg).ConfigureAwait(false);
         verified = verified && await VerifyAsync(stage).ConfigureAwait(false);
         if (isForward && verified)
+        {
             (postcopy, verified) = await RunPostcopyAsync(stage).ConfigureAwait(false);
+        }
+
         wire ??= await RunWireAsync(stage, wireLeg).ConfigureAwait(false);
         var entry = new RunEntry
         {
@@ -96,8 +109,11 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
     private async Task<(PostcopySample? Sample, bool Verified)> RunPostcopyAsync(string stage)
     {
         if (plan.Postcopy is not { } leg)
+        {
             return (null, true);
-        PostcopySample sample = await RunLegAsync($"{stage}, postcopy", leg).ConfigureAwait(false);
+        }
+
+        var sample = await RunLegAsync($"{stage}, postcopy", leg).ConfigureAwait(false);
         return (sample, await VerifyAsync(stage).ConfigureAwait(false));
     }
 
@@ -110,7 +126,10 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
         context.Stop.ThrowIfCancellationRequested();
         context.Progress.Report(new ProgressSample { Stage = stage, TotalBytes = guest.Block.Length });
         if (!plan.GuestIsIdle || leg.NeedsRunningGuest)
+        {
             guest.Resume();
+        }
+
         try
         {
             return await session.RunAsync(
@@ -129,7 +148,10 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
     {
         context.Progress.Report(new ProgressSample { Stage = $"{stage}, comparing every byte" });
         if (plan.GuestIsIdle)
+        {
             _digest ??= MemoryDigest.Compute(guest.Block);
+        }
+
         return await session.VerifyAsync(guest, _digest, context.Stop).ConfigureAwait(false);
     }
 }

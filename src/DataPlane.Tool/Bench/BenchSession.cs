@@ -32,14 +32,14 @@ internal sealed class BenchSession : IAsyncDisposable
         string host, int port, long ramBytes, TlsCredentials? tls, string? tlsHost, TimeProvider time, CancellationToken cancellation)
     {
         var address = ChannelAddress.Tcp(host, port);
-        string where = address.ToString();
+        var where = address.ToString();
         Socket? socket = null;
         ControlConnection? control = null;
         try
         {
             socket = new Socket(await ChannelDialer.ConnectSocketAsync(
                 address, new ChannelOptions(), "control", 0, cancellation, time).ConfigureAwait(false));
-            IPAddress reached = ((IPEndPoint)socket.RemoteEndPoint!).Address;
+            var reached = ((IPEndPoint)socket.RemoteEndPoint!).Address;
             control = new ControlConnection(
                 await ControlTls.SecureAsync(socket, tls, tlsHost ?? host, time, cancellation).ConfigureAwait(false), where, time);
             var hello = new HelloMessage
@@ -49,18 +49,27 @@ internal sealed class BenchSession : IAsyncDisposable
                 RamBytes = ramBytes,
             };
             await control.WriteAsync(hello, cancellation).ConfigureAwait(false);
-            WelcomeMessage welcome = await ExpectAsync<WelcomeMessage>(control, cancellation).ConfigureAwait(false);
+            var welcome = await ExpectAsync<WelcomeMessage>(control, cancellation).ConfigureAwait(false);
             return new BenchSession(control, reached.IsIPv4MappedToIPv6 ? reached.MapToIPv4() : reached, welcome);
         }
         catch (Exception exception)
         {
             if (control is not null)
+            {
                 await control.DisposeAsync().ConfigureAwait(false);
+            }
+
             socket?.Dispose();
             if (exception is AuthenticationException)
+            {
                 throw new CommandException($"no TLS with the destination at {where}: {exception.Message}", ExitCode.Failed, exception);
+            }
+
             if (socket is null && exception is ChannelException)
+            {
                 throw new CommandException($"no destination at {where}: {exception.Message}", ExitCode.Failed, exception);
+            }
+
             throw;
         }
     }
@@ -80,7 +89,7 @@ internal sealed class BenchSession : IAsyncDisposable
             Postcopy = leg.Postcopy,
         };
         await _control.WriteAsync(prepare, cancellation).ConfigureAwait(false);
-        ReadyMessage ready = await ExpectAsync<ReadyMessage>(_control, cancellation).ConfigureAwait(false);
+        var ready = await ExpectAsync<ReadyMessage>(_control, cancellation).ConfigureAwait(false);
         var destination = new LegDestination(_address, ready.Port, channels);
         TSample sample;
         try
@@ -90,14 +99,17 @@ internal sealed class BenchSession : IAsyncDisposable
         catch (IOException exception)
         {
             // Often the destination knows better why the connection ended.
-            string? theirs = await TryReadErrorAsync(cancellation).ConfigureAwait(false);
+            var theirs = await TryReadErrorAsync(cancellation).ConfigureAwait(false);
             throw new CommandException(
                 theirs is null ? exception.Message : $"{exception.Message} (destination: {theirs})", ExitCode.Failed, exception);
         }
 
-        ResultMessage result = await ExpectAsync<ResultMessage>(_control, cancellation).ConfigureAwait(false);
+        var result = await ExpectAsync<ResultMessage>(_control, cancellation).ConfigureAwait(false);
         if (result.Error is { } error)
+        {
             throw new CommandException($"{leg.Name}: the destination failed: {error}");
+        }
+
         return leg.Complete(sample, result) with { DestinationCpuSeconds = result.CpuSeconds };
     }
 
@@ -106,11 +118,14 @@ internal sealed class BenchSession : IAsyncDisposable
     {
         // Both sides hash at the same time.
         await _control.WriteAsync(new DigestMessage(), cancellation).ConfigureAwait(false);
-        Task<DigestResultMessage> theirs = ExpectAsync<DigestResultMessage>(_control, cancellation);
-        string ours = knownDigest ?? MemoryDigest.Compute(guest.Block);
-        DigestResultMessage answer = await theirs.ConfigureAwait(false);
+        var theirs = ExpectAsync<DigestResultMessage>(_control, cancellation);
+        var ours = knownDigest ?? MemoryDigest.Compute(guest.Block);
+        var answer = await theirs.ConfigureAwait(false);
         if (answer.Algorithm != MemoryDigest.Name)
+        {
             throw new CommandException($"the destination verifies by '{OneLine.Of(answer.Algorithm)}', this side by {MemoryDigest.Name}");
+        }
+
         return answer.Value == ours;
     }
 

@@ -9,10 +9,13 @@ internal static class BenchSummaries
     public static BenchSummary? Of(IList<RunEntry> runs, bool verified)
     {
         if (Statistic.Of(runs.Select(run => run.WireLimit.BytesPerSecond)) is not { } wire)
+        {
             return null;
+        }
+
         List<MigrationSample> migrations = [.. runs.Select(run => run.Migration).OfType<MigrationSample>()];
-        CpuSummary? source = Cpu(migrations, runs, sample => sample.SourceCpuSeconds, wireLimit => wireLimit.SourceCpuSeconds);
-        CpuSummary? destination = Cpu(
+        var source = Cpu(migrations, runs, sample => sample.SourceCpuSeconds, wireLimit => wireLimit.SourceCpuSeconds);
+        var destination = Cpu(
             migrations, runs, sample => sample.DestinationCpuSeconds, wireLimit => wireLimit.DestinationCpuSeconds);
         return new BenchSummary
         {
@@ -35,7 +38,10 @@ internal static class BenchSummaries
     {
         List<PostcopySample> samples = [.. runs.Select(run => run.Postcopy).OfType<PostcopySample>()];
         if (samples.Count == 0)
+        {
             return null;
+        }
+
         List<Latency> faults = [.. samples.Select(sample => sample.Touches?.FaultSeconds).OfType<Latency>()];
         return new PostcopySummary
         {
@@ -54,8 +60,8 @@ internal static class BenchSummaries
     private static CpuSummary? Cpu(
         List<MigrationSample> migrations, IList<RunEntry> runs, Func<LegSample, double> ofMigration, Func<WireLimitEntry, double> ofWire)
     {
-        Statistic? migration = Statistic.Of(migrations.Select(sample => ofMigration(sample) / (sample.TransferredBytes / Gib)));
-        Statistic? wire = Statistic.Of(runs.Select(run => ofWire(run.WireLimit) / (run.WireLimit.TransferredBytes / Gib)));
+        var migration = Statistic.Of(migrations.Select(sample => ofMigration(sample) / (sample.TransferredBytes / Gib)));
+        var wire = Statistic.Of(runs.Select(run => ofWire(run.WireLimit) / (run.WireLimit.TransferredBytes / Gib)));
         return migration is null || wire is null ? null : new CpuSummary(migration.Median, wire.Median);
     }
 }

@@ -38,17 +38,22 @@ internal sealed class DestinationProcess : IAsyncDisposable
     public static async Task<DestinationProcess> StartAsync(
         long maxRamBytes, IReadOnlyList<string> tls, Action<string> tell, CancellationToken cancellation)
     {
-        ProcessStartInfo start = OwnProgram();
-        string maxRam = maxRamBytes.ToString(CultureInfo.InvariantCulture);
+        var start = OwnProgram();
+        var maxRam = maxRamBytes.ToString(CultureInfo.InvariantCulture);
         ReadOnlySpan<string> arguments = ["serve", "--listen", "127.0.0.1:0", "--max-ram", maxRam, "--until-eof", "--quiet"];
-        foreach (string argument in arguments)
+        foreach (var argument in arguments)
+        {
             start.ArgumentList.Add(argument);
-        foreach (string argument in tls)
+        }
+
+        foreach (var argument in tls)
+        {
             start.ArgumentList.Add(argument);
+        }
 
         start.RedirectStandardInput = true;
         start.RedirectStandardError = true;
-        Process process = Process.Start(start) ?? throw new CommandException("cannot start the destination process");
+        var process = Process.Start(start) ?? throw new CommandException("cannot start the destination process");
         var destination = new DestinationProcess(process, tell);
         try
         {
@@ -59,8 +64,11 @@ internal sealed class DestinationProcess : IAsyncDisposable
         {
             await destination.DisposeAsync().ConfigureAwait(false);
             if (exception is TimeoutException)
+            {
                 throw new CommandException(
                     $"the destination process did not listen within {s_startTimeout.TotalSeconds:0} s: {destination._lastLine}");
+            }
+
             throw;
         }
     }
@@ -68,10 +76,13 @@ internal sealed class DestinationProcess : IAsyncDisposable
     /// <summary>This program as it was started: a native or app-host executable, or an assembly under dotnet.</summary>
     private static ProcessStartInfo OwnProgram()
     {
-        string? executable = Environment.ProcessPath;
+        var executable = Environment.ProcessPath;
         if (executable is not null && Path.GetFileNameWithoutExtension(executable) == "dataplane")
+        {
             return new ProcessStartInfo(executable);
-        bool isDotnet = executable is not null && Path.GetFileNameWithoutExtension(executable) == "dotnet";
+        }
+
+        var isDotnet = executable is not null && Path.GetFileNameWithoutExtension(executable) == "dotnet";
         return new ProcessStartInfo(isDotnet ? executable! : "dotnet")
         {
             ArgumentList = { Path.Combine(AppContext.BaseDirectory, "dataplane.dll") },
@@ -84,9 +95,13 @@ internal sealed class DestinationProcess : IAsyncDisposable
         {
             _lastLine = line;
             if (!line.StartsWith(ListeningPrefix, StringComparison.Ordinal))
+            {
                 tell($"destination: {line}");
-            else if (ChannelAddress.TryParse(line[ListeningPrefix.Length..], out ChannelAddress? address, out _))
+            }
+            else if (ChannelAddress.TryParse(line[ListeningPrefix.Length..], out var address, out _))
+            {
                 _address.TrySetResult(address);
+            }
         }
 
         _address.TrySetException(new CommandException($"the destination process ended: {OneLine.Of(_lastLine)}"));

@@ -14,7 +14,7 @@ internal static class MemoryChunks
 
     public static Span<byte> Chunk(RamBlock block, int index)
     {
-        long offset = (long)index * Size;
+        var offset = (long)index * Size;
         return block.Span(offset, (int)Math.Min(Size, block.Length - offset));
     }
 

@@ -13,7 +13,7 @@ internal static class MemoryDigest
 
     public static string Compute(RamBlock block)
     {
-        byte[] digests = new byte[MemoryChunks.Count(block) * SHA256.HashSizeInBytes];
+        var digests = new byte[MemoryChunks.Count(block) * SHA256.HashSizeInBytes];
         MemoryChunks.ForEach(block, chunk =>
             SHA256.HashData(MemoryChunks.Chunk(block, chunk), digests.AsSpan(chunk * SHA256.HashSizeInBytes, SHA256.HashSizeInBytes)));
         return Convert.ToHexStringLower(SHA256.HashData(digests));

@@ -16,11 +16,11 @@ internal static class MemoryFill
 
     public static void Fill(RamBlock block, int zeroPercent, ulong seed) => MemoryChunks.ForEach(block, index =>
     {
-        Span<byte> chunk = MemoryChunks.Chunk(block, index);
-        long firstPage = (long)index * MemoryChunks.Size / TargetPage.Size;
-        for (int offset = 0; offset < chunk.Length; offset += TargetPage.Size)
+        var chunk = MemoryChunks.Chunk(block, index);
+        var firstPage = (long)index * MemoryChunks.Size / TargetPage.Size;
+        for (var offset = 0; offset < chunk.Length; offset += TargetPage.Size)
         {
-            long page = firstPage + (offset / TargetPage.Size);
+            var page = firstPage + (offset / TargetPage.Size);
             FillPage(chunk.Slice(offset, TargetPage.Size), page, zeroPercent, seed);
         }
     });
@@ -29,9 +29,13 @@ internal static class MemoryFill
     public static void FillPage(Span<byte> bytes, long page, int zeroPercent, ulong seed)
     {
         if (IsZeroPage(page, zeroPercent))
+        {
             bytes.Clear();
+        }
         else
+        {
             FillPage(bytes, Mix(seed ^ ((ulong)page * 2)));
+        }
     }
 
     /// <summary>The bytes of a file, again and again; the file's own zero pages come on top of the share.</summary>
@@ -41,16 +45,23 @@ internal static class MemoryFill
         try
         {
             using var file = File.OpenHandle(path);
-            long pages = RandomAccess.GetLength(file) / TargetPage.Size;
+            var pages = RandomAccess.GetLength(file) / TargetPage.Size;
             if (pages == 0)
+            {
                 throw new CommandException($"--memory-file: '{path}' holds less than one page");
+            }
+
             for (long page = 0; page < block.PageCount; page++)
             {
-                Span<byte> bytes = block.Span(page * TargetPage.Size, TargetPage.Size);
+                var bytes = block.Span(page * TargetPage.Size, TargetPage.Size);
                 if (IsZeroPage(page, zeroPercent))
+                {
                     bytes.Clear();
+                }
                 else
+                {
                     _ = RandomAccess.Read(file, bytes, page % pages * TargetPage.Size);
+                }
             }
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
@@ -64,7 +75,7 @@ internal static class MemoryFill
     /// <summary>Spreads the zero runs evenly: run n is one when the running total of the percentage passes a whole number there.</summary>
     public static bool IsZeroPage(long page, int zeroPercent)
     {
-        long run = page / PagesPerRun;
+        var run = page / PagesPerRun;
         return (run + 1) * zeroPercent / 100 != run * zeroPercent / 100;
     }
 
@@ -72,8 +83,8 @@ internal static class MemoryFill
     private static void FillPage(Span<byte> page, ulong seed)
     {
         // The lowest bit keeps every lane from being zero, where xorshift would stay.
-        Vector256<ulong> state = Vector256.Create(Mix(seed) | 1, Mix(seed + 1) | 1, Mix(seed + 2) | 1, Mix(seed + 3) | 1);
-        foreach (ref Vector256<ulong> target in MemoryMarshal.Cast<byte, Vector256<ulong>>(page))
+        var state = Vector256.Create(Mix(seed) | 1, Mix(seed + 1) | 1, Mix(seed + 2) | 1, Mix(seed + 3) | 1);
+        foreach (ref var target in MemoryMarshal.Cast<byte, Vector256<ulong>>(page))
         {
             state ^= state << 13;
             state ^= state >>> 7;

@@ -25,7 +25,7 @@ internal sealed class PageContent(long pages, long windowPages, int zeroPercent,
     public void Fill(long page, long more, Span<byte> bytes)
     {
         MemoryFill.FillPage(bytes, page, zeroPercent, seed);
-        long first = BinaryPrimitives.ReadInt64LittleEndian(bytes);
+        var first = BinaryPrimitives.ReadInt64LittleEndian(bytes);
         BinaryPrimitives.WriteInt64LittleEndian(bytes, unchecked(first + Generation(page) + more));
     }
 }

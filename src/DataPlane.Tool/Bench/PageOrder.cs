@@ -16,9 +16,12 @@ internal struct PageOrder
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(pages);
         _pages = pages;
         // About the golden ratio of the window: consecutive visits are far apart.
-        long step = Math.Max(1, (long)(pages * 0.6180339887));
+        var step = Math.Max(1, (long)(pages * 0.6180339887));
         while (GreatestCommonDivisor(step, pages) != 1)
+        {
             step++;
+        }
+
         _step = step;
         _inverse = InverseOf(step, pages);
     }
@@ -28,7 +31,7 @@ internal struct PageOrder
 
     public long Next()
     {
-        long page = _next;
+        var page = _next;
         _next = (_next + _step) % _pages;
         return page;
     }
@@ -36,11 +39,11 @@ internal struct PageOrder
     /// <summary>What <paramref name="step"/> has to be multiplied by to give 1, modulo <paramref name="pages"/>.</summary>
     private static long InverseOf(long step, long pages)
     {
-        (long remainder, long next) = (pages, step % pages);
+        (var remainder, var next) = (pages, step % pages);
         (long inverse, long nextInverse) = (0, 1);
         while (next != 0)
         {
-            long quotient = remainder / next;
+            var quotient = remainder / next;
             (remainder, next) = (next, remainder - (quotient * next));
             (inverse, nextInverse) = (nextInverse, inverse - (quotient * nextInverse));
         }
@@ -51,7 +54,10 @@ internal struct PageOrder
     private static long GreatestCommonDivisor(long a, long b)
     {
         while (b != 0)
+        {
             (a, b) = (b, a % b);
+        }
+
         return a;
     }
 }

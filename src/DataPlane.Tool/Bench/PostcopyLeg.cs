@@ -32,7 +32,7 @@ internal sealed class PostcopyLeg(BenchRequest request, ILogger<MigrationSource>
     public async Task<PostcopySample> RunAsync(
         LegDestination destination, Workload guest, Action<ProgressSample> report, CancellationToken cancellation)
     {
-        MigrationSourceOptions options = request.SourceOptions(destination.Channels) with
+        var options = request.SourceOptions(destination.Channels) with
         {
             Postcopy = true,
             Preempt = request.Preempt,
@@ -40,9 +40,9 @@ internal sealed class PostcopyLeg(BenchRequest request, ILogger<MigrationSource>
         var source = new MigrationSource(new WorkloadGuest(guest), options, logger);
         source.SwitchToPostcopy();
         var address = ChannelAddress.Tcp(destination.Address.ToString(), destination.Port);
-        TimeSpan cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
-        MigrationReport done = await source.MigrateAsync(address, new LegProgress(guest, report), cancellation).ConfigureAwait(false);
-        TimeSpan cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
+        var cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
+        var done = await source.MigrateAsync(address, new LegProgress(guest, report), cancellation).ConfigureAwait(false);
+        var cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
         return new PostcopySample
         {
             Seconds = done.Duration.TotalSeconds,
@@ -58,7 +58,7 @@ internal sealed class PostcopyLeg(BenchRequest request, ILogger<MigrationSource>
 
     public PostcopySample Complete(PostcopySample sample, ResultMessage result)
     {
-        PostcopyResult theirs = result.Postcopy ?? throw new CommandException("postcopy: the destination does not say how its guest was");
+        var theirs = result.Postcopy ?? throw new CommandException("postcopy: the destination does not say how its guest was");
         return sample with
         {
             StartDelaySeconds = theirs.StartDelaySeconds,

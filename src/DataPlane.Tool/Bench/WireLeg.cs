@@ -22,23 +22,26 @@ internal sealed class WireLeg(WireVariant variant, ChannelOptions channelOptions
     {
         var sender = new WireSender(guest.Block);
         var address = new IPEndPoint(destination.Address, destination.Port);
-        int count = Math.Max(1, destination.Channels);
+        var count = Math.Max(1, destination.Channels);
         using var threads = new WireThreads("dp-wire-send", count, (owner, index) =>
         {
             var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
             if (!owner.Own(socket))
+            {
                 return;
+            }
+
             SocketSetup.Apply(socket.SafeHandle, address.AddressFamily, channelOptions);
             socket.Connect(address);
             sender.Send(Variant, socket.SafeHandle, index, count);
             AwaitAcknowledgement(socket.SafeHandle);
         });
-        TimeSpan cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
-        long start = Stopwatch.GetTimestamp();
+        var cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
+        var start = Stopwatch.GetTimestamp();
         threads.Start();
         await threads.WaitAsync(cancellation).ConfigureAwait(false);
-        TimeSpan elapsed = Stopwatch.GetElapsedTime(start);
-        TimeSpan cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
+        var elapsed = Stopwatch.GetElapsedTime(start);
+        var cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
         return new LegSample
         {
             Seconds = elapsed.TotalSeconds,

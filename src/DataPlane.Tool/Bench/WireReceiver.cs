@@ -15,23 +15,30 @@ internal sealed class WireReceiver(RamBlock block)
     public void Receive(WireVariant variant, SafeSocketHandle socket)
     {
         if (variant == WireVariant.Partition)
+        {
             ReceivePartition(socket);
+        }
         else
+        {
             ReceiveChunks(socket);
+        }
     }
 
     private unsafe void ReceivePartition(SafeSocketHandle socket)
     {
-        long* range = stackalloc long[2];
+        var range = stackalloc long[2];
         WireSocket.ReceiveAll(socket, [new IoVec((nint)range, 2 * sizeof(long))]);
-        (long start, long length) = (range[0], range[1]);
+        (var start, var length) = (range[0], range[1]);
         if (start < 0 || length < 0 || start > block.Length || length > block.Length - start)
+        {
             throw new IOException($"wire connection: {length} bytes at {start} are not inside {block.Length}");
+        }
+
         Span<IoVec> vector = stackalloc IoVec[1];
         for (long done = 0; done < length; done += WireSocket.ChunkBytes)
         {
             vector[0] = Chunk(start + done, length - done);
-            nuint received = vector[0].Length; // which receiving counts down
+            var received = vector[0].Length; // which receiving counts down
             WireSocket.ReceiveAll(socket, vector);
             Interlocked.Add(ref _bytes, (long)received);
         }
@@ -45,9 +52,11 @@ internal sealed class WireReceiver(RamBlock block)
         while (offset != WireSender.EndOfChunks)
         {
             if (offset < 0 || offset >= block.Length)
+            {
                 throw new IOException($"wire connection: a chunk at {offset} is not inside {block.Length}");
+            }
             // The next offset comes with the chunk: one call for both.
-            IoVec chunk = Chunk(offset, block.Length - offset);
+            var chunk = Chunk(offset, block.Length - offset);
             vectors[0] = chunk;
             vectors[1] = new IoVec((nint)(&offset), sizeof(long));
             WireSocket.ReceiveAll(socket, vectors);

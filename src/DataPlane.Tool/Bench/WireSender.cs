@@ -16,15 +16,19 @@ internal sealed class WireSender(RamBlock block)
     public void Send(WireVariant variant, SafeSocketHandle socket, int index, int count)
     {
         if (variant == WireVariant.Partition)
+        {
             SendPartition(socket, index, count);
+        }
         else
+        {
             SendChunks(socket);
+        }
     }
 
     private unsafe void SendPartition(SafeSocketHandle socket, int index, int count)
     {
-        (long start, long length) = WirePartition.Of(block, index, count);
-        long* range = stackalloc long[] { start, length };
+        (var start, var length) = WirePartition.Of(block, index, count);
+        var range = stackalloc long[] { start, length };
         WireSocket.SendAll(socket, [new IoVec((nint)range, 2 * sizeof(long))]);
         Span<IoVec> vector = stackalloc IoVec[1];
         for (long done = 0; done < length; done += WireSocket.ChunkBytes)
@@ -57,8 +61,8 @@ internal static class WirePartition
 {
     public static (long Start, long Length) Of(RamBlock block, int index, int count)
     {
-        long first = block.PageCount * index / count;
-        long end = block.PageCount * (index + 1) / count;
+        var first = block.PageCount * index / count;
+        var end = block.PageCount * (index + 1) / count;
         return (first << TargetPage.Shift, (end - first) << TargetPage.Shift);
     }
 }

@@ -22,7 +22,7 @@ internal static class WireSocket
             fixed (IoVec* first = vectors)
             {
                 var message = new MsgHdr { Vectors = first, VectorCount = (nuint)vectors.Length };
-                nint sent = Libc.SendMessage(socket, &message, Libc.MessageNoSignal);
+                var sent = Libc.SendMessage(socket, &message, Libc.MessageNoSignal);
                 if (sent < 0)
                 {
                     ThrowUnlessInterrupted("sendmsg");
@@ -43,9 +43,12 @@ internal static class WireSocket
             fixed (IoVec* first = vectors)
             {
                 var message = new MsgHdr { Vectors = first, VectorCount = (nuint)vectors.Length };
-                nint received = Libc.ReceiveMessage(socket, &message, Libc.MessageWaitAll);
+                var received = Libc.ReceiveMessage(socket, &message, Libc.MessageWaitAll);
                 if (received == 0)
+                {
                     throw new IOException("the peer closed a wire connection early");
+                }
+
                 if (received < 0)
                 {
                     ThrowUnlessInterrupted("recvmsg");
@@ -59,8 +62,10 @@ internal static class WireSocket
 
     private static void ThrowUnlessInterrupted(string call)
     {
-        int errno = Marshal.GetLastPInvokeError();
+        var errno = Marshal.GetLastPInvokeError();
         if (errno != Errno.EINTR)
+        {
             throw new LinuxException(call, errno);
+        }
     }
 }

@@ -24,9 +24,9 @@ internal sealed class WireThreads : IDisposable
     {
         _running = count;
         _threads = new Thread[count];
-        for (int i = 0; i < count; i++)
+        for (var i = 0; i < count; i++)
         {
-            int index = i;
+            var index = i;
             _threads[i] = new Thread(() => Run(index, work)) { Name = $"{name}-{index}", IsBackground = true };
             _threads[i].Start();
         }
@@ -56,11 +56,13 @@ internal sealed class WireThreads : IDisposable
     /// <summary>Ends when every thread has; fails with the first failure. Cancelling stops them.</summary>
     public async Task WaitAsync(CancellationToken cancellation)
     {
-        using CancellationTokenRegistration stop = cancellation.Register(Stop);
+        using var stop = cancellation.Register(Stop);
         await _ended.Task.ConfigureAwait(false);
         cancellation.ThrowIfCancellationRequested();
         if (_failure is { } failure)
+        {
             throw new IOException($"wire limit: {failure.Message}", failure);
+        }
     }
 
     private void Run(int index, Action<WireThreads, int> work)
@@ -81,7 +83,9 @@ internal sealed class WireThreads : IDisposable
         finally
         {
             if (Interlocked.Decrement(ref _running) == 0)
+            {
                 _ended.TrySetResult();
+            }
         }
     }
 
@@ -96,15 +100,20 @@ internal sealed class WireThreads : IDisposable
         }
 
         _stop.Cancel();
-        foreach (Socket socket in sockets)
+        foreach (var socket in sockets)
+        {
             socket.Dispose();
+        }
     }
 
     public void Dispose()
     {
         Stop();
-        foreach (Thread thread in _threads)
+        foreach (var thread in _threads)
+        {
             thread.Join();
+        }
+
         _start.Dispose();
         _stop.Dispose();
     }

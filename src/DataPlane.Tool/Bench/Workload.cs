@@ -38,14 +38,22 @@ internal sealed class Workload : IDisposable
         _block = RamBlock.Allocate("pc.ram", options.RamBytes, new RamAllocation { Populate = true });
         Memory = new GuestMemory([_block]);
         if (options.MemoryFile is { } file)
+        {
             MemoryFill.FromFile(_block, options.ZeroPercent, file);
+        }
         else
+        {
             MemoryFill.Fill(_block, options.ZeroPercent, options.Seed);
+        }
+
         _recorded = new RecordedDirtyTracker(Memory);
         _order = new PageOrder((options.DirtyWindowBytes ?? options.RamBytes) / TargetPage.Size);
         _pacer = new WritePacer(time, options.DirtyBytesPerSecond / (double)TargetPage.Size);
         if (options.DirtyBytesPerSecond == 0)
+        {
             return;
+        }
+
         _thread = new Thread(Run) { Name = "dp-workload", IsBackground = true };
         _thread.Start();
     }
@@ -107,7 +115,9 @@ internal sealed class Workload : IDisposable
             }
 
             if (WriteBatch() < BatchWrites)
+            {
                 Thread.Sleep(s_tick);
+            }
         }
     }
 
@@ -116,10 +126,16 @@ internal sealed class Workload : IDisposable
         lock (_writing)
         {
             if (_paused)
+            {
                 return 0;
-            int writes = _pacer.Take(BatchWrites);
-            for (int i = 0; i < writes; i++)
+            }
+
+            var writes = _pacer.Take(BatchWrites);
+            for (var i = 0; i < writes; i++)
+            {
                 WritePage(_order.Next());
+            }
+
             Volatile.Write(ref _pagesWritten, _pagesWritten + writes);
             Volatile.Write(ref _cpuTicks, ResourceUsage.CpuTime(Libc.UsageOfThread).Ticks);
             return writes;

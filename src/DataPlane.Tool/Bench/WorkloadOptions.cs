@@ -27,8 +27,13 @@ internal sealed record WorkloadOptions
     public void Validate()
     {
         if (RamBytes < TargetPage.Size || RamBytes % TargetPage.Size != 0)
+        {
             throw new CommandException($"--ram: {RamBytes} is not a positive multiple of the page size, {TargetPage.Size}", ExitCode.Usage);
+        }
+
         if (DirtyWindowBytes is { } window && (window < TargetPage.Size || window > RamBytes))
+        {
             throw new CommandException($"--dirty-window: {window} is not between one page and --ram", ExitCode.Usage);
+        }
     }
 }

@@ -31,11 +31,11 @@ internal sealed class WritePacer
     /// <summary>Takes up to <paramref name="max"/> due writes.</summary>
     public int Take(int max)
     {
-        long now = _time.GetTimestamp();
-        double earned = _time.GetElapsedTime(_lastTimestamp, now).TotalSeconds * _writesPerSecond;
+        var now = _time.GetTimestamp();
+        var earned = _time.GetElapsedTime(_lastTimestamp, now).TotalSeconds * _writesPerSecond;
         _lastTimestamp = now;
         _due = Math.Min(_due + earned, Math.Max(1, _writesPerSecond * MaxBacklogSeconds));
-        int taken = (int)Math.Min(_due, max);
+        var taken = (int)Math.Min(_due, max);
         _due -= taken;
         return taken;
     }

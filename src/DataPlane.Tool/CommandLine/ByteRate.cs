@@ -8,8 +8,8 @@ internal readonly record struct ByteRate(long BytesPerSecond)
     public static bool TryParse(string text, out ByteRate value, [NotNullWhen(false)] out string? error)
     {
         value = default;
-        string plain = text.EndsWith("/s", StringComparison.Ordinal) ? text[..^2] : text;
-        if (UnitNumber.TrySplit(plain, out decimal number, out ReadOnlySpan<char> unit) && BitFactor(unit) is { } bitsPerSecond)
+        var plain = text.EndsWith("/s", StringComparison.Ordinal) ? text[..^2] : text;
+        if (UnitNumber.TrySplit(plain, out var number, out var unit) && BitFactor(unit) is { } bitsPerSecond)
         {
             if (UnitNumber.Scale(number, bitsPerSecond / 8m) is not { } fromBits)
             {
@@ -22,7 +22,7 @@ internal readonly record struct ByteRate(long BytesPerSecond)
             return true;
         }
 
-        if (!ByteSize.TryParse(plain, out ByteSize size, out error))
+        if (!ByteSize.TryParse(plain, out var size, out error))
         {
             error = error.EndsWith("for a size", StringComparison.Ordinal)
                 ? $"'{text}' is too large for a rate"

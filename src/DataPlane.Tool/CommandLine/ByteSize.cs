@@ -11,7 +11,7 @@ internal readonly record struct ByteSize(long Bytes)
     public static bool TryParse(string text, out ByteSize value, [NotNullWhen(false)] out string? error)
     {
         value = default;
-        if (!UnitNumber.TrySplit(text, out decimal number, out ReadOnlySpan<char> unit) || !TryFactor(unit, out decimal factor, out error))
+        if (!UnitNumber.TrySplit(text, out var number, out var unit) || !TryFactor(unit, out var factor, out error))
         {
             error = $"'{text}' is not a size; write 4096, 512K, 1G or 4GiB (binary units)";
             return false;
@@ -35,12 +35,18 @@ internal readonly record struct ByteSize(long Bytes)
     {
         factor = 1;
         error = null;
-        string name = UnitNumber.Normalize(unit);
+        var name = UnitNumber.Normalize(unit);
         if (name is "" or "b")
+        {
             return true;
-        int power = Letters.IndexOf(name[0], StringComparison.OrdinalIgnoreCase) + 1;
+        }
+
+        var power = Letters.IndexOf(name[0], StringComparison.OrdinalIgnoreCase) + 1;
         if (power == 0 || name[1..] is not ("" or "ib"))
+        {
             return false;
+        }
+
         factor = 1L << (10 * power);
         return true;
     }
@@ -48,15 +54,15 @@ internal readonly record struct ByteSize(long Bytes)
     /// <summary>The shortest exact spelling: the largest binary unit that divides it.</summary>
     public override string ToString()
     {
-        int power = 0;
-        long number = Bytes;
+        var power = 0;
+        var number = Bytes;
         while (number != 0 && number % 1024 == 0 && power < Letters.Length)
         {
             number /= 1024;
             power++;
         }
 
-        string digits = number.ToString(CultureInfo.InvariantCulture);
+        var digits = number.ToString(CultureInfo.InvariantCulture);
         return power == 0 ? digits : digits + Letters[power - 1];
     }
 }

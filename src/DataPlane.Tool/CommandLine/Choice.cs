@@ -9,7 +9,7 @@ internal readonly record struct Choice<T>(T Value)
 
     public static bool TryParse(string text, out Choice<T> choice, out string? error)
     {
-        foreach (T value in Enum.GetValues<T>())
+        foreach (var value in Enum.GetValues<T>())
         {
             choice = new Choice<T>(value);
             if (choice.ToString() == text)

@@ -39,14 +39,18 @@ internal sealed class CommandContext
     public void DeliverResults()
     {
         if (Results is StringWriter collected)
+        {
             _console.Out.Write(collected.ToString());
+        }
     }
 
     /// <summary>Something the user should know but that changes nothing; silenced by --quiet.</summary>
     public void Note(string text)
     {
         if (!_output.Quiet)
+        {
             Progress.Say(OneLine.Of(text));
+        }
     }
 
     /// <summary>Something the user must know to read the results rightly; not silenced.</summary>

@@ -17,23 +17,33 @@ internal static class CommandRules
     {
         s_rules.AddOrUpdate(command, [.. command.Validators]);
         command.Validators.Clear();
-        foreach (Command below in command.Subcommands)
+        foreach (var below in command.Subcommands)
+        {
             HoldBack(below);
+        }
     }
 
     /// <summary>The first thing that is wrong with a command line; null when nothing is.</summary>
     public static string? FindFault(ParseResult result)
     {
         if (result.Errors.Count > 0)
+        {
             return result.Errors[0].Message;
-        CommandResult called = result.CommandResult;
-        if (!s_rules.TryGetValue(called.Command, out Action<CommandResult>[]? rules))
+        }
+
+        var called = result.CommandResult;
+        if (!s_rules.TryGetValue(called.Command, out var rules))
+        {
             return null;
-        foreach (Action<CommandResult> rule in rules)
+        }
+
+        foreach (var rule in rules)
         {
             rule(called);
             if (called.Errors.FirstOrDefault() is { } fault)
+            {
                 return fault.Message;
+            }
         }
 
         return null;

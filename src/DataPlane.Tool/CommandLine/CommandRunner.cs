@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using DataPlane.Tool.Output;
-using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.CommandLine;
 
@@ -24,7 +23,7 @@ internal static class CommandRunner
         CommandCall<TDocument> call, Func<CommandContext, TDocument, Task<ExitCode>> body, CancellationToken stop)
         where TDocument : CommandDocument
     {
-        OutputSettings output = call.Output.Read(call.Arguments);
+        var output = call.Output.Read(call.Arguments);
         JsonSink sink;
         try
         {
@@ -38,10 +37,10 @@ internal static class CommandRunner
 
         using (sink)
         {
-            TDocument document = call.Document;
+            var document = call.Document;
             document.StartedAt = call.Console.Time.GetUtcNow();
             document.Options = RecordOptions(call.Arguments);
-            ExitCode exitCode = await RunBodyAsync(call, output, body, stop).ConfigureAwait(false);
+            var exitCode = await RunBodyAsync(call, output, body, stop).ConfigureAwait(false);
             return (int)WriteDocument(call, output, sink, exitCode);
         }
     }
@@ -50,20 +49,20 @@ internal static class CommandRunner
         CommandCall<TDocument> call, OutputSettings output, Func<CommandContext, TDocument, Task<ExitCode>> body, CancellationToken stop)
         where TDocument : CommandDocument
     {
-        TDocument document = call.Document;
+        var document = call.Document;
         try
         {
-            using ILoggerFactory logs = Logging.Create(output);
+            using var logs = Logging.Create(output);
             // A terminal has somebody before it; whoever reads a pipe or a file may stop, and nothing here waits for him.
-            using UnblockedWriter? words = call.Console.ErrorIsTerminal ? null : new UnblockedWriter(call.Console.Error);
-            ToolConsole console = words is null ? call.Console : call.Console with { Error = words };
-            IProgressDisplay progress = ProgressDisplays.Create(console, output);
+            using var words = call.Console.ErrorIsTerminal ? null : new UnblockedWriter(call.Console.Error);
+            var console = words is null ? call.Console : call.Console with { Error = words };
+            var progress = ProgressDisplays.Create(console, output);
             var context = new CommandContext(console, output, progress, logs, stop);
             try
             {
                 await using (progress.ConfigureAwait(false))
                 {
-                    ExitCode exitCode = await body(context, document).ConfigureAwait(false);
+                    var exitCode = await body(context, document).ConfigureAwait(false);
                     document.Result = exitCode == ExitCode.Done ? CommandResult.Ok : CommandResult.Failed;
                     return exitCode;
                 }
@@ -80,7 +79,10 @@ internal static class CommandRunner
         {
             document.Result = call.WhenStopped == ExitCode.Done ? CommandResult.Ok : CommandResult.Interrupted;
             if (call.WhenStopped != ExitCode.Done)
+            {
                 document.Error = Report(call, output, "interrupted", null);
+            }
+
             return call.WhenStopped;
         }
         catch (CommandException exception)
@@ -93,7 +95,7 @@ internal static class CommandRunner
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            string message = exception is IOException or UnauthorizedAccessException
+            var message = exception is IOException or UnauthorizedAccessException
                 ? exception.Message
                 : $"{exception.GetType().Name}: {exception.Message}";
             document.Error = Report(call, output, message, exception);
@@ -104,10 +106,13 @@ internal static class CommandRunner
     private static string Report<TDocument>(CommandCall<TDocument> call, OutputSettings output, string message, Exception? exception)
         where TDocument : CommandDocument
     {
-        string line = OneLine.Of(message);
+        var line = OneLine.Of(message);
         call.Console.Error.WriteLine($"{call.Name}: {line}");
         if (output.Verbose && exception is not null)
+        {
             call.Console.Error.WriteLine(exception);
+        }
+
         return line;
     }
 
@@ -118,7 +123,10 @@ internal static class CommandRunner
         {
             sink.Write(call.Document, call.Form);
             if (output.JsonStream)
+            {
                 call.Console.Out.WriteLine(System.Text.Json.JsonSerializer.Serialize(call.Document, call.LineForm));
+            }
+
             call.Console.Out.Flush();
             return exitCode;
         }
@@ -133,8 +141,11 @@ internal static class CommandRunner
     private static JsonObject RecordOptions(ParseResult arguments)
     {
         var options = new JsonObject();
-        foreach (IRecordedOption option in arguments.CommandResult.Command.Options.OfType<IRecordedOption>())
+        foreach (var option in arguments.CommandResult.Command.Options.OfType<IRecordedOption>())
+        {
             option.Record(arguments, options);
+        }
+
         return options;
     }
 }

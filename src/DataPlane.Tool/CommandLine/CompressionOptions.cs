@@ -42,15 +42,23 @@ internal sealed class CompressionOptions
         var method = arguments.GetValue(_method)!.Value.Value;
         var level = arguments.GetValue(_level);
         if (method != CompressionMethod.None && channels == 0)
+        {
             throw new CommandException("--compression: only pages on multifd channels are compressed; see --channels", ExitCode.Usage);
+        }
+
         if (level is { } given)
         {
             if (CompressionSettings.LevelsOf(method) is not { } levels)
+            {
                 throw new CommandException("--level: there is nothing to compress with; see --compression", ExitCode.Usage);
+            }
+
             if (given < levels.Min || given > levels.Max)
+            {
                 throw new CommandException(
                     $"--level: {given} is not a level of {new Choice<CompressionMethod>(method)}, {levels.Min} to {levels.Max}",
                     ExitCode.Usage);
+            }
         }
 
         return new CompressionSettings(method, level);

@@ -20,12 +20,16 @@ internal static class DataPlaneCommandLine
     public static RootCommand Build(ToolConsole console)
     {
         var root = new RootCommand("The socket data plane of live migration: move, measure and keep running VMs, compatible with QEMU.");
-        foreach (Option option in root.Options)
+        foreach (var option in root.Options)
         {
             if (option is HelpOption help)
+            {
                 help.Action = new HelpWithExamples();
+            }
             else if (option is VersionOption version)
+            {
                 version.Aliases.Add("-V");
+            }
         }
 
         HelpWithExamples.SetExamples(
@@ -46,10 +50,12 @@ internal static class DataPlaneCommandLine
     /// <summary>Parses and runs one command line. Every ending is an exit code; no exception leaves it.</summary>
     public static async Task<int> RunAsync(IReadOnlyList<string> arguments, ToolConsole console, CancellationToken stop)
     {
-        RootCommand root = Build(console);
-        ParseResult result = CommandLineParser.Parse(root, [.. Spell(arguments)], s_plain);
+        var root = Build(console);
+        var result = CommandLineParser.Parse(root, [.. Spell(arguments)], s_plain);
         if (result.Action?.ClearsParseErrors != true && (FindUnknown(result) ?? CommandRules.FindFault(result)) is { } fault)
+        {
             return (int)ReportUsage(result, fault, console);
+        }
         // No handler of the library's own: signals and exceptions are answered by CommandRunner, which keeps the JSON document complete.
         var configuration = new InvocationConfiguration
         {
@@ -69,7 +75,7 @@ internal static class DataPlaneCommandLine
 
     private static ExitCode ReportUsage(ParseResult result, string fault, ToolConsole console)
     {
-        string name = NameOf(result.CommandResult);
+        var name = NameOf(result.CommandResult);
         console.Error.WriteLine($"{name}: {OneLine.Of(fault)} (see {name} --help)");
         return ExitCode.Usage;
     }
@@ -77,20 +83,23 @@ internal static class DataPlaneCommandLine
     /// <summary>A word that the command does not know, and what may have been meant; null when all are known.</summary>
     private static string? FindUnknown(ParseResult result)
     {
-        Command command = result.CommandResult.Command;
+        var command = result.CommandResult.Command;
         if ((FindOptionAsArgument(result) ?? (result.UnmatchedTokens is [var first, ..] ? first : null)) is not { } word)
         {
             return command.Action is null && command.Subcommands.Count > 0
                 ? $"a command is needed: {string.Join(", ", command.Subcommands.Select(static below => below.Name))}" : null;
         }
 
-        bool isOption = word.StartsWith('-');
+        var isOption = word.StartsWith('-');
         if (!isOption && command.Subcommands.Count == 0)
+        {
             return null;
-        IEnumerable<string> names = isOption
+        }
+
+        var names = isOption
             ? command.Options.Where(static option => !option.Hidden).Select(static option => option.Name)
             : command.Subcommands.Select(static below => below.Name);
-        string meant = NearestName.Of(word, names) is { } nearest ? $"did you mean '{nearest}'?"
+        var meant = NearestName.Of(word, names) is { } nearest ? $"did you mean '{nearest}'?"
             : isOption ? "there is no such option (a file of that name goes after --)"
             : $"there are {string.Join(", ", names)}";
         return $"unknown {(isOption ? "option" : "command")} '{word}': {meant}";

@@ -23,11 +23,13 @@ internal static partial class DescriptorFloor
     /// <summary>Raises the limit where that is allowed; false, after a line on stderr, where it stays too low for any command.</summary>
     public static bool Suffices()
     {
-        long allowed = OpenFileLimit.Raise(Usual);
+        var allowed = OpenFileLimit.Raise(Usual);
         if (allowed >= Least)
+        {
             return true;
+        }
         // By the system call: everything else would want to load a library.
-        byte[] line = Encoding.UTF8.GetBytes(
+        var line = Encoding.UTF8.GetBytes(
             $"dataplane: this process may open {allowed} files, and needs {Least}: raise the limit (ulimit -n, LimitNOFILE)\n");
         _ = Write(StandardError, line, line.Length);
         return false;
@@ -37,8 +39,8 @@ internal static partial class DescriptorFloor
     /// <exception cref="CommandException">They are more than this process may have.</exception>
     public static void Require(int channels)
     {
-        long needed = OfTheProcess + ((long)PerChannel * channels);
-        long allowed = OpenFileLimit.Raise(needed);
+        var needed = OfTheProcess + ((long)PerChannel * channels);
+        var allowed = OpenFileLimit.Raise(needed);
         if (allowed < needed)
         {
             throw new CommandException(

@@ -9,7 +9,7 @@ internal readonly record struct Duration(TimeSpan Value)
     public static bool TryParse(string text, out Duration value, [NotNullWhen(false)] out string? error)
     {
         value = default;
-        if (!UnitNumber.TrySplit(text, out decimal number, out ReadOnlySpan<char> unit) || TicksPerUnit(unit) is not { } ticksPerUnit)
+        if (!UnitNumber.TrySplit(text, out var number, out var unit) || TicksPerUnit(unit) is not { } ticksPerUnit)
         {
             error = $"'{text}' is not a time; write 300ms, 2s or 5m (a bare number is seconds)";
             return false;
@@ -38,7 +38,7 @@ internal readonly record struct Duration(TimeSpan Value)
 
     public override string ToString()
     {
-        (decimal number, string unit) = Value.Ticks switch
+        (var number, var unit) = Value.Ticks switch
         {
             >= TimeSpan.TicksPerMinute when Value.Ticks % TimeSpan.TicksPerMinute == 0 => (Value.Ticks / TimeSpan.TicksPerMinute, "m"),
             >= TimeSpan.TicksPerSecond or 0 => (Value.Ticks / (decimal)TimeSpan.TicksPerSecond, "s"),

@@ -17,9 +17,13 @@ internal sealed class EscapingWriter(TextWriter target) : TextWriter
     public override void Write(char value)
     {
         if (Passes(value))
+        {
             target.Write(value);
+        }
         else
+        {
             target.Write(UntrustedText.Escape(value.ToString()));
+        }
     }
 
     public override void Write(char[] buffer, int index, int count) => Write(buffer.AsSpan(index, count));

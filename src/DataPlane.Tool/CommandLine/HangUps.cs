@@ -50,7 +50,10 @@ internal static class HangUps
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            {
                 return;
+            }
+
             _registration?.Dispose();
             Interlocked.Decrement(ref s_surviving);
         }

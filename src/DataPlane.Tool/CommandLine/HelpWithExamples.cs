@@ -19,17 +19,20 @@ internal sealed class HelpWithExamples : SynchronousCommandLineAction
     public static void SetExamples(Command command, params HelpExample[] examples) => s_examples.AddOrUpdate(command, examples);
 
     public static IReadOnlyList<HelpExample> ExamplesOf(Command command) =>
-        s_examples.TryGetValue(command, out HelpExample[]? found) ? found : [];
+        s_examples.TryGetValue(command, out var found) ? found : [];
 
     public override int Invoke(ParseResult parseResult)
     {
-        int result = _help.Invoke(parseResult);
-        TextWriter output = parseResult.InvocationConfiguration.Output;
-        IReadOnlyList<HelpExample> examples = ExamplesOf(parseResult.CommandResult.Command);
+        var result = _help.Invoke(parseResult);
+        var output = parseResult.InvocationConfiguration.Output;
+        var examples = ExamplesOf(parseResult.CommandResult.Command);
         if (examples.Count == 0)
+        {
             return result;
+        }
+
         output.WriteLine("Examples:");
-        foreach (HelpExample example in examples)
+        foreach (var example in examples)
         {
             output.WriteLine($"  # {example.Purpose}");
             output.WriteLine($"  {example.Line}");

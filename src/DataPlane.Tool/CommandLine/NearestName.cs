@@ -10,8 +10,11 @@ internal static class NearestName
     public static string? Of(string typed, IEnumerable<string> names)
     {
         if (typed.Length is 0 or > MaxLength)
+        {
             return null;
-        int limit = Math.Max(1, Math.Min(3, typed.Length / 3));
+        }
+
+        var limit = Math.Max(1, Math.Min(3, typed.Length / 3));
         return names.Select(name => (Name: name, Distance: Distance(typed, name)))
             .Where(near => near.Distance <= limit)
             .OrderBy(static near => near.Distance)
@@ -23,19 +26,27 @@ internal static class NearestName
     private static int Distance(string left, string right)
     {
         var cost = new int[left.Length + 1, right.Length + 1];
-        for (int i = 0; i <= left.Length; i++)
-            cost[i, 0] = i;
-        for (int j = 0; j <= right.Length; j++)
-            cost[0, j] = j;
-        for (int i = 1; i <= left.Length; i++)
+        for (var i = 0; i <= left.Length; i++)
         {
-            for (int j = 1; j <= right.Length; j++)
+            cost[i, 0] = i;
+        }
+
+        for (var j = 0; j <= right.Length; j++)
+        {
+            cost[0, j] = j;
+        }
+
+        for (var i = 1; i <= left.Length; i++)
+        {
+            for (var j = 1; j <= right.Length; j++)
             {
-                int replaced = cost[i - 1, j - 1] + (left[i - 1] == right[j - 1] ? 0 : 1);
+                var replaced = cost[i - 1, j - 1] + (left[i - 1] == right[j - 1] ? 0 : 1);
                 cost[i, j] = Math.Min(replaced, Math.Min(cost[i - 1, j], cost[i, j - 1]) + 1);
-                bool isSwapped = i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
+                var isSwapped = i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
                 if (isSwapped)
+                {
                     cost[i, j] = Math.Min(cost[i, j], cost[i - 2, j - 2] + 1);
+                }
             }
         }
 

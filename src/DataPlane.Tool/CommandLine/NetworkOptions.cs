@@ -24,13 +24,17 @@ internal static class NetworkOptions
     private static IPNetwork[] ParseNetworks(ArgumentResult result)
     {
         var networks = new IPNetwork[result.Tokens.Count];
-        for (int i = 0; i < networks.Length; i++)
+        for (var i = 0; i < networks.Length; i++)
         {
-            string text = result.Tokens[i].Value;
-            if (IPAddress.TryParse(text, out IPAddress? address))
+            var text = result.Tokens[i].Value;
+            if (IPAddress.TryParse(text, out var address))
+            {
                 networks[i] = new IPNetwork(address, address.GetAddressBytes().Length * 8);
+            }
             else if (!IPNetwork.TryParse(text, out networks[i]))
+            {
                 result.AddError($"--allow: '{text}' is not a network as 10.0.0.0/8 or an address");
+            }
         }
 
         return networks;

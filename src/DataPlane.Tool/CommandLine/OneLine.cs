@@ -7,8 +7,10 @@ internal static class OneLine
     {
         return string.Create(text.Length, text, static (target, source) =>
         {
-            for (int i = 0; i < source.Length; i++)
+            for (var i = 0; i < source.Length; i++)
+            {
                 target[i] = char.IsControl(source[i]) ? ' ' : source[i];
+            }
         }).Trim();
     }
 }

@@ -13,15 +13,23 @@ internal static partial class OpenFileLimit
     /// <summary>Raises the limit as far as is needed and allowed; returns what is allowed now.</summary>
     public static long Raise(long needed)
     {
-        if (GetLimit(NumberOfFiles, out Limit limit) != 0)
+        if (GetLimit(NumberOfFiles, out var limit) != 0)
+        {
             return long.MaxValue;
-        ulong target = (ulong)needed;
+        }
+
+        var target = (ulong)needed;
         if (limit.Soft >= target)
+        {
             return Clamp(limit.Soft);
+        }
         // Beyond the hard limit only root may go; within it everybody.
         if (limit.Hard < target && SetLimit(NumberOfFiles, new Limit { Soft = target, Hard = target }) == 0)
+        {
             return needed;
-        ulong reachable = ulong.Min(limit.Hard, target);
+        }
+
+        var reachable = ulong.Min(limit.Hard, target);
         return SetLimit(NumberOfFiles, limit with { Soft = reachable }) == 0 ? Clamp(reachable) : Clamp(limit.Soft);
     }
 

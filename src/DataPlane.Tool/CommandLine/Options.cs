@@ -34,9 +34,15 @@ internal static class Options
             (string text, out Duration value, out string? error) =>
             {
                 if (!Duration.TryParse(text, out value, out error))
+                {
                     return false;
+                }
+
                 if (!char.IsAsciiDigit(text[^1]))
+                {
                     return true;
+                }
+
                 error = $"'{text}' has no unit: write {text}ms (milliseconds, as QEMU and virsh count it) or {text}s";
                 return false;
             });
@@ -45,7 +51,7 @@ internal static class Options
     public static ToolOption<int?> Number(string name, string description, int min, int max, int? whenMissing = null) =>
         Make(name, "N", description, "", whenMissing, number => number, (string text, out int value, out string? error) =>
         {
-            bool fits = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value >= min && value <= max;
+            var fits = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value >= min && value <= max;
             error = fits ? null : $"'{text}' is not a number from {min} to {max}";
             return fits;
         });
@@ -68,8 +74,11 @@ internal static class Options
             Arity = ArgumentArity.ExactlyOne,
             CustomParser = result =>
             {
-                if (ChannelAddress.TryParse(result.Tokens[0].Value, defaultPort, out ChannelAddress? address, out string? error))
+                if (ChannelAddress.TryParse(result.Tokens[0].Value, defaultPort, out var address, out var error))
+                {
                     return address;
+                }
+
                 result.AddError($"{name}: {error}");
                 return null;
             },
@@ -84,9 +93,15 @@ internal static class Options
             CustomParser = result =>
             {
                 if (result.Tokens.Count == 0)
+                {
                     return null;
-                if (ChannelAddress.TryParse(result.Tokens[0].Value, null, out ChannelAddress? address, out string? error))
+                }
+
+                if (ChannelAddress.TryParse(result.Tokens[0].Value, null, out var address, out var error))
+                {
                     return address;
+                }
+
                 result.AddError($"{name}: {error}");
                 return null;
             },
@@ -107,10 +122,12 @@ internal static class Options
     /// <summary>An empty word names nothing: an unset variable of a script, most likely.</summary>
     public static void RefuseEmpty(SymbolResult result, string name)
     {
-        foreach (Token token in result.Tokens)
+        foreach (var token in result.Tokens)
         {
             if (string.IsNullOrWhiteSpace(token.Value))
+            {
                 result.AddError($"{name}: '{token.Value}' is empty");
+            }
         }
     }
 
@@ -133,9 +150,12 @@ internal static class Options
             Arity = ArgumentArity.ExactlyOne,
             CustomParser = result =>
             {
-                string text = result.Tokens[0].Value;
-                if (Version.TryParse(text, out Version? version) && version.Build < 0 && version >= s_oldestPeer && version <= s_newestPeer)
+                var text = result.Tokens[0].Value;
+                if (Version.TryParse(text, out var version) && version.Build < 0 && version >= s_oldestPeer && version <= s_newestPeer)
+                {
                     return version;
+                }
+
                 result.AddError($"{name}: '{text}' is not a QEMU version from {s_oldestPeer} to {s_newestPeer}");
                 return null;
             },
@@ -144,7 +164,7 @@ internal static class Options
     public static ToolOption<Guid?> Uuid(string name, string description) =>
         Make(name, "UUID", description, "", null, uuid => uuid.ToString(), (string text, out Guid value, out string? error) =>
         {
-            bool fits = Guid.TryParseExact(text, "D", out value);
+            var fits = Guid.TryParseExact(text, "D", out value);
             error = fits ? null : $"'{text}' is not a UUID";
             return fits;
         });
@@ -164,15 +184,21 @@ internal static class Options
             CustomParser = result => ParseOne(result, name, parse),
         };
         if (whenMissing is { } value)
+        {
             option.DefaultValueFactory = _ => value;
+        }
+
         return option;
     }
 
     private static T? ParseOne<T>(ArgumentResult result, string name, Parser<T> parse)
         where T : struct
     {
-        if (parse(result.Tokens[0].Value, out T value, out string? error))
+        if (parse(result.Tokens[0].Value, out var value, out var error))
+        {
             return value;
+        }
+
         result.AddError($"{name}: {error}");
         return null;
     }

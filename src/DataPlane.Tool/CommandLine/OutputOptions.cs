@@ -26,17 +26,28 @@ internal sealed class OutputOptions
     public static OutputOptions AddTo(Command command)
     {
         var options = new OutputOptions();
-        foreach (Option option in (ReadOnlySpan<Option>)
+        foreach (var option in (ReadOnlySpan<Option>)
             [options.Json, options.JsonStream, options.Interval, options.Quiet, options.Verbose, options.LogJson, options.NoProgress])
+        {
             command.Options.Add(option);
+        }
+
         command.Validators.Add(result =>
         {
             if (result.GetValue(options.JsonStream) && result.GetValue(options.Json) == "-")
+            {
                 result.AddError("--json - and --json-stream both claim stdout");
+            }
+
             if (result.GetValue(options.Quiet) && result.GetValue(options.Verbose))
+            {
                 result.AddError("--quiet and --verbose contradict each other");
+            }
+
             if (result.GetValue(options.Interval) is { Value.Ticks: <= 0 })
+            {
                 result.AddError("--interval: must be more than zero");
+            }
         });
         return options;
     }

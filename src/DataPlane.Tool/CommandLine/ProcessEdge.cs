@@ -26,20 +26,25 @@ internal static class ProcessEdge
         AppDomain.CurrentDomain.UnhandledException += (_, unhandled) =>
         {
             if (unhandled.ExceptionObject is Exception exception)
+            {
                 Say(arguments, console, exception);
+            }
+
             Environment.Exit((int)ExitCode.Failed);
         };
 
     private static void Say(IReadOnlyList<string> arguments, ToolConsole console, Exception exception)
     {
-        Exception cause = exception is TypeInitializationException ? exception.GetBaseException() : exception;
-        string message = cause is IOException or UnauthorizedAccessException or CommandException
+        var cause = exception is TypeInitializationException ? exception.GetBaseException() : exception;
+        var message = cause is IOException or UnauthorizedAccessException or CommandException
             ? cause.Message : $"{cause.GetType().Name}: {cause.Message}";
         try
         {
             console.Error.WriteLine($"dataplane: {OneLine.Of(message)}");
             if (arguments.Contains("--verbose"))
+            {
                 console.Error.WriteLine(exception);
+            }
         }
         catch (IOException)
         {

@@ -30,14 +30,16 @@ internal static class SharedOptions
 
     public static ToolOption<string[]> Bind()
     {
-        ToolOption<string[]> bind = Options.Texts("--bind", "ADDR",
+        var bind = Options.Texts("--bind", "ADDR",
             "local address of the channels; repeat it to spread them over several NICs");
         bind.Validators.Add(static result =>
         {
             foreach (var token in result.Tokens)
             {
                 if (!IPAddress.TryParse(token.Value, out _))
+                {
                     result.AddError($"--bind: '{token.Value}' is not an IP address");
+                }
             }
         });
         return bind;

@@ -25,7 +25,10 @@ internal sealed class StopSignals : IDisposable
     private void OnSignal(PosixSignalContext context)
     {
         if (_stop.IsCancellationRequested)
+        {
             return;
+        }
+
         context.Cancel = true;
         _stop.Cancel();
     }
@@ -33,9 +36,13 @@ internal sealed class StopSignals : IDisposable
     private void OnHangUp(PosixSignalContext context)
     {
         if (HangUps.AreSurvived)
+        {
             context.Cancel = true;
+        }
         else
+        {
             OnSignal(context);
+        }
     }
 
     public void Dispose()

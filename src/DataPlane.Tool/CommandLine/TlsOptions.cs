@@ -20,7 +20,7 @@ internal sealed class TlsOptions
     private TlsOptions(TlsEnd end)
     {
         _end = end;
-        string prefix = end == TlsEnd.Server ? "server" : "client";
+        var prefix = end == TlsEnd.Server ? "server" : "client";
         _folder = Options.Text(
             "--tls-dir", "DIR",
             $"all channels inside TLS, with ca-cert.pem, {prefix}-cert.pem, {prefix}-key.pem and ca-crl.pem of this folder, as QEMU has them");
@@ -69,9 +69,12 @@ internal sealed class TlsOptions
     /// <exception cref="CommandException">They cannot be used; the line names the file.</exception>
     public TlsCredentials? Load(ParseResult arguments, CommandContext context)
     {
-        TlsCredentials? credentials = Read(arguments);
+        var credentials = Read(arguments);
         if (credentials?.KeyWarning is { } warning)
+        {
             context.Warn(warning);
+        }
+
         return credentials;
     }
 
@@ -82,7 +85,7 @@ internal sealed class TlsOptions
             AllowedNames = _allow is null ? [] : arguments.GetValue(_allow) ?? [],
             RequireExtendedKeyUsage = arguments.GetValue(_strict),
         };
-        string option = Folder(arguments) is not null ? "--tls-dir" : "--tls-psk";
+        var option = Folder(arguments) is not null ? "--tls-dir" : "--tls-psk";
         try
         {
             return Folder(arguments) is { } folder ? TlsCredentials.FromFolder(folder, _end, policy)
@@ -101,26 +104,42 @@ internal sealed class TlsOptions
         command.Options.Add(_folder);
         command.Options.Add(_sharedKeys);
         command.Options.Add(_strict);
-        foreach (Option? option in (ReadOnlySpan<Option?>)[_allow, _hostName, _user])
+        foreach (var option in (ReadOnlySpan<Option?>)[_allow, _hostName, _user])
         {
             if (option is not null)
+            {
                 command.Options.Add(option);
+            }
         }
 
         command.Validators.Add(result =>
         {
-            bool hasFolder = result.GetValue(_folder) is not null;
-            bool hasKeys = result.GetValue(_sharedKeys) is not null;
+            var hasFolder = result.GetValue(_folder) is not null;
+            var hasKeys = result.GetValue(_sharedKeys) is not null;
             if (hasFolder && hasKeys)
+            {
                 result.AddError("--tls-dir and --tls-psk exclude each other: certificates or shared keys");
+            }
+
             if (_hostName is not null && result.GetValue(_hostName) is not null && !hasFolder)
+            {
                 result.AddError("--tls-hostname: only with --tls-dir");
+            }
+
             if (_user is not null && result.GetValue(_user) is not null && !hasKeys)
+            {
                 result.AddError("--tls-psk-user: only with --tls-psk");
+            }
+
             if (result.GetValue(_strict) && !hasFolder)
+            {
                 result.AddError("--tls-strict-eku: only with --tls-dir");
+            }
+
             if (_allow is not null && result.GetValue(_allow) is { Length: > 0 } && !hasFolder && !hasKeys)
+            {
                 result.AddError("--tls-allow: only with --tls-dir or --tls-psk");
+            }
         });
         return this;
     }

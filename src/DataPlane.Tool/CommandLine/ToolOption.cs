@@ -26,6 +26,8 @@ internal sealed class ToolOption<T> : Option<T>, IRecordedOption
     public void Record(ParseResult result, JsonObject options)
     {
         if (result.GetValue(this) is { } value && _toJson(value) is { } node)
+        {
             options[_key] = node;
+        }
     }
 }

@@ -15,11 +15,17 @@ internal static class UnitNumber
         number = 0;
         unit = default;
         if (text.Length is 0 or > MaxLength)
+        {
             return false;
-        int end = 0;
+        }
+
+        var end = 0;
         while (end < text.Length && (char.IsAsciiDigit(text[end]) || text[end] == '.'))
+        {
             end++;
-        ReadOnlySpan<char> digits = text.AsSpan(0, end);
+        }
+
+        var digits = text.AsSpan(0, end);
         unit = text.AsSpan(end);
         return digits.Length > 0 && digits[0] != '.' && digits[^1] != '.'
             && decimal.TryParse(digits, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out number);
@@ -30,8 +36,11 @@ internal static class UnitNumber
     {
         // Dividing first keeps the comparison itself from overflowing.
         if (number > long.MaxValue / factor)
+        {
             return null;
-        decimal scaled = decimal.Round(number * factor, MidpointRounding.AwayFromZero);
+        }
+
+        var scaled = decimal.Round(number * factor, MidpointRounding.AwayFromZero);
         return scaled > long.MaxValue ? null : (long)scaled;
     }
 

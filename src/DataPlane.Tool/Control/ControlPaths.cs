@@ -29,8 +29,8 @@ internal static class ControlPaths
     /// <param name="environment">The environment's variables.</param>
     public static string Own(string kind, Func<string, string?> environment)
     {
-        string folder = Folders(environment).First();
-        string name = string.Create(CultureInfo.InvariantCulture, $"{kind}-{Environment.ProcessId}{Suffix}");
+        var folder = Folders(environment).First();
+        var name = string.Create(CultureInfo.InvariantCulture, $"{kind}-{Environment.ProcessId}{Suffix}");
         return Path.Combine(folder, name);
     }
 
@@ -46,9 +46,15 @@ internal static class ControlPaths
     public static IEnumerable<string> Folders(Func<string, string?> environment)
     {
         if (environment("RUNTIME_DIRECTORY") is { Length: > 0 } service)
+        {
             yield return service.Split(':')[0];
+        }
+
         if (environment("XDG_RUNTIME_DIR") is { Length: > 0 } session)
+        {
             yield return Path.Combine(session, FolderName);
+        }
+
         yield return Environment.IsPrivilegedProcess
             ? Path.Combine("/run", FolderName)
             : Path.Combine(Path.GetTempPath(), $"{FolderName}-{Environment.UserName}");

@@ -29,8 +29,10 @@ internal static class ControlPeer
     /// <exception cref="CommandException">It belongs to somebody else.</exception>
     public static void Check(Socket socket, string path)
     {
-        uint user = UserOf(socket);
+        var user = UserOf(socket);
         if (!RuntimeFolder.IsTrusted(user) && !Environment.IsPrivilegedProcess)
+        {
             throw new CommandException($"{path}: a process of another user (number {user}) answers there, not one of yours");
+        }
     }
 }

@@ -30,7 +30,10 @@ internal static class ControlQuestion
             await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), either.Token).ConfigureAwait(false);
             ControlPeer.Check(socket, path);
             if (!question.IsEmpty)
+            {
                 await ControlSocket.SendAsync(socket, question, either.Token).ConfigureAwait(false);
+            }
+
             return await ReadAsync(socket, either.Token).ConfigureAwait(false);
         }
         catch (SocketException exception) when (exception.SocketErrorCode is SocketError.ConnectionRefused || !File.Exists(path))
@@ -50,15 +53,20 @@ internal static class ControlQuestion
     private static async Task<byte[]> ReadAsync(Socket socket, CancellationToken cancellation)
     {
         using var answer = new MemoryStream();
-        byte[] buffer = new byte[64 * 1024];
+        var buffer = new byte[64 * 1024];
         while (true)
         {
-            int read = await socket.ReceiveAsync(buffer, SocketFlags.None, cancellation).ConfigureAwait(false);
+            var read = await socket.ReceiveAsync(buffer, SocketFlags.None, cancellation).ConfigureAwait(false);
             if (read == 0)
+            {
                 return answer.ToArray();
+            }
+
             answer.Write(buffer, 0, read);
             if (answer.Length > MaxAnswerBytes)
+            {
                 throw new CommandException("the answer of the control socket is too long");
+            }
         }
     }
 }

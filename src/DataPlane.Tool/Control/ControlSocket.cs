@@ -36,11 +36,14 @@ internal sealed class ControlSocket : IAsyncDisposable
     public static ControlSocket Open(string path, string what, Func<Socket, CancellationToken, Task> answer)
     {
         if (OperatingSystem.IsWindows())
+        {
             throw new PlatformNotSupportedException("The rights of a socket file are Unix file modes.");
+        }
+
         var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            string full = System.IO.Path.GetFullPath(path);
+            var full = System.IO.Path.GetFullPath(path);
             RuntimeFolder.Prepare(System.IO.Path.GetDirectoryName(full)!, isOwn: ControlPaths.IsRuntimeFolder(full));
             RemoveDead(full, what);
             listener.Bind(new UnixDomainSocketEndPoint(full));
@@ -64,19 +67,31 @@ internal sealed class ControlSocket : IAsyncDisposable
     public static async Task SendAsync(Socket client, ReadOnlyMemory<byte> answer, CancellationToken cancellation)
     {
         while (!answer.IsEmpty)
+        {
             answer = answer[await client.SendAsync(answer, SocketFlags.None, cancellation).ConfigureAwait(false)..];
+        }
+
         client.Shutdown(SocketShutdown.Send);
     }
 
     /// <summary>A command that was killed leaves its socket behind: nobody answers there, and the name is free.</summary>
     private static void RemoveDead(string path, string what)
     {
-        if (!FileFacts.TryRead(path, out FileFacts there))
+        if (!FileFacts.TryRead(path, out var there))
+        {
             return;
+        }
+
         if (there.Kind != FileKind.Socket)
+        {
             throw new CommandException($"--control {path}: something that is no socket has this name; it stays as it is");
+        }
+
         if (!RuntimeFolder.IsTrusted(there.Owner))
+        {
             throw new CommandException($"--control {path}: a socket of another user (number {there.Owner}) has this name");
+        }
+
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
@@ -96,7 +111,7 @@ internal sealed class ControlSocket : IAsyncDisposable
         while (true)
         {
             await _places.WaitAsync(_stop.Token).ConfigureAwait(false);
-            Socket client = await PatientAccept.AcceptAsync(_listener, TimeProvider.System, _stop.Token).ConfigureAwait(false);
+            var client = await PatientAccept.AcceptAsync(_listener, TimeProvider.System, _stop.Token).ConfigureAwait(false);
             _ = ServeAsync(client);
         }
     }
@@ -108,7 +123,9 @@ internal sealed class ControlSocket : IAsyncDisposable
             try
             {
                 if (RuntimeFolder.IsTrusted(ControlPeer.UserOf(client)))
+                {
                     await _answer(client, _stop.Token).ConfigureAwait(false);
+                }
             }
             catch (Exception exception) when (exception is SocketException or OperationCanceledException)
             {

@@ -20,10 +20,10 @@ internal static class RuntimeFolder
     /// Root also looks into the folder of a service that runs as a user of its own, where only root can have made that folder.
     /// </remarks>
     public static bool IsTrusted(string folder) =>
-        FileFacts.TryRead(folder, out FileFacts facts)
+        FileFacts.TryRead(folder, out var facts)
         && (WhyNot(facts) is null
             || (Environment.IsPrivilegedProcess && WhyNot(facts with { Owner = 0 }) is null
-                && FileFacts.TryRead(Path.GetDirectoryName(folder) ?? "/", out FileFacts parent) && WhyNot(parent) is null));
+                && FileFacts.TryRead(Path.GetDirectoryName(folder) ?? "/", out var parent) && WhyNot(parent) is null));
 
     /// <summary>Makes the folder where it is missing, for this user only.</summary>
     /// <param name="folder">The folder.</param>
@@ -35,17 +35,24 @@ internal static class RuntimeFolder
     public static void Prepare(string folder, bool isOwn)
     {
         if (OperatingSystem.IsWindows())
+        {
             throw new PlatformNotSupportedException("The rights of a folder are Unix file modes.");
-        if (!FileFacts.TryRead(folder, out FileFacts facts))
+        }
+
+        if (!FileFacts.TryRead(folder, out var facts))
         {
             Directory.CreateDirectory(folder, OwnerOnly);
             // Somebody may have been faster.
             if (!FileFacts.TryRead(folder, out facts))
+            {
                 throw new IOException($"the folder {folder} cannot be looked at");
+            }
         }
 
         if (isOwn && WhyNot(facts) is { } reason)
+        {
             throw new CommandException($"{folder} {reason}: nothing in it can be trusted; remove it, or give a path of your own");
+        }
     }
 
     private static string? WhyNot(FileFacts facts) =>

@@ -36,7 +36,7 @@ internal sealed class ControlServer : IAsyncDisposable
         using var deadline = new CancellationTokenSource(s_patience, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, stop);
         var answer = new ControlAnswer { DataplaneVersion = ToolVersion.Current, Pid = Environment.ProcessId, Vms = _status() };
-        byte[] bytes = JsonSerializer.SerializeToUtf8Bytes(answer, ToolJson.Lines.ControlAnswer);
+        var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, ToolJson.Lines.ControlAnswer);
         await ControlSocket.SendAsync(client, bytes, either.Token).ConfigureAwait(false);
     }
 

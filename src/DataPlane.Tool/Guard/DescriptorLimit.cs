@@ -18,7 +18,7 @@ internal static class DescriptorLimit
     public static long Needed(IEnumerable<VmSettings> vms) =>
         OfTheProcess + vms.Sum(static vm =>
         {
-            int more = vm.Tls.EndsHere ? MoreInside : 0;
+            var more = vm.Tls.EndsHere ? MoreInside : 0;
             return ((long)(1 + more) * vm.MaxUndecided) + ((long)(PerChannel + more) * (SharedOptions.MaxChannels + 2));
         });
 }

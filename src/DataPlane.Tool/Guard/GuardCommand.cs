@@ -26,15 +26,22 @@ internal sealed class GuardCommand
     private GuardCommand(Command command)
     {
         _vm = VmOptions.AddTo(command, result => result.GetResult(_config) is null);
-        foreach (Option option in (ReadOnlySpan<Option>)[_config, _check, _control, _metrics])
+        foreach (var option in (ReadOnlySpan<Option>)[_config, _check, _control, _metrics])
+        {
             command.Options.Add(option);
+        }
         // Before the rules of a single VM, which would ask for --listen.
         command.Validators.Insert(0, result =>
         {
             if (result.GetValue(_check) && result.GetResult(_config) is null)
+            {
                 result.AddError("--check goes with --config");
+            }
+
             if (result.GetValue(_metrics) is { } metrics && MetricsEndpoint.FindFault(metrics) is { } fault)
+            {
                 result.AddError(fault);
+            }
         });
     }
 
@@ -42,7 +49,7 @@ internal sealed class GuardCommand
     {
         var command = new Command("guard", "Be the front door of a QEMU that waits for a migration.");
         var guard = new GuardCommand(command);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("before a QEMU that waits with -incoming defer: the source migrates to tcp:HOST:49152",
@@ -59,8 +66,8 @@ internal sealed class GuardCommand
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, GuardDocument document, TimeSpan interval)
     {
-        string? config = arguments.GetValue(_config);
-        IReadOnlyList<VmSettings> vms = config is null ? [_vm.Read(arguments)] : GuardConfig.Load(config);
+        var config = arguments.GetValue(_config);
+        var vms = config is null ? [_vm.Read(arguments)] : GuardConfig.Load(config);
         if (arguments.GetValue(_check))
         {
             Check(config!, vms, context, document);
@@ -69,18 +76,23 @@ internal sealed class GuardCommand
 
         using var service = new GuardService(context, interval);
         service.CheckDescriptors(vms);
-        string control = arguments.GetValue(_control) ?? ControlPaths.Own(ControlPaths.Guard, Environment.GetEnvironmentVariable);
-        ControlServer? server = OpenControl(control, isDefault: arguments.GetValue(_control) is null, service, context);
+        var control = arguments.GetValue(_control) ?? ControlPaths.Own(ControlPaths.Guard, Environment.GetEnvironmentVariable);
+        var server = OpenControl(control, isDefault: arguments.GetValue(_control) is null, service, context);
         document.Control = server?.Path;
         // Migrations under way go through this process; with a file, SIGHUP means to read it again.
-        using IDisposable lasting = HangUps.Survive();
-        using IDisposable? metrics = arguments.GetValue(_metrics) is { } address ? service.OpenMetrics(address) : null;
+        using var lasting = HangUps.Survive();
+        using var metrics = arguments.GetValue(_metrics) is { } address ? service.OpenMetrics(address) : null;
         try
         {
             if (config is not null)
+            {
                 await service.ServeFileAsync(config, vms).ConfigureAwait(false);
+            }
             else
+            {
                 await service.ServeOneAsync(vms[0]).ConfigureAwait(false);
+            }
+
             return ExitCode.Done;
         }
         finally
@@ -88,20 +100,24 @@ internal sealed class GuardCommand
             document.Vms = service.Status();
             StatusTable.Write(context.Results, document.Vms);
             if (server is not null)
+            {
                 await server.DisposeAsync().ConfigureAwait(false);
+            }
         }
     }
 
     /// <summary>What a reload would come to; nothing is opened and no QEMU is asked.</summary>
     private static void Check(string config, IReadOnlyList<VmSettings> vms, CommandContext context, GuardDocument document)
     {
-        foreach (VmSettings vm in vms)
+        foreach (var vm in vms)
         {
             try
             {
-                using TlsCredentials? credentials = vm.Tls.Load();
+                using var credentials = vm.Tls.Load();
                 if (credentials?.KeyWarning is { } warning)
+                {
                     context.Warn($"[{vm.Name}]: {warning}");
+                }
             }
             catch (TlsCredentialsException exception)
             {

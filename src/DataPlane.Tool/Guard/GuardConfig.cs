@@ -33,7 +33,10 @@ internal static class GuardConfig
         try
         {
             if (new FileInfo(path).Length > MaxFileBytes)
+            {
                 throw new CommandException($"--config: '{path}' has more than {MaxFileBytes} bytes");
+            }
+
             return Parse(path, File.ReadAllLines(path));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -45,16 +48,24 @@ internal static class GuardConfig
     internal static IReadOnlyList<VmSettings> Parse(string path, IReadOnlyList<string> lines)
     {
         var vms = new List<VmSettings>();
-        foreach (Section section in Split(path, lines))
+        foreach (var section in Split(path, lines))
         {
-            VmSettings vm = ReadSection(path, section);
+            var vm = ReadSection(path, section);
             if (vms.Find(other => other.Name == vm.Name) is not null)
+            {
                 throw Fault(path, section.Line, $"there is a section [{vm.Name}] already");
+            }
+
             if (vms.Find(other => other.Listen == vm.Listen && (vm.Listen.IsUnix || vm.Listen.Port != 0)) is { } taken)
+            {
                 throw Fault(path, section.Line, $"[{vm.Name}] listens where [{taken.Name}] does");
+            }
             // A monitor serves one client. Two addresses before one --to are two ways to the same QEMU.
             if (vms.Find(other => other.Qmp is not null && other.Qmp == vm.Qmp) is { } behind)
+            {
                 throw Fault(path, section.Line, $"[{vm.Name}] guards the QEMU of [{behind.Name}]: {vm.Qmp}");
+            }
+
             vms.Add(vm);
         }
 
@@ -65,19 +76,28 @@ internal static class GuardConfig
     {
         var common = new List<Entry>();
         var sections = new List<Section>();
-        for (int i = 0; i < lines.Count; i++)
+        for (var i = 0; i < lines.Count; i++)
         {
-            string line = WithoutComment(lines[i]) ?? throw Fault(path, i + 1, "the double quotes are not closed");
+            var line = WithoutComment(lines[i]) ?? throw Fault(path, i + 1, "the double quotes are not closed");
             if (line.Length == 0)
+            {
                 continue;
-            int equals = line.IndexOf('=', StringComparison.Ordinal);
+            }
+
+            var equals = line.IndexOf('=', StringComparison.Ordinal);
             if (line[0] == '[' && line[^1] == ']' && line.Length > 2)
+            {
                 sections.Add(new Section(line[1..^1].Trim(), i + 1, common));
+            }
             else if (equals > 0)
+            {
                 (sections.Count == 0 ? common : sections[^1].Entries)
                     .Add(new Entry(line[..equals].TrimEnd(), Unquote(line[(equals + 1)..].TrimStart()), i + 1));
+            }
             else
+            {
                 throw Fault(path, i + 1, "expected [NAME] or KEY = VALUE");
+            }
         }
 
         return sections;
@@ -88,13 +108,17 @@ internal static class GuardConfig
     /// </summary>
     private static string? WithoutComment(string line)
     {
-        bool isQuoted = false;
-        for (int i = 0; i < line.Length; i++)
+        var isQuoted = false;
+        for (var i = 0; i < line.Length; i++)
         {
             if (line[i] == '"')
+            {
                 isQuoted = !isQuoted;
+            }
             else if (line[i] is '#' or ';' && !isQuoted && (i == 0 || char.IsWhiteSpace(line[i - 1])))
+            {
                 return line[..i].Trim();
+            }
         }
 
         return isQuoted ? null : line.Trim();
@@ -106,26 +130,33 @@ internal static class GuardConfig
     private static VmSettings ReadSection(string path, Section section)
     {
         var command = new Command("vm");
-        VmOptions options = VmOptions.AddTo(command, _ => true);
+        var options = VmOptions.AddTo(command, _ => true);
         var arguments = new List<string> { $"--name={section.Name}" };
-        IEnumerable<Entry> inherited = section.Common.Where(entry => !section.Entries.Exists(own => own.Key == entry.Key));
+        var inherited = section.Common.Where(entry => !section.Entries.Exists(own => own.Key == entry.Key));
         Entry[] entries = [.. inherited, .. section.Entries];
-        foreach (Entry entry in entries)
+        foreach (var entry in entries)
         {
             Option option = command.Options.FirstOrDefault(option => option.Name == "--" + entry.Key && entry.Key != "name")
                 ?? throw Fault(path, entry.Line, $"no such key: '{entry.Key}'");
             if (option.ValueType != typeof(bool))
+            {
                 arguments.Add($"{option.Name}={entry.Value}");
+            }
             else if (ReadFlag(entry.Value) ?? throw Fault(path, entry.Line, $"{entry.Key}: '{entry.Value}' is not yes or no"))
+            {
                 arguments.Add(option.Name);
+            }
         }
 
         CommandRules.HoldBack(command);
-        ParseResult result = CommandLineParser.Parse(command, arguments, s_plain);
+        var result = CommandLineParser.Parse(command, arguments, s_plain);
         if (CommandRules.FindFault(result) is not { } fault)
+        {
             return options.Read(result);
-        ParseError? error = result.Errors is [var first, ..] ? first : null;
-        int line = entries.FirstOrDefault(entry => error?.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
+        }
+
+        var error = result.Errors is [var first, ..] ? first : null;
+        var line = entries.FirstOrDefault(entry => error?.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
             ?? section.Line;
         throw Fault(path, line, $"[{section.Name}]: {fault}");
     }

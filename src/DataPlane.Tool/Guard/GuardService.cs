@@ -32,11 +32,13 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     /// <summary>Raises the descriptor limit to what the VMs may need, and says so where that is not allowed.</summary>
     public void CheckDescriptors(IReadOnlyList<VmSettings> vms)
     {
-        long needed = DescriptorLimit.Needed(vms);
-        long allowed = OpenFileLimit.Raise(needed);
+        var needed = DescriptorLimit.Needed(vms);
+        var allowed = OpenFileLimit.Raise(needed);
         if (allowed < needed)
+        {
             _context.Warn($"{allowed} descriptors are allowed, {needed} may be needed: fewer connections may be undecided "
                 + "than --max-undecided says, unless LimitNOFILE is raised");
+        }
     }
 
     public IDisposable OpenMetrics(ChannelAddress address)
@@ -57,12 +59,12 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     /// <exception cref="CommandException">It could not begin, or it failed.</exception>
     public async Task ServeOneAsync(VmSettings settings)
     {
-        using VmWorker worker = Hire(settings);
+        using var worker = Hire(settings);
         Volatile.Write(ref _status, () => [worker.Status()]);
         VmStatus ended;
         using (var over = CancellationTokenSource.CreateLinkedTokenSource(_context.Stop))
         {
-            Task watching = WatchAsync(over.Token);
+            var watching = WatchAsync(over.Token);
             try
             {
                 ended = await worker.ServeOnceAsync(_context.Stop).ConfigureAwait(false);
@@ -80,7 +82,9 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         }
 
         if (ended.State != VmStatus.StateCompleted)
+        {
             throw new CommandException(ended.Error ?? $"the migration is {ended.State}");
+        }
     }
 
     /// <summary>Guards the VMs of a file until the command is stopped; SIGHUP reads the file again.</summary>
@@ -88,7 +92,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     public async Task ServeFileAsync(string path, IReadOnlyList<VmSettings> vms)
     {
         var reload = System.Threading.Channels.Channel.CreateBounded<bool>(1);
-        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
         {
             signal.Cancel = true;
             reload.Writer.TryWrite(true);
@@ -97,11 +101,13 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         Volatile.Write(ref _status, fleet.Status);
         fleet.Apply(vms);
         _systemd.Ready();
-        Task watching = WatchAsync(_context.Stop);
+        var watching = WatchAsync(_context.Stop);
         try
         {
-            await foreach (bool _ in reload.Reader.ReadAllAsync(_context.Stop).ConfigureAwait(false))
+            await foreach (var _ in reload.Reader.ReadAllAsync(_context.Stop).ConfigureAwait(false))
+            {
                 Reload(path, fleet);
+            }
         }
         finally
         {
@@ -116,7 +122,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         _systemd.Reloading();
         try
         {
-            IReadOnlyList<VmSettings> vms = GuardConfig.Load(path);
+            var vms = GuardConfig.Load(path);
             CheckDescriptors(vms);
             fleet.Apply(vms);
         }
@@ -138,15 +144,18 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         string? shown = null;
         while (await ticks.WaitForNextTickAsync(end).ConfigureAwait(false))
         {
-            IReadOnlyList<VmStatus> vms = Status();
-            string summary = StatusTable.Summarize(vms);
+            var vms = Status();
+            var summary = StatusTable.Summarize(vms);
             _systemd.Status(summary);
             // A guard that waits for days says so once.
             if (summary == shown && !vms.Any(static vm => vm.IsBusy()))
+            {
                 continue;
+            }
+
             shown = summary;
             ChannelStatus[] channels = [.. vms.SelectMany(static vm => vm.Channels)];
-            long relayed = channels.Sum(static channel => channel.InBytes + channel.OutBytes);
+            var relayed = channels.Sum(static channel => channel.InBytes + channel.OutBytes);
             _context.Progress.Report(new ProgressSample
             {
                 Stage = summary,
@@ -159,7 +168,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     /// <summary>The last look stays when the workers are gone: it is what the document says.</summary>
     private void KeepLast()
     {
-        IReadOnlyList<VmStatus> last = Status();
+        var last = Status();
         Volatile.Write(ref _status, () => last);
     }
 

@@ -21,12 +21,14 @@ internal sealed class GuardStatusCommand
         var command = new Command("status", "Show the VMs of running guards: channels, candidates, refusals.");
         command.Options.Add(status._control);
         command.Options.Add(status._watch);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         command.Validators.Add(result =>
         {
             if (result.GetValue(status._watch)
                 && (result.GetResult(output.Json) is not null || result.GetValue(output.JsonStream)))
+            {
                 result.AddError("--watch is for people: for JSON ask again");
+            }
         });
         HelpWithExamples.SetExamples(
             command,
@@ -43,7 +45,7 @@ internal sealed class GuardStatusCommand
     private async Task<ExitCode> RunAsync(
         ParseResult arguments, ToolConsole console, CommandContext context, GuardStatusDocument document, TimeSpan interval)
     {
-        string? control = arguments.GetValue(_control);
+        var control = arguments.GetValue(_control);
         if (!arguments.GetValue(_watch))
         {
             await AskAsync(control, context, document).ConfigureAwait(false);
@@ -58,7 +60,10 @@ internal sealed class GuardStatusCommand
             var table = new StringWriter();
             StatusTable.Write(table, document.Vms);
             if (console.OutIsTerminal)
+            {
                 await console.RawOut.WriteAsync(Home).ConfigureAwait(false);
+            }
+
             await console.Out.WriteAsync(table.ToString()).ConfigureAwait(false);
             await console.Out.FlushAsync(context.Stop).ConfigureAwait(false);
         }
@@ -68,14 +73,17 @@ internal sealed class GuardStatusCommand
 
     private static async Task AskAsync(string? control, CommandContext context, GuardStatusDocument document)
     {
-        IReadOnlyList<string> paths = control is not null ? [Path.GetFullPath(control)]
+        var paths = control is not null ? [Path.GetFullPath(control)]
             : ControlPaths.Find(ControlPaths.Guard, Environment.GetEnvironmentVariable);
         var guards = new List<GuardEntry>();
         var vms = new List<VmStatus>();
-        foreach (string path in paths)
+        foreach (var path in paths)
         {
             if (await TryAskAsync(path, control is not null, context).ConfigureAwait(false) is not { } answer)
+            {
                 continue;
+            }
+
             guards.Add(new GuardEntry(path, answer.Pid, answer.DataplaneVersion));
             vms.AddRange(answer.Vms);
         }
@@ -83,7 +91,9 @@ internal sealed class GuardStatusCommand
         document.Guards = guards;
         document.Vms = vms;
         if (guards.Count == 0)
+        {
             throw new CommandException(control is not null ? $"no guard answers at {control}" : "no guard of this user is running");
+        }
     }
 
     private static async Task<ControlAnswer?> TryAskAsync(string path, bool isOnlyOne, CommandContext context)

@@ -40,7 +40,7 @@ internal sealed class GuardedVmAdapter : IGuardedVm
 
     public VmStatus Status()
     {
-        GuardSnapshot snapshot = _vm.Snapshot();
+        var snapshot = _vm.Snapshot();
         return new VmStatus
         {
             Name = snapshot.Name,
@@ -91,8 +91,11 @@ internal sealed class GuardedVmAdapter : IGuardedVm
     private static string? RuntimeFolder(VmSettings settings)
     {
         if (settings.Incoming is not null || settings.Qmp is not { IsUnix: true, Path.Length: > MostBeside } || OperatingSystem.IsWindows())
+        {
             return null;
-        string folder = ControlPaths.Folders(Environment.GetEnvironmentVariable).First();
+        }
+
+        var folder = ControlPaths.Folders(Environment.GetEnvironmentVariable).First();
         // What lies in a folder of somebody else is not QEMU's: the guard would send it the guest.
         Control.RuntimeFolder.Prepare(folder, isOwn: true);
         return folder;

@@ -43,6 +43,6 @@ internal static class MetricsEndpoint
     }
 
     private static bool IsEverywhere(string host) =>
-        host.Length == 0 || (IPAddress.TryParse(host, out IPAddress? address)
+        host.Length == 0 || (IPAddress.TryParse(host, out var address)
             && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)));
 }

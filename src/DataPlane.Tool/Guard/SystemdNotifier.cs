@@ -18,9 +18,11 @@ internal sealed class SystemdNotifier : IDisposable
     public SystemdNotifier(string? socketPath)
     {
         if (socketPath is not ['/' or '@', _, ..])
+        {
             return;
+        }
         // An @ stands for the zero byte of an abstract name.
-        string path = socketPath[0] == '@' ? '\0' + socketPath[1..] : socketPath;
+        var path = socketPath[0] == '@' ? '\0' + socketPath[1..] : socketPath;
         try
         {
             _socket = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified);
@@ -40,7 +42,7 @@ internal sealed class SystemdNotifier : IDisposable
     public void Reloading()
     {
         // systemd compares it with its own CLOCK_MONOTONIC, which is what the stopwatch counts here.
-        long microseconds = System.Diagnostics.Stopwatch.GetTimestamp() / (System.Diagnostics.Stopwatch.Frequency / 1_000_000);
+        var microseconds = System.Diagnostics.Stopwatch.GetTimestamp() / (System.Diagnostics.Stopwatch.Frequency / 1_000_000);
         Send(string.Create(CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
@@ -50,7 +52,10 @@ internal sealed class SystemdNotifier : IDisposable
     public void Status(string text)
     {
         if (text == _status)
+        {
             return;
+        }
+
         _status = text;
         Send("STATUS=" + OneLine.Of(text));
     }

@@ -15,14 +15,14 @@ internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> no
     {
         lock (_lock)
         {
-            foreach (Post post in _posts.Where(post => !post.IsLeaving && !wanted.Any(vm => vm.Name == post.Worker.Name)))
+            foreach (var post in _posts.Where(post => !post.IsLeaving && !wanted.Any(vm => vm.Name == post.Worker.Name)))
             {
                 post.IsLeaving = true;
                 note($"{post.Worker.Name}: removed{(post.Worker.Status().IsBusy() ? " when its migration is over" : "")}");
                 post.Worker.Retire();
             }
 
-            foreach (VmSettings vm in wanted)
+            foreach (var vm in wanted)
             {
                 if (_posts.Find(post => !post.IsLeaving && post.Worker.Name == vm.Name) is not { } post)
                 {
@@ -52,19 +52,22 @@ internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> no
     {
         Task[] serving;
         lock (_lock)
+        {
             serving = [.. _posts.Select(static post => post.Serving)];
+        }
+
         await Task.WhenAll(serving).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private void Add(VmSettings vm)
     {
-        VmWorker worker = hire(vm);
+        var worker = hire(vm);
         _posts.Add(new Post(worker, Task.Run(() => worker.ServeForeverAsync(stop), CancellationToken.None)));
     }
 
     private void Sweep()
     {
-        foreach (Post post in _posts.Where(static post => post.IsLeaving && post.Serving.IsCompleted).ToArray())
+        foreach (var post in _posts.Where(static post => post.IsLeaving && post.Serving.IsCompleted).ToArray())
         {
             _posts.Remove(post);
             post.Worker.Dispose();
@@ -73,8 +76,10 @@ internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> no
 
     public void Dispose()
     {
-        foreach (Post post in _posts)
+        foreach (var post in _posts)
+        {
             post.Worker.Dispose();
+        }
     }
 
     private sealed record Post(VmWorker Worker, Task Serving)

@@ -69,17 +69,22 @@ internal sealed class VmOptions
     public static VmOptions AddTo(Command command, Func<CommandResult, bool> isNeeded)
     {
         var options = new VmOptions();
-        foreach (Option option in (ReadOnlySpan<Option>)
+        foreach (var option in (ReadOnlySpan<Option>)
             [options._listen, options._qmp, options._to, options._incoming, options._name, options._channels, options._preempt,
                 options._uuid, options._maxUndecided, options._maxUndecidedPerPeer, options._undecidedTimeout, options._allow,
                     options._anyPeer, .. options._tls.All])
+        {
             command.Options.Add(option);
+        }
+
         command.Validators.Add(result =>
         {
             try
             {
                 if (options.FindFault(result, isNeeded(result)) is { } fault)
+                {
                     result.AddError(fault);
+                }
             }
             catch (InvalidOperationException)
             {
@@ -92,9 +97,9 @@ internal sealed class VmOptions
     /// <summary>The VM that the arguments describe; they have been validated.</summary>
     public VmSettings Read(ParseResult arguments)
     {
-        ChannelAddress? qmp = arguments.GetValue(_qmp);
-        ChannelAddress? to = arguments.GetValue(_to);
-        int maxUndecided = arguments.GetValue(_maxUndecided)!.Value;
+        var qmp = arguments.GetValue(_qmp);
+        var to = arguments.GetValue(_to);
+        var maxUndecided = arguments.GetValue(_maxUndecided)!.Value;
         return new VmSettings
         {
             Name = arguments.GetValue(_name) ?? (qmp ?? to)!.ToString(),
@@ -117,31 +122,55 @@ internal sealed class VmOptions
 
     private string? FindFault(CommandResult result, bool isNeeded)
     {
-        bool hasListen = result.GetResult(_listen) is not null;
-        bool hasQmp = result.GetResult(_qmp) is not null;
-        bool hasTo = result.GetResult(_to) is not null;
+        var hasListen = result.GetResult(_listen) is not null;
+        var hasQmp = result.GetResult(_qmp) is not null;
+        var hasTo = result.GetResult(_to) is not null;
         if (!isNeeded)
+        {
             return hasListen || hasQmp || hasTo ? "--listen, --qmp and --to describe one VM, --config several: choose one way" : null;
+        }
+
         if (!hasListen)
+        {
             return "--listen is needed: where the source connects";
+        }
+
         if (hasQmp == hasTo)
+        {
             return hasQmp ? "--qmp and --to exclude each other" : "--qmp or --to is needed: the QEMU behind the guard";
+        }
+
         if (hasQmp && (result.GetResult(_channels) is not null || result.GetValue(_preempt)))
+        {
             return "--channels and --preempt go with --to: with --qmp QEMU tells them";
+        }
+
         if (hasTo && result.GetResult(_incoming) is not null)
+        {
             return "--incoming goes with --qmp: only a monitor can tell QEMU where to listen";
+        }
+
         if (_tls.FindFault(result, hasQmp) is { } fault)
+        {
             return fault;
-        int least = (result.GetValue(_channels) ?? 0) + LeastUndecided;
+        }
+
+        var least = (result.GetValue(_channels) ?? 0) + LeastUndecided;
         if (result.GetValue(_maxUndecided) < least || result.GetValue(_maxUndecidedPerPeer) < least)
+        {
             return $"--max-undecided, --max-undecided-per-peer: the migration's own {least} channels must fit";
+        }
+
         return result.GetValue(_undecidedTimeout) is { Value.Ticks: <= 0 } ? "--undecided-timeout: must be more than zero" : null;
     }
 
     private static Guid? ParseUuid(ArgumentResult result)
     {
-        if (Guid.TryParseExact(result.Tokens[0].Value, "D", out Guid uuid))
+        if (Guid.TryParseExact(result.Tokens[0].Value, "D", out var uuid))
+        {
             return uuid;
+        }
+
         result.AddError($"--uuid: '{result.Tokens[0].Value}' is not a UUID; write 8-4-4-4-12 hexadecimal digits");
         return null;
     }

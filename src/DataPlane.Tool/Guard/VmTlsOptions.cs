@@ -59,25 +59,49 @@ internal sealed class VmTlsOptions
 
     public string? FindFault(CommandResult result, bool hasQmp)
     {
-        bool hasFolder = result.GetResult(_folder) is not null;
-        int files = ((ToolOption<string?>[])[_certificate, _key, _authority]).Count(option => result.GetResult(option) is not null);
+        var hasFolder = result.GetResult(_folder) is not null;
+        var files = ((ToolOption<string?>[])[_certificate, _key, _authority]).Count(option => result.GetResult(option) is not null);
         if (hasFolder && files > 0)
+        {
             return "--tls-dir names the files already: --tls-cert, --tls-key and --tls-ca do not go with it";
+        }
+
         if (files is 1 or 2)
+        {
             return "--tls-cert, --tls-key and --tls-ca belong together";
-        bool hasKeys = result.GetValue(_sharedKeys) is not null;
+        }
+
+        var hasKeys = result.GetValue(_sharedKeys) is not null;
         if (hasKeys && (hasFolder || files > 0))
+        {
             return "--tls-psk and certificates (--tls-dir, --tls-cert) exclude each other";
+        }
+
         if (result.GetValue(_revocations) is not null && files == 0)
+        {
             return "--tls-crl goes with --tls-ca; --tls-dir has its lists in ca-crl.pem";
+        }
+
         if (result.GetValue(_strict) && !hasFolder && files == 0)
+        {
             return "--tls-strict-eku: only with --tls-dir or --tls-cert";
+        }
+
         if (result.GetValue(_allow) is { Length: > 0 } && !hasFolder && files == 0 && !hasKeys)
+        {
             return "--tls-allow: only where TLS ends here, with --tls-dir, --tls-cert or --tls-psk";
+        }
+
         if (result.GetValue(_passThrough) && hasQmp)
+        {
             return "--tls-pass-through goes with --to: with --qmp QEMU tells it";
+        }
+
         if (result.GetValue(_passThrough) && (hasFolder || files > 0 || hasKeys))
+        {
             return "TLS ends in QEMU (--tls-pass-through) or here (--tls-dir, --tls-cert): choose one";
+        }
+
         return result.GetValue(_timeout) is { Value.Ticks: <= 0 } ? "--tls-handshake-timeout: must be more than zero" : null;
     }
 }

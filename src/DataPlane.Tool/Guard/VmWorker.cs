@@ -52,13 +52,17 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         get
         {
             lock (_lock)
+            {
                 return _settings;
+            }
         }
 
         set
         {
             lock (_lock)
+            {
                 _settings = value;
+            }
         }
     }
 
@@ -66,7 +70,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     /// <exception cref="Exception">It could not begin.</exception>
     public async Task<VmStatus> ServeOnceAsync(CancellationToken cancellation)
     {
-        IGuardedVm vm = create(Settings);
+        var vm = create(Settings);
         await using (vm.ConfigureAwait(false))
         {
             try
@@ -83,9 +87,12 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
             }
         }
 
-        VmStatus ended = Status();
+        var ended = Status();
         if (ended.State != VmStatus.StateStopped)
+        {
             events.Ended(ended);
+        }
+
         return ended;
     }
 
@@ -94,7 +101,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     public async Task ServeForeverAsync(CancellationToken cancellation)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _retire.Token);
-        TimeSpan pause = s_firstPause;
+        var pause = s_firstPause;
         while (!IsRetired)
         {
             try
@@ -115,7 +122,10 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
             }
 
             if (IsRetired)
+            {
                 return;
+            }
+
             await Task.Delay(pause, time, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             cancellation.ThrowIfCancellationRequested();
             pause = pause * 2 < s_longestPause ? pause * 2 : s_longestPause;
@@ -137,7 +147,9 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
 
         if (employed is null)
+        {
             _retire.Cancel(); // it waits for its next attempt
+        }
     }
 
     /// <summary>How things stand; while a new QEMU is awaited, how they ended.</summary>
@@ -151,7 +163,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
                 _latestTimestamp = time.GetTimestamp();
             }
 
-            VmStatus status = _latest ?? new VmStatus
+            var status = _latest ?? new VmStatus
             {
                 Name = Name,
                 Listen = _settings.Listen.ToString(),
@@ -167,7 +179,9 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         get
         {
             lock (_lock)
+            {
                 return _retired;
+            }
         }
     }
 
@@ -177,7 +191,9 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         {
             _employed = vm;
             if (_retired)
+            {
                 vm.Retire();
+            }
         }
     }
 
@@ -197,7 +213,10 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         {
             _employed = null;
             if (_vm is null)
+            {
                 return;
+            }
+
             _vm = null;
             _latest = vm.Status();
             _completed += _latest.State == VmStatus.StateCompleted ? 1 : 0;
@@ -215,7 +234,9 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
 
         if (isNew)
+        {
             events.CannotStart(Name, reason);
+        }
     }
 
     public void Dispose() => _retire.Dispose();

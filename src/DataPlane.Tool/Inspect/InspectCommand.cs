@@ -15,7 +15,7 @@ internal sealed class InspectCommand
         var inspect = new InspectCommand();
         var command = new Command("inspect", "Show what is in a saved VM: memory, devices, and the fields of their state.");
         command.Arguments.Add(inspect._file);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("machine type, blocks with their share of zero pages, devices with all fields",
@@ -33,9 +33,9 @@ internal sealed class InspectCommand
 
     private ExitCode Run(ParseResult arguments, CommandContext context, InspectDocument document)
     {
-        string path = Path.GetFullPath(arguments.GetValue(_file)!);
+        var path = Path.GetFullPath(arguments.GetValue(_file)!);
         document.File = path;
-        using MappedRamSource vm = Open(path);
+        using var vm = Open(path);
         document.FileBytes = new FileInfo(path).Length;
         document.Machine = vm.MachineName;
         document.Uuid = vm.Uuid == Guid.Empty ? null : vm.Uuid;

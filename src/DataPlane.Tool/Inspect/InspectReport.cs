@@ -9,23 +9,31 @@ internal static class InspectReport
 {
     public static void Write(TextWriter output, InspectDocument document)
     {
-        string uuid = document.Uuid is { } known ? $", UUID {known}" : "";
-        string runState = UntrustedText.Escape(document.RunState ?? "run state unknown");
+        var uuid = document.Uuid is { } known ? $", UUID {known}" : "";
+        var runState = UntrustedText.Escape(document.RunState ?? "run state unknown");
         output.WriteLine($"{document.Machine}, {runState}, {document.Devices.Count} devices{uuid}");
         output.WriteLine();
-        int width = Math.Max("all".Length, document.Blocks.Max(static block => block.Name.Length));
-        foreach (InspectedBlock block in document.Blocks)
+        var width = Math.Max("all".Length, document.Blocks.Max(static block => block.Name.Length));
+        foreach (var block in document.Blocks)
+        {
             WriteBlock(output, block.Name.PadRight(width), block.SizeBytes, block.DataPages, block.ZeroShare);
+        }
+
         if (document.Blocks.Count > 1)
+        {
             WriteBlock(output, "all".PadRight(width), document.RamBytes!.Value, document.DataPages!.Value,
                 InspectCommand.Share(document.ZeroPages!.Value, document.DataPages.Value));
-        foreach (InspectedDevice device in document.Devices)
+        }
+
+        foreach (var device in document.Devices)
         {
             output.WriteLine();
             output.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"{UntrustedText.Escape(device.Name)} {device.Instance}, version {device.Version}, {device.SizeBytes} bytes"));
             if (device.State is { } state)
+            {
                 WriteStruct(output, state, "  ");
+            }
         }
     }
 
@@ -35,17 +43,19 @@ internal static class InspectReport
 
     private static void WriteStruct(TextWriter output, DescribedStruct state, string indent)
     {
-        foreach (DescribedField field in state.Fields)
+        foreach (var field in state.Fields)
         {
-            string place = field.Index is { } index ? $"[{index}]" : field.Count is { } count ? $"[{count}]" : "";
-            string name = UntrustedText.Escape(field.Name);
-            string type = UntrustedText.Escape(field.Type ?? "");
+            var place = field.Index is { } index ? $"[{index}]" : field.Count is { } count ? $"[{count}]" : "";
+            var name = UntrustedText.Escape(field.Name);
+            var type = UntrustedText.Escape(field.Type ?? "");
             output.WriteLine($"{indent}{name}{place}  {type} ({field.SizeBytes})");
             if (field.State is { } inner)
+            {
                 WriteStruct(output, inner, indent + "  ");
+            }
         }
 
-        foreach (DescribedStruct subsection in state.Subsections ?? [])
+        foreach (var subsection in state.Subsections ?? [])
         {
             output.WriteLine($"{indent}subsection {UntrustedText.Escape(subsection.Name ?? "")}, version {subsection.Version}");
             WriteStruct(output, subsection, indent + "  ");

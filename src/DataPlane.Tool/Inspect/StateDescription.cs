@@ -15,8 +15,10 @@ internal static class StateDescription
         Dictionary<(string, long), DescribedStruct> described = [];
         using (var json = JsonDocument.Parse(state.Description, new JsonDocumentOptions { MaxDepth = 256 }))
         {
-            foreach (JsonElement device in Elements(json.RootElement, "devices"))
+            foreach (var device in Elements(json.RootElement, "devices"))
+            {
                 described[(Text(device, "name") ?? "", Number(device, "instance_id") ?? 0)] = ReadStruct(device, 1);
+            }
         }
 
         return [.. state.Devices.Select(device => new InspectedDevice(
@@ -37,19 +39,19 @@ internal static class StateDescription
         Number(field, "size") ?? 0,
         Number(field, "array_len"),
         Number(field, "index"),
-        level < MaxLevels && field.TryGetProperty("struct", out JsonElement inner) && inner.ValueKind == JsonValueKind.Object
+        level < MaxLevels && field.TryGetProperty("struct", out var inner) && inner.ValueKind == JsonValueKind.Object
             ? ReadStruct(inner, level + 1) : null);
 
     private static IEnumerable<JsonElement> Elements(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement array)
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var array)
             && array.ValueKind == JsonValueKind.Array
             ? array.EnumerateArray().Where(static entry => entry.ValueKind == JsonValueKind.Object)
             : [];
 
     private static string? Text(JsonElement element, string name) =>
-        element.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     private static long? Number(JsonElement element, string name) =>
-        element.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number
-            && value.TryGetInt64(out long number) ? number : null;
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number
+            && value.TryGetInt64(out var number) ? number : null;
 }

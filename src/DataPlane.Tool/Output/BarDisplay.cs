@@ -23,8 +23,11 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
         lock (_lock)
         {
             if (_terminal is not null || _ended.Task.IsCompleted)
+            {
                 return;
-            IAnsiConsole terminal = _terminal = CreateTerminal(console);
+            }
+
+            var terminal = _terminal = CreateTerminal(console);
             _drawing = Task.Run(() => DrawAsync(terminal));
         }
     }
@@ -35,9 +38,13 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
         {
             // Through the bar's own console the line goes above the bar.
             if (_terminal is null || _ended.Task.IsCompleted)
+            {
                 console.Error.WriteLine(line);
+            }
             else
+            {
                 _terminal.Write(new LineAboveBar(UntrustedText.Escape(line)));
+            }
         }
     }
 
@@ -69,12 +76,12 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
             .Columns(new SpinnerColumn(), new TaskDescriptionColumn { Alignment = Justify.Left }, column)
             .StartAsync(async context =>
             {
-                ProgressTask bar = context.AddTask(Describe(BarLine.Fit(_sample!, terminal.Profile.Width)));
+                var bar = context.AddTask(Describe(BarLine.Fit(_sample!, terminal.Profile.Width)));
                 using var ticks = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
                 while (!_ended.Task.IsCompleted)
                 {
                     // The terminal may have got another width meanwhile.
-                    BarLine line = BarLine.Fit(_sample!, terminal.Profile.Width);
+                    var line = BarLine.Fit(_sample!, terminal.Profile.Width);
                     column.Width = line.BarWidth;
                     Show(bar, line, _sample!);
                     await Task.WhenAny(ticks.WaitForNextTickAsync().AsTask(), _ended.Task).ConfigureAwait(false);
@@ -96,7 +103,9 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
     public async ValueTask DisposeAsync()
     {
         lock (_lock)
+        {
             _ended.TrySetResult();
+        }
         // A bar that could not be drawn is no reason for the command to fail.
         await _drawing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }

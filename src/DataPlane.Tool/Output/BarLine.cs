@@ -14,12 +14,14 @@ internal readonly record struct BarLine(string Text, int BarWidth)
     /// <summary>Fits a sample into a terminal of so many columns.</summary>
     public static BarLine Fit(ProgressSample sample, int columns)
     {
-        int room = Math.Max(1, columns - Around - LeastBar);
-        string text = sample.Stage.Length <= room ? sample.Stage : sample.Stage[..(room - 1)] + "…";
-        foreach (string? piece in Pieces(sample))
+        var room = Math.Max(1, columns - Around - LeastBar);
+        var text = sample.Stage.Length <= room ? sample.Stage : sample.Stage[..(room - 1)] + "…";
+        foreach (var piece in Pieces(sample))
         {
             if (piece is not null && text.Length + 2 + piece.Length <= room)
+            {
                 text += $", {piece}";
+            }
         }
 
         return new BarLine(text, Math.Clamp(columns - Around - text.Length, LeastBar, MostBar));
@@ -28,7 +30,7 @@ internal readonly record struct BarLine(string Text, int BarWidth)
     /// <summary>The most wanted first.</summary>
     private static IEnumerable<string?> Pieces(ProgressSample sample)
     {
-        bool isCounted = sample is { DoneBytes: not null, TotalBytes: > 0 };
+        var isCounted = sample is { DoneBytes: not null, TotalBytes: > 0 };
         yield return isCounted ? $"{LineDisplay.Percent(sample)}%" : null;
         yield return sample.BytesPerSecond is { } rate ? Human.Rate(rate) : null;
         yield return LineDisplay.TimeLeft(sample) is { } left ? $"{left} left" : null;

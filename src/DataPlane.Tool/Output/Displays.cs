@@ -34,9 +34,12 @@ internal sealed class SampleGate(TimeProvider time, TimeSpan interval)
 
     public bool Passes(ProgressSample sample)
     {
-        long now = time.GetTimestamp();
+        var now = time.GetTimestamp();
         if (sample.Stage == _stage && (sample.IsWaiting || time.GetElapsedTime(_lastTimestamp, now) < interval))
+        {
             return false;
+        }
+
         _stage = sample.Stage;
         _lastTimestamp = now;
         return true;

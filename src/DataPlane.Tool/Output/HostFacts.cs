@@ -33,9 +33,9 @@ internal sealed record HostFacts
     /// <summary>Memory of the machine; within a container with a limit, what the runtime was told of it, if that is less.</summary>
     private static long MemoryTotal()
     {
-        long limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        string? total = ValueOf("/proc/meminfo", "MemTotal")?.Split(' ')[0];
-        return long.TryParse(total, NumberStyles.None, CultureInfo.InvariantCulture, out long kilobytes)
+        var limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        var total = ValueOf("/proc/meminfo", "MemTotal")?.Split(' ')[0];
+        return long.TryParse(total, NumberStyles.None, CultureInfo.InvariantCulture, out var kilobytes)
             ? Math.Min(kilobytes * 1024, limit > 0 ? limit : long.MaxValue)
             : limit;
     }

@@ -9,7 +9,7 @@ internal static class Human
 
     public static string Bytes(double bytes)
     {
-        int unit = 0;
+        var unit = 0;
         while (bytes >= 1024 && unit < s_units.Length - 1)
         {
             bytes /= 1024;

@@ -32,13 +32,19 @@ internal sealed partial class JsonSink : IDisposable
     public static JsonSink Open(string? path, TextWriter stdout)
     {
         if (path is null or "-")
+        {
             return new JsonSink(path, stdout, null, null);
+        }
+
         try
         {
-            string target = TrustedLinks.Follow(Path.GetFullPath(path));
+            var target = TrustedLinks.Follow(Path.GetFullPath(path));
             if (OpenInPlace(path, target) is { } stream)
+            {
                 return new JsonSink(target, stdout, stream, null);
-            FileStream reserved = Reserve(target);
+            }
+
+            var reserved = Reserve(target);
             return new JsonSink(target, stdout, reserved, reserved.Name);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
@@ -53,7 +59,7 @@ internal sealed partial class JsonSink : IDisposable
     /// </summary>
     private static FileStream Reserve(string target)
     {
-        string name = $"{target}.{RandomNumberGenerator.GetHexString(8, lowercase: true)}{TemporarySuffix}";
+        var name = $"{target}.{RandomNumberGenerator.GetHexString(8, lowercase: true)}{TemporarySuffix}";
         return new FileStream(name, FileMode.CreateNew, FileAccess.Write, FileShare.Read);
     }
 
@@ -73,10 +79,16 @@ internal sealed partial class JsonSink : IDisposable
     private static FileStream? OpenInPlace(string path, string target)
     {
         if (!File.Exists(target))
+        {
             return null;
+        }
+
         var existing = new FileStream(target, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
         if (IsAlias(path) || IsAlias(target) || !existing.CanSeek)
+        {
             return existing;
+        }
+
         existing.Dispose();
         return null;
     }
@@ -89,8 +101,11 @@ internal sealed partial class JsonSink : IDisposable
     public void Write<T>(T document, JsonTypeInfo<T> typeInfo)
     {
         if (_path is null)
+        {
             return;
-        string text = JsonSerializer.Serialize(document, typeInfo);
+        }
+
+        var text = JsonSerializer.Serialize(document, typeInfo);
         if (_file is null)
         {
             _stdout.WriteLine(text);
@@ -103,7 +118,10 @@ internal sealed partial class JsonSink : IDisposable
             _file.Write(Encoding.UTF8.GetBytes(text + "\n"));
             _file.Dispose();
             if (_temporaryPath is not null)
+            {
                 File.Move(_temporaryPath, _path, overwrite: true);
+            }
+
             _file = null;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -116,10 +134,15 @@ internal sealed partial class JsonSink : IDisposable
     public void Dispose()
     {
         if (_file is null)
+        {
             return;
+        }
+
         _file.Dispose();
         if (_temporaryPath is not null)
+        {
             File.Delete(_temporaryPath);
+        }
     }
 
     [GeneratedRegex(@"\.[0-9a-f]{8}\.tmp")]

@@ -14,7 +14,10 @@ internal sealed class JsonStream(TextWriter output, TimeProvider time, TimeSpan 
         lock (_lock)
         {
             if (!_gate.Passes(sample))
+            {
                 return;
+            }
+
             var line = new ProgressLine
             {
                 ElapsedSeconds = time.GetElapsedTime(_startTimestamp).TotalSeconds,

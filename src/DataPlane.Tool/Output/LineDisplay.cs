@@ -13,31 +13,53 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
         lock (_lock)
         {
             if (_gate.Passes(sample))
+            {
                 error.WriteLine(Describe(sample));
+            }
         }
     }
 
     public void Say(string line)
     {
         lock (_lock)
+        {
             error.WriteLine(line);
+        }
     }
 
     internal static string Describe(ProgressSample sample)
     {
         var line = new StringBuilder(sample.Stage);
         if (sample.Round is { } round)
+        {
             line.Append($", round {round}");
+        }
+
         if (sample.DoneBytes is { } moved)
+        {
             line.Append($", {Human.Bytes(moved)}");
+        }
+
         if (sample is { DoneBytes: not null, TotalBytes: { } total and > 0 })
+        {
             line.Append($" of {Human.Bytes(total)} ({Percent(sample)}%)");
+        }
+
         if (sample.BytesPerSecond is { } rate)
+        {
             line.Append($", {Human.Rate(rate)}");
+        }
+
         if (TimeLeft(sample) is { } left)
+        {
             line.Append($", about {left} left");
+        }
+
         if (sample.Detail is { } detail)
+        {
             line.Append($", {detail}");
+        }
+
         return line.ToString();
     }
 

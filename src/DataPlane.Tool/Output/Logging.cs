@@ -31,7 +31,9 @@ internal static class Logging
             console.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite;
         });
         if (output.LogJson)
+        {
             builder.AddJsonConsole(json => json.UseUtcTimestamp = true);
+        }
         else
         {
             builder.AddSimpleConsole(simple =>

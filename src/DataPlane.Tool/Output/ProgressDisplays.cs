@@ -9,7 +9,7 @@ internal static class ProgressDisplays
 {
     public static IProgressDisplay Create(ToolConsole console, OutputSettings output)
     {
-        IProgressDisplay display = ForPeople(console, output);
+        var display = ForPeople(console, output);
         return output.JsonStream
             ? new StreamedDisplay(display, new JsonStream(console.Out, console.Time, output.Interval))
             : display;
@@ -18,9 +18,11 @@ internal static class ProgressDisplays
     private static IProgressDisplay ForPeople(ToolConsole console, OutputSettings output)
     {
         if (output.Quiet || output.NoProgress)
+        {
             return new SilentDisplay(console.Error);
+        }
         // Log lines would tear a bar apart.
-        bool logs = output.Verbose || output.LogJson;
+        var logs = output.Verbose || output.LogJson;
         return console.ErrorIsTerminal && !logs ? Bar(console) : new LineDisplay(console.Error, console.Time, output.Interval);
     }
 

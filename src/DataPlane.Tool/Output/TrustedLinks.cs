@@ -19,14 +19,20 @@ internal static class TrustedLinks
     /// <exception cref="IOException">A link on the way belongs to another user, or there is no end of them.</exception>
     public static string Follow(string path)
     {
-        for (int hop = 0; hop <= MaxLinks; hop++)
+        for (var hop = 0; hop <= MaxLinks; hop++)
         {
             if (s_openFiles.Any(folder => path.StartsWith(folder, StringComparison.Ordinal))
-                || !FileFacts.TryRead(path, out FileFacts facts) || facts.Kind != FileKind.Link)
+                || !FileFacts.TryRead(path, out var facts) || facts.Kind != FileKind.Link)
+            {
                 return path;
+            }
+
             if (!RuntimeFolder.IsTrusted(facts.Owner))
+            {
                 throw new IOException($"'{path}' is a link that belongs to another user (uid {facts.Owner})");
-            string target = new FileInfo(path).LinkTarget ?? throw new IOException($"'{path}' has changed");
+            }
+
+            var target = new FileInfo(path).LinkTarget ?? throw new IOException($"'{path}' has changed");
             path = Path.Combine(Path.GetDirectoryName(path)!, target);
         }
 

@@ -30,14 +30,22 @@ internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInf
     public override void Write(string? value)
     {
         if (string.IsNullOrEmpty(value))
+        {
             return;
+        }
+
         lock (_gate)
         {
             if (_isOver)
+            {
                 return;
+            }
+
             _thread ??= Start();
             if (!_pieces.TryAdd(value))
+            {
                 _leftOut++;
+            }
         }
     }
 
@@ -54,14 +62,20 @@ internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInf
         lock (_gate)
         {
             if (_isOver)
+            {
                 return;
+            }
+
             _isOver = true;
             thread = _thread;
         }
 
         _pieces.CompleteAdding();
         if (thread is null || thread.Join(s_farewell))
+        {
             _pieces.Dispose();
+        }
+
         base.Dispose(disposing);
     }
 
@@ -76,15 +90,20 @@ internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInf
     {
         try
         {
-            foreach (string piece in _pieces.GetConsumingEnumerable())
+            foreach (var piece in _pieces.GetConsumingEnumerable())
             {
                 target.Write(piece);
                 target.Flush();
                 long leftOut;
                 lock (_gate)
+                {
                     (leftOut, _leftOut) = (_leftOut, 0);
+                }
+
                 if (leftOut > 0)
+                {
                     target.WriteLine(string.Create(CultureInfo.InvariantCulture, $"({leftOut} lines were left out: nobody read them)"));
+                }
             }
         }
         catch (IOException)

@@ -15,16 +15,24 @@ internal sealed class PostcopyClient(CommandContext context)
     {
         byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(question, ToolJson.Lines.PostcopyQuestion), (byte)'\n'];
         TimeSpan? patience = question.Command == PostcopyQuestion.Resume ? null : ControlQuestion.Patience;
-        byte[]? bytes = await ControlQuestion.AskAsync(path, line, patience, context.Time, context.Stop).ConfigureAwait(false);
+        var bytes = await ControlQuestion.AskAsync(path, line, patience, context.Time, context.Stop).ConfigureAwait(false);
         if (bytes is null)
+        {
             return null;
+        }
+
         if (bytes.Length == 0)
+        {
             throw new CommandException($"{path}: the command ended before it answered");
+        }
+
         try
         {
-            PostcopyAnswer? answer = JsonSerializer.Deserialize(bytes, ToolJson.Lines.PostcopyAnswer);
+            var answer = JsonSerializer.Deserialize(bytes, ToolJson.Lines.PostcopyAnswer);
             if (answer?.Schema != PostcopyQuestion.CurrentSchema)
+            {
                 throw new CommandException($"{path}: no migration of this version answers there");
+            }
             // Where it is asked is known here: an answer may not send the next question elsewhere.
             return answer with { Migration = answer.Migration with { Control = path } };
         }
@@ -38,16 +46,18 @@ internal sealed class PostcopyClient(CommandContext context)
     /// <exception cref="CommandException">There is none.</exception>
     public async Task<IReadOnlyList<PostcopyStatus>> FindAsync(string? control)
     {
-        IReadOnlyList<string> paths = control is not null ? [Path.GetFullPath(control)]
+        var paths = control is not null ? [Path.GetFullPath(control)]
             : ControlPaths.Find(ControlPaths.Postcopy, Environment.GetEnvironmentVariable);
         var found = new List<PostcopyStatus>();
-        foreach (string path in paths)
+        foreach (var path in paths)
         {
             try
             {
                 var question = new PostcopyQuestion { Command = PostcopyQuestion.Status };
                 if (await AskAsync(path, question).ConfigureAwait(false) is { } answer)
+                {
                     found.Add(answer.Migration);
+                }
             }
             catch (CommandException exception) when (control is null)
             {
@@ -57,7 +67,10 @@ internal sealed class PostcopyClient(CommandContext context)
         }
 
         if (found.Count > 0)
+        {
             return found;
+        }
+
         throw new CommandException(control is not null ? $"no migration answers at {control}"
             : "no 'send --postcopy' or 'receive --postcopy' of this user is running");
     }
@@ -66,7 +79,7 @@ internal sealed class PostcopyClient(CommandContext context)
     /// <exception cref="CommandException">There is none, or more than one.</exception>
     public async Task<PostcopyStatus> FindOneAsync(string? control, Func<PostcopyStatus, bool> isMeant)
     {
-        IReadOnlyList<PostcopyStatus> found = await FindAsync(control).ConfigureAwait(false);
+        var found = await FindAsync(control).ConfigureAwait(false);
         PostcopyStatus[] meant = control is null ? [.. found.Where(isMeant)] : [.. found];
         return meant switch
         {

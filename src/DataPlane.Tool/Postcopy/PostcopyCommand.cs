@@ -47,7 +47,7 @@ internal sealed class PostcopyCommand
         }
 
         command.Options.Add(postcopy._control);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(command, examples);
         command.SetBody<PostcopyDocument>(console, output, postcopy.RunAsync);
         return command;
@@ -56,7 +56,7 @@ internal sealed class PostcopyCommand
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, PostcopyDocument document)
     {
         var client = new PostcopyClient(context);
-        string? control = arguments.GetValue(_control);
+        var control = arguments.GetValue(_control);
         if (_verb == PostcopyQuestion.Status)
         {
             document.Migrations = await client.FindAsync(control).ConfigureAwait(false);
@@ -64,18 +64,21 @@ internal sealed class PostcopyCommand
             return ExitCode.Done;
         }
 
-        PostcopyStatus one = await client.FindOneAsync(control, IsMeant).ConfigureAwait(false);
+        var one = await client.FindOneAsync(control, IsMeant).ConfigureAwait(false);
         document.Migrations = [one];
         var question = new PostcopyQuestion
         {
             Command = _verb,
             Address = _verb == PostcopyQuestion.Resume ? arguments.GetValue(_address)?.ToString() : null,
         };
-        PostcopyAnswer answer = await client.AskAsync(one.Control, question).ConfigureAwait(false)
+        var answer = await client.AskAsync(one.Control, question).ConfigureAwait(false)
             ?? throw new CommandException($"{one.Control}: the command has ended");
         document.Migrations = [answer.Migration];
         if (answer.Error is { } error)
+        {
             throw new CommandException(OneLine.Of(error));
+        }
+
         PostcopyTable.Write(context.Results, document.Migrations);
         return ExitCode.Done;
     }

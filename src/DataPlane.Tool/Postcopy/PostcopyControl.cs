@@ -33,7 +33,7 @@ internal sealed class PostcopyControl : IAsyncDisposable
     /// <exception cref="CommandException">It was told where, and that cannot be.</exception>
     public static PostcopyControl? Open(string? told, PostcopyDesk desk, CommandContext context)
     {
-        string path = told ?? ControlPaths.Own(ControlPaths.Postcopy, Environment.GetEnvironmentVariable);
+        var path = told ?? ControlPaths.Own(ControlPaths.Postcopy, Environment.GetEnvironmentVariable);
         try
         {
             return new PostcopyControl(path, desk, context.Time);
@@ -58,7 +58,7 @@ internal sealed class PostcopyControl : IAsyncDisposable
         }
 
         var answer = new PostcopyAnswer { Migration = _desk.Status(Path), Error = error };
-        byte[] bytes = JsonSerializer.SerializeToUtf8Bytes(answer, ToolJson.Lines.PostcopyAnswer);
+        var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, ToolJson.Lines.PostcopyAnswer);
         using var deadline = Deadline(stop);
         await ControlSocket.SendAsync(client, bytes, deadline.Token).ConfigureAwait(false);
     }
@@ -66,8 +66,11 @@ internal sealed class PostcopyControl : IAsyncDisposable
     private async Task<string?> ObeyAsync(PostcopyQuestion question, CancellationToken stop)
     {
         ChannelAddress? address = null;
-        if (question.Address is { } text && !ChannelAddress.TryParse(text, out address, out string? wrong))
+        if (question.Address is { } text && !ChannelAddress.TryParse(text, out address, out var wrong))
+        {
             return wrong;
+        }
+
         return question.Command switch
         {
             PostcopyQuestion.Status => null,
@@ -81,18 +84,20 @@ internal sealed class PostcopyControl : IAsyncDisposable
     private async Task<PostcopyQuestion> ReadAsync(Socket client, CancellationToken stop)
     {
         using var deadline = Deadline(stop);
-        byte[] buffer = new byte[MaxQuestionBytes];
-        int length = 0;
+        var buffer = new byte[MaxQuestionBytes];
+        var length = 0;
         while (buffer.AsSpan(0, length).IndexOf((byte)'\n') < 0)
         {
-            int read = await client.ReceiveAsync(buffer.AsMemory(length), SocketFlags.None, deadline.Token).ConfigureAwait(false);
+            var read = await client.ReceiveAsync(buffer.AsMemory(length), SocketFlags.None, deadline.Token).ConfigureAwait(false);
             length += read;
             if (read == 0 || length == buffer.Length)
+            {
                 throw new InvalidDataException("a line of JSON was expected");
+            }
         }
 
-        int end = buffer.AsSpan(0, length).IndexOf((byte)'\n');
-        PostcopyQuestion? question = JsonSerializer.Deserialize(buffer.AsSpan(0, end), ToolJson.Lines.PostcopyQuestion);
+        var end = buffer.AsSpan(0, length).IndexOf((byte)'\n');
+        var question = JsonSerializer.Deserialize(buffer.AsSpan(0, end), ToolJson.Lines.PostcopyQuestion);
         return question?.Schema == PostcopyQuestion.CurrentSchema ? question
             : throw new InvalidDataException($"the schema is not {PostcopyQuestion.CurrentSchema}");
     }

@@ -60,7 +60,9 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         get
         {
             lock (_gate)
+            {
                 return _last;
+            }
         }
     }
 
@@ -68,7 +70,9 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
     public void EnterReturning()
     {
         lock (_gate)
+        {
             _state = PostcopyStates.Returning;
+        }
     }
 
     public void Report(MigrationProgress value)
@@ -79,26 +83,41 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         {
             (_last, before, _state) = (value, _state, now);
             if (before == now)
+            {
                 return;
+            }
+
             if (now == PostcopyStates.Paused && before == PostcopyStates.Recovering)
+            {
                 _failedAttempts++;
+            }
             else if (now == PostcopyStates.Paused)
+            {
                 _pauses++;
+            }
+
             (changed, _changed) = (_changed, NewSource());
         }
 
         changed.TrySetResult();
         if (now == PostcopyStates.Paused)
+        {
             OnPaused(value.PauseReason ?? "the link is lost", before == PostcopyStates.Recovering);
+        }
         else if (IsPause(before) && !IsPause(now))
+        {
             OnResumed();
+        }
     }
 
     /// <summary>Gives the link up and returns when the migration is paused; else says why not.</summary>
     public async Task<string?> PauseAsync(TimeProvider time, CancellationToken cancellation)
     {
         if (StateNow() is var state && state != PostcopyStates.Postcopy)
+        {
             return IsPause(state) ? $"it is {state} already" : $"there is nothing to pause: its state is {state}";
+        }
+
         try
         {
             GiveUpLink();
@@ -123,12 +142,18 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
     public async Task<string?> ResumeAsync(ChannelAddress? destination, CancellationToken cancellation)
     {
         if (GoOn is null)
+        {
             return "the source resumes, not the destination: 'dataplane postcopy resume' there, or QEMU's 'migrate -r'";
+        }
+
         int failedBefore;
         lock (_gate)
         {
             if (_state != PostcopyStates.Paused)
+            {
                 return $"there is nothing to resume: its state is {_state}";
+            }
+
             failedBefore = _failedAttempts;
             _address = destination ?? _address;
         }
@@ -145,7 +170,9 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         await WaitAsync(now => !IsPause(now) || Volatile.Read(ref _failedAttempts) != failedBefore).WaitAsync(cancellation)
             .ConfigureAwait(false);
         lock (_gate)
+        {
             return _failedAttempts == failedBefore ? null : $"still paused: {_last?.PauseReason}";
+        }
     }
 
     private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -165,7 +192,9 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
     private string StateNow()
     {
         lock (_gate)
+        {
             return _state;
+        }
     }
 
     private async Task WaitAsync(Func<string, bool> isReached)
@@ -176,7 +205,10 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
             lock (_gate)
             {
                 if (isReached(_state))
+                {
                     return;
+                }
+
                 changed = _changed.Task;
             }
 

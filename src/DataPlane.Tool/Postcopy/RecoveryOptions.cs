@@ -27,11 +27,19 @@ internal sealed class RecoveryOptions
         command.Validators.Add(result =>
         {
             if (result.GetValue(postcopy))
+            {
                 return;
+            }
+
             if (result.GetValue(options._control) is not null)
+            {
                 result.AddError("--control: needs --postcopy");
+            }
+
             if (result.GetValue(options._timeout) is not null)
+            {
                 result.AddError("--recovery-timeout: needs --postcopy");
+            }
         });
         return options;
     }

@@ -8,7 +8,7 @@ internal static class DiskSpace
     /// <summary>Bytes that are free for a file at <paramref name="path"/>, and one page where nothing is.</summary>
     public static long FreeFor(string path)
     {
-        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         try
         {
             return Math.Max(TargetPage.Size, new DriveInfo(folder).AvailableFreeSpace);

@@ -7,7 +7,6 @@ using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.SavedVms;
 using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Receive;
@@ -41,17 +40,20 @@ internal sealed class ReceiveCommand
         var receive = new ReceiveCommand();
         var command = new Command("receive",
             "Be the destination of a migration from QEMU and write the VM as a file that QEMU 9.0 and later load.");
-        foreach (Option option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._postcopy,
+        foreach (var option in (ReadOnlySpan<Option>)[receive._listen, receive._channels, receive._compression, receive._postcopy,
             receive._preempt, receive._out, receive._peer, receive._machine, receive._uuid, receive._maxRam, receive._allow,
             receive._undecidedTimeout, receive._timeout])
+        {
             command.Options.Add(option);
+        }
+
         receive._recovery = RecoveryOptions.AddTo(command, receive._postcopy);
         receive._tls = TlsOptions.AddServerTo(command);
         command.Validators.Add(receive.CheckPreempt);
         command.Validators.Add(receive.CheckCompression);
         command.Validators.Add(receive.CheckMachine);
         command.Validators.Add(receive.CheckUndecidedTimeout);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("a VM without multifd: then 'migrate tcp:HOST:4444' on QEMU's monitor",
@@ -65,33 +67,41 @@ internal sealed class ReceiveCommand
     private void CheckPreempt(System.CommandLine.Parsing.CommandResult result)
     {
         if (result.GetValue(_preempt) && !result.GetValue(_postcopy))
+        {
             result.AddError("--preempt: needs --postcopy");
+        }
     }
 
     private void CheckCompression(System.CommandLine.Parsing.CommandResult result)
     {
         if (result.GetValue(_compression) is { Value: not CompressionMethod.None } && result.GetValue(_channels) == 0)
+        {
             result.AddError("--compression: only pages on multifd channels are compressed; see --channels");
+        }
     }
 
     private void CheckUndecidedTimeout(System.CommandLine.Parsing.CommandResult result)
     {
         if (result.GetValue(_undecidedTimeout) is { Value.Ticks: <= 0 })
+        {
             result.AddError("--undecided-timeout: must be more than zero");
+        }
     }
 
     private void CheckMachine(System.CommandLine.Parsing.CommandResult result)
     {
         if (result.GetValue(_machine) is { } machine && !PeerDialect.IsKnown(machine, null))
+        {
             result.AddError($"--machine: '{machine}' carries no QEMU version; name one that does, such as pc-q35-9.2");
+        }
     }
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ReceiveDocument document)
     {
-        string path = Path.GetFullPath(arguments.GetValue(_out)!);
+        var path = Path.GetFullPath(arguments.GetValue(_out)!);
         DescriptorFloor.Require(arguments.GetValue(_channels)!.Value);
         Prepare(path, context);
-        using TlsCredentials? tls = _tls.Load(arguments, context);
+        using var tls = _tls.Load(arguments, context);
         var options = new MigrationDestinationOptions
         {
             MultifdChannels = arguments.GetValue(_channels)!.Value,
@@ -116,13 +126,13 @@ internal sealed class ReceiveCommand
         {
             destination.Refusal += (_, refusal) => notes.Take(refusal);
             document.Listen = destination.LocalAddresses[0].ToString();
-            ReceivePostcopy? postcopy = options.Postcopy
+            var postcopy = options.Postcopy
                 ? new ReceivePostcopy(destination, path, _recovery.Control(arguments), _recovery.Timeout(arguments), context) : null;
             document.Control = postcopy?.Path;
             // A source that has handed its guest over can only go on with the process that fetches it.
-            using IDisposable? lasting = options.Postcopy ? HangUps.Survive() : null;
+            using var lasting = options.Postcopy ? HangUps.Survive() : null;
             context.AnnounceListening(document.Listen);
-            MigrationReport report = await ReceiveAsync(destination, guest, postcopy, context, document).ConfigureAwait(false);
+            var report = await ReceiveAsync(destination, guest, postcopy, context, document).ConfigureAwait(false);
             document.File = path;
             document.Guest = GuestPlace.Here;
             ReceiveReport.Fill(document, report, guest);
@@ -188,7 +198,10 @@ internal sealed class ReceiveCommand
         finally
         {
             if (postcopy is not null)
+            {
                 await postcopy.DisposeAsync().ConfigureAwait(false);
+            }
+
             document.Refused = destination.Refused.Where(static entry => entry.Value > 0)
                 .ToDictionary(static entry => SavedVmReport.SnakeCase(entry.Key.ToString()), static entry => entry.Value);
         }

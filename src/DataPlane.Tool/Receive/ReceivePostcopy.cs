@@ -66,7 +66,10 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         {
             _resumed?.Cancel();
             if (_hasEnded)
+            {
                 return;
+            }
+
             _resumed = new CancellationTokenSource();
             _ = WatchAsync(_resumed.Token);
         }
@@ -87,7 +90,10 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         lock (_gate)
         {
             if (resumed.IsCancellationRequested)
+            {
                 return;
+            }
+
             HasGivenUp = true;
         }
 
@@ -108,7 +114,10 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     private void End()
     {
         lock (_gate)
+        {
             _hasEnded = true;
+        }
+
         EndPause();
     }
 
@@ -116,6 +125,8 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     {
         End();
         if (_control is not null)
+        {
             await _control.DisposeAsync().ConfigureAwait(false);
+        }
     }
 }

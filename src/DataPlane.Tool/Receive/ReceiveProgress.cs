@@ -21,7 +21,7 @@ internal sealed class ReceiveProgress(IProgressDisplay display, MappedRamGuest g
             return;
         }
 
-        long total = guest.RamBytes;
+        var total = guest.RamBytes;
         display.Report(new ProgressSample
         {
             Stage = value.IsPaused ? "paused" : SavedVmReport.PhaseName(value.Phase).Replace('_', ' '),

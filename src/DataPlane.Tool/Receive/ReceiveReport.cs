@@ -27,7 +27,10 @@ internal static class ReceiveReport
     {
         SavedVmReport.Write(output, document, document.File);
         if (document.BackgroundSnapshot == true)
+        {
             output.WriteLine("a background snapshot: the guest runs on at its source");
+        }
+
         if (document.Postcopy is { } postcopy)
         {
             output.WriteLine(

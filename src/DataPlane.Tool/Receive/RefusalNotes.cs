@@ -35,13 +35,22 @@ internal sealed class RefusalNotes : IDisposable
     public void Take(RefusalEventArgs refusal)
     {
         if (Describe(refusal) is not { } what)
+        {
             return;
+        }
+
         lock (_gate)
         {
             if (_isOver)
+            {
                 return;
+            }
+
             if (_throttle.TryPass(refusal.Reason, refusal.Peer))
+            {
                 _waiting.TryAdd($"{refusal.Peer} was refused: {what}");
+            }
+
             SayLeftOut(all: false);
         }
     }
@@ -51,14 +60,19 @@ internal sealed class RefusalNotes : IDisposable
         lock (_gate)
         {
             if (_isOver)
+            {
                 return;
+            }
+
             SayLeftOut(all: true);
             _isOver = true;
             _waiting.CompleteAdding();
         }
 
         if (_thread.Join(s_farewell))
+        {
             _waiting.Dispose();
+        }
     }
 
     /// <summary>Null where the peer cannot be one that means this destination.</summary>
@@ -76,13 +90,17 @@ internal sealed class RefusalNotes : IDisposable
 
     private void SayLeftOut(bool all)
     {
-        foreach ((RefusalReason reason, long count, string peer) in _throttle.TakeLeftOut(all))
+        foreach ((var reason, var count, var peer) in _throttle.TakeLeftOut(all))
+        {
             _waiting.TryAdd($"{count} more were refused ({SavedVmReport.SnakeCase(reason.ToString())}), the last of them {peer}");
+        }
     }
 
     private void Run()
     {
-        foreach (string warning in _waiting.GetConsumingEnumerable())
+        foreach (var warning in _waiting.GetConsumingEnumerable())
+        {
             _context.Warn(warning);
+        }
     }
 }

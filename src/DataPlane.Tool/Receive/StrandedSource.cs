@@ -38,8 +38,8 @@ internal sealed class StrandedSource(MigrationDestination destination, PostcopyD
     public async Task<bool> ReturnGuestAsync(Exception failure)
     {
         var isStopped = context.Stop.IsCancellationRequested;
-        string address = destination.LocalAddresses[0].ToString();
-        string uri = destination.LocalAddresses[0].IsUnix ? address : $"tcp:{address}";
+        var address = destination.LocalAddresses[0].ToString();
+        var uri = destination.LocalAddresses[0].IsUnix ? address : $"tcp:{address}";
         var mayLast = isStopped && !HasSwitched && limit > s_afterCtrlC ? s_afterCtrlC : limit;
         context.Warn($"{failure.Message}. The guest has not started here. If 'query-migrate' at its source says postcopy-paused, it stands "
             + $"still there until this command gives it back: say 'migrate -r {uri}' there, {address} waits for it. If it says anything "
@@ -50,7 +50,7 @@ internal sealed class StrandedSource(MigrationDestination destination, PostcopyD
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(over.Token, isStopped ? CancellationToken.None : context.Stop);
         try
         {
-            string source = await destination.ReturnGuestAsync(new Elsewhere(context), ended.Token).ConfigureAwait(false);
+            var source = await destination.ReturnGuestAsync(new Elsewhere(context), ended.Token).ConfigureAwait(false);
             context.Note($"the source at {source} has its guest back (QEMU up to 8.1 runs it after 'cont')");
             return true;
         }

@@ -34,14 +34,20 @@ internal static class SavedVmReport
     {
         output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices -> {target}");
         output.WriteLine();
-        int width = document.Blocks.Max(static block => block.Name.Length);
-        foreach (BlockEntry block in document.Blocks)
+        var width = document.Blocks.Max(static block => block.Name.Length);
+        foreach (var block in document.Blocks)
+        {
             output.WriteLine($"{block.Name.PadRight(width)}  {Human.Bytes(block.SizeBytes),10}  {block.Sha256}");
+        }
+
         output.WriteLine();
-        foreach (PhaseEntry phase in document.Phases)
+        foreach (var phase in document.Phases)
+        {
             output.WriteLine($"{phase.Name.Replace('_', ' '),-12}  {Human.Seconds(phase.Seconds),10}");
+        }
+
         output.WriteLine();
-        string amount = $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}";
+        var amount = $"{Human.Bytes(document.TransferredBytes!.Value)} in {Human.Seconds(document.Seconds!.Value)}";
         output.WriteLine(
             $"{amount}, {Human.Count(document.NormalPages!.Value)} normal and {Human.Count(document.ZeroPages!.Value)} zero pages");
     }

@@ -34,20 +34,27 @@ internal static class DestinationDifferences
     private static IEnumerable<string> State(WaitingQemu there)
     {
         if (there.State != "inmigrate")
+        {
             yield return $"it does not wait for a migration, its state is '{OneLine.Of(there.State)}': start it with -incoming";
+        }
     }
 
     private static IEnumerable<string> Machine(WaitingQemu there, string machine)
     {
         if (there.Machine is { } its && its != machine)
+        {
             yield return $"its machine type is '{OneLine.Of(its)}', the saved VM's is '{machine}'";
+        }
     }
 
     private static IEnumerable<string> Channels(WaitingQemu there, MigrationSourceOptions options)
     {
-        bool multifd = there.Capabilities.Contains("multifd");
+        var multifd = there.Capabilities.Contains("multifd");
         if (!multifd && options.MultifdChannels > 0)
+        {
             yield return "its capability multifd is off: switch it on, or leave --channels out";
+        }
+
         if (multifd && options.MultifdChannels != there.Channels)
         {
             yield return options.MultifdChannels == 0
@@ -56,46 +63,68 @@ internal static class DestinationDifferences
                     + $"--channels says {options.MultifdChannels}";
         }
 
-        string method = new Choice<CompressionMethod>(options.Compression).ToString();
+        var method = new Choice<CompressionMethod>(options.Compression).ToString();
         if (multifd && options.MultifdChannels > 0 && there.Compression != method)
+        {
             yield return $"its parameter multifd-compression is '{OneLine.Of(there.Compression)}', --compression says '{method}'";
+        }
     }
 
     private static IEnumerable<string> Postcopy(WaitingQemu there, MigrationSourceOptions options)
     {
         if (options.Postcopy && !there.Capabilities.Contains("postcopy-ram"))
+        {
             yield return "its capability postcopy-ram is off: switch it on, or leave --postcopy out";
-        bool preempt = there.Capabilities.Contains("postcopy-preempt");
+        }
+
+        var preempt = there.Capabilities.Contains("postcopy-preempt");
         if (options.Preempt && !preempt)
+        {
             yield return "its capability postcopy-preempt is off: switch it on, or leave --preempt out";
+        }
+
         if (preempt && !options.Preempt)
+        {
             yield return "its capability postcopy-preempt is on: say --postcopy --preempt, or switch it off";
+        }
     }
 
     private static IEnumerable<string> Tls(WaitingQemu there, MigrationSourceOptions options)
     {
         if (there.Tls && options.Tls is null)
+        {
             yield return "its parameter tls-creds is set: say --tls-dir or --tls-psk";
+        }
+
         if (!there.Tls && options.Tls is not null)
+        {
             yield return "its parameter tls-creds is not set, and TLS is asked for here";
+        }
     }
 
     private static IEnumerable<string> Memory(WaitingQemu there, IReadOnlyList<RamBlock> blocks)
     {
         if (there.Blocks.Count == 0)
+        {
             yield break;
-        foreach (RamBlock block in blocks)
+        }
+
+        foreach (var block in blocks)
         {
             if (Row(there, block) is not { } row)
+            {
                 yield return $"it has no RAM block '{block.Name}' ({Human.Bytes(block.Length)}): a device, or memory, is missing there";
+            }
             else if (IsResizable(row) ? block.Length > row.TotalBytes : block.Length != row.UsedBytes)
+            {
                 yield return Length(block, row);
+            }
         }
     }
 
     private static string Length(RamBlock block, RamBlockRow row)
     {
-        string hint = block.Name.EndsWith(".rom", StringComparison.Ordinal)
+        var hint = block.Name.EndsWith(".rom", StringComparison.Ordinal)
             ? ": the device has another ROM there (its option romfile, or another version of its firmware)" : "";
         return $"RAM block '{block.Name}' has {Exact(row.UsedBytes)} there and {Exact(block.Length)} in the saved VM{hint}";
     }
@@ -103,11 +132,14 @@ internal static class DestinationDifferences
     private static IEnumerable<string> Pages(WaitingQemu there, IReadOnlyList<RamBlock> blocks, MigrationSourceOptions options)
     {
         if (!options.Postcopy || there.Blocks.Count == 0)
-            yield break;
-        foreach (RamBlock block in blocks)
         {
-            long its = PageSize(there, block);
-            long said = options.HostPageSizes.GetValueOrDefault(block.Name, its);
+            yield break;
+        }
+
+        foreach (var block in blocks)
+        {
+            var its = PageSize(there, block);
+            var said = options.HostPageSizes.GetValueOrDefault(block.Name, its);
             if (its > 0 && said != its)
             {
                 yield return $"RAM block '{block.Name}' lies on pages of {Human.Bytes(its)} there, "
@@ -122,10 +154,12 @@ internal static class DestinationDifferences
 
     private static RamBlockRow? Row(WaitingQemu there, RamBlock block)
     {
-        foreach (RamBlockRow row in there.Blocks)
+        foreach (var row in there.Blocks)
         {
             if (row.Name == block.Name)
+            {
                 return row;
+            }
         }
 
         return null;

@@ -44,11 +44,11 @@ internal sealed class DestinationOptions
     public async Task<MigrationSourceOptions> ApplyAsync(
         ParseResult arguments, MigrationSourceOptions options, MappedRamSource guest, CommandContext context)
     {
-        IReadOnlyList<RamBlock> blocks = guest.Memory.Blocks;
+        var blocks = guest.Memory.Blocks;
         Dictionary<string, long> pages = [];
-        foreach (string text in arguments.GetValue(_hugePages)!)
+        foreach (var text in arguments.GetValue(_hugePages)!)
         {
-            (string name, long size) = Split(text);
+            (var name, var size) = Split(text);
             RamBlock block = name.Length == 0 ? blocks.MaxBy(static block => block.Length)!
                 : blocks.FirstOrDefault(block => block.Name == name)
                     ?? throw new CommandException($"--huge-pages: the saved VM has no RAM block '{name}'");
@@ -63,16 +63,24 @@ internal sealed class DestinationOptions
 
         options = options with { HostPageSizes = pages };
         if (arguments.GetValue(_qmp) is not { } monitor)
+        {
             return options;
+        }
+
         context.Progress.Report(new ProgressSample { Stage = $"waiting for the monitor {monitor}", IsWaiting = true });
-        WaitingQemu there = await WaitingQemu.AskAsync(monitor, context.Time, context.Stop).ConfigureAwait(false);
-        IReadOnlyList<string> differences = DestinationDifferences.Find(there, guest.MachineName, blocks, options);
+        var there = await WaitingQemu.AskAsync(monitor, context.Time, context.Stop).ConfigureAwait(false);
+        var differences = DestinationDifferences.Find(there, guest.MachineName, blocks, options);
         if (differences.Count > 0)
+        {
             throw new CommandException($"the QEMU at {monitor} cannot take this VM so: {string.Join("; ", differences)}");
+        }
+
         if (options.Postcopy)
         {
-            foreach ((string name, long size) in DestinationDifferences.PageSizes(there, blocks))
+            foreach ((var name, var size) in DestinationDifferences.PageSizes(there, blocks))
+            {
                 pages[name] = size;
+            }
         }
 
         return options with { Peer = options.Peer ?? Known(there.Version) };
@@ -84,30 +92,41 @@ internal sealed class DestinationOptions
 
     private void Validate(System.CommandLine.Parsing.CommandResult result, ToolOption<bool> postcopy)
     {
-        string[] texts = result.GetValue(_hugePages) ?? [];
+        var texts = result.GetValue(_hugePages) ?? [];
         if (texts.Length > 0 && !result.GetValue(postcopy))
-            result.AddError("--huge-pages: needs --postcopy; otherwise the pages at the destination do not matter");
-        foreach (string text in texts)
         {
-            if (!TrySplit(text, out _, out _, out string? error))
+            result.AddError("--huge-pages: needs --postcopy; otherwise the pages at the destination do not matter");
+        }
+
+        foreach (var text in texts)
+        {
+            if (!TrySplit(text, out _, out _, out var error))
+            {
                 result.AddError($"--huge-pages: {error}");
+            }
         }
     }
 
     private static (string Name, long Size) Split(string text) =>
-        TrySplit(text, out string name, out long size, out string? error) ? (name, size) : throw new CommandException(error!);
+        TrySplit(text, out var name, out var size, out var error) ? (name, size) : throw new CommandException(error!);
 
     /// <summary>Names of blocks may have '=' in them; a size has none.</summary>
     private static bool TrySplit(string text, out string name, out long size, out string? error)
     {
-        int equals = text.LastIndexOf('=');
+        var equals = text.LastIndexOf('=');
         name = equals < 0 ? "" : text[..equals];
         size = 0;
-        if (!ByteSize.TryParse(text[(equals + 1)..], out ByteSize parsed, out error))
+        if (!ByteSize.TryParse(text[(equals + 1)..], out var parsed, out error))
+        {
             return false;
+        }
+
         size = parsed.Bytes;
         if (BitOperations.IsPow2(size) && size is >= TargetPage.Size and <= WireLimits.MaxBlockPageSize)
+        {
             return true;
+        }
+
         error = $"'{text}': pages have a power of two, {Human.Bytes(TargetPage.Size)} to {Human.Bytes(WireLimits.MaxBlockPageSize)}";
         return false;
     }

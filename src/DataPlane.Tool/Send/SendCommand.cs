@@ -2,12 +2,10 @@ using System.CommandLine;
 using System.Net;
 using DataPlane.Images;
 using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.SavedVms;
 using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Send;
@@ -44,16 +42,19 @@ internal sealed class SendCommand
         var command = new Command("send", "Be the source of a migration: send a saved VM to a waiting QEMU, where it runs on.");
         command.Arguments.Add(send._file);
         command.Arguments.Add(send._to);
-        foreach (Option option in (ReadOnlySpan<Option>)
+        foreach (var option in (ReadOnlySpan<Option>)
             [send._channels, send._peer, send._machine, send._uuid, send._postcopy, send._preempt, send._maxBandwidth, send._bind,
             send._timeout])
+        {
             command.Options.Add(option);
+        }
+
         send._recovery = RecoveryOptions.AddTo(command, send._postcopy);
         send._destination = DestinationOptions.AddTo(command, send._postcopy);
         send._tls = TlsOptions.AddClientTo(command);
         send._compression.AddOptionsTo(command);
         command.Validators.Add(send.Validate);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("to a QEMU that waits with '-incoming tcp:0:4444' and the same machine type and devices",
@@ -67,28 +68,42 @@ internal sealed class SendCommand
     private void Validate(System.CommandLine.Parsing.CommandResult result)
     {
         if (result.GetValue(_timeout) is { Value.Ticks: <= 0 })
+        {
             result.AddError("--timeout: must be more than zero");
+        }
+
         if (result.GetValue(_maxBandwidth) is { BytesPerSecond: <= 0 })
+        {
             result.AddError("--max-bandwidth: must be more than zero");
+        }
+
         if (result.GetValue(_preempt) && !result.GetValue(_postcopy))
+        {
             result.AddError("--preempt: needs --postcopy");
+        }
+
         if (result.GetValue(_postcopy) && result.GetValue(_channels) > 0)
+        {
             result.AddError("--channels: with --postcopy no page goes over multifd channels; the other side must expect none");
+        }
+
         if (result.GetValue(_machine) is { } machine && !PeerDialect.IsKnown(machine, null))
+        {
             result.AddError($"--machine: '{machine}' carries no QEMU version; name one that does, such as pc-q35-9.2");
+        }
     }
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, SendDocument document)
     {
-        string path = Path.GetFullPath(arguments.GetValue(_file)!);
+        var path = Path.GetFullPath(arguments.GetValue(_file)!);
         DescriptorFloor.Require(arguments.GetValue(_channels)!.Value);
-        ChannelAddress destination = arguments.GetValue(_to)!;
+        var destination = arguments.GetValue(_to)!;
         document.File = path;
         document.Destination = destination.ToString();
-        using MappedRamSource guest = Open(path, arguments.GetValue(_uuid));
+        using var guest = Open(path, arguments.GetValue(_uuid));
         SendReport.Fill(document, guest);
-        using TlsCredentials? tls = _tls.Load(arguments, context);
-        MigrationSourceOptions options = await _destination.ApplyAsync(
+        using var tls = _tls.Load(arguments, context);
+        var options = await _destination.ApplyAsync(
             arguments, OptionsFor(arguments, context, guest) with { Tls = tls, TlsHostName = _tls.HostName(arguments) }, guest, context)
                 .ConfigureAwait(false);
         var source = new MigrationSource(guest, options, context.Logs.CreateLogger<MigrationSource>());
@@ -96,11 +111,11 @@ internal sealed class SendCommand
             ? SendPostcopy.Open(source, path, destination, _recovery.Control(arguments), context) : (null, null);
         document.Control = control?.Path;
         // Its guest runs elsewhere before its memory is there: a closed terminal must not take the rest of it away.
-        using IDisposable? lasting = options.Postcopy ? HangUps.Survive() : null;
+        using var lasting = options.Postcopy ? HangUps.Survive() : null;
         var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes, desk);
         try
         {
-            MigrationReport report = await source.MigrateAsync(destination, progress, context.Stop).ConfigureAwait(false);
+            var report = await source.MigrateAsync(destination, progress, context.Stop).ConfigureAwait(false);
             SendReport.Fill(document, report, guest);
         }
         catch (MigrationException failure) when (failure.Owner == GuestOwner.Unknown)
@@ -114,19 +129,24 @@ internal sealed class SendCommand
             document.Guest = GuestPlace.AtDestination;
             // Behind a Ctrl-C in a pause nobody else says it.
             if (context.Stop.IsCancellationRequested)
+            {
                 context.Warn(failure.Message);
+            }
+
             throw new CommandException(failure.Message, innerException: failure);
         }
         catch (MigrationException failure)
         {
-            string hint = failure.Reason == FailureReason.PeerRefused && !_destination.HasMonitor(arguments)
+            var hint = failure.Reason == FailureReason.PeerRefused && !_destination.HasMonitor(arguments)
                 ? "; with --qmp ADDR its monitor is asked beforehand" : "";
             throw new CommandException(failure.Message + hint, innerException: failure);
         }
         finally
         {
             if (control is not null)
+            {
                 await control.DisposeAsync().ConfigureAwait(false);
+            }
         }
 
         SendReport.Write(context.Results, document);
@@ -147,9 +167,9 @@ internal sealed class SendCommand
 
     private MigrationSourceOptions OptionsFor(ParseResult arguments, CommandContext context, MappedRamSource guest)
     {
-        Version? peer = arguments.GetValue(_peer);
-        string? machine = arguments.GetValue(_machine);
-        int channels = arguments.GetValue(_channels)!.Value;
+        var peer = arguments.GetValue(_peer);
+        var machine = arguments.GetValue(_machine);
+        var channels = arguments.GetValue(_channels)!.Value;
         // Only multifd channels have two ways to synchronise.
         if (channels > 0 && machine is null && !PeerDialect.IsKnown(guest.MachineName, peer))
         {
@@ -159,8 +179,11 @@ internal sealed class SendCommand
         }
 
         if (machine is null && peer is not null && PeerDialect.VersionOf(guest.MachineName) is { } version && peer < version)
+        {
             throw new CommandException(
                 $"QEMU {peer} has no machine type '{guest.MachineName}'; --peer is the version of the destination's QEMU");
+        }
+
         if (machine is not null && PeerDialect.VersionOf(guest.MachineName) is { } own && own != PeerDialect.VersionOf(machine))
         {
             context.Warn(
@@ -168,8 +191,8 @@ internal sealed class SendCommand
                 + "a destination that synchronises multifd in another way hangs");
         }
 
-        TimeSpan? timeout = arguments.GetValue(_timeout)?.Value;
-        CompressionSettings compression = _compression.Read(arguments, channels);
+        var timeout = arguments.GetValue(_timeout)?.Value;
+        var compression = _compression.Read(arguments, channels);
         var defaults = new MigrationSourceOptions();
         return defaults with
         {

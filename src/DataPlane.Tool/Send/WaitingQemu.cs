@@ -43,10 +43,12 @@ internal sealed record WaitingQemu
     {
         try
         {
-            QmpClient client =
+            var client =
                 await QmpClient.ConnectAsync(monitor, s_answerTimeout, time, static (_, _) => { }, cancellation).ConfigureAwait(false);
             await using (client.ConfigureAwait(false))
+            {
                 return await AskAsync(client, cancellation).ConfigureAwait(false);
+            }
         }
         catch (Exception exception) when (exception is QmpException or TimeoutException)
         {
@@ -56,9 +58,9 @@ internal sealed record WaitingQemu
 
     private static async Task<WaitingQemu> AskAsync(QmpClient client, CancellationToken cancellation)
     {
-        JsonElement status = await AskAsync(client, "query-status", cancellation).ConfigureAwait(false);
-        JsonElement capabilities = await AskAsync(client, "query-migrate-capabilities", cancellation).ConfigureAwait(false);
-        JsonElement parameters = await AskAsync(client, "query-migrate-parameters", cancellation).ConfigureAwait(false);
+        var status = await AskAsync(client, "query-status", cancellation).ConfigureAwait(false);
+        var capabilities = await AskAsync(client, "query-migrate-capabilities", cancellation).ConfigureAwait(false);
+        var parameters = await AskAsync(client, "query-migrate-parameters", cancellation).ConfigureAwait(false);
         return new WaitingQemu
         {
             Version = client.Version,
@@ -72,10 +74,10 @@ internal sealed record WaitingQemu
                 ? QmpText.Cut(type[..^MachineSuffix.Length]) : null,
             Capabilities = QemuMonitor.Read("query-migrate-capabilities", capabilities, QemuMonitor.Capabilities),
             Channels = QemuMonitor.Read("query-migrate-parameters", parameters,
-                static answer => answer.TryGetProperty("multifd-channels", out JsonElement channels) ? channels.GetInt32() : 0),
+                static answer => answer.TryGetProperty("multifd-channels", out var channels) ? channels.GetInt32() : 0),
             Compression = QmpText.Of(parameters, "multifd-compression") ?? "none",
             Tls = QemuMonitor.Read("query-migrate-parameters", parameters, static answer =>
-                answer.TryGetProperty("tls-creds", out JsonElement credentials) && credentials.GetString() is { Length: > 0 }),
+                answer.TryGetProperty("tls-creds", out var credentials) && credentials.GetString() is { Length: > 0 }),
             Blocks = RamBlockTable.Parse(await TryAskTextAsync(client, "human-monitor-command",
                 static json => json.WriteString("command-line", "info ramblock"), cancellation).ConfigureAwait(false) ?? ""),
         };

@@ -39,25 +39,34 @@ internal sealed class ControlConnection : IAsyncDisposable
     /// <exception cref="ControlException">Too long, truncated, late, or not a message.</exception>
     public async Task<ControlMessage?> ReadAsync(TimeSpan? idleTimeout, CancellationToken cancellation)
     {
-        byte[] length = new byte[LengthBytes];
-        int first = await ReadWithinAsync(length.AsMemory(0, 1), idleTimeout, "no message", cancellation).ConfigureAwait(false);
+        var length = new byte[LengthBytes];
+        var first = await ReadWithinAsync(length.AsMemory(0, 1), idleTimeout, "no message", cancellation).ConfigureAwait(false);
         if (first == 0)
+        {
             return null;
+        }
+
         await ReadRestAsync(length.AsMemory(1), cancellation).ConfigureAwait(false);
-        uint size = BinaryPrimitives.ReadUInt32BigEndian(length);
+        var size = BinaryPrimitives.ReadUInt32BigEndian(length);
         if (size is 0 or > MaxMessageBytes)
+        {
             throw new ControlException($"control message of {size} bytes from {Peer}; 1 to {MaxMessageBytes} are allowed");
-        byte[] body = new byte[size];
+        }
+
+        var body = new byte[size];
         await ReadRestAsync(body, cancellation).ConfigureAwait(false);
         return Parse(body);
     }
 
     public async Task WriteAsync(ControlMessage message, CancellationToken cancellation)
     {
-        byte[] body = JsonSerializer.SerializeToUtf8Bytes(message, ControlJson.Default.ControlMessage);
+        var body = JsonSerializer.SerializeToUtf8Bytes(message, ControlJson.Default.ControlMessage);
         if (body.Length > MaxMessageBytes)
+        {
             throw new ControlException($"control message of {body.Length} bytes is over the limit of {MaxMessageBytes}");
-        byte[] frame = new byte[LengthBytes + body.Length];
+        }
+
+        var frame = new byte[LengthBytes + body.Length];
         BinaryPrimitives.WriteInt32BigEndian(frame, body.Length);
         body.CopyTo(frame, LengthBytes);
         using var deadline = new CancellationTokenSource(MessageTimeout, _time);
@@ -103,16 +112,18 @@ internal sealed class ControlConnection : IAsyncDisposable
         }
         catch (Exception exception) when (exception is JsonException or NotSupportedException)
         {
-            string start = OneLine.Of(Encoding.UTF8.GetString(body.AsSpan(0, Math.Min(body.Length, 40))));
+            var start = OneLine.Of(Encoding.UTF8.GetString(body.AsSpan(0, Math.Min(body.Length, 40))));
             throw new ControlException($"not a control message from {Peer}: {start}", exception);
         }
     }
 
     private async Task ReadRestAsync(Memory<byte> buffer, CancellationToken cancellation)
     {
-        int read = await ReadWithinAsync(buffer, MessageTimeout, "an unfinished message", cancellation).ConfigureAwait(false);
+        var read = await ReadWithinAsync(buffer, MessageTimeout, "an unfinished message", cancellation).ConfigureAwait(false);
         if (read < buffer.Length)
+        {
             throw new ControlException($"{Peer} closed the control connection in the middle of a message");
+        }
     }
 
     /// <summary>Reads until the buffer is full or the stream ends.</summary>

@@ -22,18 +22,29 @@ internal static class ControlTls
         Socket socket, TlsCredentials? credentials, string? host, TimeProvider time, CancellationToken cancellation)
     {
         if (credentials is null)
+        {
             return new NetworkStream(socket, ownsSocket: true);
+        }
+
         if (OpenSsl.IsAvailable)
+        {
             return await TlsStream.SecureAsync(socket, credentials, host, HandshakeTimeout, time, cancellation).ConfigureAwait(false);
+        }
+
         var stream = new SslStream(new NetworkStream(socket, ownsSocket: true));
         using var deadline = new CancellationTokenSource(HandshakeTimeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
         try
         {
             if (host is null)
+            {
                 await stream.AuthenticateAsServerAsync(credentials.ServerOptions(), both.Token).ConfigureAwait(false);
+            }
             else
+            {
                 await stream.AuthenticateAsClientAsync(credentials.ClientOptions(host), both.Token).ConfigureAwait(false);
+            }
+
             return stream;
         }
         catch

@@ -24,7 +24,10 @@ internal sealed class DestinationRam(long bytes, bool populate) : IDisposable
     public GuestMemory FreshGuest()
     {
         if (!_isFresh)
+        {
             MemoryFill.Clear(_memory);
+        }
+
         _isFresh = false;
         return new GuestMemory([RamBlock.Wrap(_memory.Name, _memory.Address, _memory.Length, startsZeroed: true)]);
     }

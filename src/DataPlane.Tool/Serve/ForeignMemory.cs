@@ -40,15 +40,19 @@ internal static partial class ForeignMemory
             var here = new IoVec(own, (nuint)length);
             var there = new IoVec(address, (nuint)length);
             // SAFETY: both vectors are locals; the kernel checks the addresses in them.
-            nint moved = write
+            var moved = write
                 ? WriteProcess(Environment.ProcessId, &here, 1, &there, 1, 0)
                 : ReadProcess(Environment.ProcessId, &here, 1, &there, 1, 0);
             if (moved == length)
+            {
                 return;
+            }
             // A part can only mean that it was interrupted: it lies within one page.
-            int errno = moved < 0 ? Marshal.GetLastPInvokeError() : Errno.EINTR;
+            var errno = moved < 0 ? Marshal.GetLastPInvokeError() : Errno.EINTR;
             if (errno != Errno.EINTR)
+            {
                 throw new LinuxException(write ? "process_vm_writev" : "process_vm_readv", errno);
+            }
         }
     }
 

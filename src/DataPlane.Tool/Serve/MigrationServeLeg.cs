@@ -43,7 +43,7 @@ internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions 
         {
             try
             {
-                MigrationReport done = await destination.ReceiveAsync(_movement, cancellation).ConfigureAwait(false);
+                var done = await destination.ReceiveAsync(_movement, cancellation).ConfigureAwait(false);
                 return new ResultMessage { Seconds = done.Duration.TotalSeconds, Bytes = done.TransferredBytes };
             }
             catch (MigrationException exception)

@@ -72,19 +72,23 @@ internal sealed class PageToucher : IDisposable
     private void Run()
     {
         var random = new Random(_index);
-        byte[] expected = new byte[TargetPage.Size];
-        byte[] page = GC.AllocateArray<byte>(TargetPage.Size, pinned: true);
+        var expected = new byte[TargetPage.Size];
+        var page = GC.AllocateArray<byte>(TargetPage.Size, pinned: true);
         _start.Wait();
         _pacer.Restart();
-        long ours = ((_content.Pages - 1 - _index) / _threads) + 1;
+        var ours = ((_content.Pages - 1 - _index) / _threads) + 1;
         try
         {
             while (!_stop && Damage is null)
             {
                 if (_pacer.Take(1) == 0)
+                {
                     Thread.Sleep(s_tick);
+                }
                 else
+                {
                     Touch((random.NextInt64(ours) * _threads) + _index, page, expected);
+                }
             }
         }
         catch (IOException unreadable)
@@ -95,14 +99,17 @@ internal sealed class PageToucher : IDisposable
 
     private unsafe void Touch(long number, byte[] page, byte[] expected)
     {
-        nint address = _block.Address + (nint)(number << TargetPage.Shift);
-        bool isMissing = !_present.IsPresent(address);
+        var address = _block.Address + (nint)(number << TargetPage.Shift);
+        var isMissing = !_present.IsPresent(address);
         fixed (byte* bytes = page)
         {
-            long before = Stopwatch.GetTimestamp();
+            var before = Stopwatch.GetTimestamp();
             ForeignMemory.Read(address, (nint)bytes, TargetPage.Size);
             if (isMissing)
+            {
                 _waits.Add(Stopwatch.GetTimestamp() - before);
+            }
+
             _content.Fill(number, _written[number], expected);
             if (!page.AsSpan().SequenceEqual(expected))
             {
@@ -112,7 +119,10 @@ internal sealed class PageToucher : IDisposable
             }
 
             if (++Checked % WriteOneIn != 0)
+            {
                 return;
+            }
+
             BinaryPrimitives.WriteInt64LittleEndian(page, BinaryPrimitives.ReadInt64LittleEndian(page) + 1);
             ForeignMemory.Write(address, (nint)bytes, sizeof(long));
             _written[number]++;

@@ -60,10 +60,10 @@ internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions c
 
         public async Task<ResultMessage> RunAsync(CancellationToken cancellation)
         {
-            using CancellationTokenRegistration stop = cancellation.Register(GiveUp);
+            using var stop = cancellation.Register(GiveUp);
             try
             {
-                MigrationReport done = await _destination.ReceiveAsync(_movement, cancellation).ConfigureAwait(false);
+                var done = await _destination.ReceiveAsync(_movement, cancellation).ConfigureAwait(false);
                 return (_guest.Damage ?? _guest.Unreadable) is { } damage ? new ResultMessage { Error = damage } : Describe(done);
             }
             catch (MigrationException exception)

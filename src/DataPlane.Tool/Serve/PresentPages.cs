@@ -15,7 +15,7 @@ internal sealed class PresentPages : IDisposable
     public bool IsPresent(nint address)
     {
         Span<byte> entry = stackalloc byte[sizeof(ulong)];
-        int read = RandomAccess.Read(_pagemap, entry, (address >> TargetPage.Shift) * sizeof(ulong));
+        var read = RandomAccess.Read(_pagemap, entry, (address >> TargetPage.Shift) * sizeof(ulong));
         return read == entry.Length && (BinaryPrimitives.ReadUInt64LittleEndian(entry) & (Present | Swapped)) != 0;
     }
 

@@ -7,7 +7,6 @@ using DataPlane.Tool.Bench;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;
@@ -33,15 +32,20 @@ internal sealed class ServeCommand
         var command = new Command("serve",
             "Answer bench from other hosts, until stopped. Serves whoever can connect: use it on networks that are yours. "
             + "For bench --postcopy it needs userfaultfd: root, or vm.unprivileged_userfaultfd=1, or access to /dev/userfaultfd.");
-        foreach (Option option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._idleTimeout, serve._untilEof])
+        foreach (var option in (ReadOnlySpan<Option>)[serve._listen, serve._maxRam, serve._idleTimeout, serve._untilEof])
+        {
             command.Options.Add(option);
+        }
+
         command.Validators.Add(result =>
         {
             if (result.GetValue(serve._idleTimeout) is { Value.Ticks: <= 0 })
+            {
                 result.AddError("--idle-timeout: must be more than zero");
+            }
         });
         serve._tls = TlsOptions.AddServerTo(command);
-        OutputOptions output = OutputOptions.AddTo(command);
+        var output = OutputOptions.AddTo(command);
         HelpWithExamples.SetExamples(
             command,
             new HelpExample("serve on every address at the port where bench looks first",
@@ -53,9 +57,9 @@ internal sealed class ServeCommand
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ServeDocument document)
     {
-        IPEndPoint address = await ResolveAsync(arguments.GetValue(_listen)!, context.Stop).ConfigureAwait(false);
+        var address = await ResolveAsync(arguments.GetValue(_listen)!, context.Stop).ConfigureAwait(false);
         var channels = new ChannelOptions();
-        using TlsCredentials? tls = _tls.Load(arguments, context);
+        using var tls = _tls.Load(arguments, context);
         IServeLeg[] legs =
         [
             new WireServeLeg(WireVariant.Partition, address.Address, channels),
@@ -72,13 +76,20 @@ internal sealed class ServeCommand
         document.Listen = ChannelAddress.From(server.LocalEndPoint).ToString();
         context.AnnounceListening(document.Listen);
         if (!arguments.GetValue(_untilEof) && PostcopyServeLeg.FindObstacle() is { } obstacle)
+        {
             context.Note($"bench --postcopy will be refused: {obstacle}");
+        }
+
         try
         {
             if (arguments.GetValue(_untilEof))
+            {
                 await ServeUntilEofAsync(server).ConfigureAwait(false);
+            }
             else
+            {
                 await server.RunAsync(context.Stop).ConfigureAwait(false);
+            }
         }
         finally
         {
@@ -96,12 +107,12 @@ internal sealed class ServeCommand
     private static async Task ServeUntilEofAsync(ServeServer server)
     {
         using var end = new CancellationTokenSource();
-        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => end.Cancel());
-        Stream input = Console.OpenStandardInput();
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => end.Cancel());
+        var input = Console.OpenStandardInput();
         await using (input.ConfigureAwait(false))
         {
-            Task serving = server.RunAsync(end.Token);
-            Task closed = input.CopyToAsync(Stream.Null, end.Token);
+            var serving = server.RunAsync(end.Token);
+            var closed = input.CopyToAsync(Stream.Null, end.Token);
             await Task.WhenAny(serving, closed).ConfigureAwait(false);
             await end.CancelAsync().ConfigureAwait(false);
             await serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -111,15 +122,23 @@ internal sealed class ServeCommand
     private static async Task<IPEndPoint> ResolveAsync(ChannelAddress address, CancellationToken cancellation)
     {
         if (address.IsUnix)
+        {
             throw new CommandException("--listen: serve answers other hosts and needs a TCP address", ExitCode.Usage);
+        }
+
         if (address.Host.Length == 0)
+        {
             return new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, address.Port);
+        }
         // Name resolution takes no wildcard address.
-        if (IPAddress.TryParse(address.Host, out IPAddress? literal))
+        if (IPAddress.TryParse(address.Host, out var literal))
+        {
             return new IPEndPoint(literal, address.Port);
+        }
+
         try
         {
-            IPAddress[] found = await Dns.GetHostAddressesAsync(address.Host, cancellation).ConfigureAwait(false);
+            var found = await Dns.GetHostAddressesAsync(address.Host, cancellation).ConfigureAwait(false);
             return new IPEndPoint(found[0], address.Port);
         }
         catch (SocketException exception)

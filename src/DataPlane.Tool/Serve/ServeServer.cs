@@ -49,7 +49,10 @@ internal sealed class ServeServer : IDisposable
             // Not by the runtime's option of that name: it lets a second serve take the same port, and each would get half of the clients.
             _ = Libc.TrySetSocketOption(_listener.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
             if (address.Address.Equals(IPAddress.IPv6Any))
+            {
                 _listener.DualMode = true;
+            }
+
             _listener.Bind(address);
             _listener.Listen(16);
         }
@@ -75,7 +78,7 @@ internal sealed class ServeServer : IDisposable
         {
             while (true)
             {
-                Socket client = await PatientAccept.AcceptAsync(_listener, _time, cancellation).ConfigureAwait(false);
+                var client = await PatientAccept.AcceptAsync(_listener, _time, cancellation).ConfigureAwait(false);
                 _clients.RemoveWhere(static one => one.IsCompleted);
                 _clients.Add(ReceiveAsync(client, cancellation));
             }
@@ -106,7 +109,7 @@ internal sealed class ServeServer : IDisposable
             throw new IOException(exception.Message, exception);
         }
 
-        Stream stream = await ControlTls.SecureAsync(client, _tls, null, _time, cancellation).ConfigureAwait(false);
+        var stream = await ControlTls.SecureAsync(client, _tls, null, _time, cancellation).ConfigureAwait(false);
         return new ControlConnection(stream, peer, _time);
     }
 
@@ -116,18 +119,25 @@ internal sealed class ServeServer : IDisposable
         try
         {
             if (await MeetAsync(client, cancellation).ConfigureAwait(false) is not { } visit)
+            {
                 return;
-            bool isSeated = Interlocked.Exchange(ref _seatIsTaken, 1) == 0;
+            }
+
+            var isSeated = Interlocked.Exchange(ref _seatIsTaken, 1) == 0;
             try
             {
                 await using (visit.Session.ConfigureAwait(false))
+                {
                     await (isSeated ? ServeAsync(visit, cancellation) : RefuseAsync(visit.Control, cancellation)).ConfigureAwait(false);
+                }
             }
             finally
             {
                 // After its memory: another session gets memory of its own.
                 if (isSeated)
+                {
                     Volatile.Write(ref _seatIsTaken, 0);
+                }
             }
         }
         catch (Exception exception) when (exception is IOException or AuthenticationException or ObjectDisposedException)
@@ -144,12 +154,12 @@ internal sealed class ServeServer : IDisposable
     private async Task<Visit?> MeetAsync(Socket client, CancellationToken cancellation)
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        LinkedListNode<CancellationTokenSource> place = Enter(patience);
+        var place = Enter(patience);
         Visit? visit = null;
-        bool isMet = false;
+        var isMet = false;
         try
         {
-            ControlConnection control = await WrapAsync(client, patience.Token).ConfigureAwait(false);
+            var control = await WrapAsync(client, patience.Token).ConfigureAwait(false);
             visit = new Visit(control, new ServeSession(control, _settings, _legs, _time, () => Environment.CpuUsage.TotalTime));
             if (Volatile.Read(ref _seatIsTaken) != 0)
             {
@@ -170,11 +180,15 @@ internal sealed class ServeServer : IDisposable
             lock (_undecided)
             {
                 if (place.List is not null)
+                {
                     _undecided.Remove(place);
+                }
             }
 
             if (visit is not null && !isMet)
+            {
                 await visit.Session.DisposeAsync().ConfigureAwait(false);
+            }
         }
     }
 
@@ -185,7 +199,7 @@ internal sealed class ServeServer : IDisposable
         {
             if (_undecided.Count == MaxUndecided)
             {
-                CancellationTokenSource oldest = _undecided.First!.Value;
+                var oldest = _undecided.First!.Value;
                 _undecided.RemoveFirst();
                 _ = oldest.CancelAsync(); // its callbacks run elsewhere
             }

@@ -27,12 +27,15 @@ internal sealed class ServeSession(
     /// <exception cref="ControlException">It is not one of ours, or of another version; it has been told where possible.</exception>
     public Task MeetAsync(CancellationToken cancellation) => TellRefusalAsync(async () =>
     {
-        ControlMessage? first = await control.ReadAsync(settings.HelloTimeout, cancellation).ConfigureAwait(false);
+        var first = await control.ReadAsync(settings.HelloTimeout, cancellation).ConfigureAwait(false);
         if (first is not HelloMessage hello)
+        {
             throw new BadRequestException(ErrorMessage.BadRequest, "hello was expected");
+        }
+
         if (hello.Version != HelloMessage.CurrentVersion)
         {
-            string client = OneLine.Of(hello.DataplaneVersion);
+            var client = OneLine.Of(hello.DataplaneVersion);
             throw new BadRequestException(
                 ErrorMessage.WrongVersion,
                 $"control protocol {hello.Version} of dataplane {client}; "
@@ -92,16 +95,18 @@ internal sealed class ServeSession(
 
     private async Task RunLegAsync(PrepareMessage request, CancellationToken cancellation)
     {
-        IServeLeg leg = Check(request);
+        var leg = Check(request);
         _announcedBytes = request.RamBytes;
-        IServeLegRun run = await leg.PrepareAsync(request, FreshGuest(request.RamBytes, leg), cancellation).ConfigureAwait(false);
+        var run = await leg.PrepareAsync(request, FreshGuest(request.RamBytes, leg), cancellation).ConfigureAwait(false);
         ResultMessage result;
         try
         {
             await control.WriteAsync(new ReadyMessage { Port = run.Port }, cancellation).ConfigureAwait(false);
             result = await AwaitLegAsync(run, cancellation).ConfigureAwait(false);
             if (result.Error is null)
+            {
                 CompletedLegs++;
+            }
         }
         finally
         {
@@ -109,7 +114,10 @@ internal sealed class ServeSession(
         }
 
         if (result.Error is not null && leg.NeedsUntouchedMemory)
+        {
             DropMemory(); // pages of it may be poisoned: whoever read them would be stopped by the kernel
+        }
+
         await control.WriteAsync(result, cancellation).ConfigureAwait(false);
     }
 
@@ -121,33 +129,38 @@ internal sealed class ServeSession(
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using var watchEnd = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        TimeSpan cpuBefore = cpuTime();
-        Task<ResultMessage> leg = run.RunAsync(over.Token);
-        Task<bool> client = control.WaitForPeerAsync(watchEnd.Token);
-        TimeSpan limit = settings.SilenceFor(_announcedBytes);
+        var cpuBefore = cpuTime();
+        var leg = run.RunAsync(over.Token);
+        var client = control.WaitForPeerAsync(watchEnd.Token);
+        var limit = settings.SilenceFor(_announcedBytes);
         using (StallWatch.Start(time, limit, () => run.Progress, () => stalled.TrySetResult()))
+        {
             await Task.WhenAny(leg, client, stalled.Task).ConfigureAwait(false);
+        }
+
         if (!leg.IsCompleted)
         {
             await over.CancelAsync().ConfigureAwait(false);
             await WithinAsync(leg).ConfigureAwait(false);
             await watchEnd.CancelAsync().ConfigureAwait(false);
-            bool hasGone = await client.ConfigureAwait(false);
+            var hasGone = await client.ConfigureAwait(false);
             cancellation.ThrowIfCancellationRequested();
             throw hasGone ? GoneDuringLeg()
                 : new ControlException($"{control.Peer} has sent nothing for {limit.TotalSeconds:0.#} s during a leg (--idle-timeout)");
         }
 
         await watchEnd.CancelAsync().ConfigureAwait(false);
-        bool isGone = await client.ConfigureAwait(false);
-        ResultMessage result = await leg.ConfigureAwait(false);
+        var isGone = await client.ConfigureAwait(false);
+        var result = await leg.ConfigureAwait(false);
         return isGone ? throw GoneDuringLeg() : result with { CpuSeconds = (cpuTime() - cpuBefore).TotalSeconds };
     }
 
     private async Task EndAsync(IServeLegRun run)
     {
         if (!_isStuck)
+        {
             await WithinAsync(Task.Run(() => run.DisposeAsync().AsTask())).ConfigureAwait(false);
+        }
     }
 
     /// <summary>Waits for what has been told to end. What does not end keeps its memory, into which it may still write.</summary>
@@ -168,20 +181,38 @@ internal sealed class ServeSession(
     private IServeLeg Check(PrepareMessage request)
     {
         if (legs.FirstOrDefault(leg => leg.Name == request.Leg) is not { } found)
+        {
             throw new BadRequestException(ErrorMessage.BadRequest, $"no leg is called '{OneLine.Of(request.Leg)}' here");
+        }
+
         if (request.RamBytes < TargetPage.Size || request.RamBytes % TargetPage.Size != 0)
+        {
             throw new BadRequestException(
                 ErrorMessage.BadRequest, $"{request.RamBytes} bytes of memory are not a positive multiple of {TargetPage.Size}");
+        }
+
         if (request.RamBytes > settings.MaxRamBytes)
+        {
             throw new BadRequestException(
                 ErrorMessage.BadRequest, $"{request.RamBytes} bytes of memory are over the limit of {settings.MaxRamBytes} (--max-ram)");
+        }
+
         if (request.Channels is < 0 or > SharedOptions.MaxChannels)
+        {
             throw new BadRequestException(
                 ErrorMessage.BadRequest, $"{request.Channels} channels; 0 to {SharedOptions.MaxChannels} are allowed");
+        }
+
         if (found.Obstacle is { } obstacle)
+        {
             throw new BadRequestException(ErrorMessage.BadRequest, $"{found.Name} is not possible here: {obstacle}");
+        }
+
         if (found.NeedsUntouchedMemory && !IsSound(request.Postcopy, request.RamBytes))
+        {
             throw new BadRequestException(ErrorMessage.BadRequest, "prepare does not say what a guest can do here");
+        }
+
         return found;
     }
 
@@ -196,7 +227,10 @@ internal sealed class ServeSession(
     private void DropMemory()
     {
         if (!_isStuck)
+        {
             _ram?.Dispose();
+        }
+
         _ram = null;
     }
 
@@ -221,8 +255,11 @@ internal sealed class ServeSession(
     private async Task SendDigestAsync(CancellationToken cancellation)
     {
         if (_ram is not { } ram)
+        {
             throw new BadRequestException(ErrorMessage.BadRequest, "digest before any leg");
-        string value = MemoryDigest.Compute(ram.Block);
+        }
+
+        var value = MemoryDigest.Compute(ram.Block);
         await control.WriteAsync(new DigestResultMessage { Algorithm = MemoryDigest.Name, Value = value }, cancellation)
             .ConfigureAwait(false);
     }

@@ -33,14 +33,17 @@ internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request,
 
     public ValueTask LoadAsync(DeviceState devices, CancellationToken cancellationToken)
     {
-        long writes = BinaryPrimitives.ReadInt64BigEndian(devices.Unwrap(WorkloadGuest.Device).Span);
+        var writes = BinaryPrimitives.ReadInt64BigEndian(devices.Unwrap(WorkloadGuest.Device).Span);
         if (writes < 0)
+        {
             throw new InvalidDataException($"a guest has not written {writes} times");
+        }
+
         _content = new PageContent(
             _block.PageCount, request.WindowBytes / TargetPage.Size, request.ZeroPercent, request.Seed, writes);
-        double touchesPerSecond = request.TouchBytesPerSecond / (double)TargetPage.Size / request.Threads;
-        int threads = (int)Math.Min(request.Threads, _block.PageCount);
-        for (int i = 0; i < threads; i++)
+        var touchesPerSecond = request.TouchBytesPerSecond / (double)TargetPage.Size / request.Threads;
+        var threads = (int)Math.Min(request.Threads, _block.PageCount);
+        for (var i = 0; i < threads; i++)
         {
             var pacer = new WritePacer(time, touchesPerSecond);
             _threads.Add(new PageToucher(_block, _content, i, threads, _written, pacer, _start));
@@ -84,13 +87,13 @@ internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request,
 
     private void CheckChunk(int index)
     {
-        Span<byte> chunk = MemoryChunks.Chunk(_block, index);
+        var chunk = MemoryChunks.Chunk(_block, index);
         Span<byte> expected = stackalloc byte[TargetPage.Size];
-        long first = (long)index * MemoryChunks.Size / TargetPage.Size;
-        for (int offset = 0; offset < chunk.Length; offset += TargetPage.Size)
+        var first = (long)index * MemoryChunks.Size / TargetPage.Size;
+        for (var offset = 0; offset < chunk.Length; offset += TargetPage.Size)
         {
-            long page = first + (offset / TargetPage.Size);
-            Span<byte> bytes = chunk.Slice(offset, TargetPage.Size);
+            var page = first + (offset / TargetPage.Size);
+            var bytes = chunk.Slice(offset, TargetPage.Size);
             _content!.Fill(page, _written[page], expected);
             if (!bytes.SequenceEqual(expected))
             {
@@ -99,7 +102,9 @@ internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request,
             }
 
             if (_written[page] != 0)
+            {
                 BinaryPrimitives.WriteInt64LittleEndian(bytes, BinaryPrimitives.ReadInt64LittleEndian(bytes) - _written[page]);
+            }
         }
     }
 

@@ -30,7 +30,9 @@ internal sealed class WireServeLeg(WireVariant variant, IPAddress listenAddress,
             _unfinished = new CountdownEvent(connections);
             _listener = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
             if (address.Equals(IPAddress.IPv6Any))
+            {
                 _listener.DualMode = true;
+            }
             // Accepted sockets inherit the options.
             SocketSetup.Apply(_listener.SafeHandle, address.AddressFamily, options);
             _listener.Bind(new IPEndPoint(address, 0));
@@ -47,9 +49,12 @@ internal sealed class WireServeLeg(WireVariant variant, IPAddress listenAddress,
         // Every thread takes whichever connection comes next: there is no order among them.
         private void ReceiveOne(WireThreads owner, WireVariant variant)
         {
-            Socket socket = _listener.Accept();
+            var socket = _listener.Accept();
             if (!owner.Own(socket))
+            {
                 return;
+            }
+
             Interlocked.CompareExchange(ref _firstConnection, Stopwatch.GetTimestamp(), 0);
             _receiver.Receive(variant, socket.SafeHandle);
             // The acknowledgement is for all of the memory: nobody sends it before everybody has finished.

@@ -40,10 +40,12 @@ internal sealed class AdmissionClock : IDisposable
         }
 
         if (due >= _armedFor)
+        {
             return;
+        }
 
         _armedFor = due;
-        long now = Now;
+        var now = Now;
         if (due <= now)
         {
             Fire();
@@ -51,7 +53,7 @@ internal sealed class AdmissionClock : IDisposable
         }
 
         // Rounded up: a timer counts whole milliseconds.
-        double milliseconds = (due - now) * 1000.0 / _time.TimestampFrequency;
+        var milliseconds = (due - now) * 1000.0 / _time.TimestampFrequency;
         _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(milliseconds)), Timeout.InfiniteTimeSpan);
     }
 

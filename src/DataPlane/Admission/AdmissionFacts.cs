@@ -87,9 +87,12 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     /// </summary>
     internal bool TryBeginAnew()
     {
-        int asked = Volatile.Read(ref _epochAsked);
+        var asked = Volatile.Read(ref _epochAsked);
         if (asked == Epoch)
+        {
             return false;
+        }
+
         Epoch = asked;
         _mainPeer = null;
         _peers.Clear();
@@ -107,9 +110,12 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     /// </summary>
     internal bool TryBeginRecovery()
     {
-        int asked = Volatile.Read(ref _recoveriesAsked);
+        var asked = Volatile.Read(ref _recoveriesAsked);
         if (asked == _recoveriesKnown)
+        {
             return false;
+        }
+
         _recoveriesKnown = asked;
         _mainPeer = null;
         _peers.Clear(); // the source may come from another address, and whoever named a RAM block in the pause before has been let in

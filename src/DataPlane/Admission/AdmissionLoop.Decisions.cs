@@ -26,7 +26,10 @@ internal sealed partial class AdmissionLoop
         // Most honest peers have spoken before they are accepted: they are decided here, need no room, and the poll set never knows them.
         Read(connection);
         if (!_undecided.Contains(connection))
+        {
             return;
+        }
+
         if (!connection.IsHeld)
         {
             connection.IsPolled = _epoll.TryAdd(connection.Socket, connection.Key);
@@ -38,12 +41,14 @@ internal sealed partial class AdmissionLoop
         }
 
         // More than one where another door has been opened meanwhile: the share has become smaller.
-        for (int looks = 0;
+        for (var looks = 0;
             _undecided.Count > 0 && _undecided.VictimFor(connection.PeerGroup, _options, MaxUndecided, _facts) is { } victim; looks++)
         {
             Evict(victim, isLookedAt: victim == connection || looks >= MostLooks);
             if (!_undecided.Contains(connection))
+            {
                 return;
+            }
         }
     }
 
@@ -55,10 +60,12 @@ internal sealed partial class AdmissionLoop
     {
         if (!isLookedAt && !victim.IsHeld)
         {
-            bool wasSilent = victim.IsSilent;
+            var wasSilent = victim.IsSilent;
             Read(victim);
             if (!_undecided.Contains(victim) || victim.IsHeld || victim.IsSilent != wasSilent)
+            {
                 return;
+            }
         }
 
         Refuse(victim, RefusalReason.Evicted,
@@ -79,14 +86,23 @@ internal sealed partial class AdmissionLoop
         ReadOutcome outcome;
         do
         {
-            bool wasSilent = connection.IsSilent;
+            var wasSilent = connection.IsSilent;
             outcome = connection.Read();
             if (outcome == ReadOutcome.Gone)
+            {
                 Refuse(connection, RefusalReason.Closed, connection.LastWord);
+            }
+
             if (outcome is ReadOutcome.Gone or ReadOutcome.Nothing)
+            {
                 return;
+            }
+
             if (wasSilent)
+            {
                 _undecided.BeginToSpeak(connection, _clock.After(_options.IncompleteTimeout));
+            }
+
             Decide(connection);
             connection.Show();
         }
@@ -97,15 +113,23 @@ internal sealed partial class AdmissionLoop
     {
         BeginAnew();
         BeginRecovery();
-        AdmissionVerdict verdict = Judge(connection);
+        var verdict = Judge(connection);
         if (verdict.Refused is { } reason)
+        {
             Refuse(connection, reason);
+        }
         else if (verdict.Admitted == ChannelKind.Tls && _options.Upgrade is { } upgrade)
+        {
             BeginUpgrade(connection, upgrade);
+        }
         else if (verdict.Admitted is { } kind)
+        {
             Admit(connection, kind, verdict.IsRecovered);
+        }
         else if (verdict.IsHeld && !connection.IsHeld)
+        {
             Hold(connection);
+        }
     }
 
     private AdmissionVerdict Judge(UndecidedConnection connection)
@@ -128,20 +152,22 @@ internal sealed partial class AdmissionLoop
     private void Hold(UndecidedConnection connection)
     {
         connection.IsHeld = true;
-        bool isRecovery = AdmissionRules.IsRecovery(connection.Opening);
+        var isRecovery = AdmissionRules.IsRecovery(connection.Opening);
         // Recoveries twice as long: the host may need that to find out that nobody is at the other end of its link any more. A main channel
         // waits until the one before it is settled or given up, which has a deadline of the host's.
         _undecided.Defer(connection, AdmissionRules.IsMain(connection.Opening) ? long.MaxValue
             : _clock.After(isRecovery ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
         Unpoll(connection);
         if (isRecovery)
+        {
             TellOfRecovery(connection);
+        }
     }
 
     private void Admit(UndecidedConnection connection, ChannelKind kind, bool recovered)
     {
         Unpoll(connection);
-        int id = Establish(connection, kind, recovered);
+        var id = Establish(connection, kind, recovered);
         var admitted = new AdmittedChannel(connection.Socket, connection.Session, _pool, _time)
         {
             Kind = kind,
@@ -153,7 +179,7 @@ internal sealed partial class AdmissionLoop
             Consumed = connection.Consumed,
             Decision = _time.GetElapsedTime(_turn),
         };
-        int left = _undecided.Count - 1;
+        var left = _undecided.Count - 1;
         _counters.Admit(kind, admitted.Decision, left);
         AdmissionLog.Admitted(_logger, admitted.Name, connection.Peer, admitted.Decision, left);
         if (kind != ChannelKind.Tls && _evictions.Take(connection.PeerGroup) is { Count: > 0 } evicted && _clock.Now >= _evictionsToldUntil)
@@ -168,9 +194,14 @@ internal sealed partial class AdmissionLoop
         _undecided.Remove(connection);
         _undecided.Rearm(connection.PeerGroup, _clock.After(_options.UndecidedTimeout));
         if (kind == ChannelKind.Preempt)
+        {
             _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
+        }
+
         if (kind is ChannelKind.Main or ChannelKind.Preempt)
+        {
             DecideRecords();
+        }
     }
 
     /// <summary>Notes who it is, and returns its number.</summary>
@@ -187,8 +218,11 @@ internal sealed partial class AdmissionLoop
                 _facts.AddPreempt(connection.PeerGroup);
                 return 0;
             case ChannelKind.Multifd:
-                if (!MultifdInit.TryRead(connection.Opening, out MultifdInit init, out string? error))
+                if (!MultifdInit.TryRead(connection.Opening, out var init, out var error))
+                {
                     throw new InvalidOperationException($"The rules let an init packet through that cannot be read: {error}.");
+                }
+
                 _facts.AddMultifd(init.Id, init.Uuid, connection.PeerGroup);
                 return init.Id;
             default:
@@ -202,11 +236,16 @@ internal sealed partial class AdmissionLoop
     private void DecideRecords()
     {
         if (!_undecided.HasRecords)
+        {
             return;
-        foreach (UndecidedConnection connection in _undecided.Records)
+        }
+
+        foreach (var connection in _undecided.Records)
         {
             if (_undecided.Contains(connection))
+            {
                 Decide(connection);
+            }
         }
     }
 
@@ -219,37 +258,56 @@ internal sealed partial class AdmissionLoop
         ConfirmMain();
         TakeUpgrades();
         if (Interlocked.Exchange(ref _recheck, 0) != 0)
+        {
             DecideRecords();
+        }
     }
 
     private void Expire(UndecidedConnection connection, long now)
     {
         if (connection.IsHeld && AdmissionRules.IsLoneEnd(connection.Opening) && _facts.AwaitsPreemptFrom(connection.PeerGroup))
+        {
             _undecided.Defer(connection, long.MaxValue); // main's own end may be long under way
+        }
         else if (!connection.IsSilent)
+        {
             RefuseAsLate(connection);
+        }
         else if (_undecided.SilentUntil(connection) is var until && until > now)
+        {
             _undecided.Defer(connection, until);
+        }
         else if (_facts.AwaitsPreemptFrom(connection.PeerGroup))
+        {
             _undecided.Defer(connection, long.MaxValue);
+        }
         else
+        {
             Refuse(connection, RefusalReason.Silent);
+        }
     }
 
     private void RefuseAsLate(UndecidedConnection connection)
     {
         if (connection.Upgrading is not null)
+        {
             Refuse(connection, RefusalReason.TlsHandshake, $"it was not over within {_options.HandshakeTimeout.TotalSeconds:0.###} s");
+        }
         else
+        {
             Refuse(connection, !connection.IsHeld ? RefusalReason.Incomplete
                 : AdmissionRules.IsMain(connection.Opening) ? RefusalReason.SecondMain
                 : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected : RefusalReason.BadPreempt);
+        }
     }
 
     private void Refuse(UndecidedConnection connection, RefusalReason reason, string? detail = null)
     {
         if (reason == RefusalReason.Evicted)
+        {
             _evictions.Note(connection.PeerGroup, connection.Peer);
+        }
+
         _undecided.Remove(connection);
         _inHandshake.Remove(connection);
         // A handshake hears of it when a thread of its own has time. The socket goes now: descriptors that nobody counts any more would
@@ -259,14 +317,20 @@ internal sealed partial class AdmissionLoop
         _counters.Refuse(reason, _undecided.Count);
         // Apart from the others, so that no crowd of strangers keeps untold what became of a connection from the source's address.
         if ((_facts.IsOfMigration(connection.PeerGroup) ? _throttleOfMigration : _throttle).TryPass(reason, connection.Peer))
+        {
             AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason, detail is null ? "" : $" ({detail})");
+        }
+
         Report(reason, connection.Peer, detail);
     }
 
     private void Unpoll(UndecidedConnection connection)
     {
         if (connection.IsPolled)
+        {
             _epoll.Remove(connection.Socket);
+        }
+
         connection.IsPolled = false;
     }
 }

@@ -6,7 +6,10 @@ internal sealed partial class AdmissionLoop
     private void BeginRecovery()
     {
         if (!_facts.TryBeginRecovery())
+        {
             return;
+        }
+
         AdmissionLog.RecoveryExpected(_logger);
         _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
     }
@@ -14,7 +17,10 @@ internal sealed partial class AdmissionLoop
     private void ConfirmMain()
     {
         if (Interlocked.Exchange(ref _confirmed, null) is not { } peerGroup)
+        {
             return;
+        }
+
         _facts.AddMain(peerGroup, recovered: true);
         _undecided.Rearm(peerGroup, _clock.After(_options.UndecidedTimeout));
         DecideRecords();

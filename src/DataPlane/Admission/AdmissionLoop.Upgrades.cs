@@ -20,13 +20,18 @@ internal sealed partial class AdmissionLoop
         Unpoll(connection);
         connection.IsHeld = true;
         connection.Upgrading = new CancellationTokenSource();
-        CancellationToken upgrading = connection.Upgrading.Token;
+        var upgrading = connection.Upgrading.Token;
         _undecided.Defer(connection, _clock.After(_options.HandshakeTimeout));
         _inHandshake.Add(connection);
         if (_inHandshake.VictimBeyond(_options.HandshakesAtOnce, _options.MultifdChannels + 2, _facts) is { } victim)
+        {
             Refuse(victim, RefusalReason.Evicted, $"more than {_options.HandshakesAtOnce} TLS handshakes were under way");
+        }
+
         if (!upgrading.IsCancellationRequested) // else it was its own victim, and is closed
+        {
             _ = UpgradeAsync(connection, upgrade, upgrading);
+        }
     }
 
     private async Task UpgradeAsync(UndecidedConnection connection, IChannelUpgrade upgrade, CancellationToken cancellationToken)
@@ -47,9 +52,13 @@ internal sealed partial class AdmissionLoop
         lock (_upgradeGate)
         {
             if (_takesUpgrades)
+            {
                 _upgraded.Enqueue((connection, result, error));
+            }
             else
+            {
                 result?.Dispose();
+            }
         }
 
         _wake.Signal();
@@ -64,17 +73,26 @@ internal sealed partial class AdmissionLoop
             string? error;
             lock (_upgradeGate)
             {
-                if (!_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result, string? Error) next))
+                if (!_upgraded.TryDequeue(out var next))
+                {
                     return;
+                }
+
                 (connection, result, error) = next;
             }
 
             if (!_undecided.Contains(connection))
+            {
                 result?.Dispose(); // refused meanwhile
+            }
             else if (result is null)
+            {
                 Refuse(connection, RefusalReason.TlsHandshake, error);
+            }
             else
+            {
                 GoInside(connection, result);
+            }
         }
     }
 
@@ -100,8 +118,10 @@ internal sealed partial class AdmissionLoop
         lock (_upgradeGate)
         {
             _takesUpgrades = false;
-            while (_upgraded.TryDequeue(out (UndecidedConnection Connection, UpgradedConnection? Result, string? Error) next))
+            while (_upgraded.TryDequeue(out var next))
+            {
                 next.Result?.Dispose();
+            }
         }
     }
 }

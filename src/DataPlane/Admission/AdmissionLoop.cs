@@ -74,7 +74,10 @@ internal sealed partial class AdmissionLoop : IDisposable
         _evictions = new EvictionMemory(time, options.UndecidedTimeout);
         _descriptors = DescriptorBudget.Process.Open(options.ReservedDescriptors);
         if (MaxUndecided < options.MaxUndecided)
+        {
             AdmissionLog.FewDescriptors(logger, MaxUndecided, options.MaxUndecided);
+        }
+
         _nextKey = (ulong)listeners.Length + 1;
     }
 
@@ -101,7 +104,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     /// <summary>Any thread; holds for every byte that comes after its return.</summary>
     internal int StartAnew()
     {
-        int epoch = _facts.AskAnew();
+        var epoch = _facts.AskAnew();
         _ = Interlocked.Exchange(ref _recheck, 1);
         _wake.Signal();
         return epoch;
@@ -125,7 +128,9 @@ internal sealed partial class AdmissionLoop : IDisposable
     internal void Recheck()
     {
         if (Interlocked.Exchange(ref _recheck, 1) == 0)
+        {
             _wake.Signal();
+        }
     }
 
     /// <summary>Any thread.</summary>
@@ -140,10 +145,13 @@ internal sealed partial class AdmissionLoop : IDisposable
             Span<ulong> keys = stackalloc ulong[EventsPerTurn];
             while (!_stopping)
             {
-                int count = _epoll.Wait(keys);
+                var count = _epoll.Wait(keys);
                 _turn = _clock.Now;
-                foreach (ulong key in keys[..count])
+                foreach (var key in keys[..count])
+                {
                     Handle(key);
+                }
+
                 ExpireAndRearm();
             }
 
@@ -160,13 +168,19 @@ internal sealed partial class AdmissionLoop : IDisposable
     public void Dispose()
     {
         while (_undecided.First is { } connection)
+        {
             Refuse(connection, RefusalReason.Stopped);
+        }
+
         TakeFalseStarts();
         LogLeftOut(_throttle, all: true);
         LogLeftOut(_throttleOfMigration, all: true);
         EndUpgrades();
-        foreach (ChannelListener listener in _listeners)
+        foreach (var listener in _listeners)
+        {
             listener.Dispose();
+        }
+
         _descriptors.Dispose();
         _clock.Dispose();
         _epoll.Dispose();
@@ -175,31 +189,44 @@ internal sealed partial class AdmissionLoop : IDisposable
 
     private void Watch()
     {
-        bool watched = _epoll.TryAdd(_wake.Descriptor, WakeKey);
-        for (int i = 0; i < _listeners.Length && watched; i++)
+        var watched = _epoll.TryAdd(_wake.Descriptor, WakeKey);
+        for (var i = 0; i < _listeners.Length && watched; i++)
+        {
             watched = _epoll.TryAdd(_listeners[i].Handle, (ulong)i + 1);
+        }
+
         if (!watched)
+        {
             LinuxException.ThrowLast("epoll_ctl");
+        }
     }
 
     private void Handle(ulong key)
     {
         if (key == WakeKey)
+        {
             OnWake();
+        }
         else if (key <= (ulong)_listeners.Length)
+        {
             Accept(_listeners[key - 1]);
-        else if (_undecided.TryGet(key, out UndecidedConnection? connection))
+        }
+        else if (_undecided.TryGet(key, out var connection))
+        {
             Read(connection); // else it went earlier in this turn
+        }
     }
 
     private void Accept(ChannelListener listener)
     {
         if (_resumeAccepting != long.MaxValue)
-            return;
-
-        for (int i = 0; i < AcceptsPerTurn; i++)
         {
-            switch (listener.TryAccept(out AcceptedSocket accepted, out int errno))
+            return;
+        }
+
+        for (var i = 0; i < AcceptsPerTurn; i++)
+        {
+            switch (listener.TryAccept(out var accepted, out var errno))
             {
                 case AcceptOutcome.Accepted:
                     _isShort = false;
@@ -223,35 +250,46 @@ internal sealed partial class AdmissionLoop : IDisposable
     private void BackOff(ChannelListener listener, int errno)
     {
         if (!_isShort)
+        {
             AdmissionLog.BackingOff(_logger, listener.LocalAddress.ToString(), Errno.Describe(errno), s_backOff);
+        }
+
         _isShort = true;
         _resumeAccepting = _clock.After(s_backOff);
-        foreach (ChannelListener each in _listeners)
+        foreach (var each in _listeners)
+        {
             _epoll.Remove(each.Handle);
+        }
     }
 
     private void ExpireAndRearm()
     {
-        long now = _clock.Now;
+        var now = _clock.Now;
         while (_undecided.First is { } connection && connection.Deadline <= now)
+        {
             Expire(connection, now);
+        }
 
         if (_resumeAccepting <= now)
         {
             _resumeAccepting = long.MaxValue;
-            for (int i = 0; i < _listeners.Length; i++)
+            for (var i = 0; i < _listeners.Length; i++)
+            {
                 _ = _epoll.TryAdd(_listeners[i].Handle, (ulong)i + 1);
+            }
         }
 
         LogLeftOut(_throttle, all: false);
         LogLeftOut(_throttleOfMigration, all: false);
-        long logDue = Math.Min(_throttle.Due, _throttleOfMigration.Due);
+        var logDue = Math.Min(_throttle.Due, _throttleOfMigration.Due);
         _clock.WakeAt(Math.Min(_undecided.First?.Deadline ?? long.MaxValue, Math.Min(_resumeAccepting, logDue)));
     }
 
     private void LogLeftOut(RefusalThrottle throttle, bool all)
     {
-        foreach ((RefusalReason reason, long count, string peer) in throttle.TakeLeftOut(all))
+        foreach ((var reason, var count, var peer) in throttle.TakeLeftOut(all))
+        {
             AdmissionLog.RefusedMore(_logger, count, peer, reason);
+        }
     }
 }

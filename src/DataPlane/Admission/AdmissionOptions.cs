@@ -96,13 +96,16 @@ public sealed record AdmissionOptions
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names option, value and range.</exception>
     public void Validate()
     {
-        int least = MultifdChannels + 2; // main and preempt beside them
+        var least = MultifdChannels + 2; // main and preempt beside them
         Check(MultifdChannels is >= 0 and <= MaxMultifdChannels, nameof(MultifdChannels), MultifdChannels, $"0 to {MaxMultifdChannels}");
         Check(IsDelay(UndecidedTimeout), nameof(UndecidedTimeout), UndecidedTimeout, "1 ms to 1 day");
         Check(IsDelay(IncompleteTimeout), nameof(IncompleteTimeout), IncompleteTimeout, "1 ms to 1 day");
         Check(IsDelay(HandshakeTimeout), nameof(HandshakeTimeout), HandshakeTimeout, "1 ms to 1 day");
         if (Upgrade is not null && TlsPassThrough)
+        {
             throw new ArgumentException("TLS either ends here or is passed on.");
+        }
+
         ArgumentNullException.ThrowIfNull(Allow);
         Check(MaxUndecided >= least && MaxUndecided <= 1 << 20, nameof(MaxUndecided), MaxUndecided, $"{least} to {1 << 20}");
         Check(MaxUndecidedPerPeer >= least && MaxUndecidedPerPeer <= MaxUndecided,
@@ -114,6 +117,8 @@ public sealed record AdmissionOptions
     private static void Check(bool valid, string name, object value, string range)
     {
         if (!valid)
+        {
             throw new ArgumentOutOfRangeException(name, value, $"{name} must be {range}.");
+        }
     }
 }

@@ -50,11 +50,13 @@ internal sealed record AdmissionRule(string Name, byte[] Signature, WholeLength 
 
     internal AdmissionVerdict Judge(Evidence evidence)
     {
-        int bytes = evidence.Opening.Length;
-        foreach (AdmissionCheck check in Checks)
+        var bytes = evidence.Opening.Length;
+        foreach (var check in Checks)
         {
             if (bytes >= check.Bytes && check.Fails(evidence))
+            {
                 return AdmissionVerdict.Refuse(check.Reason);
+            }
         }
 
         return bytes >= Whole(evidence.Opening) ? Proof(evidence) : AdmissionVerdict.Undecided;

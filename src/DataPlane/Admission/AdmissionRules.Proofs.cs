@@ -28,7 +28,7 @@ internal static partial class AdmissionRules
 
     private static int MainLength(ReadOnlySpan<byte> opening)
     {
-        _ = MainOpening.TryMeasure(opening, out int needed);
+        _ = MainOpening.TryMeasure(opening, out var needed);
         return needed;
     }
 
@@ -41,14 +41,17 @@ internal static partial class AdmissionRules
 
     private static bool IsRecoveryLengthRight(ReadOnlySpan<byte> opening) =>
         opening[RecoveryNameStart - 1] > 0
-        && CommandHeader.TryRead(opening, out CommandHeader command, out _)
+        && CommandHeader.TryRead(opening, out var command, out _)
         && command.Length == 1 + opening[RecoveryNameStart - 1];
 
     private static AdmissionVerdict ProveRecovery(Evidence evidence)
     {
-        IAdmissionContext context = evidence.Facts.Context;
+        var context = evidence.Facts.Context;
         if (!context.MayBeBlock(evidence.Opening[RecoveryNameStart..RecoveryLength(evidence.Opening)]))
+        {
             return AdmissionVerdict.Refuse(RefusalReason.BadRecovery);
+        }
+
         return context.IsPaused ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true) : AdmissionVerdict.Held;
     }
 
@@ -82,13 +85,22 @@ internal static partial class AdmissionRules
 
     private static AdmissionVerdict ProveRecord(Evidence evidence)
     {
-        AdmissionFacts facts = evidence.Facts;
+        var facts = evidence.Facts;
         if (!facts.HasMain)
+        {
             return AdmissionVerdict.Held; // nobody has asked anybody yet, and whose address it must have is unknown
+        }
+
         if (IsEnd(evidence.Opening))
+        {
             return facts.Context.LoneEndIsPlausible ? AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery) : AdmissionVerdict.Held;
-        if (RamRecordHeader.Parse(evidence.Opening, out RamRecordHeader record, out _, out _) != OperationStatus.Done)
+        }
+
+        if (RamRecordHeader.Parse(evidence.Opening, out var record, out _, out _) != OperationStatus.Done)
+        {
             return AdmissionVerdict.Refuse(RefusalReason.BadPreempt);
+        }
+
         return facts.Context.Judge(record.Name(evidence.Opening), record.Offset) switch
         {
             PreemptVerdict.Requested => AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery),

@@ -76,13 +76,22 @@ internal static partial class AdmissionRules
 
     internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts, bool isInside = false)
     {
-        bool isTls = facts.ExpectsTls && !isInside;
+        var isTls = facts.ExpectsTls && !isInside;
         if (opening.IsEmpty)
+        {
             return AdmissionVerdict.Undecided;
+        }
+
         if (Find(opening[0]) is not { } rule)
+        {
             return AdmissionVerdict.Refuse(RefusalReason.Garbage);
+        }
+
         if (isTls && opening[0] != TlsHandshake)
+        {
             return AdmissionVerdict.Refuse(RefusalReason.PlainOnTls);
+        }
+
         return rule.MayBegin(opening) ? rule.Judge(new Evidence(opening, peerGroup, facts, isTls))
             : AdmissionVerdict.Refuse(RefusalReason.Garbage);
     }
@@ -94,10 +103,12 @@ internal static partial class AdmissionRules
     /// <summary>The signatures differ from one another in their first byte: one row at most can fit.</summary>
     private static AdmissionRule? Find(byte first)
     {
-        foreach (AdmissionRule rule in Table)
+        foreach (var rule in Table)
         {
             if (rule.Signature[0] == first)
+            {
                 return rule;
+            }
         }
 
         return null;

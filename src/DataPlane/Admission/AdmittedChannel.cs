@@ -69,10 +69,16 @@ public sealed class AdmittedChannel : IDisposable
             lock (_gate)
             {
                 if (_channel is not null)
+                {
                     return _channel;
+                }
+
                 _channel = new Channel(TakeSocketLocked(), Name, Peer, _pool, _time, _session);
                 if (Kind != ChannelKind.Multifd)
+                {
                     _channel.Prepend(Consumed.Span);
+                }
+
                 return _channel;
             }
         }
@@ -83,7 +89,9 @@ public sealed class AdmittedChannel : IDisposable
     public SafeSocketHandle TakeSocket()
     {
         lock (_gate)
+        {
             return TakeSocketLocked();
+        }
     }
 
     /// <summary>Resets the connection, unless its socket was taken. Idempotent.</summary>
@@ -92,7 +100,10 @@ public sealed class AdmittedChannel : IDisposable
         lock (_gate)
         {
             if (_socket is null)
+            {
                 return;
+            }
+
             _ = Linux.Libc.TrySetLingerZero(_socket);
             _session?.Dispose();
             _socket.Dispose();
@@ -102,7 +113,7 @@ public sealed class AdmittedChannel : IDisposable
 
     private SafeSocketHandle TakeSocketLocked()
     {
-        SafeSocketHandle socket = _socket ?? throw new InvalidOperationException($"The socket of {Name} from {Peer} was taken before.");
+        var socket = _socket ?? throw new InvalidOperationException($"The socket of {Name} from {Peer} was taken before.");
         _socket = null;
         return socket;
     }

@@ -95,8 +95,11 @@ public sealed class ChannelAdmission : IAsyncDisposable
         List<ChannelListener> listeners = [];
         try
         {
-            foreach (ChannelAddress address in addresses)
+            foreach (var address in addresses)
+            {
                 listeners.Add(ChannelListener.Listen(address, channelOptions));
+            }
+
             var admission = new ChannelAdmission([.. listeners], options, pool, timeProvider, logger, context ?? NoContext.Instance);
             admission._thread.Start();
             return admission;
@@ -178,15 +181,20 @@ public sealed class ChannelAdmission : IAsyncDisposable
         _loop.Stop();
         await _ended.Task.ConfigureAwait(false);
         _thread.Join(); // it is past its last statement
-        while (_admitted.Reader.TryRead(out AdmittedChannel? unclaimed))
+        while (_admitted.Reader.TryRead(out var unclaimed))
+        {
             unclaimed.Dispose();
+        }
     }
 
     private void Run()
     {
-        foreach (ChannelAddress address in LocalAddresses)
+        foreach (var address in LocalAddresses)
+        {
             AdmissionLog.Listening(_logger, address.ToString());
-        Exception? failure = _loop.Run();
+        }
+
+        var failure = _loop.Run();
         _loop.Dispose();
         _admitted.Writer.TryComplete(failure);
         _ended.SetResult();

@@ -20,11 +20,14 @@ internal sealed class DeadlineHeap
 
     internal void Remove(UndecidedConnection connection)
     {
-        int at = connection.HeapIndex;
-        UndecidedConnection last = _items[^1];
+        var at = connection.HeapIndex;
+        var last = _items[^1];
         _items.RemoveAt(_items.Count - 1);
         if (ReferenceEquals(last, connection))
+        {
             return;
+        }
+
         Place(last, at);
         Move(at);
     }
@@ -43,7 +46,7 @@ internal sealed class DeadlineHeap
 
     private void Up(int at)
     {
-        UndecidedConnection moving = _items[at];
+        var moving = _items[at];
         while (at > 0 && _items[(at - 1) / 2] is var parent && parent.Deadline > moving.Deadline)
         {
             Place(parent, at);
@@ -55,14 +58,20 @@ internal sealed class DeadlineHeap
 
     private void Down(int at)
     {
-        UndecidedConnection moving = _items[at];
+        var moving = _items[at];
         while ((2 * at) + 1 < _items.Count)
         {
-            int child = (2 * at) + 1;
+            var child = (2 * at) + 1;
             if (child + 1 < _items.Count && _items[child + 1].Deadline < _items[child].Deadline)
+            {
                 child++;
+            }
+
             if (_items[child].Deadline >= moving.Deadline)
+            {
                 break;
+            }
+
             Place(_items[child], at);
             at = child;
         }

@@ -10,20 +10,28 @@ internal sealed class HandshakeCrowd
 
     internal void Add(UndecidedConnection connection)
     {
-        if (!_byPeer.TryGetValue(connection.PeerGroup, out LinkedList<UndecidedConnection>? own))
+        if (!_byPeer.TryGetValue(connection.PeerGroup, out var own))
+        {
             _byPeer.Add(connection.PeerGroup, own = []);
+        }
+
         _nodes.Add(connection, own.AddLast(connection));
     }
 
     /// <summary>Does nothing for one that is not in a handshake.</summary>
     internal void Remove(UndecidedConnection connection)
     {
-        if (!_nodes.Remove(connection, out LinkedListNode<UndecidedConnection>? node))
+        if (!_nodes.Remove(connection, out var node))
+        {
             return;
-        LinkedList<UndecidedConnection> own = node.List!;
+        }
+
+        var own = node.List!;
         own.Remove(node);
         if (own.Count == 0)
+        {
             _byPeer.Remove(connection.PeerGroup);
+        }
     }
 
     /// <summary>
@@ -38,23 +46,34 @@ internal sealed class HandshakeCrowd
     internal UndecidedConnection? VictimBeyond(int limit, int need, AdmissionFacts facts)
     {
         if (Count <= limit)
+        {
             return null;
+        }
+
         LinkedList<UndecidedConnection>? most = null;
         LinkedList<UndecidedConnection>? oldest = null;
         LinkedList<UndecidedConnection>? own = null;
-        foreach ((string peer, LinkedList<UndecidedConnection> list) in _byPeer)
+        foreach ((var peer, var list) in _byPeer)
         {
             if (facts.IsOfMigration(peer))
             {
                 if (own is null || list.Count > own.Count)
+                {
                     own = list;
+                }
+
                 continue;
             }
 
             if (list.Count > need && (most is null || list.Count > most.Count || (list.Count == most.Count && IsOlder(list, most))))
+            {
                 most = list;
+            }
+
             if (oldest is null || IsOlder(list, oldest))
+            {
                 oldest = list;
+            }
         }
 
         return (most ?? oldest ?? own)!.First!.Value;

@@ -37,7 +37,10 @@ internal static class MainOpening
     {
         needed = StreamHeader.Size + 1;
         if (opening.Length < needed)
+        {
             return true;
+        }
+
         return (SectionType)opening[StreamHeader.Size] switch
         {
             SectionType.Configuration => TryMeasureConfiguration(opening, out needed),
@@ -51,14 +54,23 @@ internal static class MainOpening
     {
         needed = NameStart;
         if (opening.Length < needed)
+        {
             return true;
-        uint length = BinaryPrimitives.ReadUInt32BigEndian(opening[(StreamHeader.Size + 1)..]);
+        }
+
+        var length = BinaryPrimitives.ReadUInt32BigEndian(opening[(StreamHeader.Size + 1)..]);
         if (length is 0 or > WireLimits.MaxMachineNameLength)
+        {
             return false;
-        int end = NameStart + (int)length;
+        }
+
+        var end = NameStart + (int)length;
         needed = end + 1;
         if (opening.Length < needed)
+        {
             return true;
+        }
+
         return (SectionType)opening[end] switch
         {
             SectionType.Start or SectionType.Full or SectionType.Command => true,
@@ -71,7 +83,10 @@ internal static class MainOpening
     {
         needed = start + 2;
         if (opening.Length < needed)
+        {
             return true;
+        }
+
         int length = opening[start + 1];
         needed = start + SubsectionHead + length;
         return length > 0
@@ -83,7 +98,10 @@ internal static class MainOpening
     {
         needed = SectionNameStart;
         if (opening.Length < needed)
+        {
             return true;
+        }
+
         int length = opening[SectionNameStart - 1];
         needed = SectionNameStart + length + 2 * sizeof(uint);
         return length > 0;

@@ -18,9 +18,12 @@ internal sealed class RefusalThrottle(TimeProvider time)
     /// <summary>Whether this one is told.</summary>
     internal bool TryPass(RefusalReason reason, string peer)
     {
-        long now = time.GetTimestamp();
-        if (!_slots.TryGetValue(reason, out Slot? slot))
+        var now = time.GetTimestamp();
+        if (!_slots.TryGetValue(reason, out var slot))
+        {
             _slots.Add(reason, slot = new Slot());
+        }
+
         if (slot.LeftOut == 0 && now >= slot.Until)
         {
             slot.Until = now + (long)(Window.TotalSeconds * time.TimestampFrequency);
@@ -44,13 +47,19 @@ internal sealed class RefusalThrottle(TimeProvider time)
     {
         List<(RefusalReason, long, string)> taken = [];
         if (!all && Due > time.GetTimestamp())
+        {
             return taken;
-        long now = time.GetTimestamp();
+        }
+
+        var now = time.GetTimestamp();
         Due = long.MaxValue;
-        foreach ((RefusalReason reason, Slot slot) in _slots)
+        foreach ((var reason, var slot) in _slots)
         {
             if (slot.LeftOut == 0)
+            {
                 continue;
+            }
+
             if (!all && slot.Until > now)
             {
                 Due = Math.Min(Due, slot.Until);

@@ -95,16 +95,24 @@ internal sealed class UndecidedConnection
     /// </summary>
     internal unsafe ReadOutcome Read()
     {
-        int room = Math.Min(AdmissionRules.ReadLimit(Opening) - _count, ReadAtOnce);
-        byte* buffer = stackalloc byte[ReadAtOnce];
+        var room = Math.Min(AdmissionRules.ReadLimit(Opening) - _count, ReadAtOnce);
+        var buffer = stackalloc byte[ReadAtOnce];
         // SAFETY: at most room bytes are written, and the buffer has no less.
         if (Session is not null)
-            return Take(TlsHandshake.TryRead(Session, Socket, buffer, room, out int inside), buffer, inside);
-        nint n = Libc.Receive(Socket, buffer, (nuint)room, Libc.MessageDontWait);
+        {
+            return Take(TlsHandshake.TryRead(Session, Socket, buffer, room, out var inside), buffer, inside);
+        }
+
+        var n = Libc.Receive(Socket, buffer, (nuint)room, Libc.MessageDontWait);
         if (n < 0)
+        {
             return Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR ? ReadOutcome.Nothing : ReadOutcome.Gone;
+        }
+
         if (n == 0)
+        {
             return ReadOutcome.Gone;
+        }
 
         return Take(n == room ? ReadOutcome.Full : ReadOutcome.Some, buffer, (int)n);
     }
@@ -117,9 +125,11 @@ internal sealed class UndecidedConnection
 
     private unsafe ReadOutcome Take(ReadOutcome outcome, byte* buffer, int count)
     {
-        int needed = _count + count;
+        var needed = _count + count;
         if (_opening.Length < needed)
+        {
             Array.Resize(ref _opening, Math.Max(needed, AdmissionRules.FirstRead));
+        }
         // SAFETY: that many bytes of it have been filled.
         new ReadOnlySpan<byte>(buffer, count).CopyTo(_opening.AsSpan(_count));
         _count = needed;
@@ -132,8 +142,8 @@ internal sealed class UndecidedConnection
     /// <summary>Any thread.</summary>
     internal UndecidedInfo Describe(TimeProvider time)
     {
-        int bytes = Volatile.Read(ref _shown);
-        UndecidedState state = bytes > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
+        var bytes = Volatile.Read(ref _shown);
+        var state = bytes > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
             : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
         return new UndecidedInfo(Peer, state, bytes, time.GetElapsedTime(Accepted));
     }

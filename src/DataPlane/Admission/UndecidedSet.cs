@@ -37,13 +37,21 @@ internal sealed class UndecidedSet(int need)
     internal void Add(UndecidedConnection connection, long deadline)
     {
         lock (_gate)
+        {
             _byKey.Add(connection.Key, connection);
+        }
+
         connection.Deadline = deadline;
         _byDeadline.Add(connection);
-        if (!_byPeer.TryGetValue(connection.PeerGroup, out PeerCrowd? crowd))
+        if (!_byPeer.TryGetValue(connection.PeerGroup, out var crowd))
+        {
             _byPeer.Add(connection.PeerGroup, crowd = new PeerCrowd(connection.PeerGroup, need));
+        }
         else
+        {
             _bySize.Remove(crowd);
+        }
+
         crowd.Add(connection);
         _bySize.Add(crowd);
     }
@@ -51,29 +59,38 @@ internal sealed class UndecidedSet(int need)
     internal void Remove(UndecidedConnection connection)
     {
         lock (_gate)
+        {
             _byKey.Remove(connection.Key);
+        }
+
         _byDeadline.Remove(connection);
         connection.InRecords?.List?.Remove(connection.InRecords);
-        PeerCrowd crowd = _byPeer[connection.PeerGroup];
+        var crowd = _byPeer[connection.PeerGroup];
         _bySize.Remove(crowd);
         crowd.Remove(connection);
         if (crowd.Count == 0)
+        {
             _byPeer.Remove(connection.PeerGroup);
+        }
         else
+        {
             _bySize.Add(crowd);
+        }
     }
 
     /// <summary>Its first bytes have come.</summary>
     internal void BeginToSpeak(UndecidedConnection connection, long deadline)
     {
-        PeerCrowd crowd = _byPeer[connection.PeerGroup];
+        var crowd = _byPeer[connection.PeerGroup];
         _bySize.Remove(crowd);
         crowd.BeginToSpeak(connection);
         _bySize.Add(crowd);
         Defer(connection, deadline);
         if (AdmissionRules.IsRecord(connection.Opening) || AdmissionRules.IsRecovery(connection.Opening)
             || AdmissionRules.IsMain(connection.Opening))
+        {
             connection.InRecords = _records.AddFirst(connection);
+        }
     }
 
     /// <summary>Gives a connection another deadline; <see cref="long.MaxValue"/> is none.</summary>
@@ -82,8 +99,10 @@ internal sealed class UndecidedSet(int need)
     /// <summary>Gives the silent connections of a peer until then; they notice it when their own deadline is over.</summary>
     internal void Rearm(string peerGroup, long deadline)
     {
-        if (_byPeer.TryGetValue(peerGroup, out PeerCrowd? crowd))
+        if (_byPeer.TryGetValue(peerGroup, out var crowd))
+        {
             crowd.SilentUntil = deadline;
+        }
     }
 
     internal long SilentUntil(UndecidedConnection connection) => _byPeer[connection.PeerGroup].SilentUntil;
@@ -91,10 +110,12 @@ internal sealed class UndecidedSet(int need)
     /// <summary>Gives those that had no deadline one, but for main channels, which wait for what becomes of the one before them.</summary>
     internal void EndCandidacies(long deadline)
     {
-        foreach (UndecidedConnection connection in _byKey.Values)
+        foreach (var connection in _byKey.Values)
         {
             if (connection.Deadline == long.MaxValue && !AdmissionRules.IsMain(connection.Opening))
+            {
                 Defer(connection, deadline);
+            }
         }
     }
 
@@ -106,19 +127,30 @@ internal sealed class UndecidedSet(int need)
     /// </summary>
     internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
     {
-        PeerCrowd own = _byPeer[peerGroup];
+        var own = _byPeer[peerGroup];
         if (own.Count > options.MaxUndecidedPerPeer)
+        {
             return own.Victim;
+        }
+
         if (Count <= maxUndecided)
+        {
             return null;
-        int spared = 0;
-        foreach (PeerCrowd crowd in _bySize)
+        }
+
+        var spared = 0;
+        foreach (var crowd in _bySize)
         {
             if (!facts.IsOfMigration(crowd.PeerGroup))
+            {
                 return crowd.Victim;
+            }
+
             spared += crowd.Count;
             if (spared > maxUndecided / 2)
+            {
                 break;
+            }
         }
 
         return _bySize.Min!.Victim;
@@ -132,8 +164,11 @@ internal sealed class UndecidedSet(int need)
         lock (_gate)
         {
             List<UndecidedInfo> all = new(_byKey.Count);
-            foreach (UndecidedConnection connection in _byKey.Values)
+            foreach (var connection in _byKey.Values)
+            {
                 all.Add(connection.Describe(time));
+            }
+
             return all;
         }
     }

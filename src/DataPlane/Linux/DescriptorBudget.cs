@@ -26,7 +26,7 @@ internal sealed class DescriptorBudget
     private static unsafe long ReadLimit()
     {
         const int NumberOfFiles = 7;
-        ulong* both = stackalloc ulong[2]; // struct rlimit: soft and hard
+        var both = stackalloc ulong[2]; // struct rlimit: soft and hard
         // SAFETY: the kernel writes the two numbers.
         return Libc.GetResourceLimit(NumberOfFiles, both) == 0 ? (long)Math.Min(both[0], long.MaxValue) : long.MaxValue;
     }
@@ -37,9 +37,9 @@ internal sealed class DescriptorBudget
         {
             _doors += doors;
             _reserved += reserve;
-            long limit = _limit();
+            var limit = _limit();
             // A process with very few keeps a quarter for itself, so that something is left to share out.
-            long free = limit - Math.Min(OfTheProcess, limit / 4) - _reserved;
+            var free = limit - Math.Min(OfTheProcess, limit / 4) - _reserved;
             Volatile.Write(ref _perDoor, Math.Max(0, free / Math.Max(1, _doors)));
         }
     }
@@ -64,7 +64,9 @@ internal sealed class DescriptorBudget
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _isClosed, 1) == 0)
+            {
                 _budget.Change(-1, -_reserve);
+            }
         }
     }
 }

@@ -22,9 +22,12 @@ internal sealed class EpollSet : IDisposable
 
     internal EpollSet(int capacity)
     {
-        int descriptor = Libc.EpollCreate(Libc.EpollCloseOnExec);
+        var descriptor = Libc.EpollCreate(Libc.EpollCloseOnExec);
         if (descriptor < 0)
+        {
             throw new LinuxException("epoll_create1", Marshal.GetLastPInvokeError());
+        }
+
         _handle = new SafeFileHandle(descriptor, ownsHandle: true);
         _capacity = capacity;
         _events = new byte[capacity * EventSize];
@@ -33,7 +36,7 @@ internal sealed class EpollSet : IDisposable
     /// <summary>Watches for readable, hang-up and error. False leaves the reason in the last P/Invoke error.</summary>
     internal unsafe bool TryAdd(int descriptor, ulong key)
     {
-        byte* epollEvent = stackalloc byte[16];
+        var epollEvent = stackalloc byte[16];
         // SAFETY: the buffer holds the larger of the two layouts.
         *(uint*)epollEvent = Libc.EpollIn;
         Unsafe.WriteUnaligned(epollEvent + s_dataOffset, key);
@@ -47,7 +50,7 @@ internal sealed class EpollSet : IDisposable
     /// </summary>
     internal unsafe void Remove(SafeSocketHandle socket)
     {
-        byte* ignored = stackalloc byte[16];
+        var ignored = stackalloc byte[16];
         // SAFETY: the event of a removal is not read, but kernels before 2.6.9 wanted a pointer.
         _ = Libc.EpollControl(_handle, Libc.EpollDelete, (int)socket.DangerousGetHandle(), ignored);
     }
@@ -64,12 +67,14 @@ internal sealed class EpollSet : IDisposable
             count = Libc.EpollWait(_handle, events, Math.Min(keys.Length, _capacity), -1);
             if (count < 0)
             {
-                int errno = Marshal.GetLastPInvokeError();
+                var errno = Marshal.GetLastPInvokeError();
                 return errno == Errno.EINTR ? 0 : throw new LinuxException("epoll_wait", errno);
             }
 
-            for (int i = 0; i < count; i++)
+            for (var i = 0; i < count; i++)
+            {
                 keys[i] = Unsafe.ReadUnaligned<ulong>(events + (i * EventSize) + s_dataOffset);
+            }
         }
 
         return count;

@@ -12,9 +12,12 @@ internal sealed class EventFd : IDisposable
 
     internal EventFd()
     {
-        int descriptor = Libc.CreateEventFd(0, Libc.EventFdCloseOnExec | Libc.EventFdNonBlocking);
+        var descriptor = Libc.CreateEventFd(0, Libc.EventFdCloseOnExec | Libc.EventFdNonBlocking);
         if (descriptor < 0)
+        {
             throw new LinuxException("eventfd", Marshal.GetLastPInvokeError());
+        }
+
         _handle = new SafeFileHandle(descriptor, ownsHandle: true);
     }
 

@@ -18,7 +18,7 @@ internal enum FileKind
 internal readonly record struct FileFacts(uint Owner, FileKind Kind, UnixFileMode Permissions)
 {
     /// <summary>Whether <paramref name="path"/> is a Unix socket. Connecting cannot tell: it is refused by plain files too.</summary>
-    internal static bool IsSocket(string path) => TryRead(path, out FileFacts facts) && facts.Kind == FileKind.Socket;
+    internal static bool IsSocket(string path) => TryRead(path, out var facts) && facts.Kind == FileKind.Socket;
 
     /// <returns>False where there is no such name, or none that may be looked at.</returns>
     internal static unsafe bool TryRead(string path, out FileFacts facts)
@@ -28,13 +28,16 @@ internal readonly record struct FileFacts(uint Owner, FileKind Kind, UnixFileMod
         // struct statx has the same 256-byte layout everywhere.
         const int OwnerOffset = 20;
         const int ModeOffset = 28;
-        byte* status = stackalloc byte[256];
+        var status = stackalloc byte[256];
         facts = default;
         // SAFETY: the kernel writes no more than the 256 bytes of struct statx.
         if (Libc.FileStatus(Libc.CurrentDirectory, path, NoFollow, TypeModeAndOwner, status) != 0)
+        {
             return false;
+        }
+
         int mode = *(ushort*)(status + ModeOffset);
-        FileKind kind = (mode & 0xF000) switch
+        var kind = (mode & 0xF000) switch
         {
             0xC000 => FileKind.Socket,
             0x4000 => FileKind.Directory,

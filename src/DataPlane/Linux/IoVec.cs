@@ -18,13 +18,18 @@ internal readonly struct IoVec(nint address, nuint length)
     /// </summary>
     internal static Span<IoVec> Advance(Span<IoVec> vectors, nuint bytes)
     {
-        int done = 0;
+        var done = 0;
         while (done < vectors.Length && bytes >= vectors[done].Length)
+        {
             bytes -= vectors[done++].Length;
+        }
 
-        Span<IoVec> rest = vectors[done..];
+        var rest = vectors[done..];
         if (bytes > 0)
+        {
             rest[0] = new IoVec(rest[0].Address + (nint)bytes, rest[0].Length - bytes);
+        }
+
         return rest;
     }
 }

@@ -52,7 +52,7 @@ internal static unsafe partial class Libc
         {
             socket.DangerousAddRef(ref held);
             companion.DangerousAddRef(ref companionHeld);
-            PollFd* descriptors = stackalloc PollFd[2];
+            var descriptors = stackalloc PollFd[2];
             descriptors[0] = new PollFd((int)socket.DangerousGetHandle(), PollOut);
             descriptors[1] = new PollFd((int)companion.DangerousGetHandle(), PollPeerEnded);
             return Poll(descriptors, 2, Timeout.Infinite) <= 0 || descriptors[1].Returned == 0;
@@ -60,9 +60,14 @@ internal static unsafe partial class Libc
         finally
         {
             if (companionHeld)
+            {
                 companion.DangerousRelease();
+            }
+
             if (held)
+            {
                 socket.DangerousRelease();
+            }
         }
     }
 
@@ -73,11 +78,11 @@ internal static unsafe partial class Libc
     /// </summary>
     internal static bool WaitFor(SafeSocketHandle socket, short events, EventFd? wake, int timeoutMilliseconds)
     {
-        bool held = false;
+        var held = false;
         try
         {
             socket.DangerousAddRef(ref held);
-            PollFd* descriptors = stackalloc PollFd[2];
+            var descriptors = stackalloc PollFd[2];
             descriptors[0] = new PollFd((int)socket.DangerousGetHandle(), events);
             descriptors[1] = new PollFd(wake?.Descriptor ?? -1, PollIn); // the kernel passes over negative descriptors
             return Poll(descriptors, 2, timeoutMilliseconds) != 0;
@@ -85,7 +90,9 @@ internal static unsafe partial class Libc
         finally
         {
             if (held)
+            {
                 socket.DangerousRelease();
+            }
         }
     }
 }

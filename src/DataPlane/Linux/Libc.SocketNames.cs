@@ -34,8 +34,8 @@ internal static unsafe partial class Libc
     {
         const uint TypeMask = 1;
         const int ModeOffset = 28; // stx_mode of struct statx, which has the same 256-byte layout everywhere
-        byte* status = stackalloc byte[256];
-        int flags = StatusOfLinks | (name.Length == 0 ? StatusOfDescriptor : 0);
+        var status = stackalloc byte[256];
+        var flags = StatusOfLinks | (name.Length == 0 ? StatusOfDescriptor : 0);
         // SAFETY: struct statx has 256 bytes.
         return FileStatusAt(folder, name, flags, TypeMask, status) == 0 ? *(ushort*)(status + ModeOffset) & FileTypeMask : 0;
     }

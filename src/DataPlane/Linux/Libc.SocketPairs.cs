@@ -15,17 +15,20 @@ internal static unsafe partial class Libc
     /// <exception cref="LinuxException">There are no more descriptors.</exception>
     internal static (SafeSocketHandle One, SafeSocketHandle Other) CreateSocketPair()
     {
-        int* descriptors = stackalloc int[2];
+        var descriptors = stackalloc int[2];
         // SAFETY: the kernel writes two descriptors into the room for two.
         if (SocketPair(FamilyUnix, SocketStream | SocketCloseOnExec, 0, descriptors) != 0)
+        {
             LinuxException.ThrowLast("socketpair");
+        }
+
         return (new SafeSocketHandle(descriptors[0], ownsHandle: true), new SafeSocketHandle(descriptors[1], ownsHandle: true));
     }
 
     /// <summary>Whether both directions are over: a Unix socket's peer that has only finished its own is still there.</summary>
     internal static bool HasHungUp(SafeSocketHandle socket)
     {
-        bool held = false;
+        var held = false;
         try
         {
             socket.DangerousAddRef(ref held);
@@ -36,7 +39,9 @@ internal static unsafe partial class Libc
         finally
         {
             if (held)
+            {
                 socket.DangerousRelease();
+            }
         }
     }
 }

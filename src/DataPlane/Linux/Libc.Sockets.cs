@@ -87,7 +87,7 @@ internal static unsafe partial class Libc
     /// <summary>Reads an integer option, or 0 where it cannot be read.</summary>
     internal static int GetSocketOption(SafeSocketHandle socket, int level, int option)
     {
-        int value = 0;
+        var value = 0;
         uint length = sizeof(int);
         return GetSocketOption(socket, level, option, &value, &length) == 0 ? value : 0;
     }
@@ -109,17 +109,20 @@ internal static unsafe partial class Libc
     /// </summary>
     internal static bool TryDisconnect(SafeSocketHandle socket)
     {
-        byte* unspecified = stackalloc byte[16];
+        var unspecified = stackalloc byte[16];
         new Span<byte>(unspecified, 16).Clear();
         return Connect(socket, unspecified, 16) == 0;
     }
 
     internal static bool TrySetBlocking(SafeSocketHandle socket, bool blocking)
     {
-        int flags = SocketControl(socket, ControlGetFlags, 0);
+        var flags = SocketControl(socket, ControlGetFlags, 0);
         if (flags < 0)
+        {
             return false;
-        int wanted = blocking ? flags & ~FlagNonBlocking : flags | FlagNonBlocking;
+        }
+
+        var wanted = blocking ? flags & ~FlagNonBlocking : flags | FlagNonBlocking;
         return wanted == flags || SocketControl(socket, ControlSetFlags, wanted) == 0;
     }
 }

@@ -24,7 +24,7 @@ internal sealed class LinuxException : IOException
     [DoesNotReturn]
     internal static void ThrowLast(string call, string? subject = null)
     {
-        int errno = Marshal.GetLastPInvokeError();
+        var errno = Marshal.GetLastPInvokeError();
         throw new LinuxException(call, errno, subject);
     }
 }

@@ -16,7 +16,7 @@ internal static class LinuxFile
     /// <summary>A file of <paramref name="length"/> bytes that lives in memory only and reads as zero.</summary>
     internal static SafeFileHandle CreateInMemory(string name, long length, uint flags = 0)
     {
-        SafeFileHandle file = Own(Libc.CreateMemoryFile(name, Libc.MemfdCloseOnExec | flags), "memfd_create", name);
+        var file = Own(Libc.CreateMemoryFile(name, Libc.MemfdCloseOnExec | flags), "memfd_create", name);
         try
         {
             SetLength(file, length);
@@ -43,15 +43,20 @@ internal static class LinuxFile
     internal static bool TryExchange(string path, string other)
     {
         if (Libc.Rename(Libc.CurrentDirectory, path, Libc.CurrentDirectory, other, Libc.RenameExchange) == 0)
+        {
             return true;
-        int errno = Marshal.GetLastPInvokeError();
+        }
+
+        var errno = Marshal.GetLastPInvokeError();
         return errno is Errno.EINVAL or Errno.ENOSYS or Errno.ENOENT ? false : throw new LinuxException("renameat2", errno);
     }
 
     internal static void SetLength(SafeFileHandle file, long length)
     {
         if (Libc.SetFileLength(file, length) != 0)
+        {
             LinuxException.ThrowLast("ftruncate");
+        }
     }
 
     /// <summary>
@@ -61,16 +66,21 @@ internal static class LinuxFile
     internal static void Reserve(SafeFileHandle file, long offset, long length)
     {
         if (RetryAllocate(file, 0, offset, length) is var errno and not 0)
+        {
             throw new LinuxException("fallocate", errno);
+        }
     }
 
     /// <summary>Gives the blocks of a range back; it reads as zero. The length of the file stays.</summary>
     /// <returns>False where the file system has no holes; the contents are unchanged then.</returns>
     internal static bool TryPunchHole(SafeFileHandle file, long offset, long length)
     {
-        int errno = RetryAllocate(file, Libc.AllocatePunchHole | Libc.AllocateKeepSize, offset, length);
+        var errno = RetryAllocate(file, Libc.AllocatePunchHole | Libc.AllocateKeepSize, offset, length);
         if (errno is not (0 or Errno.EOPNOTSUPP))
+        {
             throw new LinuxException("fallocate", errno);
+        }
+
         return errno == 0;
     }
 
@@ -79,12 +89,14 @@ internal static class LinuxFile
     {
         while (start < end)
         {
-            long hole = Libc.Seek(file, start, Libc.SeekHole);
+            var hole = Libc.Seek(file, start, Libc.SeekHole);
             if (hole < 0 || hole >= end)
+            {
                 yield break;
+            }
             // No data after it: the hole goes to the end of the file.
-            long data = Libc.Seek(file, hole, Libc.SeekData);
-            long next = data < 0 || data > end ? end : data;
+            var data = Libc.Seek(file, hole, Libc.SeekData);
+            var next = data < 0 || data > end ? end : data;
             yield return (hole, next);
             start = next;
         }
@@ -94,28 +106,37 @@ internal static class LinuxFile
     internal static void SyncData(SafeFileHandle file)
     {
         if (Libc.SyncData(file) != 0)
+        {
             LinuxException.ThrowLast("fdatasync");
+        }
     }
 
     /// <summary>Starts writing a range to the disk and does not wait: a later <see cref="SyncData"/> has less left to do.</summary>
     internal static void BeginWriteBack(SafeFileHandle file, long offset, long length)
     {
         if (Libc.SyncFileRange(file, offset, length, Libc.SyncRangeWrite) != 0)
+        {
             LinuxException.ThrowLast("sync_file_range");
+        }
     }
 
     /// <summary>Makes a rename inside a directory durable.</summary>
     internal static void SyncDirectory(string path)
     {
-        using SafeFileHandle directory = Open(path, Libc.OpenReadOnly | Libc.OpenDirectory);
+        using var directory = Open(path, Libc.OpenReadOnly | Libc.OpenDirectory);
         if (Libc.Sync(directory) != 0)
+        {
             LinuxException.ThrowLast("fsync", path);
+        }
     }
 
     internal static SafeFileHandle Own(int fd, string call, string? subject)
     {
         if (fd < 0)
+        {
             LinuxException.ThrowLast(call, subject);
+        }
+
         return new SafeFileHandle(fd, ownsHandle: true);
     }
 
@@ -124,9 +145,11 @@ internal static class LinuxFile
     {
         while (true)
         {
-            int errno = Libc.Allocate(file, mode, offset, length) == 0 ? 0 : Marshal.GetLastPInvokeError();
+            var errno = Libc.Allocate(file, mode, offset, length) == 0 ? 0 : Marshal.GetLastPInvokeError();
             if (errno != Errno.EINTR)
+            {
                 return errno;
+            }
         }
     }
 }

@@ -42,10 +42,13 @@ internal sealed class MemoryMapping : IDisposable
     internal static MemoryMapping OfFileToRead(SafeFileHandle file, long offset, long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
-        long before = offset % Environment.SystemPageSize;
-        nint mapped = Libc.MapMemory(0, checked((nuint)(length + before)), Libc.ProtRead, Libc.MapShared, file, offset - before);
+        var before = offset % Environment.SystemPageSize;
+        var mapped = Libc.MapMemory(0, checked((nuint)(length + before)), Libc.ProtRead, Libc.MapShared, file, offset - before);
         if (mapped == Libc.MapFailed)
+        {
             LinuxException.ThrowLast("mmap", $"{length} bytes");
+        }
+
         return new MemoryMapping(mapped, length + before) { FirstByte = mapped + (nint)before };
     }
 
@@ -58,8 +61,11 @@ internal sealed class MemoryMapping : IDisposable
         try
         {
             if (!shared)
+            {
                 return Create(null, 0, length, HugePageSize, Libc.MapHugePages);
-            using SafeFileHandle file = LinuxFile.CreateInMemory("guest-ram", length, Libc.MemfdHugePages);
+            }
+
+            using var file = LinuxFile.CreateInMemory("guest-ram", length, Libc.MemfdHugePages);
             return Create(file, 0, length, HugePageSize);
         }
         catch (LinuxException few) when (few.Errno == Errno.ENOMEM)
@@ -81,14 +87,16 @@ internal sealed class MemoryMapping : IDisposable
         CheckRange(offset, length);
         while (Libc.Advise(_address + (nint)offset, (nuint)length, Libc.AdvicePopulateWrite) != 0)
         {
-            int errno = Marshal.GetLastPInvokeError();
+            var errno = Marshal.GetLastPInvokeError();
             if (errno == Errno.EINVAL)
             {
                 Touch(offset, length); // before Linux 5.14
                 return;
             }
             if (errno is not (Errno.EINTR or Errno.EAGAIN))
+            {
                 throw new LinuxException("madvise(MADV_POPULATE_WRITE)", errno);
+            }
         }
     }
 
@@ -97,49 +105,57 @@ internal sealed class MemoryMapping : IDisposable
     {
         CheckRange(offset, length);
         // SAFETY: the range lies in this mapping. The atomic or leaves a byte unchanged even if another thread writes it meanwhile.
-        byte* start = (byte*)_address + offset;
+        var start = (byte*)_address + offset;
         for (long at = 0; at < length; at += Environment.SystemPageSize)
+        {
             Interlocked.Or(ref *(int*)((nint)(start + at) & ~3), 0);
+        }
     }
 
     /// <summary>Returns when the pages of a mapped file are on the disk.</summary>
     internal void Sync()
     {
         if (Libc.SyncMemory(_address, (nuint)Length, Libc.SyncMemoryWait) != 0)
+        {
             LinuxException.ThrowLast("msync");
+        }
     }
 
     public void Dispose()
     {
-        nint address = Interlocked.Exchange(ref _address, 0);
+        var address = Interlocked.Exchange(ref _address, 0);
         if (address != 0)
+        {
             _ = Libc.UnmapMemory(address, (nuint)Length);
+        }
     }
 
     private static MemoryMapping Create(SafeFileHandle? file, long offset, long length, long alignment, int extraFlags = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
         // Reserve more than needed, then map over the aligned part: mmap itself only promises page alignment.
-        long reserved = checked(length + alignment);
-        nint area = Libc.MapMemory(
+        var reserved = checked(length + alignment);
+        var area = Libc.MapMemory(
             0, (nuint)reserved, Libc.ProtNone, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve, -1, 0);
         if (area == Libc.MapFailed)
+        {
             ThrowMapFailed(length);
+        }
 
-        nint start = alignment == 0 ? area : (nint)(((long)area + alignment - 1) & -alignment);
+        var start = alignment == 0 ? area : (nint)(((long)area + alignment - 1) & -alignment);
         const int Access = Libc.ProtRead | Libc.ProtWrite;
-        nint mapped = file is null
+        var mapped = file is null
             ? Libc.MapMemory(start, (nuint)length, Access, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapFixed | extraFlags, -1, 0)
             : Libc.MapMemory(start, (nuint)length, Access, Libc.MapShared | Libc.MapFixed, file, offset);
         if (mapped == Libc.MapFailed)
         {
-            int errno = Marshal.GetLastPInvokeError();
+            var errno = Marshal.GetLastPInvokeError();
             _ = Libc.UnmapMemory(area, (nuint)reserved);
             throw new LinuxException("mmap", errno, $"{length} bytes");
         }
 
         long pageSize = Environment.SystemPageSize;
-        nint end = (nint)(((long)start + length + pageSize - 1) & -pageSize);
+        var end = (nint)(((long)start + length + pageSize - 1) & -pageSize);
         Trim(area, start);
         Trim(end, area + (nint)reserved);
         return new MemoryMapping(start, length);
@@ -148,7 +164,9 @@ internal sealed class MemoryMapping : IDisposable
     private static void Trim(nint from, nint to)
     {
         if (to > from)
+        {
             _ = Libc.UnmapMemory(from, (nuint)(to - from));
+        }
     }
 
     [DoesNotReturn]

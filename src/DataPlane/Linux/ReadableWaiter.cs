@@ -27,7 +27,10 @@ internal sealed class ReadableWaiter : IDisposable
         try
         {
             if (!_epoll.TryAdd(_wake.Descriptor, WakeKey))
+            {
                 LinuxException.ThrowLast("epoll_ctl");
+            }
+
             _thread = new Thread(Run) { Name = name, IsBackground = true };
             _thread.Start();
         }
@@ -47,16 +50,19 @@ internal sealed class ReadableWaiter : IDisposable
     /// <exception cref="ObjectDisposedException">The waiter, or the socket, was disposed of.</exception>
     internal async Task WaitAsync(SafeSocketHandle socket, CancellationToken cancellationToken)
     {
-        ulong key = Interlocked.Increment(ref _lastKey);
+        var key = Interlocked.Increment(ref _lastKey);
         Waiting waiting = new(socket);
         _waiting[key] = waiting;
         try
         {
             if (!_epoll.TryAdd(socket, key))
+            {
                 throw new LinuxException("epoll_ctl", Marshal.GetLastPInvokeError());
+            }
+
             ObjectDisposedException.ThrowIf(_stopping, this);
             // At once, and not when somebody has time for the waiting method: whoever cancels may be about to count descriptors.
-            using CancellationTokenRegistration onCancel = cancellationToken.UnsafeRegister(_ =>
+            using var onCancel = cancellationToken.UnsafeRegister(_ =>
             {
                 TakeOut(key);
                 waiting.Done.TrySetCanceled(cancellationToken);
@@ -73,12 +79,18 @@ internal sealed class ReadableWaiter : IDisposable
     public void Dispose()
     {
         if (_stopping)
+        {
             return;
+        }
+
         _stopping = true;
         _wake.Signal();
         _thread.Join();
-        foreach (ulong key in _waiting.Keys)
+        foreach (var key in _waiting.Keys)
+        {
             TakeOut(key)?.Done.TrySetException(new ObjectDisposedException(nameof(ReadableWaiter)));
+        }
+
         _epoll.Dispose();
         _wake.Dispose();
     }
@@ -88,12 +100,14 @@ internal sealed class ReadableWaiter : IDisposable
         Span<ulong> keys = stackalloc ulong[EventsPerTurn];
         while (!_stopping)
         {
-            int count = _epoll.Wait(keys);
-            foreach (ulong key in keys[..count])
+            var count = _epoll.Wait(keys);
+            foreach (var key in keys[..count])
             {
                 // As soon as it is ready: a level that stays up would have the thread spin.
                 if (key != WakeKey)
+                {
                     TakeOut(key)?.Done.TrySetResult();
+                }
             }
         }
     }
@@ -101,8 +115,11 @@ internal sealed class ReadableWaiter : IDisposable
     /// <summary>Whoever gets the entry here is the only one, and has let go of its descriptor after it left the poll set.</summary>
     private Waiting? TakeOut(ulong key)
     {
-        if (!_waiting.TryRemove(key, out Waiting? waiting))
+        if (!_waiting.TryRemove(key, out var waiting))
+        {
             return null;
+        }
+
         try
         {
             _epoll.Remove(waiting.Socket);
@@ -121,7 +138,7 @@ internal sealed class ReadableWaiter : IDisposable
     {
         internal Waiting(SafeSocketHandle socket)
         {
-            bool isHeld = false;
+            var isHeld = false;
             socket.DangerousAddRef(ref isHeld);
             Socket = socket;
         }

@@ -18,7 +18,10 @@ internal struct ResourceUsage
         ResourceUsage usage;
         // SAFETY: the kernel writes exactly the 144 bytes of the local.
         if (Libc.GetResourceUsage(who, &usage) != 0)
+        {
             LinuxException.ThrowLast("getrusage");
+        }
+
         return TimeSpan.FromSeconds(usage.UserSeconds + usage.SystemSeconds)
             + TimeSpan.FromMicroseconds(usage.UserMicroseconds + usage.SystemMicroseconds);
     }

@@ -44,7 +44,9 @@ internal sealed partial class Userfaultfd
         UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads exactly the local struct.
         if (Libc.Control(_file, UnregisterRequest, &argument) != 0)
+        {
             LinuxException.ThrowLast("ioctl(UFFDIO_UNREGISTER)");
+        }
     }
 
     /// <summary>Wakes the threads that wait for pages of a range, whether the pages are there or not.</summary>
@@ -53,7 +55,9 @@ internal sealed partial class Userfaultfd
         UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads exactly the local struct.
         if (Libc.Control(_file, WakeRequest, &argument) != 0)
+        {
             LinuxException.ThrowLast("ioctl(UFFDIO_WAKE)");
+        }
     }
 
     /// <summary>
@@ -64,7 +68,7 @@ internal sealed partial class Userfaultfd
     {
         UserfaultCopy argument = new() { Destination = (ulong)destination, Source = (ulong)source, Length = (ulong)length };
         // SAFETY: the kernel reads and writes the local struct, and reads length bytes that the caller vouches for.
-        int errno = Libc.Control(_file, CopyRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        var errno = Libc.Control(_file, CopyRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
         done = Math.Max(argument.Done, 0);
         return errno;
     }
@@ -74,7 +78,7 @@ internal sealed partial class Userfaultfd
     {
         UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads and writes exactly the local struct.
-        int errno = Libc.Control(_file, ZeroPageRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        var errno = Libc.Control(_file, ZeroPageRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
         done = Math.Max(argument.Done, 0);
         return errno;
     }
@@ -87,7 +91,7 @@ internal sealed partial class Userfaultfd
     {
         UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads and writes exactly the local struct.
-        int errno = Libc.Control(_file, PoisonRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        var errno = Libc.Control(_file, PoisonRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
         done = Math.Max(argument.Done, 0);
         return errno;
     }
@@ -98,10 +102,13 @@ internal sealed partial class Userfaultfd
         fixed (UserfaultMessage* first = messages)
         {
             // SAFETY: no more bytes are asked for than the span has.
-            nint bytes = Libc.ReadFaults(_file, first, (nuint)(messages.Length * sizeof(UserfaultMessage)));
+            var bytes = Libc.ReadFaults(_file, first, (nuint)(messages.Length * sizeof(UserfaultMessage)));
             if (bytes >= 0)
+            {
                 return (int)bytes / sizeof(UserfaultMessage);
-            int errno = Marshal.GetLastPInvokeError();
+            }
+
+            var errno = Marshal.GetLastPInvokeError();
             return errno is Errno.EAGAIN or Errno.EINTR ? 0 : throw new LinuxException("read(userfaultfd)", errno);
         }
     }
@@ -109,7 +116,7 @@ internal sealed partial class Userfaultfd
     /// <summary>Waits until there are faults or <paramref name="wake"/> is signalled; false without faults.</summary>
     internal unsafe bool WaitForFaults(EventFd wake)
     {
-        PollFd* descriptors = stackalloc PollFd[2];
+        var descriptors = stackalloc PollFd[2];
         descriptors[0] = new PollFd(Descriptor, Libc.PollIn);
         descriptors[1] = new PollFd(wake.Descriptor, Libc.PollIn);
         // SAFETY: the array has two entries.

@@ -59,7 +59,10 @@ internal sealed partial class Userfaultfd : IDisposable
         UserfaultRegister argument = new() { Start = (ulong)address, Length = (ulong)length, Mode = mode };
         // SAFETY: the kernel reads and writes exactly the local struct.
         if (Libc.Control(_file, RegisterRequest, &argument) != 0)
+        {
             LinuxException.ThrowLast("ioctl(UFFDIO_REGISTER)");
+        }
+
         return argument.Ioctls;
     }
 
@@ -68,14 +71,20 @@ internal sealed partial class Userfaultfd : IDisposable
     // Where the system call is filtered out (containers), the device may still be there for those whom its mode admits.
     private static SafeFileHandle OpenFile(int flags)
     {
-        int fd = (int)Libc.SystemCall(Libc.UserfaultfdCall, flags);
+        var fd = (int)Libc.SystemCall(Libc.UserfaultfdCall, flags);
         if (fd >= 0)
+        {
             return new SafeFileHandle(fd, ownsHandle: true);
-        int errno = Marshal.GetLastPInvokeError();
+        }
 
-        int device = Libc.Open("/dev/userfaultfd", Libc.OpenReadWrite | Libc.OpenCloseOnExec, 0);
+        var errno = Marshal.GetLastPInvokeError();
+
+        var device = Libc.Open("/dev/userfaultfd", Libc.OpenReadWrite | Libc.OpenCloseOnExec, 0);
         if (device < 0)
+        {
             throw new LinuxException("userfaultfd", errno);
+        }
+
         using var deviceFile = new SafeFileHandle(device, ownsHandle: true);
         return LinuxFile.Own(Libc.Control(deviceFile, NewRequest, flags), "ioctl(USERFAULTFD_IOC_NEW)", "/dev/userfaultfd");
     }
@@ -85,6 +94,8 @@ internal sealed partial class Userfaultfd : IDisposable
         UserfaultApi argument = new() { Api = UserfaultApi.Version, Features = (ulong)features };
         // SAFETY: the kernel reads and writes exactly the local struct.
         if (Libc.Control(_file, ApiRequest, &argument) != 0)
+        {
             LinuxException.ThrowLast("ioctl(UFFDIO_API)");
+        }
     }
 }

@@ -25,10 +25,15 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong,
                 // Nothing is buffered here but the beginning of the next message: an end at this point is a destination that closes without
                 // a word.
                 if (!await stream.FillAsync(1, cancellationToken).ConfigureAwait(false))
+                {
                     throw new ChannelException(FailureReason.PeerClosed, stream.Channel,
                         $"the destination closed the return path {WithoutWord}");
+                }
+
                 if (await ReadMessageAsync(cancellationToken).ConfigureAwait(false) is { } shut)
+                {
                     return shut;
+                }
             }
         }
         catch (ChannelException failure) when (failure.Reason == FailureReason.PeerReset)
@@ -47,9 +52,15 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong,
             var status = ReturnPathMessage.Parse(stream.Peek(WireLimits.MaxReturnPathMessageBytes + ReturnPathHeader.Size),
                 out var message, out var consumed, out var error);
             if (status == OperationStatus.InvalidData)
+            {
                 throw stream.Malformed(error!);
+            }
+
             if (status == OperationStatus.NeedMoreData)
+            {
                 continue;
+            }
+
             var (type, value) = (message.Type, message.Value);
             stream.Advance(consumed);
             return Handle(type, value);

@@ -37,7 +37,10 @@ internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposabl
             }
 
             if (offsets.IsEmpty)
+            {
                 return;
+            }
+
             Send();
         }
     }
@@ -83,7 +86,10 @@ internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposabl
             lock (_gate)
             {
                 if (_filling.Length - _used >= RecordSize)
+                {
                     return; // another has sent it meanwhile
+                }
+
                 (_filling, _sending) = (_sending, _filling);
                 vectors[0] = new IoVec(_sending.Address, (nuint)_used);
                 _used = 0;
@@ -91,7 +97,9 @@ internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposabl
 
             var result = main.Send(vectors);
             if (!result.Complete)
+            {
                 throw ChannelException.From(result, main, "sending zero pages");
+            }
         }
         finally
         {

@@ -19,24 +19,37 @@ public sealed class GuestMemory : IDisposable
         ArgumentNullException.ThrowIfNull(blocks);
         _blocks = [.. blocks];
         if (_blocks.Length == 0)
+        {
             throw new ArgumentException("A guest has at least one RAM block.", nameof(blocks));
+        }
 
         _byUtf8Name = new(_blocks.Length, Utf8NameComparer.Instance);
         _byUtf8Span = _byUtf8Name.GetAlternateLookup<ReadOnlySpan<byte>>();
         _byName = new(_blocks.Length, StringComparer.Ordinal);
-        foreach (RamBlock block in _blocks)
+        foreach (var block in _blocks)
         {
             if (block.Index >= 0)
+            {
                 throw new ArgumentException($"Block {block.Name} belongs to a guest already.", nameof(blocks));
+            }
+
             if (!_byName.TryAdd(block.Name, block))
+            {
                 throw new ArgumentException($"Block name {block.Name} comes twice.", nameof(blocks));
+            }
+
             if (block.Length > long.MaxValue - TotalBytes)
+            {
                 throw new ArgumentException("The blocks together exceed 2^63 bytes.", nameof(blocks));
+            }
+
             _byUtf8Name.Add(block.Utf8Name.ToArray(), block);
             TotalBytes += block.Length;
         }
-        for (int i = 0; i < _blocks.Length; i++)
+        for (var i = 0; i < _blocks.Length; i++)
+        {
             _blocks[i].Index = i;
+        }
     }
 
     /// <summary>The blocks, in the order given.</summary>
@@ -61,8 +74,10 @@ public sealed class GuestMemory : IDisposable
     /// <summary>Disposes every block. Idempotent.</summary>
     public void Dispose()
     {
-        foreach (RamBlock block in _blocks)
+        foreach (var block in _blocks)
+        {
             block.Dispose();
+        }
     }
 
     /// <summary>Compares names byte by byte, held as arrays and asked for as spans.</summary>

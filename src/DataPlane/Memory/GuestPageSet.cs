@@ -11,8 +11,10 @@ public sealed class GuestPageSet
         ArgumentNullException.ThrowIfNull(memory);
         Memory = memory;
         _bitmaps = new PageBitmap[memory.Blocks.Count];
-        for (int i = 0; i < _bitmaps.Length; i++)
+        for (var i = 0; i < _bitmaps.Length; i++)
+        {
             _bitmaps[i] = new PageBitmap(memory.Blocks[i].PageCount);
+        }
     }
 
     /// <summary>Whose pages these are.</summary>
@@ -25,9 +27,12 @@ public sealed class GuestPageSet
         get
         {
             ArgumentNullException.ThrowIfNull(block);
-            int index = block.Index;
+            var index = block.Index;
             if ((uint)index >= (uint)_bitmaps.Length || !ReferenceEquals(Memory.Blocks[index], block))
+            {
                 throw new ArgumentException($"Block {block.Name} belongs to another guest.", nameof(block));
+            }
+
             return _bitmaps[index];
         }
     }
@@ -36,30 +41,39 @@ public sealed class GuestPageSet
     public long CountSet()
     {
         long count = 0;
-        foreach (PageBitmap bitmap in _bitmaps)
+        foreach (var bitmap in _bitmaps)
+        {
             count += bitmap.CountSet();
+        }
+
         return count;
     }
 
     /// <summary>Adds every page.</summary>
     public void SetAll()
     {
-        foreach (PageBitmap bitmap in _bitmaps)
+        foreach (var bitmap in _bitmaps)
+        {
             bitmap.SetAll();
+        }
     }
 
     /// <summary>Removes every page.</summary>
     public void ClearAll()
     {
-        foreach (PageBitmap bitmap in _bitmaps)
+        foreach (var bitmap in _bitmaps)
+        {
             bitmap.ClearAll();
+        }
     }
 
     /// <summary>Removes the pages of another set of the same guest.</summary>
     internal void ExceptWith(GuestPageSet other)
     {
-        for (int i = 0; i < _bitmaps.Length; i++)
+        for (var i = 0; i < _bitmaps.Length; i++)
+        {
             _bitmaps[i].ExceptWith(other._bitmaps[i]);
+        }
     }
 
     /// <summary>Adds the pages of another set of the same guest.</summary>
@@ -67,8 +81,13 @@ public sealed class GuestPageSet
     {
         ArgumentNullException.ThrowIfNull(other);
         if (!ReferenceEquals(other.Memory, Memory))
+        {
             throw new ArgumentException("The sets belong to different guests.", nameof(other));
-        for (int i = 0; i < _bitmaps.Length; i++)
+        }
+
+        for (var i = 0; i < _bitmaps.Length; i++)
+        {
             _bitmaps[i].UnionWith(other._bitmaps[i]);
+        }
     }
 }

@@ -18,7 +18,10 @@ public sealed partial class PageBitmap
     public bool TryFindSetRun(long from, long maxPages, out long first, out long count)
     {
         if ((ulong)from > (ulong)PageCount)
+        {
             ThrowRange(from, 0);
+        }
+
         ArgumentOutOfRangeException.ThrowIfLessThan(maxPages, 1);
 
         first = FindSet(from);
@@ -35,14 +38,20 @@ public sealed partial class PageBitmap
     private long FindSet(long from)
     {
         if (from == PageCount)
+        {
             return PageCount;
-        int index = (int)(from >> WordShift);
-        ulong word = _words[index] & (ulong.MaxValue << (int)from);
+        }
+
+        var index = (int)(from >> WordShift);
+        var word = _words[index] & (ulong.MaxValue << (int)from);
         if (word == 0)
         {
             index = SkipZeroWords(index + 1);
             if (index == _words.Length)
+            {
                 return PageCount;
+            }
+
             word = _words[index];
         }
         return ((long)index << WordShift) + BitOperations.TrailingZeroCount(word);
@@ -51,14 +60,17 @@ public sealed partial class PageBitmap
     // The first clear bit after the set bit `from`, or from + limit if that comes first.
     private long FindClear(long from, long limit)
     {
-        long end = from + limit;
-        int index = (int)(from >> WordShift);
-        ulong clear = ~_words[index] & (ulong.MaxValue << (int)from);
+        var end = from + limit;
+        var index = (int)(from >> WordShift);
+        var clear = ~_words[index] & (ulong.MaxValue << (int)from);
         while (clear == 0)
         {
             index++;
             if ((long)index << WordShift >= end)
+            {
                 return end;
+            }
+
             clear = ~_words[index];
         }
         return Math.Min(end, ((long)index << WordShift) + BitOperations.TrailingZeroCount(clear));
@@ -68,32 +80,36 @@ public sealed partial class PageBitmap
     private int SkipZeroWords(int index)
     {
         const int Step = 32;
-        ref ulong words = ref MemoryMarshal.GetArrayDataReference(_words);
+        ref var words = ref MemoryMarshal.GetArrayDataReference(_words);
         if (Vector512.IsHardwareAccelerated)
         {
             for (; index <= _words.Length - Step; index += Step)
             {
-                nuint at = (nuint)index;
+                var at = (nuint)index;
                 // SAFETY: at + 32 words are inside the array, by the loop's condition.
-                Vector512<ulong> any = Vector512.LoadUnsafe(ref words, at) | Vector512.LoadUnsafe(ref words, at + 8)
+                var any = Vector512.LoadUnsafe(ref words, at) | Vector512.LoadUnsafe(ref words, at + 8)
                     | Vector512.LoadUnsafe(ref words, at + 16) | Vector512.LoadUnsafe(ref words, at + 24);
                 if (any != Vector512<ulong>.Zero)
+                {
                     break;
+                }
             }
         }
         else if (Vector256.IsHardwareAccelerated)
         {
             for (; index <= _words.Length - Step / 2; index += Step / 2)
             {
-                nuint at = (nuint)index;
+                var at = (nuint)index;
                 // SAFETY: at + 16 words are inside the array, by the loop's condition.
-                Vector256<ulong> any = Vector256.LoadUnsafe(ref words, at) | Vector256.LoadUnsafe(ref words, at + 4)
+                var any = Vector256.LoadUnsafe(ref words, at) | Vector256.LoadUnsafe(ref words, at + 4)
                     | Vector256.LoadUnsafe(ref words, at + 8) | Vector256.LoadUnsafe(ref words, at + 12);
                 if (any != Vector256<ulong>.Zero)
+                {
                     break;
+                }
             }
         }
-        int rest = _words.AsSpan(index).IndexOfAnyExcept(0UL);
+        var rest = _words.AsSpan(index).IndexOfAnyExcept(0UL);
         return rest < 0 ? _words.Length : index + rest;
     }
 }

@@ -38,9 +38,12 @@ public sealed partial class PageBitmap
     /// <param name="fill">Fills the words as bytes; returns false when it cannot.</param>
     internal bool TryFill(Func<Span<byte>, bool> fill)
     {
-        bool filled = fill(System.Runtime.InteropServices.MemoryMarshal.AsBytes(_words.AsSpan()));
+        var filled = fill(System.Runtime.InteropServices.MemoryMarshal.AsBytes(_words.AsSpan()));
         if (_words.Length > 0 && (PageCount & (WordBits - 1)) is var surplus and not 0)
+        {
             _words[^1] &= (1UL << (int)surplus) - 1;
+        }
+
         return filled;
     }
 
@@ -74,8 +77,11 @@ public sealed partial class PageBitmap
     /// <summary>Sets <paramref name="count"/> bits from <paramref name="first"/> on.</summary>
     public void SetRange(long first, long count)
     {
-        if (!TrySplit(first, count, out WordRange range))
+        if (!TrySplit(first, count, out var range))
+        {
             return;
+        }
+
         if (range.First == range.Last)
         {
             _words[range.First] |= range.HeadMask & range.TailMask;
@@ -89,8 +95,11 @@ public sealed partial class PageBitmap
     /// <summary>Clears <paramref name="count"/> bits from <paramref name="first"/> on.</summary>
     public void ClearRange(long first, long count)
     {
-        if (!TrySplit(first, count, out WordRange range))
+        if (!TrySplit(first, count, out var range))
+        {
             return;
+        }
+
         if (range.First == range.Last)
         {
             _words[range.First] &= ~(range.HeadMask & range.TailMask);
@@ -114,19 +123,29 @@ public sealed partial class PageBitmap
     /// </remarks>
     public void SetRangeAtomic(long first, long count)
     {
-        if (!TrySplit(first, count, out WordRange range))
+        if (!TrySplit(first, count, out var range))
+        {
             return;
-        for (int i = range.First; i <= range.Last; i++)
+        }
+
+        for (var i = range.First; i <= range.Last; i++)
+        {
             Interlocked.Or(ref _words[i], range.MaskOf(i));
+        }
     }
 
     /// <summary>Like <see cref="ClearRange"/>, safe against other atomic members; each word changes at once, the range does not.</summary>
     public void ClearRangeAtomic(long first, long count)
     {
-        if (!TrySplit(first, count, out WordRange range))
+        if (!TrySplit(first, count, out var range))
+        {
             return;
-        for (int i = range.First; i <= range.Last; i++)
+        }
+
+        for (var i = range.First; i <= range.Last; i++)
+        {
             Interlocked.And(ref _words[i], ~range.MaskOf(i));
+        }
     }
 
     /// <summary>Moves every set bit to <paramref name="target"/>, each word read and cleared in one step; returns the bits moved.</summary>
@@ -134,12 +153,15 @@ public sealed partial class PageBitmap
     {
         CheckSameSize(target);
         long moved = 0;
-        for (int i = 0; i < _words.Length; i++)
+        for (var i = 0; i < _words.Length; i++)
         {
             // A mark that this look misses was not ordered before the call; the next call finds it.
             if (Volatile.Read(ref _words[i]) == 0)
+            {
                 continue;
-            ulong word = Interlocked.Exchange(ref _words[i], 0);
+            }
+
+            var word = Interlocked.Exchange(ref _words[i], 0);
             target._words[i] |= word;
             moved += BitOperations.PopCount(word);
         }
@@ -150,8 +172,11 @@ public sealed partial class PageBitmap
     public long CountSet()
     {
         long count = 0;
-        foreach (ulong word in _words)
+        foreach (var word in _words)
+        {
             count += BitOperations.PopCount(word);
+        }
+
         return count;
     }
 
@@ -159,8 +184,10 @@ public sealed partial class PageBitmap
     public void UnionWith(PageBitmap other)
     {
         CheckSameSize(other);
-        for (int i = 0; i < _words.Length; i++)
+        for (var i = 0; i < _words.Length; i++)
+        {
             _words[i] |= other._words[i];
+        }
     }
 
     /// <summary>Makes this equal to <paramref name="other"/>, which must be of the same size.</summary>
@@ -175,7 +202,10 @@ public sealed partial class PageBitmap
     private bool TrySplit(long first, long count, out WordRange range)
     {
         if ((ulong)first > (ulong)PageCount || (ulong)count > (ulong)(PageCount - first))
+        {
             ThrowRange(first, count);
+        }
+
         range = new WordRange(first, first + count - 1);
         return count != 0;
     }
@@ -184,22 +214,28 @@ public sealed partial class PageBitmap
     internal void ExceptWith(PageBitmap other)
     {
         CheckSameSize(other);
-        for (int i = 0; i < _words.Length; i++)
+        for (var i = 0; i < _words.Length; i++)
+        {
             _words[i] &= ~other._words[i];
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void CheckPage(long page)
     {
         if ((ulong)page >= (ulong)PageCount)
+        {
             ThrowRange(page, 1);
+        }
     }
 
     private void CheckSameSize(PageBitmap other)
     {
         ArgumentNullException.ThrowIfNull(other);
         if (other.PageCount != PageCount)
+        {
             throw new ArgumentException($"A bitmap of {other.PageCount} pages does not match one of {PageCount}.", nameof(other));
+        }
     }
 
     [System.Diagnostics.CodeAnalysis.DoesNotReturn]

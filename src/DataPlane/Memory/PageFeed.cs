@@ -60,9 +60,14 @@ internal sealed class PageFeed
         lock (_gate)
         {
             for (var i = 0; i < _block; i++)
+            {
                 _pages[_memory.Blocks[i]].ClearAll();
+            }
+
             if (_block < _memory.Blocks.Count)
+            {
                 _pages[_memory.Blocks[_block]].ClearRange(0, _nextPage);
+            }
         }
     }
 

@@ -39,14 +39,14 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     /// <param name="reason">What is missing, for people; null if nothing is.</param>
     public static bool IsSupported(out string? reason)
     {
-        using RamBlock page = RamBlock.Allocate("probe", Environment.SystemPageSize, new RamAllocation { HugePages = false });
+        using var page = RamBlock.Allocate("probe", Environment.SystemPageSize, new RamAllocation { HugePages = false });
         using var memory = new GuestMemory([page]);
         using var tracker = new PagemapDirtyTracker(memory);
         try
         {
             tracker.Start();
             page.Span(0, 1)[0] = 1;
-            bool works = tracker.Collect(new GuestPageSet(memory)) != 0;
+            var works = tracker.Collect(new GuestPageSet(memory)) != 0;
             reason = works ? null : "PAGEMAP_SCAN works but did not report a write on this kernel";
             return works;
         }
@@ -61,12 +61,15 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     public void Start()
     {
         if (_userfaultfd is not null)
+        {
             throw new InvalidOperationException("Dirty tracking has started already.");
+        }
+
         try
         {
             _pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
             _userfaultfd = Userfaultfd.OpenForWriteTracking();
-            foreach (RamBlock block in _memory.BlockSpan)
+            foreach (var block in _memory.BlockSpan)
             {
                 _userfaultfd.Register(block.Address, block.Length, UserfaultRegister.ModeWriteProtect);
                 Protect(_pageMap, block);
@@ -84,10 +87,16 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     {
         ArgumentNullException.ThrowIfNull(dirty);
         if (_pageMap is not { } pageMap)
+        {
             throw new InvalidOperationException("Dirty tracking has not started.");
+        }
+
         long pages = 0;
-        foreach (RamBlock block in _memory.BlockSpan)
+        foreach (var block in _memory.BlockSpan)
+        {
             pages += CollectBlock(pageMap, block, dirty[block]);
+        }
+
         return pages;
     }
 
@@ -107,24 +116,26 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     /// <summary>The kernel protects whole pages of its own, which may be larger than the guest's.</summary>
     internal static void CheckAlignment(GuestMemory memory, int systemPageSize)
     {
-        foreach (RamBlock block in memory.BlockSpan)
+        foreach (var block in memory.BlockSpan)
         {
             if (block.Address % systemPageSize != 0 || block.Length % systemPageSize != 0)
+            {
                 throw new ArgumentException($"Block {block} does not start and end at pages of this machine.", nameof(memory));
+            }
         }
     }
 
     private long CollectBlock(SafeFileHandle pageMap, RamBlock block, PageBitmap dirty)
     {
-        ulong address = (ulong)block.Address;
-        ulong end = address + (ulong)block.Length;
+        var address = (ulong)block.Address;
+        var end = address + (ulong)block.Length;
         long pages = 0;
-        for (ulong from = address; from < end;)
+        for (var from = address; from < end;)
         {
-            int count = Scan(pageMap, from, end, _regions, out ulong next);
-            foreach (ref readonly PageRegion region in _regions.AsSpan(0, count))
+            var count = Scan(pageMap, from, end, _regions, out var next);
+            foreach (ref readonly var region in _regions.AsSpan(0, count))
             {
-                long length = (long)(region.End - region.Start) >> TargetPage.Shift;
+                var length = (long)(region.End - region.Start) >> TargetPage.Shift;
                 dirty.SetRange((long)(region.Start - address) >> TargetPage.Shift, length);
                 pages += length;
             }
@@ -136,10 +147,10 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     // A scan without room for results only protects, pages that are not there yet included: otherwise reading those would count as writing.
     private static void Protect(SafeFileHandle pageMap, RamBlock block)
     {
-        ulong end = (ulong)block.Address + (ulong)block.Length;
-        for (ulong from = (ulong)block.Address; from < end;)
+        var end = (ulong)block.Address + (ulong)block.Length;
+        for (var from = (ulong)block.Address; from < end;)
         {
-            _ = Scan(pageMap, from, end, [], out ulong next);
+            _ = Scan(pageMap, from, end, [], out var next);
             from = Advance(from, next, block);
         }
     }
@@ -164,9 +175,12 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
                 ReturnMask = results.IsEmpty ? 0 : PageScan.IsWritten,
             };
             // SAFETY: the kernel writes at most VectorLength regions into the fixed span, and the local struct.
-            int count = Libc.Control(pageMap, PageScan.Request, &argument);
+            var count = Libc.Control(pageMap, PageScan.Request, &argument);
             if (count < 0)
+            {
                 LinuxException.ThrowLast("ioctl(PAGEMAP_SCAN)");
+            }
+
             next = argument.WalkEnd;
             return count;
         }

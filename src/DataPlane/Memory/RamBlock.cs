@@ -69,17 +69,23 @@ public sealed class RamBlock : IDisposable
     public static RamBlock Allocate(string name, long length, RamAllocation options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        byte[] utf8Name = EncodeName(name);
+        var utf8Name = EncodeName(name);
         CheckLength(length);
         CheckHostPages(length, options.HostPageSize);
 
-        MemoryMapping mapping = Map(length, options);
+        var mapping = Map(length, options);
         try
         {
             if (options.HostPageSize == TargetPage.Size)
+            {
                 mapping.PreferHugePages(options.HugePages);
+            }
+
             if (options.Populate)
+            {
                 mapping.Populate(0, length);
+            }
+
             return new RamBlock(name, utf8Name, mapping.Address, length, startsZeroed: true, options.HostPageSize, mapping);
         }
         catch
@@ -100,13 +106,19 @@ public sealed class RamBlock : IDisposable
     public static RamBlock Wrap(
         string name, nint address, long length, bool startsZeroed, IDisposable? owner = null, long hostPageSize = TargetPage.Size)
     {
-        byte[] utf8Name = EncodeName(name);
+        var utf8Name = EncodeName(name);
         CheckLength(length);
         CheckHostPages(length, hostPageSize);
         if (address <= 0 || address % hostPageSize != 0)
+        {
             throw new ArgumentException($"Address 0x{address:x} is not a positive multiple of {hostPageSize}.", nameof(address));
+        }
+
         if (length > nint.MaxValue - address)
+        {
             throw new ArgumentException($"{length} bytes from address 0x{address:x} leave the address space.", nameof(length));
+        }
+
         return new RamBlock(name, utf8Name, address, length, startsZeroed, hostPageSize, owner);
     }
 
@@ -116,7 +128,9 @@ public sealed class RamBlock : IDisposable
     {
         ObjectDisposedException.ThrowIf(_address == 0, this);
         if ((ulong)offset > (ulong)Length || (uint)length > (ulong)(Length - offset))
+        {
             ThrowOutside(offset, length);
+        }
         // SAFETY: the range was checked against the block, whose memory is mapped until Dispose.
         return new Span<byte>((byte*)_address + offset, length);
     }
@@ -125,7 +139,9 @@ public sealed class RamBlock : IDisposable
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _address, 0) != 0)
+        {
             _owner?.Dispose();
+        }
     }
 
     /// <inheritdoc/>
@@ -138,10 +154,15 @@ public sealed class RamBlock : IDisposable
     private static MemoryMapping Map(long length, RamAllocation options)
     {
         if (options.HostPageSize != TargetPage.Size)
+        {
             return MemoryMapping.OfReservedHugePages(length, options.Shared);
-        long alignment = options.HugePages && length >= MemoryMapping.HugePageSize ? MemoryMapping.HugePageSize : 0;
+        }
+
+        var alignment = options.HugePages && length >= MemoryMapping.HugePageSize ? MemoryMapping.HugePageSize : 0;
         if (!options.Shared)
+        {
             return MemoryMapping.Anonymous(length, alignment);
+        }
         // The mapping keeps the memory file alive; the descriptor is not needed any longer.
         using var file = LinuxFile.CreateInMemory("guest-ram", length);
         return MemoryMapping.OfFile(file, 0, length, alignment);
@@ -165,7 +186,10 @@ public sealed class RamBlock : IDisposable
                 $"The name of a RAM block takes {bytes.Length} bytes of UTF-8; 1 to {MaxNameBytes} are allowed.", nameof(name));
         }
         if (bytes.Contains((byte)0))
+        {
             throw new ArgumentException("The name of a RAM block contains a zero byte.", nameof(name));
+        }
+
         return bytes;
     }
 
@@ -181,6 +205,8 @@ public sealed class RamBlock : IDisposable
     private static void CheckLength(long length)
     {
         if (length <= 0 || length % TargetPage.Size != 0)
+        {
             throw new ArgumentException($"Length {length} is not a positive multiple of {TargetPage.Size}.", nameof(length));
+        }
     }
 }

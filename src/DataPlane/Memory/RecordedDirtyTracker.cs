@@ -30,10 +30,15 @@ public sealed class RecordedDirtyTracker : IDirtyTracker
     public void Start()
     {
         if (_tracking)
+        {
             throw new InvalidOperationException("Dirty tracking has started already.");
+        }
         // What was marked so far was written before this call returned.
-        foreach (RamBlock block in _written.Memory.BlockSpan)
+        foreach (var block in _written.Memory.BlockSpan)
+        {
             _written[block].ClearRangeAtomic(0, block.PageCount);
+        }
+
         _tracking = true;
     }
 
@@ -42,10 +47,16 @@ public sealed class RecordedDirtyTracker : IDirtyTracker
     {
         ArgumentNullException.ThrowIfNull(dirty);
         if (!_tracking)
+        {
             throw new InvalidOperationException("Dirty tracking has not started.");
+        }
+
         long pages = 0;
-        foreach (RamBlock block in _written.Memory.BlockSpan)
+        foreach (var block in _written.Memory.BlockSpan)
+        {
             pages += _written[block].TakeAtomic(dirty[block]);
+        }
+
         return pages;
     }
 

@@ -14,8 +14,11 @@ public static class ZeroPage
     public static bool IsZero(ReadOnlySpan<byte> page)
     {
         if (page.Length != TargetPage.Size)
+        {
             return IsZeroPortable(page);
-        ref byte start = ref MemoryMarshal.GetReference(page);
+        }
+
+        ref var start = ref MemoryMarshal.GetReference(page);
         return Vector512.IsHardwareAccelerated ? IsZero512(ref start)
             : Vector256.IsHardwareAccelerated ? IsZero256(ref start)
             : IsZeroPortable(page);
@@ -38,10 +41,12 @@ public static class ZeroPage
         const int Step = 4 * 64;
         for (nuint at = 0; at < TargetPage.Size; at += Step)
         {
-            Vector512<byte> any = Vector512.LoadUnsafe(ref page, at) | Vector512.LoadUnsafe(ref page, at + 64)
+            var any = Vector512.LoadUnsafe(ref page, at) | Vector512.LoadUnsafe(ref page, at + 64)
                 | Vector512.LoadUnsafe(ref page, at + 128) | Vector512.LoadUnsafe(ref page, at + 192);
             if (any != Vector512<byte>.Zero)
+            {
                 return false;
+            }
         }
         return true;
     }
@@ -51,10 +56,12 @@ public static class ZeroPage
         const int Step = 4 * 32;
         for (nuint at = 0; at < TargetPage.Size; at += Step)
         {
-            Vector256<byte> any = Vector256.LoadUnsafe(ref page, at) | Vector256.LoadUnsafe(ref page, at + 32)
+            var any = Vector256.LoadUnsafe(ref page, at) | Vector256.LoadUnsafe(ref page, at + 32)
                 | Vector256.LoadUnsafe(ref page, at + 64) | Vector256.LoadUnsafe(ref page, at + 96);
             if (any != Vector256<byte>.Zero)
+            {
                 return false;
+            }
         }
         return true;
     }

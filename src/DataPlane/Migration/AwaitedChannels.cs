@@ -8,7 +8,7 @@ internal static class AwaitedChannels
     /// <summary>At a destination; null when all are there without which no page comes.</summary>
     internal static string? Describe(IReadOnlyCollection<AdmittedChannel> admitted, int multifdChannels)
     {
-        int multifd = admitted.Count(static one => one.Kind == ChannelKind.Multifd);
+        var multifd = admitted.Count(static one => one.Kind == ChannelKind.Multifd);
         return admitted.Any(static one => one.Kind == ChannelKind.Main) ? DescribeMultifd(multifdChannels - multifd, multifdChannels)
             : multifd == 0 ? "the source"
             : "the main channel";

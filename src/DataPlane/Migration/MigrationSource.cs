@@ -48,7 +48,10 @@ public sealed class MigrationSource
     public void SwitchToPostcopy()
     {
         if (!_options.Postcopy)
+        {
             throw new InvalidOperationException($"the migration was not prepared for it: option {nameof(_options.Postcopy)} is not set");
+        }
+
         _switch.Request();
     }
 
@@ -63,7 +66,9 @@ public sealed class MigrationSource
     {
         ArgumentNullException.ThrowIfNull(destination);
         if (!_desk.TryResume(destination))
+        {
             throw new InvalidOperationException("no migration waits for a new link");
+        }
     }
 
     /// <summary>
@@ -78,7 +83,9 @@ public sealed class MigrationSource
     public void Pause()
     {
         if (!_desk.TryBreak())
+        {
             throw new InvalidOperationException("no migration has a link in postcopy that could be given up");
+        }
     }
 
     /// <summary>Connects to <paramref name="destination"/> and moves the guest there.</summary>

@@ -137,7 +137,10 @@ public sealed record MigrationSourceOptions
         OptionChecks.InRange(MaxBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxBytesPerSecond));
         OptionChecks.InRange(MaxPostcopyBytesPerSecond ?? long.MaxValue, 1, long.MaxValue, nameof(MaxPostcopyBytesPerSecond));
         if (Preempt && !Postcopy)
+        {
             throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
+        }
+
         if (Postcopy && MultifdChannels > 0 && Peer is not null && Peer < s_multifdWithPostcopy)
         {
             throw new ArgumentOutOfRangeException(
@@ -146,7 +149,10 @@ public sealed record MigrationSourceOptions
         }
 
         if (Peer is not null && Peer < s_oldestPeer)
+        {
             throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
+        }
+
         ValidateCompression();
         if (RecoveryTimeout < TimeSpan.Zero)
         {

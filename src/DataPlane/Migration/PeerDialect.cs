@@ -59,7 +59,10 @@ internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlac
     public static PeerDialect Of(string machine, Version? peer)
     {
         if (IsOwn(machine))
+        {
             return Newest;
+        }
+
         var version = VersionOf(machine);
         var older = version is null || (peer is not null && peer < version) ? peer : version;
         // Nobody needs SWITCHOVER_START, and a destination that does not know it fails.

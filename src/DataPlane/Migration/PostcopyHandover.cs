@@ -115,7 +115,10 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         var source = new PostcopySource(
             pages, channels, limit, _time, () => _custody.On(SourceEvent.EverythingSent));
         if (_answers is not null || Loaded.IsCompleted)
+        {
             source.OnLoaded();
+        }
+
         _source = source;
     }
 
@@ -160,16 +163,23 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     public void OnRequest(RamBlock block, long firstPage, long pages)
     {
         if (_source is { } source)
+        {
             source.OnRequest(block, firstPage, pages);
+        }
         else if (_answers is null)
+        {
             throw ChannelException.Violation("main", $"a request for pages of {block.Name} before the guest was handed over");
+        }
         // Else it is left over from the lost link: the destination asks again after RESUME.
     }
 
     public bool OnReceivedBitmap(RamBlock block, PageBitmap received)
     {
         if (_answers is not { } answers || !answers.TryTake(block, received))
+        {
             return false;
+        }
+
         _custody.On(SourceEvent.BitmapReceived);
         return true;
     }
@@ -179,7 +189,10 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     public PostcopyReport? Report(int recoveries)
     {
         if (_source is not { } source)
+        {
             return null;
+        }
+
         var sent = Volatile.Read(ref _packageSentAt);
         return new PostcopyReport
         {

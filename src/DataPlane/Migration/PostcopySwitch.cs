@@ -25,7 +25,10 @@ internal sealed class PostcopySwitch
         lock (_gate)
         {
             if (_closed)
+            {
                 return;
+            }
+
             _requested = true;
             react = _onRequested;
         }
@@ -44,7 +47,9 @@ internal sealed class PostcopySwitch
         }
 
         if (now)
+        {
             react();
+        }
     }
 
     /// <summary>The migration ends by precopy: a wish that comes now is too late. False when it has come.</summary>

@@ -26,7 +26,10 @@ internal sealed class RecoveryDesk
         lock (_gate)
         {
             if (_mayBreak?.Invoke() != true)
+            {
                 return false;
+            }
+
             breakLink = _breakLink;
             _breakLink = null;
         }

@@ -148,9 +148,14 @@ internal sealed class MultifdSendChannel
                 if (batch.IsZero(run.FirstPage + i))
                 {
                     if (_zeroRecords is null)
+                    {
                         packet.AddZero(offset);
+                    }
                     else
+                    {
                         onMain[zeroOnMain++] = offset;
+                    }
+
                     continue;
                 }
 
@@ -175,7 +180,10 @@ internal sealed class MultifdSendChannel
         }
 
         if (zeroOnMain > 0)
+        {
             _zeroRecords!.Add(batch.Block, onMain[..zeroOnMain]);
+        }
+
         if (zeroOnMain < batch.PageCount)
         {
             packet.Finish(compressor?.Compress(ref packet, vectors, ref vectorCount) ?? packet.NormalPages * TargetPage.Size);

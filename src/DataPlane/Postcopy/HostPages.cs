@@ -22,14 +22,22 @@ internal sealed class HostPages
         foreach (var (name, size) in sizes ?? new Dictionary<string, long>())
         {
             if (!memory.TryGetBlock(name, out var block))
+            {
                 throw new ArgumentException($"the guest has no RAM block '{name}' that could have pages of {size} bytes", nameof(sizes));
+            }
+
             if (!Fit(block, size))
+            {
                 throw new ArgumentException($"RAM block '{name}' of {block.Length} bytes cannot have pages of {size} bytes", nameof(sizes));
+            }
+
             _pages[block.Index] = size >> TargetPage.Shift;
         }
 
         foreach (var pages in _pages)
+        {
             Summary |= (ulong)pages << TargetPage.Shift;
+        }
     }
 
     /// <summary>Whether a block can have pages of that many bytes.</summary>
@@ -52,7 +60,10 @@ internal sealed class HostPages
         {
             var pages = PagesOf(block);
             if (pages == 1)
+            {
                 continue;
+            }
+
             var map = set[block];
             for (long next = 0; map.TryFindSetRun(next, long.MaxValue, out var first, out var count);)
             {

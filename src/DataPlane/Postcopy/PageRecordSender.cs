@@ -74,14 +74,21 @@ internal sealed class PageRecordSender : IDisposable
             {
                 Add(run.Block, run.FirstPage + i);
                 if (_pages == PagesPerCall)
+                {
                     Flush();
+                }
             }
         }
 
         if (_inSections)
+        {
             EndSection();
+        }
+
         if (_used > 0)
+        {
             Flush();
+        }
     }
 
     /// <summary>Main: the END section, which holds no pages, and the end of the stream. There is no VM description in postcopy.</summary>
@@ -131,7 +138,10 @@ internal sealed class PageRecordSender : IDisposable
     private void AddPending()
     {
         if (_used > _pending)
+        {
             _vectors[_vectorCount++] = new IoVec(_headers.Address + _pending, (nuint)(_used - _pending));
+        }
+
         _pending = _used;
     }
 
@@ -148,6 +158,8 @@ internal sealed class PageRecordSender : IDisposable
         var result = _channel.Send(_vectors.AsSpan(0, _vectorCount));
         _vectorCount = _used = _pending = _pages = 0;
         if (!result.Complete)
+        {
             throw ChannelException.From(result, _channel, "sending pages");
+        }
     }
 }

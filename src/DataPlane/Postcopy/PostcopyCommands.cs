@@ -22,7 +22,10 @@ internal static class PostcopyCommands
     {
         var blocks = unsent.Memory.Blocks;
         if (unsent.CountSet() == 0)
+        {
             unsent[blocks[0]].SetRange(0, hostPages.PagesOf(blocks[0]));
+        }
+
         WriteRanges(output, unsent);
     }
 
@@ -39,11 +42,15 @@ internal static class PostcopyCommands
             {
                 ranges[count++] = new ByteRange(first << TargetPage.Shift, length << TargetPage.Shift);
                 if (count == ranges.Length)
+                {
                     WriteDiscard(output, block, ranges, ref count);
+                }
             }
 
             if (count > 0)
+            {
                 WriteDiscard(output, block, ranges, ref count);
+            }
         }
     }
 
@@ -67,7 +74,9 @@ internal static class PostcopyCommands
     public static void WriteBitmapQuestions(IBufferWriter<byte> output, GuestMemory memory)
     {
         foreach (var block in memory.Blocks)
+        {
             output.Advance(CommandWriter.WriteReceivedBitmap(output.GetSpan(CommandWriter.MaxSize), block.Utf8Name));
+        }
     }
 
     /// <summary>After a lost link: pages follow.</summary>

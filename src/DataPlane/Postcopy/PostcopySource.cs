@@ -119,7 +119,9 @@ internal sealed class PostcopySource(
             var sendsIt = TryClaim(block, page, out var claimed);
             page = claimed.FirstPage + claimed.PageCount;
             if (sendsIt)
+            {
                 Answer(claimed);
+            }
         }
     }
 
@@ -132,7 +134,10 @@ internal sealed class PostcopySource(
         lock (_gate)
         {
             if (!pages.TryClaim(block, page, out claimed))
+            {
                 return false;
+            }
+
             Volatile.Write(ref _requestedPages, _requestedPages + claimed.PageCount);
             if (channels.Preempt is null || channels.PreemptIsOver || (channels.MainUntilLoaded && !_loaded))
             {
@@ -174,7 +179,10 @@ internal sealed class PostcopySource(
 
             SendBackground();
             if (_stopped)
+            {
                 throw new OperationCanceledException("postcopy was stopped");
+            }
+
             SendEnd();
             _everythingSent.SetResult();
         }
@@ -214,14 +222,19 @@ internal sealed class PostcopySource(
     private void SendRequests()
     {
         while (_queue.TryTake(out var page))
+        {
             channels.Main.Send([page]);
+        }
     }
 
     /// <summary>The background's rate; requests are answered meanwhile and do not count.</summary>
     private void WaitForLimit(long sentPages)
     {
         if (limit is null)
+        {
             return;
+        }
+
         var started = time.GetTimestamp();
         var pause = limit.Reserve(sentPages << TargetPage.Shift);
         while (!_stopped && pause - time.GetElapsedTime(started) is var left && left > TimeSpan.Zero)
@@ -237,9 +250,14 @@ internal sealed class PostcopySource(
         lock (_gate)
         {
             while (_answering && !_stopped)
+            {
                 Monitor.Wait(_gate);
+            }
+
             if (_stopped)
+            {
                 throw new OperationCanceledException("postcopy was stopped");
+            }
             // From here on the preempt channel is this thread's: a request that comes now can only be for a page that was left out.
             _preemptEnded = channels is { EndsPreempt: true, Preempt: not null };
         }
@@ -247,6 +265,8 @@ internal sealed class PostcopySource(
         onEnd();
         channels.Main.SendEnd();
         if (_preemptEnded)
+        {
             channels.Preempt!.SendEndOfChannel();
+        }
     }
 }

@@ -33,12 +33,21 @@ internal sealed class RecoveryAnswers
     public bool TryTake(RamBlock block, PageBitmap received)
     {
         if (_answered[block.Index])
+        {
             return false;
+        }
+
         _answered[block.Index] = true;
         for (long next = 0; received.TryFindSetRun(next, long.MaxValue, out var first, out var count); next = first + count)
+        {
             _unsent[block].ClearRange(first, count);
+        }
+
         if (--_open == 0)
+        {
             _missing.SetResult(_unsent);
+        }
+
         return true;
     }
 
@@ -49,9 +58,15 @@ internal sealed class RecoveryAnswers
     public bool TryTakeAck(uint value)
     {
         if (!Volatile.Read(ref _askedToResume) || _resumed.Task.IsCompleted)
+        {
             return false;
+        }
+
         if (value != 1)
+        {
             throw new ChannelException(FailureReason.PeerRefused, "main", $"the destination does not go on (RESUME_ACK {value})");
+        }
+
         _resumed.SetResult();
         return true;
     }

@@ -23,7 +23,10 @@ internal sealed class RequestQueue
         lock (_gate)
         {
             if (_closed)
+            {
                 return false;
+            }
+
             _waiting.Enqueue(page);
             Signal();
             return true;
@@ -44,7 +47,10 @@ internal sealed class RequestQueue
         lock (_gate)
         {
             if (!_news)
+            {
                 Monitor.Wait(_gate, limit);
+            }
+
             _news = false;
         }
     }

@@ -74,12 +74,18 @@ internal sealed class ReturnPathThread(
     {
         ReceiveHeader(block);
         if (!ReturnPathHeader.TryRead(block.Span, out var header, out var error))
+        {
             throw ChannelException.Malformed(main.Name, error!);
+        }
+
         Receive(block.Address + ReturnPathHeader.Size, header.Length, "reading a return path message");
         SocketSetup.AcknowledgeAtOnce(main.Handle);
         var status = ReturnPathMessage.Parse(block.Span[..(ReturnPathHeader.Size + header.Length)], out var message, out _, out error);
         if (status != OperationStatus.Done)
+        {
             throw ChannelException.Malformed(main.Name, error ?? $"return path message {header.Type} is incomplete");
+        }
+
         return header.Type == ReturnPathType.ReceivedBitmap ? ReadBitmap(message, block) : Handle(message);
     }
 
@@ -129,13 +135,25 @@ internal sealed class ReturnPathThread(
         var block = LastBlock;
         var isLeftOver = _lastBlock is null && ReplacesLostLink && message.Type == ReturnPathType.RequestPages;
         if (message.Type == ReturnPathType.RequestPagesWithName && !memory.TryGetBlock(message.BlockName, out block))
+        {
             throw ChannelException.Violation(main.Name, $"a request for pages of the unknown block {WireName.Quote(message.BlockName)}");
+        }
+
         if (isLeftOver && (block is null || !Fits(message, block)))
+        {
             return;
+        }
+
         if (block is null)
+        {
             throw ChannelException.Violation(main.Name, "a request for pages before any block was named");
+        }
+
         if (!message.TryCheckRange(block.Length, out var error))
+        {
             throw ChannelException.Violation(main.Name, $"{error}, {block.Name}");
+        }
+
         var size = hostPages.SizeOf(block);
         if (message.Start % size != 0 || message.Length % size != 0)
         {
@@ -144,9 +162,14 @@ internal sealed class ReturnPathThread(
         }
 
         if (!isLeftOver)
+        {
             _lastBlock = block;
+        }
+
         if (message.Length > 0)
+        {
             events.OnRequest(block, message.Start >> TargetPage.Shift, message.Length >> TargetPage.Shift);
+        }
     }
 
     private bool Fits(ReturnPathMessage message, RamBlock block)
@@ -160,17 +183,29 @@ internal sealed class ReturnPathThread(
     {
         const string Doing = "reading a received bitmap";
         if (!memory.TryGetBlock(message.BlockName, out var ram))
+        {
             throw ChannelException.Violation(main.Name, $"a received bitmap of the unknown block {WireName.Quote(message.BlockName)}");
+        }
+
         Receive(block.Address, ReceivedBitmapBody.HeadSize, Doing);
         if (!ReceivedBitmapBody.TryReadHead(block.Span, ram.PageCount, out var error))
+        {
             throw ChannelException.Malformed(main.Name, $"{error}, {ram.Name}");
+        }
+
         var received = new PageBitmap(ram.PageCount);
         received.TryFill(bytes => ReceiveInto(bytes, Doing));
         Receive(block.Address, ReceivedBitmapBody.EndSize, Doing);
         if (!ReceivedBitmapBody.TryReadEnd(block.Span, out error))
+        {
             throw ChannelException.Malformed(main.Name, $"{error}, {ram.Name}");
+        }
+
         if (!events.OnReceivedBitmap(ram, received))
+        {
             throw ChannelException.Violation(main.Name, $"a received bitmap of {ram.Name} that nobody asked for");
+        }
+
         return null;
     }
 
@@ -178,17 +213,25 @@ internal sealed class ReturnPathThread(
     {
         // SAFETY: the bytes are fixed until they have been received.
         fixed (byte* first = bytes)
+        {
             Receive((nint)first, bytes.Length, doing);
+        }
+
         return true;
     }
 
     private void Receive(nint address, int length, string doing)
     {
         if (length == 0)
+        {
             return;
+        }
+
         Span<IoVec> vectors = [new IoVec(address, (nuint)length)];
         var result = main.Receive(vectors);
         if (!result.Complete)
+        {
             throw ChannelException.From(result, main, doing);
+        }
     }
 }

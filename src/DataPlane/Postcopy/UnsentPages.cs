@@ -36,7 +36,10 @@ internal sealed class UnsentPages
         hostPages.Widen(_unsent);
         _background = holdingData is null ? _unsent : Intersection(_unsent, holdingData);
         if (holdingData is not null)
+        {
             hostPages.Widen(_background);
+        }
+
         _backgroundLeft = _background.CountSet();
     }
 
@@ -56,7 +59,10 @@ internal sealed class UnsentPages
         {
             claimed = new PageRun(block, first, pages);
             if (!_unsent[block][first])
+            {
                 return false;
+            }
+
             Take(claimed);
             _block = block.Index;
             _next = first + pages;
@@ -71,7 +77,10 @@ internal sealed class UnsentPages
         lock (_gate)
         {
             if (_backgroundLeft == 0)
+            {
                 return false;
+            }
+
             while (!TryClaimHere(claim))
             {
                 _block = (_block + 1) % _memory.Blocks.Count;

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 
 namespace DataPlane.Transport;
 
@@ -17,17 +16,25 @@ internal static class AddressOrder
     {
         IPAddress[] all = [.. resolved.Distinct()];
         if (all.Length == 0)
+        {
             return all;
-        AddressFamily first = all[0].AddressFamily;
+        }
+
+        var first = all[0].AddressFamily;
         IPAddress[] leading = [.. all.Where(address => address.AddressFamily == first)];
         IPAddress[] others = [.. all.Where(address => address.AddressFamily != first)];
         List<IPAddress> order = new(all.Length);
-        for (int i = 0; i < Math.Max(leading.Length, others.Length); i++)
+        for (var i = 0; i < Math.Max(leading.Length, others.Length); i++)
         {
             if (i < leading.Length)
+            {
                 order.Add(leading[i]);
+            }
+
             if (i < others.Length)
+            {
                 order.Add(others[i]);
+            }
         }
 
         return order.Count <= MaxAddresses ? order : order[..MaxAddresses];

@@ -39,7 +39,9 @@ internal sealed class BlockPool : MemoryPool<byte>
         get
         {
             lock (_lock)
+            {
                 return _outstanding;
+            }
         }
     }
 
@@ -49,7 +51,9 @@ internal sealed class BlockPool : MemoryPool<byte>
         get
         {
             lock (_lock)
+            {
                 return [.. _blocks.Where(b => b.IsRented).Select(b => b.Owner)];
+            }
         }
     }
 
@@ -60,7 +64,7 @@ internal sealed class BlockPool : MemoryPool<byte>
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            PooledBlock? block = _free;
+            var block = _free;
             if (block is not null)
             {
                 _free = block.NextFree;
@@ -96,7 +100,10 @@ internal sealed class BlockPool : MemoryPool<byte>
         {
             _outstanding--;
             if (_disposed)
+            {
                 return;
+            }
+
             block.NextFree = _free;
             _free = block;
         }
@@ -115,14 +122,17 @@ internal sealed class BlockPool : MemoryPool<byte>
     private PooledBlock Rent(int minBufferSize, string owner)
     {
         if (minBufferSize > BlockBytes)
+        {
             throw new ArgumentOutOfRangeException(
                 nameof(minBufferSize), minBufferSize, $"A block has {BlockBytes} bytes; '{owner}' must take several.");
+        }
+
         return RentBlock(owner);
     }
 
     private string Describe()
     {
-        IEnumerable<string> holders = OutstandingOwners.GroupBy(o => o)
+        var holders = OutstandingOwners.GroupBy(o => o)
             .OrderByDescending(g => g.Count()).Take(8).Select(g => $"{g.Key} {g.Count()}");
         return $"all {_maxBlocks} blocks of {BlockBytes} bytes are out ({string.Join(", ", holders)})";
     }

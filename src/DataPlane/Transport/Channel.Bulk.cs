@@ -38,12 +38,14 @@ internal sealed partial class Channel
     internal TransferResult Send(Span<IoVec> vectors)
     {
         if (_tls is { } tls)
+        {
             return SendTls(tls, vectors);
+        }
 
         long total = 0;
-        for (Span<IoVec> rest = IoVec.Advance(vectors, 0); !rest.IsEmpty;)
+        for (var rest = IoVec.Advance(vectors, 0); !rest.IsEmpty;)
         {
-            nint done = SendOnce(rest, out int errno);
+            var done = SendOnce(rest, out var errno);
             if (done >= 0)
             {
                 total += done;
@@ -66,15 +68,20 @@ internal sealed partial class Channel
     internal TransferResult Receive(Span<IoVec> vectors)
     {
         long total = 0;
-        Span<IoVec> rest = IoVec.Advance(vectors, 0);
+        var rest = IoVec.Advance(vectors, 0);
         if (_prependedTaken < _prepended.Length)
+        {
             rest = TakePrepended(rest, out total);
+        }
+
         if (_tls is { } tls)
+        {
             return ReceiveTls(tls, rest, total);
+        }
 
         while (!rest.IsEmpty)
         {
-            nint done = ReceiveOnce(rest, out int errno);
+            var done = ReceiveOnce(rest, out var errno);
             if (done > 0)
             {
                 total += done;
@@ -102,22 +109,32 @@ internal sealed partial class Channel
         Span<IoVec> vectors = [vector];
         if (_prependedTaken < _prepended.Length)
         {
-            TakePrepended(vectors, out long taken);
+            TakePrepended(vectors, out var taken);
             return new TransferResult(taken, ChannelEnd.None, 0);
         }
 
         if (_tls is { } tls)
+        {
             return ReceiveTls(tls, vectors, 0, some: true);
+        }
 
         while (true)
         {
-            nint done = ReceiveOnce(vectors, out int errno, flags: 0);
+            var done = ReceiveOnce(vectors, out var errno, flags: 0);
             if (done > 0)
+            {
                 return new TransferResult(done, ChannelEnd.None, 0);
+            }
+
             if (done == 0)
+            {
                 return new TransferResult(0, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
+            }
+
             if (!TryWaitAfter(errno, Libc.PollIn))
+            {
                 return Ended(0, errno);
+            }
         }
     }
 
@@ -129,7 +146,7 @@ internal sealed partial class Channel
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                nint done = Libc.SendMessage(_handle, &message, SendFlags);
+                var done = Libc.SendMessage(_handle, &message, SendFlags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 SendCalls++;
                 BytesSent += Math.Max(done, 0);
@@ -151,7 +168,7 @@ internal sealed partial class Channel
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                nint done = Libc.ReceiveMessage(_handle, &message, flags);
+                var done = Libc.ReceiveMessage(_handle, &message, flags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 ReceiveCalls++;
                 BytesReceived += Math.Max(done, 0);
@@ -171,16 +188,26 @@ internal sealed partial class Channel
     private bool TryWaitAfter(int errno, short events)
     {
         if (IsAborted || errno is not (Errno.EINTR or Errno.EAGAIN))
+        {
             return false;
+        }
+
         if (errno == Errno.EINTR)
+        {
             return true;
+        }
 
         try
         {
             if (events != Libc.PollOut || SendsWith is not { } companion)
+            {
                 _ = Libc.WaitFor(_handle, events, null, Timeout.Infinite);
+            }
             else if (!Libc.WaitToSend(_handle, companion._handle))
+            {
                 AbortWith(companion);
+            }
+
             return true;
         }
         catch (ObjectDisposedException)
@@ -200,7 +227,7 @@ internal sealed partial class Channel
         taken = 0;
         while (!rest.IsEmpty && _prependedTaken < _prepended.Length)
         {
-            int bytes = (int)Math.Min((nuint)(_prepended.Length - _prependedTaken), rest[0].Length);
+            var bytes = (int)Math.Min((nuint)(_prepended.Length - _prependedTaken), rest[0].Length);
             // SAFETY: bytes is at most the vector's length, and the caller vouches for its memory.
             TakePrepended(new Span<byte>((void*)rest[0].Address, bytes));
             rest = IoVec.Advance(rest, (nuint)bytes);
@@ -212,7 +239,7 @@ internal sealed partial class Channel
 
     private int TakePrepended(Span<byte> target)
     {
-        int bytes = Math.Min(_prepended.Length - _prependedTaken, target.Length);
+        var bytes = Math.Min(_prepended.Length - _prependedTaken, target.Length);
         _prepended.AsSpan(_prependedTaken, bytes).CopyTo(target);
         _prependedTaken += bytes;
         BytesReceived += bytes;

@@ -21,8 +21,10 @@ internal sealed partial class Channel
         get
         {
             lock (_streamLock)
+            {
                 return _input ??= PipeReader.Create(
                     Stream, new StreamPipeReaderOptions(_pool.For(Name + " input"), _pool.BlockBytes, leaveOpen: true));
+            }
         }
     }
 
@@ -32,8 +34,10 @@ internal sealed partial class Channel
         get
         {
             lock (_streamLock)
+            {
                 return _output ??= PipeWriter.Create(
                     Stream, new StreamPipeWriterOptions(_pool.For(Name + " output"), _pool.BlockBytes, leaveOpen: true));
+            }
         }
     }
 
@@ -43,13 +47,18 @@ internal sealed partial class Channel
     internal async ValueTask<int> ReadStreamAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         if (_prependedTaken < _prepended.Length)
+        {
             return TakePrepended(buffer.Span);
+        }
 
         try
         {
             if (_tls is { } tls)
+            {
                 return await ReadTlsAsync(tls, buffer, cancellationToken).ConfigureAwait(false);
-            int bytes = await _socket.ReceiveAsync(buffer, cancellationToken).ConfigureAwait(false);
+            }
+
+            var bytes = await _socket.ReceiveAsync(buffer, cancellationToken).ConfigureAwait(false);
             ReceiveCalls++;
             BytesReceived += bytes;
             return bytes == 0 && IsAborted ? throw StreamEnded(Errno.ECONNABORTED) : bytes;
@@ -75,7 +84,7 @@ internal sealed partial class Channel
                 return;
             }
 
-            int bytes = await _socket.SendAsync(buffer, cancellationToken).ConfigureAwait(false);
+            var bytes = await _socket.SendAsync(buffer, cancellationToken).ConfigureAwait(false);
             SendCalls++;
             BytesSent += bytes;
         }
@@ -105,15 +114,22 @@ internal sealed partial class Channel
     private async ValueTask FlushStreamAsync(CancellationToken cancellationToken)
     {
         if (_output is { UnflushedBytes: > 0 } output && !IsAborted)
+        {
             _ = await output.FlushAsync(cancellationToken).ConfigureAwait(false);
+        }
     }
 
     private async ValueTask CompleteStreamsAsync()
     {
         // With an error, so that the writer drops what could not be flushed instead of trying once more.
         if (_output is not null)
+        {
             await _output.CompleteAsync(new ChannelException(Name, ChannelEnd.Aborted, 0, "closed")).ConfigureAwait(false);
+        }
+
         if (_input is not null)
+        {
             await _input.CompleteAsync().ConfigureAwait(false);
+        }
     }
 }

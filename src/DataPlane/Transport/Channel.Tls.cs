@@ -22,19 +22,24 @@ internal sealed partial class Channel
     internal void EndWithGoodbye()
     {
         if (_tls is not null)
+        {
             _tls.SaysGoodbye = true;
+        }
     }
 
     private TransferResult SendTls(TlsSession tls, Span<IoVec> vectors)
     {
         if (!TryHold(tls))
+        {
             return Ended(0, Errno.ECONNABORTED);
+        }
+
         try
         {
             long total = 0;
-            for (Span<IoVec> rest = IoVec.Advance(vectors, 0); !rest.IsEmpty;)
+            for (var rest = IoVec.Advance(vectors, 0); !rest.IsEmpty;)
             {
-                TlsResult result = tls.Encrypt(rest[0].Address, (int)Math.Min(rest[0].Length, TlsSession.RecordBytes), out int done);
+                var result = tls.Encrypt(rest[0].Address, (int)Math.Min(rest[0].Length, TlsSession.RecordBytes), out var done);
                 if (result == TlsResult.Done)
                 {
                     total += done;
@@ -65,19 +70,25 @@ internal sealed partial class Channel
     private TransferResult ReceiveTls(TlsSession tls, Span<IoVec> rest, long total, bool some = false)
     {
         if (!TryHold(tls))
+        {
             return Ended(total, Errno.ECONNABORTED);
+        }
+
         try
         {
             Volatile.Write(ref _reading, 1);
             while (!rest.IsEmpty)
             {
-                TlsResult result = tls.Decrypt(rest[0].Address, (int)Math.Min(rest[0].Length, TlsSession.RecordBytes), out int done);
+                var result = tls.Decrypt(rest[0].Address, (int)Math.Min(rest[0].Length, TlsSession.RecordBytes), out var done);
                 if (result == TlsResult.Done)
                 {
                     total += done;
                     BytesReceived += done;
                     if (some)
+                    {
                         break;
+                    }
+
                     rest = IoVec.Advance(rest, (nuint)done);
                 }
                 else if (result == TlsResult.Ended)
@@ -90,13 +101,18 @@ internal sealed partial class Channel
                 }
                 else
                 {
-                    nint count = ReceiveIncoming(tls, 0, out int errno);
+                    var count = ReceiveIncoming(tls, 0, out var errno);
                     // QEMU ends channels without close_notify: only a piece of a record makes an end a tear.
                     if (count == 0)
+                    {
                         return IsAborted ? Ended(total, Errno.ECONNABORTED)
                             : tls.HoldsPiece ? Ended(total, Errno.EPROTO) : new TransferResult(total, ChannelEnd.Closed, 0);
+                    }
+
                     if (count < 0 && !TryWaitAfter(errno, Libc.PollIn))
+                    {
                         return Ended(total, errno);
+                    }
                 }
             }
 
@@ -118,13 +134,17 @@ internal sealed partial class Channel
             try
             {
                 // SAFETY: the caller holds the session's memory.
-                nint done = Libc.SendMessage(_handle, &message, SendFlags);
-                int errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
+                var done = Libc.SendMessage(_handle, &message, SendFlags);
+                var errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 SendCalls++;
                 if (done > 0)
+                {
                     tls.ConfirmOutgoing((int)done);
+                }
                 else if (!TryWaitAfter(errno, Libc.PollOut))
+                {
                     return errno;
+                }
             }
             catch (ObjectDisposedException)
             {
@@ -137,15 +157,18 @@ internal sealed partial class Channel
 
     private unsafe nint ReceiveIncoming(TlsSession tls, int flags, out int errno)
     {
-        IoVec room = tls.PeekIncoming();
+        var room = tls.PeekIncoming();
         try
         {
             // SAFETY: at most as many bytes are written as the session has room for, and the caller holds its memory.
-            nint count = Libc.Receive(_handle, (byte*)room.Address, room.Length, flags);
+            var count = Libc.Receive(_handle, (byte*)room.Address, room.Length, flags);
             errno = count < 0 ? Marshal.GetLastPInvokeError() : 0;
             ReceiveCalls++;
             if (count > 0)
+            {
                 tls.ConfirmIncoming((int)count);
+            }
+
             return count;
         }
         catch (ObjectDisposedException)
@@ -161,8 +184,11 @@ internal sealed partial class Channel
     private unsafe void ReadLastWords(TlsSession tls)
     {
         if (Interlocked.Exchange(ref _reading, 1) != 0)
+        {
             return;
-        byte* rest = stackalloc byte[1024];
+        }
+
+        var rest = stackalloc byte[1024];
         // SAFETY: at most that many bytes are written to the local; they are nothing that anyone waits for any more.
         while (!IsAborted && tls.Failure is null && ReceiveIncoming(tls, Libc.MessageDontWait, out _) > 0)
         {

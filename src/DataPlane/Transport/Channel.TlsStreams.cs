@@ -19,18 +19,26 @@ internal sealed partial class Channel
         {
             while (true)
             {
-                TlsResult result = Decrypt(tls, buffer.Span, out int done);
+                var result = Decrypt(tls, buffer.Span, out var done);
                 BytesReceived += done;
                 if (result == TlsResult.Done || (result == TlsResult.Ended && !IsAborted))
+                {
                     return done;
+                }
+
                 if (result != TlsResult.NeedsInput)
+                {
                     throw StreamEnded(Errno.EPROTO);
+                }
 
                 _incoming ??= new TlsMemory();
-                int count = await _socket.ReceiveAsync(_incoming.Over(tls.PeekIncoming()), cancellationToken).ConfigureAwait(false);
+                var count = await _socket.ReceiveAsync(_incoming.Over(tls.PeekIncoming()), cancellationToken).ConfigureAwait(false);
                 ReceiveCalls++;
                 if (count == 0)
+                {
                     return IsAborted || tls.HoldsPiece ? throw StreamEnded(Errno.EPROTO) : 0;
+                }
+
                 tls.ConfirmIncoming(count);
             }
         }
@@ -49,13 +57,18 @@ internal sealed partial class Channel
         {
             while (!buffer.IsEmpty)
             {
-                TlsResult result = Encrypt(tls, buffer.Span, out int done);
+                var result = Encrypt(tls, buffer.Span, out var done);
                 if (result is not (TlsResult.Done or TlsResult.NeedsOutput))
+                {
                     throw StreamEnded(Errno.EPROTO);
+                }
+
                 BytesSent += done;
                 buffer = buffer[done..];
                 if (result == TlsResult.NeedsOutput)
+                {
                     await SendOutgoingAsync(tls, cancellationToken).ConfigureAwait(false);
+                }
             }
 
             await SendOutgoingAsync(tls, cancellationToken).ConfigureAwait(false);
@@ -76,7 +89,7 @@ internal sealed partial class Channel
         _outgoing ??= new TlsMemory();
         while (tls.PeekOwed() is { Length: > 0 } piece)
         {
-            int count = await _socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false);
+            var count = await _socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false);
             SendCalls++;
             tls.ConfirmOutgoing(count);
         }
@@ -85,7 +98,10 @@ internal sealed partial class Channel
     private async ValueTask SayGoodbyeAsync(CancellationToken cancellationToken)
     {
         if (_tls is not { SaysGoodbye: true } tls)
+        {
             return;
+        }
+
         Hold(tls);
         try
         {
@@ -102,18 +118,24 @@ internal sealed partial class Channel
     private static unsafe TlsResult Decrypt(TlsSession tls, Span<byte> target, out int done)
     {
         fixed (byte* data = target)
+        {
             return tls.Decrypt((nint)data, target.Length, out done);
+        }
     }
 
     private static unsafe TlsResult Encrypt(TlsSession tls, ReadOnlySpan<byte> source, out int done)
     {
         fixed (byte* data = source)
+        {
             return tls.Encrypt((nint)data, source.Length, out done);
+        }
     }
 
     private void Hold(TlsSession tls)
     {
         if (!TryHold(tls))
+        {
             throw StreamEnded(Errno.ECONNABORTED);
+        }
     }
 }

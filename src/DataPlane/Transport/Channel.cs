@@ -86,9 +86,11 @@ internal sealed partial class Channel : IAsyncDisposable
     internal async ValueTask<bool> CloseAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
         if (Interlocked.Exchange(ref _closed, 1) != 0)
+        {
             return false;
+        }
 
-        bool ended = false;
+        var ended = false;
         using var deadline = new CancellationTokenSource(drain, _time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         try
@@ -101,7 +103,10 @@ internal sealed partial class Channel : IAsyncDisposable
 
             _socket.Shutdown(SocketShutdown.Send);
             if (drain > TimeSpan.Zero)
+            {
                 await DrainAsync(linked.Token).ConfigureAwait(false);
+            }
+
             ended = drain > TimeSpan.Zero;
         }
         catch (Exception e) when (e is SocketException or ChannelException or ObjectDisposedException or OperationCanceledException)
@@ -132,7 +137,10 @@ internal sealed partial class Channel : IAsyncDisposable
     internal void Abort(ChannelException? cause = null)
     {
         if (Interlocked.Exchange(ref _aborted, 1) != 0)
+        {
             return;
+        }
+
         Volatile.Write(ref _abortCause, cause); // before anybody is woken
 
         try
@@ -142,7 +150,9 @@ internal sealed partial class Channel : IAsyncDisposable
             // the threads and linger 0 turns the last close into the reset.
             _ = Libc.TrySetLingerZero(_handle);
             if (!Libc.TryDisconnect(_handle))
+            {
                 _ = Libc.Shutdown(_handle, Libc.ShutdownBoth);
+            }
         }
         catch (ObjectDisposedException)
         {
@@ -185,7 +195,7 @@ internal sealed partial class Channel : IAsyncDisposable
 
     private async ValueTask DrainAsync(CancellationToken cancellationToken)
     {
-        using PooledBlock block = _pool.RentBlock(Name + " drain");
+        using var block = _pool.RentBlock(Name + " drain");
         while (await _socket.ReceiveAsync(block.Memory, cancellationToken).ConfigureAwait(false) > 0)
         {
             // Dropped: unread bytes at close would turn our FIN into a reset.

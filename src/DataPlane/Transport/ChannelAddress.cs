@@ -54,12 +54,12 @@ public sealed record ChannelAddress
     /// <summary>The address of a Unix socket.</summary>
     /// <exception cref="ArgumentException"><paramref name="path"/> is empty or longer than <see cref="MaxPathBytes"/>.</exception>
     public static ChannelAddress Unix(string path) =>
-        TryCheckPath(path, out string? error) ? new ChannelAddress("", 0, path) : throw new ArgumentException(error, nameof(path));
+        TryCheckPath(path, out var error) ? new ChannelAddress("", 0, path) : throw new ArgumentException(error, nameof(path));
 
     /// <summary>Reads one of the written forms; the text of <see cref="FormatException"/> says what is wrong.</summary>
     /// <exception cref="FormatException"><paramref name="text"/> is none of the written forms.</exception>
     public static ChannelAddress Parse(string text) =>
-        TryParse(text, out ChannelAddress? address, out string? error) ? address : throw new FormatException(error);
+        TryParse(text, out var address, out var error) ? address : throw new FormatException(error);
 
     /// <summary>Reads one of the written forms; on failure <paramref name="error"/> says what is wrong in one line.</summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out ChannelAddress? address, [NotNullWhen(false)] out string? error) =>
@@ -81,16 +81,21 @@ public sealed record ChannelAddress
 
         if (text.StartsWith(UnixPrefix, StringComparison.Ordinal))
         {
-            string path = text[UnixPrefix.Length..];
+            var path = text[UnixPrefix.Length..];
             if (!TryCheckPath(path, out error))
+            {
                 return false;
+            }
+
             address = new ChannelAddress("", 0, path);
             return true;
         }
 
-        string rest = text.StartsWith(TcpPrefix, StringComparison.Ordinal) ? text[TcpPrefix.Length..] : text;
-        if (!TrySplit(text, rest, out string host, out string? portText, out error))
+        var rest = text.StartsWith(TcpPrefix, StringComparison.Ordinal) ? text[TcpPrefix.Length..] : text;
+        if (!TrySplit(text, rest, out var host, out var portText, out error))
+        {
             return false;
+        }
 
         int port;
         if (portText is null)
@@ -126,30 +131,40 @@ public sealed record ChannelAddress
         error = null;
         if (rest.StartsWith('['))
         {
-            int close = rest.IndexOf(']', StringComparison.Ordinal);
+            var close = rest.IndexOf(']', StringComparison.Ordinal);
             host = close < 0 ? "" : rest[1..close];
-            string after = close < 0 ? "" : rest[(close + 1)..];
-            if (!IPAddress.TryParse(host, out IPAddress? v6) || v6.AddressFamily != AddressFamily.InterNetworkV6
+            var after = close < 0 ? "" : rest[(close + 1)..];
+            if (!IPAddress.TryParse(host, out var v6) || v6.AddressFamily != AddressFamily.InterNetworkV6
                 || (after.Length > 0 && after[0] != ':'))
+            {
                 error = $"'{text}' is not an IPv6 address in brackets with a port: write [v6]:PORT";
+            }
             else if (after.Length > 0)
+            {
                 port = after[1..];
+            }
+
             return error is null;
         }
 
-        int colon = rest.LastIndexOf(':');
+        var colon = rest.LastIndexOf(':');
         host = colon < 0 ? rest : rest[..colon];
         port = colon < 0 ? null : rest[(colon + 1)..];
         if (host.Contains(':', StringComparison.Ordinal))
+        {
             error = $"'{text}' has too many colons: write an IPv6 address as [v6]:PORT";
+        }
         else if (host.Any(c => char.IsWhiteSpace(c) || c is '/' or '[' or ']'))
+        {
             error = $"'{host}' in '{text}' is not a host name or address";
+        }
+
         return error is null;
     }
 
     private static bool TryCheckPath(string? path, [NotNullWhen(false)] out string? error)
     {
-        int bytes = Encoding.UTF8.GetByteCount(path ?? "");
+        var bytes = Encoding.UTF8.GetByteCount(path ?? "");
         error = bytes == 0 ? "a Unix socket needs a path: write unix:PATH"
             : bytes > MaxPathBytes ? $"the path of a Unix socket has at most {MaxPathBytes} bytes, '{path}' has {bytes}"
             : null;

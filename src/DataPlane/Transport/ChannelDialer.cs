@@ -36,7 +36,7 @@ internal static class ChannelDialer
         TlsDial? tls = null,
         HostRoute? route = null)
     {
-        SafeSocketHandle socket =
+        var socket =
             await ConnectSocketAsync(address, options, name, index, cancellationToken, time, route).ConfigureAwait(false);
         return tls is null ? new Channel(socket, name, address.ToString(), pool, time)
             : await tls.SecureAsync(socket, name, address.ToString(), pool, time ?? TimeProvider.System, cancellationToken)
@@ -59,12 +59,15 @@ internal static class ChannelDialer
         ConnectRace? race = null;
         try
         {
-            IReadOnlyList<EndPoint> remotes = route?.Find(address) is { } known ? [known]
+            var remotes = route?.Find(address) is { } known ? [known]
                 : await ResolveAsync(address, options, name, linked.Token).ConfigureAwait(false);
             race = new ConnectRace(
                 remotes, remote => new ConnectAttempt(remote, LocalFor(remote, options, index), options), time, linked.Token);
             if (await race.RunAsync().ConfigureAwait(false) is not var (reached, socket))
+            {
                 throw Failed(address, name, race.Failures);
+            }
+
             route?.Keep(address, reached);
             return socket;
         }
@@ -78,7 +81,9 @@ internal static class ChannelDialer
         finally
         {
             if (race is not null)
+            {
                 await race.DisposeAsync().ConfigureAwait(false);
+            }
         }
     }
 
@@ -86,9 +91,12 @@ internal static class ChannelDialer
     private static ChannelException Failed(ChannelAddress address, string name, IReadOnlyList<ConnectFailure> failures)
     {
         if (failures.Count == 0)
+        {
             return new ChannelException(name, ChannelEnd.Failed, 0, $"'{address.Host}' has no address");
-        ConnectFailure last = failures[^1];
-        string reason = SaysItsAddress(address) ? last.Reason : List(failures);
+        }
+
+        var last = failures[^1];
+        var reason = SaysItsAddress(address) ? last.Reason : List(failures);
         return new ChannelException(name, SocketErrors.Classify(last.Errno), $"cannot connect to {address}: {reason}", last.Errno);
     }
 
@@ -106,15 +114,23 @@ internal static class ChannelDialer
         ChannelAddress address, ChannelOptions options, string name, CancellationToken cancellationToken)
     {
         if (address.IsUnix)
+        {
             return [new UnixDomainSocketEndPoint(address.Path)];
+        }
+
         if (address.Host.Length == 0)
+        {
             return [new IPEndPoint(IPAddress.Loopback, address.Port), new IPEndPoint(IPAddress.IPv6Loopback, address.Port)];
-        if (IPAddress.TryParse(address.Host, out IPAddress? literal))
+        }
+
+        if (IPAddress.TryParse(address.Host, out var literal))
+        {
             return [new IPEndPoint(literal, address.Port)];
+        }
 
         try
         {
-            IPAddress[] found = await options.Resolve(address.Host, cancellationToken).ConfigureAwait(false);
+            var found = await options.Resolve(address.Host, cancellationToken).ConfigureAwait(false);
             return [.. AddressOrder.Interleave(found).Select(a => new IPEndPoint(a, address.Port))];
         }
         catch (SocketException e)
@@ -127,8 +143,11 @@ internal static class ChannelDialer
     private static IPEndPoint? LocalFor(EndPoint remote, ChannelOptions options, int index)
     {
         if (options.LocalAddresses.Count == 0 || remote is not IPEndPoint)
+        {
             return null;
-        IPAddress local = options.LocalAddresses[index % options.LocalAddresses.Count];
+        }
+
+        var local = options.LocalAddresses[index % options.LocalAddresses.Count];
         return local.AddressFamily == remote.AddressFamily ? new IPEndPoint(local, 0) : null;
     }
 }

@@ -40,7 +40,7 @@ internal sealed class ChannelListener : IDisposable
         Socket? socket = null;
         try
         {
-            EndPoint local = Resolve(address);
+            var local = Resolve(address);
             socket = new Socket(local.AddressFamily, SocketType.Stream, local is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
             if (local is IPEndPoint ip)
             {
@@ -48,7 +48,9 @@ internal sealed class ChannelListener : IDisposable
                 // name: it sets SO_REUSEPORT too, and then two listeners share a port and each gets half of the channels.
                 _ = Libc.TrySetSocketOption(socket.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
                 if (ip.AddressFamily == AddressFamily.InterNetworkV6)
+                {
                     socket.DualMode = ip.Address.Equals(IPAddress.IPv6Any);
+                }
             }
             else
             {
@@ -59,7 +61,10 @@ internal sealed class ChannelListener : IDisposable
             socket.Bind(local);
             socket.Listen(options.ListenBacklog);
             if (!Libc.TrySetBlocking(socket.SafeHandle, false))
+            {
                 LinuxException.ThrowLast("fcntl");
+            }
+
             return new ChannelListener(socket, address);
         }
         catch (Exception e) when (e is SocketException or LinuxException)
@@ -81,11 +86,11 @@ internal sealed class ChannelListener : IDisposable
     /// </summary>
     internal unsafe AcceptOutcome TryAccept(out AcceptedSocket accepted, out int errno)
     {
-        byte* raw = stackalloc byte[SocketSetup.MaxAddress];
+        var raw = stackalloc byte[SocketSetup.MaxAddress];
         uint length = SocketSetup.MaxAddress;
         accepted = default;
         // SAFETY: the buffer has the length given, and the kernel writes no more than that.
-        int descriptor = Libc.Accept(Handle, raw, &length, Libc.SocketCloseOnExec);
+        var descriptor = Libc.Accept(Handle, raw, &length, Libc.SocketCloseOnExec);
         if (descriptor < 0)
         {
             errno = Marshal.GetLastPInvokeError();
@@ -93,7 +98,7 @@ internal sealed class ChannelListener : IDisposable
         }
 
         errno = 0;
-        IPEndPoint? peer = SocketSetup.ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, SocketSetup.MaxAddress)));
+        var peer = SocketSetup.ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, SocketSetup.MaxAddress)));
         accepted = new AcceptedSocket(
             new SafeSocketHandle(descriptor, ownsHandle: true), peer?.Address, peer?.ToString() ?? LocalAddress.ToString());
         return AcceptOutcome.Accepted;
@@ -103,16 +108,24 @@ internal sealed class ChannelListener : IDisposable
     {
         _socket.Dispose();
         if (_unixPath is not null && FileFacts.IsSocket(_unixPath))
+        {
             File.Delete(_unixPath);
+        }
     }
 
     private static EndPoint Resolve(ChannelAddress address)
     {
         if (address.IsUnix)
+        {
             return new UnixDomainSocketEndPoint(address.Path);
+        }
+
         if (address.Host.Length == 0)
+        {
             return new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, address.Port);
-        IPAddress ip = IPAddress.TryParse(address.Host, out IPAddress? literal) ? literal : Dns.GetHostAddresses(address.Host)[0];
+        }
+
+        var ip = IPAddress.TryParse(address.Host, out var literal) ? literal : Dns.GetHostAddresses(address.Host)[0];
         return new IPEndPoint(ip, address.Port);
     }
 
@@ -120,7 +133,10 @@ internal sealed class ChannelListener : IDisposable
     private static void RemoveStale(string path)
     {
         if (!FileFacts.IsSocket(path))
+        {
             return;
+        }
+
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {

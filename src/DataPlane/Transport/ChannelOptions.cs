@@ -101,6 +101,8 @@ public sealed record ChannelOptions
     private static void Check(bool valid, string name, object? value, string range)
     {
         if (!valid)
+        {
             throw new ArgumentOutOfRangeException(name, value, $"{name} must be {range}.");
+        }
     }
 }

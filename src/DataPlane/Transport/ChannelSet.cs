@@ -23,7 +23,9 @@ internal sealed class ChannelSet(int capacity)
             _slots[number] = channel;
             _now = [.. _slots.OfType<Channel>()];
             if (!_aborted)
+            {
                 return;
+            }
         }
 
         channel.Abort();
@@ -39,7 +41,9 @@ internal sealed class ChannelSet(int capacity)
             channels = _now;
         }
 
-        foreach (Channel channel in channels)
+        foreach (var channel in channels)
+        {
             channel.Abort();
+        }
     }
 }

@@ -26,10 +26,15 @@ internal sealed class ConnectAttempt : IDisposable
         {
             SocketSetup.Apply(_socket, remote.AddressFamily, options);
             if (local is not null)
+            {
                 SocketSetup.Bind(_socket, local);
+            }
+
             _errno = Checked(SocketSetup.Connect(_socket, remote));
             if (_errno == Linux.Errno.EINPROGRESS && Libc.WaitFor(_socket, Libc.PollOut, null, 0))
+            {
                 Finish();
+            }
         }
         catch
         {
@@ -48,7 +53,7 @@ internal sealed class ConnectAttempt : IDisposable
     internal void Wait(CancellationToken cancellationToken)
     {
         using EventFd wake = new();
-        using CancellationTokenRegistration registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
+        using var registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
         while (!IsDecided && !cancellationToken.IsCancellationRequested)
         {
             if (_errno == Linux.Errno.EAGAIN)
@@ -67,7 +72,10 @@ internal sealed class ConnectAttempt : IDisposable
     internal SafeSocketHandle Take()
     {
         if (!Libc.TrySetBlocking(_socket, true))
+        {
             LinuxException.ThrowLast("fcntl");
+        }
+
         _taken = true;
         return _socket;
     }
@@ -75,13 +83,15 @@ internal sealed class ConnectAttempt : IDisposable
     public void Dispose()
     {
         if (!_taken)
+        {
             _socket.Dispose();
+        }
     }
 
     private void Finish()
     {
         // Also after a wake-up for another reason: a connect that is still under way says EALREADY, one that is done says EISCONN.
-        int pending = Libc.GetSocketOption(_socket, Libc.LevelSocket, Libc.OptionError);
+        var pending = Libc.GetSocketOption(_socket, Libc.LevelSocket, Libc.OptionError);
         _errno = pending != 0 ? pending : Checked(SocketSetup.Connect(_socket, _remote));
     }
 

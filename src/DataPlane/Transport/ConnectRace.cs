@@ -45,15 +45,21 @@ internal sealed class ConnectRace : IAsyncDisposable
     internal async Task<(EndPoint Remote, SafeSocketHandle Socket)?> RunAsync()
     {
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        using CancellationTokenRegistration end = _over.Token.Register(
+        using var end = _over.Token.Register(
             static state => ((TaskCompletionSource)state!).SetResult(), cancelled);
-        (int failed, bool isDue) = (0, false);
+        (var failed, var isDue) = (0, false);
         while (true)
         {
             if (TakeDecided() is { } winner)
+            {
                 return winner;
+            }
+
             if (_running.Count == 0 && _next == _remotes.Count)
+            {
                 return null;
+            }
+
             _over.Token.ThrowIfCancellationRequested();
             // One that has failed lets the next one start at once.
             if (_next < _remotes.Count && (_running.Count == 0 || _failures.Count > failed || isDue))
@@ -64,8 +70,8 @@ internal sealed class ConnectRace : IAsyncDisposable
             }
 
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(_over.Token);
-            Task due = _next < _remotes.Count ? Task.Delay(AttemptDelay, _time, patience.Token) : cancelled.Task;
-            Task first = await Task.WhenAny([.. _running.Select(static one => one.Waiting), due, cancelled.Task]).ConfigureAwait(false);
+            var due = _next < _remotes.Count ? Task.Delay(AttemptDelay, _time, patience.Token) : cancelled.Task;
+            var first = await Task.WhenAny([.. _running.Select(static one => one.Waiting), due, cancelled.Task]).ConfigureAwait(false);
             isDue = first == due;
             await patience.CancelAsync().ConfigureAwait(false);
         }
@@ -86,7 +92,7 @@ internal sealed class ConnectRace : IAsyncDisposable
 
     private void StartNext()
     {
-        EndPoint remote = _remotes[_next++];
+        var remote = _remotes[_next++];
         ConnectAttempt attempt;
         try
         {
@@ -101,8 +107,8 @@ internal sealed class ConnectRace : IAsyncDisposable
         try
         {
             // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
-            CancellationToken over = _over.Token;
-            Task waiting = attempt.IsDecided ? Task.CompletedTask
+            var over = _over.Token;
+            var waiting = attempt.IsDecided ? Task.CompletedTask
                 : Task.Factory.StartNew(
                     () => attempt.Wait(over), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             _running.Add((remote, attempt, waiting));
@@ -117,7 +123,7 @@ internal sealed class ConnectRace : IAsyncDisposable
     /// <summary>Takes out whatever is decided: the socket of the first that has connected, and the failures before it.</summary>
     private (EndPoint, SafeSocketHandle)? TakeDecided()
     {
-        for (int i = 0; i < _running.Count;)
+        for (var i = 0; i < _running.Count;)
         {
             var (remote, attempt, waiting) = _running[i];
             if (!waiting.IsCompleted || (!attempt.IsDecided && !waiting.IsFaulted))
@@ -132,13 +138,16 @@ internal sealed class ConnectRace : IAsyncDisposable
                 if (waiting.IsFaulted)
                 {
                     // No descriptor was left to wait with, for one: the attempt has failed as if the system had refused it.
-                    Exception fault = waiting.Exception.InnerException!;
+                    var fault = waiting.Exception.InnerException!;
                     _failures.Add(new ConnectFailure(remote, (fault as LinuxException)?.Errno ?? 0, fault.Message));
                     continue;
                 }
 
                 if (attempt.Errno == 0)
+                {
                     return (remote, attempt.Take());
+                }
+
                 _failures.Add(new ConnectFailure(remote, attempt.Errno, Errno.Describe(attempt.Errno)));
             }
         }

@@ -19,7 +19,9 @@ internal sealed class HostRoute
     internal void Keep(ChannelAddress address, EndPoint reached)
     {
         if (reached is IPEndPoint ip)
+        {
             _known = new Known(address.Host, ip.Address);
+        }
     }
 
     private sealed record Known(string Host, IPAddress Address);

@@ -44,17 +44,25 @@ internal sealed class PeerLiveness : IDisposable
     private void Look()
     {
         if (!_gate.TryEnter())
+        {
             return; // the look before this one is not over
+        }
+
         try
         {
-            long now = _time.GetTimestamp();
-            TimeSpan sinceLook = _time.GetElapsedTime(_lastLook, now);
+            var now = _time.GetTimestamp();
+            var sinceLook = _time.GetElapsedTime(_lastLook, now);
             _lastLook = now;
             Channel[] channels = [.. _channels()];
-            foreach (Channel gone in _waitingSince.Keys.Except(channels).ToArray())
+            foreach (var gone in _waitingSince.Keys.Except(channels).ToArray())
+            {
                 _waitingSince.Remove(gone);
-            foreach (Channel channel in channels)
+            }
+
+            foreach (var channel in channels)
+            {
                 Look(channel, now, sinceLook);
+            }
         }
         finally
         {
@@ -64,11 +72,11 @@ internal sealed class PeerLiveness : IDisposable
 
     private void Look(Channel channel, long now, TimeSpan sinceLook)
     {
-        if (!channel.AwaitsAcknowledgement(out TimeSpan sinceLast))
+        if (!channel.AwaitsAcknowledgement(out var sinceLast))
         {
             _waitingSince.Remove(channel);
         }
-        else if (sinceLast < sinceLook || !_waitingSince.TryGetValue(channel, out long since))
+        else if (sinceLast < sinceLook || !_waitingSince.TryGetValue(channel, out var since))
         {
             _waitingSince[channel] = now;
         }

@@ -50,7 +50,10 @@ internal sealed class PooledBlock : IMemoryOwner<byte>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _rented, 0) == 0)
+        {
             throw new InvalidOperationException($"A block last rented for '{Owner}' was returned twice.");
+        }
+
         _pool.Return(this);
     }
 }

@@ -28,12 +28,17 @@ internal sealed class SendLimit(long bytesPerSecond, TimeProvider time, Cancella
     {
         long bytes = 0;
         foreach (var vector in vectors)
+        {
             bytes += (long)vector.Length;
+        }
+
         for (var wait = Reserve(bytes); wait > TimeSpan.Zero; wait -= s_slice)
         {
             Interlocked.Increment(ref _pauses);
             if (stopped.WaitHandle.WaitOne(wait < s_slice ? wait : s_slice))
+            {
                 return;
+            }
         }
     }
 

@@ -12,15 +12,18 @@ internal static class SocketSetup
 
     internal static SafeSocketHandle Create(AddressFamily family, bool blocking)
     {
-        int number = family switch
+        var number = family switch
         {
             AddressFamily.Unix => Libc.FamilyUnix,
             AddressFamily.InterNetworkV6 => Libc.FamilyIPv6,
             _ => Libc.FamilyIPv4,
         };
-        int descriptor = Libc.Socket(number, Libc.SocketStream | Libc.SocketCloseOnExec | (blocking ? 0 : Libc.SocketNonBlocking), 0);
+        var descriptor = Libc.Socket(number, Libc.SocketStream | Libc.SocketCloseOnExec | (blocking ? 0 : Libc.SocketNonBlocking), 0);
         if (descriptor < 0)
+        {
             LinuxException.ThrowLast("socket");
+        }
+
         return new SafeSocketHandle(descriptor, ownsHandle: true);
     }
 
@@ -30,11 +33,19 @@ internal static class SocketSetup
     internal static void Apply(SafeSocketHandle socket, AddressFamily family, ChannelOptions options)
     {
         if (options.SendBufferBytes is { } send)
+        {
             Set(socket, Libc.LevelSocket, Libc.OptionSendBuffer, send, nameof(ChannelOptions.SendBufferBytes));
+        }
+
         if (options.ReceiveBufferBytes is { } receive)
+        {
             Set(socket, Libc.LevelSocket, Libc.OptionReceiveBuffer, receive, nameof(ChannelOptions.ReceiveBufferBytes));
+        }
+
         if (family == AddressFamily.Unix)
+        {
             return;
+        }
 
         Set(socket, Libc.LevelTcp, Libc.TcpNoDelay, options.NoDelay ? 1 : 0, nameof(ChannelOptions.NoDelay));
         if (options.KeepAliveTime is { } idle)
@@ -47,13 +58,17 @@ internal static class SocketSetup
         }
 
         if (options.UserTimeout is { } timeout)
+        {
             Set(socket, Libc.LevelTcp, Libc.TcpUserTimeout, (int)timeout.TotalMilliseconds, nameof(ChannelOptions.UserTimeout));
+        }
     }
 
     internal static void Bind(SafeSocketHandle socket, EndPoint local)
     {
         if (Call(socket, local, connect: false) is var errno and not 0)
+        {
             throw new LinuxException("bind", errno, local.ToString());
+        }
     }
 
     /// <summary>Starts or finishes a connect; returns the error number, 0 when connected.</summary>
@@ -65,7 +80,7 @@ internal static class SocketSetup
     /// </summary>
     internal static unsafe bool IsSelfConnected(SafeSocketHandle socket, EndPoint remote)
     {
-        byte* raw = stackalloc byte[MaxAddress];
+        var raw = stackalloc byte[MaxAddress];
         uint length = MaxAddress;
         // SAFETY: the buffer has the length given, and the kernel writes no more than that.
         return Libc.GetSocketName(socket, raw, &length) == 0
@@ -75,15 +90,17 @@ internal static class SocketSetup
     /// <summary>The end point in a socket address that the kernel has filled in.</summary>
     internal static IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
     {
-        ushort family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)Libc.FamilyUnspecified;
-        IPEndPoint? pattern = family switch
+        var family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)Libc.FamilyUnspecified;
+        var pattern = family switch
         {
             Libc.FamilyIPv4 => new IPEndPoint(IPAddress.Any, 0),
             Libc.FamilyIPv6 => new IPEndPoint(IPAddress.IPv6Any, 0),
             _ => null,
         };
         if (pattern is null)
+        {
             return null;
+        }
 
         SocketAddress address = new(pattern.AddressFamily, raw.Length);
         raw.CopyTo(address.Buffer.Span);
@@ -108,10 +125,10 @@ internal static class SocketSetup
     {
         // struct tcp_info, which only ever grows at its end: u8 tcpi_probes, u32 tcpi_unacked, u32 tcpi_last_ack_recv in milliseconds.
         const int Probes = 3, Unacknowledged = 24, LastAcknowledgement = 56;
-        byte* info = stackalloc byte[LastAcknowledgement + sizeof(uint)];
+        var info = stackalloc byte[LastAcknowledgement + sizeof(uint)];
         uint length = LastAcknowledgement + sizeof(uint);
         // SAFETY: the kernel writes no more than the length given.
-        bool known = Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpInformation, info, &length) == 0
+        var known = Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpInformation, info, &length) == 0
             && length >= LastAcknowledgement + sizeof(uint);
         sinceLast = known ? TimeSpan.FromMilliseconds(*(uint*)(info + LastAcknowledgement)) : TimeSpan.Zero;
         // One probe of a closed window may be lost, and the next is up to two minutes off.
@@ -139,11 +156,11 @@ internal static class SocketSetup
 
     private static unsafe int Call(SafeSocketHandle socket, EndPoint endPoint, bool connect)
     {
-        SocketAddress address = endPoint.Serialize();
+        var address = endPoint.Serialize();
         // SAFETY: the buffer is fixed for the call and Size bytes long.
         fixed (byte* raw = address.Buffer.Span)
         {
-            int result = connect ? Libc.Connect(socket, raw, (uint)address.Size) : Libc.Bind(socket, raw, (uint)address.Size);
+            var result = connect ? Libc.Connect(socket, raw, (uint)address.Size) : Libc.Bind(socket, raw, (uint)address.Size);
             return result == 0 ? 0 : Marshal.GetLastPInvokeError();
         }
     }
@@ -151,6 +168,8 @@ internal static class SocketSetup
     private static void Set(SafeSocketHandle socket, int level, int option, int value, string name)
     {
         if (!Libc.TrySetSocketOption(socket, level, option, value))
+        {
             LinuxException.ThrowLast("setsockopt", name);
+        }
     }
 }

@@ -21,8 +21,11 @@ internal sealed class StagingBudget(long limit)
     internal void Change(ref long held, long now, string channel, string what)
     {
         if (now == held)
+        {
             return;
-        long used = Interlocked.Add(ref _used, now - held);
+        }
+
+        var used = Interlocked.Add(ref _used, now - held);
         if (now > held && used > limit)
         {
             Interlocked.Add(ref _used, held - now);

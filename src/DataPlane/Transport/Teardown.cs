@@ -39,6 +39,8 @@ internal sealed class Teardown
     internal void ThrowIfFailed()
     {
         if (Failure is { } failure)
+        {
             System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
+        }
     }
 }

@@ -44,15 +44,26 @@ internal readonly struct CommandHeader
         var type = (CommandType)BinaryPrimitives.ReadUInt16BigEndian(source[1..]);
         int length = BinaryPrimitives.ReadUInt16BigEndian(source[3..]);
         if (source[0] != (byte)SectionType.Command)
+        {
             error = $"byte {source[0]:X2} instead of a command (08)";
+        }
         else if (type == CommandType.EnableColo)
+        {
             error = "COLO is not supported";
+        }
         else if (!Enum.IsDefined(type))
+        {
             error = $"unknown command {(ushort)type} with {length} bytes";
+        }
         else if (!IsLengthOf(type, length))
+        {
             error = $"command {type} cannot have {length} bytes";
+        }
         else
+        {
             header = new CommandHeader(type, length);
+        }
+
         return error is null;
     }
 

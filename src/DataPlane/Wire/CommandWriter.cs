@@ -37,7 +37,7 @@ internal static class CommandWriter
     public static int WriteDiscard(Span<byte> destination, ReadOnlySpan<byte> blockName, ReadOnlySpan<ByteRange> ranges)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ranges.Length, PostcopyDiscard.RangesPerCommand);
-        int length = PostcopyDiscard.Write(destination[CommandHeader.Size..], blockName, ranges);
+        var length = PostcopyDiscard.Write(destination[CommandHeader.Size..], blockName, ranges);
         CommandHeader.Write(destination, CommandType.PostcopyRamDiscard, length);
         return CommandHeader.Size + length;
     }

@@ -23,12 +23,19 @@ internal readonly struct CompressedPageHeader
     {
         header = default;
         error = null;
-        if (!BinaryPrimitives.TryReadUInt32BigEndian(source, out uint length))
+        if (!BinaryPrimitives.TryReadUInt32BigEndian(source, out var length))
+        {
             error = $"the length of a compressed page has {Size} bytes, not {source.Length}";
+        }
         else if (length is 0 or > WireLimits.MaxCompressedPageBytes)
+        {
             error = $"a compressed page has {length} bytes, allowed are 1 to {WireLimits.MaxCompressedPageBytes}";
+        }
         else
+        {
             header = new CompressedPageHeader((int)length);
+        }
+
         return error is null;
     }
 }

@@ -51,20 +51,30 @@ internal sealed class ConfigurationSection
         section = null;
         consumed = 0;
         var reader = new WireReader(source);
-        OperationStatus status = ReadMachineName(ref reader, out string machineName, out error);
+        var status = ReadMachineName(ref reader, out var machineName, out error);
         if (status != OperationStatus.Done)
+        {
             return status;
+        }
 
         var found = new Subsections();
         while (true)
         {
             if (!reader.TryPeek(out byte next))
+            {
                 return OperationStatus.NeedMoreData;
+            }
+
             if (next != (byte)SectionType.Subsection)
+            {
                 break;
+            }
+
             status = ReadSubsection(ref reader, ref found, out error);
             if (status != OperationStatus.Done)
+            {
                 return status;
+            }
         }
 
         section = new ConfigurationSection
@@ -80,11 +90,14 @@ internal sealed class ConfigurationSection
 
     public void Write(IBufferWriter<byte> destination)
     {
-        byte[] machineName = Encoding.UTF8.GetBytes(MachineName);
+        var machineName = Encoding.UTF8.GetBytes(MachineName);
         if (machineName.Length is 0 or > WireLimits.MaxMachineNameLength)
+        {
             throw new InvalidOperationException($"A machine name has 1 to {WireLimits.MaxMachineNameLength} bytes.");
-        int capabilityBytes = Capabilities.Sum(c => 1 + Encoding.UTF8.GetByteCount(c));
-        int maxSize = 1 + 4 + machineName.Length + 3 * (1 + 1 + 32 + 4) + 4 + 4 + capabilityBytes + UuidSize;
+        }
+
+        var capabilityBytes = Capabilities.Sum(c => 1 + Encoding.UTF8.GetByteCount(c));
+        var maxSize = 1 + 4 + machineName.Length + 3 * (1 + 1 + 32 + 4) + 4 + 4 + capabilityBytes + UuidSize;
         var writer = new WireWriter(destination.GetSpan(maxSize));
         writer.Write((byte)SectionType.Configuration);
         writer.Write((uint)machineName.Length);
@@ -99,8 +112,10 @@ internal sealed class ConfigurationSection
         {
             WriteSubsection(ref writer, CapabilitiesName);
             writer.Write((uint)Capabilities.Count);
-            foreach (string capability in Capabilities)
+            foreach (var capability in Capabilities)
+            {
                 writer.WriteName(Encoding.UTF8.GetBytes(capability));
+            }
         }
 
         if (Uuid is { } uuid)
@@ -124,7 +139,10 @@ internal sealed class ConfigurationSection
         machineName = string.Empty;
         error = null;
         if (!reader.TryRead(out byte type))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (type != (byte)SectionType.Configuration)
         {
             error = $"byte {type:X2} instead of the configuration (07); machine types up to 2.3 send none and are not supported";
@@ -132,15 +150,21 @@ internal sealed class ConfigurationSection
         }
 
         if (!reader.TryRead(out uint length))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (length is 0 or > WireLimits.MaxMachineNameLength)
         {
             error = $"the machine name has {length} bytes, allowed are 1 to {WireLimits.MaxMachineNameLength}";
             return OperationStatus.InvalidData;
         }
 
-        if (!reader.TryReadBytes((int)length, out ReadOnlySpan<byte> name))
+        if (!reader.TryReadBytes((int)length, out var name))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (!WireName.TryDecode(name, out machineName))
         {
             error = $"the machine name {WireName.Quote(name)} is not text";
@@ -153,18 +177,32 @@ internal sealed class ConfigurationSection
     private static OperationStatus ReadSubsection(ref WireReader reader, ref Subsections found, out string? error)
     {
         error = null;
-        if (!reader.TryRead(out byte _) || !reader.TryReadName(out ReadOnlySpan<byte> name) || !reader.TryRead(out uint version))
+        if (!reader.TryRead(out byte _) || !reader.TryReadName(out var name) || !reader.TryRead(out uint version))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (version != SubsectionVersion)
+        {
             error = $"version {version} of subsection {WireName.Quote(name)} is not supported";
+        }
         else if (name.SequenceEqual(PageBitsName) && found.PageBits is null)
+        {
             return ReadPageBits(ref reader, ref found, out error);
+        }
         else if (name.SequenceEqual(CapabilitiesName) && found.Capabilities is null)
+        {
             return ReadCapabilities(ref reader, ref found, out error);
+        }
         else if (name.SequenceEqual(UuidName) && found.Uuid is null)
+        {
             return ReadUuid(ref reader, ref found);
+        }
         else
+        {
             error = $"the configuration has an unknown or repeated subsection {WireName.Quote(name)}";
+        }
+
         return OperationStatus.InvalidData;
     }
 
@@ -172,7 +210,10 @@ internal sealed class ConfigurationSection
     {
         error = null;
         if (!reader.TryRead(out uint bits))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (bits != PageBits)
         {
             error = $"target pages of 2^{bits} bytes are not supported, only 2^{PageBits}";
@@ -187,7 +228,10 @@ internal sealed class ConfigurationSection
     {
         error = null;
         if (!reader.TryRead(out uint count))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (count > WireLimits.MaxCapabilities)
         {
             error = $"the configuration lists {count} capabilities, allowed are {WireLimits.MaxCapabilities}";
@@ -197,8 +241,11 @@ internal sealed class ConfigurationSection
         var names = new List<string>();
         for (uint i = 0; i < count; i++)
         {
-            if (!reader.TryReadName(out ReadOnlySpan<byte> name))
+            if (!reader.TryReadName(out var name))
+            {
                 return OperationStatus.NeedMoreData;
+            }
+
             if (name.SequenceEqual("x-ignore-shared"u8))
             {
                 names.Add(IgnoreSharedCapability);
@@ -220,8 +267,11 @@ internal sealed class ConfigurationSection
 
     private static OperationStatus ReadUuid(ref WireReader reader, ref Subsections found)
     {
-        if (!reader.TryReadBytes(UuidSize, out ReadOnlySpan<byte> uuid))
+        if (!reader.TryReadBytes(UuidSize, out var uuid))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         found.Uuid = new Guid(uuid, bigEndian: true);
         return OperationStatus.Done;
     }

@@ -29,10 +29,13 @@ internal readonly record struct MachineType(string Name, (int Major, int Minor)?
     {
         // The version is the last part of QEMU's own names, and what a vendor adds stands after it.
         var rest = name.AsSpan();
-        for (int dash = rest.LastIndexOf('-'); dash > 0; dash = rest.LastIndexOf('-'))
+        for (var dash = rest.LastIndexOf('-'); dash > 0; dash = rest.LastIndexOf('-'))
         {
             if (TryParseVersion(rest[(dash + 1)..], out var version))
+            {
                 return new MachineType(name, version);
+            }
+
             rest = rest[..dash];
         }
 
@@ -42,13 +45,19 @@ internal readonly record struct MachineType(string Name, (int Major, int Minor)?
     private static bool TryParseVersion(ReadOnlySpan<char> part, out (int Major, int Minor) version)
     {
         version = default;
-        int dot = part.IndexOf('.');
-        if (dot <= 0 || !TryParseNumber(part[..dot], out int major))
+        var dot = part.IndexOf('.');
+        if (dot <= 0 || !TryParseNumber(part[..dot], out var major))
+        {
             return false;
-        ReadOnlySpan<char> behind = part[(dot + 1)..];
-        int length = behind.IndexOfAnyExceptInRange('0', '9') is var end && end >= 0 ? end : behind.Length;
-        if (!TryParseNumber(behind[..length], out int minor) || (length < behind.Length && !MayFollow(behind[length..])))
+        }
+
+        var behind = part[(dot + 1)..];
+        var length = behind.IndexOfAnyExceptInRange('0', '9') is var end && end >= 0 ? end : behind.Length;
+        if (!TryParseNumber(behind[..length], out var minor) || (length < behind.Length && !MayFollow(behind[length..])))
+        {
             return false;
+        }
+
         version = (major, minor);
         return true;
     }

@@ -19,8 +19,11 @@ internal static class MultifdDeviceStatePacket
     public static string Refusal(ReadOnlySpan<byte> source)
     {
         if (source.Length < NameOffset + MultifdPacket.BlockNameSize)
+        {
             return "device state on a multifd channel is not supported";
-        ReadOnlySpan<byte> name = MultifdPacketReader.TrimName(source.Slice(NameOffset, MultifdPacket.BlockNameSize));
+        }
+
+        var name = MultifdPacketReader.TrimName(source.Slice(NameOffset, MultifdPacket.BlockNameSize));
         return $"device state of {WireName.Quote(name)} on a multifd channel is not supported; detach the assigned device";
     }
 }

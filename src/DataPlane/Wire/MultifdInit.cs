@@ -36,13 +36,22 @@ internal readonly record struct MultifdInit(Guid Uuid, byte Id)
         init = default;
         error = null;
         if (source.Length < Size)
+        {
             error = $"a multifd channel begins with {Size} bytes, not {source.Length}";
+        }
         else if (BinaryPrimitives.ReadUInt32BigEndian(source) is var magic && magic != MultifdPacket.MagicNumber)
+        {
             error = $"not a multifd channel: magic {magic:X8}, expected {MultifdPacket.MagicNumber:X8}";
+        }
         else if (BinaryPrimitives.ReadUInt32BigEndian(source[4..]) is var version && version != MultifdPacket.Version)
+        {
             error = $"multifd version {version} is not supported, only {MultifdPacket.Version}";
+        }
         else
+        {
             init = new MultifdInit(new Guid(source.Slice(UuidOffset, UuidSize), bigEndian: true), source[IdOffset]);
+        }
+
         return error is null;
     }
 }

@@ -73,9 +73,14 @@ internal readonly ref struct MultifdPacketReader
 
         error = CheckPrefix(header);
         if (error is null && header.Length < HeaderSize)
+        {
             error = $"a multifd packet has {HeaderSize} bytes, not {header.Length}";
+        }
+
         if (error is not null)
+        {
             return false;
+        }
 
         packet = new MultifdPacketReader(header[..HeaderSize]);
         error = packet.CheckCounts() ?? packet.CheckPayload(method);
@@ -85,11 +90,11 @@ internal readonly ref struct MultifdPacketReader
     /// <summary>True if every page of the packet lies in a block of <paramref name="blockLength"/> bytes, at a page boundary.</summary>
     public bool TryCheckOffsets(long blockLength, out string? error)
     {
-        ReadOnlySpan<byte> offsets = _header.Slice(OffsetsOffset, PageCount * sizeof(ulong));
-        ulong end = blockLength < WireLimits.PageSize ? 0 : (ulong)(blockLength - WireLimits.PageSize) + 1;
+        var offsets = _header.Slice(OffsetsOffset, PageCount * sizeof(ulong));
+        var end = blockLength < WireLimits.PageSize ? 0 : (ulong)(blockLength - WireLimits.PageSize) + 1;
         while (!offsets.IsEmpty)
         {
-            ulong offset = BinaryPrimitives.ReadUInt64BigEndian(offsets);
+            var offset = BinaryPrimitives.ReadUInt64BigEndian(offsets);
             if (offset >= end || (offset & WireLimits.PageOffsetMask) != 0)
             {
                 error = $"page offset {offset:X} is not a page of RAM block {WireName.Quote(BlockName)} with {blockLength:X} bytes";
@@ -107,23 +112,35 @@ internal readonly ref struct MultifdPacketReader
     public static ReadOnlySpan<byte> TrimName(ReadOnlySpan<byte> field)
     {
         field = field[..^1];
-        int end = field.IndexOf((byte)0);
+        var end = field.IndexOf((byte)0);
         return end < 0 ? field : field[..end];
     }
 
     private static string? CheckPrefix(ReadOnlySpan<byte> header)
     {
-        uint magic = BinaryPrimitives.ReadUInt32BigEndian(header);
-        uint version = BinaryPrimitives.ReadUInt32BigEndian(header[VersionOffset..]);
+        var magic = BinaryPrimitives.ReadUInt32BigEndian(header);
+        var version = BinaryPrimitives.ReadUInt32BigEndian(header[VersionOffset..]);
         var flags = (MultifdFlags)BinaryPrimitives.ReadUInt32BigEndian(header[FlagsOffset..]);
         if (magic != MagicNumber)
+        {
             return $"multifd packet magic {magic:X8}, expected {MagicNumber:X8}";
+        }
+
         if (version != MultifdPacket.Version)
+        {
             return $"multifd packet version {version} is not supported, only {MultifdPacket.Version}";
+        }
+
         if ((flags & ~MultifdFlags.Known) != 0)
+        {
             return $"multifd packet has unknown flags {(uint)flags:X}";
+        }
+
         if ((flags & MultifdFlags.DeviceState) != 0)
+        {
             return MultifdDeviceStatePacket.Refusal(header);
+        }
+
         return null;
     }
 
@@ -131,29 +148,56 @@ internal readonly ref struct MultifdPacketReader
     {
         uint allocated = Field(PagesAllocatedOffset), normal = Field(NormalPagesOffset), zero = Field(ZeroPagesOffset);
         if (allocated > PagesPerPacket)
+        {
             return $"multifd packet has room for {allocated} pages, allowed are {PagesPerPacket}";
+        }
+
         if (normal > allocated)
+        {
             return $"multifd packet has {normal} pages, but room for {allocated}";
+        }
+
         if (zero > allocated - normal)
+        {
             return $"multifd packet has {normal} pages and {zero} zero pages, but room for {allocated}";
+        }
+
         return null;
     }
 
     private string? CheckPayload(MultifdFlags method)
     {
         if (PageCount == 0)
+        {
             return null;
+        }
+
         if ((Flags & MultifdFlags.CompressionMask) != method)
+        {
             return $"multifd packet is compressed by {Describe(Flags)}, expected is {Describe(method)}";
+        }
+
         if (BlockName.IsEmpty)
+        {
             return "multifd packet with pages names no RAM block";
-        uint bytes = Field(PayloadBytesOffset);
+        }
+
+        var bytes = Field(PayloadBytesOffset);
         if (NormalPages == 0)
+        {
             return bytes == 0 ? null : $"multifd packet of zero pages announces {bytes} bytes of payload";
+        }
+
         if (method == MultifdFlags.None && bytes != NormalPages * WireLimits.PageSize)
+        {
             return $"multifd packet of {NormalPages} pages announces {bytes} bytes of payload";
+        }
+
         if (bytes is 0 or > WireLimits.MaxCompressedPacketBytes)
+        {
             return $"multifd packet announces {bytes} bytes of payload, allowed are 1 to {WireLimits.MaxCompressedPacketBytes}";
+        }
+
         return null;
     }
 

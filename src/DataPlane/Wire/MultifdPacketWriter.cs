@@ -28,7 +28,10 @@ internal ref struct MultifdPacketWriter
         Span<byte> header, ReadOnlySpan<byte> blockName, ulong packetNumber, MultifdFlags method = MultifdFlags.None)
     {
         if (blockName.Length is 0 or > WireLimits.MaxNameLength)
+        {
             throw new ArgumentException($"A block name has 1 to {WireLimits.MaxNameLength} bytes.", nameof(blockName));
+        }
+
         header = header[..HeaderSize];
         WritePrefix(header, packetNumber, method);
         blockName.CopyTo(header[BlockNameOffset..]);
@@ -49,8 +52,11 @@ internal ref struct MultifdPacketWriter
     public void AddNormalRun(long offset, int pages)
     {
         ThrowIfFull(pages);
-        for (int i = 0; i < pages; i++, offset += WireLimits.PageSize)
+        for (var i = 0; i < pages; i++, offset += WireLimits.PageSize)
+        {
             WriteOffset(NormalPages + i, offset);
+        }
+
         NormalPages += pages;
     }
 
@@ -68,8 +74,8 @@ internal ref struct MultifdPacketWriter
     {
         if (_zeroPages > 0 && FreePages > 0)
         {
-            Span<byte> table = _header[OffsetsOffset..];
-            Span<byte> collected = table[((PagesPerPacket - _zeroPages) * sizeof(ulong))..];
+            var table = _header[OffsetsOffset..];
+            var collected = table[((PagesPerPacket - _zeroPages) * sizeof(ulong))..];
             collected.CopyTo(table[(NormalPages * sizeof(ulong))..]);
             table[((NormalPages + _zeroPages) * sizeof(ulong))..].Clear();
         }
@@ -93,7 +99,9 @@ internal ref struct MultifdPacketWriter
     private readonly void ThrowIfFull(int pages)
     {
         if ((uint)pages > (uint)FreePages)
+        {
             throw new InvalidOperationException("The packet is full.");
+        }
     }
 
     private readonly void WriteOffset(int index, long offset) =>

@@ -26,14 +26,21 @@ internal readonly record struct PostcopyAdvise(ulong PageSizes)
             return false;
         }
 
-        ulong pageSizes = BinaryPrimitives.ReadUInt64BigEndian(source);
-        ulong targetPage = BinaryPrimitives.ReadUInt64BigEndian(source[8..]);
+        var pageSizes = BinaryPrimitives.ReadUInt64BigEndian(source);
+        var targetPage = BinaryPrimitives.ReadUInt64BigEndian(source[8..]);
         if (pageSizes == 0 || (pageSizes & ~AllowedPageSizes) != 0)
+        {
             error = $"POSTCOPY_ADVISE names page sizes {pageSizes:X}, allowed are 1000 to {WireLimits.MaxBlockPageSize:X}";
+        }
         else if (targetPage != WireLimits.PageSize)
+        {
             error = $"POSTCOPY_ADVISE names target page size {targetPage}, ours is {WireLimits.PageSize}";
+        }
         else
+        {
             advise = new PostcopyAdvise(pageSizes);
+        }
+
         return error is null;
     }
 }

@@ -48,17 +48,31 @@ internal readonly ref struct PostcopyDiscard
         ReadOnlySpan<byte> name = default;
         byte terminator = 0;
         if (!reader.TryRead(out byte version) || !reader.TryReadName(out name) || !reader.TryRead(out terminator))
+        {
             error = $"POSTCOPY_RAM_DISCARD of {payload.Length} bytes ends inside its block name";
+        }
         else if (version != 0)
+        {
             error = $"POSTCOPY_RAM_DISCARD has version {version}, known is 0";
+        }
         else if (name.IsEmpty || terminator != 0)
+        {
             error = "POSTCOPY_RAM_DISCARD has no terminated block name";
+        }
         else if (reader.Remaining == 0 || reader.Remaining % RangeSize != 0)
+        {
             error = $"POSTCOPY_RAM_DISCARD has {reader.Remaining} bytes of ranges, which take {RangeSize} each";
+        }
         else
+        {
             error = CheckPages(payload[reader.Position..]);
+        }
+
         if (error is null)
+        {
             discard = new PostcopyDiscard(name, payload[reader.Position..]);
+        }
+
         return error is null;
     }
 
@@ -69,13 +83,17 @@ internal readonly ref struct PostcopyDiscard
     public bool TryCheckRanges(long blockLength, long pageSize, out string? error)
     {
         error = null;
-        for (int i = 0; i < RangeCount && error is null; i++)
+        for (var i = 0; i < RangeCount && error is null; i++)
         {
-            (long start, long length) = this[i];
+            (var start, var length) = this[i];
             if (start > blockLength || length > blockLength - start)
+            {
                 error = $"POSTCOPY_RAM_DISCARD of {length:X} bytes at {start:X} leaves the block of {blockLength:X}";
+            }
             else if (start % pageSize != 0 || length % pageSize != 0)
+            {
                 error = $"POSTCOPY_RAM_DISCARD of {length:X} bytes at {start:X} splits pages of {pageSize:X}";
+            }
         }
 
         return error is null;
@@ -89,7 +107,7 @@ internal readonly ref struct PostcopyDiscard
         writer.Write((byte)0);
         writer.WriteName(blockName);
         writer.Write((byte)0);
-        foreach (ByteRange range in ranges)
+        foreach (var range in ranges)
         {
             writer.Write((ulong)range.Start);
             writer.Write((ulong)range.Length);
@@ -100,11 +118,13 @@ internal readonly ref struct PostcopyDiscard
 
     private static string? CheckPages(ReadOnlySpan<byte> ranges)
     {
-        for (int i = 0; i < ranges.Length / RangeSize; i++)
+        for (var i = 0; i < ranges.Length / RangeSize; i++)
         {
-            (long start, long length) = RangeAt(ranges, i);
+            (var start, var length) = RangeAt(ranges, i);
             if (start < 0 || length <= 0 || start > long.MaxValue - length || ((start | length) & WireLimits.PageOffsetMask) != 0)
+            {
                 return $"POSTCOPY_RAM_DISCARD of {length:X} bytes at {start:X} is not a number of pages";
+            }
         }
 
         return null;

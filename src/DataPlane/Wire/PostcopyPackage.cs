@@ -35,29 +35,45 @@ internal readonly record struct PostcopyPackage(int DevicesStart, int DevicesLen
         contents = default;
         error = null;
         if (!IsBare(package, CommandType.PostcopyListen))
+        {
             error = "the package does not begin with POSTCOPY_LISTEN";
+        }
         else if (package.Length < 2 * CommandHeader.Size || !IsBare(package[^CommandHeader.Size..], CommandType.PostcopyRun))
+        {
             error = "the package does not end with POSTCOPY_RUN";
+        }
+
         if (error is not null)
+        {
             return false;
+        }
 
         var pings = new Stack<uint>();
-        int end = package.Length - CommandHeader.Size;
-        while (end - PingSize >= CommandHeader.Size && pings.Count < MaxPings && IsPing(package[(end - PingSize)..end], out uint value))
+        var end = package.Length - CommandHeader.Size;
+        while (end - PingSize >= CommandHeader.Size && pings.Count < MaxPings && IsPing(package[(end - PingSize)..end], out var value))
         {
             pings.Push(value);
             end -= PingSize;
         }
 
-        int length = end - CommandHeader.Size;
+        var length = end - CommandHeader.Size;
         if (length == 0)
+        {
             error = "the package has no device state";
+        }
         else if (package[CommandHeader.Size] != (byte)SectionType.Full)
+        {
             error = $"byte {package[CommandHeader.Size]:X2} instead of a device section (04) in the package";
+        }
         else if (length <= SectionFooter.Size || package[end - SectionFooter.Size] != (byte)SectionType.Footer)
+        {
             error = "the package's device state does not end with a section footer";
+        }
         else
+        {
             contents = new PostcopyPackage(CommandHeader.Size, length, [.. pings]);
+        }
+
         return error is null;
     }
 
@@ -70,17 +86,17 @@ internal readonly record struct PostcopyPackage(int DevicesStart, int DevicesLen
     /// <summary>Writes what stands after the device sections and returns its size.</summary>
     public static int WriteTail(Span<byte> destination, bool preempt)
     {
-        int size = preempt ? CommandWriter.WritePing(destination, PreemptPing) : 0;
+        var size = preempt ? CommandWriter.WritePing(destination, PreemptPing) : 0;
         size += CommandWriter.WritePing(destination[size..], LoadedPing);
         return size + CommandWriter.WriteRun(destination[size..]);
     }
 
     private static bool IsBare(ReadOnlySpan<byte> source, CommandType type) =>
-        CommandHeader.TryRead(source, out CommandHeader header, out _) && header.Type == type;
+        CommandHeader.TryRead(source, out var header, out _) && header.Type == type;
 
     private static bool IsPing(ReadOnlySpan<byte> source, out uint value)
     {
         value = BinaryPrimitives.ReadUInt32BigEndian(source[CommandHeader.Size..]);
-        return CommandHeader.TryRead(source, out CommandHeader header, out _) && header.Type == CommandType.Ping;
+        return CommandHeader.TryRead(source, out var header, out _) && header.Type == CommandType.Ping;
     }
 }

@@ -32,37 +32,59 @@ internal readonly record struct RamBlockEntry(
         consumed = 0;
         error = null;
         var reader = new WireReader(source);
-        if (!reader.TryReadName(out ReadOnlySpan<byte> nameBytes))
+        if (!reader.TryReadName(out var nameBytes))
+        {
             return OperationStatus.NeedMoreData;
-        if (!WireName.TryDecode(nameBytes, out string name))
+        }
+
+        if (!WireName.TryDecode(nameBytes, out var name))
         {
             error = nameBytes.IsEmpty ? "a RAM block has no name" : $"the RAM block name {WireName.Quote(nameBytes)} is not text";
             return OperationStatus.InvalidData;
         }
 
         if (!reader.TryRead(out ulong length))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (length == 0 || (length & WireLimits.PageOffsetMask) != 0)
+        {
             error = $"RAM block '{name}' has length {length}, not a positive multiple of {WireLimits.PageSize}";
+        }
         else if (length > (ulong)options.RemainingBytes)
+        {
             error = $"RAM block '{name}' has {length} bytes, but only {options.RemainingBytes} bytes of the announced total are left";
+        }
+
         if (error is not null)
+        {
             return OperationStatus.InvalidData;
+        }
 
         ulong pageSize = WireLimits.PageSize;
         ulong? address = null;
         if (options.IgnoreShared)
         {
             if (!reader.TryRead(out ulong value))
+            {
                 return OperationStatus.NeedMoreData;
+            }
+
             address = value;
         }
         else if (options.AdvisedPageSizes != 0)
         {
-            if (!TrySeePageSize(ref reader, options.RemainingBytes - (long)length, out bool present))
+            if (!TrySeePageSize(ref reader, options.RemainingBytes - (long)length, out var present))
+            {
                 return OperationStatus.NeedMoreData;
+            }
+
             if (present && !reader.TryRead(out pageSize))
+            {
                 return OperationStatus.NeedMoreData;
+            }
+
             if (!IsPageSize(pageSize, options.AdvisedPageSizes, present) || length % pageSize != 0)
             {
                 error = $"RAM block '{name}' of {length} bytes has page size {pageSize}, advised were {options.AdvisedPageSizes:X}";
@@ -81,9 +103,14 @@ internal readonly record struct RamBlockEntry(
         writer.WriteName(Encoding.UTF8.GetBytes(Name));
         writer.Write((ulong)Length);
         if (GuestPhysicalAddress is { } address)
+        {
             writer.Write(address);
+        }
         else if (PageSize != WireLimits.PageSize)
+        {
             writer.Write((ulong)PageSize);
+        }
+
         destination.Advance(writer.Written);
     }
 
@@ -97,13 +124,19 @@ internal readonly record struct RamBlockEntry(
         if (missing > 0)
         {
             if (!reader.TryPeek(out byte next))
+            {
                 return false;
+            }
+
             present = next == 0;
             return true;
         }
 
         if (!reader.TryPeek(out ulong word))
+        {
             return false;
+        }
+
         present = (word & WireLimits.PageOffsetMask) == 0;
         return true;
     }

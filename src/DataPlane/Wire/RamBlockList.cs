@@ -31,11 +31,18 @@ internal sealed class RamBlockList
         list = null;
         error = null;
         if (totalBytes <= 0)
+        {
             error = "the stream announces no RAM";
+        }
         else if (totalBytes > maxTotalBytes)
+        {
             error = $"the stream announces {totalBytes} bytes of RAM, allowed are {maxTotalBytes}";
+        }
         else
+        {
             list = new RamBlockList(totalBytes);
+        }
+
         return list is not null;
     }
 
@@ -43,13 +50,22 @@ internal sealed class RamBlockList
     {
         error = null;
         if (_entries.Count == WireLimits.MaxRamBlocks)
+        {
             error = $"more than {WireLimits.MaxRamBlocks} RAM blocks";
+        }
         else if (entry.Length <= 0 || entry.Length > RemainingBytes)
+        {
             error = $"RAM block '{entry.Name}' has {entry.Length} bytes, but {RemainingBytes} bytes of the announced total are left";
+        }
         else if (!_names.Add(entry.Name))
+        {
             error = $"RAM block '{entry.Name}' is listed twice";
+        }
+
         if (error is not null)
+        {
             return false;
+        }
 
         _entries.Add(entry);
         RemainingBytes -= entry.Length;

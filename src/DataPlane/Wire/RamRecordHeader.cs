@@ -48,10 +48,15 @@ internal readonly struct RamRecordHeader
         header = default;
         consumed = 0;
         error = null;
-        if (!BinaryPrimitives.TryReadUInt64BigEndian(source, out ulong word))
+        if (!BinaryPrimitives.TryReadUInt64BigEndian(source, out var word))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if ((long)word < 0)
+        {
             return Refuse(word, "an offset of 2^63 or more", out error);
+        }
 
         switch ((RamFlags)(word & FlagMask))
         {
@@ -69,12 +74,21 @@ internal readonly struct RamRecordHeader
             case RamFlags.Xbzrle:
             case RamFlags.CompressedPage:
                 if (source.Length < NameStart)
+                {
                     return OperationStatus.NeedMoreData;
-                byte nameLength = source[NameStart - 1];
+                }
+
+                var nameLength = source[NameStart - 1];
                 if (nameLength == 0)
+                {
                     return Refuse(word, "no block name", out error);
+                }
+
                 if (source.Length - NameStart < nameLength)
+                {
                     return OperationStatus.NeedMoreData;
+                }
+
                 header = new RamRecordHeader(word, nameLength);
                 consumed = NameStart + nameLength;
                 return OperationStatus.Done;
@@ -82,7 +96,10 @@ internal readonly struct RamRecordHeader
             case RamFlags.EndOfSection:
             case RamFlags.MultifdFlush:
                 if ((word & ~FlagMask) != 0)
+                {
                     return Refuse(word, "an offset where none belongs", out error);
+                }
+
                 header = new RamRecordHeader(word, 0);
                 consumed = MinSize;
                 return OperationStatus.Done;
@@ -99,10 +116,16 @@ internal readonly struct RamRecordHeader
     {
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         if ((offset & WireLimits.PageOffsetMask) != 0)
+        {
             throw new ArgumentOutOfRangeException(nameof(offset), offset, "Offsets are multiples of the page size.");
+        }
+
         BinaryPrimitives.WriteUInt64BigEndian(destination, (ulong)offset | (uint)flags);
         if (blockName.IsEmpty)
+        {
             return MinSize;
+        }
+
         var writer = new WireWriter(destination[MinSize..]);
         writer.WriteName(blockName);
         return MinSize + writer.Written;

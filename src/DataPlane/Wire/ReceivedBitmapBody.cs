@@ -27,14 +27,14 @@ internal static class ReceivedBitmapBody
     /// <summary>The size must be the one that the block's length demands: anything else belongs to another block.</summary>
     public static bool TryReadHead(ReadOnlySpan<byte> source, long pages, out string? error)
     {
-        ulong size = BinaryPrimitives.ReadUInt64BigEndian(source);
+        var size = BinaryPrimitives.ReadUInt64BigEndian(source);
         error = size == (ulong)SizeOf(pages) ? null : $"a received bitmap of {size} bytes for {pages} pages, which need {SizeOf(pages)}";
         return error is null;
     }
 
     public static bool TryReadEnd(ReadOnlySpan<byte> source, out string? error)
     {
-        ulong mark = BinaryPrimitives.ReadUInt64BigEndian(source);
+        var mark = BinaryPrimitives.ReadUInt64BigEndian(source);
         error = mark == EndMark ? null : $"a received bitmap ends with {mark:X16} instead of {EndMark:X16}";
         return error is null;
     }

@@ -33,7 +33,10 @@ internal readonly struct ReturnPathHeader
     {
         length = 0;
         if (source.Length < Size || BinaryPrimitives.ReadUInt16BigEndian(source) <= (ushort)ReturnPathType.VmStarted)
+        {
             return false;
+        }
+
         length = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
         return length <= WireLimits.MaxReturnPathMessageBytes;
     }
@@ -51,13 +54,22 @@ internal readonly struct ReturnPathHeader
         var type = (ReturnPathType)BinaryPrimitives.ReadUInt16BigEndian(source);
         int length = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
         if (!Enum.IsDefined(type))
+        {
             error = $"unknown return path message {(ushort)type} with {length} bytes";
+        }
         else if (length > WireLimits.MaxReturnPathMessageBytes)
+        {
             error = $"return path message {type} has {length} bytes, allowed are {WireLimits.MaxReturnPathMessageBytes}";
+        }
         else if (!IsLengthOf(type, length))
+        {
             error = $"return path message {type} cannot have {length} bytes";
+        }
         else
+        {
             header = new ReturnPathHeader(type, length);
+        }
+
         return error is null;
     }
 

@@ -35,18 +35,26 @@ internal readonly ref struct ReturnPathMessage
         consumed = 0;
         error = null;
         if (source.Length < ReturnPathHeader.Size)
+        {
             return OperationStatus.NeedMoreData;
-        if (!ReturnPathHeader.TryRead(source, out ReturnPathHeader header, out error))
+        }
+
+        if (!ReturnPathHeader.TryRead(source, out var header, out error))
+        {
             return OperationStatus.InvalidData;
+        }
+
         if (source.Length - ReturnPathHeader.Size < header.Length)
+        {
             return OperationStatus.NeedMoreData;
+        }
 
         // The message is here as a whole: a field that does not fit now is wrong, not late.
         var reader = new WireReader(source.Slice(ReturnPathHeader.Size, header.Length));
         uint value = 0, length = 0;
         ulong start = 0;
         ReadOnlySpan<byte> name = default;
-        bool complete = header.Type switch
+        var complete = header.Type switch
         {
             ReturnPathType.Shut or ReturnPathType.Pong or ReturnPathType.ResumeAck => reader.TryRead(out value),
             ReturnPathType.RequestPages => reader.TryRead(out start) && reader.TryRead(out length),
@@ -56,11 +64,18 @@ internal readonly ref struct ReturnPathMessage
             _ => true,
         };
         if (!complete || reader.Remaining != 0)
+        {
             error = $"return path message {header.Type} of {header.Length} bytes names a block of another length";
+        }
         else if ((long)start < 0)
+        {
             error = $"return path message {header.Type} asks for bytes at {start:X}";
+        }
+
         if (error is not null)
+        {
             return OperationStatus.InvalidData;
+        }
 
         message = new ReturnPathMessage { Type = header.Type, Value = value, Start = (long)start, Length = length, BlockName = name };
         consumed = ReturnPathHeader.Size + header.Length;
@@ -74,9 +89,14 @@ internal readonly ref struct ReturnPathMessage
     {
         error = null;
         if (((Start | Length) & WireLimits.PageOffsetMask) != 0)
+        {
             error = $"a request for {Length:X} bytes at {Start:X}, which is not a number of pages";
+        }
         else if (Start > blockLength || Length > blockLength - Start)
+        {
             error = $"a request for {Length:X} bytes at {Start:X} of a block of {blockLength:X}";
+        }
+
         return error is null;
     }
 }

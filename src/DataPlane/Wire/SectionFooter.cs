@@ -19,11 +19,18 @@ internal static class SectionFooter
     {
         error = null;
         if (source.Length < Size)
+        {
             error = $"a section footer has {Size} bytes, not {source.Length}";
+        }
         else if (source[0] != (byte)SectionType.Footer)
+        {
             error = $"section {expectedId} does not end with a footer: byte {source[0]:X2} instead of 7E";
+        }
         else if (BinaryPrimitives.ReadUInt32BigEndian(source[1..]) is var id && id != expectedId)
+        {
             error = $"the footer of section {expectedId} names section {id}";
+        }
+
         return error is null;
     }
 }

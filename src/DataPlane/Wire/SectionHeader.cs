@@ -31,7 +31,10 @@ internal readonly ref struct SectionHeader
         error = null;
         var reader = new WireReader(source);
         if (!reader.TryRead(out byte type))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         var sectionType = (SectionType)type;
         if (sectionType is not (SectionType.Start or SectionType.Part or SectionType.End or SectionType.Full))
         {
@@ -40,7 +43,10 @@ internal readonly ref struct SectionHeader
         }
 
         if (!reader.TryRead(out uint id))
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         ReadOnlySpan<byte> name = default;
         uint instance = 0, version = 0;
         if (sectionType is SectionType.Start or SectionType.Full)
@@ -52,7 +58,9 @@ internal readonly ref struct SectionHeader
             }
 
             if (!reader.TryReadName(out name) || !reader.TryRead(out instance) || !reader.TryRead(out version))
+            {
                 return OperationStatus.NeedMoreData;
+            }
         }
 
         header = new SectionHeader { Type = sectionType, Id = id, Name = name, Instance = instance, Version = version };
@@ -64,7 +72,10 @@ internal readonly ref struct SectionHeader
     public static int Write(Span<byte> destination, SectionType type, uint id, ReadOnlySpan<byte> name, uint instance, uint version)
     {
         if (type is not (SectionType.Start or SectionType.Full))
+        {
             throw new ArgumentOutOfRangeException(nameof(type), type, "Only START and FULL carry a name.");
+        }
+
         var writer = new WireWriter(destination);
         writer.Write((byte)type);
         writer.Write(id);
@@ -78,7 +89,10 @@ internal readonly ref struct SectionHeader
     public static int Write(Span<byte> destination, SectionType type, uint id)
     {
         if (type is not (SectionType.Part or SectionType.End))
+        {
             throw new ArgumentOutOfRangeException(nameof(type), type, "Only PART and END have no name.");
+        }
+
         var writer = new WireWriter(destination);
         writer.Write((byte)type);
         writer.Write(id);

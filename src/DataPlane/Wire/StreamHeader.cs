@@ -25,11 +25,18 @@ internal static class StreamHeader
     {
         error = null;
         if (source.Length < Size)
+        {
             error = $"the stream header has {Size} bytes, not {source.Length}";
+        }
         else if (BinaryPrimitives.ReadUInt32BigEndian(source) is var magic && magic != MagicNumber)
+        {
             error = $"not a migration stream: magic {magic:X8}, expected {MagicNumber:X8}";
+        }
         else if (BinaryPrimitives.ReadUInt32BigEndian(source[4..]) is var version && version != Version)
+        {
             error = $"migration stream version {version} is not supported, only {Version}";
+        }
+
         return error is null;
     }
 }

@@ -18,10 +18,12 @@ internal static class UntrustedText
     /// <summary>Whether a text holds such a character.</summary>
     public static bool Acts(ReadOnlySpan<char> text)
     {
-        foreach (char value in text)
+        foreach (var value in text)
         {
             if (Acts(value))
+            {
                 return true;
+            }
         }
 
         return false;
@@ -34,14 +36,21 @@ internal static class UntrustedText
     public static string Escape(string text)
     {
         if (!Acts(text.AsSpan()))
+        {
             return text;
+        }
+
         var escaped = new StringBuilder(text.Length + 16);
-        foreach (char value in text)
+        foreach (var value in text)
         {
             if (Acts(value))
+            {
                 escaped.Append(CultureInfo.InvariantCulture, $"\\u{(int)value:X4}");
+            }
             else
+            {
                 escaped.Append(value);
+            }
         }
 
         return escaped.ToString();

@@ -43,9 +43,13 @@ internal sealed class VmDescription
             while (NextProperty(ref reader))
             {
                 if (reader.ValueTextEquals("devices"u8))
+                {
                     ReadDevices(ref reader, devices);
+                }
                 else
+                {
                     reader.Skip();
+                }
             }
 
             // Refuses whatever stands after the object.
@@ -68,7 +72,10 @@ internal sealed class VmDescription
         while (NextElement(ref reader))
         {
             if (devices.Count == WireLimits.MaxDevices)
+            {
                 throw new JsonException($"more than {WireLimits.MaxDevices} devices");
+            }
+
             devices.Add(ReadDevice(ref reader));
         }
     }
@@ -77,7 +84,7 @@ internal sealed class VmDescription
     {
         string? name = null;
         uint instance = 0;
-        bool described = false;
+        var described = false;
         ByteCount size = default, content = default;
         while (NextProperty(ref reader))
         {
@@ -106,7 +113,10 @@ internal sealed class VmDescription
         }
 
         if (string.IsNullOrEmpty(name))
+        {
             throw new JsonException("a device has no name");
+        }
+
         return new VmDescriptionDevice(name, instance, (described ? content : size).Value);
     }
 
@@ -117,13 +127,17 @@ internal sealed class VmDescription
         {
             Expect(ref reader, JsonTokenType.StartArray);
             while (NextElement(ref reader))
+            {
                 total += ReadField(ref reader);
+            }
         }
         else if (reader.ValueTextEquals("subsections"u8))
         {
             Expect(ref reader, JsonTokenType.StartArray);
             while (NextElement(ref reader))
+            {
                 total += ReadSubsection(ref reader);
+            }
         }
         else
         {
@@ -138,11 +152,17 @@ internal sealed class VmDescription
         while (NextProperty(ref reader))
         {
             if (reader.ValueTextEquals("size"u8))
+            {
                 size = ReadSize(ref reader);
+            }
             else if (reader.ValueTextEquals("array_len"u8))
+            {
                 length = ReadSize(ref reader);
+            }
             else
+            {
                 reader.Skip();
+            }
         }
 
         // An array length of 0 is not written; read it as "no array", like a missing one.
@@ -171,13 +191,13 @@ internal sealed class VmDescription
     private static ByteCount ReadSize(ref Utf8JsonReader reader)
     {
         Expect(ref reader, JsonTokenType.Number);
-        return reader.TryGetInt64(out long value) && value >= 0 ? new ByteCount(value) : ByteCount.Absurd;
+        return reader.TryGetInt64(out var value) && value >= 0 ? new ByteCount(value) : ByteCount.Absurd;
     }
 
     private static uint ReadInstance(ref Utf8JsonReader reader)
     {
         Expect(ref reader, JsonTokenType.Number);
-        return reader.TryGetInt64(out long value) && value is >= int.MinValue and <= uint.MaxValue
+        return reader.TryGetInt64(out var value) && value is >= int.MinValue and <= uint.MaxValue
             ? unchecked((uint)value)
             : throw new JsonException("an instance does not fit into 32 bits");
     }
@@ -185,7 +205,9 @@ internal sealed class VmDescription
     private static void Expect(ref Utf8JsonReader reader, JsonTokenType type)
     {
         if (!reader.Read() || reader.TokenType != type)
+        {
             throw new JsonException($"{reader.TokenType} instead of {type}");
+        }
     }
 
     /// <summary>Moves to the next property's name; false at the end of the object.</summary>
@@ -200,7 +222,10 @@ internal sealed class VmDescription
     {
         reader.Read();
         if (reader.TokenType == JsonTokenType.EndArray)
+        {
             return false;
+        }
+
         return reader.TokenType == JsonTokenType.StartObject ? true : throw new JsonException("an array holds something else than objects");
     }
 

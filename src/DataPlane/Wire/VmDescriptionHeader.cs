@@ -24,13 +24,22 @@ internal readonly struct VmDescriptionHeader
         header = default;
         error = null;
         if (source.Length < Size)
+        {
             error = $"the head of a VM description has {Size} bytes, not {source.Length}";
+        }
         else if (source[0] != (byte)SectionType.VmDescription)
+        {
             error = $"byte {source[0]:X2} instead of a VM description (06)";
+        }
         else if (BinaryPrimitives.ReadUInt32BigEndian(source[1..]) is var length && length is 0 or > WireLimits.MaxVmDescriptionBytes)
+        {
             error = $"the VM description has {length} bytes, allowed are 1 to {WireLimits.MaxVmDescriptionBytes}";
+        }
         else
+        {
             header = new VmDescriptionHeader((int)length);
+        }
+
         return error is null;
     }
 }

@@ -17,10 +17,16 @@ internal static class WireName
     {
         name = string.Empty;
         if (bytes.IsEmpty || bytes.ContainsAnyInRange((byte)0, (byte)0x1F) || bytes.Contains(Delete) || !Utf8.IsValid(bytes))
+        {
             return false;
+        }
+
         name = Encoding.UTF8.GetString(bytes);
         if (!UntrustedText.Acts(name.AsSpan()))
+        {
             return true;
+        }
+
         name = string.Empty;
         return false;
     }
@@ -29,12 +35,16 @@ internal static class WireName
     public static string Quote(ReadOnlySpan<byte> bytes)
     {
         var text = new StringBuilder(bytes.Length + 2).Append('\'');
-        foreach (byte b in bytes)
+        foreach (var b in bytes)
         {
             if (b is >= 0x20 and < Delete and not (byte)'\'' and not (byte)'\\')
+            {
                 text.Append((char)b);
+            }
             else
+            {
                 text.Append(CultureInfo.InvariantCulture, $"\\x{b:X2}");
+            }
         }
 
         return text.Append('\'').ToString();

@@ -30,7 +30,10 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
     public bool TryRead(out byte value)
     {
         if (!TryPeek(out value))
+        {
             return false;
+        }
+
         Position++;
         return true;
     }
@@ -38,7 +41,10 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
     public bool TryRead(out ushort value)
     {
         if (!BinaryPrimitives.TryReadUInt16BigEndian(_source[Position..], out value))
+        {
             return false;
+        }
+
         Position += sizeof(ushort);
         return true;
     }
@@ -46,7 +52,10 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
     public bool TryRead(out uint value)
     {
         if (!BinaryPrimitives.TryReadUInt32BigEndian(_source[Position..], out value))
+        {
             return false;
+        }
+
         Position += sizeof(uint);
         return true;
     }
@@ -54,7 +63,10 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
     public bool TryRead(out ulong value)
     {
         if (!TryPeek(out value))
+        {
             return false;
+        }
+
         Position += sizeof(ulong);
         return true;
     }
@@ -79,7 +91,10 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
     {
         name = default;
         if (!TryPeek(out byte length) || Remaining - 1 < length)
+        {
             return false;
+        }
+
         name = _source.Slice(Position + 1, length);
         Position += 1 + length;
         return true;

@@ -38,7 +38,10 @@ internal ref struct WireWriter(Span<byte> destination)
     public void WriteName(ReadOnlySpan<byte> name)
     {
         if (name.Length is 0 or > WireLimits.MaxNameLength)
+        {
             throw new ArgumentException($"A name on the wire has 1 to {WireLimits.MaxNameLength} bytes, not {name.Length}.", nameof(name));
+        }
+
         Write((byte)name.Length);
         WriteBytes(name);
     }

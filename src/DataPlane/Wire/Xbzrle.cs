@@ -13,21 +13,34 @@ internal static class Xbzrle
     {
         error = null;
         if (delta.IsEmpty)
+        {
             error = "an XBZRLE delta is empty";
-        int position = 0;
-        bool first = true;
+        }
+
+        var position = 0;
+        var first = true;
         while (!delta.IsEmpty && error is null)
         {
-            if (!TryReadLength(ref delta, out int unchanged))
+            if (!TryReadLength(ref delta, out var unchanged))
+            {
                 error = "an XBZRLE delta ends in the length of an unchanged run";
+            }
             else if (unchanged == 0 && !first)
+            {
                 error = "an XBZRLE delta has an empty unchanged run";
-            else if (!TryReadLength(ref delta, out int changed) || changed > delta.Length)
+            }
+            else if (!TryReadLength(ref delta, out var changed) || changed > delta.Length)
+            {
                 error = "an XBZRLE delta ends in a changed run";
+            }
             else if (changed == 0)
+            {
                 error = "an XBZRLE delta has an empty changed run";
+            }
             else if (unchanged + changed > page.Length - position)
+            {
                 error = "an XBZRLE delta reaches over the end of the page";
+            }
             else
             {
                 position += unchanged;
@@ -45,7 +58,10 @@ internal static class Xbzrle
     {
         length = 0;
         if (delta.IsEmpty)
+        {
             return false;
+        }
+
         length = delta[0];
         if (length < 0x80)
         {
@@ -54,7 +70,10 @@ internal static class Xbzrle
         }
 
         if (delta.Length < 2 || delta[1] >= 0x80)
+        {
             return false;
+        }
+
         length = (length & 0x7F) | (delta[1] << 7);
         delta = delta[2..];
         return true;

@@ -34,11 +34,18 @@ internal readonly struct XbzrleHeader
 
         int length = BinaryPrimitives.ReadUInt16BigEndian(source[1..]);
         if (source[0] != Encoding)
+        {
             error = $"XBZRLE encoding {source[0]} is not supported, only {Encoding}";
+        }
         else if (length is 0 or > WireLimits.PageSize)
+        {
             error = $"an XBZRLE delta has {length} bytes, allowed are 1 to {WireLimits.PageSize}";
+        }
         else
+        {
             header = new XbzrleHeader(length);
+        }
+
         return error is null;
     }
 }

@@ -11,9 +11,14 @@ internal static class ZeroPageFill
     {
         error = null;
         if (source.IsEmpty)
+        {
             error = "a ZERO record has a fill byte";
+        }
         else if (source[0] != 0)
+        {
             error = $"a ZERO record has fill byte {source[0]:X2}, only 00 is supported";
+        }
+
         return error is null;
     }
 }

@@ -35,7 +35,7 @@ public sealed class LinkCutTests
     {
         LiveGuest.RequireUserfaultfd();
         await s_warm.Value;
-        int descriptors = Descriptors.Targets().Count;
+        var descriptors = Descriptors.Targets().Count;
         using (var move = await CutMove.RunAsync(CutCase.Choose(seed)))
         {
             TestContext.Current.TestOutputHelper?.WriteLine(move.Story);

@@ -17,24 +17,35 @@ internal sealed class AdmissionTarget : IFuzzTarget
     public bool Run(ReadOnlySpan<byte> input)
     {
         var choices = new FuzzInput(input);
-        AdmissionFacts facts = MakeFacts(ref choices, out string peer, out bool isInside);
-        ReadOnlySpan<byte> opening = choices.Rest;
-        AdmissionVerdict before = AdmissionVerdict.Undecided;
-        for (int length = 0; length <= opening.Length; length++)
+        var facts = MakeFacts(ref choices, out var peer, out var isInside);
+        var opening = choices.Rest;
+        var before = AdmissionVerdict.Undecided;
+        for (var length = 0; length <= opening.Length; length++)
         {
-            AdmissionVerdict verdict = AdmissionRules.Judge(opening[..length], peer, facts, isInside);
-            int limit = AdmissionRules.ReadLimit(opening[..length]);
+            var verdict = AdmissionRules.Judge(opening[..length], peer, facts, isInside);
+            var limit = AdmissionRules.ReadLimit(opening[..length]);
             // Whoever is let in or refused stays so, however much of it is seen at once; for the undecided there is more to read.
             if (before.Refused is not null)
+            {
                 Oracle.Holds(verdict.Refused is not null);
+            }
+
             if (before.Admitted is not null)
+            {
                 Oracle.Holds(verdict == before);
+            }
+
             if (verdict.IsUndecided)
+            {
                 Oracle.Holds(limit > length && limit <= MostRead);
+            }
+
             Oracle.Holds(verdict.Admitted is null || verdict.Refused is null);
             before = verdict;
             if (verdict.IsHeld || (verdict.Admitted is not null && length >= limit))
+            {
                 return verdict.Admitted is not null; // what follows is the channel's own
+            }
         }
 
         return before.Admitted is not null;
@@ -42,8 +53,8 @@ internal sealed class AdmissionTarget : IFuzzTarget
 
     private static AdmissionFacts MakeFacts(ref FuzzInput choices, out string peer, out bool isInside)
     {
-        byte options = choices.Byte();
-        byte state = choices.Byte();
+        var options = choices.Byte();
+        var state = choices.Byte();
         var facts = new AdmissionFacts(
             new AdmissionOptions
             {
@@ -55,11 +66,20 @@ internal sealed class AdmissionTarget : IFuzzTarget
             },
             new Context(choices.Byte()));
         if ((state & 1) != 0)
+        {
             facts.AddMain("main", recovered: (state & 2) != 0);
+        }
+
         if ((state & 4) != 0 && (options & 3) != 0)
+        {
             facts.AddMultifd(0, Guid.Empty, "main");
+        }
+
         if ((state & 8) != 0)
+        {
             facts.AddPreempt("main");
+        }
+
         peer = (state & 16) != 0 ? "main" : "other";
         isInside = (state & 32) != 0;
         return facts;

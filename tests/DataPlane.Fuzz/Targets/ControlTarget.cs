@@ -41,7 +41,7 @@ internal sealed class ControlTarget : IFuzzTarget
                 using var written = new MemoryStream();
                 Wait(new ControlConnection(written, "fuzzer", TimeProvider.System).WriteAsync(message, CancellationToken.None));
                 written.Position = 0;
-                ControlMessage? again = Read(new ControlConnection(written, "fuzzer", TimeProvider.System));
+                var again = Read(new ControlConnection(written, "fuzzer", TimeProvider.System));
                 Oracle.Holds(message.Equals(again));
             }
 
@@ -55,7 +55,7 @@ internal sealed class ControlTarget : IFuzzTarget
 
     private static ControlMessage? Read(ControlConnection connection)
     {
-        Task<ControlMessage?> reading = connection.ReadAsync(null, CancellationToken.None);
+        var reading = connection.ReadAsync(null, CancellationToken.None);
         Wait(reading);
         return reading.GetAwaiter().GetResult();
     }
@@ -79,7 +79,7 @@ internal sealed class ControlTarget : IFuzzTarget
             return false; // declared
         }
 
-        byte[] written = JsonSerializer.SerializeToUtf8Bytes(document!, type);
+        var written = JsonSerializer.SerializeToUtf8Bytes(document!, type);
         Oracle.Same(JsonSerializer.SerializeToUtf8Bytes(JsonSerializer.Deserialize(written, type)!, type), written, typeof(T).Name);
         return true;
     }

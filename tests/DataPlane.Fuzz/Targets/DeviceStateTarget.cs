@@ -17,13 +17,16 @@ internal sealed class DeviceStateTarget : IFuzzTarget
     public bool Run(ReadOnlySpan<byte> input)
     {
         var choices = new FuzzInput(input);
-        int piece = s_pieces[choices.Choice(s_pieces.Length)];
-        ReadOnlySpan<byte> bytes = choices.Rest;
+        var piece = s_pieces[choices.Choice(s_pieces.Length)];
+        var bytes = choices.Rest;
         piece = Math.Max(piece, bytes.Length / 256); // at most 256 looks
-        Result large = Split(bytes, bytes.Length);
-        Result small = Split(bytes, piece);
+        var large = Split(bytes, bytes.Length);
+        var small = Split(bytes, piece);
         if (large != small)
+        {
             throw new OracleException($"in one piece: {large}; in pieces of {piece}: {small}");
+        }
+
         return large.Devices > 0;
     }
 
@@ -31,10 +34,10 @@ internal sealed class DeviceStateTarget : IFuzzTarget
     private static Result Split(ReadOnlySpan<byte> bytes, int piece)
     {
         var splitter = new DeviceStateSplitter();
-        for (int length = Math.Min(piece, bytes.Length); ; length = Math.Min(length + piece, bytes.Length))
+        for (var length = Math.Min(piece, bytes.Length); ; length = Math.Min(length + piece, bytes.Length))
         {
-            OperationStatus status = splitter.TryFinish(
-                bytes[..length], false, out int consumed, out DeviceState? state, out string? error);
+            var status = splitter.TryFinish(
+                bytes[..length], false, out var consumed, out var state, out var error);
             Oracle.Consistent(status, consumed, error, length);
             if (status == OperationStatus.NeedMoreData && length == bytes.Length)
             {
@@ -44,9 +47,14 @@ internal sealed class DeviceStateTarget : IFuzzTarget
             }
 
             if (status == OperationStatus.InvalidData)
+            {
                 return new Result(0, 0, 0);
+            }
+
             if (status == OperationStatus.Done)
+            {
                 return Judge(bytes, consumed, state!);
+            }
         }
     }
 
@@ -56,7 +64,7 @@ internal sealed class DeviceStateTarget : IFuzzTarget
         Oracle.Same(state.Description.Span, bytes[(consumed - state.Description.Length)..consumed], "VM description");
         long end = 0;
         var devices = new HashCode();
-        foreach (DeviceSection device in state.Devices)
+        foreach (var device in state.Devices)
         {
             Oracle.Holds(device.Length >= 0 && device.Offset >= end && (long)device.Offset + device.Length <= state.Sections.Length);
             end = (long)device.Offset + device.Length;
@@ -64,7 +72,10 @@ internal sealed class DeviceStateTarget : IFuzzTarget
         }
 
         if (state.RunState is "running" or "paused")
+        {
             Oracle.Holds(state.WithRunState("paused").RunState == "paused");
+        }
+
         return new Result(consumed, state.Devices.Count, devices.ToHashCode());
     }
 

@@ -16,10 +16,10 @@ internal sealed class GuardConfigTarget : IFuzzTarget
 
     public bool Run(ReadOnlySpan<byte> input)
     {
-        string[] lines = Encoding.UTF8.GetString(input).Split('\n');
+        var lines = Encoding.UTF8.GetString(input).Split('\n');
         try
         {
-            IReadOnlyList<VmSettings> vms = GuardConfig.Parse("guard.conf", lines);
+            var vms = GuardConfig.Parse("guard.conf", lines);
             Oracle.Holds(vms.Count > 0 && vms.DistinctBy(vm => vm.Name).Count() == vms.Count);
             Oracle.Holds(vms.All(vm => vm.MaxUndecided >= vm.Channels + 2 && vm.MaxUndecidedPerPeer <= vm.MaxUndecided
                 && vm.UndecidedTimeout > TimeSpan.Zero && (vm.Qmp is null) != (vm.To is null)));

@@ -43,10 +43,13 @@ internal sealed class MainRecords : IFuzzTarget
 
     private bool Header(ReadOnlySpan<byte> source)
     {
-        bool accepted = StreamHeader.TryRead(source, out string? error);
+        var accepted = StreamHeader.TryRead(source, out var error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         StreamHeader.Write(_room);
         Oracle.Same(_room.AsSpan(0, StreamHeader.Size), source[..StreamHeader.Size], "stream header");
         return true;
@@ -54,15 +57,18 @@ internal sealed class MainRecords : IFuzzTarget
 
     private bool Configuration(ReadOnlySpan<byte> source)
     {
-        OperationStatus status = ConfigurationSection.Parse(source, out ConfigurationSection? section, out int consumed, out string? error);
+        var status = ConfigurationSection.Parse(source, out var section, out var consumed, out var error);
         Oracle.Consistent(status, consumed, error, Math.Max(source.Length - 1, 0)); // the byte that ends it is not its own
         if (status != OperationStatus.Done)
+        {
             return false;
+        }
+
         _written.ResetWrittenCount();
         section!.Write(_written);
         // Subsections may come in any order, and an empty list of capabilities is none: read again, it says the same.
-        OperationStatus again = ConfigurationSection.Parse(
-            [.. _written.WrittenSpan, 0], out ConfigurationSection? second, out int size, out _);
+        var again = ConfigurationSection.Parse(
+            [.. _written.WrittenSpan, 0], out var second, out var size, out _);
         Oracle.Holds(again == OperationStatus.Done && size == _written.WrittenCount);
         Oracle.Holds(second!.MachineName == section.MachineName && second.Uuid == section.Uuid);
         Oracle.Holds(second.TargetPageBits == section.TargetPageBits && second.Capabilities.SequenceEqual(section.Capabilities));
@@ -72,11 +78,14 @@ internal sealed class MainRecords : IFuzzTarget
 
     private bool Section(ReadOnlySpan<byte> source)
     {
-        OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int consumed, out string? error);
+        var status = SectionHeader.Parse(source, out var header, out var consumed, out var error);
         Oracle.Consistent(status, consumed, error, source.Length);
         if (status != OperationStatus.Done)
+        {
             return false;
-        int size = header.Type is SectionType.Start or SectionType.Full
+        }
+
+        var size = header.Type is SectionType.Start or SectionType.Full
             ? SectionHeader.Write(_room, header.Type, header.Id, header.Name, header.Instance, header.Version)
             : SectionHeader.Write(_room, header.Type, header.Id);
         Oracle.Same(_room.AsSpan(0, size), source[..consumed], "section header");
@@ -86,7 +95,7 @@ internal sealed class MainRecords : IFuzzTarget
     private bool Footer(ReadOnlySpan<byte> source)
     {
         const uint Id = 3;
-        bool accepted = SectionFooter.TryRead(source, Id, out string? error);
+        var accepted = SectionFooter.TryRead(source, Id, out var error);
         Oracle.Consistent(accepted, error);
         if (accepted)
         {
@@ -94,10 +103,13 @@ internal sealed class MainRecords : IFuzzTarget
             Oracle.Same(_room.AsSpan(0, SectionFooter.Size), source[..SectionFooter.Size], "section footer");
         }
 
-        accepted = VmDescriptionHeader.TryRead(source, out VmDescriptionHeader header, out error);
+        accepted = VmDescriptionHeader.TryRead(source, out var header, out error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         VmDescriptionHeader.Write(_room, header.Length);
         Oracle.Same(_room.AsSpan(0, VmDescriptionHeader.Size), source[..VmDescriptionHeader.Size], "head of a VM description");
         return true;
@@ -105,10 +117,13 @@ internal sealed class MainRecords : IFuzzTarget
 
     private bool Command(ReadOnlySpan<byte> source)
     {
-        bool accepted = CommandHeader.TryRead(source, out CommandHeader header, out string? error);
+        var accepted = CommandHeader.TryRead(source, out var header, out var error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         CommandHeader.Write(_room, header.Type, header.Length);
         Oracle.Same(_room.AsSpan(0, CommandHeader.Size), source[..CommandHeader.Size], "command");
         return true;
@@ -116,11 +131,14 @@ internal sealed class MainRecords : IFuzzTarget
 
     private bool Record(ReadOnlySpan<byte> source)
     {
-        OperationStatus status = RamRecordHeader.Parse(source, out RamRecordHeader header, out int consumed, out string? error);
+        var status = RamRecordHeader.Parse(source, out var header, out var consumed, out var error);
         Oracle.Consistent(status, consumed, error, source.Length);
         if (status != OperationStatus.Done)
+        {
             return false;
-        int size = RamRecordHeader.Write(_room, header.Flags, header.Offset, header.Name(source));
+        }
+
+        var size = RamRecordHeader.Write(_room, header.Flags, header.Offset, header.Name(source));
         Oracle.Same(_room.AsSpan(0, size), source[..consumed], "RAM record");
         return true;
     }
@@ -128,27 +146,33 @@ internal sealed class MainRecords : IFuzzTarget
     /// <summary>A whole list of blocks, as the readers of streams and files put it together.</summary>
     private bool Blocks(FuzzInput choices)
     {
-        int layout = choices.Choice(8);
-        long total = ((long)choices.Byte() + 1) << 12 << (2 * (layout & 3));
+        var layout = choices.Choice(8);
+        var total = ((long)choices.Byte() + 1) << 12 << (2 * (layout & 3));
         var options = new RamBlockEntryOptions(total, s_pageSizes[layout & 3], IgnoreShared: (layout & 4) != 0);
-        Oracle.Holds(RamBlockList.TryBegin(total, total, out RamBlockList? list, out _));
-        ReadOnlySpan<byte> source = choices.Rest;
+        Oracle.Holds(RamBlockList.TryBegin(total, total, out var list, out _));
+        var source = choices.Rest;
         long listed = 0;
         while (!list!.IsComplete)
         {
             options = options with { RemainingBytes = list.RemainingBytes };
-            OperationStatus status = RamBlockEntry.Parse(
-                source, options, out RamBlockEntry entry, out int consumed, out string? error);
+            var status = RamBlockEntry.Parse(
+                source, options, out var entry, out var consumed, out var error);
             Oracle.Consistent(status, consumed, error, source.Length);
             if (status != OperationStatus.Done || !list.TryAdd(entry, out _))
+            {
                 return false;
+            }
+
             listed += entry.Length;
             Oracle.Holds(listed + list.RemainingBytes == total && entry.Length > 0 && entry.Length % entry.PageSize == 0);
             _written.ResetWrittenCount();
             entry.Write(_written);
             // A page size of 4096 may be announced; it need not be.
             if (entry.PageSize != WireLimits.PageSize || consumed == _written.WrittenCount)
+            {
                 Oracle.Same(_written.WrittenSpan, source[..consumed], "RAM block");
+            }
+
             source = source[consumed..];
         }
         return true;
@@ -156,10 +180,13 @@ internal sealed class MainRecords : IFuzzTarget
 
     private static bool Description(ReadOnlySpan<byte> source)
     {
-        bool accepted = VmDescription.TryParse(source, out VmDescription? description, out string? error);
+        var accepted = VmDescription.TryParse(source, out var description, out var error);
         Oracle.Consistent(accepted, error);
         if (accepted)
+        {
             Oracle.Holds(description!.Devices.All(device => device.Name is not null && device.BodySize is null or >= 0));
+        }
+
         return true;
     }
 }

@@ -28,13 +28,16 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
     public bool Run(ReadOnlySpan<byte> input)
     {
         var choices = new FuzzInput(input);
-        byte choice = choices.Byte();
-        bool multifd = (choice & 4) != 0;
-        byte[] stream = choices.Rest.ToArray();
-        string large = Read(stream, multifd, LargePiece);
-        string small = Read(stream, multifd, s_smallPieces[choice & 3]);
+        var choice = choices.Byte();
+        var multifd = (choice & 4) != 0;
+        var stream = choices.Rest.ToArray();
+        var large = Read(stream, multifd, LargePiece);
+        var small = Read(stream, multifd, s_smallPieces[choice & 3]);
         if (large != small)
+        {
             throw new OracleException($"in one piece: {large}; in pieces of {s_smallPieces[choice & 3]}: {small}");
+        }
+
         return large.StartsWith(Accepted, StringComparison.Ordinal);
     }
 
@@ -42,8 +45,8 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
     private string Read(byte[] stream, bool multifd, int piece)
     {
         using var events = new Events(postcopy);
-        PipeReader pipe = PipeReader.Create(new PiecesStream(stream, piece));
-        PipeWriter answers = PipeWriter.Create(Stream.Null);
+        var pipe = PipeReader.Create(new PiecesStream(stream, piece));
+        var answers = PipeWriter.Create(Stream.Null);
         using var returnPath = new ReturnPathSender(answers);
         var reader = new MainStreamReader(new StreamCursor(pipe, "main"), returnPath,
             new MainStreamOptions
@@ -55,9 +58,9 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
             }, events);
         try
         {
-            Task<DeviceState> reading = reader.ReadAsync(CancellationToken.None);
+            var reading = reader.ReadAsync(CancellationToken.None);
             Oracle.Holds(reading.IsCompleted); // all bytes are there, and nobody is waited for
-            DeviceState state = reading.GetAwaiter().GetResult();
+            var state = reading.GetAwaiter().GetResult();
             events.CheckMemory(mayBeCut: false);
             Check(state, stream, isPackage: reader.PackageBytes > 0);
             return $"{Accepted}{Describe(state)}, {reader.NormalPages} + {reader.ZeroPages} pages, {events.Describe()}";
@@ -82,21 +85,23 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         Oracle.Holds(stream.IndexOf(state.Sections.Span) >= 0);
         if (!isPackage)
         {
-            byte[] head = new byte[1 + VmDescriptionHeader.Size];
+            var head = new byte[1 + VmDescriptionHeader.Size];
             VmDescriptionHeader.Write(head.AsSpan(1), state.Description.Length);
             byte[] again = [.. state.Sections.Span, .. head, .. state.Description.Span];
             Oracle.Holds(stream.IndexOf(again) >= 0);
         }
 
         long end = 0;
-        foreach (DeviceSection device in state.Devices)
+        foreach (var device in state.Devices)
         {
             Oracle.Holds(device.Length >= 0 && device.Offset >= end && (long)device.Offset + device.Length <= state.Sections.Length);
             end = (long)device.Offset + device.Length;
         }
 
         if (state.RunState is "running" or "paused")
+        {
             Oracle.Holds(state.WithRunState("paused").RunState == "paused");
+        }
     }
 
     private static string Describe(DeviceState state)
@@ -105,8 +110,11 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         hash.AddBytes(state.EarlySections.Span);
         hash.AddBytes(state.Sections.Span);
         hash.AddBytes(state.Description.Span);
-        foreach (DeviceSection device in state.Devices)
+        foreach (var device in state.Devices)
+        {
             hash.Add(device);
+        }
+
         return string.Create(
             CultureInfo.InvariantCulture, $"{state.Sections.Length} bytes of {state.Devices.Count} devices ({hash.ToHashCode():x8})");
     }
@@ -161,7 +169,9 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         public void CheckMemory(bool mayBeCut)
         {
             if (_guest is not null)
+            {
                 Oracle.Holds(_guest.CountUnreported(_pages!) <= (mayBeCut ? 1 : 0));
+            }
         }
 
         public string Describe() => $"{_marks} marks, discards {_discarded:x}, memory {(_guest is null ? "none" : _guest.Digest(_pages!))}";

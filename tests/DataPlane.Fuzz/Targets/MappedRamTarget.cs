@@ -32,11 +32,14 @@ internal sealed class MappedRamTarget : IFuzzTarget
         }
 
         var image = new Image(pieces);
-        bool accepted = MappedRamReader.TryRead(
-            image, new MappedRamLimits(1L << 30, MaxDeviceStateBytes), 0, out MappedRamImageInfo? info, out string? error);
+        var accepted = MappedRamReader.TryRead(
+            image, new MappedRamLimits(1L << 30, MaxDeviceStateBytes), 0, out var info, out var error);
         Oracle.Consistent(accepted, error);
         if (accepted)
+        {
             Check(info!, image);
+        }
+
         return accepted;
     }
 
@@ -48,8 +51,11 @@ internal sealed class MappedRamTarget : IFuzzTarget
             .. info.Blocks.Select(block => (block.BitmapOffset, block.BitmapOffset + block.BitmapLength))
                 .Concat(info.Blocks.Select(block => (block.PagesOffset, block.PagesEnd))).Order(),
         ];
-        for (int i = 0; i < areas.Length; i++)
+        for (var i = 0; i < areas.Length; i++)
+        {
             Oracle.Holds(areas[i].Start >= (i == 0 ? 0 : areas[i - 1].End) && areas[i].End <= image.Length);
+        }
+
         WriteAgain(info);
     }
 
@@ -57,7 +63,10 @@ internal sealed class MappedRamTarget : IFuzzTarget
     private static void WriteAgain(MappedRamImageInfo info)
     {
         if (info.Configuration.IgnoresShared)
+        {
             return; // written by QEMU only
+        }
+
         var layout = MappedRamLayout.Create(new MappedRamContents
         {
             MachineName = info.Configuration.MachineName,
@@ -69,7 +78,7 @@ internal sealed class MappedRamTarget : IFuzzTarget
         var image = new Image(
             [.. layout.Pieces.Select(piece => (piece.Offset, piece.Bytes)), (layout.TailOffset, layout.BuildTail(info.State))]);
         Oracle.Holds(MappedRamReader.TryRead(
-            image, new MappedRamLimits(1L << 30, MaxDeviceStateBytes), 0, out MappedRamImageInfo? again, out _));
+            image, new MappedRamLimits(1L << 30, MaxDeviceStateBytes), 0, out var again, out _));
         Oracle.Holds(again!.TotalRamBytes == info.TotalRamBytes && again.RamSectionId == info.RamSectionId);
         Oracle.Holds(again.Blocks.Select(block => (block.Name, block.Length)).SequenceEqual(
             info.Blocks.Select(block => (block.Name, block.Length))));
@@ -87,14 +96,16 @@ internal sealed class MappedRamTarget : IFuzzTarget
         public override int Read(long offset, Span<byte> buffer)
         {
             Oracle.Holds(offset >= 0);
-            int count = (int)Math.Clamp(Length - offset, 0, buffer.Length);
+            var count = (int)Math.Clamp(Length - offset, 0, buffer.Length);
             buffer[..count].Clear();
-            foreach ((long start, ReadOnlyMemory<byte> bytes) in pieces)
+            foreach ((var start, var bytes) in pieces)
             {
-                long from = Math.Max(offset, start);
-                long to = Math.Min(offset + count, start + bytes.Length);
+                var from = Math.Max(offset, start);
+                var to = Math.Min(offset + count, start + bytes.Length);
                 if (from < to)
+                {
                     bytes.Span[(int)(from - start)..(int)(to - start)].CopyTo(buffer[(int)(from - offset)..]);
+                }
             }
 
             return count;

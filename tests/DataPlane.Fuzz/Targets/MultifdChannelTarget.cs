@@ -43,11 +43,14 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
     {
         _guest.Clear();
         var pages = new ReceivedPages(_guest.Memory);
-        MultifdReceiver receiver = _receiver ??= MakeReceiver();
+        var receiver = _receiver ??= MakeReceiver();
         receiver.Pages = pages;
-        (SafeSocketHandle one, SafeSocketHandle other) = Libc.CreateSocketPair();
+        (var one, var other) = Libc.CreateSocketPair();
         using (var peer = new Socket(other))
+        {
             peer.Send(input);
+        }
+
         var channel = new Channel(one, "multifd 0", "fuzzer", _pool);
         try
         {
@@ -75,7 +78,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
 
     private void Receive(MultifdReceiveChannel receiver, Channel channel)
     {
-        using PooledBlock block = _pool.RentBlock("multifd 0");
+        using var block = _pool.RentBlock("multifd 0");
         long packets;
         do
         {
@@ -89,7 +92,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
     private MultifdReceiver MakeReceiver()
     {
         var receiver = new MultifdReceiver(1, _pool, method);
-        Task ended = receiver.AbortAsync(new OperationCanceledException());
+        var ended = receiver.AbortAsync(new OperationCanceledException());
         ((IAsyncResult)ended).AsyncWaitHandle.WaitOne();
         return receiver;
     }

@@ -20,7 +20,7 @@ internal sealed class PageRecords : IFuzzTarget
 
     public bool Run(ReadOnlySpan<byte> input)
     {
-        Span<byte> page = _guest.Memory.Blocks[0].Span(0, TargetPage.Size);
+        var page = _guest.Memory.Blocks[0].Span(0, TargetPage.Size);
         page.Clear();
         var choices = new FuzzInput(input);
         switch (choices.Choice(3))
@@ -30,7 +30,7 @@ internal sealed class PageRecords : IFuzzTarget
             case 1:
                 return Compressed(choices.Rest, page);
             default:
-                bool accepted = ZeroPageFill.TryRead(choices.Rest, out string? error);
+                var accepted = ZeroPageFill.TryRead(choices.Rest, out var error);
                 Oracle.Consistent(accepted, error);
                 Oracle.Holds(!accepted || choices.Rest[0] == 0);
                 return accepted;
@@ -39,14 +39,20 @@ internal sealed class PageRecords : IFuzzTarget
 
     private bool Delta(ReadOnlySpan<byte> source, Span<byte> page)
     {
-        bool accepted = XbzrleHeader.TryRead(source, out XbzrleHeader header, out string? error);
+        var accepted = XbzrleHeader.TryRead(source, out var header, out var error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         XbzrleHeader.Write(_room, header.Length);
         Oracle.Same(_room.AsSpan(0, XbzrleHeader.Size), source[..XbzrleHeader.Size], "XBZRLE header");
         if (source.Length - XbzrleHeader.Size < header.Length)
+        {
             return false;
+        }
+
         accepted = Xbzrle.TryApply(source.Slice(XbzrleHeader.Size, header.Length), page, out error);
         Oracle.Consistent(accepted, error);
         return accepted;
@@ -54,14 +60,20 @@ internal sealed class PageRecords : IFuzzTarget
 
     private bool Compressed(ReadOnlySpan<byte> source, Span<byte> page)
     {
-        bool accepted = CompressedPageHeader.TryRead(source, out CompressedPageHeader header, out string? error);
+        var accepted = CompressedPageHeader.TryRead(source, out var header, out var error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         CompressedPageHeader.Write(_room, header.Length);
         Oracle.Same(_room.AsSpan(0, CompressedPageHeader.Size), source[..CompressedPageHeader.Size], "length of a compressed page");
         if (source.Length - CompressedPageHeader.Size < header.Length)
+        {
             return false;
+        }
+
         var inflater = new PageInflater();
         source.Slice(CompressedPageHeader.Size, header.Length).CopyTo(inflater.Input(header.Length));
         return inflater.TryInflate(page);

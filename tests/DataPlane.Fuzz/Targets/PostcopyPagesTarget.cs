@@ -25,7 +25,7 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
     public PostcopyPagesTarget()
     {
         // The input stands before what is read from the connection; that is at its end.
-        (System.Net.Sockets.SafeSocketHandle one, System.Net.Sockets.SafeSocketHandle other) = Libc.CreateSocketPair();
+        (var one, var other) = Libc.CreateSocketPair();
         other.Dispose();
         _ended = new Channel(one, "preempt", "fuzzer", _pool);
     }
@@ -47,23 +47,28 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
     {
         _guest.Clear();
         var choices = new FuzzInput(input);
-        byte state = choices.Byte();
-        byte asked = choices.Byte();
+        var state = choices.Byte();
+        var asked = choices.Byte();
         var pages = new ReceivedPages(_guest.Memory);
         var ledger = new PageLedger(pages, block => block.Name == "huge" ? HugePage : TargetPage.Size);
-        foreach (RamBlock block in _guest.Memory.Blocks)
+        foreach (var block in _guest.Memory.Blocks)
         {
             if ((state & 1) != 0)
+            {
                 ledger.Discard(block, 0, BlockPages / 2);
+            }
+
             if ((state & 2) != 0)
+            {
                 Oracle.Holds(ledger.Need(block, asked % BlockPages) == PageNeed.Ask);
+            }
         }
 
         var store = new Store(_guest, pages);
         var arrivals = new PageArrivals(store, ledger, NullLogger.Instance) { RepeatsAllowed = (state & 4) != 0 };
         using var buffer = new RecordBuffer(_ended, _pool, choices.Rest.ToArray());
         using var reader = new PageRecordReader(buffer, _guest.Memory, arrivals);
-        bool accepted = false;
+        var accepted = false;
         try
         {
             accepted = reader.ReadToEnd();
@@ -82,13 +87,18 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
         Oracle.Holds(store.Pages == arrivals.DataPages + arrivals.ZeroPages && store.Pages == pages.Count());
         Oracle.Holds(_guest.CountUnreported(pages) == 0);
         Oracle.Holds(ledger.OpenRequests >= 0 && ledger.OpenRequests == ledger.Open().Count && ledger.CountMissing() >= 0);
-        foreach ((RamBlock block, long page) in ledger.Open())
+        foreach ((var block, var page) in ledger.Open())
+        {
             Oracle.Holds(!ledger.IsReceived(block, page));
-        foreach (RamBlock block in _guest.Memory.Blocks)
+        }
+
+        foreach (var block in _guest.Memory.Blocks)
         {
             // Never a part of a host page.
             for (long page = 0; page < BlockPages; page++)
+            {
                 Oracle.Holds(pages.Received(block)[page] == pages.Received(block)[ledger.HostPageOf(block, page)]);
+            }
         }
     }
 

@@ -36,10 +36,13 @@ internal sealed class PostcopyRecords : IFuzzTarget
 
     private bool Advise(ReadOnlySpan<byte> source)
     {
-        bool accepted = PostcopyAdvise.TryRead(source, out PostcopyAdvise advise, out string? error);
+        var accepted = PostcopyAdvise.TryRead(source, out var advise, out var error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         advise.Write(_room);
         Oracle.Same(_room.AsSpan(0, PostcopyAdvise.Size), source[..PostcopyAdvise.Size], "POSTCOPY_ADVISE");
         return true;
@@ -47,29 +50,41 @@ internal sealed class PostcopyRecords : IFuzzTarget
 
     private bool Discard(ReadOnlySpan<byte> source)
     {
-        bool accepted = PostcopyDiscard.TryRead(source, out PostcopyDiscard discard, out string? error);
+        var accepted = PostcopyDiscard.TryRead(source, out var discard, out var error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         var ranges = new ByteRange[discard.RangeCount];
-        for (int i = 0; i < ranges.Length; i++)
+        for (var i = 0; i < ranges.Length; i++)
+        {
             ranges[i] = discard[i];
-        int size = PostcopyDiscard.Write(_room, discard.BlockName, ranges);
+        }
+
+        var size = PostcopyDiscard.Write(_room, discard.BlockName, ranges);
         Oracle.Same(_room.AsSpan(0, size), source, "POSTCOPY_RAM_DISCARD");
-        bool fits = discard.TryCheckRanges(BlockLength, HostPage, out error);
+        var fits = discard.TryCheckRanges(BlockLength, HostPage, out error);
         Oracle.Consistent(fits, error);
         if (fits)
+        {
             Oracle.Holds(ranges.All(range => range is { Start: >= 0, Length: > 0 and <= BlockLength }
                 && range.Start <= BlockLength - range.Length && range.Start % HostPage == 0 && range.Length % HostPage == 0));
+        }
+
         return true;
     }
 
     private static bool Package(ReadOnlySpan<byte> source)
     {
-        bool accepted = PostcopyPackage.TryRead(source, out PostcopyPackage package, out string? error);
+        var accepted = PostcopyPackage.TryRead(source, out var package, out var error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         Oracle.Holds(package.DevicesLength > 0 && package.DevicesStart + package.DevicesLength <= source.Length);
         const int PingSize = 9;
         Oracle.Holds(package.DevicesStart + package.DevicesLength + (package.Pings.Count * PingSize) + CommandHeader.Size == source.Length);
@@ -80,8 +95,11 @@ internal sealed class PostcopyRecords : IFuzzTarget
     {
         long pages = choices.Byte() + 1;
         if (choices.Rest.Length < ReceivedBitmapBody.HeadSize)
+        {
             return false;
-        bool accepted = ReceivedBitmapBody.TryReadHead(choices.Rest, pages, out string? error);
+        }
+
+        var accepted = ReceivedBitmapBody.TryReadHead(choices.Rest, pages, out var error);
         Oracle.Consistent(accepted, error);
         if (accepted)
         {
@@ -92,7 +110,10 @@ internal sealed class PostcopyRecords : IFuzzTarget
         accepted = ReceivedBitmapBody.TryReadEnd(choices.Rest, out error);
         Oracle.Consistent(accepted, error);
         if (!accepted)
+        {
             return false;
+        }
+
         ReceivedBitmapBody.WriteEnd(_room);
         Oracle.Same(_room.AsSpan(0, ReceivedBitmapBody.EndSize), choices.Rest[..ReceivedBitmapBody.EndSize], "end of a bitmap");
         return true;

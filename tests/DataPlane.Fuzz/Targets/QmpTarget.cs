@@ -22,13 +22,13 @@ internal sealed class QmpTarget : IFuzzTarget
 
     private static bool Lines(ReadOnlySpan<byte> bytes)
     {
-        bool known = false;
+        var known = false;
         while (!bytes.IsEmpty)
         {
-            int end = bytes.IndexOf((byte)'\n') is >= 0 and var found ? found : bytes.Length;
+            var end = bytes.IndexOf((byte)'\n') is >= 0 and var found ? found : bytes.Length;
             try
             {
-                QmpMessage message = QmpMessage.Read(new ReadOnlySequence<byte>(bytes[..end].ToArray()));
+                var message = QmpMessage.Read(new ReadOnlySequence<byte>(bytes[..end].ToArray()));
                 known = message.Kind != QmpMessageKind.Other;
                 Oracle.Holds(message.Kind != QmpMessageKind.Answer || message.Body.ValueKind == JsonValueKind.Object);
             }

@@ -18,14 +18,17 @@ internal sealed class ReturnPathRecords : IFuzzTarget
     {
         while (true)
         {
-            OperationStatus status = ReturnPathMessage.Parse(input, out ReturnPathMessage message, out int consumed, out string? error);
+            var status = ReturnPathMessage.Parse(input, out var message, out var consumed, out var error);
             Oracle.Consistent(status, consumed, error, input.Length);
             if (status != OperationStatus.Done)
+            {
                 return status == OperationStatus.NeedMoreData && input.IsEmpty;
+            }
+
             Oracle.Holds(consumed >= ReturnPathHeader.Size && consumed <= ReturnPathHeader.Size + WireLimits.MaxReturnPathMessageBytes);
             WriteAgain(message, input[..consumed]);
             const long BlockLength = 1L << 20;
-            bool fits = message.TryCheckRange(BlockLength, out error);
+            var fits = message.TryCheckRange(BlockLength, out error);
             Oracle.Consistent(fits, error);
             Oracle.Holds(!fits || (message.Start >= 0 && message.Start + message.Length <= BlockLength));
             input = input[consumed..];
@@ -34,7 +37,7 @@ internal sealed class ReturnPathRecords : IFuzzTarget
 
     private void WriteAgain(ReturnPathMessage message, ReadOnlySpan<byte> source)
     {
-        int size = message.Type switch
+        var size = message.Type switch
         {
             ReturnPathType.Shut => ReturnPathWriter.WriteShut(_room, message.Value),
             ReturnPathType.Pong => ReturnPathWriter.WritePong(_room, message.Value),
@@ -48,6 +51,8 @@ internal sealed class ReturnPathRecords : IFuzzTarget
             _ => 0,
         };
         if (size > 0)
+        {
             Oracle.Same(_room.AsSpan(0, size), source, $"return path message {message.Type}");
+        }
     }
 }

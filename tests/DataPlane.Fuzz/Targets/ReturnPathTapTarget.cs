@@ -18,11 +18,14 @@ internal sealed class ReturnPathTapTarget : IFuzzTarget
     public bool Run(ReadOnlySpan<byte> input)
     {
         var choices = new FuzzInput(input);
-        int piece = s_pieces[choices.Choice(s_pieces.Length)];
-        string large = Listen(choices.Rest, Math.Max(choices.Rest.Length, 1));
-        string small = Listen(choices.Rest, piece);
+        var piece = s_pieces[choices.Choice(s_pieces.Length)];
+        var large = Listen(choices.Rest, Math.Max(choices.Rest.Length, 1));
+        var small = Listen(choices.Rest, piece);
         if (large != small)
+        {
             throw new OracleException($"in one piece: {large}; in pieces of {piece}: {small}");
+        }
+
         return !large.EndsWith(Lost, StringComparison.Ordinal);
     }
 
@@ -30,16 +33,19 @@ internal sealed class ReturnPathTapTarget : IFuzzTarget
     {
         var requests = new PageRequests();
         var news = new HashCode();
-        int count = 0;
-        int losses = 0;
+        var count = 0;
+        var losses = 0;
         var tap = new ReturnPathTap(requests, (type, value) =>
         {
             Oracle.Holds(Enum.IsDefined(type));
             news.Add((type, value));
             count++;
         }, static () => { }, static _ => { }, _ => losses++);
-        for (int at = 0; at < bytes.Length; at += piece)
+        for (var at = 0; at < bytes.Length; at += piece)
+        {
             tap.Take(bytes[at..Math.Min(at + piece, bytes.Length)]);
+        }
+
         Oracle.Holds(losses == (tap.IsLost ? 1 : 0) && requests.Count <= PageRequests.MaxRequests);
         return $"{count} news ({news.ToHashCode():x8}), {requests.Count} requests, {tap.UnknownMessages} unknown{(tap.IsLost ? Lost : "")}";
     }

@@ -18,30 +18,42 @@ internal sealed class TlsRecordsTarget : IFuzzTarget
     public bool Run(ReadOnlySpan<byte> input)
     {
         var choices = new FuzzInput(input);
-        byte choice = choices.Byte();
-        int split = choices.Word();
-        ReadOnlySpan<byte> server = choices.Rest[..Math.Min(split, choices.Rest.Length)];
-        ReadOnlySpan<byte> client = choices.Rest[server.Length..];
-        (string large, string small) = (Watch(server, client, 1 << 20), Watch(server, client, s_pieces[choice & 3]));
+        var choice = choices.Byte();
+        var split = choices.Word();
+        var server = choices.Rest[..Math.Min(split, choices.Rest.Length)];
+        var client = choices.Rest[server.Length..];
+        (var large, var small) = (Watch(server, client, 1 << 20), Watch(server, client, s_pieces[choice & 3]));
         if (large != small)
+        {
             throw new OracleException($"in one piece: {large}; in pieces of {s_pieces[choice & 3]}: {small}");
-        bool accepted = large.EndsWith(Whole, StringComparison.Ordinal);
+        }
+
+        var accepted = large.EndsWith(Whole, StringComparison.Ordinal);
         (large, small) = (Records(server, 1 << 20), Records(server, s_pieces[choice & 3]));
         if (large != small)
+        {
             throw new OracleException($"in one piece: {large}; in pieces of {s_pieces[choice & 3]}: {small}");
+        }
+
         return accepted;
     }
 
     private static string Watch(ReadOnlySpan<byte> server, ReadOnlySpan<byte> client, int piece)
     {
         var watch = new TlsHandshakeWatch();
-        for (int at = 0; at < server.Length; at += piece)
+        for (var at = 0; at < server.Length; at += piece)
+        {
             watch.TakeServer(server[at..Math.Min(at + piece, server.Length)]);
-        for (int at = 0; at < client.Length; at += piece)
+        }
+
+        for (var at = 0; at < client.Length; at += piece)
+        {
             watch.TakeClient(client[at..Math.Min(at + piece, client.Length)]);
+        }
+
         Oracle.Holds(!watch.LooksOver || watch.MayBeOver);
         Oracle.Holds(!watch.MayBeOver || watch.IsAnswered);
-        string end = watch.IsBroken ? "broken" : Whole;
+        var end = watch.IsBroken ? "broken" : Whole;
         return $"answered {watch.IsAnswered}, may be over {watch.MayBeOver}, looks over {watch.LooksOver}, {end}";
     }
 
@@ -49,10 +61,10 @@ internal sealed class TlsRecordsTarget : IFuzzTarget
     {
         var reader = new TlsRecordReader();
         var seen = new HashCode();
-        int count = 0;
-        for (int at = 0; at < bytes.Length; at += piece)
+        var count = 0;
+        for (var at = 0; at < bytes.Length; at += piece)
         {
-            ReadOnlySpan<byte> rest = bytes[at..Math.Min(at + piece, bytes.Length)];
+            var rest = bytes[at..Math.Min(at + piece, bytes.Length)];
             while (reader.TryRead(ref rest))
             {
                 Oracle.Holds(reader.Head.Length <= reader.Length);

@@ -70,7 +70,10 @@ public sealed class CapabilityCaptureTests : ReceiveTest
         await SaveAsync(source, new MigrationSettings { ReturnPath = true, Parameters = [("mode", "cpr-reboot")] });
 
         using (var file = MappedRamFile.Open(OutFile))
+        {
             AssertSame(file, shared ? "shared" : "pc.ram", await source.SaveMemoryAsync(Token));
+        }
+
         await RunsOnAsync(source, false, QemuVersion.V111);
     }
 

@@ -24,9 +24,13 @@ internal sealed partial class CompatibilityTable
         foreach (var line in File.ReadLines(Path))
         {
             if (line.StartsWith("## ", StringComparison.Ordinal))
+            {
                 section = line[3..].Trim();
+            }
             else if (line.StartsWith("| `", StringComparison.Ordinal))
+            {
                 table.Add(section, line);
+            }
         }
 
         return table;
@@ -48,21 +52,31 @@ internal sealed partial class CompatibilityTable
     {
         var cells = line.Trim().Trim('|').Split('|', StringSplitOptions.TrimEntries);
         if (cells.Length != 5)
+        {
             throw new InvalidDataException($"a row of {cells.Length} cells instead of 5: {line}");
+        }
+
         foreach (var verdict in cells[2..])
         {
             if (!s_verdicts.Any(known => verdict == known || (known != "-" && verdict.StartsWith(known, StringComparison.Ordinal))))
+            {
                 throw new InvalidDataException($"'{verdict}' does not begin with one of {string.Join(", ", s_verdicts)}: {line}");
+            }
         }
 
         var versions = Versions().Match(cells[1]);
         if (!versions.Success)
+        {
             throw new InvalidDataException($"'{cells[1]}' is not FROM to UNTIL: {line}");
+        }
+
         foreach (Match name in Names().Matches(cells[0]))
         {
             var row = new Row(name.Groups[1].Value, Ordinal(versions.Groups[1].Value), Ordinal(versions.Groups[2].Value));
             if (!_rows.TryAdd((section, row.Name), row))
+            {
                 throw new InvalidDataException($"{row.Name} stands twice in {section}");
+            }
         }
     }
 

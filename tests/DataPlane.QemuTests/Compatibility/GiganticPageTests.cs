@@ -44,7 +44,10 @@ public sealed class GiganticPageTests : ReceiveTest
         var source = await StartSourceAsync(options);
         await SaveAsync(source, new MigrationSettings { Channels = channels, ReturnPath = true });
         using (var file = MappedRamFile.Open(OutFile))
+        {
             AssertSame(file, "gigantic", await source.SaveMemoryAsync(Token));
+        }
+
         var last = source.Console.Reports[^1];
 
         var destination = await StartAsync(options.IncomingIn(options.Version) with { SecondMonitor = true }, "destination");

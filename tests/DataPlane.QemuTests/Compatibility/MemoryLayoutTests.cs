@@ -55,7 +55,10 @@ public sealed class MemoryLayoutTests : ReceiveTest
         await SaveAsync(source, With(channels));
 
         using (var file = MappedRamFile.Open(OutFile))
+        {
             Assert.Contains(file.Blocks, block => block.Name == "dimm0" && block.Length == 128 * MiB);
+        }
+
         var whole = options with
         {
             Extra = [.. options.Extra, "-object", "memory-backend-ram,id=dimm0,size=128M", "-device", "pc-dimm,id=d0,memdev=dimm0"],
@@ -99,7 +102,10 @@ public sealed class MemoryLayoutTests : ReceiveTest
             var above = await source.SaveMemoryAsync(4 * GiB, (5 * GiB) - BelowFourGiB, Token);
             await using (var whole = new FileStream(below, FileMode.Append))
             await using (var rest = File.OpenRead(above))
+            {
                 await rest.CopyToAsync(whole, Token);
+            }
+
             AssertSame(file, "pc.ram", below);
         }
 

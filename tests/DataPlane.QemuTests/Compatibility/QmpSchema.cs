@@ -25,7 +25,10 @@ internal sealed class QmpSchema(JsonElement answer)
         {
             var type = MembersOf(entity).FirstOrDefault(member => member.Name == name).Type;
             if (type is null)
+            {
                 return [];
+            }
+
             entity = Entity(type);
         }
 

@@ -38,7 +38,10 @@ public sealed class TransportCaptureTests : ReceiveTest
         var result = await receive.WaitAsync(Token);
         Assert.True(result.ExitCode == 0, result.ToString());
         using (var file = MappedRamFile.Open(OutFile))
+        {
             AssertSame(file, "pc.ram", await source.SaveMemoryAsync(Token));
+        }
+
         await RunsOnAsync(source, false, QemuVersion.V111);
     }
 }

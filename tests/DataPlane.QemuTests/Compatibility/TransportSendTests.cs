@@ -37,7 +37,9 @@ public sealed class TransportSendTests(SavedVms vms) : SendTest(vms)
         var destination = await StartDestinationAsync(version);
         await using var send = await SendAsync(version, address);
         using (var connection = await listener.AcceptAsync(Token))
+        {
             await destination.GiveDescriptorAsync("migration", connection, Token);
+        }
 
         await destination.StartIncomingAsync("fd:migration", Token);
 

@@ -179,7 +179,10 @@ public sealed class BareQemuTests : MigrationTest
         var uri = $"tcp:127.0.0.1:{address.GetProperty("port").GetString()}";
 
         await using (await ComeAsync(StrangerKinds.Garbage.Name, uri, source.Options, settings))
+        {
             await destination.WaitForMigrationAsync("failed", Token);
+        }
+
         await source.StartMigrationAsync(uri, Token);
 
         await source.WaitForMigrationAsync("completed", Token);

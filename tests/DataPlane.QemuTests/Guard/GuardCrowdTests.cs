@@ -60,13 +60,18 @@ public sealed class GuardCrowdTests : GuardTest
             GuardConfiguration.Parse(configuration), "--max-undecided", limit, "--undecided-timeout", "10m");
         await pair.Crowd.ComeSilentlyAsync(Crowd, addresses: 250, Token);
         if (hold)
+        {
             await pair.Guard.WaitForStatusAsync(
                 status => status.GetProperty("undecided").GetInt32() == Crowd, "ten thousand undecided", Token);
+        }
 
         await pair.BeginAsync(Token);
         await pair.UnderWayAsync(Token);
         if (pair.Configuration.Postcopy)
+        {
             await SwitchToPostcopyAsync(pair.Source, pair.Destination);
+        }
+
         await pair.HurryAsync(Token);
 
         await ArrivedAsync(pair.Source, pair.Destination);

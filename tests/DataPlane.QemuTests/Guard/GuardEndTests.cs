@@ -81,12 +81,17 @@ public sealed class GuardEndTests : GuardTest
         var before = first.Guard.Belongings();
 
         for (var completed = 2; completed <= 3; completed++)
+        {
             await MovesAndEndsAsync(await StartGuardedAsync(GuardConfiguration.Parse(configuration), options, first.Guard), completed);
+        }
 
         var patience = System.Diagnostics.Stopwatch.StartNew();
         string[] more;
         while ((more = More(before, first.Guard.Belongings())).Length > 0 && patience.Elapsed < TimeSpan.FromSeconds(10))
+        {
             await Task.Delay(50, Token);
+        }
+
         Assert.Empty(more);
     }
 
@@ -96,7 +101,9 @@ public sealed class GuardEndTests : GuardTest
         // All versions end themselves when an incoming precopy breaks; but 7.2, when its main channel waits for a multifd channel that is
         // gone, waits for ever, also with no guard before it.
         if (pair.Configuration is not { Version: "7.2", Channels: > 0 })
+        {
             Assert.Equal(1, await pair.Destination.WaitForExitAsync(Patience.Default, Token));
+        }
     }
 
     private static string[] More(IReadOnlyDictionary<string, int> before, IReadOnlyDictionary<string, int> now) =>
@@ -111,7 +118,10 @@ public sealed class GuardEndTests : GuardTest
             await pair.BeginAsync(Token);
             await pair.UnderWayAsync(Token);
             if (pair.Configuration.Postcopy)
+            {
                 await SwitchToPostcopyAsync(pair.Source, pair.Destination);
+            }
+
             await pair.HurryAsync(Token);
             await ArrivedAsync(pair.Source, pair.Destination);
         }

@@ -27,9 +27,14 @@ public abstract class GuardTest : MigrationTest
         await destination.PrepareMigrationAsync(settings, Token);
         var monitor = destination.OfferSecondMonitor();
         if (guard is null)
+        {
             guard = await StartAsync(options with { Monitor = monitor });
+        }
         else
+        {
             await guard.WaitUntilItListensAsync(Token);
+        }
+
         return new GuardedPair(
             configuration, source, destination, guard, new StrangerCrowd(PortOf(guard.Uri), TargetOf(machine, settings)));
     }

@@ -124,7 +124,10 @@ public sealed class GuardTlsTests : GuardTest
 
         await pair.Crowd.ComeAsync(TlsStrangers.All, Token);
         foreach (var version in (SslProtocols[])[SslProtocols.Tls12, SslProtocols.Tls13])
+        {
             await TlsStrangers.ComeWithoutCertificateAsync(PortOf(pair.Guard.Uri), version, Token);
+        }
+
         Assert.False(pair.Destination.HasExited);
         await pair.HurryAsync(Token);
         await pair.Source.ResumeMigrationAsync(pair.Guard.Uri, Token);
@@ -166,7 +169,9 @@ public sealed class GuardTlsTests : GuardTest
             using var authority = new TestAuthority();
             Directory.CreateDirectory(folder);
             foreach (var file in Directory.GetFiles(authority.Folder))
+            {
                 File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+            }
         }
 
         return ["-object", $"tls-creds-x509,id=tls0,dir={folder},endpoint={end},verify-peer=on"];
@@ -196,7 +201,10 @@ public sealed class GuardTlsTests : GuardTest
         {
             await pair.Crowd.ComeAsync(kinds, Token);
             if (kinds.Count > 0)
+            {
                 await TlsStrangers.ComeWithoutCertificateAsync(PortOf(pair.Guard.Uri), SslProtocols.Tls12, Token);
+            }
+
             await pair.BeginAsync(Token);
             await pair.UnderWayAsync(Token);
             await pair.Crowd.ComeAsync(kinds, Token);

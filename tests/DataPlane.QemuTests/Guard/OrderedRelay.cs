@@ -32,7 +32,10 @@ internal sealed class OrderedRelay : IAsyncDisposable
     {
         var accepted = new Socket[count];
         for (var i = 0; i < count; i++)
+        {
             accepted[i] = await listener.AcceptAsync(token).AsTask().WaitAsync(Patience.Default, token);
+        }
+
         await Eventually.TrueAsync(
             () => accepted.Count(socket => socket.Available >= sizeof(uint)) >= count - 1, "all channels but one have spoken", token);
         return new OrderedRelay(accepted);
@@ -54,7 +57,10 @@ internal sealed class OrderedRelay : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         foreach (var socket in _sockets)
+        {
             socket.Dispose();
+        }
+
         await Task.WhenAll(_copying);
     }
 

@@ -62,7 +62,10 @@ internal sealed partial class ChildProcess : IAsyncDisposable
         };
         // A runner started in the background has SIGINT ignored, which children inherit: the default is put back.
         foreach (var argument in (string[])["--pdeathsig", "KILL", "--", "env", "--default-signal=INT,QUIT", file, .. arguments])
+        {
             start.ArgumentList.Add(argument);
+        }
+
         var started = new TaskCompletionSource<Process>(TaskCreationOptions.RunContinuationsAsynchronously);
         s_starts.Add(() =>
         {
@@ -91,17 +94,24 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     public void Signal(int signal)
     {
         if (Kill(_process.Id, signal) != 0)
+        {
             throw new System.ComponentModel.Win32Exception(Marshal.GetLastPInvokeError());
+        }
     }
 
     public async ValueTask DisposeAsync()
     {
         if (_disposed)
+        {
             return;
+        }
+
         _endingBefore = _process.HasExited ? Ending : ", ended by the test";
         _disposed = true;
         if (!_process.HasExited)
+        {
             _process.Kill(entireProcessTree: true);
+        }
         // Bounded: a process that cannot be ended is one failure, not a suite that stands still.
         await _process.WaitForExitAsync().WaitAsync(Patience.Default);
         await _pumps.WaitAsync(Patience.Default);
@@ -117,7 +127,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
         new Thread(() =>
         {
             foreach (var start in starts.GetConsumingEnumerable())
+            {
                 start();
+            }
         })
         { Name = "launcher", IsBackground = true }.Start();
         return starts;
@@ -126,7 +138,10 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     private static async Task PumpAsync(StreamReader reader, Journal<string> journal)
     {
         while (await reader.ReadLineAsync() is { } line)
+        {
             journal.Add(line);
+        }
+
         journal.End();
     }
 }

@@ -10,7 +10,10 @@ internal static class DescriptorLimit
     public static async Task<bool> RaiseAsync(int descriptors, CancellationToken token)
     {
         if (Current() >= descriptors)
+        {
             return true;
+        }
+
         var both = $"--nofile={descriptors}:{descriptors}";
         await using var prlimit = await ChildProcess.StartAsync(
             "prlimit", "prlimit", ["--pid", Environment.ProcessId.ToString(CultureInfo.InvariantCulture), both]);

@@ -23,7 +23,9 @@ internal static unsafe partial class DescriptorPassing
             };
             var message = new Message { Parts = &part, PartCount = 1, Control = &rights, ControlLength = (nuint)sizeof(Rights) };
             if (SendMessage((int)over.Handle, &message, 0) != bytes.Length)
+            {
                 throw new IOException($"a descriptor could not be sent: errno {Marshal.GetLastPInvokeError()}");
+            }
         }
     }
 

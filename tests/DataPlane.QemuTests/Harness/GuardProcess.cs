@@ -104,7 +104,10 @@ internal sealed class GuardProcess : IAsyncDisposable
         await using var status = await ChildProcess.StartAsync("guard status", "dotnet", arguments);
         var code = await status.WaitForExitAsync(token: token);
         if (code != 0)
+        {
             throw new InvalidOperationException($"guard status: exit {code}: {string.Join(" | ", status.Errors.Snapshot())}");
+        }
+
         return JsonElement.Parse(string.Join('\n', status.Output.Snapshot())).GetProperty("vms")[0];
     }
 
@@ -117,9 +120,14 @@ internal sealed class GuardProcess : IAsyncDisposable
         {
             var status = await StatusAsync(token);
             if (match(status))
+            {
                 return status;
+            }
+
             if (deadline.IsCancellationRequested)
+            {
                 throw new TimeoutException($"guard: {what} did not come; last: {status}");
+            }
         }
     }
 

@@ -39,7 +39,9 @@ internal sealed class GuestConsole
     private static void Refuse(string line)
     {
         if (IsBad(line))
+        {
             throw new InvalidDataException($"the guest found its memory damaged: {line}");
+        }
     }
 
     private static GuestReport? Parse(string line) =>
@@ -55,7 +57,9 @@ internal sealed class GuestConsole
         {
             using var reader = new StreamReader(new NetworkStream(connection, ownsSocket: true));
             while (await reader.ReadLineAsync() is { } line)
+            {
                 _lines.Add(line);
+            }
         }
         catch (IOException)
         {

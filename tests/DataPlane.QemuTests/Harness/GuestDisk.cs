@@ -33,7 +33,10 @@ internal sealed record GuestDisk
         File.ReadAllBytes(Binary).CopyTo(disk, 0);
         var parameters = disk.AsSpan(ParametersAt);
         if (!parameters.StartsWith("DPGUEST1"u8))
+        {
             throw new InvalidDataException($"{Binary} has no parameters at {ParametersAt}");
+        }
+
         parameters = parameters[8..];
         foreach (var value in (uint[])[RandomOnly ? 1u : 0, WindowAddress, WindowBytes, PagesCheckedPerPass, 0])
         {

@@ -13,14 +13,18 @@ internal sealed class Journal<T>(string name)
         get
         {
             lock (_gate)
+            {
                 return _entries.Count;
+            }
         }
     }
 
     public IReadOnlyList<T> Snapshot()
     {
         lock (_gate)
+        {
             return [.. _entries];
+        }
     }
 
     public void Add(T entry) => Change(() => _entries.Add(entry));
@@ -44,14 +48,22 @@ internal sealed class Journal<T>(string name)
             lock (_gate)
             {
                 for (; next < _entries.Count; next++)
+                {
                     if (match(_entries[next]))
+                    {
                         return _entries[next];
+                    }
+                }
+
                 ended = _ended;
                 changed = _changed.Task;
             }
 
             if (ended)
+            {
                 throw new EndOfStreamException($"{name} ended before {what}; last: {Tail()}");
+            }
+
             try
             {
                 await changed.WaitAsync(deadline.Token);

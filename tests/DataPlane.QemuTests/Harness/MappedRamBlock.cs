@@ -14,7 +14,10 @@ internal sealed record MappedRamBlock(string Name, long Length, long BitmapOffse
         {
             long count = 0;
             for (var at = 0; at < Bitmap.Length; at += 8)
+            {
                 count += long.PopCount(BinaryPrimitives.ReadInt64LittleEndian(Bitmap.AsSpan(at)));
+            }
+
             return count;
         }
     }

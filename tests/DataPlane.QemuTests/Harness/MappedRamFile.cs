@@ -52,7 +52,10 @@ internal sealed class MappedRamFile : IDisposable
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (var chunk in Chunks(block))
+        {
             hash.AppendData(chunk.Span);
+        }
+
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
@@ -65,7 +68,10 @@ internal sealed class MappedRamFile : IDisposable
     {
         using var dump = File.OpenRead(dumpPath);
         if (dump.Length != block.Length)
+        {
             throw new InvalidDataException($"{block.Name} has {block.Length} bytes, the dump {dump.Length}");
+        }
+
         var expected = new byte[ChunkBytes];
         long at = 0;
         foreach (var chunk in Chunks(block))
@@ -79,7 +85,10 @@ internal sealed class MappedRamFile : IDisposable
 
             var common = chunk.Span.CommonPrefixLength(expected.AsSpan(0, chunk.Length));
             if (common != chunk.Length)
+            {
                 return at + common;
+            }
+
             at += chunk.Length;
         }
 
@@ -96,8 +105,13 @@ internal sealed class MappedRamFile : IDisposable
             var chunk = buffer.AsMemory(0, (int)Math.Min(ChunkBytes, block.Length - at));
             RandomAccess.Read(_file.SafeFileHandle, chunk.Span, block.PagesOffset + at);
             for (var page = 0; page < chunk.Length; page += MappedRamBlock.PageSize)
+            {
                 if (!block.IsStored((at + page) / MappedRamBlock.PageSize))
+                {
                     chunk.Span.Slice(page, MappedRamBlock.PageSize).Clear(); // a hole, or stale bytes: never to be read
+                }
+            }
+
             yield return chunk;
         }
     }
@@ -108,9 +122,15 @@ internal sealed class MappedRamFile : IDisposable
         Expect(U8() == 7, "the configuration");
         Machine = Text(checked((int)U32()));
         while (Peek() == 5)
+        {
             ParseConfiguration();
+        }
+
         while (Peek() == 4)
+        {
             throw Bad("a device section before RAM is not supported by these tests");
+        }
+
         Expect(U8() == 1, "the start of a section");
         var id = U32();
         Expect(id != 0 && Text(U8()) == "ram" && U32() == 0 && U32() == 4, "section ram, instance 0, version 4");
@@ -176,7 +196,10 @@ internal sealed class MappedRamFile : IDisposable
             var bitmap = Bytes(checked((int)((length / MappedRamBlock.PageSize + 63) / 64 * 8)));
             Expect(pagesOffset >= _file.Position && pagesOffset + length <= _file.Length, $"the page area of {name}");
             for (var page = length / MappedRamBlock.PageSize; page < bitmap.Length * 8L; page++)
+            {
                 Expect((bitmap[page / 8] >> (int)(page % 8) & 1) == 0, $"no page behind the end of {name}");
+            }
+
             blocks.Add(new MappedRamBlock(name, length, bitmapOffset, pagesOffset, bitmap));
             _file.Position = pagesOffset + length;
         }
@@ -192,7 +215,10 @@ internal sealed class MappedRamFile : IDisposable
         for (var at = tail.AsSpan().LastIndexOf("\0\u0006"u8); at >= 0; at = tail.AsSpan(0, at).LastIndexOf("\0\u0006"u8))
         {
             if (at + 6 > tail.Length || BinaryPrimitives.ReadUInt32BigEndian(tail.AsSpan(at + 2)) != tail.Length - at - 6)
+            {
                 continue;
+            }
+
             using var description = JsonDocument.Parse(tail.AsMemory(at + 6));
             Devices = [.. description.RootElement.GetProperty("devices").EnumerateArray()
                 .Select(device => device.GetProperty("name").GetString()!)];
@@ -229,7 +255,10 @@ internal sealed class MappedRamFile : IDisposable
     private byte[] Bytes(int count)
     {
         if (count < 0 || count > _file.Length - _file.Position)
+        {
             throw Bad($"{count} bytes are not there");
+        }
+
         var bytes = new byte[count];
         _file.ReadExactly(bytes);
         return bytes;
@@ -238,7 +267,9 @@ internal sealed class MappedRamFile : IDisposable
     private void Expect(bool holds, string what)
     {
         if (!holds)
+        {
             throw Bad($"expected {what}");
+        }
     }
 
     private InvalidDataException Bad(string what) => new($"{_file.Name}, before 0x{_file.Position:x}: {what}");

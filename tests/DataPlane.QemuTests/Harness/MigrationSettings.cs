@@ -26,11 +26,20 @@ internal sealed record MigrationSettings
         // `events` makes QEMU report the migration's states by itself.
         List<string> names = ["events", .. Capabilities];
         if (Channels > 0)
+        {
             names.Add("multifd");
+        }
+
         if (ReturnPath)
+        {
             names.Add("return-path");
+        }
+
         if (MappedRam)
+        {
             names.Add("mapped-ram");
+        }
+
         return new JsonObject
         {
             ["capabilities"] = new JsonArray(
@@ -43,9 +52,15 @@ internal sealed record MigrationSettings
         // 0 means "no limit" to QEMU from 8.0 on; 7.2 takes any number.
         var arguments = new JsonObject { ["max-bandwidth"] = MaxBandwidth > 0 ? MaxBandwidth : 1L << 40 };
         if (Channels > 0)
+        {
             arguments["multifd-channels"] = Channels;
+        }
+
         foreach (var (name, value) in Parameters)
+        {
             arguments[name] = value.DeepClone();
+        }
+
         return arguments;
     }
 }

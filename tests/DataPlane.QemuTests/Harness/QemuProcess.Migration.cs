@@ -21,7 +21,10 @@ internal sealed partial class QemuProcess
     {
         await ExecuteAsync("migrate-incoming", new JsonObject { ["uri"] = uri }, token);
         if (!uri.EndsWith(":0", StringComparison.Ordinal))
+        {
             return uri;
+        }
+
         var address = (await ExecuteAsync("query-migrate", null, token)).GetProperty("socket-address")[0];
         return $"tcp:{address.GetProperty("host").GetString()}:{address.GetProperty("port").GetString()}";
     }
@@ -53,8 +56,11 @@ internal sealed partial class QemuProcess
         var status = StatusOf(ended);
         var details = await ExecuteAsync("query-migrate", null, token);
         if (status != expected)
+        {
             throw new InvalidOperationException(
                 $"{Name}: the migration is {status}, not {expected}: {details}; {string.Join(" | ", Errors.Snapshot())}");
+        }
+
         return details;
     }
 
@@ -77,15 +83,27 @@ internal sealed partial class QemuProcess
             var status = details.TryGetProperty("status", out var said) ? said.GetString() : null;
             // First: a migration that has failed may have counted what it never sent.
             if (!mayFail && status is ("failed" or "cancelled"))
+            {
                 throw new InvalidOperationException(
                     $"{Name}: the migration is {status}, {group} {counter} never {least}: {details}; "
                     + string.Join(" | ", Errors.Snapshot()));
+            }
+
             if (details.TryGetProperty(group, out var counters) && counters.GetProperty(counter).GetInt64() >= least)
+            {
                 return;
+            }
+
             if (status is "completed" or "failed" or "cancelled")
+            {
                 return;
+            }
+
             if (patience.Elapsed > Patience.Default)
+            {
                 throw new TimeoutException($"{Name}: {group} {counter} did not come to {least} in time: {details}");
+            }
+
             await Task.Delay(20, token);
         }
     }
@@ -101,8 +119,10 @@ internal sealed partial class QemuProcess
         var entry = await _monitor.Events.WaitForAsync(
             entry => StatusOf(entry) == status || IsEnd(entry), $"the migration is {status}", from ?? _begin, token: token);
         if (StatusOf(entry) != status)
+        {
             throw new InvalidOperationException(
                 $"{Name}: the migration is {StatusOf(entry)}, never {status}; {string.Join(" | ", Errors.Snapshot())}");
+        }
     }
 
     /// <summary>Waits until QEMU runs the guest, for the first time in its life.</summary>

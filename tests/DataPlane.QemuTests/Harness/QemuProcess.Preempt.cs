@@ -53,7 +53,9 @@ internal sealed partial class QemuProcess
     {
         await using var process = await ChildProcess.StartAsync(command[0], command[0], command[1..]);
         if (await process.WaitForExitAsync(token: token) is not 0 and var code)
+        {
             throw new InvalidOperationException($"{string.Join(' ', command)}: {code}: {string.Join(" | ", process.Errors.Snapshot())}");
+        }
     }
 
     private sealed class SlowThread(string thread, ChildProcess busy) : IAsyncDisposable
@@ -62,7 +64,10 @@ internal sealed partial class QemuProcess
         {
             await busy.DisposeAsync();
             if (!Directory.Exists($"/proc/{thread}"))
+            {
                 return; // it died with its QEMU
+            }
+
             await RunAsync(["chrt", "--other", "--pid", "0", thread], CancellationToken.None);
             await RunAsync(["taskset", "--cpu-list", "--pid", $"0-{Environment.ProcessorCount - 1}", thread], CancellationToken.None);
         }

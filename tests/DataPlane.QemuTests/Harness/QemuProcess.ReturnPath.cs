@@ -15,11 +15,16 @@ internal sealed partial class QemuProcess
     private async Task WaitForReturnPathToRestAsync(CancellationToken token)
     {
         if (Options.Version != QemuVersion.V72)
+        {
             return;
+        }
+
         for (var patience = Stopwatch.StartNew(); !DoesReturnPathRest(); await Task.Delay(10, token))
         {
             if (patience.Elapsed > Patience.Default)
+            {
                 throw new TimeoutException($"{Name}: the thread '{ReturnPathThread}' reads on, after a pause");
+            }
         }
     }
 

@@ -43,7 +43,10 @@ internal sealed partial class QemuProcess : IAsyncDisposable
         using var serialListener = Listen(work[$"{name}.tty"]);
         var arguments = Arguments(options, disk, work[$"{name}.qmp"], work[$"{name}.tty"]);
         if (options.SecondMonitor)
+        {
             arguments.AddRange(["-qmp", $"unix:{SecondMonitorIn(work, name)}.early,server=on,wait=off"]);
+        }
+
         var process = await ChildProcess.StartAsync(name, QemuInstallation.RunScript, arguments);
         try
         {
@@ -126,13 +129,25 @@ internal sealed partial class QemuProcess : IAsyncDisposable
             "-qmp", $"unix:{monitor}",
         ];
         if (options.Architecture == "x86_64" && options.Machine != "none")
+        {
             arguments.AddRange(["-drive", $"file={disk},format=raw,if=ide,snapshot=on"]);
+        }
+
         if (options.Uuid is { } uuid)
+        {
             arguments.AddRange(["-uuid", uuid.ToString()]);
+        }
+
         if (options.Incoming)
+        {
             arguments.AddRange(["-incoming", "defer"]);
+        }
+
         if (options.StayStopped)
+        {
             arguments.Add("-S");
+        }
+
         arguments.AddRange(options.Extra);
         return arguments;
     }

@@ -54,18 +54,28 @@ internal sealed class QmpClient : IAsyncDisposable
         var reply = new TaskCompletionSource<JsonElement>(TaskCreationOptions.RunContinuationsAsynchronously);
         _pending[id] = reply;
         if (_ended)
+        {
             throw Gone();
+        }
+
         var request = new JsonObject { [outOfBand ? "exec-oob" : "execute"] = command, ["id"] = id };
         if (arguments is not null)
+        {
             request["arguments"] = arguments;
+        }
+
         await _sending.WaitAsync(token);
         try
         {
             var bytes = JsonSerializer.SerializeToUtf8Bytes(request);
             if (descriptor is null)
+            {
                 await _stream.WriteAsync(bytes, token);
+            }
             else
+            {
                 DescriptorPassing.Send(_stream.Socket, bytes, descriptor);
+            }
         }
         catch (IOException error)
         {
@@ -97,7 +107,9 @@ internal sealed class QmpClient : IAsyncDisposable
         {
             using var reader = new StreamReader(_stream, leaveOpen: true);
             while (await reader.ReadLineAsync() is { } line)
+            {
                 Take(JsonElement.Parse(line));
+            }
         }
         catch (Exception error) when (error is IOException or ObjectDisposedException or JsonException)
         {
@@ -108,16 +120,24 @@ internal sealed class QmpClient : IAsyncDisposable
         Events.End();
         _greeting.TrySetException(Gone());
         foreach (var reply in _pending.Values)
+        {
             reply.TrySetException(Gone());
+        }
     }
 
     private void Take(JsonElement message)
     {
         if (message.TryGetProperty("event", out _))
+        {
             Events.Add(message);
+        }
         else if (message.TryGetProperty("QMP", out _))
+        {
             _greeting.TrySetResult();
+        }
         else if (message.TryGetProperty("id", out var id) && _pending.TryRemove(id.GetInt32(), out var reply))
+        {
             reply.TrySetResult(message);
+        }
     }
 }

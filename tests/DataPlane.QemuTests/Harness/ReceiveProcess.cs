@@ -65,9 +65,14 @@ internal sealed class ReceiveProcess : IAsyncDisposable
             using var reader = new StreamReader(new NetworkStream(socket));
             var answer = JsonElement.Parse(await reader.ReadToEndAsync(token)).GetProperty("migration");
             if (answer.GetProperty("transferred_bytes").GetInt64() >= least)
+            {
                 return;
+            }
+
             if (patience.Elapsed > Patience.Default)
+            {
                 throw new TimeoutException($"receive has not read {least} bytes: {answer}");
+            }
         }
     }
 

@@ -17,8 +17,13 @@ internal static class Repository
     private static string FindRoot()
     {
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
             if (File.Exists(Path.Combine(folder.FullName, "DataPlane.sln")))
+            {
                 return folder.FullName;
+            }
+        }
+
         throw new DirectoryNotFoundException($"no DataPlane.sln above {AppContext.BaseDirectory}");
     }
 }

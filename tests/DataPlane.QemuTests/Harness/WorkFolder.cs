@@ -15,6 +15,8 @@ internal sealed class WorkFolder : IDisposable
     public void Dispose()
     {
         if (Environment.GetEnvironmentVariable("DATAPLANE_QEMU_KEEP") is not { Length: > 0 })
+        {
             Directory.Delete(Root, recursive: true);
+        }
     }
 }

@@ -114,7 +114,9 @@ public sealed class HugePageTests(Send.SavedVms vms) : LiveDestinationTest
         public void Report(MigrationProgress value)
         {
             if (value.Round == 2)
+            {
                 source.SwitchToPostcopy();
+            }
         }
     }
 }

@@ -84,13 +84,24 @@ internal sealed class RunningGuest(RamAllocation allocation) : IPostcopyGuest, I
         {
             dump.ReadExactly(expected);
             if (page is >= 0xA0 and < 0x100)
+            {
                 continue; // video memory and ROM lie over the RAM there
+            }
+
             if (_seen.TryGetValue(page, out var seen) && seen != Digest(expected))
+            {
                 return $"page {page:x} was seen with other contents than the source's";
+            }
+
             if (_written.TryGetValue(page, out var value))
+            {
                 expected.AsSpan().Fill(value);
+            }
+
             if (!Ram.Span(page << TargetPage.Shift, TargetPage.Size).SequenceEqual(expected))
+            {
                 return $"page {page:x} differs{(value == 0 ? "" : ", which was written here")}";
+            }
         }
 
         return _damage.TryPeek(out var first) ? first : null;
@@ -121,9 +132,13 @@ internal sealed class RunningGuest(RamAllocation allocation) : IPostcopyGuest, I
             {
                 var index = (random.NextInt64(Ram.PageCount / Threads) * Threads) + number;
                 if (random.Next(Written) == 0)
+                {
                     Write(file, page, index, (byte)random.Next(1, 256));
+                }
                 else
+                {
                     Read(file, page, index);
+                }
             }
         }
         catch (IOException failure)
@@ -139,7 +154,9 @@ internal sealed class RunningGuest(RamAllocation allocation) : IPostcopyGuest, I
         if (_written.TryGetValue(index, out var value))
         {
             if (page.AsSpan().ContainsAnyExcept(value))
+            {
                 _damage.Enqueue($"page {index:x} is not as it was written");
+            }
         }
         else if (Digest(page) is var digest && _seen.GetOrAdd(index, digest) != digest)
         {
@@ -152,7 +169,9 @@ internal sealed class RunningGuest(RamAllocation allocation) : IPostcopyGuest, I
         page.AsSpan().Fill(value);
         RandomAccess.Write(file, page, 0);
         if (RandomAccess.Read(file, Ram.Span(index << TargetPage.Shift, TargetPage.Size), 0) == TargetPage.Size)
+        {
             _written[index] = value; // the kernel has written guest memory
+        }
     }
 
     private static string Digest(ReadOnlySpan<byte> page) => Convert.ToHexString(SHA256.HashData(page));

@@ -77,7 +77,9 @@ public sealed class CutFromQemuTests : QemuTest
         var receiving = EndAsync(destination.ReceiveAsync(new Reports(value =>
         {
             if (value.Phase >= MigrationPhase.Precopy)
+            {
                 precopy.TrySetResult();
+            }
         }), Token));
         await machine.PrepareMigrationAsync(
             pair.Settings with { MaxBandwidth = Slow, Parameters = [("max-postcopy-bandwidth", 1L << 20)] }, Token);
@@ -112,7 +114,9 @@ public sealed class CutFromQemuTests : QemuTest
                 var before = network!.Cuts;
                 network.OnMoment(CutMoment.Package, within: 0);
                 if (network.Cuts > before)
+                {
                     await Task.Delay(cuts.Cuts[0].After, Token);
+                }
             },
             OnFlow = () => network!.OnMoment(CutMoment.Background, BackgroundBytes),
         };
@@ -193,7 +197,9 @@ public sealed class CutFromQemuTests : QemuTest
         }
 
         if (machine.Options.Version == QemuVersion.V72)
+        {
             await machine.ContinueGuestAsync(Token); // this one waits to be told, also where its switch has failed
+        }
 
         await Eventually.TrueAsync(
             async () => await machine.StatusAsync(Token) == "running", $"the guest runs at its source\n{story}", Token);
@@ -210,14 +216,19 @@ public sealed class CutFromQemuTests : QemuTest
             await Task.Delay(50, Token);
             var state = machine.States is [.., var newest] ? newest : "";
             if (state == "failing")
+            {
                 await machine.ExecuteAsync("query-migrate", null, Token); // QEMU 11.1 may sleep over its own end until it is asked
+            }
+
             var theyWait = state == "postcopy-paused";
             var weWait = guest.Pauses.Count() > guest.Calls.Count(static call => call == "resume");
             ticks = theyWait || weWait || state == "failed" ? ticks + 1 : 0;
             if (state is "failed" or "cancelled" or "completed")
             {
                 if (state == "completed")
+                {
                     continue;
+                }
                 // The source has its guest, and lets it run. Here it has been started, perhaps: until the loss is noticed here too.
                 if (!guest.Started || !guest.Runs)
                 {

@@ -24,12 +24,17 @@ internal sealed record CutPair(QemuVersion Version, bool Preempt)
     {
         var random = new Random(seed);
         List<CutMoment> moments = [random.GetItems(first, 1)[0]];
-        CutMoment[] all = RepeatsRecovery ? [.. later, CutMoment.Recovery, CutMoment.Recovery] : later;
+        var all = RepeatsRecovery ? [.. later, CutMoment.Recovery, CutMoment.Recovery] : later;
         for (var more = random.Next(3); more > 0; more--)
+        {
             moments.Add(random.GetItems(all, 1)[0]);
+        }
         // A QEMU 7.2 that loses its preempt channel after the end of main waits for that channel's end for ever, and refuses migrate-pause.
         if (Preempt && Version == QemuVersion.V72)
+        {
             moments = moments.ConvertAll(static moment => moment == CutMoment.End ? CutMoment.Background : moment);
+        }
+
         return new CutCase(seed, Preempt, 0, Shared: false, [.. moments.Select(moment => ChooseCut(random, moment))]);
     }
 

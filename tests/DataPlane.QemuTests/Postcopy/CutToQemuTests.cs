@@ -62,7 +62,9 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
                 Try(source!.Pause);
                 // A QEMU 7.2 that is told to pause while it notices the loss by itself may die of it.
                 if (pair.Version != QemuVersion.V72 || !await NoticesByItselfAsync(machine))
+                {
                     await TryAsync(machine, "migrate-pause");
+                }
             },
             // A preempt thread that does not read yet dies of it, and QEMU with it.
             MayCutAgain = stands => !pair.Preempt || (stands ? machine.PreemptRests : machine.ReadsPreempt),
@@ -73,9 +75,15 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         {
             last = value;
             if (value.Round == 2)
+            {
                 source.SwitchToPostcopy();
+            }
+
             if (value.Phase == MigrationPhase.DeviceState)
+            {
                 network.OnMoment(CutMoment.Package);
+            }
+
             network.OnProgress(value);
         });
         var sending = EndAsync(source.MigrateAsync(network.Address, progress, givesUp.Token));
@@ -98,7 +106,10 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
     private static async Task<bool> NoticesByItselfAsync(QemuProcess machine)
     {
         for (var looks = 0; looks < 60 && machine.States is not [.., "postcopy-paused"]; looks++)
+        {
             await Task.Delay(50, Token);
+        }
+
         return machine.States is [.., "postcopy-paused"];
     }
 
@@ -169,7 +180,10 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
             else if (isPaused() && waits)
             {
                 if (state == "postcopy-paused" && (seed + attempts) % 2 == 0)
+                {
                     await ListenAnewAsync(machine, network);
+                }
+
                 Try(() => network.Renew(() => source.Resume(network.Address)));
                 (ticks, attempts) = (0, attempts + 1);
                 await Task.Delay(200, Token); // QEMU's state follows

@@ -61,7 +61,9 @@ internal sealed partial class ReadingGuest : IPostcopyGuest, IDisposable
     {
         _calls.Enqueue("load");
         if (OnLoad is not null)
+        {
             await OnLoad();
+        }
     }
 
     public ValueTask StartAsync(CancellationToken cancellationToken)
@@ -122,11 +124,19 @@ internal sealed partial class ReadingGuest : IPostcopyGuest, IDisposable
         {
             file.ReadExactly(expected);
             if (page is >= 0xA0 and < 0x100)
+            {
                 continue; // video memory and ROM lie over it in the dump
+            }
+
             if (!Ram.Span(page << TargetPage.Shift, TargetPage.Size).SequenceEqual(expected))
+            {
                 return $"page {page}";
+            }
+
             if (_read.TryGetValue(page, out var hash) && hash != Hash(expected))
+            {
                 return $"page {page} was another when it was read";
+            }
         }
 
         return null;
@@ -155,7 +165,9 @@ internal sealed partial class ReadingGuest : IPostcopyGuest, IDisposable
             Thread.Sleep(2); // a busy guest would have fetched everything before anything can happen
             var page = _random.NextInt64(Ram.PageCount);
             if (_mayRun && TryRead(copy, Ram.Address + (nint)(page << TargetPage.Shift), bytes))
+            {
                 _read[page] = Hash(bytes);
+            }
         }
     }
 

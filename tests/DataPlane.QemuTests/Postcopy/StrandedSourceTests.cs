@@ -147,7 +147,10 @@ public sealed class StrandedSourceTests : ReceiveTest
         await scene.Source.ResumeMigrationAsync(scene.Receive.Uri, Token);
         await scene.Source.WaitForMigrationAsync("failed", Token);
         if (scene.Source.Options.Version == QemuVersion.V72)
+        {
             await scene.Source.ContinueGuestAsync(Token); // this one waits to be told
+        }
+
         await RunsOnAtSourceAsync(scene.Source);
     }
 

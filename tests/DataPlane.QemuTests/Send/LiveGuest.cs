@@ -62,7 +62,10 @@ internal sealed class LiveGuest : IMigratableGuest, IDisposable
     {
         var copy = RamBlock.Allocate(block.Name, block.Length, RamAllocation.Default with { HugePages = false });
         for (long at = 0; at < block.Length; at += TargetPage.Size)
+        {
             block.Span(at, TargetPage.Size).CopyTo(copy.Span(at, TargetPage.Size));
+        }
+
         return copy;
     }
 
@@ -80,9 +83,15 @@ internal sealed class LiveGuest : IMigratableGuest, IDisposable
         for (byte pass = 1; !_stop; pass++)
         {
             foreach (var page in pages)
+            {
                 ram.Span(page << TargetPage.Shift, TargetPage.Size).Fill(pass);
+            }
+
             foreach (var page in pages)
+            {
                 truth.Span(page << TargetPage.Shift, TargetPage.Size).CopyTo(ram.Span(page << TargetPage.Shift, TargetPage.Size));
+            }
+
             Thread.Yield();
         }
     }

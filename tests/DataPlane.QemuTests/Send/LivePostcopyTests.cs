@@ -77,7 +77,10 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
             value =>
             {
                 if (value.IsPaused)
+                {
                     lost.TrySetResult();
+                }
+
                 return value.Phase == MigrationPhase.Postcopy && running.Task.IsCompleted;
             },
             () => source!.Pause());
@@ -117,7 +120,10 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
         };
         var variant = new SendVariant("") { Qemu = settings };
         if (authority is not null)
+        {
             variant = variant.Between(CopyForQemu(authority.Folder), authority.Folder);
+        }
+
         return (vm, await WaitingAsync(
             vm, version, variant.Qemu, variant.QemuArguments, change: static options => options with { StayStopped = false }));
     }
@@ -137,7 +143,10 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
         public void Report(MigrationProgress value)
         {
             if (!fits(value) || _done)
+            {
                 return;
+            }
+
             try
             {
                 act();

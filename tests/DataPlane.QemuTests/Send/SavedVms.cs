@@ -17,7 +17,10 @@ public sealed class SavedVms : IAsyncDisposable
     public ValueTask DisposeAsync()
     {
         foreach (var folder in _folders)
+        {
             folder.Dispose();
+        }
+
         return ValueTask.CompletedTask;
     }
 
@@ -48,13 +51,19 @@ public sealed class SavedVms : IAsyncDisposable
     {
         var work = new WorkFolder();
         lock (_folders)
+        {
             _folders.Add(work);
+        }
+
         var options = new QemuOptions { Version = version, Machine = machine };
         await using var source = await QemuProcess.StartAsync(options, work, "source", CancellationToken.None);
         await source.Console.WaitForAsync(report => report.Pass >= 2, "the second pass", CancellationToken.None);
         await saveAsync(source, work);
         using (var file = MappedRamFile.Open(work["vm"]))
+        {
             Assert.Null(file.FirstDifference(file.Ram, await source.SaveMemoryAsync(CancellationToken.None)));
+        }
+
         return new SavedVm(work["vm"], options, source.Console.Reports[^1]);
     }
 }

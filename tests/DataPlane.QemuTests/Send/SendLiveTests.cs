@@ -37,7 +37,10 @@ public sealed class SendLiveTests(SavedVms vms) : SendTest(vms)
         Assert.True(report.Rounds > 1, $"{report.Rounds} rounds");
         await destination.Machine.WaitForMigrationAsync("completed", Token);
         using (var file = MappedRamFile.Open(vm.Path))
+        {
             Assert.Null(file.FirstDifference(file.Ram, await destination.Machine.SaveMemoryAsync(Token)));
+        }
+
         await RunsOnAsync(destination.Machine, vm.Last);
     }
 }

@@ -157,7 +157,10 @@ public sealed class SendMonitorTests(SavedVms vms) : SendTest(vms)
         TestContext.Current.TestOutputHelper?.WriteLine(line);
         Assert.Contains($"the QEMU at {monitor} cannot take this VM so: ", line, StringComparison.Ordinal);
         foreach (var part in expected)
+        {
             Assert.Contains(part, line, StringComparison.Ordinal);
+        }
+
         Assert.Equal("here", result.Json.GetProperty("guest").GetString());
     }
 }

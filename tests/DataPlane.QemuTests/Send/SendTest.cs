@@ -62,7 +62,10 @@ public abstract class SendTest(SavedVms vms) : QemuTest
     {
         var copy = Work.NewFolder(Path.GetRandomFileName());
         foreach (var file in Directory.GetFiles(folder))
+        {
             File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
+        }
+
         return copy;
     }
 

@@ -35,7 +35,9 @@ public sealed class SendTlsFailureTests(SavedVms vms) : SendTest(vms)
         // QEMU's own is good for us: the authority that it knows is the one that it does not find behind ours.
         var ours = _authority.NewFolder("ours");
         foreach (var file in (string[])["client-cert.pem", "client-key.pem"])
+        {
             File.Copy(Path.Combine(_other.Folder, file), Path.Combine(ours, file), overwrite: true);
+        }
 
         await FailsAsync(version, channels, Secured(channels, _authority.Folder, ours),
             "before it answered anything: it may have refused our certificate");
@@ -47,7 +49,9 @@ public sealed class SendTlsFailureTests(SavedVms vms) : SendTest(vms)
     {
         var ours = _authority.NewFolder("none");
         foreach (var file in (string[])["client-cert.pem", "client-key.pem"])
+        {
             File.Delete(Path.Combine(ours, file));
+        }
 
         await FailsAsync(version, channels, Secured(channels, _authority.Folder, ours), "it may demand a certificate, and we have none");
     }
@@ -130,7 +134,10 @@ public sealed class SendTlsFailureTests(SavedVms vms) : SendTest(vms)
         var result = await send.WaitAsync(Token);
 
         foreach (var line in result.Errors)
+        {
             TestContext.Current.TestOutputHelper?.WriteLine(line);
+        }
+
         CheckFailure(result, expectedInLine);
     }
 }

@@ -27,7 +27,7 @@ public sealed class AdmissionClockTests : IDisposable
     [Fact]
     public void A_timer_that_fires_early_is_set_again()
     {
-        long due = _clock.After(TimeSpan.FromSeconds(4));
+        var due = _clock.After(TimeSpan.FromSeconds(4));
         _clock.WakeAt(due);
         Assert.Equal([TimeSpan.FromSeconds(4)], _timer.Set);
 
@@ -41,7 +41,7 @@ public sealed class AdmissionClockTests : IDisposable
     [Fact]
     public void A_timer_that_is_due_earlier_is_left_alone_until_it_has_fired()
     {
-        long due = _clock.After(TimeSpan.FromSeconds(4));
+        var due = _clock.After(TimeSpan.FromSeconds(4));
         _clock.WakeAt(due);
         _time.Now = due + 1; // it is late, and still to come
         _clock.WakeAt(_clock.After(TimeSpan.FromSeconds(1)));

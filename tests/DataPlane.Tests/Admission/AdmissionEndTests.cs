@@ -18,25 +18,28 @@ public sealed partial class AdmissionEndTests
         await RunOnceAsync(); // what the runtime opens once
         GC.Collect();
         GC.WaitForPendingFinalizers(); // what earlier tests left behind must not go while we count
-        int before = Descriptors.Count;
+        var before = Descriptors.Count;
         await RunOnceAsync();
         Assert.Equal(before, Descriptors.Count);
         await Eventually.TrueAsync(() => !Descriptors.HasThread("dp-admission"), "the thread is gone", Token);
 
         static async Task RunOnceAsync()
         {
-            Door door = Door.Open(Door.Expect(2));
+            var door = Door.Open(Door.Expect(2));
             ScriptedPeer[] peers =
                 [door.Knock(Opening.Main), door.Knock(Opening.Multifd(0)), door.Knock(),
                     door.Knock(Opening.Multifd(1).AsSpan(0, 5)), door.Knock(Opening.Http)];
-            AdmittedChannel taken = await door.TakeAsync();
+            var taken = await door.TakeAsync();
             await Eventually.TrueAsync(() => door.Admission is { Admitted: 2, Undecided: 2 }, "two admitted, two undecided", Token);
             Assert.True(Descriptors.HasThread("dp-admission"));
 
             await door.Admission.DisposeAsync();
             Assert.Equal(2, door.Admission.Refused[RefusalReason.Stopped]);
-            foreach (ScriptedPeer gone in peers.Where(p => p.Socket.LocalEndPoint!.ToString() != taken.Channel.Peer))
+            foreach (var gone in peers.Where(p => p.Socket.LocalEndPoint!.ToString() != taken.Channel.Peer))
+            {
                 Assert.Equal(PeerEnd.Reset, (await gone.ReadToEndAsync(Token)).End);
+            }
+
             await door.Admission.DisposeAsync();
             await door.DisposeAsync();
         }
@@ -45,8 +48,8 @@ public sealed partial class AdmissionEndTests
     [Fact]
     public async Task After_disposal_nobody_waits_in_vain()
     {
-        Door door = Door.Open(Door.Expect(0));
-        Task<AdmittedChannel> waiting = door.Admission.AcceptAsync(Token).AsTask();
+        var door = Door.Open(Door.Expect(0));
+        var waiting = door.Admission.AcceptAsync(Token).AsTask();
         await door.DisposeAsync();
         await Assert.ThrowsAsync<ObjectDisposedException>(() => waiting);
         await Assert.ThrowsAsync<ObjectDisposedException>(() => door.Admission.AcceptAsync(Token).AsTask());
@@ -57,8 +60,8 @@ public sealed partial class AdmissionEndTests
     public async Task Without_descriptors_it_says_so_backs_off_and_goes_on()
     {
         CollectingLogger log = new();
-        await using Door door = Door.Open(Door.Expect(0), log);
-        ScriptedPeer main = door.Knock();
+        await using var door = Door.Open(Door.Expect(0), log);
+        var main = door.Knock();
         await door.UndecidedAsync(1);
         using var late = new System.Net.Sockets.Socket(System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Tcp);
         using (new DescriptorLimit(3))
@@ -88,23 +91,29 @@ public sealed partial class AdmissionEndTests
         meters.InstrumentPublished = (instrument, listener) =>
         {
             if (instrument.Meter.Name == AdmissionCounters.MeterName)
+            {
                 listener.EnableMeasurementEvents(instrument);
+            }
         };
         meters.SetMeasurementEventCallback<long>((instrument, value, tags, _) =>
         {
-            string key = string.Join(' ', [instrument.Name, .. tags.ToArray().Select(t => t.Value)]);
+            var key = string.Join(' ', [instrument.Name, .. tags.ToArray().Select(t => t.Value)]);
             lock (seen)
+            {
                 seen[key] = seen.GetValueOrDefault(key) + value;
+            }
         });
         meters.SetMeasurementEventCallback<double>((instrument, value, tags, _) =>
         {
             lock (seen)
+            {
                 seen[string.Join(' ', [instrument.Name, .. tags.ToArray().Select(t => t.Value)])] = (long)value;
+            }
         });
         meters.Start();
 
         CollectingLogger log = new();
-        Door door = Door.Open(Door.Expect(0), log);
+        var door = Door.Open(Door.Expect(0), log);
         door.Knock(Opening.Main);
         await door.TakeAsync();
         door.Knock(Opening.Http);
@@ -129,7 +138,7 @@ public sealed partial class AdmissionEndTests
         internal DescriptorLimit(ulong soft)
         {
             Assert.Equal(0, GetLimit(OpenFiles, out _before));
-            Limit low = _before with { Soft = soft };
+            var low = _before with { Soft = soft };
             Assert.Equal(0, SetLimit(OpenFiles, in low));
         }
 

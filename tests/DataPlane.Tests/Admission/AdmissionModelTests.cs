@@ -71,38 +71,40 @@ public sealed class AdmissionModelTests
     private static async Task<bool> RunAsync(
         Script[] first, Script[] strangers, Script[] recovered, Script[] later, Random random, bool impostors)
     {
-        ScriptedContext context = new ScriptedContext().Request(Page);
-        await using Door door = Door.Open(Door.Expect(2) with { Preempt = true }, context);
+        var context = new ScriptedContext().Request(Page);
+        await using var door = Door.Open(Door.Expect(2) with { Preempt = true }, context);
         if (!await ServeAsync(door, first, strangers, random, s_firstSet, impostors))
+        {
             return false;
+        }
 
         // What came in is dropped by the network, and the host expects it again.
         context.IsPaused = true;
         door.Admission.ExpectRecovery();
-        Script[] fair = impostors ? later : [.. later.Where(s => !s.Bytes.AsSpan().SequenceEqual(Opening.Recovery))];
+        var fair = impostors ? later : [.. later.Where(s => !s.Bytes.AsSpan().SequenceEqual(Opening.Recovery))];
         return await ServeAsync(door, recovered, fair, random, s_recoveredSet, impostors);
     }
 
     private static async Task<bool> ServeAsync(
         Door door, Script[] honest, Script[] others, Random random, string[] expected, bool impostors)
     {
-        long admittedBefore = door.Admission.Admitted;
-        int refusedBefore = door.Refusals.Count;
+        var admittedBefore = door.Admission.Admitted;
+        var refusedBefore = door.Refusals.Count;
         var crowd = new Crowd(door, honest, others);
         await crowd.PerformAsync(random, mayWait: !impostors);
 
-        List<AdmittedChannel> taken = await door.TakeAsync(expected.Length);
-        bool whole = taken.Select(t => t.Name).Order().SequenceEqual(expected);
-        bool proved = taken.All(t => t.Consumed.Span.StartsWith(honest[expected.IndexOf(t.Name)].Bytes.AsSpan(0, t.Kind switch
+        var taken = await door.TakeAsync(expected.Length);
+        var whole = taken.Select(t => t.Name).Order().SequenceEqual(expected);
+        var proved = taken.All(t => t.Consumed.Span.StartsWith(honest[expected.IndexOf(t.Name)].Bytes.AsSpan(0, t.Kind switch
         {
             ChannelKind.Main when !t.Recovered => 8,
             ChannelKind.Multifd => 64,
             _ => honest[expected.IndexOf(t.Name)].Bytes.Length,
         })));
-        bool theirs = taken.All(t => t.Peer == crowd.PeerOf(expected.IndexOf(t.Name)));
+        var theirs = taken.All(t => t.Peer == crowd.PeerOf(expected.IndexOf(t.Name)));
 
         // Nobody else is ever admitted: after the last deadline all others are refused.
-        int refused = refusedBefore + honest.Length + others.Length - expected.Length;
+        var refused = refusedBefore + honest.Length + others.Length - expected.Length;
         await Eventually.TrueAsync(() =>
         {
             door.Time.Advance(TimeSpan.FromSeconds(31));

@@ -17,17 +17,20 @@ public sealed class AdmissionRulesTests
     [Fact]
     public void A_whole_init_packet_is_a_multifd_channel_and_not_a_byte_less()
     {
-        AdmissionFacts facts = Facts(s_two);
-        byte[] packet = Opening.Multifd(1);
-        for (int i = 0; i < 64; i++)
+        var facts = Facts(s_two);
+        var packet = Opening.Multifd(1);
+        for (var i = 0; i < 64; i++)
+        {
             Assert.True(Judge(packet.AsSpan(0, i), facts).IsUndecided);
+        }
+
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(packet, facts));
     }
 
     [Fact]
     public void Each_channel_is_admitted_once()
     {
-        AdmissionFacts facts = Facts(s_two);
+        var facts = Facts(s_two);
         facts.AddMain(Peer, recovered: false);
         facts.AddMultifd(1, Opening.Uuid, Peer);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.SecondMain), Judge(Opening.Main, facts));
@@ -55,11 +58,11 @@ public sealed class AdmissionRulesTests
     [Fact]
     public void Another_vms_uuid_is_refused_and_the_first_seen_binds_when_none_is_configured()
     {
-        Guid other = Guid.NewGuid();
+        var other = Guid.NewGuid();
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid),
             Judge(Opening.Multifd(0, other).AsSpan(0, 24), Facts(s_two)));
 
-        AdmissionFacts unbound = Facts(new AdmissionOptions { MultifdChannels = 2 });
+        var unbound = Facts(new AdmissionOptions { MultifdChannels = 2 });
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(0, other), unbound));
         unbound.AddMultifd(0, other, Peer);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid), Judge(Opening.Multifd(1, Guid.Empty), unbound));
@@ -69,7 +72,7 @@ public sealed class AdmissionRulesTests
     [Fact]
     public void A_uuid_is_compared_in_text_order()
     {
-        byte[] packet = Opening.Multifd(0);
+        var packet = Opening.Multifd(0);
         Assert.Equal([0x00, 0x11, 0x22, 0x33, 0x44], packet[8..13]);
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(packet, Facts(s_two)));
     }
@@ -89,7 +92,7 @@ public sealed class AdmissionRulesTests
     [InlineData(new byte[] { 0x44 }, RefusalReason.Garbage)]
     public void Everything_else_is_refused_at_its_first_wrong_byte(byte[] opening, RefusalReason reason)
     {
-        AdmissionFacts facts = Facts(s_two);
+        var facts = Facts(s_two);
         Assert.True(Judge(opening.AsSpan(0, opening.Length - 1), facts).IsUndecided);
         Assert.Equal(AdmissionVerdict.Refuse(reason), Judge(opening, facts));
     }
@@ -101,25 +104,31 @@ public sealed class AdmissionRulesTests
     [Fact]
     public void A_decision_is_never_taken_back_by_more_bytes()
     {
-        Gen<byte[]> openings = Gen.OneOf(
+        var openings = Gen.OneOf(
             Gen.Byte.Array[0, 70],
             Gen.Select(Gen.Int[0, 3], Gen.Int[0, 63], Gen.Byte, (id, at, value) => Opening.With(Opening.Multifd(id), at, value)),
             Gen.Select(Gen.Int[0, 15], Gen.Byte, (at, value) => Opening.With(Opening.Main, at, value)),
             Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.PageRecord, at, value)),
             Gen.Select(Gen.Int[0, 11], Gen.Byte, (at, value) => Opening.With(Opening.Recovery, at, value)),
             Gen.Select(Gen.Int[0, 5], Gen.Byte, (at, value) => Opening.With([.. Opening.TlsHello, .. new byte[600]], at, value)));
-        ScriptedContext context = new ScriptedContext { IsPaused = true }.Request(0x1234000);
+        var context = new ScriptedContext { IsPaused = true }.Request(0x1234000);
         Gen.Select(openings, Gen.Bool, Gen.Bool).Sample((bytes, main, tls) =>
         {
             var facts = new AdmissionFacts(s_two with { Preempt = true, TlsPassThrough = tls }, context);
             if (main)
-                facts.AddMain(Peer, recovered: false);
-            AdmissionVerdict last = default;
-            for (int i = 0; i <= bytes.Length; i++)
             {
-                AdmissionVerdict now = Judge(bytes.AsSpan(0, i), facts);
+                facts.AddMain(Peer, recovered: false);
+            }
+
+            AdmissionVerdict last = default;
+            for (var i = 0; i <= bytes.Length; i++)
+            {
+                var now = Judge(bytes.AsSpan(0, i), facts);
                 if (!last.IsUndecided && now != last)
+                {
                     return false;
+                }
+
                 last = now;
             }
 
@@ -130,9 +139,9 @@ public sealed class AdmissionRulesTests
     [Fact]
     public void No_byte_of_an_opening_can_be_changed_without_the_rules_noticing_or_ignoring_it_on_purpose()
     {
-        for (int at = 0; at < 64; at++)
+        for (var at = 0; at < 64; at++)
         {
-            AdmissionVerdict verdict = Judge(Opening.With(Opening.Multifd(1), at, (byte)(Opening.Multifd(1)[at] ^ 0x80)),
+            var verdict = Judge(Opening.With(Opening.Multifd(1), at, (byte)(Opening.Multifd(1)[at] ^ 0x80)),
                 Facts(s_two));
             RefusalReason? expected = at switch
             {

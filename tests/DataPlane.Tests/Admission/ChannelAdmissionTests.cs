@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using DataPlane.Admission;
 using DataPlane.Linux;
 using DataPlane.TestSupport;
@@ -26,11 +25,11 @@ public sealed class ChannelAdmissionTests : IDisposable
     [InlineData("10m")]
     public async Task The_honest_set_is_admitted_in_any_order(string order)
     {
-        await using Door door = Door.Open(Door.Expect(2));
-        foreach (char who in order)
+        await using var door = Door.Open(Door.Expect(2));
+        foreach (var who in order)
         {
-            ScriptedPeer peer = door.Knock(OpeningOf(who));
-            AdmittedChannel admitted = await door.TakeAsync();
+            var peer = door.Knock(OpeningOf(who));
+            var admitted = await door.TakeAsync();
             Assert.Equal(who == 'm' ? (ChannelKind.Main, 0) : (ChannelKind.Multifd, who - '0'), (admitted.Kind, admitted.Id));
             Assert.Equal(who == 'm' ? "main" : $"multifd {who}", admitted.Channel.Name);
             Assert.Equal(peer.Socket.LocalEndPoint!.ToString(), admitted.Channel.Peer);
@@ -43,7 +42,7 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task Connections_that_all_come_before_any_byte_are_told_apart_by_their_bytes()
     {
-        await using Door door = Door.Open(Door.Expect(2));
+        await using var door = Door.Open(Door.Expect(2));
         ScriptedPeer[] peers = [door.Knock(), door.Knock(), door.Knock()];
         await door.UndecidedAsync(3);
         peers[2].SendSingly(Opening.Main);
@@ -57,14 +56,14 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task A_main_channel_still_delivers_its_first_bytes_and_a_multifd_channel_what_follows_its_packet()
     {
-        await using Door door = Door.Open(Door.Expect(1));
+        await using var door = Door.Open(Door.Expect(1));
         door.Knock(Opening.Main).Send(99).Finish();
-        AdmittedChannel main = await door.TakeAsync();
-        ReadResult read = await main.Channel.Input.ReadAtLeastAsync(Opening.Main.Length + 1, Token);
+        var main = await door.TakeAsync();
+        var read = await main.Channel.Input.ReadAtLeastAsync(Opening.Main.Length + 1, Token);
         Assert.Equal([.. Opening.Main, 99], read.Buffer.ToArray());
 
         door.Knock([.. Opening.Multifd(0), 1, 2, 3]);
-        AdmittedChannel multifd = await door.TakeAsync();
+        var multifd = await door.TakeAsync();
         using NativeBuffer target = new(3);
         Assert.True(multifd.Channel.Receive([target.Whole]).Complete);
         Assert.Equal([1, 2, 3], target.Span.ToArray());
@@ -74,14 +73,14 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task An_admitted_socket_blocks_and_is_in_no_poll_set()
     {
-        await using Door door = Door.Open(Door.Expect(2));
+        await using var door = Door.Open(Door.Expect(2));
         door.Knock(Opening.Multifd(0)); // decided at accept
-        ScriptedPeer slow = door.Knock(Opening.Multifd(1).AsSpan(0, 63)); // decided out of the poll set
-        AdmittedChannel first = await door.TakeAsync();
+        var slow = door.Knock(Opening.Multifd(1).AsSpan(0, 63)); // decided out of the poll set
+        var first = await door.TakeAsync();
         await door.UndecidedAsync(1);
         slow.Send(0);
-        AdmittedChannel second = await door.TakeAsync();
-        foreach (Channel channel in new[] { first.Channel, second.Channel })
+        var second = await door.TakeAsync();
+        foreach (var channel in new[] { first.Channel, second.Channel })
         {
             Assert.Equal(0, Libc.SocketControl(channel.Handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
             Assert.DoesNotContain((int)channel.Handle.DangerousGetHandle(), Descriptors.EpollMembers());
@@ -92,13 +91,13 @@ public sealed class ChannelAdmissionTests : IDisposable
     public async Task Several_listeners_lead_to_one_set_of_channels()
     {
         Requires.FamilyOf("::1");
-        await using Door door = Door.Open(
+        await using var door = Door.Open(
             Door.Expect(2), null, ChannelAddress.Parse("127.0.0.1:0"), ChannelAddress.Parse("[::1]:0"),
                 ChannelAddress.Unix(_folder + "/s"));
         door.Knock(Opening.Main);
         door.Add(ScriptedPeer.Connect(door.Admission.LocalAddresses[1])).Send(Opening.Multifd(0));
         door.Add(ScriptedPeer.Connect(door.Admission.LocalAddresses[2])).Send(Opening.Multifd(1));
-        List<AdmittedChannel> taken = await door.TakeAsync(3);
+        var taken = await door.TakeAsync(3);
         Assert.Equal(["main", "multifd 0", "multifd 1"], taken.Select(t => t.Channel.Name).Order());
         Assert.Equal($"unix:{_folder}/s", taken.Single(t => t.Id == 1).Channel.Peer);
     }
@@ -106,7 +105,7 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task The_first_uuid_seen_binds_when_none_is_configured()
     {
-        await using Door door = Door.Open(new AdmissionOptions { MultifdChannels = 2 });
+        await using var door = Door.Open(new AdmissionOptions { MultifdChannels = 2 });
         Assert.Null(door.Admission.Uuid);
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync();
@@ -120,9 +119,9 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task After_the_set_is_complete_further_ones_are_refused_and_the_first_ones_stay()
     {
-        await using Door door = Door.Open(Door.Expect(1));
-        ScriptedPeer main = door.Knock(Opening.Main);
-        AdmittedChannel admitted = await door.TakeAsync();
+        await using var door = Door.Open(Door.Expect(1));
+        var main = door.Knock(Opening.Main);
+        var admitted = await door.TakeAsync();
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync();
         Assert.Equal(PeerEnd.Reset, (await door.Knock(Opening.Main).ReadToEndAsync(Token)).End);
@@ -130,7 +129,7 @@ public sealed class ChannelAdmissionTests : IDisposable
         await door.RefusedAsync(RefusalReason.SecondMain, 1);
         await door.RefusedAsync(RefusalReason.IdTaken, 1);
 
-        ReadResult read = await admitted.Channel.Input.ReadAtLeastAsync(Opening.Main.Length, Token);
+        var read = await admitted.Channel.Input.ReadAtLeastAsync(Opening.Main.Length, Token);
         admitted.Channel.Input.AdvanceTo(read.Buffer.End);
         main.Send(42);
         read = await admitted.Channel.Input.ReadAsync(Token);
@@ -140,10 +139,10 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task Of_two_with_the_same_id_the_first_whole_packet_wins()
     {
-        await using Door door = Door.Open(Door.Expect(1));
-        ScriptedPeer early = door.Knock(Opening.Multifd(0).AsSpan(0, 63));
+        await using var door = Door.Open(Door.Expect(1));
+        var early = door.Knock(Opening.Multifd(0).AsSpan(0, 63));
         await door.UndecidedAsync(1);
-        ScriptedPeer whole = door.Knock(Opening.Multifd(0));
+        var whole = door.Knock(Opening.Multifd(0));
         Assert.Equal(whole.Socket.LocalEndPoint!.ToString(), (await door.TakeAsync()).Channel.Peer);
         early.Send(0);
         await door.RefusedAsync(RefusalReason.IdTaken, 1);
@@ -152,9 +151,9 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task Waiting_for_a_channel_can_be_cancelled_and_loses_none()
     {
-        await using Door door = Door.Open(Door.Expect(0));
+        await using var door = Door.Open(Door.Expect(0));
         using var cancel = new CancellationTokenSource();
-        Task<AdmittedChannel> waiting = door.Admission.AcceptAsync(cancel.Token).AsTask();
+        var waiting = door.Admission.AcceptAsync(cancel.Token).AsTask();
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
         door.Knock(Opening.Main);
@@ -164,7 +163,7 @@ public sealed class ChannelAdmissionTests : IDisposable
     [Fact]
     public async Task A_handler_that_throws_does_not_close_the_door()
     {
-        await using Door door = Door.Open(Door.Expect(0));
+        await using var door = Door.Open(Door.Expect(0));
         door.Admission.Refusal += (_, _) => throw new InvalidOperationException("a host's mistake");
         door.Knock(Opening.Http);
         await door.RefusedAsync(RefusalReason.Garbage, 1);

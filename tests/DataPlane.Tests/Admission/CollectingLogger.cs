@@ -16,13 +16,17 @@ internal sealed class CollectingLogger : ILogger
         LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
         lock (_events)
+        {
             _events.Add((eventId.Id, formatter(state, exception)));
+        }
     }
 
     internal int Count(int id)
     {
         lock (_events)
+        {
             return _events.Count(e => e.Id == id);
+        }
     }
 
     internal bool Has(int id) => Count(id) > 0;
@@ -30,6 +34,8 @@ internal sealed class CollectingLogger : ILogger
     internal string Text(int id)
     {
         lock (_events)
+        {
             return _events.First(e => e.Id == id).Text;
+        }
     }
 }

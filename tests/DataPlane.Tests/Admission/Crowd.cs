@@ -40,11 +40,13 @@ internal sealed class Crowd
     {
         while (_left.Count > 0)
         {
-            int at = random.Next(_left.Count + 1);
+            var at = random.Next(_left.Count + 1);
             if (at == _left.Count)
             {
                 if (mayWait && _honest[..^1].All(a => !a.IsWaiting) && PreemptMayWait)
+                {
                     await LeapAsync();
+                }
             }
             else if (!_left[at].Step())
             {
@@ -58,7 +60,7 @@ internal sealed class Crowd
     {
         get
         {
-            Actor preempt = _honest[^1];
+            var preempt = _honest[^1];
             return preempt.Peer is null || (_honest[..^1].All(a => a.IsDone) && (preempt.Sent == 0 || preempt.IsDone));
         }
     }
@@ -66,8 +68,8 @@ internal sealed class Crowd
     /// <summary>Past deadlines of those who are there; who has said everything is let in first, for a race with the clock proves nothing.</summary>
     private async Task LeapAsync()
     {
-        bool complete = _honest[..^1].All(a => a.IsDone);
-        int proved = _honest[..^1].Count(a => a.IsDone) + (complete && _honest[^1].IsDone ? 1 : 0);
+        var complete = _honest[..^1].All(a => a.IsDone);
+        var proved = _honest[..^1].Count(a => a.IsDone) + (complete && _honest[^1].IsDone ? 1 : 0);
         await Eventually.TrueAsync(
             () => _door.Admission.Admitted >= _admittedBefore + proved, $"{proved} admitted", TestContext.Current.CancellationToken);
         _door.Time.Advance(TimeSpan.FromSeconds(17));
@@ -95,8 +97,8 @@ internal sealed class Crowd
                 return true;
             }
 
-            int cut = _step < script.Cuts.Length ? script.Cuts[_step++] : script.Bytes.Length;
-            int end = Math.Min(Sent + cut, script.Bytes.Length);
+            var cut = _step < script.Cuts.Length ? script.Cuts[_step++] : script.Bytes.Length;
+            var end = Math.Min(Sent + cut, script.Bytes.Length);
             if (end > Sent && Try(() => Peer.Send(script.Bytes.AsSpan(Sent, end - Sent))))
             {
                 Sent = end;
@@ -104,9 +106,14 @@ internal sealed class Crowd
             }
 
             if (script.Leaving == Leaving.Finishes)
+            {
                 Try(() => Peer.Finish());
+            }
             else if (script.Leaving == Leaving.Resets)
+            {
                 Try(Peer.Reset);
+            }
+
             return false;
         }
 

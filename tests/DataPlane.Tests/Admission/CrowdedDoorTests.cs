@@ -10,14 +10,14 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task Halves_of_proofs_do_not_cost_the_source_at_the_same_address_its_silent_main_channel()
     {
-        await using Door door = Door.Open(Door.Expect(0) with { MaxUndecided = 9, MaxUndecidedPerPeer = 9 });
+        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 9, MaxUndecidedPerPeer = 9 });
         await CrowdAsync(door, 6, "127.0.0.2", "127.0.0.3");
-        ScriptedPeer oldest = door.Knock(Opening.Main.AsSpan(0, 2));
+        var oldest = door.Knock(Opening.Main.AsSpan(0, 2));
         await door.BytesAsync(oldest, 2);
         await door.BytesAsync(door.Knock(Opening.Multifd(0).AsSpan(0, 2)), 2);
         await door.BytesAsync(door.Knock(Opening.Main.AsSpan(0, 8)), 8);
 
-        ScriptedPeer main = door.Knock(); // its address has most now, and nobody else there is silent
+        var main = door.Knock(); // its address has most now, and nobody else there is silent
 
         await door.RefusedAsync(RefusalReason.Evicted, 1);
         Assert.Equal(Name(oldest), door.Refusals.Single().Peer);
@@ -28,11 +28,14 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task Silent_strangers_do_not_cost_the_source_at_the_same_address_a_channel_that_has_begun_to_speak()
     {
-        await using Door door = Door.Open(Door.Expect(0) with { MaxUndecided = 6, MaxUndecidedPerPeer = 6 });
-        ScriptedPeer main = door.Knock(Opening.Main.AsSpan(0, 8));
+        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 6, MaxUndecidedPerPeer = 6 });
+        var main = door.Knock(Opening.Main.AsSpan(0, 8));
         await door.BytesAsync(main, 8);
-        for (int i = 0; i < 20; i++)
+        for (var i = 0; i < 20; i++)
+        {
             door.Knock();
+        }
+
         await door.RefusedAsync(RefusalReason.Evicted, 15);
         main.Send(Opening.Main.AsSpan(8));
         Assert.Equal(Name(main), (await door.TakeAsync()).Peer);
@@ -41,10 +44,10 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task Many_addresses_with_one_connection_each_do_not_drive_out_a_source_that_has_all_of_its_own()
     {
-        await using Door door = Door.Open(Door.Expect(2) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
-        ScriptedPeer first = door.KnockFrom("127.0.1.1");
+        await using var door = Door.Open(Door.Expect(2) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        var first = door.KnockFrom("127.0.1.1");
         await door.UndecidedAsync(1);
-        ScriptedPeer main = door.Knock();
+        var main = door.Knock();
         door.Knock();
         door.Knock();
         door.Knock();
@@ -62,8 +65,8 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task What_has_come_from_a_connection_counts_before_it_goes()
     {
-        await using Door door = Door.Open(Door.Expect(0) with { MaxUndecided = 5, MaxUndecidedPerPeer = 5 });
-        ScriptedPeer main = door.Knock();
+        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 5, MaxUndecidedPerPeer = 5 });
+        var main = door.Knock();
         await door.UndecidedAsync(1);
         await CrowdAsync(door, 3, "127.0.0.2", "127.0.0.3", "127.0.0.4");
         using (door.Hold())
@@ -81,8 +84,8 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task An_address_that_has_brought_a_multifd_channel_keeps_its_silent_main_channel()
     {
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
-        ScriptedPeer main = door.Knock();
+        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        var main = door.Knock();
         await door.UndecidedAsync(1);
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync();
@@ -100,11 +103,11 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task Whoever_has_brought_a_channel_and_fills_more_than_half_of_the_room_pays_like_any_other()
     {
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
         door.KnockFrom("127.0.0.2", Opening.Multifd(0));
         await door.TakeAsync();
         await CrowdAsync(door, 9, "127.0.0.2");
-        ScriptedPeer main = door.Knock();
+        var main = door.Knock();
         await door.UndecidedAsync(10);
 
         door.KnockFrom("127.0.0.2");
@@ -118,8 +121,8 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task An_address_of_a_set_that_was_given_up_pays_like_any_other()
     {
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
-        ScriptedPeer oldest = door.Knock();
+        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        var oldest = door.Knock();
         await door.UndecidedAsync(1);
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync();
@@ -137,11 +140,11 @@ public sealed class CrowdedDoorTests
     public async Task The_log_says_what_a_source_may_have_lost_for_want_of_room_whatever_else_is_refused()
     {
         CollectingLogger log = new();
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 12, MaxUndecidedPerPeer = 4 }, log);
-        ScriptedPeer main = door.Knock();
+        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 12, MaxUndecidedPerPeer = 4 }, log);
+        var main = door.Knock();
         await door.UndecidedAsync(1);
         await CrowdAsync(door, 3, "127.0.0.1");
-        ScriptedPeer newest = door.Knock();
+        var newest = door.Knock();
         await door.RefusedAsync(RefusalReason.Evicted, 1);
         Assert.Equal(Name(main), door.Refusals.Single().Peer);
         Assert.False(log.Has(3114));
@@ -157,9 +160,12 @@ public sealed class CrowdedDoorTests
         await CrowdAsync(door, 4, "127.0.0.2");
 
         // More than are told of strangers, and then one of the source's address.
-        int told = log.Count(3102);
-        for (int i = 0; i < RefusalThrottle.Burst; i++)
+        var told = log.Count(3102);
+        for (var i = 0; i < RefusalThrottle.Burst; i++)
+        {
             door.KnockFrom("127.0.0.2");
+        }
+
         await door.RefusedAsync(RefusalReason.Evicted, 1 + RefusalThrottle.Burst);
         Assert.Equal(told + RefusalThrottle.Burst - 1, log.Count(3102));
         door.Knock();
@@ -170,9 +176,12 @@ public sealed class CrowdedDoorTests
     /// <summary>So many silent ones, from the addresses in turn.</summary>
     private static async Task CrowdAsync(Door door, int count, params string[] addresses)
     {
-        int before = door.Admission.Undecided;
-        for (int i = 0; i < count; i++)
+        var before = door.Admission.Undecided;
+        for (var i = 0; i < count; i++)
+        {
             door.KnockFrom(addresses[i % addresses.Length]);
+        }
+
         await door.UndecidedAsync(before + count);
     }
 

@@ -38,7 +38,10 @@ internal sealed class Door : IAsyncDisposable
     {
         FakeTimeProvider time = new();
         if (addresses.Length == 0)
+        {
             addresses = [ChannelAddress.Parse("127.0.0.1:0")];
+        }
+
         return new Door(
             ChannelAdmission.Listen(addresses, options, new ChannelOptions(), time, logger ?? NullLogger.Instance, context), time);
     }
@@ -49,9 +52,12 @@ internal sealed class Door : IAsyncDisposable
 
     internal ScriptedPeer KnockFrom(string from, params ReadOnlySpan<byte> bytes)
     {
-        ScriptedPeer peer = ScriptedPeer.Connect(Admission.LocalAddresses[0], System.Net.IPAddress.Parse(from));
+        var peer = ScriptedPeer.Connect(Admission.LocalAddresses[0], System.Net.IPAddress.Parse(from));
         lock (_peers)
+        {
             _peers.Add(peer);
+        }
+
         return peer.Send(bytes);
     }
 
@@ -77,7 +83,7 @@ internal sealed class Door : IAsyncDisposable
     /// <summary>The next channel; the door closes it at the end.</summary>
     internal async Task<AdmittedChannel> TakeAsync()
     {
-        AdmittedChannel admitted = await Admission.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var admitted = await Admission.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token);
         _admitted.Add(admitted);
         return admitted;
     }
@@ -86,7 +92,10 @@ internal sealed class Door : IAsyncDisposable
     {
         List<AdmittedChannel> taken = [];
         while (taken.Count < count)
+        {
             taken.Add(await TakeAsync());
+        }
+
         return taken;
     }
 
@@ -108,7 +117,7 @@ internal sealed class Door : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await Admission.DisposeAsync();
-        foreach (AdmittedChannel admitted in _admitted)
+        foreach (var admitted in _admitted)
         {
             try
             {

@@ -35,8 +35,11 @@ public sealed class EvictionMemoryTests
     [Fact]
     public void Of_too_many_addresses_the_first_is_forgotten()
     {
-        for (int i = 0; i <= EvictionMemory.MostAddresses; i++)
+        for (var i = 0; i <= EvictionMemory.MostAddresses; i++)
+        {
             _memory.Note(i.ToString(CultureInfo.InvariantCulture), "peer");
+        }
+
         Assert.Equal((0, ""), _memory.Take("0"));
         Assert.Equal((1, "peer"), _memory.Take("1"));
     }

@@ -15,18 +15,24 @@ public sealed class HandshakeThreadsTests
     public async Task Handshakes_have_few_threads_of_their_own()
     {
         const int Strangers = 64;
-        CancellationToken token = TestContext.Current.CancellationToken;
+        var token = TestContext.Current.CancellationToken;
         using TestAuthority authority = new();
         using var credentials = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
         using TlsSessionUpgrade upgrade = new(credentials);
         // Those of tests that are over may be about to end, and those of this one to get their name.
-        int before = Threads();
-        await using Door door = Door.Open(Door.Expect(2) with { Upgrade = upgrade, MaxUndecided = 500, MaxUndecidedPerPeer = 500 });
+        var before = Threads();
+        await using var door = Door.Open(Door.Expect(2) with { Upgrade = upgrade, MaxUndecided = 500, MaxUndecidedPerPeer = 500 });
         List<ScriptedPeer> peers = [];
-        for (int i = 0; i < Strangers; i++)
+        for (var i = 0; i < Strangers; i++)
+        {
             peers.Add(door.Knock(TlsKnock.Hello));
-        foreach (ScriptedPeer peer in peers)
+        }
+
+        foreach (var peer in peers)
+        {
             await peer.ReceiveAsync(100, token); // each has been served, none is through
+        }
+
         Assert.Equal(Strangers, door.Admission.Undecided);
         Assert.InRange(Threads(), 1, before + TlsThreads.Most);
     }

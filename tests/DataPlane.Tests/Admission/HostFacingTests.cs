@@ -16,15 +16,15 @@ public sealed class HostFacingTests
     [Fact]
     public async Task A_host_takes_the_socket_and_the_bytes_that_were_read_from_it()
     {
-        await using Door door = Door.Open(Door.Expect(1));
-        ScriptedPeer peer = door.Knock([.. Opening.Multifd(0), 1, 2, 3]);
-        AdmittedChannel admitted = await door.TakeAsync();
+        await using var door = Door.Open(Door.Expect(1));
+        var peer = door.Knock([.. Opening.Multifd(0), 1, 2, 3]);
+        var admitted = await door.TakeAsync();
         Assert.Equal(Opening.Multifd(0), admitted.Consumed.ToArray());
-        using SafeSocketHandle handle = admitted.TakeSocket();
+        using var handle = admitted.TakeSocket();
         Assert.Equal(0, Libc.SocketControl(handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
         Assert.DoesNotContain((int)handle.DangerousGetHandle(), Descriptors.EpollMembers());
         using Socket socket = new(handle);
-        byte[] rest = new byte[3];
+        var rest = new byte[3];
         Assert.Equal(3, socket.Receive(rest));
         Assert.Equal([1, 2, 3], rest);
         socket.Send([42]);
@@ -39,9 +39,9 @@ public sealed class HostFacingTests
     [Fact]
     public async Task A_host_that_does_not_want_a_channel_resets_it()
     {
-        await using Door door = Door.Open(Door.Expect(0));
-        ScriptedPeer peer = door.Knock(Opening.Main);
-        AdmittedChannel admitted = await door.TakeAsync();
+        await using var door = Door.Open(Door.Expect(0));
+        var peer = door.Knock(Opening.Main);
+        var admitted = await door.TakeAsync();
         admitted.Dispose();
         admitted.Dispose();
         Assert.Equal(PeerEnd.Reset, (await peer.ReadToEndAsync(Token)).End);
@@ -51,14 +51,14 @@ public sealed class HostFacingTests
     [Fact]
     public async Task Only_allowed_networks_may_connect()
     {
-        await using Door door = Door.Open(
+        await using var door = Door.Open(
             Door.Expect(0) with { Allow = [IPNetwork.Parse("127.0.0.8/29"), IPNetwork.Parse("127.0.0.2/32")] });
-        ScriptedPeer outsider = door.KnockFrom("127.0.0.1"); // without a byte: it is refused at accept, before it could send
+        var outsider = door.KnockFrom("127.0.0.1"); // without a byte: it is refused at accept, before it could send
         await door.RefusedAsync(RefusalReason.NotAllowed, 1);
         Assert.Empty((await outsider.ReadToEndAsync(Token)).Bytes);
         door.KnockFrom("127.0.0.2");
         await door.UndecidedAsync(1);
-        ScriptedPeer allowed = door.KnockFrom("127.0.0.15", Opening.Main);
+        var allowed = door.KnockFrom("127.0.0.15", Opening.Main);
         Assert.Equal(allowed.Socket.LocalEndPoint!.ToString(), (await door.TakeAsync()).Peer);
     }
 
@@ -66,7 +66,7 @@ public sealed class HostFacingTests
     public async Task A_listener_of_both_families_knows_an_ipv4_peer_by_its_ipv4_address()
     {
         Requires.FamilyOf("::1");
-        await using Door door = Door.Open(
+        await using var door = Door.Open(
             Door.Expect(0) with { Allow = [IPNetwork.Parse("127.0.0.1/32")] }, null, ChannelAddress.Parse(":0"));
         door.Knock(Opening.Main);
         Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
@@ -76,13 +76,13 @@ public sealed class HostFacingTests
     public async Task The_snapshot_shows_who_is_there_and_how_far()
     {
         ScriptedContext context = new();
-        await using Door door = Door.Open(Door.Expect(1) with { Preempt = true }, context);
-        ScriptedPeer silent = door.Knock();
+        await using var door = Door.Open(Door.Expect(1) with { Preempt = true }, context);
+        var silent = door.Knock();
         await door.UndecidedAsync(1);
         door.Time.Advance(TimeSpan.FromSeconds(5));
-        ScriptedPeer speaking = door.Knock(Opening.Multifd(0).AsSpan(0, 20));
+        var speaking = door.Knock(Opening.Multifd(0).AsSpan(0, 20));
         await door.BytesAsync(speaking, 20);
-        ScriptedPeer held = door.Knock(Opening.PageRecord);
+        var held = door.Knock(Opening.PageRecord);
         await door.HeldAsync(1);
 
         UndecidedInfo[] expected =
@@ -97,12 +97,12 @@ public sealed class HostFacingTests
     [Fact]
     public async Task Tls_sessions_that_pass_through_are_admitted_with_their_whole_hello_and_in_order()
     {
-        await using Door door = Door.Open(new AdmissionOptions { TlsPassThrough = true, MultifdChannels = 2 });
+        await using var door = Door.Open(new AdmissionOptions { TlsPassThrough = true, MultifdChannels = 2 });
         byte[] hello = [0x16, 0x03, 0x01, 0x07, 0x00, 0x01, 0x00, 0x06, 0xFC, .. Enumerable.Repeat((byte)3, 0x6FC)]; // longer than one read
-        ScriptedPeer half = door.Knock(hello.AsSpan(0, hello.Length - 1));
+        var half = door.Knock(hello.AsSpan(0, hello.Length - 1));
         await door.BytesAsync(half, hello.Length - 1);
-        ScriptedPeer whole = door.Knock([.. hello, 9]);
-        AdmittedChannel first = await door.TakeAsync();
+        var whole = door.Knock([.. hello, 9]);
+        var first = await door.TakeAsync();
         Assert.Equal((ChannelKind.Tls, Name(whole)), (first.Kind, first.Peer));
         Assert.Equal(hello, first.Consumed.ToArray());
         half.Send(hello[^1]);
@@ -119,15 +119,18 @@ public sealed class HostFacingTests
     [Fact]
     public async Task Room_for_all_the_main_channels_own_peers_go_last()
     {
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 5, MaxUndecidedPerPeer = 4 });
+        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 5, MaxUndecidedPerPeer = 4 });
         door.Knock(Opening.Main);
         await door.TakeAsync();
-        ScriptedPeer honest = door.Knock();
-        for (int i = 0; i < 3; i++)
+        var honest = door.Knock();
+        for (var i = 0; i < 3; i++)
+        {
             door.Knock();
+        }
+
         door.KnockFrom("127.0.0.2");
         await door.UndecidedAsync(5);
-        ScriptedPeer newest = door.KnockFrom("127.0.0.3");
+        var newest = door.KnockFrom("127.0.0.3");
         await door.RefusedAsync(RefusalReason.Evicted, 1);
         Assert.StartsWith("127.0.0.2:", door.Refusals.Single().Peer, StringComparison.Ordinal);
         newest.Dispose();

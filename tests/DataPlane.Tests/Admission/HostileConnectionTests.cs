@@ -30,11 +30,11 @@ public sealed class HostileConnectionTests
     [MemberData(nameof(Talkers))]
     public async Task A_talker_is_refused_for_its_reason_and_the_honest_set_is_admitted(string kind)
     {
-        (byte[] bytes, RefusalReason reason) = s_talkers[kind];
-        await using Door door = Door.Open(Door.Expect(2));
-        int strangers = 0;
+        (var bytes, var reason) = s_talkers[kind];
+        await using var door = Door.Open(Door.Expect(2));
+        var strangers = 0;
         await KnockTwiceAsync();
-        foreach (byte[] honest in new[] { Opening.Multifd(1), Opening.Main, Opening.Multifd(0) })
+        foreach (var honest in new[] { Opening.Multifd(1), Opening.Main, Opening.Multifd(0) })
         {
             door.Knock(honest);
             await door.TakeAsync();
@@ -59,10 +59,10 @@ public sealed class HostileConnectionTests
     [InlineData(63)]
     public async Task A_peer_that_leaves_before_it_is_decided_counts_as_closed(int bytes)
     {
-        await using Door door = Door.Open(Door.Expect(1));
+        await using var door = Door.Open(Door.Expect(1));
         door.Knock(Opening.Multifd(0).AsSpan(0, bytes)).Finish();
         await door.RefusedAsync(RefusalReason.Closed, 1);
-        ScriptedPeer leaving = door.Knock(Opening.Multifd(0).AsSpan(0, bytes));
+        var leaving = door.Knock(Opening.Multifd(0).AsSpan(0, bytes));
         await door.UndecidedAsync(1);
         leaving.Reset();
         await door.RefusedAsync(RefusalReason.Closed, 2);
@@ -79,7 +79,7 @@ public sealed class HostileConnectionTests
     [InlineData(20, 10, RefusalReason.Incomplete)]
     public async Task A_peer_that_stops_talking_is_refused_at_its_deadline_and_not_before(int bytes, int deadline, RefusalReason reason)
     {
-        await using Door door = Door.Open(Door.Expect(1));
+        await using var door = Door.Open(Door.Expect(1));
         await door.BytesAsync(door.KnockFrom("127.0.0.2", Opening.Multifd(0).AsSpan(0, bytes)), bytes);
         door.Time.Advance(TimeSpan.FromSeconds(deadline - 0.1));
 
@@ -98,9 +98,9 @@ public sealed class HostileConnectionTests
     [Fact]
     public async Task A_byte_does_not_buy_more_time()
     {
-        await using Door door = Door.Open(Door.Expect(1));
-        ScriptedPeer slow = door.Knock();
-        for (int i = 1; i <= 10; i++)
+        await using var door = Door.Open(Door.Expect(1));
+        var slow = door.Knock();
+        for (var i = 1; i <= 10; i++)
         {
             slow.Send(Opening.Multifd(0)[i - 1]);
             await door.BytesAsync(slow, i);
@@ -113,8 +113,8 @@ public sealed class HostileConnectionTests
     [Fact]
     public async Task An_admitted_channel_gives_the_silent_ones_of_its_own_address_more_time()
     {
-        await using Door door = Door.Open(Door.Expect(1));
-        ScriptedPeer main = door.Knock();
+        await using var door = Door.Open(Door.Expect(1));
+        var main = door.Knock();
         door.KnockFrom("127.0.0.2");
         await door.UndecidedAsync(2);
         door.Time.Advance(TimeSpan.FromSeconds(20));
@@ -131,10 +131,10 @@ public sealed class HostileConnectionTests
     [Fact]
     public async Task Past_the_limit_per_peer_its_oldest_silent_one_goes()
     {
-        await using Door door = Door.Open(Door.Expect(0) with { MaxUndecided = 8, MaxUndecidedPerPeer = 3 });
-        ScriptedPeer talking = door.Knock(Opening.Main.AsSpan(0, 1));
+        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 8, MaxUndecidedPerPeer = 3 });
+        var talking = door.Knock(Opening.Main.AsSpan(0, 1));
         await door.UndecidedAsync(1);
-        ScriptedPeer oldest = door.Knock();
+        var oldest = door.Knock();
         await door.UndecidedAsync(2);
         door.Knock();
         await door.UndecidedAsync(3);
@@ -148,27 +148,36 @@ public sealed class HostileConnectionTests
     [Fact]
     public async Task Past_the_limit_in_all_the_address_that_holds_most_pays()
     {
-        await using Door door = Door.Open(Door.Expect(0) with { MaxUndecided = 6, MaxUndecidedPerPeer = 5 });
-        ScriptedPeer honest = door.Knock();
+        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 6, MaxUndecidedPerPeer = 5 });
+        var honest = door.Knock();
         await door.UndecidedAsync(1);
-        for (int i = 0; i < 5; i++)
+        for (var i = 0; i < 5; i++)
+        {
             door.KnockFrom("127.0.0.2");
+        }
+
         await door.UndecidedAsync(6);
-        for (int i = 0; i < 20; i++)
+        for (var i = 0; i < 20; i++)
+        {
             door.KnockFrom("127.0.0.3");
+        }
+
         await door.RefusedAsync(RefusalReason.Evicted, 20);
         Assert.Contains(door.Refusals, r => r.Peer.StartsWith("127.0.0.2:", StringComparison.Ordinal));
         honest.Send(Opening.Main);
-        string admitted = (await door.TakeAsync()).Channel.Peer;
+        var admitted = (await door.TakeAsync()).Channel.Peer;
         Assert.Equal(honest.Socket.LocalEndPoint!.ToString(), admitted);
     }
 
     [Fact]
     public async Task Where_there_is_no_room_a_connection_that_speaks_at_once_needs_none()
     {
-        await using Door door = Door.Open(Door.Expect(1) with { MaxUndecided = 4, MaxUndecidedPerPeer = 4 });
-        for (int i = 0; i < 3; i++)
+        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 4, MaxUndecidedPerPeer = 4 });
+        for (var i = 0; i < 3; i++)
+        {
             door.KnockFrom($"127.0.0.{i + 2}");
+        }
+
         await door.UndecidedAsync(3);
         using (door.Hold())
         {
@@ -185,9 +194,12 @@ public sealed class HostileConnectionTests
     [Fact]
     public async Task A_thousand_silent_ones_delay_nobody()
     {
-        await using Door door = Door.Open(Door.Expect(2) with { MaxUndecided = 2000, MaxUndecidedPerPeer = 1500 });
-        for (int i = 0; i < 1000; i++)
+        await using var door = Door.Open(Door.Expect(2) with { MaxUndecided = 2000, MaxUndecidedPerPeer = 1500 });
+        for (var i = 0; i < 1000; i++)
+        {
             door.Knock();
+        }
+
         await door.UndecidedAsync(1000);
         door.Knock(Opening.Main);
         door.Knock().SendSingly(Opening.Multifd(0));

@@ -44,7 +44,7 @@ public sealed class HostileMigrationTests
     public static TheoryData<string, int> Kinds()
     {
         TheoryData<string, int> all = [];
-        foreach (string kind in s_strangers.Keys)
+        foreach (var kind in s_strangers.Keys)
         {
             all.Add(kind, 0);
             all.Add(kind, 2);
@@ -70,8 +70,8 @@ public sealed class HostileMigrationTests
         using var incoming = new TestIncomingGuest();
         await using var destination = new MigrationDestination(
             [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { MultifdChannels = channels, Uuid = s_uuid });
-        int slow = 0;
-        ScriptedPeer trickle = ScriptedPeer.Connect(destination.LocalAddresses[0]); // a byte now and then, all the time
+        var slow = 0;
+        var trickle = ScriptedPeer.Connect(destination.LocalAddresses[0]); // a byte now and then, all the time
 
         using var guest = new TestGuest(RamBlock.Allocate("pc.ram", 4 << 20, RamAllocation.Default with { HugePages = false }))
         {
@@ -91,9 +91,9 @@ public sealed class HostileMigrationTests
         try
         {
             Knock(first: true);
-            Task<MigrationReport> receiving = destination.ReceiveAsync(cancellationToken: Token);
+            var receiving = destination.ReceiveAsync(cancellationToken: Token);
             var source = new MigrationSource(guest, new MigrationSourceOptions { MultifdChannels = channels });
-            Task<MigrationReport> sending = source.MigrateAsync(destination.LocalAddresses[0], null, Token);
+            var sending = source.MigrateAsync(destination.LocalAddresses[0], null, Token);
             await Task.WhenAll(sending, receiving).WaitAsync(TimeSpan.FromMinutes(1), Token);
 
             incoming.AssertSameMemoryAs(guest.Memory);
@@ -121,17 +121,28 @@ public sealed class HostileMigrationTests
         void Knock(bool first)
         {
             if (slow < 7)
-                trickle.Send(Opening.Main[slow++]); // an eighth would make it a second main
-            foreach (Stranger stranger in kinds.Select(kind => s_strangers[kind](channels)).Where(s => s.MayComeFirst || !first))
             {
-                ScriptedPeer peer = ScriptedPeer.Connect(destination.LocalAddresses[0]).Send(stranger.Bytes);
+                trickle.Send(Opening.Main[slow++]); // an eighth would make it a second main
+            }
+
+            foreach (var stranger in kinds.Select(kind => s_strangers[kind](channels)).Where(s => s.MayComeFirst || !first))
+            {
+                var peer = ScriptedPeer.Connect(destination.LocalAddresses[0]).Send(stranger.Bytes);
                 peers.Add(peer);
                 if (stranger.Finishes)
+                {
                     peer.Finish();
+                }
+
                 if (stranger.Resets)
+                {
                     peer.Reset();
+                }
+
                 if (stranger.Reason is { } reason)
+                {
                     expected[reason] = expected.GetValueOrDefault(reason) + 1;
+                }
             }
         }
     }

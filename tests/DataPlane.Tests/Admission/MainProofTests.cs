@@ -1,5 +1,4 @@
 using DataPlane.Admission;
-using DataPlane.TestSupport;
 using Xunit;
 
 namespace DataPlane.Tests.Admission;
@@ -32,10 +31,13 @@ public sealed class MainProofTests
     [MemberData(nameof(Proofs))]
     public void A_whole_proof_is_a_main_channel_and_not_a_byte_less(int index)
     {
-        byte[] proof = s_proofs[index];
+        var proof = s_proofs[index];
         AdmissionFacts facts = new(Two, NoContext.Instance);
-        for (int i = 0; i < proof.Length; i++)
+        for (var i = 0; i < proof.Length; i++)
+        {
             Assert.True(Judge(proof.AsSpan(0, i), facts).IsUndecided, $"{i} bytes");
+        }
+
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Main), Judge(proof, facts));
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Main), Judge([.. proof, .. new byte[200]], facts));
     }
@@ -76,8 +78,8 @@ public sealed class MainProofTests
     [InlineData(15)]
     public async Task Who_says_only_the_beginning_takes_nobodys_place(int bytes)
     {
-        await using Door door = Door.Open(Two);
-        ScriptedPeer stranger = door.Knock(Opening.Main.AsSpan(0, bytes));
+        await using var door = Door.Open(Two);
+        var stranger = door.Knock(Opening.Main.AsSpan(0, bytes));
         await door.BytesAsync(stranger, bytes);
 
         door.Knock(Opening.Main);
@@ -90,8 +92,8 @@ public sealed class MainProofTests
     [Fact]
     public async Task Alone_it_has_the_time_of_a_proof_and_no_more()
     {
-        await using Door door = Door.Open(Two);
-        ScriptedPeer stranger = door.Knock(Opening.Main.AsSpan(0, 8));
+        await using var door = Door.Open(Two);
+        var stranger = door.Knock(Opening.Main.AsSpan(0, 8));
         await door.BytesAsync(stranger, 8);
         door.Time.Advance(TimeSpan.FromSeconds(11));
         await door.RefusedAsync(RefusalReason.Incomplete, 1);
@@ -101,23 +103,23 @@ public sealed class MainProofTests
     public async Task While_the_first_may_be_given_up_another_waits_and_takes_its_place()
     {
         ScriptedContext context = new() { MainIsSettled = false };
-        await using Door door = Door.Open(Two, context);
+        await using var door = Door.Open(Two, context);
         door.Knock(Opening.Main);
         door.Knock(Opening.Multifd(0, Guid.Empty));
-        List<AdmittedChannel> old = await door.TakeAsync(2);
-        ScriptedPeer honest = door.Knock(Opening.Main);
+        var old = await door.TakeAsync(2);
+        var honest = door.Knock(Opening.Main);
         await door.HeldAsync(1);
         door.Time.Advance(TimeSpan.FromMinutes(5)); // the host's patience counts, not the door's
         Assert.Equal(Guid.Empty, door.Admission.Uuid);
 
         Assert.Equal(1, door.Admission.StartAnew());
 
-        AdmittedChannel main = await door.TakeAsync();
+        var main = await door.TakeAsync();
         Assert.Equal((ChannelKind.Main, 1), (main.Kind, main.Epoch));
         Assert.Equal(honest.Socket.LocalEndPoint!.ToString(), main.Peer);
         Assert.All(old, channel => Assert.Equal(0, channel.Epoch));
         door.Knock(Opening.Multifd(0)); // the place is free, and the UUID of the old set forgotten
-        AdmittedChannel multifd = await door.TakeAsync();
+        var multifd = await door.TakeAsync();
         Assert.Equal((ChannelKind.Multifd, 1, 0), (multifd.Kind, multifd.Epoch, multifd.Id));
         Assert.Empty(door.Refusals);
     }
@@ -126,7 +128,7 @@ public sealed class MainProofTests
     public async Task Once_the_first_is_settled_those_beside_it_are_second()
     {
         ScriptedContext context = new() { MainIsSettled = false };
-        await using Door door = Door.Open(Two, context);
+        await using var door = Door.Open(Two, context);
         door.Knock(Opening.Main);
         await door.TakeAsync();
         door.Knock(Opening.Main);
@@ -143,12 +145,12 @@ public sealed class MainProofTests
     [Fact]
     public async Task A_new_set_leaves_the_undecided_ones_where_they_are()
     {
-        await using Door door = Door.Open(Two with { Preempt = true });
+        await using var door = Door.Open(Two with { Preempt = true });
         door.Knock(Opening.Main);
         door.Knock(Opening.Multifd(0));
         door.Knock(Opening.Multifd(1));
         await door.TakeAsync(3);
-        ScriptedPeer silent = door.Knock();
+        var silent = door.Knock();
         await door.UndecidedAsync(1);
         door.Time.Advance(TimeSpan.FromSeconds(31));
         await door.StateAsync(UndecidedState.Candidate, 1);
@@ -163,10 +165,10 @@ public sealed class MainProofTests
     [Fact]
     public async Task A_main_channel_that_waits_goes_on_waiting_when_another_takes_the_place()
     {
-        await using Door door = Door.Open(Two, new ScriptedContext { MainIsSettled = false });
+        await using var door = Door.Open(Two, new ScriptedContext { MainIsSettled = false });
         door.Knock(Opening.Main);
         await door.TakeAsync();
-        ScriptedPeer honest = door.Knock(Opening.Main);
+        var honest = door.Knock(Opening.Main);
         await door.HeldAsync(1);
         door.Knock(Opening.Main);
         await door.HeldAsync(2);
@@ -186,7 +188,7 @@ public sealed class MainProofTests
     [Fact]
     public async Task False_starts_are_counted_and_told()
     {
-        await using Door door = Door.Open(Two);
+        await using var door = Door.Open(Two);
         door.Admission.NoteFalseStart("192.0.2.1:7", "it ended");
         await door.RefusedAsync(RefusalReason.FalseStart, 1);
         Assert.Equal("192.0.2.1:7", door.Refusals.Single().Peer);

@@ -26,7 +26,7 @@ internal static class Opening
 
     internal static byte[] Multifd(int id, Guid? uuid = null)
     {
-        byte[] bytes = new byte[MultifdInit.Size];
+        var bytes = new byte[MultifdInit.Size];
         new MultifdInit(uuid ?? Uuid, (byte)id).Write(bytes);
         return bytes;
     }

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using DataPlane.Admission;
 using DataPlane.TestSupport;
 using Xunit;
@@ -22,21 +21,23 @@ public sealed class PreemptCandidateTests
     [InlineData("spm")]
     public async Task Early_or_late_the_silent_connection_that_sends_the_page_asked_for_is_preempt(string order)
     {
-        await using Door door = Open();
+        await using var door = Open();
         Dictionary<char, ScriptedPeer> peers = [];
-        foreach (char who in order)
+        foreach (var who in order)
         {
             peers[who] = door.Knock(who == 'm' ? Opening.Main : []);
             if (who == 'm')
+            {
                 Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
+            }
         }
 
         _context.Request(Page);
         peers['p'].SendSingly(Opening.PageRecord).Send(7, 7, 7);
-        AdmittedChannel preempt = await door.TakeAsync();
+        var preempt = await door.TakeAsync();
         Assert.Equal((ChannelKind.Preempt, false, Name(peers['p'])), (preempt.Kind, preempt.Recovered, preempt.Peer));
         Assert.True(preempt.Consumed.Span.StartsWith(Opening.PageRecord));
-        ReadResult read = await preempt.Channel.Input.ReadAtLeastAsync(Opening.PageRecord.Length + 3, Token);
+        var read = await preempt.Channel.Input.ReadAtLeastAsync(Opening.PageRecord.Length + 3, Token);
         Assert.Equal([.. Opening.PageRecord, 7, 7, 7], read.Buffer.ToArray());
         Assert.Equal(1, door.Admission.Undecided); // the silent one is nobody's business
         Assert.Empty(door.Refusals);
@@ -46,9 +47,9 @@ public sealed class PreemptCandidateTests
     public async Task A_record_of_a_zero_page_and_one_with_the_longest_name_are_proofs_as_well()
     {
         string name = new('b', 255);
-        foreach (byte[] record in new[] { Opening.Record(Page, Opening.ZeroFlag), Opening.Record(0, Opening.PageFlag, name) })
+        foreach (var record in new[] { Opening.Record(Page, Opening.ZeroFlag), Opening.Record(0, Opening.PageFlag, name) })
         {
-            await using Door door = Open();
+            await using var door = Open();
             await MainAsync(door);
             _context.Request(Page).Request(0, name);
             door.Knock().SendSingly(record);
@@ -77,12 +78,12 @@ public sealed class PreemptCandidateTests
     [MemberData(nameof(FalseRecords))]
     public async Task A_false_record_is_refused_and_the_other_candidates_stay(string which)
     {
-        byte[] record = s_falseRecords[which];
-        await using Door door = Open();
+        var record = s_falseRecords[which];
+        await using var door = Open();
         await MainAsync(door);
-        ScriptedPeer honest = door.Knock();
+        var honest = door.Knock();
         _context.Request(Page);
-        ScriptedPeer stranger = door.Knock();
+        var stranger = door.Knock();
         stranger.SendSingly(record.AsSpan(0, record.Length - 1));
         await door.BytesAsync(stranger, record.Length - 1);
         Assert.Empty(door.Refusals); // not a byte too early
@@ -98,9 +99,9 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task A_record_that_cannot_be_judged_yet_is_held_and_decided_when_the_host_can()
     {
-        await using Door door = Open();
-        ScriptedPeer wrong = door.Knock(Opening.Record(0, Opening.PageFlag));
-        ScriptedPeer right = door.Knock(Opening.PageRecord);
+        await using var door = Open();
+        var wrong = door.Knock(Opening.Record(0, Opening.PageFlag));
+        var right = door.Knock(Opening.PageRecord);
         right.Finish(); // an end after a proof does not take it back
         await door.HeldAsync(2);
         await MainAsync(door);
@@ -117,8 +118,8 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task A_held_connection_is_read_no_further_than_its_proof_and_goes_at_its_deadline()
     {
-        await using Door door = Open();
-        ScriptedPeer peer = door.Knock(Opening.Record(0, Opening.PageFlag, new string('b', 255)));
+        await using var door = Open();
+        var peer = door.Knock(Opening.Record(0, Opening.PageFlag, new string('b', 255)));
         peer.Send(new byte[4096]);
         await door.HeldAsync(1);
         Assert.Equal(8 + 1 + 255, door.Admission.Snapshot().Single().Bytes);
@@ -129,19 +130,19 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task An_end_alone_is_held_until_the_host_finds_it_plausible()
     {
-        await using Door door = Open();
+        await using var door = Open();
         await MainAsync(door);
-        ScriptedPeer ended = door.Knock(Opening.End);
+        var ended = door.Knock(Opening.End);
         ended.Finish();
         await door.HeldAsync(1);
         door.Admission.Recheck();
-        ScriptedPeer other = door.Knock(0); // proves that the thread has been round
+        var other = door.Knock(0); // proves that the thread has been round
         await door.BytesAsync(other, 1);
         Assert.Equal(2, door.Admission.Undecided);
 
         _context.LoneEndIsPlausible = true;
         door.Admission.Recheck();
-        AdmittedChannel preempt = await door.TakeAsync();
+        var preempt = await door.TakeAsync();
         Assert.Equal((ChannelKind.Preempt, Name(ended)), (preempt.Kind, preempt.Peer));
         Assert.Equal(Opening.End, preempt.Consumed.ToArray());
         await door.RefusedAsync(RefusalReason.LostCandidacy, 1); // the one that had begun to talk
@@ -150,9 +151,9 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task The_first_proof_wins_and_the_others_are_refused_when_they_talk_or_at_their_deadline()
     {
-        await using Door door = Open();
+        await using var door = Open();
         await MainAsync(door);
-        ScriptedPeer talker = door.Knock();
+        var talker = door.Knock();
         door.Knock();
         await door.UndecidedAsync(2);
         door.Time.Advance(TimeSpan.FromHours(5)); // candidates have no deadline
@@ -172,7 +173,7 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task Before_the_set_is_complete_a_candidate_has_a_deadline_like_anyone()
     {
-        await using Door door = Open(channels: 1);
+        await using var door = Open(channels: 1);
         await MainAsync(door);
         door.Knock();
         await door.UndecidedAsync(1);
@@ -183,7 +184,7 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task A_candidate_from_another_address_than_mains_is_refused_when_it_talks_and_at_its_deadline()
     {
-        await using Door door = Open();
+        await using var door = Open();
         door.KnockFrom("127.0.0.2", Opening.PageRecord); // whose address main has is not known yet
         await door.HeldAsync(1);
         await MainAsync(door);
@@ -200,9 +201,9 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task Any_peer_may_bring_preempt_if_the_host_says_so()
     {
-        await using Door door = Door.Open(Door.Expect(0) with { Preempt = true, AnyPeer = true }, _context);
+        await using var door = Door.Open(Door.Expect(0) with { Preempt = true, AnyPeer = true }, _context);
         await MainAsync(door);
-        ScriptedPeer elsewhere = door.KnockFrom("127.0.0.2");
+        var elsewhere = door.KnockFrom("127.0.0.2");
         await door.UndecidedAsync(1);
         door.Time.Advance(TimeSpan.FromHours(1));
         await door.StateAsync(UndecidedState.Candidate, 1);
@@ -214,7 +215,7 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task A_context_that_throws_holds_one_connection_and_closes_no_door()
     {
-        await using Door door = Open();
+        await using var door = Open();
         _context.IsBroken = true;
         door.Knock(Opening.PageRecord);
         await MainAsync(door);

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using DataPlane.Admission;
 using DataPlane.TestSupport;
 using Xunit;
@@ -16,7 +15,7 @@ public sealed class RecoveryAdmissionTests
     [Fact]
     public async Task Once_expected_a_recovered_main_and_a_preempt_channel_are_let_in_and_multifd_stays_shut()
     {
-        await using Door door = Open();
+        await using var door = Open();
         door.Knock(Opening.Main);
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync(2);
@@ -24,7 +23,7 @@ public sealed class RecoveryAdmissionTests
         door.Knock(Opening.PageRecord);
         await door.TakeAsync();
 
-        for (int pause = 0; pause < 2; pause++)
+        for (var pause = 0; pause < 2; pause++)
         {
             _context.IsPaused = true;
             door.Admission.ExpectRecovery();
@@ -32,12 +31,12 @@ public sealed class RecoveryAdmissionTests
             await door.RefusedAsync(RefusalReason.SecondMain, (3 * pause) + 1);
             door.Knock(Opening.Multifd(1));
             await door.RefusedAsync(RefusalReason.NoMultifd, pause + 1);
-            ScriptedPeer early = door.Knock();
+            var early = door.Knock();
 
             door.Knock().SendSingly(Opening.Recovery).Send(9, 9);
-            AdmittedChannel main = await door.TakeAsync();
+            var main = await door.TakeAsync();
             Assert.Equal((ChannelKind.Main, true), (main.Kind, main.Recovered));
-            ReadResult read = await main.Channel.Input.ReadAtLeastAsync(Opening.Recovery.Length + 2, Token);
+            var read = await main.Channel.Input.ReadAtLeastAsync(Opening.Recovery.Length + 2, Token);
             Assert.Equal([.. Opening.Recovery, 9, 9], read.Buffer.ToArray());
             door.Knock(Opening.Recovery);
             await door.RefusedAsync(RefusalReason.SecondMain, (3 * pause) + 2);
@@ -45,7 +44,7 @@ public sealed class RecoveryAdmissionTests
             door.Time.Advance(TimeSpan.FromHours(1)); // the early candidate may wait as long as the migration does
             await door.StateAsync(UndecidedState.Candidate, 1);
             early.Send(Opening.PageRecord);
-            AdmittedChannel preempt = await door.TakeAsync();
+            var preempt = await door.TakeAsync();
             Assert.Equal((ChannelKind.Preempt, true), (preempt.Kind, preempt.Recovered));
 
             _context.IsPaused = false;
@@ -61,7 +60,7 @@ public sealed class RecoveryAdmissionTests
     [Fact]
     public async Task A_paused_destination_that_is_met_for_the_first_time_can_be_recovered()
     {
-        await using Door door = Open();
+        await using var door = Open();
         _context.IsPaused = true;
         door.Admission.ExpectRecovery();
         door.Knock(Opening.Main);
@@ -73,7 +72,7 @@ public sealed class RecoveryAdmissionTests
     [Fact]
     public async Task Candidates_of_the_lost_connection_get_a_deadline_and_records_wait_for_the_new_main()
     {
-        await using Door door = Open(channels: 0);
+        await using var door = Open(channels: 0);
         door.Knock(Opening.Main);
         await door.TakeAsync();
         door.Knock();
@@ -97,15 +96,15 @@ public sealed class RecoveryAdmissionTests
     [Fact]
     public async Task An_end_alone_of_mains_peer_has_no_deadline_until_the_link_is_lost()
     {
-        await using Door door = Open(channels: 0);
+        await using var door = Open(channels: 0);
         door.Knock(Opening.Main);
         await door.TakeAsync();
         door.Knock(Opening.End);
         await door.HeldAsync(1);
-        for (int hours = 0; hours < 3; hours++)
+        for (var hours = 0; hours < 3; hours++)
         {
             door.Time.Advance(TimeSpan.FromHours(1));
-            ScriptedPeer other = door.Knock(Opening.Http); // proves that the thread has been round
+            var other = door.Knock(Opening.Http); // proves that the thread has been round
             await door.RefusedAsync(RefusalReason.Garbage, hours + 1);
         }
 
@@ -121,7 +120,7 @@ public sealed class RecoveryAdmissionTests
     [Fact]
     public async Task Before_the_host_has_noticed_the_loss_recoveries_of_mains_peer_are_held_and_the_latest_is_taken()
     {
-        await using Door door = Open(channels: 0);
+        await using var door = Open(channels: 0);
         door.Knock(Opening.Main);
         await door.TakeAsync();
         door.Knock(Opening.Recovery);
@@ -130,13 +129,13 @@ public sealed class RecoveryAdmissionTests
         _context.MayBePaused = true;
         door.Knock(Opening.Recovery);
         await door.HeldAsync(1);
-        ScriptedPeer latest = door.Knock(Opening.Recovery);
+        var latest = door.Knock(Opening.Recovery);
         await door.HeldAsync(2);
         door.Admission.ExpectRecovery();
         _context.IsPaused = true;
         door.Admission.Recheck();
 
-        AdmittedChannel main = await door.TakeAsync();
+        var main = await door.TakeAsync();
         Assert.True(main.Recovered);
         Assert.Equal(latest.Socket.LocalEndPoint!.ToString(), main.Peer);
         await door.RefusedAsync(RefusalReason.SecondMain, 1);
@@ -145,7 +144,7 @@ public sealed class RecoveryAdmissionTests
     [Fact]
     public async Task A_recovery_that_nothing_comes_of_goes_at_its_deadline()
     {
-        await using Door door = Open(channels: 0);
+        await using var door = Open(channels: 0);
         door.Knock(Opening.Main);
         await door.TakeAsync();
         _context.MayBePaused = true;
@@ -162,10 +161,10 @@ public sealed class RecoveryAdmissionTests
     [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x04, 0x03, (byte)'r', (byte)'o', (byte)'m' })] // no such block
     public async Task A_malformed_recovery_is_refused_at_its_first_wrong_byte(byte[] opening)
     {
-        await using Door door = Open();
+        await using var door = Open();
         _context.IsPaused = true;
         door.Admission.ExpectRecovery();
-        ScriptedPeer peer = door.Knock().SendSingly(opening.AsSpan(0, opening.Length - 1));
+        var peer = door.Knock().SendSingly(opening.AsSpan(0, opening.Length - 1));
         await door.BytesAsync(peer, opening.Length - 1);
         Assert.Empty(door.Refusals);
         peer.Send(opening[^1]);

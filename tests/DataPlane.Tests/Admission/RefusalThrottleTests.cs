@@ -12,7 +12,7 @@ public sealed class RefusalThrottleTests
     public void Of_each_reason_the_first_are_told_and_the_others_counted()
     {
         var throttle = new RefusalThrottle(_time);
-        int told = Enumerable.Range(0, 1000).Count(i => throttle.TryPass(RefusalReason.Garbage, $"peer {i}"));
+        var told = Enumerable.Range(0, 1000).Count(i => throttle.TryPass(RefusalReason.Garbage, $"peer {i}"));
         Assert.Equal(RefusalThrottle.Burst, told);
         Assert.True(throttle.TryPass(RefusalReason.Silent, "another reason"));
         Assert.Empty(throttle.TakeLeftOut());
@@ -29,8 +29,8 @@ public sealed class RefusalThrottleTests
     public void A_flood_without_an_end_is_a_few_lines_per_window()
     {
         var throttle = new RefusalThrottle(_time);
-        int lines = 0;
-        for (int i = 0; i < 6000; i++)
+        var lines = 0;
+        for (var i = 0; i < 6000; i++)
         {
             lines += throttle.TryPass(RefusalReason.Garbage, "peer") ? 1 : 0;
             lines += throttle.TakeLeftOut().Count;
@@ -44,8 +44,10 @@ public sealed class RefusalThrottleTests
     public void What_was_left_out_is_told_at_the_end()
     {
         var throttle = new RefusalThrottle(_time);
-        for (int i = 0; i < RefusalThrottle.Burst + 3; i++)
+        for (var i = 0; i < RefusalThrottle.Burst + 3; i++)
+        {
             throttle.TryPass(RefusalReason.TlsOnPlain, "peer");
+        }
 
         Assert.Equal(3, Assert.Single(throttle.TakeLeftOut(all: true)).Count);
         Assert.Empty(throttle.TakeLeftOut(all: true));

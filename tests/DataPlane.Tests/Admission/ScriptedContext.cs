@@ -61,7 +61,10 @@ internal sealed class ScriptedContext : IAdmissionContext
     {
         Interlocked.Increment(ref _asked);
         if (_broken)
+        {
             throw new InvalidOperationException("a host's mistake");
+        }
+
         return !_knowsBlocks ? PreemptVerdict.NotYet
             : Requests.ContainsKey((Encoding.UTF8.GetString(blockName), offset)) ? PreemptVerdict.Requested : PreemptVerdict.Refuse;
     }

@@ -30,20 +30,20 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task What_is_inside_is_judged_as_without_TLS()
     {
-        await using Door door = Open();
-        using TlsKnock multifd = await ComeAsync(Opening.Multifd(1));
-        AdmittedChannel first = await door.TakeAsync();
+        await using var door = Open();
+        using var multifd = await ComeAsync(Opening.Multifd(1));
+        var first = await door.TakeAsync();
         Assert.Equal((ChannelKind.Multifd, 1), (first.Kind, first.Id));
         Assert.Equal(multifd.Peer.Socket.LocalEndPoint!.ToString(), first.Peer);
 
-        using TlsKnock main = await ComeAsync(Opening.Main);
-        AdmittedChannel second = await door.TakeAsync();
+        using var main = await ComeAsync(Opening.Main);
+        var second = await door.TakeAsync();
         Assert.Equal(ChannelKind.Main, second.Kind);
         Assert.Equal(Opening.Main, second.Consumed.ToArray());
 
-        using TlsKnock again = await ComeAsync(Opening.Multifd(1));
-        using TlsKnock nonsense = await ComeAsync(Opening.Http);
-        using TlsKnock twice = await ComeAsync(TlsKnock.Hello);
+        using var again = await ComeAsync(Opening.Multifd(1));
+        using var nonsense = await ComeAsync(Opening.Http);
+        using var twice = await ComeAsync(TlsKnock.Hello);
         await door.RefusedAsync(RefusalReason.IdTaken, 1);
         await door.RefusedAsync(RefusalReason.Garbage, 1);
         await door.RefusedAsync(RefusalReason.TlsOnPlain, 1);
@@ -56,12 +56,15 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_session_may_be_silent_inside_until_its_deadline_and_says_its_bytes_one_at_a_time()
     {
-        await using Door door = Open();
-        using TlsKnock silent = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
-        using TlsKnock slow = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        await using var door = Open();
+        using var silent = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        using var slow = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
         await door.StateAsync(UndecidedState.Silent, 2);
-        foreach (byte value in Opening.Main)
+        foreach (var value in Opening.Main)
+        {
             await slow.SayAsync([value]);
+        }
+
         Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
 
         door.Time.Advance(s_two.UndecidedTimeout);
@@ -72,9 +75,9 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task Whoever_does_not_begin_a_handshake_costs_no_more_than_without_TLS()
     {
-        await using Door door = Open();
-        ScriptedPeer silent = door.Knock();
-        ScriptedPeer half = door.Knock(TlsKnock.Hello.AsSpan(0, 100));
+        await using var door = Open();
+        var silent = door.Knock();
+        var half = door.Knock(TlsKnock.Hello.AsSpan(0, 100));
         door.Knock(Opening.Main);
         door.Knock(Opening.Http);
         door.Knock([0x16, 0x03, 0x01, 0x00, 0x04, 0x01, 0x00, 0x40, 0x00]); // the head of a hello that other records go on with
@@ -94,8 +97,8 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_hello_may_come_one_byte_at_a_time()
     {
-        await using Door door = Open();
-        ScriptedPeer peer = door.Knock();
+        await using var door = Open();
+        var peer = door.Knock();
         peer.SendSingly(TlsKnock.Hello);
         Assert.Equal(0x16, (await peer.ReceiveAsync(1, Token))[0]); // the server's own hello
     }
@@ -103,10 +106,10 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_handshake_that_stalls_ends_at_its_deadline_and_one_that_is_left_at_once()
     {
-        await using Door door = Open();
-        ScriptedPeer stalls = door.Knock(TlsKnock.Hello);
+        await using var door = Open();
+        var stalls = door.Knock(TlsKnock.Hello);
         await stalls.ReceiveAsync(100, Token); // the server waits for the client's second flight
-        ScriptedPeer leaves = door.Knock(TlsKnock.Hello);
+        var leaves = door.Knock(TlsKnock.Hello);
         await leaves.ReceiveAsync(100, Token);
         Assert.Equal(2, door.Admission.Undecided);
 
@@ -127,17 +130,17 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     public async Task Whoever_cannot_prove_himself_is_refused(string fault)
     {
         using TestAuthority other = new("Test authority"); // the same name, another key
-        string? folder = fault switch
+        var folder = fault switch
         {
             "no certificate" => null,
             "another authority" => other.Folder,
             "expired" => _authority.NewFolder("expired", from: -20, to: -1),
             _ => _authority.NewFolder("early", from: 5),
         };
-        await using Door door = Open();
+        await using var door = Open();
         await Assert.ThrowsAnyAsync<Exception>(async () =>
         {
-            using TlsKnock knock = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], folder);
+            using var knock = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], folder);
             await knock.HearAsync(1);
         });
         await door.RefusedAsync(RefusalReason.TlsHandshake, 1);
@@ -149,8 +152,8 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [InlineData(SslProtocols.Tls13)]
     public async Task Either_version_of_TLS_is_taken(SslProtocols protocol)
     {
-        await using Door door = Open();
-        using TlsKnock knock = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder, protocol);
+        await using var door = Open();
+        using var knock = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder, protocol);
         await knock.SayAsync(Opening.Main);
         Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
     }
@@ -159,18 +162,20 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     public async Task Handshakes_at_once_are_bounded_and_the_oldest_of_a_crowd_goes()
     {
         const int Strangers = 200;
-        AdmissionOptions options = s_two with { MaxUndecided = 5000, MaxUndecidedPerPeer = 5000, MaxHandshakes = 20 };
-        await using Door door = Open(options);
-        ScriptedPeer first = door.Knock(TlsKnock.Hello);
+        var options = s_two with { MaxUndecided = 5000, MaxUndecidedPerPeer = 5000, MaxHandshakes = 20 };
+        await using var door = Open(options);
+        var first = door.Knock(TlsKnock.Hello);
         await first.ReceiveAsync(100, Token);
-        for (int i = 1; i < Strangers; i++)
+        for (var i = 1; i < Strangers; i++)
+        {
             door.Knock(TlsKnock.Hello);
+        }
 
         await door.RefusedAsync(RefusalReason.Evicted, Strangers - 20);
         await first.ReadToEndAsync(Token);
         Assert.Equal(20, door.Admission.Undecided);
 
-        using TlsKnock main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        using var main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
         await main.SayAsync(Opening.Main);
         Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
     }
@@ -179,11 +184,14 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     public async Task A_thousand_that_stall_do_not_keep_an_honest_source_waiting_and_nothing_of_them_stays()
     {
         const int Strangers = 1000;
-        await using (Door door = Open(s_two with { MaxUndecided = 5000, MaxUndecidedPerPeer = 5000 }))
+        await using (var door = Open(s_two with { MaxUndecided = 5000, MaxUndecidedPerPeer = 5000 }))
         {
-            for (int i = 0; i < Strangers; i++)
+            for (var i = 0; i < Strangers; i++)
+            {
                 door.Knock((i % 3) switch { 0 => TlsKnock.Hello, 1 => s_half, _ => [] });
-            using TlsKnock main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+            }
+
+            using var main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
             await main.SayAsync(Opening.Main);
             Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
             // A third of them begins a handshake, of which 128 may be under way beside the honest one's.
@@ -199,11 +207,14 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task Those_in_a_handshake_are_evicted_as_others_are()
     {
-        await using Door door = Open(s_two with { MaxUndecided = 10, MaxUndecidedPerPeer = 4 });
-        ScriptedPeer first = door.Knock(TlsKnock.Hello);
+        await using var door = Open(s_two with { MaxUndecided = 10, MaxUndecidedPerPeer = 4 });
+        var first = door.Knock(TlsKnock.Hello);
         await first.ReceiveAsync(100, Token);
-        for (int i = 0; i < 2; i++)
+        for (var i = 0; i < 2; i++)
+        {
             await door.Knock(TlsKnock.Hello).ReceiveAsync(100, Token);
+        }
+
         using (door.Hold())
         {
             // Their bytes are there when they are accepted: a silent one would go itself.
@@ -218,11 +229,14 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_crowd_of_many_addresses_does_not_drive_an_honest_source_out()
     {
-        await using Door door = Open(s_two with { MaxHandshakes = 20 });
-        ScriptedPeer first = await StallAsync("127.0.1.1");
+        await using var door = Open(s_two with { MaxHandshakes = 20 });
+        var first = await StallAsync("127.0.1.1");
         List<ScriptedPeer> honest = [await StallAsync("127.0.0.1"), await StallAsync("127.0.0.1"), await StallAsync("127.0.0.1")];
-        for (int i = 2; i <= 17; i++)
+        for (var i = 2; i <= 17; i++)
+        {
             await StallAsync($"127.0.1.{i}");
+        }
+
         Assert.Equal(20, door.Admission.Undecided);
 
         // The source's address has most, and its handshakes are among the oldest. But no address has more than a source needs.
@@ -234,7 +248,7 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
 
         async Task<ScriptedPeer> StallAsync(string address)
         {
-            ScriptedPeer peer = door.KnockFrom(address, TlsKnock.Hello);
+            var peer = door.KnockFrom(address, TlsKnock.Hello);
             await peer.ReceiveAsync(100, Token);
             return peer;
         }
@@ -243,14 +257,16 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task One_that_finds_only_mains_handshakes_is_closed_before_its_own_begins()
     {
-        await using Door door = Open(s_two with { MaxHandshakes = 8 });
-        using TlsKnock main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        await using var door = Open(s_two with { MaxHandshakes = 8 });
+        using var main = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
         await main.SayAsync(Opening.Main);
         await door.TakeAsync();
-        for (int i = 0; i < 8; i++)
+        for (var i = 0; i < 8; i++)
+        {
             await door.Knock(TlsKnock.Hello).ReceiveAsync(100, Token);
+        }
 
-        ScriptedPeer stranger = door.KnockFrom("127.0.1.1", TlsKnock.Hello);
+        var stranger = door.KnockFrom("127.0.1.1", TlsKnock.Hello);
 
         Assert.Empty((await stranger.ReadToEndAsync(Token)).Bytes);
         await door.RefusedAsync(RefusalReason.Evicted, 1);
@@ -261,8 +277,8 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     public async Task One_that_is_refused_is_closed_at_once_however_busy_the_threads_of_handshakes_are()
     {
         using StuckUpgrade stuck = new();
-        await using Door door = Door.Open(s_two with { Upgrade = stuck });
-        ScriptedPeer peer = door.Knock(TlsKnock.Hello);
+        await using var door = Door.Open(s_two with { Upgrade = stuck });
+        var peer = door.Knock(TlsKnock.Hello);
         await Eventually.TrueAsync(() => stuck.Begun == 1, "its handshake has begun", Token);
         door.Time.Advance(s_two.HandshakeTimeout);
         await door.RefusedAsync(RefusalReason.TlsHandshake, 1);
@@ -272,8 +288,8 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_door_that_closes_ends_the_handshakes_in_it()
     {
-        Door door = Open();
-        using ScriptedPeer peer = ScriptedPeer.Connect(door.Admission.LocalAddresses[0]);
+        var door = Open();
+        using var peer = ScriptedPeer.Connect(door.Admission.LocalAddresses[0]);
         peer.Send(TlsKnock.Hello);
         await peer.ReceiveAsync(100, Token);
         await door.DisposeAsync();

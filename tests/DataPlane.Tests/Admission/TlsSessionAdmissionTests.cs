@@ -32,16 +32,16 @@ public sealed class TlsSessionAdmissionTests : IAsyncLifetime
     [InlineData(true)]
     public async Task A_client_that_does_nothing_but_change_its_key_is_refused_and_holds_nobody_up(bool demands)
     {
-        await using Door door = Door.Open(s_two with { Upgrade = _upgrade });
+        await using var door = Door.Open(s_two with { Upgrade = _upgrade });
         using var client = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Client);
         using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync("127.0.0.1", door.Admission.LocalAddresses[0].Port, Token);
-        using TlsSession session = client.Context.NewSession("127.0.0.1");
+        using var session = client.Context.NewSession("127.0.0.1");
         await Task.Run(() => TlsHandshake.Run(session, socket.SafeHandle, Token), Token);
         await door.StateAsync(UndecidedState.Silent, 1);
 
-        Task flooding = Task.Run(() => Flood(socket, session, demands), Token);
-        using TlsKnock honest = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
+        var flooding = Task.Run(() => Flood(socket, session, demands), Token);
+        using var honest = await TlsKnock.ComeAsync(door.Admission.LocalAddresses[0], _authority.Folder);
         await honest.SayAsync(Opening.Main);
         Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
 
@@ -60,7 +60,7 @@ public sealed class TlsSessionAdmissionTests : IAsyncLifetime
     /// <summary>Until the door has had enough of it.</summary>
     private static void Flood(Socket socket, TlsSession session, bool demands)
     {
-        byte[] record = new byte[1024];
+        var record = new byte[1024];
         try
         {
             while (true)

@@ -16,15 +16,15 @@ public sealed class CorpusTests
     [MemberData(nameof(Targets))]
     public void Every_input_of_the_corpus_keeps_what_its_target_demands(string name)
     {
-        using IFuzzTarget target = FuzzTargets.Find(name)!();
-        string[] files = Directory.GetFiles(Path.Combine(s_corpus, name));
+        using var target = FuzzTargets.Find(name)!();
+        var files = Directory.GetFiles(Path.Combine(s_corpus, name));
         Assert.NotEmpty(files);
-        foreach (string file in files)
+        foreach (var file in files)
         {
-            byte[] input = File.ReadAllBytes(file);
+            var input = File.ReadAllBytes(file);
             Assert.True(input.Length <= target.MaxInputBytes, $"{file} is longer than what '{name}' reads");
-            bool accepted = false;
-            Exception? failure = Record.Exception(() => accepted = FuzzRun.Once(target, input));
+            var accepted = false;
+            var failure = Record.Exception(() => accepted = FuzzRun.Once(target, input));
             Assert.True(failure is null, $"{file}: {failure}");
             // What QEMUs have sent: a reader that refuses it would never get as far again as the corpus has brought the fuzzer.
             Assert.True(accepted || !Path.GetFileName(file).StartsWith("qemu", StringComparison.Ordinal), $"{file} is not accepted");
@@ -37,10 +37,12 @@ public sealed class CorpusTests
     public void A_target_takes_cut_inputs(string name)
     {
         const int Cuts = 48;
-        using IFuzzTarget target = FuzzTargets.Find(name)!();
-        byte[] input = File.ReadAllBytes(Directory.GetFiles(Path.Combine(s_corpus, name)).Order(StringComparer.Ordinal).First());
-        for (int length = 0; length < Math.Min(input.Length, Cuts); length++)
+        using var target = FuzzTargets.Find(name)!();
+        var input = File.ReadAllBytes(Directory.GetFiles(Path.Combine(s_corpus, name)).Order(StringComparer.Ordinal).First());
+        for (var length = 0; length < Math.Min(input.Length, Cuts); length++)
+        {
             FuzzRun.Once(target, input.AsSpan(0, length));
+        }
     }
 
     [Fact]

@@ -15,9 +15,13 @@ public sealed class OracleTests
     {
         var target = new AllocatingTarget(bytes);
         if (isRight)
+        {
             Assert.True(FuzzRun.Once(target, [1]));
+        }
         else
+        {
             Assert.Throws<OracleException>(() => FuzzRun.Once(target, [1]));
+        }
     }
 
     [Fact]
@@ -36,7 +40,7 @@ public sealed class OracleTests
         Assert.Equal(0, guest.CountUnreported(pages));
         guest.Memory.Blocks[0].Span(TargetPage.Size, 1)[0] = 1;
         Assert.Equal(1, guest.CountUnreported(pages));
-        string before = guest.Digest(pages);
+        var before = guest.Digest(pages);
         pages.RecordData(guest.Memory.Blocks[0], 1, 1);
         Assert.Equal(0, guest.CountUnreported(pages));
         Assert.NotEqual(before, guest.Digest(pages));
@@ -47,7 +51,7 @@ public sealed class OracleTests
     {
         using var guest = new GuardedGuest(("one", TargetPage.Size), ("two", TargetPage.Size));
         using var zeros = File.OpenHandle("/dev/zero");
-        foreach (RamBlock block in guest.Memory.Blocks)
+        foreach (var block in guest.Memory.Blocks)
         {
             Assert.Equal(TargetPage.Size, ReadInto(zeros, block.Address));
             Assert.ThrowsAny<Exception>(() => ReadInto(zeros, block.Address - TargetPage.Size));

@@ -71,7 +71,7 @@ internal sealed class FakeMonitor : IDisposable
     }
 
     private static string? Command(JsonElement request) =>
-        (request.TryGetProperty("execute", out JsonElement name) || request.TryGetProperty("exec-oob", out name)) ? name.GetString() : null;
+        (request.TryGetProperty("execute", out var name) || request.TryGetProperty("exec-oob", out name)) ? name.GetString() : null;
 
     private async Task ServeAsync()
     {
@@ -79,12 +79,15 @@ internal sealed class FakeMonitor : IDisposable
         {
             _client = await _listener.AcceptAsync();
             if (!Greets)
+            {
                 return;
+            }
+
             Say($$$"""{"QMP": {"version": {"qemu": {"major": {{{Version}}}}, "package": ""}, "capabilities": ["oob"]}}""");
             using var reader = new StreamReader(new NetworkStream(_client), leaveOpen: true);
-            for (int heard = 0; heard < Hears && await reader.ReadLineAsync() is { } line; heard++)
+            for (var heard = 0; heard < Hears && await reader.ReadLineAsync() is { } line; heard++)
             {
-                JsonElement request = JsonElement.Parse(line);
+                var request = JsonElement.Parse(line);
                 Requests.Enqueue(request);
                 Answer(request);
             }
@@ -97,10 +100,13 @@ internal sealed class FakeMonitor : IDisposable
 
     private void Answer(JsonElement request)
     {
-        if (!Answers.TryGetValue(Command(request) ?? "", out string? answer))
+        if (!Answers.TryGetValue(Command(request) ?? "", out var answer))
+        {
             return;
+        }
+
         Say("""{"event": "RESUME", "data": {}}"""); // events may stand between command and answer
-        int id = request.GetProperty("id").GetInt32();
+        var id = request.GetProperty("id").GetInt32();
         Say(answer.StartsWith("error: ", StringComparison.Ordinal)
             ? $$$"""{"id": {{{id}}}, "error": {"class": "GenericError", "desc": "{{{answer[7..]}}}"}}"""
             : $$"""{"return": {{answer}}, "id": {{id}}}""");

@@ -19,13 +19,13 @@ public sealed class GuardHoldTests
     [Fact]
     public async Task A_main_channel_that_has_sent_everything_and_closed_is_kept_for_its_multifd_channels()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
         scene.Knock(s_wholeStream).Finish();
         await HeldAsync(scene, 1);
 
         scene.Knock(Opening.Multifd(0));
 
-        (PeerEnd end, byte[] bytes) = await (await scene.AcceptAsync()).ReadToEndAsync(Token);
+        (var end, var bytes) = await (await scene.AcceptAsync()).ReadToEndAsync(Token);
         Assert.Equal(PeerEnd.Closed, end);
         Assert.Equal(s_wholeStream, bytes);
     }
@@ -33,7 +33,7 @@ public sealed class GuardHoldTests
     [Fact]
     public async Task But_not_for_ever()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1, undecided: TimeSpan.FromSeconds(1));
+        await using var scene = await GuardScene.OpenAsync(channels: 1, undecided: TimeSpan.FromSeconds(1));
         scene.Knock(s_wholeStream).Finish();
         await HeldAsync(scene, 1);
         await HeldAsync(scene, 0);
@@ -44,8 +44,8 @@ public sealed class GuardHoldTests
     [Fact]
     public async Task One_that_is_reset_behind_its_bytes_is_gone_at_once()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
-        ScriptedPeer main = scene.Knock(s_wholeStream);
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
+        var main = scene.Knock(s_wholeStream);
         await HeldAsync(scene, 1);
         main.Reset();
         await HeldAsync(scene, 0);
@@ -56,7 +56,7 @@ public sealed class GuardHoldTests
     [Fact]
     public async Task Acknowledgements_on_relayed_channels_are_watched()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
         System.Collections.Concurrent.ConcurrentBag<TimeSpan> timers = [];
         scene.Time.Lacks = length =>
         {
@@ -71,13 +71,13 @@ public sealed class GuardHoldTests
     [Fact]
     public async Task No_timer_outlives_a_guard()
     {
-        GuardScene scene = await GuardScene.OpenAsync(channels: 1, preempt: true);
+        var scene = await GuardScene.OpenAsync(channels: 1, preempt: true);
         await using (scene)
         {
             scene.Knock();
-            ScriptedPeer source = scene.Knock(Opening.Main);
+            var source = scene.Knock(Opening.Main);
             scene.Knock(Opening.Multifd(0));
-            ScriptedPeer main = await scene.AcceptAsync();
+            var main = await scene.AcceptAsync();
             main.Send(s_switchover);
             await scene.StateAsync(GuardState.Postcopy);
             source.Send(MainStreamEndTests.Bytes);
@@ -98,9 +98,9 @@ public sealed class GuardHoldTests
         monitor.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "postcopy-ram");
         monitor.Answers["human-monitor-command"] =
             "\"        pc.ram    4 KiB  0x0000000000000000 0x0000000004000000 0x0000000004000000\\r\\n\"";
-        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
+        await using var scene = await GuardScene.OpenAsync(monitor: monitor);
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
         main.Send(s_switchover);
         await scene.StateAsync(GuardState.Postcopy);
         source.Reset();
@@ -108,7 +108,7 @@ public sealed class GuardHoldTests
         await scene.StateAsync(GuardState.Paused);
         monitor.SayStatus("postcopy-paused");
 
-        ScriptedPeer stranger = scene.Knock(0x08, 0, 0x0A, 0, 4, 3, (byte)'p', (byte)'c', (byte)'x');
+        var stranger = scene.Knock(0x08, 0, 0x0A, 0, 4, 3, (byte)'p', (byte)'c', (byte)'x');
         await stranger.ReadToEndAsync(Token);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Refused[RefusalReason.BadRecovery] == 1, "it is refused", Token);
         Assert.False(scene.HasKnocked);
@@ -120,11 +120,11 @@ public sealed class GuardHoldTests
     [Fact]
     public async Task A_source_that_has_noticed_the_loss_of_its_link_before_the_guard_recovers_as_soon_as_the_guard_has()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
-        ScriptedPeer early = scene.Knock(Opening.Recovery);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
+        var early = scene.Knock(Opening.Recovery);
         await early.ReadToEndAsync(Token); // nothing can be paused before postcopy
         main.Send(s_switchover);
         await scene.StateAsync(GuardState.Postcopy);

@@ -20,8 +20,8 @@ public sealed class GuardLossTests
     [InlineData(true)]
     public async Task QEMU_hears_of_a_loss_when_it_has_read_from_its_preempt_channel(bool reset)
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
 
         Lose(source, reset);
 
@@ -37,8 +37,8 @@ public sealed class GuardLossTests
     [Fact]
     public async Task A_page_that_QEMU_has_read_shows_it_too_and_nothing_is_added()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
         main.Send(s_request);
         await source.ReceiveAsync(s_request.Length, Token);
         scene.Knock(s_page);
@@ -53,14 +53,14 @@ public sealed class GuardLossTests
     [Fact]
     public async Task Nobody_joins_a_channel_whose_link_is_lost()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
         main.Send(s_request);
         await source.ReceiveAsync(s_request.Length, Token);
 
         Lose(source, reset: false);
         Assert.True(preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
-        ScriptedPeer late = scene.Knock(s_page);
+        var late = scene.Knock(s_page);
 
         Assert.Empty((await late.ReadToEndAsync(Token)).Bytes);
         Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
@@ -73,8 +73,8 @@ public sealed class GuardLossTests
     [InlineData(true)]
     public async Task In_a_recovery_it_waits_too(bool reset)
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await PauseAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await PauseAsync(scene);
 
         Lose(source, reset);
 
@@ -86,8 +86,8 @@ public sealed class GuardLossTests
     [Fact]
     public async Task The_preempt_channel_of_the_next_link_gets_nothing_of_the_lost_one()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
         Lose(source, reset: false);
         Assert.True(preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
         main.Socket.Dispose(); // an operator pauses QEMU, whose preempt thread has read nothing yet
@@ -96,7 +96,7 @@ public sealed class GuardLossTests
         source = scene.Knock(Opening.Recovery);
         main = await scene.AcceptAsync();
         await main.ReceiveAsync(Opening.Recovery.Length, Token);
-        ScriptedPeer next = await scene.AcceptAsync();
+        var next = await scene.AcceptAsync();
         main.Send(s_resumed).Send(s_request);
         await source.ReceiveAsync(s_resumed.Length + s_request.Length, Token);
         Assert.False(next.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
@@ -107,10 +107,10 @@ public sealed class GuardLossTests
     [Fact]
     public async Task Before_the_switch_QEMU_hears_of_it_at_once()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
 
         Lose(source, reset: true);
 
@@ -122,15 +122,19 @@ public sealed class GuardLossTests
     private static void Lose(ScriptedPeer source, bool reset)
     {
         if (reset)
+        {
             source.Reset();
+        }
         else
+        {
             source.Finish();
+        }
     }
 
     /// <summary>A link that is lost, and the one of its recovery, which has not said RESUME.</summary>
     private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> PauseAsync(GuardScene scene)
     {
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
         Lose(source, reset: true);
         await preempt.ReceiveAsync(1, Token);
         await main.ReadToEndAsync(Token);
@@ -145,9 +149,9 @@ public sealed class GuardLossTests
 
     private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> SwitchAsync(GuardScene scene)
     {
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
         await main.ReceiveAsync(Opening.Main.Length, Token);
         main.Send([0, 2, 0, 4, 0, 0, 0, 2]);
         await source.ReceiveAsync(8, Token);

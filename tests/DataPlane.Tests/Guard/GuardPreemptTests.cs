@@ -18,9 +18,9 @@ public sealed class GuardPreemptTests
     [Fact]
     public async Task An_end_before_main_has_ended_is_not_passed_on_and_the_true_channel_still_serves()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
-        ScriptedPeer early = scene.Knock();
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
+        var early = scene.Knock();
         scene.Knock(Opening.End);
         await HeldAsync(scene, 1);
 
@@ -34,8 +34,8 @@ public sealed class GuardPreemptTests
     [Fact]
     public async Task When_main_has_ended_and_nothing_was_asked_for_an_end_is_passed_on_whoever_says_it()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, _, ScriptedPeer preempt) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, _, var preempt) = await SwitchAsync(scene);
         scene.Knock(Opening.End);
         scene.Knock(Opening.End);
         scene.Knock();
@@ -49,9 +49,9 @@ public sealed class GuardPreemptTests
     [Fact]
     public async Task A_request_whose_page_has_crossed_with_it_on_main_does_not_keep_the_end_back()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
-        ScriptedPeer early = scene.Knock();
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
+        var early = scene.Knock();
         main.Send(s_request);
         await source.ReceiveAsync(s_request.Length, Token);
 
@@ -64,9 +64,9 @@ public sealed class GuardPreemptTests
     [Fact]
     public async Task An_open_request_keeps_the_end_back_for_those_who_may_still_bring_its_page()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
-        ScriptedPeer early = scene.Knock();
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, var preempt) = await SwitchAsync(scene);
+        var early = scene.Knock();
         scene.Knock(Opening.End);
         await HeldAsync(scene, 1);
         main.Send(s_request);
@@ -82,8 +82,8 @@ public sealed class GuardPreemptTests
     [Fact]
     public async Task But_not_for_ever()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true, undecided: TimeSpan.FromSeconds(1));
-        (ScriptedPeer source, ScriptedPeer main, ScriptedPeer preempt) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true, undecided: TimeSpan.FromSeconds(1));
+        (var source, var main, var preempt) = await SwitchAsync(scene);
         scene.Knock();
         scene.Knock(Opening.End);
         await HeldAsync(scene, 1);
@@ -98,14 +98,14 @@ public sealed class GuardPreemptTests
     [Fact]
     public async Task A_page_that_a_source_owes_from_the_lost_link_is_held_until_QEMU_asks_for_it_again()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer lost, _, ScriptedPeer old) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var lost, _, var old) = await SwitchAsync(scene);
         lost.Reset();
         await old.ReadToEndAsync(Token);
         await scene.StateAsync(GuardState.Paused);
-        ScriptedPeer source = scene.Knock(Opening.Recovery);
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
+        var source = scene.Knock(Opening.Recovery);
+        var main = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
         scene.Knock(s_page);
         await HeldAsync(scene, 1);
 
@@ -120,12 +120,12 @@ public sealed class GuardPreemptTests
     [Fact]
     public async Task A_source_that_ends_its_stream_again_and_again_costs_one_timer()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        (ScriptedPeer source, ScriptedPeer main, _) = await SwitchAsync(scene);
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var source, var main, _) = await SwitchAsync(scene);
         await main.ReceiveAsync(Opening.Main.Length, Token);
-        int before = scene.Time.Timers;
+        var before = scene.Time.Timers;
 
-        for (int i = 0; i < 400; i++)
+        for (var i = 0; i < 400; i++)
         {
             source.Send(MainStreamEndTests.Bytes);
             await main.ReceiveAsync(MainStreamEndTests.Bytes.Length, Token);
@@ -136,9 +136,9 @@ public sealed class GuardPreemptTests
 
     private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> SwitchAsync(GuardScene scene)
     {
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
         main.Send(s_switchover);
         await source.ReceiveAsync(s_switchover.Length, Token);
         await scene.StateAsync(GuardState.Postcopy);

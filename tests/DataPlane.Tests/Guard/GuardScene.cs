@@ -23,11 +23,14 @@ internal sealed class GuardScene : IAsyncDisposable
         Func<GuardedVmOptions, GuardedVmOptions>? change,
         bool listensAlready)
     {
-        string path = Incoming = Path.Combine(_folder, "qemu");
+        var path = Incoming = Path.Combine(_folder, "qemu");
         _qemu.Bind(new UnixDomainSocketEndPoint(path));
         _qemu.Listen(1);
         if (monitor is not null && listensAlready)
+        {
             monitor.Answers["query-migrate"] = $$"""{"socket-address": [{"type": "unix", "path": "{{path}}"}]}""";
+        }
+
         var options = new GuardedVmOptions
         {
             Name = "vm",
@@ -71,7 +74,7 @@ internal sealed class GuardScene : IAsyncDisposable
     /// <summary>A client that connects to the guard and speaks.</summary>
     internal ScriptedPeer Knock(params ReadOnlySpan<byte> bytes)
     {
-        ScriptedPeer peer = ScriptedPeer.Connect(Guard.LocalAddresses[0]);
+        var peer = ScriptedPeer.Connect(Guard.LocalAddresses[0]);
         _peers.Add(peer);
         return peer.Send(bytes);
     }
@@ -97,7 +100,10 @@ internal sealed class GuardScene : IAsyncDisposable
         await _stop.CancelAsync();
         await Guard.DisposeAsync();
         if (Run is not null)
+        {
             await ((Task)Run).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         _peers.ForEach(p => p.Dispose());
         _qemu.Dispose();
         _stop.Dispose();

@@ -16,11 +16,11 @@ public sealed class GuardSetTests
     [Fact]
     public async Task A_set_that_does_not_become_complete_is_given_up_and_the_source_that_waits_beside_it_is_served()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 2, undecided: s_short);
-        ScriptedPeer stranger = scene.Knock(Opening.Main);
-        ScriptedPeer strangers = scene.Knock(Opening.Multifd(1, Guid.Empty));
+        await using var scene = await GuardScene.OpenAsync(channels: 2, undecided: s_short);
+        var stranger = scene.Knock(Opening.Main);
+        var strangers = scene.Knock(Opening.Multifd(1, Guid.Empty));
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 2, "two are held", Token);
-        ScriptedPeer honest = scene.Knock(Opening.Main).Send(99); // as QEMU, which goes on as soon as its channels are connected
+        var honest = scene.Knock(Opening.Main).Send(99); // as QEMU, which goes on as soon as its channels are connected
 
         await stranger.ReadToEndAsync(Token);
         await strangers.ReadToEndAsync(Token);
@@ -29,7 +29,7 @@ public sealed class GuardSetTests
 
         Assert.Equal([.. Opening.Main, 99], await (await scene.AcceptAsync()).ReceiveAsync(Opening.Main.Length + 1, Token));
         await scene.StateAsync(GuardState.Relaying);
-        GuardSnapshot seen = scene.Guard.Snapshot();
+        var seen = scene.Guard.Snapshot();
         Assert.Equal(1, seen.Refused[RefusalReason.FalseStart]);
         Assert.Equal(0, seen.Refused[RefusalReason.SecondMain]);
         Assert.Equal(honest.Socket.LocalEndPoint!.ToString(), seen.Channels[0].Peer);
@@ -38,8 +38,8 @@ public sealed class GuardSetTests
     [Fact]
     public async Task Multifd_channels_without_main_are_given_up_too()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1, undecided: s_short);
-        ScriptedPeer stranger = scene.Knock(Opening.Multifd(0, Guid.Empty));
+        await using var scene = await GuardScene.OpenAsync(channels: 1, undecided: s_short);
+        var stranger = scene.Knock(Opening.Multifd(0, Guid.Empty));
         await stranger.ReadToEndAsync(Token);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Refused[RefusalReason.FalseStart] == 1, "it is counted", Token);
         Assert.False(scene.HasKnocked);
@@ -54,8 +54,8 @@ public sealed class GuardSetTests
     [InlineData(9)]
     public async Task The_beginning_of_a_main_channel_holds_nobody_up(int bytes)
     {
-        await using GuardScene scene = await GuardScene.OpenAsync();
-        ScriptedPeer stranger = scene.Knock(Opening.Main.AsSpan(0, bytes));
+        await using var scene = await GuardScene.OpenAsync();
+        var stranger = scene.Knock(Opening.Main.AsSpan(0, bytes));
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Undecided == 1, "it is there", Token);
 
         scene.Knock(Opening.Main);
@@ -68,10 +68,10 @@ public sealed class GuardSetTests
     [Fact]
     public async Task Once_QEMU_has_a_main_channel_another_is_refused()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
         scene.Knock(Opening.Main);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 1, "it is held", Token);
-        ScriptedPeer second = scene.Knock(Opening.Main);
+        var second = scene.Knock(Opening.Main);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Undecided == 1, "it waits", Token);
 
         scene.Knock(Opening.Multifd(0));

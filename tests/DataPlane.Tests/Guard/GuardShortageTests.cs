@@ -1,4 +1,3 @@
-using System.Net.Security;
 using DataPlane.Guard;
 using DataPlane.Guard.Course;
 using DataPlane.Linux;
@@ -30,18 +29,18 @@ public sealed class GuardShortageTests
     public async Task A_TLS_session_that_cannot_be_served_ends_alone_and_the_next_one_is_let_in(string what)
     {
         using TestAuthority authority = new();
-        using FakeMonitor monitor = TlsPassThroughTests.Monitor();
-        await using GuardScene scene = await OpenAsync(monitor: monitor);
-        int failed = 0;
+        using var monitor = TlsPassThroughTests.Monitor();
+        await using var scene = await OpenAsync(monitor: monitor);
+        var failed = 0;
         scene.Time.Lacks = length => length == s_handshake && Interlocked.Increment(ref failed) == 1 ? LackOf(what) : null;
-        ScriptedPeer unlucky = scene.Knock(TlsKnock.Hello);
-        ScriptedPeer hers = await scene.AcceptAsync();
+        var unlucky = scene.Knock(TlsKnock.Hello);
+        var hers = await scene.AcceptAsync();
         Assert.Equal(PeerEnd.Closed, (await hers.ReadToEndAsync(Token)).End);
         await unlucky.ReadToEndAsync(Token);
 
-        Task<TlsKnock> next = TlsKnock.ComeAsync(scene.Guard.LocalAddresses[0], authority.Folder);
-        using SslStream main = await TlsPassThroughTests.ShakeHandsAsync(await scene.AcceptAsync(), authority.Folder);
-        using TlsKnock source = await next;
+        var next = TlsKnock.ComeAsync(scene.Guard.LocalAddresses[0], authority.Folder);
+        using var main = await TlsPassThroughTests.ShakeHandsAsync(await scene.AcceptAsync(), authority.Folder);
+        using var source = await next;
         await scene.StateAsync(GuardState.Relaying);
         Assert.Equal(0, scene.Guard.Snapshot().Refused[DataPlane.Admission.RefusalReason.TlsHandshake]);
     }
@@ -51,36 +50,39 @@ public sealed class GuardShortageTests
     [InlineData(2)]
     public async Task What_breaks_while_channels_are_handed_over_ends_the_migration_with_its_name(int dial)
     {
-        await using GuardScene scene = await OpenAsync(preempt: true);
-        int dials = 0;
+        await using var scene = await OpenAsync(preempt: true);
+        var dials = 0;
         scene.Time.Lacks = length =>
             length == s_dial && Interlocked.Increment(ref dials) == dial ? new InsufficientMemoryException("none left") : null;
-        ScriptedPeer source = scene.Knock(Opening.Main);
+        var source = scene.Knock(Opening.Main);
         Assert.Equal(GuardState.Failed, await scene.EndAsync());
         Assert.Contains("none left", scene.Guard.Snapshot().Failure, StringComparison.Ordinal);
         await source.ReadToEndAsync(Token);
         if (dial == 2)
+        {
             await (await scene.AcceptAsync()).ReadToEndAsync(Token); // main, which QEMU had
+        }
+
         Assert.False(scene.HasKnocked);
     }
 
     [Fact]
     public async Task A_recovery_for_which_there_is_no_descriptor_leaves_the_guest_paused_for_the_next_one()
     {
-        await using GuardScene scene = await OpenAsync();
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
+        await using var scene = await OpenAsync();
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
         main.Send(s_switchover);
         await scene.StateAsync(GuardState.Postcopy);
         source.Reset();
         await main.ReadToEndAsync(Token);
         await scene.StateAsync(GuardState.Paused);
 
-        int dials = 0;
+        var dials = 0;
         scene.Time.Lacks = length =>
             length == s_dial && Interlocked.Increment(ref dials) == 1
                 ? new ChannelException("main", ChannelEnd.Failed, Errno.EMFILE, "socket") : null;
-        ScriptedPeer first = scene.Knock(Opening.Recovery);
+        var first = scene.Knock(Opening.Recovery);
         await first.ReadToEndAsync(Token);
         await scene.StateAsync(GuardState.Paused);
         scene.Knock(Opening.Recovery);
@@ -91,7 +93,7 @@ public sealed class GuardShortageTests
     public async Task A_wait_that_cannot_begin_ends_the_migration_instead_of_leaving_it_standing()
     {
         using FakeMonitor monitor = new();
-        await using GuardScene scene = await OpenAsync(monitor: monitor);
+        await using var scene = await OpenAsync(monitor: monitor);
         scene.Knock(Opening.Main);
         await scene.AcceptAsync();
         await scene.StateAsync(GuardState.Relaying);
@@ -105,13 +107,16 @@ public sealed class GuardShortageTests
     public async Task A_QEMU_that_never_ends_to_say_where_its_migration_stands_is_given_up()
     {
         using FakeMonitor monitor = new();
-        await using GuardScene scene = await OpenAsync(monitor: monitor);
+        await using var scene = await OpenAsync(monitor: monitor);
         scene.Knock(Opening.Main);
         await scene.AcceptAsync();
         await scene.StateAsync(GuardState.Relaying);
         monitor.SayStatus(new string('x', 1 << 20));
-        for (int i = 0; i < GuardCourse.MaxStatuses; i++)
+        for (var i = 0; i < GuardCourse.MaxStatuses; i++)
+        {
             monitor.SayStatus(i % 2 == 0 ? "active" : "setup");
+        }
+
         Assert.Equal(GuardState.Failed, await scene.EndAsync());
         Assert.Equal("QEMU has said 10000 times where the migration stands", scene.Guard.Snapshot().Failure);
     }

@@ -18,7 +18,7 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task QEMU_gets_main_then_multifd_by_number_then_preempt_whatever_the_order_of_arrival()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 3, preempt: true);
+        await using var scene = await GuardScene.OpenAsync(channels: 3, preempt: true);
 
         scene.Knock();
         scene.Knock(Opening.Multifd(2));
@@ -28,12 +28,15 @@ public sealed class GuardedVmTests
         scene.Knock(Opening.Multifd(1));
 
         Assert.Equal(Opening.Main, await (await scene.AcceptAsync()).ReceiveAsync(Opening.Main.Length, Token));
-        for (int id = 0; id < 3; id++)
+        for (var id = 0; id < 3; id++)
+        {
             Assert.Equal(Opening.Multifd(id), await (await scene.AcceptAsync()).ReceiveAsync(64, Token));
-        ScriptedPeer preempt = await scene.AcceptAsync();
+        }
+
+        var preempt = await scene.AcceptAsync();
         Assert.Equal(0, preempt.Socket.Available);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 5, "preempt is there too", Token);
-        GuardSnapshot seen = scene.Guard.Snapshot();
+        var seen = scene.Guard.Snapshot();
         Assert.Equal(GuardState.Relaying, seen.State);
         Assert.Equal(
             [ChannelKind.Main, ChannelKind.Multifd, ChannelKind.Multifd, ChannelKind.Multifd, ChannelKind.Preempt],
@@ -46,9 +49,9 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task QEMU_hears_nothing_before_everything_is_there_and_a_source_that_gives_up_costs_nothing()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 2);
-        ScriptedPeer main = scene.Knock(Opening.Main);
-        ScriptedPeer multifd = scene.Knock(Opening.Multifd(0));
+        await using var scene = await GuardScene.OpenAsync(channels: 2);
+        var main = scene.Knock(Opening.Main);
+        var multifd = scene.Knock(Opening.Multifd(0));
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 2, "two are held", Token);
         Assert.False(scene.HasKnocked);
 
@@ -67,12 +70,12 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task The_preempt_channel_is_whoever_brings_a_page_that_was_asked_for()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        ScriptedPeer early = scene.Knock();
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
-        ScriptedPeer liar = scene.Knock();
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        var early = scene.Knock();
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
+        var liar = scene.Knock();
 
         main.Send(s_request);
         Assert.Equal(s_request, await source.ReceiveAsync(s_request.Length, Token));
@@ -82,7 +85,7 @@ public sealed class GuardedVmTests
         early.Send(page);
 
         Assert.Equal(page, await preempt.ReceiveAsync(page.Length, Token));
-        GuardSnapshot seen = scene.Guard.Snapshot();
+        var seen = scene.Guard.Snapshot();
         Assert.Equal(GuardState.Postcopy, seen.State);
         Assert.Equal(1, seen.Refused[RefusalReason.BadPreempt]);
         Assert.NotNull(seen.Channels.Single(c => c.Kind == ChannelKind.Preempt).Peer);
@@ -91,10 +94,10 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task A_lost_link_in_postcopy_is_a_pause_and_the_source_may_come_again()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(preempt: true);
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
         main.Send(s_switchover);
         await scene.StateAsync(GuardState.Postcopy);
 
@@ -102,11 +105,11 @@ public sealed class GuardedVmTests
         await main.ReadToEndAsync(Token);
         await preempt.ReadToEndAsync(Token);
         await scene.StateAsync(GuardState.Paused);
-        ScriptedPeer stranger = scene.Knock(Opening.Main);
+        var stranger = scene.Knock(Opening.Main);
         await stranger.ReadToEndAsync(Token);
         Assert.False(scene.HasKnocked);
 
-        ScriptedPeer again = scene.Knock(Opening.Recovery);
+        var again = scene.Knock(Opening.Recovery);
         main = await scene.AcceptAsync();
         Assert.Equal(Opening.Recovery, await main.ReceiveAsync(Opening.Recovery.Length, Token));
         preempt = await scene.AcceptAsync();
@@ -126,13 +129,13 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task QEMUs_word_of_success_completes_and_leaves_nothing_behind()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1, preempt: true);
-        ScriptedPeer source = scene.Knock(Opening.Main);
+        await using var scene = await GuardScene.OpenAsync(channels: 1, preempt: true);
+        var source = scene.Knock(Opening.Main);
         scene.Knock(Opening.Multifd(0));
-        ScriptedPeer silent = scene.Knock();
-        ScriptedPeer main = await scene.AcceptAsync();
-        ScriptedPeer multifd = await scene.AcceptAsync();
-        ScriptedPeer preempt = await scene.AcceptAsync();
+        var silent = scene.Knock();
+        var main = await scene.AcceptAsync();
+        var multifd = await scene.AcceptAsync();
+        var preempt = await scene.AcceptAsync();
 
         main.Send(s_success).Finish();
         Assert.Equal(s_success, (await source.ReadToEndAsync(Token)).Bytes);
@@ -148,10 +151,10 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task A_QEMU_that_dies_closes_every_channel_of_the_source()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer sourceMultifd = scene.Knock(Opening.Multifd(0));
-        ScriptedPeer main = await scene.AcceptAsync();
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
+        var source = scene.Knock(Opening.Main);
+        var sourceMultifd = scene.Knock(Opening.Multifd(0));
+        var main = await scene.AcceptAsync();
         await scene.AcceptAsync();
         await main.ReceiveAsync(4, Token);
 
@@ -167,9 +170,9 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task A_source_that_vanishes_is_told_to_QEMU_at_once()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync();
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
+        await using var scene = await GuardScene.OpenAsync();
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
         await main.ReceiveAsync(Opening.Main.Length, Token);
 
         source.Reset();
@@ -185,9 +188,9 @@ public sealed class GuardedVmTests
     public async Task Without_a_return_path_the_monitor_says_how_it_ended(string status, GuardState expected)
     {
         using FakeMonitor monitor = new();
-        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
+        await using var scene = await GuardScene.OpenAsync(monitor: monitor);
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
         source.Finish();
         await main.ReadToEndAsync(Token);
         main.Socket.Dispose();
@@ -204,9 +207,9 @@ public sealed class GuardedVmTests
     public async Task Only_a_socket_that_the_guard_had_QEMU_make_is_removed(bool listensAlready, bool becomesFile, bool stays)
     {
         using FakeMonitor monitor = new();
-        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor, listensAlready: listensAlready);
-        ScriptedPeer source = scene.Knock(Opening.Main);
-        ScriptedPeer main = await scene.AcceptAsync();
+        await using var scene = await GuardScene.OpenAsync(monitor: monitor, listensAlready: listensAlready);
+        var source = scene.Knock(Opening.Main);
+        var main = await scene.AcceptAsync();
         if (becomesFile)
         {
             File.Delete(scene.Incoming);
@@ -226,7 +229,7 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task Retired_while_nobody_has_come_the_guard_ends_and_QEMU_goes_on_waiting()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
         scene.Knock(); // a stranger that says nothing keeps nobody
 
         scene.Guard.Retire();
@@ -238,8 +241,8 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task Retired_while_a_set_is_being_completed_the_guard_serves_that_migration()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
-        ScriptedPeer source = scene.Knock(Opening.Main);
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
+        var source = scene.Knock(Opening.Main);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 1, "main is held", Token);
 
         scene.Guard.Retire();
@@ -255,8 +258,8 @@ public sealed class GuardedVmTests
     [Fact]
     public async Task Retired_while_a_set_is_being_completed_the_guard_ends_when_its_source_gives_up()
     {
-        await using GuardScene scene = await GuardScene.OpenAsync(channels: 1);
-        ScriptedPeer source = scene.Knock(Opening.Main);
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
+        var source = scene.Knock(Opening.Main);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 1, "main is held", Token);
 
         scene.Guard.Retire();
@@ -269,8 +272,8 @@ public sealed class GuardedVmTests
     public async Task A_link_that_QEMU_makes_of_its_name_is_not_followed()
     {
         using FakeMonitor monitor = new();
-        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
-        string elsewhere = scene.Incoming + ".elsewhere";
+        await using var scene = await GuardScene.OpenAsync(monitor: monitor);
+        var elsewhere = scene.Incoming + ".elsewhere";
         File.Move(scene.Incoming, elsewhere);
         File.CreateSymbolicLink(scene.Incoming, elsewhere);
 
@@ -285,7 +288,7 @@ public sealed class GuardedVmTests
     public async Task A_QEMU_that_goes_while_it_waits_ends_the_guard()
     {
         using FakeMonitor monitor = new();
-        await using GuardScene scene = await GuardScene.OpenAsync(monitor: monitor);
+        await using var scene = await GuardScene.OpenAsync(monitor: monitor);
 
         monitor.HangUp();
 

@@ -13,7 +13,7 @@ public sealed class HandOverOrderTests
     [MemberData(nameof(Versions))]
     public void Main_comes_first_then_multifd_by_number_then_the_guards_own_preempt(string? version)
     {
-        QemuTarget target = Target(version) with { Channels = 3, Preempt = true };
+        var target = Target(version) with { Channels = 3, Preempt = true };
 
         Assert.Equal(
             [(ChannelKind.Main, 0), (ChannelKind.Multifd, 0), (ChannelKind.Multifd, 1), (ChannelKind.Multifd, 2), (ChannelKind.Preempt, 0)],
@@ -24,7 +24,7 @@ public sealed class HandOverOrderTests
     [MemberData(nameof(Versions))]
     public void A_recovery_opens_main_and_preempt_again_and_no_multifd(string? version)
     {
-        QemuTarget target = Target(version) with { Channels = 3, Preempt = true };
+        var target = Target(version) with { Channels = 3, Preempt = true };
 
         Assert.Equal([ChannelKind.Main, ChannelKind.Preempt], HandOverOrder.Steps(target, recovery: true).Select(s => s.Kind));
     }
@@ -38,7 +38,7 @@ public sealed class HandOverOrderTests
     [InlineData(null, false)]
     public void Postcopy_beside_multifd_needs_10_1(string? version, bool refused)
     {
-        QemuTarget target = Target(version) with { Channels = 2, Postcopy = true };
+        var target = Target(version) with { Channels = 2, Postcopy = true };
 
         Assert.Equal(refused, HandOverOrder.WhyNot(target) is not null);
         Assert.Null(HandOverOrder.WhyNot(target with { Channels = 0 }));

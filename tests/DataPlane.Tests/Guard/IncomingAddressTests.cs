@@ -21,9 +21,9 @@ public sealed class IncomingAddressTests
     [InlineData(Longest)]
     public void A_long_path_of_the_monitor_gets_a_short_name_in_its_folder_and_never_a_port(int length)
     {
-        string qmp = "/run/vm/".PadRight(length, 'q');
+        var qmp = "/run/vm/".PadRight(length, 'q');
 
-        ChannelAddress address = ChannelAddress.Unix(Choose(qmp)!);
+        var address = ChannelAddress.Unix(Choose(qmp)!);
 
         Assert.Equal("/run/vm", Path.GetDirectoryName(address.Path));
         Assert.NotEqual(address.Path, Choose("/run/vm/".PadRight(length - 1, 'q') + "r"));
@@ -33,10 +33,10 @@ public sealed class IncomingAddressTests
     [Fact]
     public void A_long_folder_of_the_monitor_leaves_the_runtime_folder()
     {
-        string qmp = "/".PadRight(Longest - 4, 'f') + "/qmp";
+        var qmp = "/".PadRight(Longest - 4, 'f') + "/qmp";
         Assert.Equal("/run/dataplane", Path.GetDirectoryName(Choose(qmp, "/run/dataplane")));
 
-        QmpException refusal = Assert.Throws<QmpException>(() => Choose(qmp));
+        var refusal = Assert.Throws<QmpException>(() => Choose(qmp));
         Assert.Contains("--incoming", refusal.Message, StringComparison.Ordinal);
     }
 

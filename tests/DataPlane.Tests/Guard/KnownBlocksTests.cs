@@ -19,12 +19,12 @@ public sealed class KnownBlocksTests
     [Fact]
     public void The_tables_of_old_and_new_versions_are_understood()
     {
-        KnownBlocks old = Take(Table72);
+        var old = Take(Table72);
         Assert.True(old.MayHave("pc.ram"u8, 0x3fff000));
         Assert.True(old.MayHave("/rom@etc/acpi/tables"u8, 0x100000)); // a block may grow to its total length
         Assert.True(old.MayHave("0000:00:02.0/e1000e.rom"u8, 0));
 
-        KnownBlocks newer = Take(Table111);
+        var newer = Take(Table111);
         Assert.True(newer.MayHave("mem0"u8, 0));
         Assert.True(newer.MayHave("a name with two words"u8, 0));
     }
@@ -32,7 +32,7 @@ public sealed class KnownBlocksTests
     [Fact]
     public void Another_name_or_an_offset_beyond_the_block_is_not_there()
     {
-        KnownBlocks blocks = Take(Table72);
+        var blocks = Take(Table72);
         Assert.False(blocks.MayHave("no.such.block"u8, 0));
         Assert.False(blocks.MayHave("Block Name"u8, 0));
         Assert.False(blocks.MayHave("pc.ram"u8, 0x4000000));
@@ -51,7 +51,7 @@ public sealed class KnownBlocksTests
     public void Rows_that_no_QEMU_prints_cost_no_time_and_no_memory_and_name_no_block()
     {
         var blocks = new KnownBlocks();
-        string spaces = string.Concat(Enumerable.Repeat("a 0x1 ", 1 << 19)) + "\r\n"; // a search that went back would not end
+        var spaces = string.Concat(Enumerable.Repeat("a 0x1 ", 1 << 19)) + "\r\n"; // a search that went back would not end
         blocks.Take(spaces + new string(' ', 300) + "n 4 KiB 0x0 0x1" + "\r\n"
             + new string('n', 300) + "  4 KiB  0x0 0x1000 0x1000\r\n" + "name 4 KiB 0x0 0x1000 0xffffffffffffffff\r\n");
         Assert.False(blocks.IsKnown);
@@ -64,7 +64,7 @@ public sealed class KnownBlocksTests
     [Fact]
     public void A_name_that_looks_like_numbers_is_a_name_still()
     {
-        KnownBlocks blocks = Take("   odd 0x10 name    4 KiB  0x0000000000000000 0x0000000000001000 0x0000000000001000\r\n");
+        var blocks = Take("   odd 0x10 name    4 KiB  0x0000000000000000 0x0000000000001000 0x0000000000001000\r\n");
         Assert.True(blocks.MayHave("odd 0x10 name"u8, 0));
     }
 

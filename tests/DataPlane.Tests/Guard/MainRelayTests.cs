@@ -27,14 +27,14 @@ public sealed class MainRelayTests : RelayScene
     [Fact]
     public async Task The_return_path_of_main_passes_while_QEMU_does_not_read_and_both_ends_pass_when_it_does()
     {
-        ChannelRelay relay = JoinMain(new Tap());
-        byte[] there = RandomNumberGenerator.GetBytes(8_000_000);
-        byte[] back = RandomNumberGenerator.GetBytes(200_000);
-        Task sending = Task.Run(() => Client.Peer.Send(there).Finish(), Token);
+        var relay = JoinMain(new Tap());
+        var there = RandomNumberGenerator.GetBytes(8_000_000);
+        var back = RandomNumberGenerator.GetBytes(200_000);
+        var sending = Task.Run(() => Client.Peer.Send(there).Finish(), Token);
         await Eventually.TrueAsync(() => relay.ClientBytes > 0, "it flows", Token);
 
         Qemu.Peer.Send(back).Finish();
-        (PeerEnd end, byte[] bytes) = await Client.Peer.ReadToEndAsync(Token);
+        (var end, var bytes) = await Client.Peer.ReadToEndAsync(Token);
         Assert.Equal(PeerEnd.Closed, end);
         Assert.True(back.AsSpan().SequenceEqual(bytes));
         await Eventually.TrueAsync(() => relay.State == GuardChannelState.HalfClosed, "half closed", Token);
@@ -50,9 +50,9 @@ public sealed class MainRelayTests : RelayScene
     public async Task The_last_words_on_the_return_path_are_seen_before_the_end_is_told()
     {
         Tap tap = new();
-        int seenAtTheEnd = -1;
+        var seenAtTheEnd = -1;
         Told = _ => seenAtTheEnd = tap.Seen.Count;
-        ChannelRelay relay = JoinMain(tap);
+        var relay = JoinMain(tap);
         Client.Peer.Send(new byte[100]);
         await Eventually.TrueAsync(() => relay.ClientBytes == 100, "QEMU's socket has them", Token);
 
@@ -67,7 +67,7 @@ public sealed class MainRelayTests : RelayScene
     [Fact]
     public async Task A_main_channel_whose_client_vanishes_ends_on_both_threads()
     {
-        ChannelRelay relay = JoinMain(new Tap());
+        var relay = JoinMain(new Tap());
 
         Client.Peer.Reset();
 
@@ -81,14 +81,18 @@ public sealed class MainRelayTests : RelayScene
     [InlineData(true)]
     public async Task A_main_channel_in_full_swing_can_be_ended_at_any_time(bool byDispose)
     {
-        ChannelRelay relay = JoinMain(new Tap());
+        var relay = JoinMain(new Tap());
         Task[] peers = [Swing(Client.Peer.Socket), Swing(Qemu.Peer.Socket)];
         await Eventually.TrueAsync(() => relay.ClientBytes > 1 << 20 && relay.QemuBytes > 1 << 20, "it flows both ways", Token);
 
         if (byDispose)
+        {
             Engine.Dispose();
+        }
         else
+        {
             Engine.Abort(relay);
+        }
 
         await EndedAsync(relay, RelayEnding.Aborted);
         await Task.WhenAll(peers);
@@ -96,7 +100,7 @@ public sealed class MainRelayTests : RelayScene
 
     private ChannelRelay JoinMain(IRelayTap tap)
     {
-        ChannelRelay relay = Engine.Hold(ChannelKind.Main, 0, Client.Channel);
+        var relay = Engine.Hold(ChannelKind.Main, 0, Client.Channel);
         Engine.JoinQemu(relay, Qemu.Channel, 0, tap);
         return relay;
     }
@@ -119,7 +123,7 @@ public sealed class MainRelayTests : RelayScene
             }
         }
 
-        byte[] bytes = new byte[1 << 16];
+        var bytes = new byte[1 << 16];
         return Task.WhenAll(
             Task.Run(() => Repeat(() => socket.Send(bytes)), Token),
             Task.Run(() => Repeat(() => socket.Receive(new byte[1 << 16])), Token));
@@ -131,8 +135,10 @@ public sealed class MainRelayTests : RelayScene
 
         public void Take(ReadOnlySpan<byte> bytes)
         {
-            foreach (byte b in bytes)
+            foreach (var b in bytes)
+            {
                 Seen.Enqueue(b);
+            }
         }
     }
 }

@@ -16,11 +16,11 @@ public sealed class MainStreamEndTests
         byte[] all = [.. new byte[50], .. Bytes];
         Gen.Int[1, 20].Array[1, 60].Sample(sizes =>
         {
-            MainStreamEnd end = New();
+            var end = New();
             for (int start = 0, i = 0; start < all.Length; i++)
             {
                 Assert.False(end.HasCome);
-                int size = Math.Min(sizes[i % sizes.Length], all.Length - start);
+                var size = Math.Min(sizes[i % sizes.Length], all.Length - start);
                 end.Take(all.AsSpan(start + Math.Max(size - end.Length, 0), Math.Min(size, end.Length)));
                 start += size;
             }
@@ -35,9 +35,12 @@ public sealed class MainStreamEndTests
     [Fact]
     public void A_stream_that_ends_again_and_again_is_told_once_until_somebody_has_heard_of_it()
     {
-        MainStreamEnd end = New();
-        for (int i = 0; i < 1000; i++)
+        var end = New();
+        for (var i = 0; i < 1000; i++)
+        {
             end.Take(Bytes);
+        }
+
         Assert.Equal((1000, 1), (end.Sightings, _seen));
         end.Heard();
         end.Take(Bytes);
@@ -47,7 +50,7 @@ public sealed class MainStreamEndTests
     [Fact]
     public void An_end_that_came_before_somebody_had_done_with_the_last_is_told_once_and_one_that_was_taken_back_is_not()
     {
-        MainStreamEnd end = New();
+        var end = New();
         end.Take(Bytes);
         end.TellIfMissed();
         Assert.Equal(1, _seen);
@@ -66,7 +69,7 @@ public sealed class MainStreamEndTests
     [Fact]
     public void Bitmaps_of_a_disk_may_be_the_last_section()
     {
-        MainStreamEnd end = New();
+        var end = New();
         end.Take([9, 9, 9, 9, 9, 9, 9, 1, 0x7E, 0, 0, 0, 4, 0]);
         Assert.True(end.HasCome);
     }
@@ -80,7 +83,7 @@ public sealed class MainStreamEndTests
     {
         byte[] bytes = [.. Bytes];
         bytes[at] = value;
-        MainStreamEnd end = New();
+        var end = New();
         end.Take(bytes);
         Assert.False(end.HasCome);
         Assert.Equal(0, _seen);

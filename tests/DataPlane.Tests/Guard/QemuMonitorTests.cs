@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using DataPlane.Guard;
-using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
@@ -19,8 +18,8 @@ public sealed class QemuMonitorTests
         using FakeMonitor fake = new();
         fake.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "multifd");
 
-        await using QemuMonitor monitor = await ConnectAsync(fake);
-        QemuTarget target = await monitor.PrepareAsync(Token);
+        await using var monitor = await ConnectAsync(fake);
+        var target = await monitor.PrepareAsync(Token);
 
         Assert.Equal(new Version(10, 0, 13), target.Version);
         Assert.Equal(2, target.Channels);
@@ -40,8 +39,8 @@ public sealed class QemuMonitorTests
         using FakeMonitor fake = new();
         fake.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("postcopy-ram", "postcopy-preempt");
 
-        await using QemuMonitor monitor = await ConnectAsync(fake);
-        QemuTarget target = await monitor.PrepareAsync(Token);
+        await using var monitor = await ConnectAsync(fake);
+        var target = await monitor.PrepareAsync(Token);
 
         Assert.Equal(0, target.Channels);
         Assert.True(target.Postcopy);
@@ -57,11 +56,11 @@ public sealed class QemuMonitorTests
     public async Task A_QEMU_that_listens_where_it_is_to_is_not_told_again(string said, string? incoming)
     {
         using FakeMonitor fake = new();
-        string own = $"{fake.Address.Path}.incoming";
+        var own = $"{fake.Address.Path}.incoming";
         fake.Answers["query-migrate"] = $$"""{"socket-address": [{{said.Replace("OWN", own, StringComparison.Ordinal)}}], "status": "setup"}""";
 
-        await using QemuMonitor monitor = await ConnectAsync(fake, incoming: incoming);
-        QemuTarget target = await monitor.PrepareAsync(Token);
+        await using var monitor = await ConnectAsync(fake, incoming: incoming);
+        var target = await monitor.PrepareAsync(Token);
 
         Assert.Equal(incoming is null ? ChannelAddress.Unix(own) : ChannelAddress.Parse(incoming), target.Address);
         Assert.False(target.IsToldByUs);
@@ -86,9 +85,9 @@ public sealed class QemuMonitorTests
         using FakeMonitor fake = new();
         fake.Answers["query-migrate"] = $$"""{"socket-address": [{{said}}], "status": "setup"}""";
 
-        await using QemuMonitor monitor = await ConnectAsync(fake, incoming: incoming);
+        await using var monitor = await ConnectAsync(fake, incoming: incoming);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Contains(shown, refusal.Message, StringComparison.Ordinal);
         Assert.Contains("--incoming", refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\u001b', refusal.Message);
@@ -115,9 +114,9 @@ public sealed class QemuMonitorTests
         fake.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "multifd");
         fake.Answers[command] = answer;
 
-        await using QemuMonitor monitor = await ConnectAsync(fake);
+        await using var monitor = await ConnectAsync(fake);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Contains(command, refusal.Message, StringComparison.Ordinal);
         Assert.False(fake.WasAsked("migrate-incoming"));
     }
@@ -130,7 +129,7 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new(version);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => ConnectAsync(fake));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => ConnectAsync(fake));
 
         Assert.Contains("version", refusal.Message, StringComparison.Ordinal);
     }
@@ -140,8 +139,8 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new();
         fake.Answers.Remove("query-uuid", out _);
-        await using QemuMonitor monitor = await ConnectAsync(fake);
-        Task<QemuTarget> preparing = monitor.PrepareAsync(Token);
+        await using var monitor = await ConnectAsync(fake);
+        var preparing = monitor.PrepareAsync(Token);
         await Eventually.TrueAsync(() => fake.WasAsked("query-uuid"), "it is asked", Token);
 
         fake.Say("""{"return": {}, "id": 1e99}""");
@@ -155,7 +154,7 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new();
         fake.Answers["migrate-incoming"] = "error: Failed to bind socket: Address already in use";
-        await using QemuMonitor monitor = await ConnectAsync(fake, incoming: "127.0.0.1:0");
+        await using var monitor = await ConnectAsync(fake, incoming: "127.0.0.1:0");
 
         await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
 
@@ -165,7 +164,7 @@ public sealed class QemuMonitorTests
         Assert.All(tried, uri => Assert.Matches("^tcp:127\\.0\\.0\\.1:[1-9][0-9]*$", uri));
 
         fake.Answers["migrate-incoming"] = "{}";
-        QemuTarget target = await monitor.PrepareAsync(Token);
+        var target = await monitor.PrepareAsync(Token);
         Assert.NotEqual(0, target.Address.Port);
     }
 
@@ -177,9 +176,9 @@ public sealed class QemuMonitorTests
         using FakeMonitor fake = new(version);
         fake.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities(capabilities);
 
-        await using QemuMonitor monitor = await ConnectAsync(fake);
+        await using var monitor = await ConnectAsync(fake);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Contains(said, refusal.Message, StringComparison.Ordinal);
         Assert.False(fake.WasAsked("migrate-incoming"));
     }
@@ -189,16 +188,18 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new();
         fake.Answers["query-migrate-parameters"] = """{"multifd-channels": 2, "tls-creds": "tls0"}""";
-        await using (QemuMonitor passes = await ConnectAsync(fake))
+        await using (var passes = await ConnectAsync(fake))
+        {
             Assert.True((await passes.PrepareAsync(Token)).Tls);
+        }
 
         using FakeMonitor another = new();
         another.Answers["query-migrate-parameters"] = fake.Answers["query-migrate-parameters"];
         using TestAuthority authority = new();
-        using TlsCredentials own = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
-        await using QemuMonitor monitor = await ConnectAsync(another, credentials: own);
+        using var own = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
+        await using var monitor = await ConnectAsync(another, credentials: own);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Contains("TLS credentials", refusal.Message, StringComparison.Ordinal);
         Assert.False(another.WasAsked("migrate-incoming"));
     }
@@ -211,9 +212,9 @@ public sealed class QemuMonitorTests
         using FakeMonitor fake = new();
         fake.Answers[command] = "error: " + desc;
 
-        await using QemuMonitor monitor = await ConnectAsync(fake);
+        await using var monitor = await ConnectAsync(fake);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.Equal($"{command} was refused: {said}", refusal.Message);
     }
 
@@ -223,9 +224,9 @@ public sealed class QemuMonitorTests
         using FakeMonitor fake = new();
         fake.Answers["migrate-incoming"] = "error: The incoming migration has already been started";
 
-        await using QemuMonitor monitor = await ConnectAsync(fake);
+        await using var monitor = await ConnectAsync(fake);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => monitor.PrepareAsync(Token));
         Assert.StartsWith("QEMU has been told of its incoming migration before", refusal.Message, StringComparison.Ordinal);
     }
 
@@ -233,7 +234,7 @@ public sealed class QemuMonitorTests
     public async Task A_monitor_that_does_not_read_does_not_hold_its_caller()
     {
         using FakeMonitor fake = new() { Hears = 1 };
-        await using QmpClient client = await QmpClient.ConnectAsync(
+        await using var client = await QmpClient.ConnectAsync(
             fake.Address, TimeSpan.FromMinutes(1), TimeProvider.System, (_, _) => { }, Token);
 
         // More than any socket takes.
@@ -247,7 +248,7 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new(greets: false);
 
-        QmpException refusal = await Assert.ThrowsAsync<QmpException>(() => ConnectAsync(fake, TimeSpan.FromMilliseconds(50)));
+        var refusal = await Assert.ThrowsAsync<QmpException>(() => ConnectAsync(fake, TimeSpan.FromMilliseconds(50)));
 
         Assert.Contains("another client holds it", refusal.Message, StringComparison.Ordinal);
     }
@@ -258,7 +259,7 @@ public sealed class QemuMonitorTests
         using FakeMonitor fake = new();
         fake.Answers.Remove("query-migrate", out _);
 
-        await using QemuMonitor monitor = await ConnectAsync(fake, TimeSpan.FromMilliseconds(200));
+        await using var monitor = await ConnectAsync(fake, TimeSpan.FromMilliseconds(200));
 
         Assert.Null(await monitor.TryQueryStatusAsync(Token));
         await monitor.RecoverAsync(ChannelAddress.Tcp("127.0.0.1", 4444), Token);
@@ -270,8 +271,8 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new();
         fake.Answers.Remove("query-uuid", out _);
-        await using QemuMonitor monitor = await ConnectAsync(fake, TimeSpan.FromMinutes(1));
-        Task<QemuTarget> preparing = monitor.PrepareAsync(Token);
+        await using var monitor = await ConnectAsync(fake, TimeSpan.FromMinutes(1));
+        var preparing = monitor.PrepareAsync(Token);
         await Eventually.TrueAsync(() => fake.WasAsked("query-uuid"), "it is asked", Token);
 
         fake.HangUp();
@@ -285,7 +286,7 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new();
         ConcurrentQueue<string> states = new();
-        await using QemuMonitor monitor = await ConnectAsync(fake, statusChanged: states.Enqueue);
+        await using var monitor = await ConnectAsync(fake, statusChanged: states.Enqueue);
 
         fake.SayStatus("setup");
         fake.Say("""{"event": "STOP"}""");

@@ -16,7 +16,7 @@ public sealed class QmpMessageTests
     [InlineData("""{"return": {}}""", QmpMessageKind.Other, "", 0)]
     public void A_line_is_what_its_fields_say(string line, object kind, string name, int id)
     {
-        QmpMessage message = Read(line);
+        var message = Read(line);
         Assert.Equal((kind, name, id), (message.Kind, message.Event, message.Id));
     }
 

@@ -16,7 +16,7 @@ public sealed class QmpTextTests
     [Fact]
     public void A_cut_leaves_no_half_pair()
     {
-        string text = QmpText.Cut(new string('x', 255) + "\U0001F600");
+        var text = QmpText.Cut(new string('x', 255) + "\U0001F600");
         Assert.Equal(new string('x', 255), text);
     }
 
@@ -24,7 +24,7 @@ public sealed class QmpTextTests
     [Fact]
     public void An_address_with_a_pair_at_its_end_can_be_described()
     {
-        JsonElement said = JsonSerializer.SerializeToElement(new { type = "unix", path = new string('x', 250) + "\U0001F600" });
+        var said = JsonSerializer.SerializeToElement(new { type = "unix", path = new string('x', 250) + "\U0001F600" });
         Assert.StartsWith("unix:xxx", IncomingAddress.Describe(said), StringComparison.Ordinal);
     }
 }

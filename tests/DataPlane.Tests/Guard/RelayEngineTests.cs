@@ -14,14 +14,14 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task Bytes_go_both_ways_unchanged_and_the_first_ones_go_first()
     {
-        byte[] there = RandomNumberGenerator.GetBytes(5_000_000);
-        byte[] back = RandomNumberGenerator.GetBytes(3_000_000);
-        ChannelRelay relay = Engine.Reserve(ChannelKind.Preempt, 0, Qemu.Channel);
+        var there = RandomNumberGenerator.GetBytes(5_000_000);
+        var back = RandomNumberGenerator.GetBytes(3_000_000);
+        var relay = Engine.Reserve(ChannelKind.Preempt, 0, Qemu.Channel);
         Engine.JoinClient(relay, Client.Channel, there.AsMemory(0, 100));
 
-        Task sending = Task.WhenAll(
+        var sending = Task.WhenAll(
             Task.Run(() => Client.Peer.Send(there.AsSpan(100)), Token), Task.Run(() => Qemu.Peer.Send(back), Token));
-        byte[] arrivedBack = await Client.Peer.ReceiveAsync(back.Length, Token);
+        var arrivedBack = await Client.Peer.ReceiveAsync(back.Length, Token);
         byte[] arrivedThere = [];
         await Task.WhenAll(sending, Task.Run(async () => arrivedThere = await Qemu.Peer.ReceiveAsync(there.Length, Token), Token));
 
@@ -34,10 +34,10 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task The_end_of_one_direction_passes_and_the_other_goes_on()
     {
-        ChannelRelay relay = Join();
+        var relay = Join();
 
         Client.Peer.Send(1, 2, 3).Finish();
-        (PeerEnd end, byte[] bytes) = await Qemu.Peer.ReadToEndAsync(Token);
+        (var end, var bytes) = await Qemu.Peer.ReadToEndAsync(Token);
         Assert.Equal(PeerEnd.Closed, end);
         Assert.Equal([1, 2, 3], bytes);
         await Eventually.TrueAsync(() => relay.State == GuardChannelState.HalfClosed, "half closed", Token);
@@ -54,11 +54,11 @@ public sealed class RelayEngineTests : RelayScene
     {
         Join();
         Client.Peer.Socket.Blocking = false;
-        byte[] chunk = RandomNumberGenerator.GetBytes(1 << 16);
+        var chunk = RandomNumberGenerator.GetBytes(1 << 16);
         long sent = 0;
 
         // Full when nothing has been taken for as long as a relay that takes would need to empty much more.
-        for (int refusals = 0; refusals < 200;)
+        for (var refusals = 0; refusals < 200;)
         {
             try
             {
@@ -75,17 +75,19 @@ public sealed class RelayEngineTests : RelayScene
         }
 
         Client.Peer.Finish();
-        (PeerEnd end, byte[] bytes) = await Qemu.Peer.ReadToEndAsync(Token);
+        (var end, var bytes) = await Qemu.Peer.ReadToEndAsync(Token);
         Assert.Equal(PeerEnd.Closed, end);
         Assert.Equal(sent, bytes.Length);
         for (long i = 0; i < sent; i += 4093)
+        {
             Assert.Equal(chunk[i % chunk.Length], bytes[i]);
+        }
     }
 
     [Fact]
     public async Task A_client_that_vanishes_closes_QEMUs_side_at_once()
     {
-        ChannelRelay relay = Join();
+        var relay = Join();
 
         Client.Peer.Reset();
 
@@ -97,7 +99,7 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task A_QEMU_that_dies_with_bytes_unread_resets_the_client_behind_its_last_words()
     {
-        ChannelRelay relay = Join();
+        var relay = Join();
         Client.Peer.Send(new byte[100]);
         await Eventually.TrueAsync(() => relay.ClientBytes == 100, "QEMU's socket has them", Token);
 
@@ -112,7 +114,7 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task A_held_client_that_goes_is_noticed_although_it_has_bytes_unread()
     {
-        ChannelRelay relay = Engine.Hold(ChannelKind.Multifd, 0, Client.Channel);
+        var relay = Engine.Hold(ChannelKind.Multifd, 0, Client.Channel);
 
         Client.Peer.Send(1, 2, 3).Reset();
 
@@ -122,7 +124,7 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task A_held_client_loses_nothing_of_what_it_sends_meanwhile()
     {
-        ChannelRelay relay = Engine.Hold(ChannelKind.Multifd, 0, Client.Channel);
+        var relay = Engine.Hold(ChannelKind.Multifd, 0, Client.Channel);
         Client.Peer.Send(1, 2, 3);
 
         Engine.JoinQemu(relay, Qemu.Channel, 64, null);
@@ -134,7 +136,7 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task A_client_that_finishes_while_QEMU_is_being_connected_is_delivered_in_full()
     {
-        ChannelRelay relay = Engine.Hold(ChannelKind.Main, 0, Client.Channel);
+        var relay = Engine.Hold(ChannelKind.Main, 0, Client.Channel);
         relay.Claim();
         Client.Peer.Send(1, 2, 3).Finish();
         await Eventually.TrueAsync(() => relay.Client!.HasHungUp, "the end is seen", Token);
@@ -147,7 +149,7 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task An_aborted_relay_resets_the_client_and_gives_QEMU_a_plain_end()
     {
-        ChannelRelay relay = Join();
+        var relay = Join();
         Client.Peer.Send(1);
         await Eventually.TrueAsync(() => relay.ClientBytes == 1, "it flows", Token);
 
@@ -161,7 +163,7 @@ public sealed class RelayEngineTests : RelayScene
     [Fact]
     public async Task A_disposed_engine_leaves_no_socket_open()
     {
-        ChannelRelay relay = Join();
+        var relay = Join();
         Client.Peer.Send(1);
         await Eventually.TrueAsync(() => relay.ClientBytes == 1, "it flows", Token);
 
@@ -175,7 +177,7 @@ public sealed class RelayEngineTests : RelayScene
 
     private ChannelRelay Join()
     {
-        ChannelRelay relay = Engine.Hold(ChannelKind.Multifd, 1, Client.Channel);
+        var relay = Engine.Hold(ChannelKind.Multifd, 1, Client.Channel);
         Engine.JoinQemu(relay, Qemu.Channel, 0, null);
         return relay;
     }

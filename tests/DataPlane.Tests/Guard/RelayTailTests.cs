@@ -36,13 +36,13 @@ public sealed class RelayTailTests : IAsyncLifetime
     [Fact]
     public async Task Who_watches_the_end_sees_the_last_bytes_of_each_piece_and_nothing_is_changed()
     {
-        byte[] there = RandomNumberGenerator.GetBytes(5_000_000);
-        ChannelRelay relay = _engine.Hold(ChannelKind.Main, 0, _client.Channel);
+        var there = RandomNumberGenerator.GetBytes(5_000_000);
+        var relay = _engine.Hold(ChannelKind.Main, 0, _client.Channel);
         LastBytes tail = new();
         _engine.JoinQemu(relay, _qemu.Channel, 0, null, tail);
 
-        Task sending = Task.Run(() => _client.Peer.Send(there), Token);
-        byte[] arrived = await _qemu.Peer.ReceiveAsync(there.Length, Token);
+        var sending = Task.Run(() => _client.Peer.Send(there), Token);
+        var arrived = await _qemu.Peer.ReceiveAsync(there.Length, Token);
         await sending;
 
         Assert.True(there.AsSpan().SequenceEqual(arrived));
@@ -55,11 +55,11 @@ public sealed class RelayTailTests : IAsyncLifetime
     [Fact]
     public async Task A_held_client_that_has_finished_is_kept_if_it_has_sent_something_and_lost_if_not()
     {
-        ChannelRelay relay = _engine.Hold(ChannelKind.Multifd, 0, _client.Channel);
+        var relay = _engine.Hold(ChannelKind.Multifd, 0, _client.Channel);
         _client.Peer.Send(1, 2, 3).Finish();
         await Eventually.TrueAsync(() => relay.HasFinished, "it has finished", Token);
-        await using ChannelPair silent = await ChannelPair.ConnectAsync(Token);
-        ChannelRelay other = _engine.Hold(ChannelKind.Multifd, 1, silent.Channel);
+        await using var silent = await ChannelPair.ConnectAsync(Token);
+        var other = _engine.Hold(ChannelKind.Multifd, 1, silent.Channel);
         silent.Peer.Finish();
         await Eventually.TrueAsync(() => other.Ending == RelayEnding.ClientLost, "it is lost", Token);
 

@@ -15,7 +15,7 @@ public sealed class RelayWorkerTests
     {
         TaskCompletionSource<Exception> broke = new(TaskCreationOptions.RunContinuationsAsynchronously);
         TaskCompletionSource<ChannelRelay> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using RelayWorker worker = new("dp-relay-test", ended.SetResult, broke.SetResult);
         worker.Post(() => throw new InvalidOperationException("an error of ours"));
         Assert.IsType<InvalidOperationException>(await broke.Task.WaitAsync(TimeSpan.FromMinutes(1), Token));

@@ -35,10 +35,10 @@ public sealed class ReturnPathTapTests
             PageRequests requests = new();
             List<(ReturnPathType Type, uint Value)> news = [];
             ReturnPathTap tap = new(requests, (type, value) => news.Add((type, value)), static () => { }, _ => { }, Assert.Fail);
-            int start = 0;
-            for (int i = 0; start < all.Length; i++)
+            var start = 0;
+            for (var i = 0; start < all.Length; i++)
             {
-                int size = Math.Min(sizes[i % sizes.Length], all.Length - start);
+                var size = Math.Min(sizes[i % sizes.Length], all.Length - start);
                 tap.Take(all.AsSpan(start, size));
                 start += size;
             }
@@ -86,7 +86,10 @@ public sealed class ReturnPathTapTests
     {
         _requests.Select("pc.ram"u8);
         for (long page = 0; page <= PageRequests.MaxRequests; page++)
+        {
             _requests.Add(page << 12, 4096);
+        }
+
         Assert.Equal(PageRequests.MaxRequests, _requests.Count);
 
         _requests.Clear();
@@ -98,7 +101,7 @@ public sealed class ReturnPathTapTests
     [Fact]
     public void The_first_message_of_an_unknown_kind_is_told_and_all_are_counted()
     {
-        ReturnPathTap tap = Tap();
+        var tap = Tap();
 
         tap.Take(s_newer);
         tap.Take(s_pong);
@@ -114,7 +117,7 @@ public sealed class ReturnPathTapTests
     [InlineData(99, 513)] // longer than any message may be
     public void What_is_not_understood_ends_the_tap_and_nothing_else(byte kind, int length)
     {
-        ReturnPathTap tap = Tap();
+        var tap = Tap();
 
         tap.Take([0, kind, (byte)(length >> 8), (byte)length, .. new byte[length]]);
         tap.Take(s_shut);
@@ -127,7 +130,7 @@ public sealed class ReturnPathTapTests
     [Fact]
     public void Requests_are_of_no_interest_when_the_preempt_channel_is_known()
     {
-        ReturnPathTap tap = Tap();
+        var tap = Tap();
         tap.IgnoresRequests = true;
 
         tap.Take(s_named);

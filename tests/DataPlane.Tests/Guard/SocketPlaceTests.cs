@@ -15,13 +15,13 @@ public sealed class SocketPlaceTests : IDisposable
     [Fact]
     public void A_socket_is_reached_and_removed()
     {
-        using Socket listener = Listen(Name);
-        using SocketPlace place = SocketPlace.Open(Name);
-        using PinnedSocket pinned = place.Pin();
+        using var listener = Listen(Name);
+        using var place = SocketPlace.Open(Name);
+        using var pinned = place.Pin();
 
         // Whatever becomes of the name: it is this socket.
         File.Move(Name, Name + ".moved");
-        using Socket other = Listen(Name);
+        using var other = Listen(Name);
         Connect(pinned.Address.Path!);
 
         Assert.True(listener.Poll(0, SelectMode.SelectRead));
@@ -35,7 +35,7 @@ public sealed class SocketPlaceTests : IDisposable
     public void An_ordinary_file_is_neither_dialled_nor_removed()
     {
         File.WriteAllText(Name, "precious");
-        using SocketPlace place = SocketPlace.Open(Name);
+        using var place = SocketPlace.Open(Name);
 
         Assert.Equal(Errno.ENOTSOCK, Assert.Throws<LinuxException>(place.Pin).Errno);
         Assert.False(place.TryRemove());
@@ -45,10 +45,10 @@ public sealed class SocketPlaceTests : IDisposable
     [Fact]
     public void A_link_to_a_socket_of_somebody_else_leads_nowhere()
     {
-        string elsewhere = Path.Combine(_folder, "docker.sock");
-        using Socket listener = Listen(elsewhere);
+        var elsewhere = Path.Combine(_folder, "docker.sock");
+        using var listener = Listen(elsewhere);
         File.CreateSymbolicLink(Name, elsewhere);
-        using SocketPlace place = SocketPlace.Open(Name);
+        using var place = SocketPlace.Open(Name);
 
         Assert.Throws<LinuxException>(place.Pin);
         Assert.False(place.TryRemove());
@@ -59,12 +59,12 @@ public sealed class SocketPlaceTests : IDisposable
     [Fact]
     public void The_folder_that_was_opened_counts_and_not_what_its_name_leads_to_now()
     {
-        string folder = Path.Combine(_folder, "vm");
-        string elsewhere = Path.Combine(_folder, "etc");
+        var folder = Path.Combine(_folder, "vm");
+        var elsewhere = Path.Combine(_folder, "etc");
         Directory.CreateDirectory(folder);
         Directory.CreateDirectory(elsewhere);
-        using SocketPlace place = SocketPlace.Open(Path.Combine(folder, "s"));
-        using Socket victim = Listen(Path.Combine(elsewhere, "s"));
+        using var place = SocketPlace.Open(Path.Combine(folder, "s"));
+        using var victim = Listen(Path.Combine(elsewhere, "s"));
         Directory.Delete(folder);
         Directory.CreateSymbolicLink(folder, elsewhere);
 

@@ -13,7 +13,10 @@ internal sealed class TimerCount : TimeProvider
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         if (Lacks(dueTime) is { } lack)
+        {
             throw lack;
+        }
+
         Interlocked.Increment(ref _timers);
         return new Counted(this, base.CreateTimer(callback, state, dueTime, period));
     }
@@ -39,7 +42,9 @@ internal sealed class TimerCount : TimeProvider
         private void Release()
         {
             if (Interlocked.Exchange(ref _disposed, 1) == 0)
+            {
                 Interlocked.Decrement(ref count._timers);
+            }
         }
     }
 }

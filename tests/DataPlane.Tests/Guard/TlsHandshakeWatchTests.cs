@@ -78,8 +78,10 @@ public sealed class TlsHandshakeWatchTests
 
     private static void Singly(TakeBytes take, byte[] bytes)
     {
-        foreach (byte value in bytes)
+        foreach (var value in bytes)
+        {
             take([value]);
+        }
     }
 
     private static byte[] Record(byte type, int length, byte[]? body = null) =>

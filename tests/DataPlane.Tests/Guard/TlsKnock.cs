@@ -30,11 +30,11 @@ internal sealed class TlsKnock : IDisposable
     /// <summary>Connects and shakes hands, with the client's certificate of <paramref name="folder"/> or with none.</summary>
     internal static async Task<TlsKnock> ComeAsync(ChannelAddress address, string? folder, SslProtocols protocols = SslProtocols.None)
     {
-        ScriptedPeer peer = ScriptedPeer.Connect(address);
+        var peer = ScriptedPeer.Connect(address);
         var stream = new SslStream(new NetworkStream(peer.Socket));
         try
         {
-            using X509Certificate2? certificate = folder is null ? null
+            using var certificate = folder is null ? null
                 : X509Certificate2.CreateFromPemFile(Path.Combine(folder, "client-cert.pem"), Path.Combine(folder, "client-key.pem"));
             SslClientAuthenticationOptions options = new()
             {
@@ -62,7 +62,7 @@ internal sealed class TlsKnock : IDisposable
 
     internal async Task<byte[]> HearAsync(int count)
     {
-        byte[] bytes = new byte[count];
+        var bytes = new byte[count];
         await Stream.ReadExactlyAsync(bytes, Token);
         return bytes;
     }

@@ -26,25 +26,25 @@ public sealed class TlsPassThroughTests : IDisposable
     [InlineData(SslProtocols.Tls13, false)]
     public async Task Sessions_go_to_QEMU_one_at_a_time_and_in_order(SslProtocols protocols, bool hasMonitor)
     {
-        using FakeMonitor? monitor = hasMonitor ? Monitor() : null;
-        await using GuardScene scene = await OpenAsync(monitor, channels: 2);
-        Task<TlsKnock> main = ComeAsync(scene, protocols);
-        using SslStream qemuMain = await AcceptAsync(scene);
-        using TlsKnock source = await main;
+        using var monitor = hasMonitor ? Monitor() : null;
+        await using var scene = await OpenAsync(monitor, channels: 2);
+        var main = ComeAsync(scene, protocols);
+        using var qemuMain = await AcceptAsync(scene);
+        using var source = await main;
         await scene.StateAsync(GuardState.Relaying);
 
-        Task<TlsKnock> second = ComeAsync(scene, protocols);
-        ScriptedPeer waits = await scene.AcceptAsync();
-        Task<TlsKnock> third = ComeAsync(scene, protocols);
+        var second = ComeAsync(scene, protocols);
+        var waits = await scene.AcceptAsync();
+        var third = ComeAsync(scene, protocols);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 3, "the third is held", Token);
         Assert.False(scene.HasKnocked); // QEMU is inside the second's handshake
-        using SslStream qemuSecond = await ShakeHandsAsync(waits, _authority.Folder);
-        using SslStream qemuThird = await AcceptAsync(scene);
-        using TlsKnock multifd = await second;
-        using TlsKnock another = await third;
+        using var qemuSecond = await ShakeHandsAsync(waits, _authority.Folder);
+        using var qemuThird = await AcceptAsync(scene);
+        using var multifd = await second;
+        using var another = await third;
 
         await source.SayAsync(Opening.Main);
-        byte[] heard = new byte[Opening.Main.Length];
+        var heard = new byte[Opening.Main.Length];
         await qemuMain.ReadExactlyAsync(heard, Token);
         Assert.Equal(Opening.Main, heard);
         await qemuMain.WriteAsync(new byte[] { 1, 2, 3 }, Token);
@@ -53,7 +53,7 @@ public sealed class TlsPassThroughTests : IDisposable
         await qemuThird.ReadExactlyAsync(new byte[64], Token);
 
         // All are there: nobody else is heard.
-        using ScriptedPeer further = ScriptedPeer.Connect(scene.Guard.LocalAddresses[0]);
+        using var further = ScriptedPeer.Connect(scene.Guard.LocalAddresses[0]);
         further.Send(TlsKnock.Hello);
         await further.ReadToEndAsync(Token);
         Assert.False(scene.HasKnocked);
@@ -62,17 +62,17 @@ public sealed class TlsPassThroughTests : IDisposable
     [Fact]
     public async Task A_session_that_stalls_is_cut_and_the_next_one_comes()
     {
-        using FakeMonitor monitor = Monitor();
-        await using GuardScene scene = await OpenAsync(monitor, handshake: TimeSpan.FromMilliseconds(300));
-        ScriptedPeer stalls = scene.Knock(TlsKnock.Hello);
-        ScriptedPeer qemu = await scene.AcceptAsync();
+        using var monitor = Monitor();
+        await using var scene = await OpenAsync(monitor, handshake: TimeSpan.FromMilliseconds(300));
+        var stalls = scene.Knock(TlsKnock.Hello);
+        var qemu = await scene.AcceptAsync();
         Assert.Equal(TlsKnock.Hello, await qemu.ReceiveAsync(TlsKnock.Hello.Length, Token));
-        Task<TlsKnock> honest = ComeAsync(scene);
+        var honest = ComeAsync(scene);
         Assert.Equal(PeerEnd.Closed, (await qemu.ReadToEndAsync(Token)).End);
         await stalls.ReadToEndAsync(Token);
 
-        using SslStream main = await AcceptAsync(scene);
-        using TlsKnock source = await honest;
+        using var main = await AcceptAsync(scene);
+        using var source = await honest;
         await scene.StateAsync(GuardState.Relaying);
         Assert.Single(scene.Guard.Snapshot().Channels);
         Assert.Equal(1, scene.Guard.Snapshot().Refused[RefusalReason.TlsHandshake]);
@@ -81,11 +81,11 @@ public sealed class TlsPassThroughTests : IDisposable
     [Fact]
     public async Task A_client_that_looks_as_if_it_had_finished_is_cut_all_the_same_when_QEMU_stands_still()
     {
-        using FakeMonitor monitor = Monitor();
-        await using GuardScene scene = await OpenAsync(monitor, handshake: TimeSpan.FromMilliseconds(500));
+        using var monitor = Monitor();
+        await using var scene = await OpenAsync(monitor, handshake: TimeSpan.FromMilliseconds(500));
         monitor.Answers.TryRemove("query-version", out _); // QEMU waits for the rest of a message that was cut into records
-        ScriptedPeer deceives = scene.Knock(TlsKnock.Hello);
-        ScriptedPeer qemu = await scene.AcceptAsync();
+        var deceives = scene.Knock(TlsKnock.Hello);
+        var qemu = await scene.AcceptAsync();
         await qemu.ReceiveAsync(TlsKnock.Hello.Length, Token);
         qemu.Send(ServerHello);
         await deceives.ReceiveAsync(ServerHello.Length, Token);
@@ -99,31 +99,31 @@ public sealed class TlsPassThroughTests : IDisposable
     [Fact]
     public async Task A_session_that_QEMU_refuses_is_no_channel()
     {
-        using FakeMonitor monitor = Monitor();
-        await using GuardScene scene = await OpenAsync(monitor);
-        ScriptedPeer stranger = scene.Knock(TlsKnock.Hello);
-        ScriptedPeer qemu = await scene.AcceptAsync();
+        using var monitor = Monitor();
+        await using var scene = await OpenAsync(monitor);
+        var stranger = scene.Knock(TlsKnock.Hello);
+        var qemu = await scene.AcceptAsync();
         await qemu.ReceiveAsync(TlsKnock.Hello.Length, Token);
         qemu.Send([21, 3, 3, 0, 2, 2, 40]); // an alert
         qemu.Dispose();
         await stranger.ReadToEndAsync(Token);
         Assert.Equal(GuardState.Waiting, scene.Guard.Snapshot().State);
 
-        Task<TlsKnock> honest = ComeAsync(scene);
-        using SslStream main = await AcceptAsync(scene);
-        using TlsKnock source = await honest;
+        var honest = ComeAsync(scene);
+        using var main = await AcceptAsync(scene);
+        using var source = await honest;
         await scene.StateAsync(GuardState.Relaying);
     }
 
     [Fact]
     public async Task QEMU_says_how_a_migration_stands_and_ends_and_a_pause_is_recovered()
     {
-        using FakeMonitor monitor = Monitor();
-        await using GuardScene scene = await OpenAsync(monitor);
-        Task<TlsKnock> first = ComeAsync(scene);
-        ScriptedPeer qemu = await scene.AcceptAsync();
-        using (SslStream main = await ShakeHandsAsync(qemu, _authority.Folder))
-        using (TlsKnock source = await first)
+        using var monitor = Monitor();
+        await using var scene = await OpenAsync(monitor);
+        var first = ComeAsync(scene);
+        var qemu = await scene.AcceptAsync();
+        using (var main = await ShakeHandsAsync(qemu, _authority.Folder))
+        using (var source = await first)
         {
             await scene.StateAsync(GuardState.Relaying);
             monitor.SayStatus("postcopy-active");
@@ -131,13 +131,13 @@ public sealed class TlsPassThroughTests : IDisposable
         }
 
         // The source has lost its link, and comes again before QEMU has noticed.
-        Task<TlsKnock> second = ComeAsync(scene);
+        var second = ComeAsync(scene);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 2, "the recovery is held", Token);
         Assert.False(scene.HasKnocked);
         qemu.Dispose();
         monitor.SayStatus("postcopy-paused");
-        using SslStream again = await AcceptAsync(scene);
-        using TlsKnock recovered = await second;
+        using var again = await AcceptAsync(scene);
+        using var recovered = await second;
         await scene.StateAsync(GuardState.Recovering);
         monitor.SayStatus("postcopy-active");
         await scene.StateAsync(GuardState.Postcopy);
@@ -166,7 +166,10 @@ public sealed class TlsPassThroughTests : IDisposable
     private static Task<GuardScene> OpenAsync(FakeMonitor? monitor, int channels = 0, TimeSpan? handshake = null)
     {
         if (monitor is not null && channels > 0)
+        {
             monitor.Answers["query-migrate-capabilities"] = FakeMonitor.Capabilities("events", "multifd");
+        }
+
         return GuardScene.OpenAsync(channels, monitor: monitor, change: options => options with
         {
             TlsPassThrough = monitor is null,
@@ -182,7 +185,7 @@ public sealed class TlsPassThroughTests : IDisposable
     internal static async Task<SslStream> ShakeHandsAsync(ScriptedPeer peer, string folder)
     {
         var stream = new SslStream(new NetworkStream(peer.Socket));
-        using TlsCredentials credentials = TlsCredentials.FromFolder(folder, TlsEnd.Server);
+        using var credentials = TlsCredentials.FromFolder(folder, TlsEnd.Server);
         await stream.AuthenticateAsServerAsync(credentials.ServerOptions(), Token);
         return stream;
     }

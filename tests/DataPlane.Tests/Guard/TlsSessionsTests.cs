@@ -14,10 +14,13 @@ public sealed class TlsSessionsTests
     [Fact]
     public void Sessions_of_an_address_keep_their_order()
     {
-        TlsSessions sessions = Expect(channels: 2);
+        var sessions = Expect(channels: 2);
         TlsSessions.Waiting[] all = [Session("a"), Session("a"), Session("a")];
-        foreach (TlsSessions.Waiting session in all)
+        foreach (var session in all)
+        {
             Assert.Null(sessions.Add(session));
+        }
+
         Assert.All(all, session => Assert.Same(session, sessions.TakeNext()));
         Assert.Null(sessions.TakeNext());
     }
@@ -25,7 +28,7 @@ public sealed class TlsSessionsTests
     [Fact]
     public void Those_of_the_first_that_was_let_in_come_before_all_others_and_those_that_failed_behind_them()
     {
-        TlsSessions sessions = Expect(channels: 2, anyPeer: true);
+        var sessions = Expect(channels: 2, anyPeer: true);
         sessions.Blame("bad");
         sessions.Blame("bad");
         sessions.Blame("worse");
@@ -33,18 +36,21 @@ public sealed class TlsSessionsTests
         sessions.Blame("worse");
         sessions.LetIn(Session("main").Relay, "main");
         sessions.Blame("main"); // may be a stranger at the same address
-        foreach (string address in (string[])["worse", "bad", "fresh", "main"])
+        foreach (var address in (string[])["worse", "bad", "fresh", "main"])
+        {
             sessions.Add(Session(address));
+        }
+
         Assert.Equal(["main", "fresh", "bad", "worse"], Enumerable.Range(0, 4).Select(_ => sessions.TakeNext()!.Address));
     }
 
     [Fact]
     public void Once_the_first_is_in_only_its_address_may_come_and_nobody_when_the_set_is_complete()
     {
-        TlsSessions sessions = Expect(channels: 1);
-        TlsSessions.Waiting other = Session("other");
+        var sessions = Expect(channels: 1);
+        var other = Session("other");
         sessions.Add(other);
-        TlsSessions.Waiting main = Session("main");
+        var main = Session("main");
         Assert.True(sessions.MayCome("other"));
         sessions.LetIn(main.Relay, main.Address);
         Assert.False(sessions.MayCome("other"));
@@ -52,7 +58,7 @@ public sealed class TlsSessionsTests
         Assert.True(sessions.MayCome("main"));
         Assert.False(sessions.IsComplete);
 
-        TlsSessions.Waiting multifd = Session("main");
+        var multifd = Session("main");
         sessions.LetIn(multifd.Relay, "main");
         Assert.True(sessions.IsComplete);
         Assert.False(sessions.MayCome("main"));
@@ -63,9 +69,12 @@ public sealed class TlsSessionsTests
     [Fact]
     public void A_recovery_has_main_and_preempt_anew_from_wherever()
     {
-        TlsSessions sessions = Expect(channels: 2, preempt: true);
-        for (int i = 0; i < 4; i++)
+        var sessions = Expect(channels: 2, preempt: true);
+        for (var i = 0; i < 4; i++)
+        {
             sessions.LetIn(Session("main").Relay, "main");
+        }
+
         Assert.True(sessions.IsComplete);
         sessions.ExpectRecovery();
         Assert.True(sessions.MayCome("elsewhere"));
@@ -78,12 +87,15 @@ public sealed class TlsSessionsTests
     [Fact]
     public void Of_too_many_the_one_that_would_come_last_goes()
     {
-        TlsSessions sessions = Expect(channels: 2);
+        var sessions = Expect(channels: 2);
         sessions.Blame("bad");
-        TlsSessions.Waiting bad = Session("bad");
+        var bad = Session("bad");
         Assert.Null(sessions.Add(bad));
-        for (int i = 1; i < TlsSessions.MaxWaiting; i++)
+        for (var i = 1; i < TlsSessions.MaxWaiting; i++)
+        {
             Assert.Null(sessions.Add(Session("good")));
+        }
+
         Assert.Same(bad.Relay, sessions.Add(Session("good")));
     }
 

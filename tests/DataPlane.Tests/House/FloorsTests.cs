@@ -30,7 +30,9 @@ public sealed partial class FloorsTests
             foreach (var use in room.Uses)
             {
                 if (!MayUse(room, rooms[use]))
+                {
                     wrong.Add($"{room.Name} uses {use}");
+                }
             }
         }
 
@@ -53,7 +55,10 @@ public sealed partial class FloorsTests
         {
             var cells = row.Split('|', StringSplitOptions.TrimEntries);
             if (cells.Length != 6 || !int.TryParse(cells[1], CultureInfo.InvariantCulture, out var floor))
+            {
                 continue;
+            }
+
             rooms.Add(new Room(cells[2].Split('`')[1], floor, cells[4].Split(", ", StringSplitOptions.RemoveEmptyEntries)));
         }
 
@@ -68,14 +73,22 @@ public sealed partial class FloorsTests
         foreach (var (room, path) in files)
         {
             if (!uses.TryGetValue(room, out var used))
+            {
                 uses[room] = used = [];
+            }
+
             var text = File.ReadAllText(path);
             foreach (Match match in Usings().Matches(text))
+            {
                 used.Add(RoomOf(match.Groups["name"].Value));
+            }
+
             foreach (Match match in QualifiedNames().Matches(text))
             {
                 if (s_library.Contains(match.Groups["room"].Value) && types.Contains(match.Value))
+                {
                     used.Add(match.Groups["room"].Value);
+                }
             }
 
             used.Remove(room);

@@ -25,7 +25,9 @@ public sealed partial class SpecificationLinksTests
                 foreach (Match number in Numbers().Matches(reference.Groups["sections"].Value))
                 {
                     if (!sections[reference.Groups["chapter"].Value].Contains(number.Value))
+                    {
                         wrong.Add($"{WorkTree.NameOf(file)}: {reference.Value}");
+                    }
                 }
             }
         }
@@ -46,7 +48,9 @@ public sealed partial class SpecificationLinksTests
                 {
                     var target = link.Groups["target"].Value;
                     if (!target.Contains("://", StringComparison.Ordinal) && !Exists(page, target))
+                    {
                         wrong.Add($"{WorkTree.NameOf(page)}: {target}");
+                    }
                 }
             }
         }
@@ -83,9 +87,13 @@ public sealed partial class SpecificationLinksTests
         foreach (var line in File.ReadLines(page))
         {
             if (line.TrimStart().StartsWith("```", StringComparison.Ordinal))
+            {
                 isCode = !isCode;
+            }
             else if (!isCode)
+            {
                 yield return line;
+            }
         }
     }
 

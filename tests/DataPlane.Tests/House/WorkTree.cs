@@ -24,7 +24,9 @@ internal static class WorkTree
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
         {
             if (File.Exists(Path.Combine(folder.FullName, "DataPlane.sln")))
+            {
                 return folder.FullName;
+            }
         }
 
         throw new DirectoryNotFoundException($"no DataPlane.sln above {AppContext.BaseDirectory}");

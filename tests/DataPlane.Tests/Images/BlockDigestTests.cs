@@ -14,17 +14,21 @@ public sealed class BlockDigestTests
     [InlineData(700, 1000)]
     public void Pages_without_data_count_as_zeros_whatever_is_in_them(int pages, int runLength)
     {
-        using RamBlock block = RamBlock.Allocate("pc.ram", pages * (long)TargetPage.Size, RamAllocation.Default with { HugePages = false });
-        Span<byte> memory = block.Span(0, (int)block.Length);
+        using var block = RamBlock.Allocate("pc.ram", pages * (long)TargetPage.Size, RamAllocation.Default with { HugePages = false });
+        var memory = block.Span(0, (int)block.Length);
         new Random(pages).NextBytes(memory);
-        byte[] expected = memory.ToArray();
+        var expected = memory.ToArray();
         var holdingData = new PageBitmap(pages);
-        for (int page = 0; page < pages; page++)
+        for (var page = 0; page < pages; page++)
         {
             if (page / runLength % 2 == 0)
+            {
                 holdingData.Set(page);
+            }
             else
+            {
                 expected.AsSpan(page * TargetPage.Size, TargetPage.Size).Clear();
+            }
         }
 
         Assert.Equal(

@@ -12,19 +12,21 @@ public sealed class EmptyRunsTests
         Gen.Bool.Array[1, 300].Sample(pages =>
         {
             var bitmap = new PageBitmap(pages.Length);
-            for (int page = 0; page < pages.Length; page++)
+            for (var page = 0; page < pages.Length; page++)
             {
                 if (pages[page])
+                {
                     bitmap.Set(page);
+                }
             }
 
             bool[] covered = [.. pages];
             long end = -1;
-            foreach ((long first, long count) in EmptyRuns.Of(bitmap))
+            foreach ((var first, var count) in EmptyRuns.Of(bitmap))
             {
                 Assert.True(first > end && count > 0, "runs touch, overlap or are empty");
                 end = first + count;
-                for (long page = first; page < end; page++)
+                for (var page = first; page < end; page++)
                 {
                     Assert.False(covered[page]);
                     covered[page] = true;

@@ -22,8 +22,8 @@ internal static class ExampleImage
     {
         get
         {
-            byte[] stream = new DeviceStreamBuilder().Add("apic", new byte[40], id: 6, version: 3).Add("timer", new byte[24], id: 0).Stream;
-            Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, true, out _, out DeviceState? state, out _));
+            var stream = new DeviceStreamBuilder().Add("apic", new byte[40], id: 6, version: 3).Add("timer", new byte[24], id: 0).Stream;
+            Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, true, out _, out var state, out _));
             return state!;
         }
     }
@@ -31,8 +31,11 @@ internal static class ExampleImage
     public static SparseImage Build(MappedRamLayout layout, DeviceState devices)
     {
         var image = new SparseImage();
-        foreach (MappedRamPiece piece in layout.Pieces)
+        foreach (var piece in layout.Pieces)
+        {
             image.Write(piece.Offset, piece.Bytes.Span);
+        }
+
         return image.Write(layout.TailOffset, layout.BuildTail(devices));
     }
 

@@ -23,7 +23,7 @@ public sealed class FileReplacementTests : IDisposable
     public void The_new_file_has_the_name_and_the_old_one_goes_at_the_end(bool exchanges)
     {
         File.WriteAllText(_path, "old");
-        FileReplacement replacement = Begin(exchanges);
+        var replacement = Begin(exchanges);
         Assert.Equal("new", File.ReadAllText(_path));
         Assert.Equal(2, Directory.GetFiles(_folder).Length);
         replacement.Finish();
@@ -67,7 +67,7 @@ public sealed class FileReplacementTests : IDisposable
     {
         File.WriteAllText(_path, "old");
         _ = Begin(exchanges: false);
-        string aside = Assert.Single(Directory.GetFiles(_folder), path => path != _path);
+        var aside = Assert.Single(Directory.GetFiles(_folder), path => path != _path);
         Assert.EndsWith(".old", aside, StringComparison.Ordinal);
         Assert.Equal(0, PartialFile.Sweep(_folder));
     }

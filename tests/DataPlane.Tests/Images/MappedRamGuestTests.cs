@@ -6,7 +6,6 @@ using DataPlane.Migration;
 using DataPlane.Tests.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
-using Microsoft.Win32.SafeHandles;
 using Xunit;
 
 namespace DataPlane.Tests.Images;
@@ -94,7 +93,10 @@ public sealed class MappedRamGuestTests : IDisposable
     public async Task A_disk_that_fails_at_the_last_moment_leaves_the_older_file_as_it_was(bool hasOlder)
     {
         if (hasOlder)
+        {
             File.WriteAllText(Vm, "an older VM");
+        }
+
         using var incoming = new MappedRamGuest(Vm, _ => throw new IOException("the disk has gone"));
         var memory = await incoming.CreateMemoryAsync(s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
 
@@ -104,7 +106,9 @@ public sealed class MappedRamGuestTests : IDisposable
 
         Assert.Equal(hasOlder ? [Vm] : [], Directory.GetFileSystemEntries(_folder));
         if (hasOlder)
+        {
             Assert.Equal("an older VM", File.ReadAllText(Vm));
+        }
     }
 
     [Fact]
@@ -163,7 +167,7 @@ public sealed class MappedRamGuestTests : IDisposable
 
     private MappedRamImageInfo Read()
     {
-        using SafeFileHandle file = File.OpenHandle(Vm);
+        using var file = File.OpenHandle(Vm);
         Assert.True(MappedRamReader.TryRead(ImageBytes.Of(file), new MappedRamLimits(1 << 30), 0, out var info, out var error), error);
         return info;
     }
@@ -174,12 +178,12 @@ public sealed class MappedRamGuestTests : IDisposable
         Assert.Equal(guest.MachineName, info.Configuration.MachineName);
         Assert.Equal(guest.Devices, info.State.Unwrap("test").ToArray());
         Assert.Equal(guest.Memory.Blocks.Select(static block => (block.Name, block.Length)), info.Blocks.Select(static block => (block.Name, block.Length)));
-        byte[] file = File.ReadAllBytes(Vm);
+        var file = File.ReadAllBytes(Vm);
         foreach (var (place, block) in info.Blocks.Zip(guest.Memory.Blocks))
         {
-            foreach (long page in Pages(block))
+            foreach (var page in Pages(block))
             {
-                bool inBitmap = (file[place.BitmapOffset + page / 8] >> (int)(page % 8) & 1) != 0;
+                var inBitmap = (file[place.BitmapOffset + page / 8] >> (int)(page % 8) & 1) != 0;
                 Assert.True(inBitmap != IsZero(block, page), $"bit of page {page} of {block.Name}");
                 var content = file.AsSpan((int)(place.PagesOffset + (page << TargetPage.Shift)), TargetPage.Size);
                 Assert.True(content.SequenceEqual(block.Span(page << TargetPage.Shift, TargetPage.Size)), $"page {page} of {block.Name}");

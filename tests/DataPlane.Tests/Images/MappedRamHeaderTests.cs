@@ -12,10 +12,10 @@ public sealed class MappedRamHeaderTests
     [Fact]
     public void Header_of_the_documentation_round_trips()
     {
-        byte[] example = Hex.Bytes(Example);
-        Assert.True(MappedRamHeader.TryRead(example, out MappedRamHeader header, out _));
+        var example = Hex.Bytes(Example);
+        Assert.True(MappedRamHeader.TryRead(example, out var header, out _));
         Assert.Equal(new MappedRamHeader(0x8B, 0x100000), header);
-        byte[] written = new byte[MappedRamHeader.Size];
+        var written = new byte[MappedRamHeader.Size];
         header.Write(written);
         Assert.Equal(example, written);
         CodecAssert.RefusesTruncated(example, Read);
@@ -40,10 +40,10 @@ public sealed class MappedRamHeaderTests
     public void Round_trip_of_any_header() =>
         Gen.Select(Gen.Long[0, long.MaxValue], Gen.Long[0, long.MaxValue >> 12]).Sample((bitmap, page) =>
         {
-            byte[] bytes = new byte[MappedRamHeader.Size];
+            var bytes = new byte[MappedRamHeader.Size];
             var header = new MappedRamHeader(bitmap, page << 12);
             header.Write(bytes);
-            return MappedRamHeader.TryRead(bytes, out MappedRamHeader back, out _) && back == header;
+            return MappedRamHeader.TryRead(bytes, out var back, out _) && back == header;
         });
 
     private static bool Read(ReadOnlySpan<byte> source, out string? error) => MappedRamHeader.TryRead(source, out _, out error);

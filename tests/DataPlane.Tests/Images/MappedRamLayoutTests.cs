@@ -12,7 +12,7 @@ public sealed class MappedRamLayoutTests
     [Fact]
     public void Head_of_a_file_of_QEMU_is_rebuilt_byte_for_byte()
     {
-        MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents);
+        var layout = MappedRamLayout.Create(ExampleImage.Contents);
         Assert.Equal(0, layout.Pieces[0].Offset);
         Assert.Equal(0x8B, layout.Pieces[0].Bytes.Length);
         Assert.Equal(Hex.Bytes("""
@@ -27,7 +27,7 @@ public sealed class MappedRamLayoutTests
     [Fact]
     public void Places_are_those_of_a_file_of_QEMU()
     {
-        MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents);
+        var layout = MappedRamLayout.Create(ExampleImage.Contents);
         Assert.Equal(new MappedRamBlock("pc.ram", 64 << 20, 0x8B, 0x100000), layout.Blocks[0]);
         Assert.Equal((0x4000L, 0x800L, 0x4100000L), (layout.Blocks[0].PageCount, layout.Blocks[0].BitmapLength, layout.Blocks[0].PagesEnd));
         Assert.Equal(0x4100000, layout.Pieces[1].Offset);
@@ -42,7 +42,7 @@ public sealed class MappedRamLayoutTests
     [Fact]
     public void Tail_is_that_of_QEMU_without_what_may_be_left_out()
     {
-        byte[] tail = MappedRamLayout.Create(ExampleImage.Contents).BuildTail(ExampleImage.Devices);
+        var tail = MappedRamLayout.Create(ExampleImage.Contents).BuildTail(ExampleImage.Devices);
         byte[] expected =
         [
             .. Hex.Bytes("00 00 00 00 00 00 00 10 7E 00 00 00 01  03 00 00 00 01 00 00 00 00 00 00 00 10 7E 00 00 00 01"),
@@ -56,9 +56,9 @@ public sealed class MappedRamLayoutTests
     [Fact]
     public void Early_sections_stand_in_the_head_or_else_in_the_tail_but_once()
     {
-        byte[] early = DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9);
+        var early = DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9);
         var state = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
-        byte[] without = MappedRamLayout.Create(ExampleImage.Contents).BuildTail(ExampleImage.Devices);
+        var without = MappedRamLayout.Create(ExampleImage.Contents).BuildTail(ExampleImage.Devices);
         Assert.Equal(without, MappedRamLayout.Create(ExampleImage.Contents with { EarlySections = early }).BuildTail(state));
         Assert.Equal([.. without[..13], .. early, .. without[13..]], MappedRamLayout.Create(ExampleImage.Contents).BuildTail(state));
         Assert.Throws<ArgumentException>(
@@ -70,7 +70,7 @@ public sealed class MappedRamLayoutTests
     [InlineData(1000)]
     public void A_base_offset_moves_everything_but_pages_stay_aligned(long baseOffset)
     {
-        MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents with { BaseOffset = baseOffset });
+        var layout = MappedRamLayout.Create(ExampleImage.Contents with { BaseOffset = baseOffset });
         Assert.Equal(baseOffset, layout.Pieces[0].Offset);
         Assert.Equal(baseOffset + 0x8B, layout.Blocks[0].BitmapOffset);
         Assert.All(layout.Blocks, b => Assert.Equal(0, b.PagesOffset % 0x100000));
@@ -79,8 +79,8 @@ public sealed class MappedRamLayoutTests
     [Fact]
     public void Uuid_page_bits_and_early_sections_are_kept_and_stream_only_fields_dropped()
     {
-        byte[] early = DeviceStreamBuilder.Section("0000:00:01.0/virtio-mem-device-early", [1, 2, 3], id: 9);
-        MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents with
+        var early = DeviceStreamBuilder.Section("0000:00:01.0/virtio-mem-device-early", [1, 2, 3], id: 9);
+        var layout = MappedRamLayout.Create(ExampleImage.Contents with
         {
             Uuid = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"),
             TargetPageBits = 12,
@@ -88,7 +88,7 @@ public sealed class MappedRamLayoutTests
             RamSectionId = 3,
             Blocks = [new RamBlockEntry("pc.ram", 64 << 20, PageSize: 2 << 20)],
         });
-        byte[] head = layout.Pieces[0].Bytes.ToArray();
+        var head = layout.Pieces[0].Bytes.ToArray();
         Assert.Equal(Hex.Bytes("05 1E \"configuration/target-page-bits\" 00000001 0000000C 05 1A"), head[24..66]);
         byte[] expectedEnd =
         [
@@ -102,7 +102,7 @@ public sealed class MappedRamLayoutTests
     [Fact]
     public void Bitmaps_have_whole_words()
     {
-        MappedRamLayout layout =
+        var layout =
             MappedRamLayout.Create(ExampleImage.Contents with { Blocks = [new("a", 4096), new("b", 64 * 4096), new("c", 65 * 4096)] });
         Assert.Equal([8, 8, 16], layout.Blocks.Select(b => b.BitmapLength));
     }

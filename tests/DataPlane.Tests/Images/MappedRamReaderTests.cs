@@ -23,7 +23,7 @@ public sealed class MappedRamReaderTests
     [Fact]
     public void What_the_layout_makes_is_read_back()
     {
-        MappedRamImageInfo info = ReadOk(ExampleImage.Build());
+        var info = ReadOk(ExampleImage.Build());
         Assert.Equal("pc-q35-10.0", info.Configuration.MachineName);
         Assert.Equal(MappedRamLayout.Create(ExampleImage.Contents).Blocks, info.Blocks);
         Assert.Equal(0x4082000, info.TotalRamBytes);
@@ -51,7 +51,7 @@ public sealed class MappedRamReaderTests
     public void A_missing_END_and_garbage_behind_the_description_do_no_harm()
     {
         ReadOk(ExampleImage.Build().Write(TailOffset, [.. s_empty, .. Devices()]).Cut(TailOffset + s_empty.Length + Devices().Length));
-        byte[] garbage = new byte[3 << 20];
+        var garbage = new byte[3 << 20];
         new Random(1).NextBytes(garbage);
         ReadOk(ExampleImage.Build().Write(ExampleImage.Build().Length, garbage));
     }
@@ -59,18 +59,18 @@ public sealed class MappedRamReaderTests
     [Fact]
     public void Device_state_larger_than_the_first_read_is_found()
     {
-        DeviceState large = DeviceState.Wrap("vmm", new byte[5 << 20]);
-        MappedRamImageInfo info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), large));
+        var large = DeviceState.Wrap("vmm", new byte[5 << 20]);
+        var info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), large));
         Assert.Equal(5 << 20, info.State.Unwrap("vmm").Length);
     }
 
     [Fact]
     public void Early_sections_uuid_and_base_offset_are_read()
     {
-        byte[] early = DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9);
+        var early = DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9);
         var devices = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
-        MappedRamContents contents = ExampleImage.Contents with { Uuid = Guid.NewGuid(), EarlySections = early, BaseOffset = 1000 };
-        MappedRamImageInfo info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(contents), devices), baseOffset: 1000);
+        var contents = ExampleImage.Contents with { Uuid = Guid.NewGuid(), EarlySections = early, BaseOffset = 1000 };
+        var info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(contents), devices), baseOffset: 1000);
         Assert.Equal(contents.Uuid, info.Configuration.Uuid);
         Assert.Equal(early, info.State.EarlySections.ToArray());
     }
@@ -81,7 +81,7 @@ public sealed class MappedRamReaderTests
         byte[] early =
             [.. DeviceStreamBuilder.Section("early", [1, 2, 3], id: 9), .. DeviceStreamBuilder.Section("early", [4], id: 9, instance: 1)];
         var devices = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
-        MappedRamImageInfo info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), devices));
+        var info = ReadOk(ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), devices));
         Assert.Equal(early, info.State.EarlySections.ToArray());
         Assert.Equal(["apic", "timer"], info.State.Devices.Select(d => d.Name));
     }
@@ -95,17 +95,21 @@ public sealed class MappedRamReaderTests
         byte[] early = [.. Enumerable.Range(0, count).SelectMany(static i =>
             DeviceStreamBuilder.Section("early", [1], id: 9, instance: (uint)i))];
         var devices = new DeviceState(early, ExampleImage.Devices.Sections, ExampleImage.Devices.Description, []);
-        SparseImage image = ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), devices);
+        var image = ExampleImage.Build(MappedRamLayout.Create(ExampleImage.Contents), devices);
         if (isRead)
+        {
             Assert.Equal(early, ReadOk(image).State.EarlySections.ToArray());
+        }
         else
+        {
             RefuseAny(image);
+        }
     }
 
     [Fact]
     public void Commands_before_RAM_are_skipped()
     {
-        byte[] head = MappedRamLayout.Create(ExampleImage.Contents).Pieces[0].Bytes.ToArray();
+        var head = MappedRamLayout.Create(ExampleImage.Contents).Pieces[0].Bytes.ToArray();
         byte[] withPing = [.. head[..71], .. Hex.Bytes("08 0001 0000 08 0002 0004 00000001"), .. head[71..]];
         ReadOk(ExampleImage.Build().Write(0, withPing).Patch(BitmapField + 14, [0, 0, 0, 0, 0, 0, 0, 0x99]));
     }
@@ -113,13 +117,22 @@ public sealed class MappedRamReaderTests
     [Fact]
     public void A_file_cut_anywhere_in_its_head_or_tail_is_refused()
     {
-        long length = ExampleImage.Build().Length;
+        var length = ExampleImage.Build().Length;
         for (long cut = 0; cut < 0x8B + 2; cut++)
+        {
             RefuseAny(ExampleImage.Build().Cut(cut));
-        foreach (long cut in (long[])[0x100000, 0x4100000, 0x410001D, 0x4100038, TailOffset - 1])
+        }
+
+        foreach (var cut in (long[])[0x100000, 0x4100000, 0x410001D, 0x4100038, TailOffset - 1])
+        {
             RefuseAny(ExampleImage.Build().Cut(cut));
+        }
+
         for (long cut = TailOffset; cut < length; cut++)
+        {
             RefuseAny(ExampleImage.Build().Cut(cut));
+        }
+
         ReadOk(ExampleImage.Build().Cut(length));
     }
 
@@ -157,8 +170,8 @@ public sealed class MappedRamReaderTests
     public void Pages_of_one_block_inside_those_of_another_are_refused()
     {
         // The second block claims an area in the middle of the first; the list goes on after that area.
-        SparseImage image = ExampleImage.Build().Patch(0x410001D + 20, Offset(0x200000));
-        MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents);
+        var image = ExampleImage.Build().Patch(0x410001D + 20, Offset(0x200000));
+        var layout = MappedRamLayout.Create(ExampleImage.Contents);
         image.Write(0x200000 + 0x20000, layout.Pieces[2].Bytes.Span);
         Assert.Contains("overlap", RefuseAny(image), StringComparison.Ordinal);
     }
@@ -166,8 +179,8 @@ public sealed class MappedRamReaderTests
     [Fact]
     public void A_bitmap_may_stand_anywhere_else()
     {
-        SparseImage image = ExampleImage.Build();
-        long elsewhere = image.Length;
+        var image = ExampleImage.Build();
+        var elsewhere = image.Length;
         image.Write(elsewhere, new byte[0x800]).Patch(BitmapField, Offset(elsewhere));
         Assert.Equal(elsewhere, ReadOk(image).Blocks[0].BitmapOffset);
     }
@@ -175,7 +188,7 @@ public sealed class MappedRamReaderTests
     [Fact]
     public void A_saved_stream_without_mapped_ram_is_refused()
     {
-        SparseImage image = new SparseImage().Write(0, Hex.Bytes("51 45 56 4D 00 00 00 03 07 00 00 00 0B \"pc-q35-10.0\" 01 00 00 00 01"));
+        var image = new SparseImage().Write(0, Hex.Bytes("51 45 56 4D 00 00 00 03 07 00 00 00 0B \"pc-q35-10.0\" 01 00 00 00 01"));
         Assert.Contains("lacks mapped-ram", RefuseAny(image), StringComparison.Ordinal);
     }
 
@@ -195,9 +208,9 @@ public sealed class MappedRamReaderTests
     [Fact]
     public void Device_state_is_bounded()
     {
-        SparseImage image = ExampleImage.Build();
-        int state = (int)(image.Length - TailOffset - 31);
-        Assert.True(MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam, state), 0, out _, out string? error), error);
+        var image = ExampleImage.Build();
+        var state = (int)(image.Length - TailOffset - 31);
+        Assert.True(MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam, state), 0, out _, out var error), error);
         Assert.False(MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam, state - 1), 0, out _, out error));
         Assert.Contains($"more than {state - 1} bytes", error, StringComparison.Ordinal);
     }
@@ -207,20 +220,23 @@ public sealed class MappedRamReaderTests
     [InlineData(0x7000000)]
     public void An_image_cannot_begin_outside_of_its_file(long baseOffset)
     {
-        Assert.False(MappedRamReader.TryRead(ExampleImage.Build(), new MappedRamLimits(MaxRam), baseOffset, out _, out string? error));
+        Assert.False(MappedRamReader.TryRead(ExampleImage.Build(), new MappedRamLimits(MaxRam), baseOffset, out _, out var error));
         Assert.Contains("beyond the end of the file", error, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Real_files_are_read_through_their_handle()
     {
-        string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        var path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
         try
         {
-            MappedRamLayout layout = MappedRamLayout.Create(ExampleImage.Contents);
-            using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite);
-            foreach (MappedRamPiece piece in layout.Pieces)
+            var layout = MappedRamLayout.Create(ExampleImage.Contents);
+            using var file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite);
+            foreach (var piece in layout.Pieces)
+            {
                 RandomAccess.Write(file, piece.Bytes.Span, piece.Offset);
+            }
+
             RandomAccess.Write(file, layout.BuildTail(ExampleImage.Devices), layout.TailOffset);
             Assert.Equal(layout.Blocks, ReadOk(ImageBytes.Of(file)).Blocks);
         }
@@ -237,12 +253,15 @@ public sealed class MappedRamReaderTests
             Gen.Byte.Array[1, 8],
             Gen.Long[0, 0x4601400]).Sample((at, bytes, cut) =>
         {
-            SparseImage image = ExampleImage.Build();
+            var image = ExampleImage.Build();
             bytes = bytes[..Math.Min(bytes.Length, PieceEnd(at) - (int)at)];
             image.Patch(at, bytes);
             if (cut > TailOffset)
+            {
                 image.Cut(cut);
-            bool read = MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam), 0, out MappedRamImageInfo? info, out string? error);
+            }
+
+            var read = MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam), 0, out var info, out var error);
             return read == (error is null) && (!read || info!.Blocks.All(b =>
                 b.BitmapOffset >= 0 && b.BitmapOffset + b.BitmapLength <= image.Length && b.PagesOffset >= 0
                     && b.PagesEnd <= image.Length));
@@ -254,7 +273,7 @@ public sealed class MappedRamReaderTests
 
     private static byte[] Offset(long value)
     {
-        byte[] bytes = new byte[8];
+        var bytes = new byte[8];
         BinaryPrimitives.WriteInt64BigEndian(bytes, value);
         return bytes;
     }
@@ -262,13 +281,13 @@ public sealed class MappedRamReaderTests
     private static MappedRamImageInfo ReadOk(ImageBytes image, long baseOffset = 0)
     {
         Assert.True(MappedRamReader.TryRead(
-            image, new MappedRamLimits(MaxRam), baseOffset, out MappedRamImageInfo? info, out string? error), error);
+            image, new MappedRamLimits(MaxRam), baseOffset, out var info, out var error), error);
         return info!;
     }
 
     private static string RefuseAny(ImageBytes image)
     {
-        Assert.False(MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam), 0, out MappedRamImageInfo? info, out string? error));
+        Assert.False(MappedRamReader.TryRead(image, new MappedRamLimits(MaxRam), 0, out var info, out var error));
         Assert.Null(info);
         Assert.StartsWith("at ", error, StringComparison.Ordinal);
         return error;

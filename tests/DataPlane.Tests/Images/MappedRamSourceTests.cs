@@ -35,7 +35,10 @@ public sealed class MappedRamSourceTests : IDisposable
         {
             Assert.Equal((block.Name, block.Length), (copy.Name, copy.Length));
             for (long page = 0; page < block.PageCount; page++)
+            {
                 Assert.True(block.Span(page << 12, 4096).SequenceEqual(copy.Span(page << 12, 4096)));
+            }
+
             var data = Enumerable.Range(0, (int)block.PageCount).Count(page =>
                 block.Span((long)page << 12, 4096).ContainsAnyExcept((byte)0));
             Assert.Equal(data, saved.CountPagesHoldingData(copy));
@@ -98,7 +101,10 @@ public sealed class MappedRamSourceTests : IDisposable
         using var guest = await SaveAsync();
         using var saved = MappedRamSource.Open(Vm);
         using (var file = File.OpenHandle(Vm, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        {
             RandomAccess.SetLength(file, 2 << 20);
+        }
+
         using var incoming = new TestIncomingGuest();
 
         var failure = await Assert.ThrowsAsync<MigrationException>(() => PrecopyTests.MigrateAsync(saved, incoming, channels));
@@ -175,7 +181,10 @@ public sealed class MappedRamSourceTests : IDisposable
                 var place = places[index];
                 var copy = cut ? bytes[..length] : (byte[])bytes.Clone();
                 if (place < copy.Length)
+                {
                     copy[place] = value;
+                }
+
                 var path = Path.Combine(_folder, $"{Guid.NewGuid():N}");
                 File.WriteAllBytes(path, copy);
                 try
@@ -219,7 +228,10 @@ public sealed class MappedRamSourceTests : IDisposable
         var layout = MappedRamLayout.Create(contents);
         using var file = File.OpenHandle(Vm, FileMode.Create, FileAccess.ReadWrite);
         foreach (var piece in layout.Pieces)
+        {
             RandomAccess.Write(file, piece.Bytes.Span, piece.Offset);
+        }
+
         RandomAccess.Write(file, layout.BuildTail(devices ?? ExampleImage.Devices), layout.TailOffset);
     }
 

@@ -12,7 +12,7 @@ public sealed class PartialFileTests : IDisposable
     [Fact]
     public void The_file_is_its_owners_alone_and_has_all_its_space()
     {
-        string path = Path.Combine(_folder, "file");
+        var path = Path.Combine(_folder, "file");
         using (PartialFile.Create(path, 3 << 20))
         {
             Assert.Equal("600", DiskFiles.Mode(path));
@@ -31,7 +31,7 @@ public sealed class PartialFileTests : IDisposable
     [Fact]
     public void A_file_that_exists_is_left_alone()
     {
-        string path = Path.Combine(_folder, "file");
+        var path = Path.Combine(_folder, "file");
         File.WriteAllText(path, "precious");
         Assert.ThrowsAny<IOException>(() => PartialFile.Create(path, 4096));
         Assert.Equal("precious", File.ReadAllText(path));
@@ -40,7 +40,7 @@ public sealed class PartialFileTests : IDisposable
     [Fact]
     public void A_file_that_a_sweeper_takes_before_it_is_locked_is_not_written()
     {
-        string path = PartialFile.NameFor(Path.Combine(_folder, "file"));
+        var path = PartialFile.NameFor(Path.Combine(_folder, "file"));
         List<SafeFileHandle> sweeper = [];
         var failure = Assert.ThrowsAny<IOException>(() => PartialFile.Create(path, 4096, file =>
         {
@@ -67,7 +67,7 @@ public sealed class PartialFileTests : IDisposable
     [Fact]
     public void A_missing_folder_is_named()
     {
-        string path = Path.Combine(_folder, "nowhere", "file");
+        var path = Path.Combine(_folder, "nowhere", "file");
         var failure = Assert.ThrowsAny<IOException>(() => PartialFile.Create(path, 4096));
         Assert.Contains(path, failure.Message, StringComparison.Ordinal);
     }
@@ -92,15 +92,15 @@ public sealed class PartialFileTests : IDisposable
     [Fact]
     public void A_link_or_a_file_of_somebody_else_with_such_a_name_is_not_swept()
     {
-        string target = Path.Combine(_folder, "target");
+        var target = Path.Combine(_folder, "target");
         File.WriteAllText(target, "precious");
-        string link = PartialFile.NameFor(Path.Combine(_folder, "link"));
+        var link = PartialFile.NameFor(Path.Combine(_folder, "link"));
         File.CreateSymbolicLink(link, target);
         Assert.Equal(0, PartialFile.Sweep(_folder));
         Assert.Equal("precious", File.ReadAllText(link));
 
         Assert.SkipUnless(Environment.IsPrivilegedProcess, "only root can give a file away");
-        string theirs = PartialFile.NameFor(Path.Combine(_folder, "theirs"));
+        var theirs = PartialFile.NameFor(Path.Combine(_folder, "theirs"));
         File.WriteAllText(theirs, "");
         Assert.Equal(0, DiskFiles.Run("chown", "65534", theirs).ExitCode);
         Assert.Equal(0, PartialFile.Sweep(_folder));
@@ -110,8 +110,8 @@ public sealed class PartialFileTests : IDisposable
     [Fact]
     public void Where_space_cannot_be_reserved_zeros_take_it()
     {
-        string path = Path.Combine(_folder, "file");
-        using SafeFileHandle file = LinuxFile.CreateNew(path);
+        var path = Path.Combine(_folder, "file");
+        using var file = LinuxFile.CreateNew(path);
         LinuxFile.SetLength(file, (3 << 20) + 4096);
 
         PartialFile.Reserve(file, path, (3 << 20) + 4096, static (_, _, _) => throw new LinuxException("fallocate", Errno.EOPNOTSUPP));

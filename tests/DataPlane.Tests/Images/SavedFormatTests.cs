@@ -21,11 +21,11 @@ public sealed class SavedFormatTests
 
     private static async Task ToldAsync(byte[] bytes, string kind)
     {
-        string path = Path.GetTempFileName();
+        var path = Path.GetTempFileName();
         try
         {
             await File.WriteAllBytesAsync(path, bytes, TestContext.Current.CancellationToken);
-            foreach (string[] command in new string[][] { ["inspect", path], ["send", path, "127.0.0.1:1"] })
+            foreach (var command in new string[][] { ["inspect", path], ["send", path, "127.0.0.1:1"] })
             {
                 var run = await ToolRun.RunAsync(command, TestContext.Current.CancellationToken);
                 Assert.Equal(1, run.ExitCode);

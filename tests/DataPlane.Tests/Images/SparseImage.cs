@@ -26,21 +26,23 @@ internal sealed class SparseImage : ImageBytes
     /// <summary>Changes bytes inside what was written.</summary>
     public SparseImage Patch(long offset, ReadOnlySpan<byte> bytes)
     {
-        (long start, byte[] piece) = _pieces.Last(p => p.Key <= offset);
+        (var start, var piece) = _pieces.Last(p => p.Key <= offset);
         bytes.CopyTo(piece.AsSpan((int)(offset - start)));
         return this;
     }
 
     public override int Read(long offset, Span<byte> buffer)
     {
-        int count = (int)Math.Clamp(_length - offset, 0, buffer.Length);
+        var count = (int)Math.Clamp(_length - offset, 0, buffer.Length);
         buffer = buffer[..count];
         buffer.Clear();
-        foreach ((long start, byte[] piece) in _pieces)
+        foreach ((var start, var piece) in _pieces)
         {
             long from = Math.Max(start, offset), to = Math.Min(start + piece.Length, offset + count);
             if (from < to)
+            {
                 piece.AsSpan((int)(from - start), (int)(to - from)).CopyTo(buffer[(int)(from - offset)..]);
+            }
         }
 
         return count;

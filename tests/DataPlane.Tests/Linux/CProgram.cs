@@ -14,15 +14,18 @@ internal static class CProgram
     internal static async Task<Dictionary<string, long>?> EvaluateAsync(
         IEnumerable<string> headers, IReadOnlyList<(string Expression, string? Guard)> expressions, CancellationToken cancellation)
     {
-        DirectoryInfo folder = Directory.CreateTempSubdirectory("dataplane-c-");
+        var folder = Directory.CreateTempSubdirectory("dataplane-c-");
         try
         {
-            string source = Path.Combine(folder.FullName, "numbers.c");
-            string program = Path.Combine(folder.FullName, "numbers");
+            var source = Path.Combine(folder.FullName, "numbers.c");
+            var program = Path.Combine(folder.FullName, "numbers");
             await File.WriteAllTextAsync(source, Source(headers, expressions), cancellation);
             if (await RunAsync("cc", ["-std=gnu11", "-w", "-o", program, source], cancellation) is null)
+            {
                 return null;
-            string output = await RunAsync(program, [], cancellation)
+            }
+
+            var output = await RunAsync(program, [], cancellation)
                 ?? throw new InvalidOperationException("the compiled program is gone");
             return output.Split('\n', StringSplitOptions.RemoveEmptyEntries)
                 .Select(line => line.Split('=', 2))
@@ -40,10 +43,10 @@ internal static class CProgram
         var lines = new List<string> { "#define _GNU_SOURCE", "#include <stddef.h>", "#include <stdio.h>" };
         lines.AddRange(headers.Select(header => $"#include <{header}>"));
         lines.Add("int main(void) {");
-        for (int i = 0; i < expressions.Count; i++)
+        for (var i = 0; i < expressions.Count; i++)
         {
-            (string expression, string? guard) = expressions[i];
-            string print = $"printf(\"{i}=%lld\\n\", (long long)({expression}));";
+            (var expression, var guard) = expressions[i];
+            var print = $"printf(\"{i}=%lld\\n\", (long long)({expression}));";
             lines.AddRange(guard is null ? [print] : [$"#ifdef {guard}", print, "#endif"]);
         }
         lines.Add("return 0; }");
@@ -65,8 +68,8 @@ internal static class CProgram
         }
         using (process)
         {
-            Task<string> error = process.StandardError.ReadToEndAsync(cancellation);
-            string output = await process.StandardOutput.ReadToEndAsync(cancellation);
+            var error = process.StandardError.ReadToEndAsync(cancellation);
+            var output = await process.StandardOutput.ReadToEndAsync(cancellation);
             await process.WaitForExitAsync(cancellation);
             return process.ExitCode == 0 ? output : throw new InvalidOperationException($"{program}: {await error}");
         }

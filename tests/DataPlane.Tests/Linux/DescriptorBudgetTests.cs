@@ -9,9 +9,9 @@ public sealed class DescriptorBudgetTests
     public void What_migrations_need_is_set_aside_and_the_rest_shared_out_among_the_doors()
     {
         var budget = new DescriptorBudget(() => 1024);
-        using DescriptorBudget.Door first = budget.Open(24);
+        using var first = budget.Open(24);
         Assert.Equal(1024 - 256 - 24, first.ForStrangers);
-        using (DescriptorBudget.Door second = budget.Open(48))
+        using (var second = budget.Open(48))
         {
             Assert.Equal((1024 - 256 - 24 - 48) / 2, first.ForStrangers);
             Assert.Equal(first.ForStrangers, second.ForStrangers);
@@ -28,15 +28,15 @@ public sealed class DescriptorBudgetTests
     [InlineData(long.MaxValue, 0, long.MaxValue - 256)]
     public void Few_descriptors_and_no_limit_at_all_are_both_shared(long limit, long reserve, long expected)
     {
-        using DescriptorBudget.Door door = new DescriptorBudget(() => limit).Open(reserve);
+        using var door = new DescriptorBudget(() => limit).Open(reserve);
         Assert.Equal(expected, door.ForStrangers);
     }
 
     [Fact]
     public void The_limit_of_this_process_is_what_the_kernel_says()
     {
-        string line = File.ReadLines("/proc/self/limits").Single(l => l.StartsWith("Max open files", StringComparison.Ordinal));
-        using DescriptorBudget.Door door = DescriptorBudget.Process.Open(0);
+        var line = File.ReadLines("/proc/self/limits").Single(l => l.StartsWith("Max open files", StringComparison.Ordinal));
+        using var door = DescriptorBudget.Process.Open(0);
         Assert.InRange(door.ForStrangers, 0, line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3] is var soft && soft == "unlimited"
             ? long.MaxValue : long.Parse(soft, System.Globalization.CultureInfo.InvariantCulture));
     }

@@ -18,7 +18,7 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public void A_memory_file_has_its_length_and_reads_as_zero()
     {
-        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 3 * Page);
+        using var file = LinuxFile.CreateInMemory("test", 3 * Page);
 
         Assert.Equal(3 * Page, RandomAccess.GetLength(file));
         byte[] bytes = [1, 2, 3];
@@ -29,12 +29,12 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public void Reserving_grows_the_file_and_keeps_its_bytes()
     {
-        using SafeFileHandle file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
+        using var file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
         RandomAccess.Write(file, "abc"u8, 0);
 
         LinuxFile.Reserve(file, 0, 5 * Page);
 
-        byte[] bytes = new byte[4];
+        var bytes = new byte[4];
         Assert.Equal(5 * Page, RandomAccess.GetLength(file));
         Assert.Equal(4, RandomAccess.Read(file, bytes, 0));
         Assert.Equal("abc\0"u8, bytes);
@@ -43,10 +43,10 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public void Reserving_more_than_a_file_can_be_is_an_error_and_not_a_short_file()
     {
-        using SafeFileHandle file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
+        using var file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
 
         // Beyond the largest file, so that it fails before it takes any space from others.
-        LinuxException e = Assert.Throws<LinuxException>(() => LinuxFile.Reserve(file, Page, long.MaxValue - Page));
+        var e = Assert.Throws<LinuxException>(() => LinuxFile.Reserve(file, Page, long.MaxValue - Page));
 
         Assert.Equal(("fallocate", Errno.EFBIG), (e.Call, e.Errno));
         Assert.Equal(0, RandomAccess.GetLength(file));
@@ -55,14 +55,14 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public void A_punched_hole_reads_as_zero_and_keeps_the_length()
     {
-        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 3 * Page);
-        byte[] ones = new byte[3 * Page];
+        using var file = LinuxFile.CreateInMemory("test", 3 * Page);
+        var ones = new byte[3 * Page];
         Array.Fill(ones, (byte)1);
         RandomAccess.Write(file, ones, 0);
 
         Assert.True(LinuxFile.TryPunchHole(file, Page, Page));
 
-        byte[] bytes = new byte[3 * Page];
+        var bytes = new byte[3 * Page];
         Assert.Equal(bytes.Length, RandomAccess.Read(file, bytes, 0));
         Assert.Equal([1, 0, 1], new[] { bytes[Page - 1], bytes[Page], bytes[2 * Page] });
         Assert.False(bytes.AsSpan(Page, Page).ContainsAnyExcept((byte)0));
@@ -71,7 +71,7 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public void Holes_are_found_where_nothing_was_written()
     {
-        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 10 * Page);
+        using var file = LinuxFile.CreateInMemory("test", 10 * Page);
         Assert.Equal([(2 * Page, 9 * Page)], LinuxFile.Holes(file, 2 * Page, 9 * Page));
         RandomAccess.Write(file, "x"u8, 1 * Page);
         RandomAccess.Write(file, "x"u8, 4 * Page);
@@ -95,7 +95,7 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public void Contents_and_directory_can_be_made_durable()
     {
-        using SafeFileHandle file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
+        using var file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
         RandomAccess.Write(file, "abc"u8, 0);
 
         LinuxFile.BeginWriteBack(file, 0, 3);
@@ -116,15 +116,15 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public unsafe void Vectors_are_written_in_order_at_their_offset()
     {
-        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 16);
+        using var file = LinuxFile.CreateInMemory("test", 16);
         byte[] head = [1, 2], tail = [3];
         fixed (byte* first = head, second = tail)
         {
-            nint* vectors = stackalloc nint[] { (nint)first, 2, (nint)second, 1 };
+            var vectors = stackalloc nint[] { (nint)first, 2, (nint)second, 1 };
             Assert.Equal(3, Libc.WriteVectors(file, vectors, 2, 5));
         }
 
-        byte[] bytes = new byte[16];
+        var bytes = new byte[16];
         Assert.Equal(16, RandomAccess.Read(file, bytes, 0));
         Assert.Equal([0, 1, 2, 3, 0], bytes[4..9]);
     }
@@ -132,10 +132,12 @@ public sealed class LinuxFileTests : IDisposable
     [Fact]
     public void Cpu_time_of_a_thread_grows_with_work_and_is_part_of_the_process()
     {
-        TimeSpan before = ResourceUsage.CpuTime(Libc.UsageOfThread);
-        TimeSpan after = before;
+        var before = ResourceUsage.CpuTime(Libc.UsageOfThread);
+        var after = before;
         for (ulong i = 0; after - before < TimeSpan.FromMilliseconds(2); i++)
+        {
             after = ResourceUsage.CpuTime(Libc.UsageOfThread);
+        }
 
         Assert.True(ResourceUsage.CpuTime(Libc.UsageOfProcess) >= after - before);
         Assert.Equal(144, Marshal.SizeOf<ResourceUsage>());

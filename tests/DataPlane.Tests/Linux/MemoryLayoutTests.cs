@@ -136,7 +136,7 @@ public sealed class MemoryLayoutTests
         ];
         (string, string?)[] expressions = [.. s_numbers.Select(number => (number.C, number.Guard)).Distinct()];
 
-        Dictionary<string, long>? values = await CProgram.EvaluateAsync(headers, expressions, TestContext.Current.CancellationToken);
+        var values = await CProgram.EvaluateAsync(headers, expressions, TestContext.Current.CancellationToken);
 
         Assert.SkipWhen(values is null, "there is no C compiler (cc) here");
         Assert.All(s_numbers.Where(number => number.Guard is null), number => Assert.True(values.ContainsKey(number.C), number.C));

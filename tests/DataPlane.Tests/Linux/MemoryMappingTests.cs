@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
-using Microsoft.Win32.SafeHandles;
 using Xunit;
 
 namespace DataPlane.Tests.Linux;
@@ -16,12 +15,15 @@ public sealed class MemoryMappingTests
     [InlineData((4 << 20) + Page, MemoryMapping.HugePageSize)]
     public unsafe void Anonymous_memory_is_aligned_zero_and_writable_to_its_ends(long length, long alignment)
     {
-        using MemoryMapping mapping = MemoryMapping.Anonymous(length, alignment);
+        using var mapping = MemoryMapping.Anonymous(length, alignment);
 
         Assert.Equal(0, mapping.Address % Math.Max(alignment, Page));
-        byte* bytes = (byte*)mapping.Address;
+        var bytes = (byte*)mapping.Address;
         for (long i = 0; i < length; i += Page)
+        {
             Assert.Equal(0, bytes[i]);
+        }
+
         bytes[0] = 1;
         bytes[length - 1] = 2;
         Assert.Equal(3, bytes[0] + bytes[length - 1]);
@@ -30,10 +32,12 @@ public sealed class MemoryMappingTests
     [Fact]
     public void What_was_reserved_for_alignment_is_given_back()
     {
-        long before = AddressSpace();
+        var before = AddressSpace();
         var mappings = new List<MemoryMapping>();
-        for (int i = 0; i < 1000; i++)
+        for (var i = 0; i < 1000; i++)
+        {
             mappings.Add(MemoryMapping.Anonymous(Page, 1 << 30));
+        }
 
         // Each took a gibibyte for a moment; other tests may map a few meanwhile.
         Assert.InRange(AddressSpace() - before, long.MinValue, 500L << 30);
@@ -43,12 +47,12 @@ public sealed class MemoryMappingTests
     [Fact]
     public unsafe void A_mapped_file_and_its_reader_see_the_same_bytes()
     {
-        using SafeFileHandle file = LinuxFile.CreateInMemory("test", 4 * Page);
-        using MemoryMapping mapping = MemoryMapping.OfFile(file, Page, 2 * Page);
+        using var file = LinuxFile.CreateInMemory("test", 4 * Page);
+        using var mapping = MemoryMapping.OfFile(file, Page, 2 * Page);
         ((byte*)mapping.Address)[7] = 42;
         mapping.Sync();
 
-        byte[] bytes = new byte[1];
+        var bytes = new byte[1];
         Assert.Equal(1, RandomAccess.Read(file, bytes, Page + 7));
         Assert.Equal(42, bytes[0]);
     }
@@ -56,7 +60,7 @@ public sealed class MemoryMappingTests
     [Fact]
     public unsafe void Populating_and_touching_keep_the_bytes()
     {
-        using MemoryMapping mapping = MemoryMapping.Anonymous(8 * Page);
+        using var mapping = MemoryMapping.Anonymous(8 * Page);
         var bytes = new Span<byte>((void*)mapping.Address, 8 * Page);
         bytes[Page] = 0xFE;
 
@@ -73,13 +77,17 @@ public sealed class MemoryMappingTests
     public void Populated_or_touched_memory_has_all_its_pages(bool touch)
     {
         const long Pages = 512;
-        using MemoryMapping mapping = MemoryMapping.Anonymous(Pages * Page);
+        using var mapping = MemoryMapping.Anonymous(Pages * Page);
         Assert.Equal(0, PresentPages(mapping));
 
         if (touch)
+        {
             mapping.Touch(0, mapping.Length);
+        }
         else
+        {
             mapping.Populate(0, mapping.Length);
+        }
 
         Assert.Equal(Pages, PresentPages(mapping));
     }
@@ -92,7 +100,7 @@ public sealed class MemoryMappingTests
     [InlineData(long.MaxValue, long.MaxValue)]
     public void A_range_outside_the_mapping_is_refused(long offset, long length)
     {
-        using MemoryMapping mapping = MemoryMapping.Anonymous(2 * Page);
+        using var mapping = MemoryMapping.Anonymous(2 * Page);
 
         Assert.Throws<ArgumentOutOfRangeException>(() => mapping.Populate(offset, length));
     }
@@ -100,7 +108,7 @@ public sealed class MemoryMappingTests
     [Fact]
     public void More_than_the_address_space_is_an_error_with_the_call_and_the_size()
     {
-        LinuxException e = Assert.Throws<LinuxException>(() => MemoryMapping.Anonymous(1L << 60));
+        var e = Assert.Throws<LinuxException>(() => MemoryMapping.Anonymous(1L << 60));
 
         Assert.Equal(("mmap", Errno.ENOMEM), (e.Call, e.Errno));
         Assert.Contains($"{1L << 60} bytes", e.Message);
@@ -109,9 +117,9 @@ public sealed class MemoryMappingTests
     [Fact]
     public void A_file_that_cannot_be_mapped_leaves_nothing_behind()
     {
-        using SafeFileHandle directory = LinuxFile.Open("/", Libc.OpenReadOnly);
+        using var directory = LinuxFile.Open("/", Libc.OpenReadOnly);
 
-        LinuxException e = Assert.Throws<LinuxException>(() => MemoryMapping.OfFile(directory, 0, Page));
+        var e = Assert.Throws<LinuxException>(() => MemoryMapping.OfFile(directory, 0, Page));
 
         Assert.Equal("mmap", e.Call);
     }
@@ -119,7 +127,7 @@ public sealed class MemoryMappingTests
     [Fact]
     public void A_disposed_mapping_says_so()
     {
-        MemoryMapping mapping = MemoryMapping.Anonymous(Page);
+        var mapping = MemoryMapping.Anonymous(Page);
         mapping.Dispose();
         mapping.Dispose();
 
@@ -130,9 +138,9 @@ public sealed class MemoryMappingTests
     // Bit 63 of a page's entry in pagemap: the page is in memory.
     private static int PresentPages(MemoryMapping mapping)
     {
-        using SafeFileHandle pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
-        long[] entries = new long[mapping.Length / Page];
-        int bytes = RandomAccess.Read(pageMap, MemoryMarshal.AsBytes(entries.AsSpan()), mapping.Address / Page * sizeof(long));
+        using var pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
+        var entries = new long[mapping.Length / Page];
+        var bytes = RandomAccess.Read(pageMap, MemoryMarshal.AsBytes(entries.AsSpan()), mapping.Address / Page * sizeof(long));
         Assert.Equal(entries.Length * sizeof(long), bytes);
         return entries.Count(entry => entry < 0);
     }
@@ -147,8 +155,10 @@ public sealed class MemoryMappingTests
     public void A_file_mapped_to_be_read_begins_where_it_was_asked_to(long offset)
     {
         using var file = LinuxFile.CreateInMemory("test", 8 * 4096);
-        for (int page = 0; page < 8; page++)
+        for (var page = 0; page < 8; page++)
+        {
             RandomAccess.Write(file, [(byte)(page + 1)], page * 4096);
+        }
 
         using var mapping = MemoryMapping.OfFileToRead(file, offset, 2 * 4096);
 

@@ -13,8 +13,8 @@ public sealed class ReadableWaiterTests
     public async Task A_socket_that_has_bytes_ends_its_wait_and_is_watched_no_more()
     {
         using ReadableWaiter waiter = new("dp-test");
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        Task wait = waiter.WaitAsync(pair.Channel.Handle, Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        var wait = waiter.WaitAsync(pair.Channel.Handle, Token);
         Assert.False(wait.IsCompleted);
         pair.Peer.Send(1);
         await wait.WaitAsync(TimeSpan.FromMinutes(1), Token);
@@ -25,10 +25,10 @@ public sealed class ReadableWaiterTests
     public async Task A_socket_that_is_closed_while_it_is_waited_for_keeps_its_number_until_the_wait_is_cancelled()
     {
         using ReadableWaiter waiter = new("dp-test");
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using CancellationTokenSource cancel = new();
-        Task wait = waiter.WaitAsync(pair.Channel.Handle, cancel.Token);
-        int number = (int)pair.Channel.Handle.DangerousGetHandle();
+        var wait = waiter.WaitAsync(pair.Channel.Handle, cancel.Token);
+        var number = (int)pair.Channel.Handle.DangerousGetHandle();
 
         pair.Channel.Handle.Dispose();
         Assert.Contains(number, Descriptors.EpollMembers());
@@ -44,8 +44,8 @@ public sealed class ReadableWaiterTests
     public async Task Waits_end_with_the_waiter_and_none_begins_after_it()
     {
         ReadableWaiter waiter = new("dp-test");
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        Task wait = waiter.WaitAsync(pair.Channel.Handle, Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        var wait = waiter.WaitAsync(pair.Channel.Handle, Token);
         waiter.Dispose();
         await Assert.ThrowsAsync<ObjectDisposedException>(() => wait);
         await Assert.ThrowsAsync<ObjectDisposedException>(() => waiter.WaitAsync(pair.Channel.Handle, Token));
@@ -57,7 +57,7 @@ public sealed class ReadableWaiterTests
     public async Task A_closed_socket_is_not_waited_for()
     {
         using ReadableWaiter waiter = new("dp-test");
-        SafeSocketHandle closed = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp).SafeHandle;
+        var closed = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp).SafeHandle;
         closed.Dispose();
         await Assert.ThrowsAsync<ObjectDisposedException>(() => waiter.WaitAsync(closed, Token));
     }

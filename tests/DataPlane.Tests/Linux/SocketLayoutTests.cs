@@ -80,7 +80,7 @@ public sealed class SocketLayoutTests
     [Fact]
     public async Task Our_numbers_are_those_of_the_c_headers()
     {
-        Dictionary<string, long>? values = await CProgram.EvaluateAsync(
+        var values = await CProgram.EvaluateAsync(
             s_headers, [.. s_numbers.Select(n => (n.C, n.Guard))], TestContext.Current.CancellationToken);
         Assert.SkipWhen(values is null, "no C compiler (cc) on this machine");
         Assert.All(s_numbers.Where(n => n.Guard is null || values.ContainsKey(n.C)),

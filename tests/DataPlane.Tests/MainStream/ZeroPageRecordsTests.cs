@@ -22,10 +22,10 @@ public sealed class ZeroPageRecordsTests
     [Fact]
     public async Task Who_has_room_for_its_records_does_not_wait_for_who_sends()
     {
-        await using ChannelPair pair = await ConnectAsync();
+        await using var pair = await ConnectAsync();
         using var records = new ZeroPageRecords(pair.Channel, pair.Pool);
         using RamBlock first = Block("pc.ram"), second = Block("vga.vram");
-        Task filling = Task.Factory.StartNew(
+        var filling = Task.Factory.StartNew(
             () => Add(records, first, 0, Pages), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         await Eventually.TrueAsync(() => !CanTakeMore(pair), "the sockets are full", Token);
 
@@ -33,9 +33,9 @@ public sealed class ZeroPageRecordsTests
         Assert.False(filling.IsCompleted);
 
         // And nothing is lost, said twice, or said of the wrong block.
-        Task<byte[]> reading = Task.Run(async () => (await pair.Peer.ReadToEndAsync(Token)).Bytes, Token);
+        var reading = Task.Run(async () => (await pair.Peer.ReadToEndAsync(Token)).Bytes, Token);
         await filling;
-        pair.Channel.Send([Rest(records, out NativeBuffer rest)]);
+        pair.Channel.Send([Rest(records, out var rest)]);
         rest.Dispose();
         await pair.Channel.CloseAsync(TimeSpan.FromMinutes(1), Token);
         var seen = Parse(await reading);
@@ -47,20 +47,22 @@ public sealed class ZeroPageRecordsTests
     [Fact]
     public async Task An_abort_ends_who_sends_and_who_waits_for_his_turn()
     {
-        await using ChannelPair pair = await ConnectAsync();
+        await using var pair = await ConnectAsync();
         using var records = new ZeroPageRecords(pair.Channel, pair.Pool);
-        using RamBlock block = Block("pc.ram");
+        using var block = Block("pc.ram");
         Task[] filling = [.. Enumerable.Range(0, 3).Select(_ => Task.Factory.StartNew(
             () => Add(records, block, 0, Pages), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
         await Eventually.TrueAsync(() => !CanTakeMore(pair), "the sockets are full", Token);
         pair.Channel.Abort();
-        foreach (Task each in filling)
+        foreach (var each in filling)
+        {
             await Assert.ThrowsAsync<ChannelException>(() => each.WaitAsync(TimeSpan.FromMinutes(1), Token));
+        }
     }
 
     private static async Task<ChannelPair> ConnectAsync()
     {
-        ChannelPair pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 64 << 10 });
+        var pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 64 << 10 });
         pair.Peer.Socket.ReceiveBufferSize = 64 << 10;
         return pair;
     }
@@ -71,18 +73,21 @@ public sealed class ZeroPageRecordsTests
     private static void Add(ZeroPageRecords records, RamBlock block, int from, int count)
     {
         Span<long> offsets = stackalloc long[100];
-        for (int at = 0; at < count; at += offsets.Length)
+        for (var at = 0; at < count; at += offsets.Length)
         {
-            Span<long> some = offsets[..Math.Min(offsets.Length, count - at)];
-            for (int i = 0; i < some.Length; i++)
+            var some = offsets[..Math.Min(offsets.Length, count - at)];
+            for (var i = 0; i < some.Length; i++)
+            {
                 some[i] = (long)(from + at + i) << TargetPage.Shift;
+            }
+
             records.Add(block, some);
         }
     }
 
     private static IoVec Rest(ZeroPageRecords records, out NativeBuffer copy)
     {
-        ReadOnlySpan<byte> rest = records.TakeRest();
+        var rest = records.TakeRest();
         copy = new NativeBuffer(Math.Max(1, rest.Length));
         rest.CopyTo(copy.Span);
         return new IoVec(copy.Whole.Address, (nuint)rest.Length);
@@ -98,10 +103,10 @@ public sealed class ZeroPageRecordsTests
     private static List<(string Block, long Offset)> Parse(ReadOnlySpan<byte> bytes)
     {
         List<(string, long)> records = [];
-        string block = "";
+        var block = "";
         while (!bytes.IsEmpty)
         {
-            ulong head = BinaryPrimitives.ReadUInt64BigEndian(bytes);
+            var head = BinaryPrimitives.ReadUInt64BigEndian(bytes);
             bytes = bytes[8..];
             var flags = (RamFlags)(head & (TargetPage.Size - 1));
             Assert.True(flags is RamFlags.Zero or (RamFlags.Zero | RamFlags.Continue));

@@ -9,11 +9,11 @@ public sealed class GuestMemoryTests
     [Fact]
     public void Blocks_are_found_by_their_exact_name()
     {
-        using GuestMemory memory = Guest("pc.ram", "pc.bios", "grüße");
+        using var memory = Guest("pc.ram", "pc.bios", "grüße");
 
-        foreach (RamBlock expected in memory.Blocks)
+        foreach (var expected in memory.Blocks)
         {
-            Assert.True(memory.TryGetBlock(Encoding.UTF8.GetBytes(expected.Name), out RamBlock? block));
+            Assert.True(memory.TryGetBlock(Encoding.UTF8.GetBytes(expected.Name), out var block));
             Assert.Same(expected, block);
             Assert.True(memory.TryGetBlock(expected.Name, out block));
             Assert.Same(expected, block);
@@ -27,9 +27,9 @@ public sealed class GuestMemoryTests
     [InlineData("PC.RAM")]
     public void Other_names_are_not_found(string name)
     {
-        using GuestMemory memory = Guest("pc.ram", "pc.bios");
+        using var memory = Guest("pc.ram", "pc.bios");
 
-        Assert.False(memory.TryGetBlock(Encoding.UTF8.GetBytes(name), out RamBlock? block));
+        Assert.False(memory.TryGetBlock(Encoding.UTF8.GetBytes(name), out var block));
         Assert.Null(block);
         Assert.False(memory.TryGetBlock(name, out _));
     }
@@ -37,7 +37,7 @@ public sealed class GuestMemoryTests
     [Fact]
     public void Any_bytes_may_be_asked_for()
     {
-        using GuestMemory memory = Guest("a");
+        using var memory = Guest("a");
 
         Assert.False(memory.TryGetBlock([0xFF, 0xFE, 0x00], out _));
         Assert.False(memory.TryGetBlock(new byte[100_000], out _));
@@ -46,8 +46,8 @@ public sealed class GuestMemoryTests
     [Fact]
     public void Totals_and_positions_follow_the_order_given()
     {
-        using RamBlock big = RamBlock.Allocate("big", 3 * TargetPage.Size, RamAllocation.Default);
-        using RamBlock small = RamBlock.Allocate("small", TargetPage.Size, RamAllocation.Default);
+        using var big = RamBlock.Allocate("big", 3 * TargetPage.Size, RamAllocation.Default);
+        using var small = RamBlock.Allocate("small", TargetPage.Size, RamAllocation.Default);
         Assert.Equal(-1, big.Index);
 
         using var memory = new GuestMemory([big, small]);
@@ -66,7 +66,7 @@ public sealed class GuestMemoryTests
     [Fact]
     public void A_block_of_another_guest_is_refused()
     {
-        using GuestMemory memory = Guest("a");
+        using var memory = Guest("a");
 
         Assert.Throws<ArgumentException>(() => new GuestMemory([memory.Blocks[0]]));
     }
@@ -74,9 +74,9 @@ public sealed class GuestMemoryTests
     [Fact]
     public void A_total_beyond_63_bits_is_refused()
     {
-        long length = 1L << 62;
-        using RamBlock a = RamBlock.Wrap("a", TargetPage.Size, length, false);
-        using RamBlock b = RamBlock.Wrap("b", TargetPage.Size, length, false);
+        var length = 1L << 62;
+        using var a = RamBlock.Wrap("a", TargetPage.Size, length, false);
+        using var b = RamBlock.Wrap("b", TargetPage.Size, length, false);
 
         Assert.Throws<ArgumentException>(() => new GuestMemory([a, b]));
     }
@@ -84,7 +84,7 @@ public sealed class GuestMemoryTests
     [Fact]
     public void Disposing_the_guest_disposes_its_blocks()
     {
-        GuestMemory memory = Guest("a", "b");
+        var memory = Guest("a", "b");
         memory.Dispose();
 
         Assert.All(memory.Blocks, block => Assert.Equal(0, block.Address));
@@ -100,7 +100,7 @@ public sealed class GuestMemoryTests
         Assert.Equal(1, set.CountSet());
         Assert.Equal(0, set[memory.Blocks[0]].CountSet());
         Assert.Throws<ArgumentException>(() => set[other.Blocks[1]]);
-        using RamBlock loose = RamBlock.Allocate("c", TargetPage.Size, RamAllocation.Default);
+        using var loose = RamBlock.Allocate("c", TargetPage.Size, RamAllocation.Default);
         Assert.Throws<ArgumentException>(() => set[loose]);
     }
 

@@ -37,8 +37,11 @@ public sealed class MemoryAllocationTests : IDisposable
             pages.TakeAtomic(other);
             pages.CopyFrom(other);
             long found = 0;
-            for (long from = 0; pages.TryFindSetRun(from, 128, out long first, out long count); from = first + count)
+            for (long from = 0; pages.TryFindSetRun(from, 128, out var first, out var count); from = first + count)
+            {
                 found += count;
+            }
+
             return found == pages.CountSet() && pages.Words.Length == 64;
         });
     }
@@ -66,7 +69,7 @@ public sealed class MemoryAllocationTests : IDisposable
     [Fact]
     public void Collecting_from_the_kernel_allocates_nothing()
     {
-        Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out string? reason), reason ?? "");
+        Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out var reason), reason ?? "");
         using var tracker = new PagemapDirtyTracker(_memory);
         var dirty = new GuestPageSet(_memory);
         tracker.Start();
@@ -81,12 +84,18 @@ public sealed class MemoryAllocationTests : IDisposable
 
     private static void AssertAllocatesNothing(Func<bool> body)
     {
-        for (int i = 0; i < 10; i++)
+        for (var i = 0; i < 10; i++)
+        {
             Assert.True(body());
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        bool right = true;
-        for (int i = 0; i < 100; i++)
+        }
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var right = true;
+        for (var i = 0; i < 100; i++)
+        {
             right &= body();
+        }
+
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
         Assert.True(right);
     }

@@ -50,7 +50,7 @@ public sealed class MemoryBenchmarkTests
     [InlineData(true)]
     public void Dirty_tracking_benchmarks_report_what_they_wrote(bool hugePages)
     {
-        Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out string? reason), reason ?? "");
+        Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out var reason), reason ?? "");
         var benchmarks = new DirtyTrackerBenchmarks { HugePages = hugePages };
         benchmarks.Allocate();
         try

@@ -19,14 +19,17 @@ public sealed class PageBitmapTests
     public void Every_operation_matches_an_array_of_flags()
     {
         // All = rare, so that maps are neither always full nor always empty.
-        Gen<Op> op = Gen.Frequency((20, Gen.Enum<Op>()), (1, Gen.OneOf(Gen.Const(Op.SetAll), Gen.Const(Op.ClearAll))));
-        Gen<(long, (Op, double, double)[])> cases = Gen.Select(s_pageCount, Gen.Select(op, Gen.Double.Unit, Gen.Double.Unit).Array[0, 40]);
+        var op = Gen.Frequency((20, Gen.Enum<Op>()), (1, Gen.OneOf(Gen.Const(Op.SetAll), Gen.Const(Op.ClearAll))));
+        var cases = Gen.Select(s_pageCount, Gen.Select(op, Gen.Double.Unit, Gen.Double.Unit).Array[0, 40]);
         cases.Sample((pageCount, steps) =>
         {
             var bitmap = new PageBitmap(pageCount);
-            bool[] model = new bool[pageCount];
-            foreach ((Op step, double a, double b) in steps)
+            var model = new bool[pageCount];
+            foreach ((var step, var a, var b) in steps)
+            {
                 Apply(bitmap, model, step, a, b);
+            }
+
             return Same(bitmap, model);
         }, iter: 3000);
     }
@@ -34,14 +37,17 @@ public sealed class PageBitmapTests
     [Fact]
     public void Runs_found_are_the_maximal_runs_cut_at_the_limit()
     {
-        Gen<(long, (double, double)[], long)> cases = Gen.Select(
+        var cases = Gen.Select(
             s_pageCount, Gen.Select(Gen.Double.Unit, Gen.Double.Unit).Array[0, 12], Gen.OneOf(Gen.Long[1, 300], Gen.Const(long.MaxValue)));
         cases.Sample((pageCount, ranges, maxPages) =>
         {
             var bitmap = new PageBitmap(pageCount);
-            bool[] model = new bool[pageCount];
-            foreach ((double a, double b) in ranges)
+            var model = new bool[pageCount];
+            foreach ((var a, var b) in ranges)
+            {
                 Apply(bitmap, model, Op.SetRange, a, b * b * b);
+            }
+
             return Runs(bitmap, maxPages).SequenceEqual(NaiveRuns(model, maxPages));
         }, iter: 3000);
     }
@@ -68,16 +74,16 @@ public sealed class PageBitmapTests
     public void A_single_page_is_found_from_every_start_before_it()
     {
         const int Pages = 4500;
-        for (int page = 0; page < Pages; page += 37)
+        for (var page = 0; page < Pages; page += 37)
         {
             var bitmap = new PageBitmap(Pages);
             bitmap.Set(page);
-            for (int from = 0; from <= page; from += 41)
+            for (var from = 0; from <= page; from += 41)
             {
-                Assert.True(bitmap.TryFindSetRun(from, 8, out long first, out long count));
+                Assert.True(bitmap.TryFindSetRun(from, 8, out var first, out var count));
                 Assert.Equal((page, 1), (first, count));
             }
-            Assert.False(bitmap.TryFindSetRun(page + 1, 8, out long end, out long none));
+            Assert.False(bitmap.TryFindSetRun(page + 1, 8, out var end, out var none));
             Assert.Equal((Pages, 0), (end, none));
         }
     }
@@ -85,7 +91,7 @@ public sealed class PageBitmapTests
     [Fact]
     public void Union_and_copy_match_an_array_of_flags()
     {
-        Gen<bool[]> flags = Gen.Bool.Array[0, 300];
+        var flags = Gen.Bool.Array[0, 300];
         flags.SelectMany(a => Gen.Bool.Array[a.Length].Select(b => (a, b))).Sample(pair =>
         {
             PageBitmap left = FromModel(pair.a), right = FromModel(pair.b);
@@ -100,11 +106,11 @@ public sealed class PageBitmapTests
     [Fact]
     public void Taking_moves_all_bits_and_counts_them()
     {
-        Gen<bool[]> flags = Gen.Bool.Array[0, 300];
+        var flags = Gen.Bool.Array[0, 300];
         flags.SelectMany(a => Gen.Bool.Array[a.Length].Select(b => (a, b))).Sample(pair =>
         {
             PageBitmap source = FromModel(pair.a), target = FromModel(pair.b);
-            long moved = source.TakeAtomic(target);
+            var moved = source.TakeAtomic(target);
             return moved == pair.a.Count(x => x) && source.CountSet() == 0 && Same(target, [.. pair.a.Zip(pair.b, (x, y) => x || y)]);
         });
     }
@@ -173,20 +179,27 @@ public sealed class PageBitmapTests
         var bitmap = new PageBitmap(Pages);
         await Task.WhenAll(Enumerable.Range(0, 3).Select(owner => Task.Run(() =>
         {
-            for (int round = 0; round < Rounds; round++)
+            for (var round = 0; round < Rounds; round++)
             {
-                for (int page = owner; page < Pages; page += 3)
+                for (var page = owner; page < Pages; page += 3)
+                {
                     bitmap.SetRangeAtomic(page, 1);
-                for (int page = owner; page < Pages; page += 3)
+                }
+
+                for (var page = owner; page < Pages; page += 3)
                 {
                     if (page % 2 == 0)
+                    {
                         bitmap.ClearRangeAtomic(page, 1);
+                    }
                 }
             }
         }, TestContext.Current.CancellationToken)));
 
-        for (int page = 0; page < Pages; page++)
+        for (var page = 0; page < Pages; page++)
+        {
             Assert.Equal(page % 2 == 1, bitmap[page]);
+        }
     }
 
     [Fact]
@@ -194,17 +207,22 @@ public sealed class PageBitmapTests
     {
         // Each bit is set once, so one that is lost stays lost. The taker passes the word that is being written some hundred times a round.
         const int Pages = 64 * 4096, Rounds = 60;
-        for (int round = 0; round < Rounds; round++)
+        for (var round = 0; round < Rounds; round++)
         {
             PageBitmap marks = new(Pages), taken = new(Pages);
-            Task writer = Task.Run(() =>
+            var writer = Task.Run(() =>
             {
-                for (int page = 0; page < Pages; page++)
+                for (var page = 0; page < Pages; page++)
+                {
                     marks.SetRangeAtomic(page, 1);
+                }
             }, TestContext.Current.CancellationToken);
             long moved = 0;
             while (!writer.IsCompleted)
+            {
                 moved += marks.TakeAtomic(taken);
+            }
+
             await writer;
             moved += marks.TakeAtomic(taken);
 
@@ -214,8 +232,8 @@ public sealed class PageBitmapTests
 
     private static void Apply(PageBitmap bitmap, bool[] model, Op op, double a, double b)
     {
-        long first = (long)(a * model.Length);
-        long count = (long)Math.Round(b * (model.Length - first));
+        var first = (long)(a * model.Length);
+        var count = (long)Math.Round(b * (model.Length - first));
         switch (op)
         {
             case Op.Set when first < model.Length:
@@ -256,10 +274,12 @@ public sealed class PageBitmapTests
     private static PageBitmap FromModel(bool[] model)
     {
         var bitmap = new PageBitmap(model.Length);
-        for (int i = 0; i < model.Length; i++)
+        for (var i = 0; i < model.Length; i++)
         {
             if (model[i])
+            {
                 bitmap.Set(i);
+            }
         }
         return bitmap;
     }
@@ -267,36 +287,45 @@ public sealed class PageBitmapTests
     // Compares by the indexer, by the words as documented (no stray bits at the end), and by the count.
     private static bool Same(PageBitmap bitmap, bool[] model)
     {
-        ulong[] words = new ulong[(model.Length + 63) / 64];
-        for (int i = 0; i < model.Length; i++)
+        var words = new ulong[(model.Length + 63) / 64];
+        for (var i = 0; i < model.Length; i++)
         {
             if (bitmap[i] != model[i])
+            {
                 return false;
+            }
+
             if (model[i])
+            {
                 words[i / 64] |= 1UL << (i % 64);
+            }
         }
         return bitmap.Words.SequenceEqual(words) && bitmap.CountSet() == model.Count(x => x);
     }
 
     private static IEnumerable<(long, long)> Runs(PageBitmap bitmap, long maxPages)
     {
-        for (long from = 0; bitmap.TryFindSetRun(from, maxPages, out long first, out long count); from = first + count)
+        for (long from = 0; bitmap.TryFindSetRun(from, maxPages, out var first, out var count); from = first + count)
+        {
             yield return (first, count);
+        }
     }
 
     private static IEnumerable<(long, long)> NaiveRuns(bool[] model, long maxPages)
     {
         long start = -1;
-        for (int i = 0; i <= model.Length; i++)
+        for (var i = 0; i <= model.Length; i++)
         {
-            bool set = i < model.Length && model[i];
+            var set = i < model.Length && model[i];
             if (start >= 0 && (!set || i - start == maxPages))
             {
                 yield return (start, i - start);
                 start = -1;
             }
             if (set && start < 0)
+            {
                 start = i;
+            }
         }
     }
 }

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using DataPlane.Linux;
 using DataPlane.Memory;
-using Microsoft.Win32.SafeHandles;
 using Xunit;
 
 namespace DataPlane.Tests.Memory;
@@ -16,13 +15,13 @@ public sealed class PagemapDirtyTrackerTests
     public static TheoryData<bool> Shared => [false, true];
 
     public PagemapDirtyTrackerTests()
-        => Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out string? reason), reason ?? "");
+        => Assert.SkipUnless(PagemapDirtyTracker.IsSupported(out var reason), reason ?? "");
 
     [Theory]
     [MemberData(nameof(Shared))]
     public void Exactly_the_pages_written_are_reported_once(bool shared)
     {
-        using GuestMemory memory = SmallPages(shared, populate: true, 300, 5000);
+        using var memory = SmallPages(shared, populate: true, 300, 5000);
         using var tracker = new PagemapDirtyTracker(memory);
         Write(memory, 0, 1);
         tracker.Start();
@@ -44,7 +43,7 @@ public sealed class PagemapDirtyTrackerTests
     [MemberData(nameof(Shared))]
     public void Reading_is_not_writing_even_where_no_page_was_yet(bool shared)
     {
-        using GuestMemory memory = SmallPages(shared, populate: false, 3000);
+        using var memory = SmallPages(shared, populate: false, 3000);
         using var tracker = new PagemapDirtyTracker(memory);
         tracker.Start();
 
@@ -61,7 +60,7 @@ public sealed class PagemapDirtyTrackerTests
     [InlineData(true, true)]
     public void Memory_that_may_have_huge_pages_reports_every_page_written(bool populate, bool shared)
     {
-        using RamBlock block = RamBlock.Allocate(
+        using var block = RamBlock.Allocate(
             "ram", 8 * HugePagePages * Page, new RamAllocation { HugePages = true, Populate = populate, Shared = shared });
         using var memory = new GuestMemory([block]);
         using var tracker = new PagemapDirtyTracker(memory);
@@ -74,8 +73,11 @@ public sealed class PagemapDirtyTrackerTests
         Assert.Equal([(0, 3 * HugePagePages + 7)], Collect(tracker, memory));
 
         long[] pages = [0, 3 * HugePagePages + 8, 5 * HugePagePages, 8 * HugePagePages - 1];
-        foreach (long page in pages)
+        foreach (var page in pages)
+        {
             Write(memory, 0, page);
+        }
+
         Assert.Equal(pages.Select(page => (0, page)), Collect(tracker, memory));
     }
 
@@ -84,7 +86,7 @@ public sealed class PagemapDirtyTrackerTests
     [InlineData(true)]
     public void Discarded_pages_are_reported_since_their_bytes_changed(bool hugePages)
     {
-        using RamBlock block = RamBlock.Allocate(
+        using var block = RamBlock.Allocate(
             "ram", 4 * HugePagePages * Page, new RamAllocation { HugePages = hugePages, Populate = true });
         using var memory = new GuestMemory([block]);
         using var tracker = new PagemapDirtyTracker(memory);
@@ -95,7 +97,7 @@ public sealed class PagemapDirtyTrackerTests
         Assert.Equal(0, Libc.Advise(block.Address, HugePagePages * Page, Libc.AdviceDontNeed));
         Assert.Equal(0, Libc.Advise(block.Address + 2 * HugePagePages * Page, Page, Libc.AdviceDontNeed));
 
-        IEnumerable<(int, long)> expected = Enumerable.Range(0, HugePagePages).Append(2 * HugePagePages).Select(page => (0, (long)page));
+        var expected = Enumerable.Range(0, HugePagePages).Append(2 * HugePagePages).Select(page => (0, (long)page));
         Assert.Equal(expected, Collect(tracker, memory));
         Assert.Equal(0, block.Span(0, 1)[0]);
         Assert.Empty(Collect(tracker, memory));
@@ -104,12 +106,14 @@ public sealed class PagemapDirtyTrackerTests
     [Fact]
     public void More_regions_than_one_system_call_returns_are_all_reported()
     {
-        using GuestMemory memory = SmallPages(false, populate: true, 10_000);
+        using var memory = SmallPages(false, populate: true, 10_000);
         using var tracker = new PagemapDirtyTracker(memory);
         tracker.Start();
         (int, long)[] expected = [.. Enumerable.Range(0, 5000).Select(i => (0, 2L * i))];
-        foreach ((_, long page) in expected)
+        foreach ((_, var page) in expected)
+        {
             Write(memory, 0, page);
+        }
 
         Assert.Equal(expected, Collect(tracker, memory));
     }
@@ -118,9 +122,9 @@ public sealed class PagemapDirtyTrackerTests
     [MemberData(nameof(Shared))]
     public void Bytes_that_a_file_read_puts_there_are_writes(bool shared)
     {
-        using GuestMemory memory = SmallPages(shared, populate: true, 64);
+        using var memory = SmallPages(shared, populate: true, 64);
         using var tracker = new PagemapDirtyTracker(memory);
-        using SafeFileHandle file = LinuxFile.CreateInMemory("source", 2 * Page);
+        using var file = LinuxFile.CreateInMemory("source", 2 * Page);
         tracker.Start();
 
         Assert.Equal(2 * Page, RandomAccess.Read(file, memory.Blocks[0].Span(10 * Page, 2 * Page), 0));
@@ -132,20 +136,22 @@ public sealed class PagemapDirtyTrackerTests
     [MemberData(nameof(Shared))]
     public void Bytes_that_a_socket_receives_are_writes(bool shared)
     {
-        using GuestMemory memory = SmallPages(shared, populate: true, 64);
+        using var memory = SmallPages(shared, populate: true, 64);
         using var tracker = new PagemapDirtyTracker(memory);
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
         using var sender = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         sender.Connect(listener.LocalEndPoint!);
-        using Socket receiver = listener.Accept();
+        using var receiver = listener.Accept();
         tracker.Start();
 
         sender.Send(new byte[Page]);
-        Span<byte> target = memory.Blocks[0].Span(20 * Page + 100, Page);
+        var target = memory.Blocks[0].Span(20 * Page + 100, Page);
         while (!target.IsEmpty)
+        {
             target = target[receiver.Receive(target)..];
+        }
 
         Assert.Equal([(0, 20), (0, 21)], Collect(tracker, memory));
     }
@@ -157,13 +163,13 @@ public sealed class PagemapDirtyTrackerTests
     public async Task No_write_of_several_threads_is_ever_missed(bool shared, bool hugePages)
     {
         const int Writers = 3;
-        using RamBlock block = RamBlock.Allocate(
+        using var block = RamBlock.Allocate(
             "ram", 4096 * Page, new RamAllocation { HugePages = hugePages, Populate = true, Shared = shared });
         using var memory = new GuestMemory([block]);
         using var tracker = new PagemapDirtyTracker(memory);
 
         // A destination made only from what the tracker reports must equal the source once the writers have stopped.
-        byte[] destination = new byte[block.Length];
+        var destination = new byte[block.Length];
         var dirty = new GuestPageSet(memory);
         using var stop = new CancellationTokenSource();
         long written = 0;
@@ -174,12 +180,12 @@ public sealed class PagemapDirtyTrackerTests
             var random = new Random(writer);
             while (!stop.IsCancellationRequested)
             {
-                int at = random.Next(destination.Length);
+                var at = random.Next(destination.Length);
                 block.Span(at, 1)[0]++;
                 Interlocked.Increment(ref written);
             }
         }))];
-        for (int round = 0; round < 200 || Interlocked.Read(ref written) < 100_000; round++)
+        for (var round = 0; round < 200 || Interlocked.Read(ref written) < 100_000; round++)
         {
             tracker.Collect(dirty);
             CopyDirty(block, dirty, destination);
@@ -195,7 +201,7 @@ public sealed class PagemapDirtyTrackerTests
     [Fact]
     public void Pages_reported_are_counted_and_added_to_those_in_the_set()
     {
-        using GuestMemory memory = SmallPages(false, populate: true, 64);
+        using var memory = SmallPages(false, populate: true, 64);
         using var tracker = new PagemapDirtyTracker(memory);
         tracker.Start();
         var dirty = new GuestPageSet(memory);
@@ -210,7 +216,7 @@ public sealed class PagemapDirtyTrackerTests
     [Fact]
     public void Tracking_stops_and_starts_again()
     {
-        using GuestMemory memory = SmallPages(false, populate: true, 64);
+        using var memory = SmallPages(false, populate: true, 64);
         using var tracker = new PagemapDirtyTracker(memory);
         Assert.Throws<InvalidOperationException>(() => Collect(tracker, memory));
         tracker.Start();
@@ -229,11 +235,11 @@ public sealed class PagemapDirtyTrackerTests
     [Fact]
     public void Memory_tracked_by_one_tracker_is_refused_to_a_second_which_leaves_nothing_behind()
     {
-        using GuestMemory memory = SmallPages(false, populate: true, 8);
+        using var memory = SmallPages(false, populate: true, 8);
         using PagemapDirtyTracker first = new(memory), second = new(memory);
         first.Start();
 
-        LinuxException e = Assert.Throws<LinuxException>(second.Start);
+        var e = Assert.Throws<LinuxException>(second.Start);
         Assert.Equal(("ioctl(UFFDIO_REGISTER)", Errno.EBUSY), (e.Call, e.Errno));
         first.Stop();
         second.Start();
@@ -249,14 +255,16 @@ public sealed class PagemapDirtyTrackerTests
     private static List<(int Block, long Page)> Collect(PagemapDirtyTracker tracker, GuestMemory memory)
     {
         var dirty = new GuestPageSet(memory);
-        long reported = tracker.Collect(dirty);
+        var reported = tracker.Collect(dirty);
         var pages = new List<(int, long)>();
-        foreach (RamBlock block in memory.Blocks)
+        foreach (var block in memory.Blocks)
         {
             for (long page = 0; page < block.PageCount; page++)
             {
                 if (dirty[block][page])
+                {
                     pages.Add((block.Index, page));
+                }
             }
         }
         Assert.Equal(pages.Count, reported);
@@ -265,9 +273,12 @@ public sealed class PagemapDirtyTrackerTests
 
     private static void CopyDirty(RamBlock block, GuestPageSet dirty, byte[] destination)
     {
-        PageBitmap pages = dirty[block];
-        for (long from = 0; pages.TryFindSetRun(from, 64, out long first, out long count); from = first + count)
+        var pages = dirty[block];
+        for (long from = 0; pages.TryFindSetRun(from, 64, out var first, out var count); from = first + count)
+        {
             block.Span(first * Page, (int)count * Page).CopyTo(destination.AsSpan((int)first * Page));
+        }
+
         pages.ClearAll();
     }
 }

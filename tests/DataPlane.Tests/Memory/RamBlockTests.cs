@@ -13,7 +13,7 @@ public sealed class RamBlockTests
     public void Every_kind_of_memory_reads_as_zero_and_keeps_what_is_written(bool hugePages, bool populate, bool shared)
     {
         const long Length = (2L << 20) + 3 * TargetPage.Size;
-        using RamBlock block = RamBlock.Allocate(
+        using var block = RamBlock.Allocate(
             "pc.ram", Length, new RamAllocation { HugePages = hugePages, Populate = populate, Shared = shared });
 
         Assert.Equal(Length / TargetPage.Size, block.PageCount);
@@ -33,7 +33,7 @@ public sealed class RamBlockTests
     [InlineData(long.MinValue, 0)]
     public void A_span_outside_the_block_is_refused(long offset, int length)
     {
-        using RamBlock block = RamBlock.Allocate("b", 3 * TargetPage.Size, RamAllocation.Default);
+        using var block = RamBlock.Allocate("b", 3 * TargetPage.Size, RamAllocation.Default);
 
         Assert.Throws<ArgumentOutOfRangeException>(() => block.Span(offset, length).Length);
     }
@@ -41,7 +41,7 @@ public sealed class RamBlockTests
     [Fact]
     public void A_span_may_reach_the_end_and_be_empty_there()
     {
-        using RamBlock block = RamBlock.Allocate("b", 3 * TargetPage.Size, RamAllocation.Default);
+        using var block = RamBlock.Allocate("b", 3 * TargetPage.Size, RamAllocation.Default);
 
         Assert.Equal(3 * TargetPage.Size, block.Span(0, 3 * TargetPage.Size).Length);
         Assert.Equal(0, block.Span(3 * TargetPage.Size, 0).Length);
@@ -63,7 +63,7 @@ public sealed class RamBlockTests
     [InlineData(255)]
     public void Names_of_1_to_255_bytes_are_taken(int length)
     {
-        using RamBlock block = RamBlock.Wrap(new string('n', length), TargetPage.Size, TargetPage.Size, false);
+        using var block = RamBlock.Wrap(new string('n', length), TargetPage.Size, TargetPage.Size, false);
 
         Assert.Equal(length, block.Utf8Name.Length);
     }
@@ -71,7 +71,7 @@ public sealed class RamBlockTests
     [Fact]
     public void The_name_limit_counts_bytes_not_characters()
     {
-        using RamBlock block = RamBlock.Wrap(new string('é', 127), TargetPage.Size, TargetPage.Size, false);
+        using var block = RamBlock.Wrap(new string('é', 127), TargetPage.Size, TargetPage.Size, false);
         Assert.Equal(254, block.Utf8Name.Length);
 
         Assert.Throws<ArgumentException>(() => RamBlock.Wrap(new string('é', 128), TargetPage.Size, TargetPage.Size, false));
@@ -105,9 +105,9 @@ public sealed class RamBlockTests
     [Fact]
     public void Wrapped_memory_is_the_hosts_and_its_owner_goes_once_with_the_block()
     {
-        using MemoryMapping mapping = MemoryMapping.Anonymous(TargetPage.Size);
+        using var mapping = MemoryMapping.Anonymous(TargetPage.Size);
         var owner = new CountingOwner();
-        RamBlock block = RamBlock.Wrap("b", mapping.Address, TargetPage.Size, startsZeroed: false, owner);
+        var block = RamBlock.Wrap("b", mapping.Address, TargetPage.Size, startsZeroed: false, owner);
         block.Span(0, 1)[0] = 9;
 
         block.Dispose();
@@ -127,7 +127,7 @@ public sealed class RamBlockTests
     [Fact]
     public void A_run_knows_its_bytes_and_address()
     {
-        using RamBlock block = RamBlock.Allocate("b", 16 * TargetPage.Size, RamAllocation.Default);
+        using var block = RamBlock.Allocate("b", 16 * TargetPage.Size, RamAllocation.Default);
         var run = new PageRun(block, 3, 5);
 
         Assert.Equal((3 * 4096, 5 * 4096, block.Address + 3 * 4096), (run.Offset, run.Bytes, run.Address));

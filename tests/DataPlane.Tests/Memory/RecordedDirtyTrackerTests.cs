@@ -49,7 +49,7 @@ public sealed class RecordedDirtyTrackerTests : IDisposable
     public void Pages_outside_the_block_and_blocks_of_others_are_refused()
     {
         using var tracker = new RecordedDirtyTracker(_memory);
-        using RamBlock other = RamBlock.Allocate("a", Page, RamAllocation.Default);
+        using var other = RamBlock.Allocate("a", Page, RamAllocation.Default);
 
         Assert.Throws<ArgumentOutOfRangeException>(() => tracker.MarkWritten(A, 100, 1));
         Assert.Throws<ArgumentException>(() => tracker.MarkWritten(other, 0, 1));
@@ -74,7 +74,7 @@ public sealed class RecordedDirtyTrackerTests : IDisposable
     public async Task Writers_that_mark_after_writing_lose_nothing()
     {
         using var tracker = new RecordedDirtyTracker(_memory);
-        byte[] destination = new byte[B.Length];
+        var destination = new byte[B.Length];
         var dirty = new GuestPageSet(_memory);
         using var stop = new CancellationTokenSource();
         long written = 0;
@@ -84,13 +84,13 @@ public sealed class RecordedDirtyTrackerTests : IDisposable
             var random = new Random(writer);
             while (!stop.IsCancellationRequested)
             {
-                int at = random.Next(destination.Length);
+                var at = random.Next(destination.Length);
                 B.Span(at, 1)[0]++;
                 tracker.MarkWritten(B, at / Page, 1);
                 Interlocked.Increment(ref written);
             }
         }))];
-        for (int round = 0; round < 200 || Interlocked.Read(ref written) < 200_000; round++)
+        for (var round = 0; round < 200 || Interlocked.Read(ref written) < 200_000; round++)
         {
             tracker.Collect(dirty);
             CopyDirty(dirty, destination);
@@ -105,8 +105,11 @@ public sealed class RecordedDirtyTrackerTests : IDisposable
 
     private void CopyDirty(GuestPageSet dirty, byte[] destination)
     {
-        for (long from = 0; dirty[B].TryFindSetRun(from, 16, out long first, out long count); from = first + count)
+        for (long from = 0; dirty[B].TryFindSetRun(from, 16, out var first, out var count); from = first + count)
+        {
             B.Span(first * Page, (int)count * Page).CopyTo(destination.AsSpan((int)first * Page));
+        }
+
         dirty.ClearAll();
     }
 }

@@ -21,7 +21,7 @@ public sealed class TrackingSupportTests
     [Fact]
     public void A_reason_is_given_exactly_when_tracking_does_not_work()
     {
-        bool supported = PagemapDirtyTracker.IsSupported(out string? reason);
+        var supported = PagemapDirtyTracker.IsSupported(out var reason);
 
         Assert.Equal(supported, reason is null);
     }
@@ -34,7 +34,7 @@ public sealed class TrackingSupportTests
     {
         using var memory = new GuestMemory([RamBlock.Wrap("b", (nint)address, length, false)]);
 
-        Exception? e = Record.Exception(() => PagemapDirtyTracker.CheckAlignment(memory, 0x4000));
+        var e = Record.Exception(() => PagemapDirtyTracker.CheckAlignment(memory, 0x4000));
 
         Assert.Equal(allowed ? null : typeof(ArgumentException), e?.GetType());
     }

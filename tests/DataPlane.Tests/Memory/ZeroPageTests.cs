@@ -15,10 +15,10 @@ public sealed class ZeroPageTests
     [MemberData(nameof(Paths))]
     public void A_page_of_zeros_is_zero_at_any_alignment(string path)
     {
-        for (int start = TargetPage.Size; start < TargetPage.Size + 70; start++)
+        for (var start = TargetPage.Size; start < TargetPage.Size + 70; start++)
         {
             _surrounded.AsSpan().Fill(0xFF);
-            Span<byte> page = _surrounded.AsSpan(start, TargetPage.Size);
+            var page = _surrounded.AsSpan(start, TargetPage.Size);
             page.Clear();
             Assert.True(IsZero(path, page), $"{path}, starting at {start}");
         }
@@ -28,11 +28,11 @@ public sealed class ZeroPageTests
     [MemberData(nameof(Paths))]
     public void One_byte_anywhere_makes_it_non_zero(string path)
     {
-        Span<byte> page = _surrounded.AsSpan(TargetPage.Size, TargetPage.Size);
+        var page = _surrounded.AsSpan(TargetPage.Size, TargetPage.Size);
         page.Clear();
-        for (int i = 0; i < page.Length; i++)
+        for (var i = 0; i < page.Length; i++)
         {
-            foreach (byte value in new byte[] { 1, 0x80, 0xFF })
+            foreach (var value in new byte[] { 1, 0x80, 0xFF })
             {
                 page[i] = value;
                 Assert.False(IsZero(path, page), $"{path}, byte {i} = {value}");
@@ -45,12 +45,15 @@ public sealed class ZeroPageTests
     [Fact]
     public void Other_lengths_are_looked_at_to_the_last_byte()
     {
-        foreach (int length in new[] { 0, 1, 63, 64, 65, 4095, 4097, 8192 })
+        foreach (var length in new[] { 0, 1, 63, 64, 65, 4095, 4097, 8192 })
         {
-            byte[] bytes = new byte[length];
+            var bytes = new byte[length];
             Assert.True(ZeroPage.IsZero(bytes));
             if (length == 0)
+            {
                 continue;
+            }
+
             bytes[^1] = 1;
             Assert.False(ZeroPage.IsZero(bytes));
         }
@@ -64,7 +67,10 @@ public sealed class ZeroPageTests
                 return ZeroPage.IsZero(page);
             case "pointer":
                 fixed (byte* start = page)
+                {
                     return ZeroPage.IsZero(start);
+                }
+
             case "512":
                 return ZeroPage.IsZero512(ref page[0]);
             case "256":

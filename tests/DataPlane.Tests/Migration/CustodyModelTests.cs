@@ -143,9 +143,14 @@ public sealed class CustodyModelTests : IDisposable
                     _destinationKnows = true;
                     _forward.Clear();
                     if (Destination.IsOurs || _isFetching)
+                    {
                         Destination.On(DestinationEvent.LostBeforeProof);
+                    }
                     else
+                    {
                         _destinationIsOver |= Destination.On(DestinationEvent.Failed) == DestinationVerdict.LetGo;
+                    }
+
                     break;
                 // A file that is complete has ended its destination: nobody is there any more.
                 case Step.SourceComesAgain when _sourceKnows && _destinationKnows && !_sourceIsOver && !_destinationIsOver
@@ -165,7 +170,10 @@ public sealed class CustodyModelTests : IDisposable
             {
                 Source.On(way == Way.Precopy ? SourceEvent.LastByteBegins : SourceEvent.PackageBegins);
                 if (way == Way.Precopy)
+                {
                     Source.On(SourceEvent.LastByteSent);
+                }
+
                 _forward.Enqueue(way == Way.Precopy ? Message.LastByte : Message.Package);
             }
             else if (way != Way.Precopy && !_ended)
@@ -193,7 +201,10 @@ public sealed class CustodyModelTests : IDisposable
                     break;
                 case Message.EndOfStream when way == Way.Captured:
                     if (Destination.On(DestinationEvent.CommitBegins) == DestinationVerdict.GoOn)
+                    {
                         Decide(fails, Message.ShutWithSuccess, Message.ShutWithFailure);
+                    }
+
                     break;
                 case Message.Package when Destination.On(DestinationEvent.TellingBegins) == DestinationVerdict.GoOn:
                     Decide(fails: false, Message.Pong, Message.ShutWithFailure);

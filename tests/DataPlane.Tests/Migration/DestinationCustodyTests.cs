@@ -149,7 +149,9 @@ public sealed class DestinationCustodyTests
         var custody = new DestinationCustody(guest);
         await custody.CreateMemoryAsync(new IncomingMachine { Name = "pc" }, [new IncomingBlock("ram", 4096)], Token);
         foreach (var earlier in before)
+        {
             custody.On(earlier);
+        }
 
         await custody.EndAsync(new IOException("lost"));
 
@@ -185,7 +187,10 @@ public sealed class DestinationCustodyTests
         using var guest = new TestIncomingGuest();
         var custody = new DestinationCustody(guest);
         foreach (var earlier in before)
+        {
             custody.On(earlier);
+        }
+
         Assert.Equal(verdict, custody.On(what));
         Assert.Equal(owner, custody.Owner);
     }

@@ -54,7 +54,10 @@ public sealed class FalseStartTests
         else
         {
             if (kind.StartsWith("closes", StringComparison.Ordinal))
+            {
                 stranger.Shutdown(SocketShutdown.Send);
+            }
+
             RawSource.ReadToEnd(stranger);
         }
 
@@ -139,7 +142,9 @@ public sealed class FalseStartTests
         section.Advance(SectionFooter.Size);
         var stream = new RecordedStream().Header();
         for (var i = 0; i < WireLimits.MaxEarlySections + 2; i++) // where one ends shows when the next begins
+        {
             stream.Raw(section.WrittenSpan);
+        }
 
         var refusal = await FalselyAsync(channels: 0, source => source.Main(stream));
 
@@ -243,11 +248,11 @@ public sealed class FalseStartTests
         using var incoming = new TestIncomingGuest();
         await using var destination = Listen(incoming, new() { Allow = [IPNetwork.Parse("127.0.0.2/32")] });
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
-        using ScriptedPeer stranger = ScriptedPeer.Connect(destination.LocalAddresses[0], IPAddress.Parse("127.0.0.3"));
+        using var stranger = ScriptedPeer.Connect(destination.LocalAddresses[0], IPAddress.Parse("127.0.0.3"));
         await stranger.ReadToEndAsync(Token);
         Assert.Equal(1, destination.Refused[RefusalReason.NotAllowed]);
 
-        using ScriptedPeer source = ScriptedPeer.Connect(destination.LocalAddresses[0], IPAddress.Parse("127.0.0.2"));
+        using var source = ScriptedPeer.Connect(destination.LocalAddresses[0], IPAddress.Parse("127.0.0.2"));
         source.Send(RecordedStream.Complete(returnPath: false).Bytes).Finish();
         Assert.Equal(3, (await receiving).NormalPages);
     }

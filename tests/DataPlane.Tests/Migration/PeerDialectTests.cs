@@ -72,11 +72,16 @@ public sealed class PeerDialectTests
             WhileRunning = static (guest, collection) =>
             {
                 for (long page = 0; page < 512; page++)
+                {
                     guest.Write(guest.Memory.Blocks[(int)(page & 1)], page, (byte)((page + collection) % 3));
+                }
             },
         };
         for (long page = 0; page < guest.Memory.Blocks[0].PageCount; page += 3)
+        {
             guest.Memory.Blocks[0].Span(page << 12, 4096).Fill((byte)(page % 5));
+        }
+
         using var incoming = new TestIncomingGuest();
         await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming,
             new() { MultifdChannels = channels });
@@ -93,6 +98,8 @@ public sealed class PeerDialectTests
         // Zero pages on main are nine bytes each: that is where they were.
         var main = sent.Channels[0].Bytes;
         if (channels > 0)
+        {
             Assert.Equal(machine is "pc-q35-7.2" or "pc-q35-8.2", main > 9 * sent.ZeroPages);
+        }
     }
 }

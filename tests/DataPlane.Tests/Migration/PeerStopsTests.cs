@@ -102,7 +102,10 @@ public sealed class PeerStopsTests
     private static async Task CheckAsync(Way way, bool byCancelling, bool isNarrow)
     {
         if (IsLive(way))
+        {
             LiveGuest.RequireUserfaultfd();
+        }
+
         var whole = new Stop(int.MaxValue, null, null) { IsNarrow = isNarrow };
         var (main, other) = await Move.RunAsync(way, whole, byCancelling: false);
         Assert.True(whole.Ended, whole.Story);
@@ -115,7 +118,9 @@ public sealed class PeerStopsTests
                 stop.IsNarrow = isNarrow;
                 await Move.RunAsync(way, stop, byCancelling);
                 if (!stop.Ended || stop.Wrong is not null)
+                {
                     wrong.Add($"{stop}: {stop.Wrong ?? "no end"}\n  {stop.Story}");
+                }
             });
         Assert.Empty(wrong);
     }
@@ -130,13 +135,18 @@ public sealed class PeerStopsTests
         }
 
         foreach (var at in (long[])[0, 5, 12, main.Backward / 2, main.Backward - 8, main.Backward - 1])
+        {
             yield return new Stop(first, null, at);
+        }
+
         if (way is Way.Multifd || HasPreempt(way))
         {
             foreach (var at in (long[])[0, 60, other.Forward / 2, other.Forward - 1])
             {
                 if (at >= 0)
+                {
                     yield return new Stop(1, at, null);
+                }
             }
         }
     }
@@ -220,7 +230,9 @@ public sealed class PeerStopsTests
             using var guest = TestGuest.Patterned(3 << 20, whileRunning: static (guest, collection) =>
             {
                 for (long page = 0; page < 4 && collection == 1; page++)
+                {
                     guest.Write(guest.Memory.Blocks[0], page, (byte)page);
+                }
             });
             using var captured = new TestIncomingGuest();
             // Nobody runs on it: whoever touched memory that has been given up would be killed, and this process with him.
@@ -255,7 +267,10 @@ public sealed class PeerStopsTests
                 TlsHandshakeTimeout = s_limit,
             });
             if (postcopy)
+            {
                 source.SwitchToPostcopy();
+            }
+
             using var cancelSource = new CancellationTokenSource();
             using var cancelDestination = new CancellationTokenSource();
             var receiving = destination.ReceiveAsync(cancellationToken: cancelDestination.Token);
@@ -269,7 +284,9 @@ public sealed class PeerStopsTests
                 foreach (var index in (int[])[0, 1, 2])
                 {
                     if (network.LinkAsync(index, Token) is { IsCompletedSuccessfully: true } link)
+                    {
                         (await link).Cut(reset: true);
+                    }
                 }
 
                 return default;
@@ -284,9 +301,15 @@ public sealed class PeerStopsTests
         private static string? Judge(bool runsHere, bool runsThere, Task sending, Task receiving)
         {
             if (runsHere && runsThere)
+            {
                 return "the guest runs twice";
+            }
+
             if (!runsHere && !runsThere && !IsUnknown(sending) && !IsUnknown(receiving))
+            {
                 return "the guest runs nowhere, and nobody says so";
+            }
+
             return null;
         }
 
@@ -335,11 +358,19 @@ public sealed class PeerStopsTests
             {
                 var now = move._last;
                 if (way == Way.Recovery)
+                {
                     await RecoverAsync(now);
+                }
+
                 if (!await HasStalledAsync())
+                {
                     return;
+                }
+
                 if (_stalledAt == 0)
+                {
                     _stalledAt = Stopwatch.GetTimestamp();
+                }
                 // Nothing has ended by itself meanwhile, or is not to: it is ended by hand.
                 if (byCancelling)
                 {
@@ -353,7 +384,9 @@ public sealed class PeerStopsTests
                     PauseSource();
                     destination.Pause();
                     if (now is { IsPaused: true, IsRecovering: false })
+                    {
                         await GiveUpAsync();
+                    }
                 }
             }
 
@@ -381,7 +414,10 @@ public sealed class PeerStopsTests
                 if (!_cut && now is { Phase: MigrationPhase.Postcopy } && network.LinkAsync(0, Token) is { IsCompletedSuccessfully: true } link)
                 {
                     if (now.NormalPages == 0)
+                    {
                         return;
+                    }
+
                     _cut = true;
                     (await link).Cut(reset: true);
                 }
@@ -404,9 +440,14 @@ public sealed class PeerStopsTests
                 {
                     var link = network.LinkAsync(index, CancellationToken.None);
                     if (!link.IsCompleted)
+                    {
                         return false;
+                    }
+
                     if (link.IsCompletedSuccessfully && (await link).Stalled.IsCompleted)
+                    {
                         return true;
+                    }
                 }
 
                 return false;

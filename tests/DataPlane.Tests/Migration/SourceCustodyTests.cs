@@ -136,7 +136,9 @@ public sealed class SourceCustodyTests
         var custody = new SourceCustody(guest, TimeProvider.System);
         Assert.True(await custody.StopAsync(TestContext.Current.CancellationToken));
         foreach (var earlier in before)
+        {
             custody.On(earlier);
+        }
 
         await custody.EndAsync();
 
@@ -175,7 +177,10 @@ public sealed class SourceCustodyTests
         using var guest = TestGuest.Patterned(1 << 20);
         var custody = new SourceCustody(guest, TimeProvider.System);
         foreach (var earlier in before)
+        {
             custody.On(earlier);
+        }
+
         Assert.Equal(verdict, custody.On(what));
         Assert.Equal(owner, custody.Owner);
     }

@@ -24,7 +24,10 @@ public sealed class SourceReasonTests
             {
                 var main = await listener.AcceptSocketAsync();
                 if (channels == 0)
+                {
                     main.Send([0, 2, 0, 4, 0, 0, 0, 1]);
+                }
+
                 return main;
             },
             TestContext.Current.CancellationToken);
@@ -81,11 +84,20 @@ public sealed class SourceReasonTests
                 RawSource.Reset(await listener.AcceptSocketAsync());
                 await Task.Delay(100);
                 if (main == "refuses")
+                {
                     control.Send([0, 1, 0, 4, 0, 0, 0, 7]);
+                }
+
                 if (main == "resets")
+                {
                     RawSource.Reset(control);
+                }
+
                 if (main == "closes")
+                {
                     control.Shutdown(SocketShutdown.Send);
+                }
+
                 RawSource.ReadToEnd(control);
             },
             TestContext.Current.CancellationToken);
@@ -136,7 +148,9 @@ public sealed class SourceReasonTests
         public void Report(MigrationProgress value)
         {
             if (value is { Phase: > MigrationPhase.Connecting, WaitingFor: { } awaited })
+            {
                 said.TrySetResult(awaited);
+            }
         }
     }
 }

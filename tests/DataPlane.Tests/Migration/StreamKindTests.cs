@@ -95,7 +95,10 @@ public sealed class StreamKindTests
         var end = due ? s_ack.Length + s_pong.Length + s_shut.Length : s_pong.Length + s_shut.Length;
         var said = new byte[end];
         for (var filled = 0; filled < end;)
+        {
             filled += await main.ReceiveAsync(said.AsMemory(filled), Token);
+        }
+
         main.Shutdown(System.Net.Sockets.SocketShutdown.Send);
 
         var report = await receiving;
@@ -196,7 +199,7 @@ public sealed class StreamKindTests
     {
         var bytes = new System.Buffers.ArrayBufferWriter<byte>();
         new ConfigurationSection { MachineName = "pc-q35-10.0", Uuid = s_uuid }.Write(bytes);
-        byte[] header = new byte[StreamHeader.Size];
+        var header = new byte[StreamHeader.Size];
         StreamHeader.Write(header);
         return new RecordedStream().Raw(header).Raw(bytes.WrittenSpan).Start()
             .Begin(SectionType.End).Page(0, RecordedStream.PageContent(1)).EndSection().Devices();

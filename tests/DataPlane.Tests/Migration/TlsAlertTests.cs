@@ -33,16 +33,19 @@ public sealed class TlsAlertTests : IDisposable
         using Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
-        string folder = _authority.NewFolder("strange");
-        foreach (string name in new[] { "client-cert.pem", "client-key.pem" })
+        var folder = _authority.NewFolder("strange");
+        foreach (var name in new[] { "client-cert.pem", "client-key.pem" })
+        {
             File.Copy(Path.Combine(_other.Folder, name), Path.Combine(folder, name), overwrite: true);
+        }
+
         using var client = TlsCredentials.FromFolder(folder, TlsEnd.Client);
         using var server = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
         var refusing = RefuseAsync(listener, server, stop.Token);
         using var guest = TestGuest.Patterned(1 << 20);
         var source = new MigrationSource(guest, new MigrationSourceOptions { MultifdChannels = channels, Tls = client });
-        for (int i = 0; i < Times; i++)
+        for (var i = 0; i < Times; i++)
         {
             var e = await Assert.ThrowsAsync<MigrationException>(
                 () => source.MigrateAsync(ChannelAddress.From((IPEndPoint)listener.LocalEndPoint!), cancellationToken: Token));

@@ -64,16 +64,19 @@ public sealed class TlsMigrationTests : IDisposable
     public async Task A_client_of_another_authority_is_refused()
     {
         using TestAuthority other = new("Another");
-        string client = _authority.NewFolder("strange client");
-        foreach (string name in new[] { "client-cert.pem", "client-key.pem" })
+        var client = _authority.NewFolder("strange client");
+        foreach (var name in new[] { "client-cert.pem", "client-key.pem" })
+        {
             File.Copy(Path.Combine(other.Folder, name), Path.Combine(client, name), overwrite: true);
+        }
+
         await AssertRefusedAsync(_authority.Folder, client, null, "does not know the authority");
     }
 
     [Fact]
     public async Task A_client_without_certificate_is_refused()
     {
-        string client = _authority.NewFolder("anonymous");
+        var client = _authority.NewFolder("anonymous");
         File.Delete(Path.Combine(client, "client-cert.pem"));
         File.Delete(Path.Combine(client, "client-key.pem"));
         await AssertRefusedAsync(_authority.Folder, client, null, "demands a certificate");
@@ -82,7 +85,7 @@ public sealed class TlsMigrationTests : IDisposable
     [Fact]
     public async Task A_revoked_server_is_refused()
     {
-        string client = _authority.NewFolder("knows more");
+        var client = _authority.NewFolder("knows more");
         _authority.Revoke(client, Path.Combine(_authority.Folder, "server-cert.pem"));
         await AssertRefusedAsync(_authority.Folder, client, null, "has been revoked");
     }
@@ -98,7 +101,7 @@ public sealed class TlsMigrationTests : IDisposable
     [Fact]
     public async Task A_certificate_that_expired_since_it_was_read_is_refused()
     {
-        string server = _authority.NewFolder("old", -10, -1);
+        var server = _authority.NewFolder("old", -10, -1);
         using var early = TlsCredentials.FromFolder(server, TlsEnd.Server, new FixedTime(DateTimeOffset.UtcNow.AddDays(-5)));
         await AssertRefusedAsync(early, _authority.Folder, null, "has expired");
     }
@@ -149,9 +152,12 @@ public sealed class TlsMigrationTests : IDisposable
         using Ends ends = new(_authority.Folder, _authority.Folder);
         var migrating = ends.Source(guest, 0, TimeSpan.FromSeconds(1))
             .MigrateAsync(ChannelAddress.From((IPEndPoint)listener.LocalEndPoint!), cancellationToken: Token);
-        using Socket peer = await listener.AcceptAsync(Token);
+        using var peer = await listener.AcceptAsync(Token);
         if (what == "talks")
+        {
             await peer.SendAsync("220 here is another service\r\n"u8.ToArray(), Token);
+        }
+
         if (what == "closes")
         {
             await peer.ReceiveAsync(new byte[4096], Token);

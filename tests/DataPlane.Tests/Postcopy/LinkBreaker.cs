@@ -21,10 +21,15 @@ internal sealed class LinkBreaker(MigrationSource source, ChannelAddress? addres
             if (value.IsPaused)
             {
                 if (!_told)
+                {
                     OnPaused?.Invoke();
+                }
+
                 _told = true;
                 if (address is not null)
+                {
                     source.Resume(address);
+                }
             }
             else if (value.Phase == MigrationPhase.Postcopy && _broken < breaks && value.RemainingPages > 0
                 && value.RemainingPages < pages * (breaks + 1 - _broken) / (breaks + 2))

@@ -52,7 +52,10 @@ public sealed class PostcopyCommandsTests
         using var memory = Memory();
         var unsent = new GuestPageSet(memory);
         for (var page = 0; page < 100; page += 4)
+        {
             unsent[memory.Blocks[0]].SetRange(page, 2);
+        }
+
         unsent[memory.Blocks[1]].SetAll();
         var output = new ArrayBufferWriter<byte>();
         PostcopyCommands.WriteDiscards(output, unsent, new HostPages(memory));
@@ -67,13 +70,18 @@ public sealed class PostcopyCommandsTests
             Assert.True(discard.TryCheckRanges(block.Length, 4096, out error), error);
             ranges.Add(discard.RangeCount);
             for (var i = 0; i < discard.RangeCount; i++)
+            {
                 seen[block].SetRange(discard[i].Start / 4096, discard[i].Length / 4096);
+            }
+
             rest = rest[(CommandHeader.Size + header.Length)..];
         }
 
         Assert.Equal([12, 12, 1, 1], ranges);
         foreach (var block in memory.Blocks)
+        {
             Assert.Equal(unsent[block].Words, seen[block].Words);
+        }
     }
 
     [Fact]

@@ -49,11 +49,15 @@ public sealed class PostcopyMoveTests
             foreach (var block in guest.Memory.Blocks)
             {
                 for (long page = collection; page < block.PageCount; page += 2)
+                {
                     guest.Write(block, page, (byte)(collection % 3));
+                }
             }
 
             if (collection == 2)
+            {
                 source!.SwitchToPostcopy();
+            }
         });
         using var incoming = new TestIncomingGuest();
         var (sent, _) = await MoveAsync(guest, incoming, channels, preempt, created => source = created);
@@ -146,9 +150,15 @@ public sealed class PostcopyMoveTests
         main.Send(0, 2, 0, 4, 0, 0, 0, 1);
         await peer.ReadToPackageAsync(main);
         if (loaded)
+        {
             main.Send(0, 2, 0, 4, 0, 0, 0, 0x42);
+        }
+
         if (shutWithFailure)
+        {
             main.Send(0, 1, 0, 4, 0, 0, 0, 1);
+        }
+
         if (loaded)
         {
             // The answer has been heard when pages come that nobody asked for; SHUT ends the migration anyway.
@@ -202,7 +212,9 @@ public sealed class PostcopyMoveTests
             var seen = new List<byte>();
             byte[] run = [8, 0, 2, 0, 4, 0, 0, 0, 0x42, 8, 0, 5, 0, 0];
             while (seen.Count < run.Length || !System.Runtime.InteropServices.CollectionsMarshal.AsSpan(seen).EndsWith(run))
+            {
                 seen.AddRange(await main.ReceiveAsync(1, Token));
+            }
         }
 
         public void Dispose() => _listener.Dispose();

@@ -66,7 +66,9 @@ public sealed class PostcopySourceTests
         var urgent = Task.Run(() =>
         {
             foreach (var page in (long[])[3, 0, 7, 3, 5])
+            {
                 links.Source.OnRequest(links.Memory.Blocks[0], page * 512, 512);
+            }
         }, TestContext.Current.CancellationToken);
         var preempt = links.ReadPreemptToEndAsync();
         await links.ReadMainToEndAsync();
@@ -77,7 +79,9 @@ public sealed class PostcopySourceTests
         {
             var huge = channel.Where(static page => page.Block.Index == 0).Select(static page => page.Page).ToArray();
             for (var i = 0; i < huge.Length; i++)
+            {
                 Assert.Equal(i % 512 == 0 ? huge[i] & -512 : huge[i - 1] + 1, huge[i]);
+            }
         }
 
         Assert.Equal(links.Memory.TotalPages, links.Main.Pages.Count + links.Preempt.Pages.Count);
@@ -202,7 +206,9 @@ public sealed class PostcopySourceTests
         public async Task ReadMainToEndAsync()
         {
             while (!Main.Ended)
+            {
                 await Main.ReadSectionAsync();
+            }
         }
 
         public async Task ReadPreemptToEndAsync()
@@ -231,7 +237,10 @@ public sealed class PostcopySourceTests
             _channels.Preempt?.Dispose();
             await _main.DisposeAsync();
             if (_preempt is not null)
+            {
                 await _preempt.DisposeAsync();
+            }
+
             _guest.Dispose();
         }
 
@@ -243,7 +252,9 @@ public sealed class PostcopySourceTests
                 for (long page = 0; page < block.PageCount; page++)
                 {
                     if (!ZeroPage.IsZero(block.Span(page * TargetPage.Size, TargetPage.Size)))
+                    {
                         data[block].Set(page);
+                    }
                 }
             }
 

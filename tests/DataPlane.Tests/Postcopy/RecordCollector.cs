@@ -46,7 +46,10 @@ internal sealed class RecordCollector(Socket socket, GuestMemory memory)
     {
         var bytes = await TakeAsync(8);
         if ((bytes[7] & (uint)RamFlags.EndOfSection) != 0)
+        {
             return null;
+        }
+
         var named = (bytes[7] & (uint)RamFlags.Continue) == 0;
         if (named)
         {
@@ -56,7 +59,10 @@ internal sealed class RecordCollector(Socket socket, GuestMemory memory)
 
         Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(bytes, out var record, out _, out _));
         if (named)
+        {
             Assert.True(memory.TryGetBlock(record.Name(bytes), out _block));
+        }
+
         Assert.NotNull(_block);
         var isZero = record.Kind == RamFlags.Zero;
         var data = await TakeAsync(isZero ? 1 : TargetPage.Size);
@@ -72,7 +78,10 @@ internal sealed class RecordCollector(Socket socket, GuestMemory memory)
         {
             var read = await socket.ReceiveAsync(_buffer.AsMemory(done, count - done), TestContext.Current.CancellationToken);
             if (read == 0)
+            {
                 throw new EndOfStreamException();
+            }
+
             done += read;
         }
 

@@ -126,7 +126,9 @@ public sealed class ReturnPathThreadTests
             await ((Task)Shut).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await _pair.DisposeAsync();
             if (_ownsMemory)
+            {
                 _memory.Dispose();
+            }
         }
     }
 

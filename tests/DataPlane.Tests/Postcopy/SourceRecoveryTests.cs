@@ -148,7 +148,10 @@ public sealed class SourceRecoveryTests
             }
 
             if (value.Phase != MigrationPhase.Postcopy || Broken == breaks || value.RemainingPages > _nextAt || value.RemainingPages == 0)
+            {
                 return;
+            }
+
             try
             {
                 source.Pause();

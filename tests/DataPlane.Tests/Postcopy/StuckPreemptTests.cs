@@ -42,9 +42,14 @@ public sealed class StuckPreemptTests
         Assert.False(sending.IsCompleted);
 
         if (paused)
+        {
             source.Pause();
+        }
         else
+        {
             (await network.LinkAsync(0, Token)).Cut(reset: true);
+        }
+
         await UntilAsync(() => progress.Last is { IsPaused: true }, "the source is paused");
 
         await UntilAsync(

@@ -21,13 +21,21 @@ public sealed class UnsentPagesTests
             {
                 var (block, number) = Place(memory, page);
                 if (pages.TryClaim(block, number, out var run))
+                {
                     claimed.AddRange(PagesOf(run));
+                }
+
                 if (pages.TryClaimNext(claim))
+                {
                     claimed.AddRange(claim.Runs.ToArray().SelectMany(PagesOf));
+                }
             }
 
             while (pages.TryClaimNext(claim))
+            {
                 claimed.AddRange(claim.Runs.ToArray().SelectMany(PagesOf));
+            }
+
             return claimed.Count == claimed.Distinct().Count()
                 && claimed.ToHashSet().SetEquals(unsent.Select(page => Place(memory, page))) && pages.BackgroundLeft == 0;
         });
@@ -54,7 +62,10 @@ public sealed class UnsentPagesTests
         var claim = new PageClaim();
         var background = 0L;
         while (pages.TryClaimNext(claim))
+        {
             background += claim.PageCount;
+        }
+
         Assert.Equal(300, background + await asked);
     }
 
@@ -88,7 +99,10 @@ public sealed class UnsentPagesTests
         var claim = new PageClaim();
         var background = new List<(RamBlock, long)>();
         while (pages.TryClaimNext(claim))
+        {
             background.AddRange(claim.Runs.ToArray().SelectMany(PagesOf));
+        }
+
         Assert.Equal(
             [Place(memory, 6), Place(memory, 120), Place(memory, 290)],
             background.OrderBy(static page => page.Item1.Index).ThenBy(static page => page.Item2));
@@ -123,7 +137,9 @@ public sealed class UnsentPagesTests
         Assert.Equal(4096, Huge(memory).SizeOf(memory.Blocks[1]));
         (string Name, long Size)[] wrong = [("none", 4096), ("huge", 6000), ("huge", 2048), ("huge", 1L << 30), ("rom", HugePage)];
         foreach (var (name, size) in wrong)
+        {
             Assert.Throws<ArgumentException>(() => new HostPages(memory, new Dictionary<string, long> { [name] = size }));
+        }
     }
 
     private static HostPages Huge(GuestMemory memory) => new(memory, new Dictionary<string, long> { ["huge"] = HugePage });
@@ -140,14 +156,19 @@ public sealed class UnsentPagesTests
     private static IEnumerable<(RamBlock Block, long Page)> PagesOf(PageRun run)
     {
         for (var i = 0; i < run.PageCount; i++)
+        {
             yield return (run.Block, run.FirstPage + i);
+        }
     }
 
     private static GuestPageSet Set(GuestMemory memory, IEnumerable<long> pages)
     {
         var set = new GuestPageSet(memory);
         foreach (var (block, page) in pages.Select(page => Place(memory, page)))
+        {
             set[block].Set(page);
+        }
+
         return set;
     }
 }

@@ -29,8 +29,8 @@ public sealed class FaultProxyTests : IDisposable
     [InlineData(true)]
     public async Task Without_a_fault_it_passes_everything_and_the_end(bool singly)
     {
-        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { PieceBytes = singly ? 1 : null } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        await using var proxy = Start(new FaultPlan { Forward = new Fault { PieceBytes = singly ? 1 : null } });
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
@@ -38,7 +38,7 @@ public sealed class FaultProxyTests : IDisposable
             Assert.Equal((PeerEnd.Closed, s_bytes), await server.ReadToEndAsync(Token), EndComparer);
             server.Send(s_bytes).Finish();
             Assert.Equal((PeerEnd.Closed, s_bytes), await client.ReadToEndAsync(Token), EndComparer);
-            FaultLink link = await proxy.LinkAsync(0, Token);
+            var link = await proxy.LinkAsync(0, Token);
             Assert.Equal((1000, 1000), (link.ForwardBytes, link.BackwardBytes));
         }
     }
@@ -49,8 +49,8 @@ public sealed class FaultProxyTests : IDisposable
     [InlineData(999)]
     public async Task It_cuts_by_fin_at_the_byte(int at)
     {
-        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { CutAt = at, CutByReset = false } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        await using var proxy = Start(new FaultPlan { Forward = new Fault { CutAt = at, CutByReset = false } });
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
@@ -63,14 +63,14 @@ public sealed class FaultProxyTests : IDisposable
     [Fact]
     public async Task It_cuts_by_reset_on_both_sides()
     {
-        await using FaultProxy proxy = Start(new FaultPlan { Backward = new Fault { CutAt = 10 } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        await using var proxy = Start(new FaultPlan { Backward = new Fault { CutAt = 10 } });
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
             server.Send(s_bytes);
             Assert.Equal(PeerEnd.Reset, (await server.ReadToEndAsync(Token)).End);
-            (PeerEnd end, byte[] bytes) = await client.ReadToEndAsync(Token);
+            (var end, var bytes) = await client.ReadToEndAsync(Token);
             Assert.Equal(PeerEnd.Reset, end);
             Assert.InRange(bytes.Length, 0, 10);
             await (await proxy.LinkAsync(0, Token)).Ended.WaitAsync(Token);
@@ -80,13 +80,13 @@ public sealed class FaultProxyTests : IDisposable
     [Fact]
     public async Task It_stalls_at_the_byte_until_told_to_go_on()
     {
-        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { StallAt = 500 } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        await using var proxy = Start(new FaultPlan { Forward = new Fault { StallAt = 500 } });
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
             client.Send(s_bytes).Finish();
-            FaultLink link = await proxy.LinkAsync(0, Token);
+            var link = await proxy.LinkAsync(0, Token);
             await link.Stalled.WaitAsync(Token);
             Assert.Equal(s_bytes[..500], await server.ReceiveAsync(500, Token));
             Assert.Equal(0, server.Socket.Available);
@@ -98,8 +98,8 @@ public sealed class FaultProxyTests : IDisposable
     [Fact]
     public async Task It_corrupts_one_byte()
     {
-        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { CorruptAt = 700, CorruptMask = 0x01 } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        await using var proxy = Start(new FaultPlan { Forward = new Fault { CorruptAt = 700, CorruptMask = 0x01 } });
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
@@ -113,15 +113,15 @@ public sealed class FaultProxyTests : IDisposable
     [Fact]
     public async Task It_reads_and_throws_away_what_comes_after_the_byte()
     {
-        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { DiscardAt = 500 } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        await using var proxy = Start(new FaultPlan { Forward = new Fault { DiscardAt = 500 } });
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
-            byte[] much = new byte[64 << 20]; // more than all buffers on the way
+            var much = new byte[64 << 20]; // more than all buffers on the way
             await Task.Run(() => client.Send(s_bytes).Send(much).Finish(), Token);
             Assert.Equal(s_bytes[..500], await server.ReceiveAsync(500, Token));
-            FaultLink link = await proxy.LinkAsync(0, Token);
+            var link = await proxy.LinkAsync(0, Token);
             await link.ForwardDiscarding.WaitAsync(Token);
             server.Send(s_bytes);
             Assert.Equal(s_bytes, await client.ReceiveAsync(1000, Token)); // the other way goes on
@@ -135,19 +135,19 @@ public sealed class FaultProxyTests : IDisposable
     [InlineData(true)]
     public async Task It_stops_at_a_record_of_main(bool singly)
     {
-        byte[] before = new RecordedStream().Header().Command(CommandType.OpenReturnPath).Ping(1).Start()
+        var before = new RecordedStream().Header().Command(CommandType.OpenReturnPath).Ping(1).Start()
             .Begin(SectionType.Part).EndSection().Bytes;
-        byte[] after = new RecordedStream().Ping(2).Command(CommandType.Packaged, 0, 0, 0, 5).Raw(8, 0, 4, 0, 0).Ping(4).Bytes;
-        await using FaultProxy proxy = Start(new FaultPlan { Forward = new Fault { StallAtRecord = new FaultPoint("PING", 4, 3) } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        var after = new RecordedStream().Ping(2).Command(CommandType.Packaged, 0, 0, 0, 5).Raw(8, 0, 4, 0, 0).Ping(4).Bytes;
+        await using var proxy = Start(new FaultPlan { Forward = new Fault { StallAtRecord = new FaultPoint("PING", 4, 3) } });
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
             byte[] all = [.. before, .. after];
             _ = singly ? client.SendSingly(all) : client.Send(all);
-            FaultLink link = await proxy.LinkAsync(0, Token);
+            var link = await proxy.LinkAsync(0, Token);
             await link.ForwardStalled.WaitAsync(Token);
-            int passed = all.Length - 9 + 3;
+            var passed = all.Length - 9 + 3;
             Assert.Equal(all[..passed], await server.ReceiveAsync(passed, Token));
             Assert.Equal((passed, 0), (link.ForwardBytes, server.Socket.Available));
             link.ResumeForward();
@@ -162,9 +162,9 @@ public sealed class FaultProxyTests : IDisposable
     {
         byte[] bitmap = [0, 5, 0, 2, 1, (byte)'x', 0, 0, 0, 0, 0, 0, 0, 8, .. new byte[8], 1, 2, 3, 4, 5, 6, 7, 8];
         byte[] pongs = [0, 2, 0, 4, 0, 0, 0, 3, 0, 2, 0, 4, 0, 0, 0, 0x42];
-        await using FaultProxy proxy = Start(
+        await using var proxy = Start(
             new FaultPlan { Backward = new Fault { CutAtRecord = new FaultPoint("PONG", 0x42), CutByReset = false } });
-        (ScriptedPeer client, ScriptedPeer server) = Connect(proxy);
+        (var client, var server) = Connect(proxy);
         using (client)
         using (server)
         {
@@ -181,7 +181,7 @@ public sealed class FaultProxyTests : IDisposable
 
     private (ScriptedPeer Client, ScriptedPeer Server) Connect(FaultProxy proxy)
     {
-        ScriptedPeer client = ScriptedPeer.Connect(proxy.Address);
+        var client = ScriptedPeer.Connect(proxy.Address);
         return (client, new ScriptedPeer(_target.Accept()));
     }
 }

@@ -30,21 +30,26 @@ public sealed class BenchPostcopyTests
         using var authority = new TestAuthority();
         string[] tls = secured ? ["--tls-dir", authority.Folder] : [];
         // Slow enough that the guest meets missing pages.
-        ToolRun run = await ToolRun.RunAsync(
+        var run = await ToolRun.RunAsync(
             ["bench", "--postcopy", "--ram", "32M", "--max-bandwidth", "64M", "--max-downtime", "2s", "--runs", "2", "--json", "-",
                 .. options, .. tls], Token);
         Assert.True(run.ExitCode == 0, run.Error);
-        JsonElement document = JsonElement.Parse(run.Out);
+        var document = JsonElement.Parse(run.Out);
         Assert.Equal(2, document.GetProperty("runs").GetArrayLength());
-        foreach (JsonElement entry in document.GetProperty("runs").EnumerateArray())
+        foreach (var entry in document.GetProperty("runs").EnumerateArray())
+        {
             Check(entry);
+        }
 
-        JsonElement summary = document.GetProperty("summary");
+        var summary = document.GetProperty("summary");
         Assert.True(summary.GetProperty("verified").GetBoolean());
-        foreach (string figure in (string[])
+        foreach (var figure in (string[])
             ["seconds", "time_ratio", "postcopy_seconds", "downtime_seconds", "start_delay_seconds", "fault_p50_seconds",
                 "fault_p99_seconds", "fault_p999_seconds"])
+        {
             Assert.True(summary.GetProperty("postcopy").GetProperty(figure).GetProperty("median").GetDouble() > 0, figure);
+        }
+
         Assert.True(summary.GetProperty("postcopy").GetProperty("checked_pages").GetInt64() > 0);
     }
 
@@ -52,10 +57,12 @@ public sealed class BenchPostcopyTests
     public async Task People_get_a_line_for_each_run_and_the_sum()
     {
         LiveGuest.RequireUserfaultfd();
-        ToolRun run = await ToolRun.RunAsync(["bench", "--postcopy", "--ram", "8M", "--max-bandwidth", "64M", "--runs", "1"], Token);
+        var run = await ToolRun.RunAsync(["bench", "--postcopy", "--ram", "8M", "--max-bandwidth", "64M", "--runs", "1"], Token);
         Assert.True(run.ExitCode == 0, run.Error);
-        foreach (string part in (string[])["to precopy", "times precopy; downtime", "faults       median p50", "checked      "])
+        foreach (var part in (string[])["to precopy", "times precopy; downtime", "faults       median p50", "checked      "])
+        {
             Assert.Contains(part, run.Out, StringComparison.Ordinal);
+        }
     }
 
     [Theory]
@@ -63,14 +70,14 @@ public sealed class BenchPostcopyTests
     [InlineData(1023, 4095)]
     public async Task A_wrong_byte_is_found(long page, int offset)
     {
-        ResultMessage result = await MoveAsync(guest => guest.Block.Span((page * TargetPage.Size) + offset, 1)[0] ^= 1);
+        var result = await MoveAsync(guest => guest.Block.Span((page * TargetPage.Size) + offset, 1)[0] ^= 1);
         Assert.Contains($"page {page} of the guest at the destination is wrong", result.Error, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task The_right_bytes_are_right()
     {
-        ResultMessage result = await MoveAsync(static _ => { });
+        var result = await MoveAsync(static _ => { });
         Assert.Null(result.Error);
         Assert.True(result.Postcopy!.Touches.CheckedPages > 0);
     }
@@ -78,7 +85,7 @@ public sealed class BenchPostcopyTests
     [Fact]
     public async Task A_lost_link_ends_the_leg_and_lets_go_of_whoever_waits_for_a_page()
     {
-        ResultMessage result = await MoveAsync(static _ => { }, new Fault { CutAt = RamBytes / 2 });
+        var result = await MoveAsync(static _ => { }, new Fault { CutAt = RamBytes / 2 });
         Assert.NotNull(result.Error);
         Assert.DoesNotContain("is wrong", result.Error, StringComparison.Ordinal);
     }
@@ -88,10 +95,10 @@ public sealed class BenchPostcopyTests
         Gen.Select(Gen.Int[1, 300], Gen.Int[0, 2000]).Sample((window, writes) =>
         {
             var order = new PageOrder(window);
-            long[] generations = new long[window];
-            for (int i = 0; i < writes; i++)
+            var generations = new long[window];
+            for (var i = 0; i < writes; i++)
             {
-                long page = order.Next();
+                var page = order.Next();
                 Assert.Equal(i % window, order.PositionOf(page));
                 generations[page]++;
             }
@@ -111,7 +118,7 @@ public sealed class BenchPostcopyTests
         Assert.True(SpinWait.SpinUntil(() => guest.PagesWritten > 1000, TimeSpan.FromSeconds(60)), "the guest does not write");
         guest.Pause();
         var content = new PageContent(guest.Block.PageCount, (1 << 20) / TargetPage.Size, 30, 1, guest.PagesWritten);
-        byte[] expected = new byte[TargetPage.Size];
+        var expected = new byte[TargetPage.Size];
         for (long page = 0; page < guest.Block.PageCount; page++)
         {
             content.Fill(page, 0, expected);
@@ -139,15 +146,15 @@ public sealed class BenchPostcopyTests
     [InlineData("--max-bandwidth", "0")]
     public async Task What_does_not_fit_together_is_one_line_and_exit_2(params string[] options)
     {
-        ToolRun run = await ToolRun.RunAsync(["bench", .. options], Token);
+        var run = await ToolRun.RunAsync(["bench", .. options], Token);
         Assert.Equal(2, run.ExitCode);
         Assert.Single(run.ErrorLines);
     }
 
     private static void Check(JsonElement entry)
     {
-        JsonElement postcopy = entry.GetProperty("postcopy");
-        double seconds = postcopy.GetProperty("seconds").GetDouble();
+        var postcopy = entry.GetProperty("postcopy");
+        var seconds = postcopy.GetProperty("seconds").GetDouble();
         Assert.Equal(
             seconds / entry.GetProperty("migration").GetProperty("seconds").GetDouble(),
             entry.GetProperty("postcopy_time_ratio").GetDouble(), 1e-9);
@@ -157,10 +164,10 @@ public sealed class BenchPostcopyTests
         Assert.True(postcopy.GetProperty("normal_pages").GetInt64() > 0);
         Assert.True(postcopy.GetProperty("destination_cpu_seconds").GetDouble() > 0);
         Assert.InRange(postcopy.GetProperty("requested_pages").GetInt64(), 1, postcopy.GetProperty("requests").GetInt64());
-        JsonElement touches = postcopy.GetProperty("touches");
+        var touches = postcopy.GetProperty("touches");
         Assert.InRange(touches.GetProperty("faults").GetInt64(), 1, touches.GetProperty("checked_pages").GetInt64());
         Assert.Equal(touches.GetProperty("checked_pages").GetInt64() / 4.0, touches.GetProperty("written_pages").GetInt64(), 4.0);
-        JsonElement latency = touches.GetProperty("fault_seconds");
+        var latency = touches.GetProperty("fault_seconds");
         double[] quantiles = [.. ((string[])["p50", "p99", "p999", "max"]).Select(name => latency.GetProperty(name).GetDouble())];
         Assert.Equal(quantiles.Order(), quantiles);
         Assert.True(quantiles[0] > 0);
@@ -190,13 +197,13 @@ public sealed class BenchPostcopyTests
                 Threads = 2,
             },
         };
-        await using IServeLegRun run = await leg.PrepareAsync(request, memory, Token);
-        await using FaultProxy proxy = FaultProxy.Start(
+        await using var run = await leg.PrepareAsync(request, memory, Token);
+        await using var proxy = FaultProxy.Start(
             ChannelAddress.Tcp("127.0.0.1", run.Port), _ => fault is null ? FaultPlan.None : new FaultPlan { Forward = fault });
         var source = new MigrationSource(
             new WorkloadGuest(guest), new MigrationSourceOptions { Postcopy = true, MaxPostcopyBytesPerSecond = 16 << 20 });
-        Task<MigrationReport> sending = source.MigrateAsync(proxy.Address, null, Token);
-        ResultMessage result = await run.RunAsync(Token).WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var sending = source.MigrateAsync(proxy.Address, null, Token);
+        var result = await run.RunAsync(Token).WaitAsync(TimeSpan.FromMinutes(1), Token);
         await Task.WhenAny(sending).WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.Equal(fault is null, sending.IsCompletedSuccessfully);
         return result;

@@ -11,15 +11,15 @@ public sealed class BenchTests
     [Fact]
     public async Task The_wire_limit_is_measured_against_a_process_of_its_own_and_every_byte_is_compared()
     {
-        ToolRun run = await ToolRun.RunAsync(["bench", "--wire-only", "--ram", "16M", "--channels", "2", "--runs", "3", "--json", "-"], Token);
+        var run = await ToolRun.RunAsync(["bench", "--wire-only", "--ram", "16M", "--channels", "2", "--runs", "3", "--json", "-"], Token);
         Assert.True(run.ExitCode == 0, run.Error);
-        JsonElement document = JsonDocument.Parse(run.Out).RootElement;
+        var document = JsonDocument.Parse(run.Out).RootElement;
         Assert.Equal("ok", document.GetProperty("result").GetString());
         Assert.Equal(3, document.GetProperty("runs").GetArrayLength());
         Assert.Equal(6, document.GetProperty("wire_calibration").GetArrayLength());
-        foreach (JsonElement entry in document.GetProperty("runs").EnumerateArray())
+        foreach (var entry in document.GetProperty("runs").EnumerateArray())
         {
-            JsonElement wire = entry.GetProperty("wire_limit");
+            var wire = entry.GetProperty("wire_limit");
             Assert.Equal(16 << 20, wire.GetProperty("transferred_bytes").GetInt64());
             Assert.Equal((16 << 20) / wire.GetProperty("seconds").GetDouble(), wire.GetProperty("bytes_per_second").GetDouble(), 1.0);
             Assert.True(wire.GetProperty("source_cpu_seconds").GetDouble() > 0);
@@ -34,7 +34,7 @@ public sealed class BenchTests
     [Fact]
     public async Task A_destination_that_is_not_there_is_one_line_and_exit_1()
     {
-        ToolRun run = await ToolRun.RunAsync(["bench", "--wire-only", "--ram", "1M", "--to", "127.0.0.1:1"], Token);
+        var run = await ToolRun.RunAsync(["bench", "--wire-only", "--ram", "1M", "--to", "127.0.0.1:1"], Token);
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("no destination at 127.0.0.1:1", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
     }
@@ -42,8 +42,8 @@ public sealed class BenchTests
     [Fact]
     public async Task A_guest_over_the_limit_of_the_destination_is_refused_by_name_of_the_option()
     {
-        await using DestinationProcess small = await DestinationProcess.StartAsync(1 << 20, [], _ => { }, Token);
-        ToolRun run = await ToolRun.RunAsync(
+        await using var small = await DestinationProcess.StartAsync(1 << 20, [], _ => { }, Token);
+        var run = await ToolRun.RunAsync(
             ["bench", "--wire-only", "--ram", "2M", "--no-progress", "--to", (await small.Address).ToString()], Token);
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("--max-ram", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
@@ -53,9 +53,9 @@ public sealed class BenchTests
     public async Task A_stopped_serve_ends_with_0()
     {
         using var stop = new CancellationTokenSource();
-        Task<ToolRun> serving = ToolRun.RunAsync(["serve", "--listen", "127.0.0.1:0"], stop.Token);
+        var serving = ToolRun.RunAsync(["serve", "--listen", "127.0.0.1:0"], stop.Token);
         await stop.CancelAsync();
-        ToolRun run = await serving;
+        var run = await serving;
         Assert.Equal(0, run.ExitCode);
     }
 
@@ -92,7 +92,7 @@ public sealed class BenchTests
                 DestinationCpuSeconds = 1,
             },
         };
-        BenchSummary summary = BenchSummaries.Of([run], verified: true)!;
+        var summary = BenchSummaries.Of([run], verified: true)!;
         Assert.Equal(new Statistic(1, 1, 1), summary.Efficiency);
         Assert.Equal(new CpuSummary(1.5, 1), summary.SourceCpuSecondsPerGib);
         Assert.Equal(new CpuSummary(0.5, 1), summary.DestinationCpuSecondsPerGib);

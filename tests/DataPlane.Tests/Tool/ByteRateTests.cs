@@ -18,7 +18,7 @@ public sealed class ByteRateTests
     [InlineData("2.5Gbit", 312_500_000)]
     public void A_rate_is_bytes_per_second_or_decimal_bits(string text, long bytesPerSecond)
     {
-        Assert.True(ByteRate.TryParse(text, out ByteRate rate, out string? error), error);
+        Assert.True(ByteRate.TryParse(text, out var rate, out var error), error);
         Assert.Equal(bytesPerSecond, rate.BytesPerSecond);
     }
 
@@ -33,17 +33,17 @@ public sealed class ByteRateTests
     [InlineData("9E")]
     public void What_is_not_a_rate_is_refused(string text)
     {
-        Assert.False(ByteRate.TryParse(text, out _, out string? error));
+        Assert.False(ByteRate.TryParse(text, out _, out var error));
         Assert.Contains("rate", error, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Every_rate_survives_being_written_and_read() =>
         Gen.Long[0, long.MaxValue].Sample(rate =>
-            ByteRate.TryParse(new ByteRate(rate).ToString(), out ByteRate read, out _) && read.BytesPerSecond == rate);
+            ByteRate.TryParse(new ByteRate(rate).ToString(), out var read, out _) && read.BytesPerSecond == rate);
 
     [Fact]
     public void Bits_are_eighths_of_bytes() =>
         Gen.Long[0, 1_000_000].Sample(megabits =>
-            ByteRate.TryParse($"{megabits}Mbit", out ByteRate rate, out _) && rate.BytesPerSecond == megabits * 125_000);
+            ByteRate.TryParse($"{megabits}Mbit", out var rate, out _) && rate.BytesPerSecond == megabits * 125_000);
 }

@@ -19,7 +19,7 @@ public sealed class ByteSizeTests
     [InlineData("12B", 12)]
     public void A_size_is_read_in_binary_units(string text, long bytes)
     {
-        Assert.True(ByteSize.TryParse(text, out ByteSize size, out string? error), error);
+        Assert.True(ByteSize.TryParse(text, out var size, out var error), error);
         Assert.Equal(bytes, size.Bytes);
     }
 
@@ -43,14 +43,14 @@ public sealed class ByteSizeTests
     [InlineData("99999999999999999999999999999999999999999999999999")]
     public void What_is_not_a_size_is_refused_with_the_text_in_the_message(string text)
     {
-        Assert.False(ByteSize.TryParse(text, out _, out string? error));
+        Assert.False(ByteSize.TryParse(text, out _, out var error));
         Assert.Contains($"'{text}'", error, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Every_size_survives_being_written_and_read() =>
         Gen.Long[0, long.MaxValue].Sample(bytes =>
-            ByteSize.TryParse(new ByteSize(bytes).ToString(), out ByteSize read, out _) && read.Bytes == bytes);
+            ByteSize.TryParse(new ByteSize(bytes).ToString(), out var read, out _) && read.Bytes == bytes);
 
     [Fact]
     public void Every_multiple_of_a_unit_is_written_with_the_unit() =>
@@ -59,5 +59,5 @@ public sealed class ByteSizeTests
 
     [Fact]
     public void No_text_makes_the_parser_throw() =>
-        Gen.String.Sample(text => ByteSize.TryParse(text, out _, out string? error) == (error is null));
+        Gen.String.Sample(text => ByteSize.TryParse(text, out _, out var error) == (error is null));
 }

@@ -34,7 +34,7 @@ public sealed class CommandLineTests
     [InlineData("serve", "--listen", "unix:/tmp/x")]
     public async Task A_wrong_command_line_exits_2_with_one_line_on_stderr_and_nothing_on_stdout(params string[] arguments)
     {
-        ToolRun run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
         Assert.Equal((int)ExitCode.Usage, run.ExitCode);
         Assert.Single(run.ErrorLines);
         Assert.StartsWith("dataplane", run.Error, StringComparison.Ordinal);
@@ -48,7 +48,7 @@ public sealed class CommandLineTests
     [InlineData("--compression: only pages on multifd", "receive", "--listen", ":0", "--out", "vm.img", "--compression", "zstd")]
     public async Task What_is_wrong_with_a_command_line_is_named(string complaint, params string[] arguments)
     {
-        ToolRun run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
         Assert.Equal((int)ExitCode.Usage, run.ExitCode);
         Assert.StartsWith($"dataplane {arguments[0]}: {complaint}", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
     }
@@ -60,7 +60,7 @@ public sealed class CommandLineTests
     [InlineData("-no-such-file", "inspect", "--", "-no-such-file")]
     public async Task What_is_not_there_is_named(string complaint, params string[] arguments)
     {
-        ToolRun run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
         Assert.Equal((int)ExitCode.Failed, run.ExitCode);
         Assert.Contains(complaint, Assert.Single(run.ErrorLines), StringComparison.Ordinal);
     }
@@ -69,9 +69,9 @@ public sealed class CommandLineTests
     [MemberData(nameof(Commands))]
     public async Task The_help_of_every_command_ends_with_two_examples(string command)
     {
-        ToolRun run = await ToolRun.RunAsync([command, "--help"], TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync([command, "--help"], TestContext.Current.CancellationToken);
         Assert.Equal(0, run.ExitCode);
-        string[] examples = run.Out[run.Out.IndexOf("Examples:", StringComparison.Ordinal)..].Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        var examples = run.Out[run.Out.IndexOf("Examples:", StringComparison.Ordinal)..].Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(5, examples.Length);
         Assert.All(examples[1..].Where((_, i) => i % 2 == 0), line => Assert.StartsWith("  # ", line, StringComparison.Ordinal));
         Assert.All(examples[1..].Where((_, i) => i % 2 == 1), line => Assert.StartsWith($"  dataplane {command}", line, StringComparison.Ordinal));
@@ -80,15 +80,15 @@ public sealed class CommandLineTests
     [Fact]
     public void Every_example_parses_without_error()
     {
-        RootCommand root = DataPlaneCommandLine.Build(s_console);
-        IEnumerable<HelpExample> examples = root.Subcommands.Append<Command>(root).SelectMany(HelpWithExamples.ExamplesOf);
+        var root = DataPlaneCommandLine.Build(s_console);
+        var examples = root.Subcommands.Append<Command>(root).SelectMany(HelpWithExamples.ExamplesOf);
         Assert.All(examples, example => Assert.Empty(root.Parse(example.Line["dataplane ".Length..]).Errors));
     }
 
     [Fact]
     public void Every_option_is_described_and_spelled_in_kebab_case()
     {
-        IEnumerable<Option> options = DataPlaneCommandLine.Build(s_console).Subcommands.SelectMany(command => command.Options);
+        var options = DataPlaneCommandLine.Build(s_console).Subcommands.SelectMany(command => command.Options);
         Assert.All(options, option =>
         {
             Assert.Matches("^--[a-z]+(-[a-z]+)*$", option.Name);
@@ -99,9 +99,9 @@ public sealed class CommandLineTests
     [Fact]
     public async Task Help_and_version_succeed_without_a_word_on_stderr()
     {
-        foreach (string argument in (string[])["--help", "--version"])
+        foreach (var argument in (string[])["--help", "--version"])
         {
-            ToolRun run = await ToolRun.RunAsync([argument], TestContext.Current.CancellationToken);
+            var run = await ToolRun.RunAsync([argument], TestContext.Current.CancellationToken);
             Assert.Equal(0, run.ExitCode);
             Assert.NotEmpty(run.Out);
             Assert.Empty(run.Error);
@@ -111,7 +111,7 @@ public sealed class CommandLineTests
     [Fact]
     public async Task A_line_break_in_an_argument_does_not_break_the_one_line()
     {
-        ToolRun run = await ToolRun.RunAsync(["bench", "--ram", "1\n\u001b[31m2"], TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync(["bench", "--ram", "1\n\u001b[31m2"], TestContext.Current.CancellationToken);
         Assert.Equal((int)ExitCode.Usage, run.ExitCode);
         Assert.Single(run.ErrorLines);
         Assert.DoesNotContain('\u001b', run.Error);

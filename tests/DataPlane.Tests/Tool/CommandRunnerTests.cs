@@ -23,8 +23,8 @@ public sealed class CommandRunnerTests : IDisposable
         IReadOnlyList<string> arguments, Func<CommandContext, BenchDocument, Task<ExitCode>> body, ExitCode whenStopped = ExitCode.Interrupted, CancellationToken? stop = null)
     {
         var command = new Command("probe") { Options.Size("--ram", "memory", new ByteSize(4096)) };
-        OutputOptions output = OutputOptions.AddTo(command);
-        ParseResult parsed = command.Parse(arguments);
+        var output = OutputOptions.AddTo(command);
+        var parsed = command.Parse(arguments);
         Assert.Empty(parsed.Errors);
         var call = new CommandCall<BenchDocument>
         {
@@ -45,8 +45,8 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task A_finished_command_writes_the_envelope_with_options_and_host()
     {
-        int exitCode = await RunAsync(["--json", JsonFile, "--ram", "8K"], (_, _) => Task.FromResult(ExitCode.Done));
-        JsonElement document = ReadFile();
+        var exitCode = await RunAsync(["--json", JsonFile, "--ram", "8K"], (_, _) => Task.FromResult(ExitCode.Done));
+        var document = ReadFile();
         Assert.Equal(0, exitCode);
         Assert.Equal("dataplane.bench/1", document.GetProperty("schema").GetString());
         Assert.Equal("ok", document.GetProperty("result").GetString());
@@ -72,7 +72,7 @@ public sealed class CommandRunnerTests : IDisposable
     [MemberData(nameof(Failures))]
     public async Task A_failed_command_says_one_line_and_the_document_is_complete_with_what_was_known(string kind, int expected)
     {
-        int exitCode = await RunAsync(["--json", JsonFile], (_, document) =>
+        var exitCode = await RunAsync(["--json", JsonFile], (_, document) =>
         {
             document.DirtyTracking = "pagemap";
             throw kind switch
@@ -83,11 +83,11 @@ public sealed class CommandRunnerTests : IDisposable
                 _ => new InvalidOperationException("unexpected"),
             };
         });
-        JsonElement document = ReadFile();
+        var document = ReadFile();
         Assert.Equal(expected, exitCode);
         Assert.Equal("failed", document.GetProperty("result").GetString());
         Assert.Equal("pagemap", document.GetProperty("dirty_tracking").GetString());
-        string line = Assert.Single(_error.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        var line = Assert.Single(_error.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.Equal($"dataplane probe: {document.GetProperty("error").GetString()}", line);
     }
 
@@ -95,7 +95,7 @@ public sealed class CommandRunnerTests : IDisposable
     public async Task A_stopped_command_exits_130_and_says_interrupted_whatever_it_failed_with()
     {
         using var stop = new CancellationTokenSource();
-        int exitCode = await RunAsync(
+        var exitCode = await RunAsync(
             ["--json", JsonFile],
             async (context, _) =>
             {
@@ -113,7 +113,7 @@ public sealed class CommandRunnerTests : IDisposable
     public async Task A_stopped_server_ends_with_0_and_no_error()
     {
         using var stop = new CancellationTokenSource();
-        int exitCode = await RunAsync(
+        var exitCode = await RunAsync(
             ["--json", JsonFile],
             async (context, _) =>
             {
@@ -136,7 +136,7 @@ public sealed class CommandRunnerTests : IDisposable
             context.Results.WriteLine("a table");
             return Task.FromResult(ExitCode.Done);
         });
-        using JsonDocument document = JsonDocument.Parse(_out.ToString());
+        using var document = JsonDocument.Parse(_out.ToString());
         Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
     }
 
@@ -154,8 +154,8 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task A_path_that_cannot_be_written_fails_before_anything_is_done()
     {
-        bool started = false;
-        int exitCode = await RunAsync(["--json", Path.Combine(_folder, "missing", "out.json")], (_, _) =>
+        var started = false;
+        var exitCode = await RunAsync(["--json", Path.Combine(_folder, "missing", "out.json")], (_, _) =>
         {
             started = true;
             return Task.FromResult(ExitCode.Done);
@@ -181,7 +181,7 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task A_document_written_through_a_link_replaces_the_file_and_not_the_link()
     {
-        string target = Path.Combine(_folder, "target.json");
+        var target = Path.Combine(_folder, "target.json");
         File.WriteAllText(target, "old");
         File.CreateSymbolicLink(JsonFile, target);
         await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done));
@@ -193,11 +193,11 @@ public sealed class CommandRunnerTests : IDisposable
     public async Task A_link_that_belongs_to_somebody_else_is_not_followed()
     {
         Assert.SkipUnless(Environment.IsPrivilegedProcess, "only root gives files away");
-        string target = Path.Combine(_folder, "target.json");
+        var target = Path.Combine(_folder, "target.json");
         File.WriteAllText(target, "precious");
-        string link = Path.Combine(_folder, "link");
+        var link = Path.Combine(_folder, "link");
         File.CreateSymbolicLink(link, target);
-        Process chown = Process.Start("chown", ["-h", "65534", link]);
+        var chown = Process.Start("chown", ["-h", "65534", link]);
         await chown.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.Equal(0, chown.ExitCode);
         File.CreateSymbolicLink(JsonFile, link); // also not by way of one's own
@@ -210,7 +210,7 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task A_link_to_a_file_that_is_not_there_yet_is_followed_as_any_other()
     {
-        string target = Path.Combine(_folder, "target.json");
+        var target = Path.Combine(_folder, "target.json");
         File.CreateSymbolicLink(Path.Combine(_folder, "link"), "target.json");
         File.CreateSymbolicLink(JsonFile, Path.Combine(_folder, "link"));
         Assert.Equal(target, TrustedLinks.Follow(JsonFile));
@@ -222,7 +222,7 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task Links_without_an_end_are_refused_and_left_alone()
     {
-        string other = Path.Combine(_folder, "other");
+        var other = Path.Combine(_folder, "other");
         File.CreateSymbolicLink(other, JsonFile);
         File.CreateSymbolicLink(JsonFile, other);
         Assert.Equal((int)ExitCode.Failed, await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done)));
@@ -239,7 +239,7 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task A_link_that_comes_after_the_path_was_followed_is_not()
     {
-        string precious = Path.Combine(_folder, "precious");
+        var precious = Path.Combine(_folder, "precious");
         File.WriteAllText(precious, "precious");
         await RunAsync(["--json", JsonFile], (_, _) =>
         {
@@ -253,7 +253,7 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task The_name_of_the_file_that_is_written_first_cannot_be_taken_beforehand()
     {
-        string precious = Path.Combine(_folder, "precious");
+        var precious = Path.Combine(_folder, "precious");
         File.WriteAllText(precious, "precious");
         File.CreateSymbolicLink($"{JsonFile}.{Environment.ProcessId}.tmp", precious);
         await RunAsync(["--json", JsonFile], (_, _) => Task.FromResult(ExitCode.Done));
@@ -264,7 +264,7 @@ public sealed class CommandRunnerTests : IDisposable
     [Fact]
     public async Task A_complaint_about_the_file_names_no_other_file()
     {
-        string path = Path.Combine(_folder, new string('x', 253)); // with what is put after it, too long
+        var path = Path.Combine(_folder, new string('x', 253)); // with what is put after it, too long
         Assert.Equal((int)ExitCode.Failed, await RunAsync(["--json", path], (_, _) => Task.FromResult(ExitCode.Done)));
         Assert.DoesNotContain(".tmp", _error.ToString(), StringComparison.Ordinal);
     }

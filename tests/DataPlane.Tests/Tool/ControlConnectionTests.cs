@@ -30,7 +30,7 @@ public sealed class ControlConnectionTests
 
     private static byte[] Frame(byte[] body)
     {
-        byte[] frame = new byte[4 + body.Length];
+        var frame = new byte[4 + body.Length];
         BinaryPrimitives.WriteInt32BigEndian(frame, body.Length);
         body.CopyTo(frame, 4);
         return frame;
@@ -48,22 +48,30 @@ public sealed class ControlConnectionTests
     {
         var stream = new MemoryStream();
         await using var connection = new ControlConnection(stream, "peer", TimeProvider.System);
-        foreach (ControlMessage message in s_messages)
+        foreach (var message in s_messages)
+        {
             await connection.WriteAsync(message, Token);
+        }
+
         stream.Position = 0;
-        foreach (ControlMessage message in s_messages)
+        foreach (var message in s_messages)
+        {
             Assert.Equal(message, await connection.ReadAsync(null, Token));
+        }
+
         Assert.Null(await connection.ReadAsync(null, Token));
     }
 
     [Fact]
     public async Task A_message_truncated_at_any_byte_is_an_error_and_never_a_clean_end()
     {
-        foreach (ControlMessage message in s_messages)
+        foreach (var message in s_messages)
         {
-            byte[] whole = await WrittenAsync(message);
-            for (int length = 1; length < whole.Length; length++)
+            var whole = await WrittenAsync(message);
+            for (var length = 1; length < whole.Length; length++)
+            {
                 await Assert.ThrowsAsync<ControlException>(() => Over(whole[..length]).ReadAsync(null, Token));
+            }
         }
     }
 
@@ -73,18 +81,18 @@ public sealed class ControlConnectionTests
     [InlineData(uint.MaxValue)]
     public async Task A_length_out_of_bounds_is_refused_before_the_body_is_read(uint length)
     {
-        byte[] prefix = new byte[4];
+        var prefix = new byte[4];
         BinaryPrimitives.WriteUInt32BigEndian(prefix, length);
-        ControlException exception = await Assert.ThrowsAsync<ControlException>(() => Over(prefix).ReadAsync(null, Token));
+        var exception = await Assert.ThrowsAsync<ControlException>(() => Over(prefix).ReadAsync(null, Token));
         Assert.Contains($"{length} bytes", exception.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task A_message_of_exactly_the_limit_is_read_and_one_byte_more_is_not_written()
     {
-        byte[] empty = await WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = "" });
-        int room = ControlConnection.MaxMessageBytes - (empty.Length - 4);
-        byte[] full = await WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = new string('a', room) });
+        var empty = await WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = "" });
+        var room = ControlConnection.MaxMessageBytes - (empty.Length - 4);
+        var full = await WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = new string('a', room) });
         Assert.Equal(4 + ControlConnection.MaxMessageBytes, full.Length);
         Assert.IsType<DigestResultMessage>(await Over(full).ReadAsync(null, Token));
         await Assert.ThrowsAsync<ControlException>(() => WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = new string('a', room + 1) }));
@@ -107,7 +115,7 @@ public sealed class ControlConnectionTests
     [Fact]
     public async Task Bytes_that_are_no_text_are_refused_without_reaching_the_message_raw()
     {
-        ControlException exception = await Assert.ThrowsAsync<ControlException>(() => Over(Frame([0x1B, 0x5B, 0xFF, 0xFE, 0x0A])).ReadAsync(null, Token));
+        var exception = await Assert.ThrowsAsync<ControlException>(() => Over(Frame([0x1B, 0x5B, 0xFF, 0xFE, 0x0A])).ReadAsync(null, Token));
         Assert.DoesNotContain(exception.Message, char.IsControl);
     }
 
@@ -120,7 +128,7 @@ public sealed class ControlConnectionTests
     {
         var time = new FakeTimeProvider();
         await using var connection = new ControlConnection(new SilentStream([]), "peer", time);
-        Task<ControlMessage?> read = connection.ReadAsync(TimeSpan.FromSeconds(30), Token);
+        var read = connection.ReadAsync(TimeSpan.FromSeconds(30), Token);
         time.Advance(TimeSpan.FromSeconds(29));
         Assert.False(read.IsCompleted);
         time.Advance(TimeSpan.FromSeconds(1));
@@ -132,9 +140,9 @@ public sealed class ControlConnectionTests
     {
         var time = new FakeTimeProvider();
         await using var connection = new ControlConnection(new SilentStream([0, 0]), "peer", time);
-        Task<ControlMessage?> read = connection.ReadAsync(null, Token);
+        var read = connection.ReadAsync(null, Token);
         time.Advance(ControlConnection.MessageTimeout);
-        ControlException exception = await Assert.ThrowsAsync<ControlException>(() => read);
+        var exception = await Assert.ThrowsAsync<ControlException>(() => read);
         Assert.Contains("unfinished", exception.Message, StringComparison.Ordinal);
     }
 
@@ -143,7 +151,7 @@ public sealed class ControlConnectionTests
     {
         using var stop = new CancellationTokenSource();
         await using var connection = new ControlConnection(new SilentStream([]), "peer", TimeProvider.System);
-        Task<ControlMessage?> read = connection.ReadAsync(TimeSpan.FromHours(1), stop.Token);
+        var read = connection.ReadAsync(TimeSpan.FromHours(1), stop.Token);
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => read);
     }
@@ -155,11 +163,14 @@ public sealed class ControlConnectionTests
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
-            int count = Math.Min(buffer.Length, first.Length - _sent);
+            var count = Math.Min(buffer.Length, first.Length - _sent);
             first.AsMemory(_sent, count).CopyTo(buffer);
             _sent += count;
             if (count == 0)
+            {
                 await Task.Delay(Timeout.Infinite, cancellationToken);
+            }
+
             return count;
         }
     }

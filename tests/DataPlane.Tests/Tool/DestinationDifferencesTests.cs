@@ -38,8 +38,10 @@ public sealed class DestinationDifferencesTests : IDisposable
 
     public void Dispose()
     {
-        foreach (RamBlock block in _blocks)
+        foreach (var block in _blocks)
+        {
             block.Dispose();
+        }
     }
 
     [Fact]
@@ -66,7 +68,7 @@ public sealed class DestinationDifferencesTests : IDisposable
         Assert.Contains("its state is 'running'", Only(s_fitting with { State = "running" }), StringComparison.Ordinal);
         Assert.Contains("'pc-q35-9.2'", Only(s_fitting with { Machine = "pc-q35-9.2" }), StringComparison.Ordinal);
         Assert.Contains("capability multifd is off", Only(s_fitting, new() { MultifdChannels = 2 }), StringComparison.Ordinal);
-        WaitingQemu multifd = s_fitting with { Capabilities = Set("multifd") };
+        var multifd = s_fitting with { Capabilities = Set("multifd") };
         Assert.Contains("say --channels 2", Only(multifd), StringComparison.Ordinal);
         Assert.Contains("waits for 2 multifd channels", Only(multifd, new() { MultifdChannels = 3 }), StringComparison.Ordinal);
         Assert.Contains(
@@ -86,7 +88,7 @@ public sealed class DestinationDifferencesTests : IDisposable
         Assert.Contains(
             "no RAM block '0000:00:02.0/virtio-net-pci.rom' (256 KiB)", Only(s_fitting with { Blocks = [s_ram, s_tables] }),
             StringComparison.Ordinal);
-        string rom = Only(s_fitting with { Blocks = [s_ram, s_rom with { UsedBytes = 0x80000, TotalBytes = 0x80000 }, s_tables] });
+        var rom = Only(s_fitting with { Blocks = [s_ram, s_rom with { UsedBytes = 0x80000, TotalBytes = 0x80000 }, s_tables] });
         Assert.Contains("has 524,288 bytes there and 262,144 bytes in the saved VM", rom, StringComparison.Ordinal);
         Assert.Contains("another ROM", rom, StringComparison.Ordinal);
         Assert.Contains(
@@ -98,7 +100,7 @@ public sealed class DestinationDifferencesTests : IDisposable
     [Fact]
     public void Pages_are_compared_where_they_were_said_and_found_where_not()
     {
-        WaitingQemu huge = s_fitting with
+        var huge = s_fitting with
         {
             Capabilities = Set("postcopy-ram"),
             Blocks = [s_ram with { PageBytes = 2 << 20 }, s_rom, s_tables],
@@ -119,7 +121,7 @@ public sealed class DestinationDifferencesTests : IDisposable
     [InlineData(1L << 50)]
     public void A_size_that_no_pages_of_the_block_have_is_as_good_as_none(long size)
     {
-        WaitingQemu there = s_fitting with
+        var there = s_fitting with
         {
             Capabilities = Set("postcopy-ram"),
             Blocks = [s_ram with { PageBytes = size }, s_rom, s_tables],

@@ -16,15 +16,20 @@ public sealed class DocumentedOptionsTests
         Collect(DataPlaneCommandLine.Build(s_console), "", real);
         string[] commands = [.. real.Select(static one => one.Command).Distinct()];
         HashSet<(string Command, string Option)> described = [];
-        foreach (string row in File.ReadLines(Path.Combine(AppContext.BaseDirectory, "docs", "tool.md")))
+        foreach (var row in File.ReadLines(Path.Combine(AppContext.BaseDirectory, "docs", "tool.md")))
         {
-            string[] cells = row.Split('|', StringSplitOptions.TrimEntries);
+            var cells = row.Split('|', StringSplitOptions.TrimEntries);
             if (cells.Length < 4 || !cells[1].StartsWith("`--", StringComparison.Ordinal))
-                continue;
-            foreach (string option in cells[1].Split('`').Where(static word => word.StartsWith("--", StringComparison.Ordinal)))
             {
-                foreach (string command in cells[2] == "all" ? commands : cells[2].Split(", "))
+                continue;
+            }
+
+            foreach (var option in cells[1].Split('`').Where(static word => word.StartsWith("--", StringComparison.Ordinal)))
+            {
+                foreach (var command in cells[2] == "all" ? commands : cells[2].Split(", "))
+                {
                     described.Add((command, option.Split(' ')[0]));
+                }
             }
         }
 
@@ -36,9 +41,14 @@ public sealed class DocumentedOptionsTests
 
     private static void Collect(Command command, string path, HashSet<(string Command, string Option)> options)
     {
-        foreach (Option option in command.Options.Where(static option => option is IRecordedOption && !option.Hidden))
+        foreach (var option in command.Options.Where(static option => option is IRecordedOption && !option.Hidden))
+        {
             options.Add((path, option.Name));
-        foreach (Command below in command.Subcommands)
+        }
+
+        foreach (var below in command.Subcommands)
+        {
             Collect(below, $"{path} {below.Name}".Trim(), options);
+        }
     }
 }

@@ -17,7 +17,7 @@ public sealed class DurationTests
     [InlineData("1500us", 1.5)]
     public void A_time_has_a_unit_or_is_seconds(string text, double milliseconds)
     {
-        Assert.True(Duration.TryParse(text, out Duration time, out string? error), error);
+        Assert.True(Duration.TryParse(text, out var time, out var error), error);
         Assert.Equal(milliseconds, time.Value.TotalMilliseconds);
     }
 
@@ -30,12 +30,12 @@ public sealed class DurationTests
     [InlineData("9999999999999h")]
     public void What_is_not_a_time_is_refused(string text)
     {
-        Assert.False(Duration.TryParse(text, out _, out string? error));
+        Assert.False(Duration.TryParse(text, out _, out var error));
         Assert.Contains("time", error, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Every_time_survives_being_written_and_read() =>
         Gen.Long[0, TimeSpan.MaxValue.Ticks].Sample(ticks =>
-            Duration.TryParse(new Duration(TimeSpan.FromTicks(ticks)).ToString(), out Duration read, out _) && read.Value.Ticks == ticks);
+            Duration.TryParse(new Duration(TimeSpan.FromTicks(ticks)).ToString(), out var read, out _) && read.Value.Ticks == ticks);
 }

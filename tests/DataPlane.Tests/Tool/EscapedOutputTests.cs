@@ -24,8 +24,11 @@ public sealed class EscapedOutputTests
         var console = new ToolConsole { Out = output, Error = error };
 
         console.Out.Write(text);
-        foreach (char one in text)
+        foreach (var one in text)
+        {
             console.Error.Write(one);
+        }
+
         Assert.Equal((shown, shown), (output.ToString(), error.ToString()));
 
         console.Out.Write(text.ToCharArray());
@@ -37,7 +40,7 @@ public sealed class EscapedOutputTests
     public async Task A_bar_escapes_its_lines()
     {
         var error = new StringWriter();
-        await using (BarDisplay bar = BarOn(error))
+        await using (var bar = BarOn(error))
         {
             bar.Report(new ProgressSample { Stage = "stage" + Clipboard });
             bar.Say("line" + Clipboard);
@@ -51,7 +54,7 @@ public sealed class EscapedOutputTests
     public async Task A_line_above_a_bar_leaves_nothing_of_the_bar_beside_it()
     {
         var error = new StringWriter();
-        await using (BarDisplay bar = BarOn(error))
+        await using (var bar = BarOn(error))
         {
             bar.Report(new ProgressSample { Stage = "stage" });
             bar.Say("a line");
@@ -126,8 +129,10 @@ public sealed class EscapedOutputTests
 
         Assert.DoesNotContain('\e', output.ToString());
         Assert.DoesNotContain('\a', output.ToString());
-        foreach (string name in (string[])["vm", "11", ":1", "relaying", "why", "main", "peer", "open", "silent"])
+        foreach (var name in (string[])["vm", "11", ":1", "relaying", "why", "main", "peer", "open", "silent"])
+        {
             Assert.Contains(name, output.ToString(), StringComparison.Ordinal);
+        }
     }
 
     /// <summary>A collector gets one JSON object per line, with the text as it was.</summary>
@@ -136,11 +141,11 @@ public sealed class EscapedOutputTests
     {
         const string Text = "a" + Clipboard + "\n\u202E\u009B";
 
-        string log = LogOf(new OutputSettings { LogJson = true }, Text);
+        var log = LogOf(new OutputSettings { LogJson = true }, Text);
 
-        string line = Assert.Single(log.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        var line = Assert.Single(log.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.DoesNotContain(line, static one => DataPlane.Wire.UntrustedText.Acts(one));
-        using JsonDocument document = JsonDocument.Parse(line);
+        using var document = JsonDocument.Parse(line);
         Assert.Equal("QEMU says " + Text, document.RootElement.GetProperty("Message").GetString());
         Assert.Equal(Text, document.RootElement.GetProperty("State").GetProperty("Text").GetString());
     }
@@ -148,7 +153,7 @@ public sealed class EscapedOutputTests
     [Fact]
     public void Lines_of_the_log_are_escaped()
     {
-        string log = LogOf(new OutputSettings { Verbose = true }, Clipboard);
+        var log = LogOf(new OutputSettings { Verbose = true }, Clipboard);
 
         Assert.Contains(@"QEMU says \u001B]52;c;aGk=\u0007", log, StringComparison.Ordinal);
     }
@@ -156,12 +161,12 @@ public sealed class EscapedOutputTests
     /// <summary>What a line of the log with this text in it comes to on stderr.</summary>
     private static string LogOf(OutputSettings settings, string text)
     {
-        TextWriter before = Console.Error;
+        var before = Console.Error;
         var error = new StringWriter();
         try
         {
             Console.SetError(TextWriter.Synchronized(error));
-            using ILoggerFactory logs = Logging.Create(settings);
+            using var logs = Logging.Create(settings);
 #pragma warning disable CA1848, CA1873 // one line
             logs.CreateLogger("test").LogWarning("QEMU says {Text}", text);
 #pragma warning restore CA1848, CA1873

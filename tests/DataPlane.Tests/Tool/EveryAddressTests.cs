@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Net.Sockets;
 using DataPlane.Guard.Qmp;
 using DataPlane.Migration;
 using DataPlane.TestSupport;
@@ -40,24 +39,24 @@ public sealed class EveryAddressTests
     {
         Requires.FamilyOf(form);
         using var vm = new SavedFile("pc-q35-10.0");
-        string folder = Path.GetDirectoryName(vm.Path)!;
+        var folder = Path.GetDirectoryName(vm.Path)!;
         string[] more = command switch
         {
             "receive" => ["--out", $"{folder}/out"],
             "guard" => ["--to", "127.0.0.1:1"],
             _ => [],
         };
-        await using RunningTool tool = RunningTool.Start(
+        await using var tool = RunningTool.Start(
             [command, "--listen", form.Replace("FOLDER", folder, StringComparison.Ordinal), "--no-progress", .. more]);
-        ChannelAddress address = await tool.ListeningAsync();
+        var address = await tool.ListeningAsync();
         // What it says is an address that can be connected to as it stands.
-        using SafeSocketHandle socket = await ChannelDialer.ConnectSocketAsync(address, new ChannelOptions(), "test", 0, Token);
+        using var socket = await ChannelDialer.ConnectSocketAsync(address, new ChannelOptions(), "test", 0, Token);
     }
 
     [Fact]
     public async Task Serve_says_why_it_takes_no_path()
     {
-        ToolRun run = await ToolRun.RunAsync(["serve", "--listen", "unix:/tmp/s"], Token);
+        var run = await ToolRun.RunAsync(["serve", "--listen", "unix:/tmp/s"], Token);
         Assert.Equal(2, run.ExitCode);
         Assert.Contains("needs a TCP address", run.Error, StringComparison.Ordinal);
     }
@@ -69,7 +68,7 @@ public sealed class EveryAddressTests
         using var vm = new SavedFile("pc-q35-10.0");
         using var incoming = new TestIncomingGuest();
         await using var destination = new MigrationDestination([ChannelAddress.Parse(":0")], incoming, new() { MultifdChannels = 2 });
-        Task<MigrationReport> receiving = destination.ReceiveAsync(cancellationToken: Token);
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
         await SendAsync(vm, At(form, destination.LocalAddresses[0]));
         await receiving.WaitAsync(s_patience, Token);
     }
@@ -81,8 +80,8 @@ public sealed class EveryAddressTests
         using var vm = new SavedFile("pc-q35-10.0");
         using var incoming = new TestIncomingGuest();
         await using var destination = new MigrationDestination([ChannelAddress.Parse(":0")], incoming, new() { MultifdChannels = 2 });
-        Task<MigrationReport> receiving = destination.ReceiveAsync(cancellationToken: Token);
-        await using RunningTool guard = RunningTool.Start(
+        var receiving = destination.ReceiveAsync(cancellationToken: Token);
+        await using var guard = RunningTool.Start(
             "guard", "--listen", "127.0.0.1:0", "--to", At(form, destination.LocalAddresses[0]), "--channels", "2", "--no-progress");
         await SendAsync(vm, (await guard.ListeningAsync()).ToString());
         await receiving.WaitAsync(s_patience, Token);
@@ -92,10 +91,10 @@ public sealed class EveryAddressTests
     [MemberData(nameof(Connecting))]
     public async Task A_monitor_is_reached(string form)
     {
-        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse(":0"), new ChannelOptions());
-        using Socket monitor = await QmpDialer.ConnectAsync(
+        using var listener = ChannelListener.Listen(ChannelAddress.Parse(":0"), new ChannelOptions());
+        using var monitor = await QmpDialer.ConnectAsync(
             ChannelAddress.Parse(At(form, listener.LocalAddress)), s_patience, TimeProvider.System, Token);
-        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
         accepted.Socket.Dispose();
     }
 
@@ -103,8 +102,8 @@ public sealed class EveryAddressTests
     [MemberData(nameof(Connecting))]
     public async Task Bench_connects(string form)
     {
-        await using RunningTool serve = RunningTool.Start("serve", "--listen", ":0", "--no-progress");
-        ToolRun bench = await ToolRun.RunAsync(
+        await using var serve = RunningTool.Start("serve", "--listen", ":0", "--no-progress");
+        var bench = await ToolRun.RunAsync(
             ["bench", "--to", At(form, await serve.ListeningAsync()), "--ram", "4M", "--runs", "1", "--channels", "1", "--dirty-rate", "0"],
             Token);
         Assert.True(bench.ExitCode == 0, bench.Error);
@@ -117,37 +116,40 @@ public sealed class EveryAddressTests
     [InlineData("serve")]
     public async Task An_address_with_a_zone_is_listened_on_and_connected_to(string command)
     {
-        await using NetworkNamespace network = await NetworkNamespace.CreateAsync($"dp{Environment.ProcessId % 10000}z{command[0]}");
+        await using var network = await NetworkNamespace.CreateAsync($"dp{Environment.ProcessId % 10000}z{command[0]}");
         await network.IpAsync("link set lo up");
         await network.IpAsync("link add va type veth peer name vb");
         await network.IpAsync("link set va up");
         await network.IpAsync("link set vb up");
         await network.IpAsync("addr add fe80::1/64 dev va nodad");
         using var vm = new SavedFile("pc-q35-10.0");
-        string folder = Path.GetDirectoryName(vm.Path)!;
+        var folder = Path.GetDirectoryName(vm.Path)!;
         List<Process> servers = [];
         try
         {
             if (command == "guard")
+            {
                 servers.Add(await ListenAsync(network, "receive", "--listen", "[fe80::1%va]:4445", "--out", $"{folder}/out"));
+            }
+
             servers.Add(await ListenAsync(network, command switch
             {
                 "receive" => ["receive", "--listen", "[fe80::1%va]:4444", "--out", $"{folder}/out"],
                 "guard" => ["guard", "--listen", "[fe80::1%va]:4444", "--to", "[fe80::1%va]:4445"],
                 _ => [command, "--listen", "[fe80::1%va]:4444"],
             }));
-            using Process client = command == "serve"
+            using var client = command == "serve"
                 ? network.Start("bench", "--to", "[fe80::1%va]:4444", "--ram", "4M", "--runs", "1", "--channels", "1", "--dirty-rate", "0")
                 : network.Start("send", vm.Path, "[fe80::1%va]:4444");
-            Task<string> results = client.StandardOutput.ReadToEndAsync(Token);
-            string said = await client.StandardError.ReadToEndAsync(Token).WaitAsync(s_patience, Token);
+            var results = client.StandardOutput.ReadToEndAsync(Token);
+            var said = await client.StandardError.ReadToEndAsync(Token).WaitAsync(s_patience, Token);
             await client.WaitForExitAsync(Token).WaitAsync(s_patience, Token);
             await results;
             Assert.True(client.ExitCode == 0, said);
         }
         finally
         {
-            foreach (Process server in servers)
+            foreach (var server in servers)
             {
                 server.Kill(entireProcessTree: true);
                 server.Dispose();
@@ -157,11 +159,13 @@ public sealed class EveryAddressTests
 
     private static async Task<Process> ListenAsync(NetworkNamespace network, params string[] arguments)
     {
-        Process process = network.Start(arguments);
+        var process = network.Start(arguments);
         while (await process.StandardError.ReadLineAsync(Token).AsTask().WaitAsync(s_patience, Token) is { } line)
         {
             if (line.StartsWith("listening on ", StringComparison.Ordinal))
+            {
                 return process;
+            }
         }
 
         throw new EndOfStreamException($"{arguments[0]} does not listen");
@@ -169,7 +173,7 @@ public sealed class EveryAddressTests
 
     private static async Task SendAsync(SavedFile vm, string to)
     {
-        ToolRun send = await ToolRun.RunAsync(["send", vm.Path, to, "--channels", "2"], Token);
+        var send = await ToolRun.RunAsync(["send", vm.Path, to, "--channels", "2"], Token);
         Assert.True(send.ExitCode == 0, send.Error);
     }
 

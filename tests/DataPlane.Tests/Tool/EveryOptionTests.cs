@@ -25,23 +25,31 @@ public sealed class EveryOptionTests
 
     private static void Add(Command command, string path, TheoryData<string, string> rows)
     {
-        foreach (Option option in command.Options.Where(static option => option is IRecordedOption))
+        foreach (var option in command.Options.Where(static option => option is IRecordedOption))
+        {
             rows.Add(path, option.Name);
-        foreach (Command below in command.Subcommands)
+        }
+
+        foreach (var below in command.Subcommands)
+        {
             Add(below, $"{path} {below.Name}".Trim(), rows);
+        }
     }
 
     private static Option Find(string path, string name)
     {
         Command command = DataPlaneCommandLine.Build(s_console);
-        foreach (string part in path.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        foreach (var part in path.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        {
             command = command.Subcommands.Single(below => below.Name == part);
+        }
+
         return command.Options.Single(option => option.Name == name);
     }
 
     private static async Task<ToolRun> RefusedAsync(string path, params string[] rest)
     {
-        ToolRun run = await ToolRun.RunAsync([.. path.Split(' '), .. rest], TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync([.. path.Split(' '), .. rest], TestContext.Current.CancellationToken);
         Assert.True(run.ExitCode == (int)ExitCode.Usage, $"{path} {string.Join(' ', rest)}: {run.ExitCode}, {run.Error}");
         Assert.Single(run.ErrorLines);
         Assert.Empty(run.Out);
@@ -53,8 +61,11 @@ public sealed class EveryOptionTests
     public async Task Whatever_value_an_option_gets_the_answer_is_one_line(string path, string name)
     {
         // More unknown words than any command has arguments, so that a value which happens to be good does not start the command.
-        foreach (string value in s_hostile)
+        foreach (var value in s_hostile)
+        {
             await RefusedAsync(path, [.. s_surplus, name, value]);
+        }
+
         await RefusedAsync(path, [.. s_surplus, $"{name}=soon", name]);
     }
 
@@ -71,7 +82,9 @@ public sealed class EveryOptionTests
         await RefusedAsync(path, name);
         await RefusedAsync(path, name, "");
         if (Find(path, name).ValueType is { } type && type != typeof(string) && type != typeof(string[]))
+        {
             await RefusedAsync(path, name, "[");
+        }
     }
 
     [Theory]
@@ -101,7 +114,7 @@ public sealed class EveryOptionTests
     [InlineData("-V")]
     public async Task What_people_type_first_works(params string[] arguments)
     {
-        ToolRun run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
+        var run = await ToolRun.RunAsync(arguments, TestContext.Current.CancellationToken);
         Assert.Equal(0, run.ExitCode);
         Assert.NotEmpty(run.Out);
         Assert.Empty(run.Error);
@@ -110,7 +123,7 @@ public sealed class EveryOptionTests
     [Fact]
     public async Task A_downtime_without_a_unit_is_refused_and_both_spellings_are_offered()
     {
-        ToolRun run = await RefusedAsync("bench", "--max-downtime", "300");
+        var run = await RefusedAsync("bench", "--max-downtime", "300");
         Assert.Contains("300ms", run.Error, StringComparison.Ordinal);
         Assert.Contains("300s", run.Error, StringComparison.Ordinal);
     }
@@ -120,7 +133,7 @@ public sealed class EveryOptionTests
     {
         var error = new StringWriter();
         var console = new ToolConsole { Out = new FullDisk(), Error = error };
-        int exitCode = await ProcessEdge.RunAsync(
+        var exitCode = await ProcessEdge.RunAsync(
             ["--help"], console, () => DataPlaneCommandLine.RunAsync(["--help"], console, TestContext.Current.CancellationToken));
         Assert.Equal((int)ExitCode.Failed, exitCode);
         Assert.Equal("dataplane: No space left on device\n", error.ToString());

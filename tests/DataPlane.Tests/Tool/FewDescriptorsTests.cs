@@ -32,7 +32,7 @@ public sealed class FewDescriptorsTests
     [MemberData(nameof(Commands))]
     public async Task Sixty_four_are_too_few_for_the_runtime_alone(string command)
     {
-        (int exitCode, string said) = await RunAsync(64, command);
+        (var exitCode, var said) = await RunAsync(64, command);
         Assert.Equal(1, exitCode);
         Assert.Equal("dataplane: this process may open 64 files, and needs 256: raise the limit (ulimit -n, LimitNOFILE)\n", said);
     }
@@ -41,18 +41,20 @@ public sealed class FewDescriptorsTests
     [MemberData(nameof(Commands))]
     public async Task With_256_a_command_works_or_says_what_is_missing(string command)
     {
-        (int exitCode, string said) = await RunAsync(256, command);
+        (var exitCode, var said) = await RunAsync(256, command);
         Assert.InRange(exitCode, 0, 3); // neither 124 (it hangs) nor 134 (an exception)
         Assert.DoesNotContain("   at ", said, StringComparison.Ordinal);
         Assert.DoesNotContain("Exception", said, StringComparison.Ordinal);
         if (exitCode != 0)
+        {
             Assert.Single(said.Split('\n'), static line => line.StartsWith("dataplane", StringComparison.Ordinal));
+        }
     }
 
     [Fact]
     public async Task More_channels_than_there_are_files_for_are_refused_beforehand()
     {
-        (int exitCode, string said) = await RunAsync(256, "send FOLDER/vm 127.0.0.1:1 --channels 200");
+        (var exitCode, var said) = await RunAsync(256, "send FOLDER/vm 127.0.0.1:1 --channels 200");
         Assert.Equal(1, exitCode);
         Assert.Contains("--channels 200 may need 800 open files, and this process may have 256", said, StringComparison.Ordinal);
     }
@@ -66,15 +68,21 @@ public sealed class FewDescriptorsTests
         using var vm = new SavedFile("pc-q35-10.0");
         using var silent = new TcpListener(IPAddress.Loopback, 0);
         silent.Start();
-        string folder = Path.GetDirectoryName(vm.Path)!;
-        using (Process chown = Process.Start("chown", ["-R", "65534", folder]))
+        var folder = Path.GetDirectoryName(vm.Path)!;
+        using (var chown = Process.Start("chown", ["-R", "65534", folder]))
+        {
             await chown.WaitForExitAsync(Token);
-        string tool = Path.Combine(AppContext.BaseDirectory, "dataplane.dll");
+        }
+
+        var tool = Path.Combine(AppContext.BaseDirectory, "dataplane.dll");
         if (await EndAsync(AsNobody([], tool, "--version")) is { ExitCode: not 0 })
+        {
             Assert.Skip("user nobody cannot read this folder");
+        }
+
         command = command.Replace("FOLDER", folder, StringComparison.Ordinal)
             .Replace("SILENT", $"127.0.0.1:{((IPEndPoint)silent.LocalEndpoint).Port}", StringComparison.Ordinal);
-        (int exitCode, string said) = await EndAsync(AsNobody(["prlimit", $"--nofile={files}:{files}"], tool, command.Split(' ')));
+        (var exitCode, var said) = await EndAsync(AsNobody(["prlimit", $"--nofile={files}:{files}"], tool, command.Split(' ')));
         TestContext.Current.TestOutputHelper?.WriteLine($"{exitCode}\n{said}");
         return (exitCode, said);
     }
@@ -87,11 +95,14 @@ public sealed class FewDescriptorsTests
             RedirectStandardError = true,
             RedirectStandardInput = true,
         };
-        foreach (string word in (string[])
+        foreach (var word in (string[])
         [
             "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", .. before, "timeout", "60", "dotnet", tool, .. arguments,
         ])
+        {
             start.ArgumentList.Add(word);
+        }
+
         return Process.Start(start)!;
     }
 
@@ -100,8 +111,8 @@ public sealed class FewDescriptorsTests
         using (process)
         {
             process.StandardInput.Close();
-            Task<string> results = process.StandardOutput.ReadToEndAsync(Token);
-            string said = await process.StandardError.ReadToEndAsync(Token);
+            var results = process.StandardOutput.ReadToEndAsync(Token);
+            var said = await process.StandardError.ReadToEndAsync(Token);
             await process.WaitForExitAsync(Token);
             await results;
             return (process.ExitCode, said);

@@ -27,7 +27,7 @@ public sealed class LineDisplayTests
     {
         var error = new StringWriter();
         var console = new ToolConsole { Out = TextWriter.Null, Error = error, ErrorIsTerminal = true, NoColor = true };
-        IProgressDisplay display = ProgressDisplays.Create(console, new OutputSettings());
+        var display = ProgressDisplays.Create(console, new OutputSettings());
         Assert.IsType<BarDisplay>(display);
         display.Say("before the bar");
         Assert.Equal("before the bar\n", error.ToString());
@@ -56,7 +56,7 @@ public sealed class LineDisplayTests
         var time = new FakeTimeProvider();
         var error = new StringWriter();
         await using var display = new LineDisplay(error, time, TimeSpan.FromSeconds(1));
-        for (int i = 0; i < 5; i++)
+        for (var i = 0; i < 5; i++)
         {
             display.Report(new ProgressSample { Stage = $"waiting for {(i < 3 ? 3 : 2)} of 4 multifd channels", IsWaiting = true });
             time.Advance(TimeSpan.FromSeconds(2));
@@ -83,10 +83,13 @@ public sealed class LineDisplayTests
             BytesPerSecond = 42e6,
             Detail = "expected downtime 4825 ms of which there is no room to speak",
         };
-        BarLine line = BarLine.Fit(sample, columns);
+        var line = BarLine.Fit(sample, columns);
         Assert.Equal(text, line.Text);
         if (columns > 20)
+        {
             Assert.InRange(line.Text.Length + bar + 4, 0, columns);
+        }
+
         Assert.Equal(bar, line.BarWidth);
     }
 

@@ -32,11 +32,11 @@ public sealed class MemoryDumpsTests
     [Fact]
     public async Task A_file_brings_no_words()
     {
-        string file = Path.GetTempFileName();
+        var file = Path.GetTempFileName();
         try
         {
             await File.WriteAllLinesAsync(file, ["receive", "--help"], Token);
-            ToolRun run = await ToolRun.RunAsync([$"@{file}"], Token);
+            var run = await ToolRun.RunAsync([$"@{file}"], Token);
             Assert.Equal(2, run.ExitCode);
             Assert.Contains($"unknown command '@{file}'", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
         }
@@ -56,20 +56,23 @@ public sealed class MemoryDumpsTests
     public async Task A_receiving_process_of_another_user_listens_and_is_closed_to_its_user(string variable, string owner)
     {
         Assert.SkipUnless(Environment.IsPrivilegedProcess && File.Exists("/usr/bin/setpriv"), "needs root and setpriv");
-        string folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+        var folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
         try
         {
-            using Process give = Process.Start("chown", ["65534", folder]);
+            using var give = Process.Start("chown", ["65534", folder]);
             await give.WaitForExitAsync(Token);
             var start = new ProcessStartInfo("/usr/bin/setpriv") { RedirectStandardError = true };
-            foreach (string argument in (string[])
+            foreach (var argument in (string[])
                 ["--reuid=65534", "--clear-groups", "env", $"HOME={folder}", .. variable.Length > 0 ? (string[])[variable] : [],
                 "dotnet", Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), "receive", "--listen", "127.0.0.1:0", "--out", $"{folder}/vm"])
+            {
                 start.ArgumentList.Add(argument);
-            using Process receive = Process.Start(start)!;
+            }
+
+            using var receive = Process.Start(start)!;
             try
             {
-                string? line = await receive.StandardError.ReadLineAsync(Token);
+                var line = await receive.StandardError.ReadLineAsync(Token);
                 Assert.SkipWhen(line is null || line.Contains("Permission denied", StringComparison.Ordinal), "others may not read this build");
                 Assert.StartsWith("listening on ", line, StringComparison.Ordinal);
                 Assert.Equal(owner, DataPlane.Tests.Images.DiskFiles.Run("stat", "-c", "%u", $"/proc/{receive.Id}/maps").Output);

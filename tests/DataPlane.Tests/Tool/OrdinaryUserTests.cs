@@ -17,8 +17,8 @@ public sealed class OrdinaryUserTests
     public async Task A_bench_by_postcopy_says_what_it_needs()
     {
         await RequireAsync();
-        using Process bench = StartAsNobody("bench", "--postcopy", "--ram", "16M");
-        string said = await EndAsync(bench);
+        using var bench = StartAsNobody("bench", "--postcopy", "--ram", "16M");
+        var said = await EndAsync(bench);
         Assert.Equal(1, bench.ExitCode);
         Assert.Contains($"dataplane bench: --postcopy: {Obstacle}", said, StringComparison.Ordinal);
         Assert.DoesNotContain("warm-up", said, StringComparison.Ordinal);
@@ -28,12 +28,12 @@ public sealed class OrdinaryUserTests
     public async Task A_serve_says_that_it_will_refuse_and_a_bench_to_it_says_why()
     {
         await RequireAsync();
-        using Process serve = StartAsNobody("serve", "--listen", "127.0.0.1:0");
+        using var serve = StartAsNobody("serve", "--listen", "127.0.0.1:0");
         try
         {
-            string address = (await ReadAsync(serve))["listening on ".Length..];
+            var address = (await ReadAsync(serve))["listening on ".Length..];
             Assert.StartsWith($"bench --postcopy will be refused: {Obstacle}", await ReadAsync(serve), StringComparison.Ordinal);
-            ToolRun bench = await ToolRun.RunAsync(["bench", "--to", address, "--postcopy", "--ram", "16M"], Token);
+            var bench = await ToolRun.RunAsync(["bench", "--to", address, "--postcopy", "--ram", "16M"], Token);
             Assert.Equal(1, bench.ExitCode);
             Assert.StartsWith(
                 $"dataplane bench: --postcopy: not at the destination: {Obstacle}", bench.ErrorLines[^1], StringComparison.Ordinal);
@@ -51,11 +51,11 @@ public sealed class OrdinaryUserTests
         Assert.SkipUnless(File.Exists(Sysctl) && (await File.ReadAllTextAsync(Sysctl, Token)).Trim() == "0",
             "vm.unprivileged_userfaultfd is not 0 here");
         Assert.SkipWhen(
-            FileFacts.TryRead("/dev/userfaultfd", out FileFacts device) && device.Permissions.HasFlag(UnixFileMode.OtherWrite),
+            FileFacts.TryRead("/dev/userfaultfd", out var device) && device.Permissions.HasFlag(UnixFileMode.OtherWrite),
             "/dev/userfaultfd is open to everybody");
         Assert.SkipUnless((await File.ReadAllTextAsync("/proc/self/status", Token)).Contains("Seccomp:\t0", StringComparison.Ordinal),
             "the system calls of this process are filtered");
-        using Process probe = StartAsNobody("--version");
+        using var probe = StartAsNobody("--version");
         await EndAsync(probe);
         Assert.SkipUnless(probe.ExitCode == 0, "user nobody cannot read this folder");
     }
@@ -63,10 +63,13 @@ public sealed class OrdinaryUserTests
     private static Process StartAsNobody(params string[] arguments)
     {
         var start = new ProcessStartInfo("setpriv") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])
+        foreach (var argument in (string[])
             ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "dotnet",
                 Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), .. arguments])
+        {
             start.ArgumentList.Add(argument);
+        }
+
         return Process.Start(start)!;
     }
 
@@ -75,8 +78,8 @@ public sealed class OrdinaryUserTests
 
     private static async Task<string> EndAsync(Process process)
     {
-        Task<string> results = process.StandardOutput.ReadToEndAsync(Token);
-        string said = await process.StandardError.ReadToEndAsync(Token).WaitAsync(s_patience, Token);
+        var results = process.StandardOutput.ReadToEndAsync(Token);
+        var said = await process.StandardError.ReadToEndAsync(Token).WaitAsync(s_patience, Token);
         await process.WaitForExitAsync(Token).WaitAsync(s_patience, Token);
         await results;
         return said;

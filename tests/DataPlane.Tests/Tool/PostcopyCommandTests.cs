@@ -1,4 +1,3 @@
-using System.CommandLine;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
@@ -23,25 +22,25 @@ public sealed class PostcopyCommandTests
     [Fact]
     public async Task A_lost_link_is_a_pause_of_both_commands_and_resume_goes_on()
     {
-        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_cut, Token);
+        await using var pair = await PostcopyPair.StartAsync(s_cut, Token);
         await pair.BothPausedAsync();
-        JsonElement status = await PostcopyPair.StatusAsync(pair.SendControl);
+        var status = await PostcopyPair.StatusAsync(pair.SendControl);
         Assert.Equal("send", status.GetProperty("command").GetString());
         Assert.Equal(1, status.GetProperty("pauses").GetInt32());
         Assert.NotEmpty(status.GetProperty("pause_reason").GetString()!);
         Assert.False(status.TryGetProperty("remaining_pages", out _));
 
-        ToolRun nobody = await PostcopyPair.PostcopyAsync("resume", "127.0.0.1:1", "--control", pair.SendControl);
+        var nobody = await PostcopyPair.PostcopyAsync("resume", "127.0.0.1:1", "--control", pair.SendControl);
         Assert.Equal(1, nobody.ExitCode);
         Assert.Contains("still paused", Assert.Single(nobody.ErrorLines), StringComparison.Ordinal);
-        ToolRun resumed = await PostcopyPair.PostcopyAsync("resume", pair.Address.ToString(), "--control", pair.SendControl);
+        var resumed = await PostcopyPair.PostcopyAsync("resume", pair.Address.ToString(), "--control", pair.SendControl);
         Assert.True(resumed.ExitCode == 0, resumed.Error);
 
         var (sent, received) = await pair.ArrivesAsync();
         Assert.Equal(1, sent.GetProperty("postcopy").GetProperty("recoveries").GetInt32());
         Assert.Equal(1, received.GetProperty("postcopy").GetProperty("recoveries").GetInt32());
         Assert.Equal(pair.SendControl, sent.GetProperty("control").GetString());
-        string[] words = (await pair.Sending).ErrorLines;
+        var words = (await pair.Sending).ErrorLines;
         Assert.Contains(words, line => line.Contains($"resume --control {pair.SendControl}", StringComparison.Ordinal));
         Assert.Contains(words, static line => line.Contains("the new link failed, still paused", StringComparison.Ordinal));
         Assert.False(File.Exists(pair.SendControl));
@@ -52,20 +51,23 @@ public sealed class PostcopyCommandTests
     [InlineData(false)]
     public async Task A_link_that_has_gone_silent_is_given_up_by_either_side(bool bySource)
     {
-        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token);
+        await using var pair = await PostcopyPair.StartAsync(s_stall, Token);
         string[] order = bySource ? [pair.SendControl, pair.ReceiveControl] : [pair.ReceiveControl, pair.SendControl];
 
-        ToolRun paused = await PostcopyPair.PauseAsync(order[0]);
+        var paused = await PostcopyPair.PauseAsync(order[0]);
 
         Assert.Equal("paused", JsonElement.Parse(paused.Out).GetProperty("migrations")[0].GetProperty("state").GetString());
-        ToolRun again = await PostcopyPair.PostcopyAsync("pause", "--control", order[0]);
+        var again = await PostcopyPair.PostcopyAsync("pause", "--control", order[0]);
         Assert.Contains("already", Assert.Single(again.ErrorLines), StringComparison.Ordinal);
         if (await PostcopyPair.StateAsync(order[1]) != "paused")
+        {
             await PostcopyPair.PauseAsync(order[1]);
-        ToolRun wrong = await PostcopyPair.PostcopyAsync("resume", "--control", pair.ReceiveControl);
+        }
+
+        var wrong = await PostcopyPair.PostcopyAsync("resume", "--control", pair.ReceiveControl);
         Assert.Contains("the source resumes", Assert.Single(wrong.ErrorLines), StringComparison.Ordinal);
         // To where it was: through the link, whose other connections are sound.
-        ToolRun resumed = await PostcopyPair.PostcopyAsync("resume", "--control", pair.SendControl);
+        var resumed = await PostcopyPair.PostcopyAsync("resume", "--control", pair.SendControl);
         Assert.True(resumed.ExitCode == 0, resumed.Error);
         await pair.ArrivesAsync();
     }
@@ -73,14 +75,17 @@ public sealed class PostcopyCommandTests
     [Fact]
     public async Task A_pause_that_lasts_too_long_ends_both_commands()
     {
-        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token, s_short, s_short);
-        foreach (string control in (string[])[pair.SendControl, pair.ReceiveControl])
+        await using var pair = await PostcopyPair.StartAsync(s_stall, Token, s_short, s_short);
+        foreach (var control in (string[])[pair.SendControl, pair.ReceiveControl])
+        {
             await PostcopyPair.PauseAsync(control);
-        ToolRun sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        }
+
+        var sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.Equal(1, sent.ExitCode);
         Assert.Contains("nobody resumed", sent.ErrorLines[^1], StringComparison.Ordinal);
         Assert.Equal("at_destination", JsonElement.Parse(sent.Out).GetProperty("guest").GetString());
-        ToolRun received = await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var received = await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.Equal(1, received.ExitCode);
         Assert.Contains("--recovery-timeout", received.ErrorLines[^1], StringComparison.Ordinal);
         Assert.False(JsonElement.Parse(received.Out).TryGetProperty("file", out _));
@@ -89,12 +94,12 @@ public sealed class PostcopyCommandTests
     [Fact]
     public async Task Ctrl_C_at_a_paused_source_ends_it_and_says_where_the_guest_is()
     {
-        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token, receive: s_short);
+        await using var pair = await PostcopyPair.StartAsync(s_stall, Token, receive: s_short);
         await PostcopyPair.PauseAsync(pair.SendControl);
 
         await pair.StopSourceAsync();
 
-        ToolRun sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var sent = await pair.Sending.WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.Equal(130, sent.ExitCode);
         Assert.Contains(sent.ErrorLines, static line => line.Contains("not all of its memory", StringComparison.Ordinal));
         Assert.Equal("at_destination", JsonElement.Parse(sent.Out).GetProperty("guest").GetString());
@@ -106,15 +111,17 @@ public sealed class PostcopyCommandTests
     public async Task Ctrl_C_at_a_paused_destination_waits_for_the_source_and_keeps_nothing()
     {
         using var stop = new CancellationTokenSource();
-        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, stop.Token);
-        foreach (string control in (string[])[pair.SendControl, pair.ReceiveControl])
+        await using var pair = await PostcopyPair.StartAsync(s_stall, stop.Token);
+        foreach (var control in (string[])[pair.SendControl, pair.ReceiveControl])
+        {
             await PostcopyPair.PauseAsync(control);
+        }
 
         await stop.CancelAsync();
         Assert.Equal("paused", await PostcopyPair.StateAsync(pair.ReceiveControl));
         await PostcopyPair.PostcopyAsync("resume", "--control", pair.SendControl);
 
-        ToolRun received = await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var received = await pair.Receiving.WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.Equal(130, received.ExitCode);
         Assert.False(JsonElement.Parse(received.Out).TryGetProperty("file", out _));
         // It does not hear where the guest is: the next pause is its operator's.
@@ -125,19 +132,19 @@ public sealed class PostcopyCommandTests
     [Fact]
     public async Task Whatever_else_is_said_at_the_socket_is_answered_and_changes_nothing()
     {
-        await using PostcopyPair pair = await PostcopyPair.StartAsync(s_stall, Token);
+        await using var pair = await PostcopyPair.StartAsync(s_stall, Token);
         await PostcopyPair.ReachesAsync(pair.SendControl, "postcopy");
         using var silent = await ConnectAsync(pair.SendControl);
-        foreach (string question in (string[])
+        foreach (var question in (string[])
             ["\n", "{}\n", "null\n", "{\"command\":\"pause\"", new string('x', 4096),
                 "{\"schema\":\"dataplane.postcopy_control/1\",\"command\":\"explode\"}\n",
                 "{\"schema\":\"dataplane.postcopy_control/1\",\"command\":\"resume\",\"address\":\"nowhere\"}\n",
                 "{\"schema\":\"dataplane.postcopy_control/2\",\"command\":\"pause\"}\n"])
         {
-            using Socket client = await ConnectAsync(pair.SendControl);
+            using var client = await ConnectAsync(pair.SendControl);
             await client.SendAsync(Encoding.UTF8.GetBytes(question), Token);
             client.Shutdown(SocketShutdown.Send);
-            JsonElement json = JsonElement.Parse(await ReadAsync(client));
+            var json = JsonElement.Parse(await ReadAsync(client));
             Assert.NotEmpty(json.GetProperty("error").GetString()!);
             Assert.Equal("postcopy", json.GetProperty("migration").GetProperty("state").GetString());
         }
@@ -155,7 +162,7 @@ public sealed class PostcopyCommandTests
     [InlineData("resume")]
     public async Task A_socket_at_which_nobody_answers_is_one_line_and_exit_1(string verb)
     {
-        ToolRun run = await ToolRun.RunAsync(["postcopy", verb, "--control", "/nowhere/at.all"], Token);
+        var run = await ToolRun.RunAsync(["postcopy", verb, "--control", "/nowhere/at.all"], Token);
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("/nowhere/at.all", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
     }
@@ -171,7 +178,7 @@ public sealed class PostcopyCommandTests
     [InlineData("receive", "--listen", ":0", "--out", "vm", "--recovery-timeout", "5s")]
     public async Task A_wrong_command_line_exits_2(params string[] arguments)
     {
-        ToolRun run = await ToolRun.RunAsync(arguments, Token);
+        var run = await ToolRun.RunAsync(arguments, Token);
         Assert.Equal(2, run.ExitCode);
         Assert.Single(run.ErrorLines);
     }
@@ -179,10 +186,10 @@ public sealed class PostcopyCommandTests
     [Fact]
     public void Every_command_below_a_command_has_two_examples_that_parse()
     {
-        RootCommand root = DataPlaneCommandLine.Build(new ToolConsole { Out = TextWriter.Null, Error = TextWriter.Null });
+        var root = DataPlaneCommandLine.Build(new ToolConsole { Out = TextWriter.Null, Error = TextWriter.Null });
         Assert.All(root.Subcommands.SelectMany(static command => command.Subcommands), command =>
         {
-            IReadOnlyList<HelpExample> examples = HelpWithExamples.ExamplesOf(command);
+            var examples = HelpWithExamples.ExamplesOf(command);
             Assert.Equal(2, examples.Count);
             Assert.All(examples, example => Assert.Empty(root.Parse(example.Line["dataplane ".Length..]).Errors));
         });
@@ -190,10 +197,13 @@ public sealed class PostcopyCommandTests
 
     private static async Task<string> ReadAsync(Socket client)
     {
-        byte[] buffer = new byte[4096];
-        int length = 0;
+        var buffer = new byte[4096];
+        var length = 0;
         while (await client.ReceiveAsync(buffer.AsMemory(length), Token) is var read and > 0)
+        {
             length += read;
+        }
+
         return Encoding.UTF8.GetString(buffer, 0, length);
     }
 

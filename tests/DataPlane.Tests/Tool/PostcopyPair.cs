@@ -49,24 +49,27 @@ internal sealed class PostcopyPair : IAsyncDisposable
     public static async Task<PostcopyPair> StartAsync(
         Fault fault, CancellationToken stop, string[]? receive = null, string[]? send = null)
     {
-        string folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
-        string control = Path.Combine(folder, "receive.sock");
-        Task<ToolRun> receiving = ToolRun.RunAsync(
+        var folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+        var control = Path.Combine(folder, "receive.sock");
+        var receiving = ToolRun.RunAsync(
             ["receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "vm"), "--control", control, "--no-progress",
                 "--json", "-", .. receive ?? []],
             stop);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(Token);
         limit.CancelAfter(TimeSpan.FromMinutes(1));
         while ((await PostcopyAsync("status", "--control", control)).ExitCode != 0 && !receiving.IsCompleted)
+        {
             await Task.Delay(5, limit.Token);
-        string address = (await StatusAsync(control)).GetProperty("address").GetString()!;
+        }
+
+        var address = (await StatusAsync(control)).GetProperty("address").GetString()!;
         return new PostcopyPair(receiving, folder, ChannelAddress.Parse(address), fault, send ?? []);
     }
 
     /// <summary>One migration, as <c>status</c> shows it.</summary>
     public static async Task<JsonElement> StatusAsync(string control)
     {
-        ToolRun run = await PostcopyAsync("status", "--control", control);
+        var run = await PostcopyAsync("status", "--control", control);
         Assert.True(run.ExitCode == 0, run.Error);
         return JsonElement.Parse(run.Out).GetProperty("migrations")[0];
     }
@@ -82,7 +85,9 @@ internal sealed class PostcopyPair : IAsyncDisposable
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(Token);
         limit.CancelAfter(TimeSpan.FromMinutes(1));
         while (await StateAsync(control) != state)
+        {
             await Task.Delay(5, limit.Token);
+        }
     }
 
     /// <summary>
@@ -95,9 +100,12 @@ internal sealed class PostcopyPair : IAsyncDisposable
         limit.CancelAfter(TimeSpan.FromMinutes(1));
         while (true)
         {
-            ToolRun run = await PostcopyAsync("pause", "--control", control);
+            var run = await PostcopyAsync("pause", "--control", control);
             if (run.ExitCode == 0 || run.Error.Contains("already", StringComparison.Ordinal) || !File.Exists(control))
+            {
                 return run;
+            }
+
             await Task.Delay(5, limit.Token);
         }
     }
@@ -112,7 +120,7 @@ internal sealed class PostcopyPair : IAsyncDisposable
     /// <summary>Both commands end well, and the file is what was sent.</summary>
     public async Task<(JsonElement Sent, JsonElement Received)> ArrivesAsync()
     {
-        ToolRun[] ends = await Task.WhenAll(Sending, Receiving).WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var ends = await Task.WhenAll(Sending, Receiving).WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.All(ends, static end => Assert.True(end.ExitCode == 0, end.Error));
         var (sent, received) = (JsonElement.Parse(ends[0].Out), JsonElement.Parse(ends[1].Out));
         Assert.Equal(
@@ -132,6 +140,8 @@ internal sealed class PostcopyPair : IAsyncDisposable
         _stop.Dispose();
         _vm.Dispose();
         if (Receiving.IsCompleted)
+        {
             Directory.Delete(_folder, recursive: true);
+        }
     }
 }

@@ -17,9 +17,12 @@ public sealed class ProcessTests
     {
         var start = new ProcessStartInfo("env") { RedirectStandardOutput = true, RedirectStandardError = true };
         // A runner started in the background has SIGINT ignored, which children inherit: the default is put back.
-        foreach (string argument in (string[])
+        foreach (var argument in (string[])
             ["--default-signal=INT,QUIT", "dotnet", Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), .. arguments])
+        {
             start.ArgumentList.Add(argument);
+        }
+
         return Process.Start(start)!;
     }
 
@@ -28,7 +31,9 @@ public sealed class ProcessTests
         while (await reader.ReadLineAsync(Token) is { } line)
         {
             if (line.StartsWith(start, StringComparison.Ordinal))
+            {
                 return line;
+            }
         }
 
         throw new EndOfStreamException($"no line starts with '{start}'");
@@ -39,10 +44,10 @@ public sealed class ProcessTests
     [InlineData("INT")]
     public async Task A_server_that_is_stopped_ends_with_0_and_a_complete_document(string signal)
     {
-        using Process serve = Start("serve", "--listen", "127.0.0.1:0", "--json", "-");
+        using var serve = Start("serve", "--listen", "127.0.0.1:0", "--json", "-");
         await ReadUntilAsync(serve.StandardError, "listening on 127.0.0.1:");
         await ToolProcesses.SignalAsync(serve, signal);
-        using JsonDocument document = JsonDocument.Parse(await serve.StandardOutput.ReadToEndAsync(Token));
+        using var document = JsonDocument.Parse(await serve.StandardOutput.ReadToEndAsync(Token));
         await serve.WaitForExitAsync(Token);
         Assert.Equal(0, serve.ExitCode);
         Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
@@ -54,21 +59,21 @@ public sealed class ProcessTests
     public async Task A_source_in_postcopy_and_its_destination_outlive_their_terminal()
     {
         using var vm = new SavedFile("pc-q35-10.0");
-        string folder = Path.GetDirectoryName(vm.Path)!;
-        using Process receive = Start("receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "out"), "--json", "-");
-        string address = await ReadUntilAsync(receive.StandardError, "listening on ");
-        await using FaultProxy network = FaultProxy.Start(
+        var folder = Path.GetDirectoryName(vm.Path)!;
+        using var receive = Start("receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "out"), "--json", "-");
+        var address = await ReadUntilAsync(receive.StandardError, "listening on ");
+        await using var network = FaultProxy.Start(
             ChannelAddress.Parse(address["listening on ".Length..]), static _ => new FaultPlan { Forward = new Fault { StallAt = 500_000 } });
-        using Process send = Start("send", vm.Path, network.Address.ToString(), "--postcopy", "--json", "-");
-        FaultLink link = await network.LinkAsync(0, Token);
+        using var send = Start("send", vm.Path, network.Address.ToString(), "--postcopy", "--json", "-");
+        var link = await network.LinkAsync(0, Token);
         await link.Stalled.WaitAsync(Token);
         await ToolProcesses.SignalAsync(send, "HUP");
         await ToolProcesses.SignalAsync(receive, "HUP");
 
         link.Resume();
-        foreach (Process process in (Process[])[send, receive])
+        foreach (var process in (Process[])[send, receive])
         {
-            using JsonDocument document = JsonDocument.Parse(await process.StandardOutput.ReadToEndAsync(Token));
+            using var document = JsonDocument.Parse(await process.StandardOutput.ReadToEndAsync(Token));
             await process.WaitForExitAsync(Token);
             Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
             Assert.Equal(0, process.ExitCode);
@@ -78,11 +83,11 @@ public sealed class ProcessTests
     [Fact]
     public async Task A_guard_outlives_its_terminal_and_is_stopped_by_SIGTERM()
     {
-        using Process guard = Start("guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--json", "-");
+        using var guard = Start("guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--json", "-");
         await ReadUntilAsync(guard.StandardError, "listening on ");
         await ToolProcesses.SignalAsync(guard, "HUP");
         await ToolProcesses.SignalAsync(guard, "TERM");
-        using JsonDocument document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
+        using var document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
         await guard.WaitForExitAsync(Token);
         Assert.Equal(0, guard.ExitCode); // a hang-up that kills is 129 and no document
     }
@@ -92,11 +97,11 @@ public sealed class ProcessTests
     [InlineData("INT")]
     public async Task A_bench_that_is_stopped_ends_with_130_and_says_interrupted_in_one_line_and_the_document(string signal)
     {
-        using Process bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000", "--json", "-");
+        using var bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000", "--json", "-");
         await ReadUntilAsync(bench.StandardError, "run 2 of");
         await ToolProcesses.SignalAsync(bench, signal);
-        using JsonDocument document = JsonDocument.Parse(await bench.StandardOutput.ReadToEndAsync(Token));
-        string rest = await bench.StandardError.ReadToEndAsync(Token);
+        using var document = JsonDocument.Parse(await bench.StandardOutput.ReadToEndAsync(Token));
+        var rest = await bench.StandardError.ReadToEndAsync(Token);
         await bench.WaitForExitAsync(Token);
         Assert.Equal(130, bench.ExitCode);
         Assert.Equal("interrupted", document.RootElement.GetProperty("result").GetString());
@@ -108,11 +113,11 @@ public sealed class ProcessTests
     [Fact]
     public async Task A_bench_that_is_stopped_prints_the_table_of_what_has_finished()
     {
-        using Process bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000");
+        using var bench = Start("bench", "--wire-only", "--ram", "16M", "--runs", "10000");
         await ReadUntilAsync(bench.StandardError, "run 3 of");
         await ToolProcesses.SignalAsync(bench, "INT");
-        Task<string> results = bench.StandardOutput.ReadToEndAsync(Token);
-        string said = await bench.StandardError.ReadToEndAsync(Token);
+        var results = bench.StandardOutput.ReadToEndAsync(Token);
+        var said = await bench.StandardError.ReadToEndAsync(Token);
         await bench.WaitForExitAsync(Token);
         Assert.Equal(130, bench.ExitCode);
         Assert.EndsWith("dataplane bench: interrupted\n", said, StringComparison.Ordinal);
@@ -131,9 +136,9 @@ public sealed class ProcessTests
         using var vm = new SavedFile("pc-q35-10.0");
         using var silent = new TcpListener(IPAddress.Loopback, 0);
         silent.Start(); // takes what fits into its buffers and never answers
-        string folder = Path.GetDirectoryName(vm.Path)!;
-        string document = Path.Combine(folder, "document.json");
-        using Process process = Start(
+        var folder = Path.GetDirectoryName(vm.Path)!;
+        var document = Path.Combine(folder, "document.json");
+        using var process = Start(
             [
                 .. command.Select(word => word == "SILENT" ? $"127.0.0.1:{((IPEndPoint)silent.LocalEndpoint).Port}"
                     : word.Replace("FOLDER", folder, StringComparison.Ordinal)),
@@ -141,12 +146,12 @@ public sealed class ProcessTests
             ]);
         await ReadUntilAsync(process.StandardError, until);
         await ToolProcesses.SignalAsync(process, "HUP");
-        Task<string> results = process.StandardOutput.ReadToEndAsync(Token);
-        string said = await process.StandardError.ReadToEndAsync(Token);
+        var results = process.StandardOutput.ReadToEndAsync(Token);
+        var said = await process.StandardError.ReadToEndAsync(Token);
         await process.WaitForExitAsync(Token);
         await results;
         Assert.True(exitCode == process.ExitCode, $"exit code {process.ExitCode}: {said}");
-        using JsonDocument written = JsonDocument.Parse(await File.ReadAllTextAsync(document, Token));
+        using var written = JsonDocument.Parse(await File.ReadAllTextAsync(document, Token));
         Assert.Equal(result, written.RootElement.GetProperty("result").GetString());
         Assert.DoesNotContain(Directory.GetFiles(folder), static file => file.EndsWith(".tmp", StringComparison.Ordinal)
             || file.Contains("partial", StringComparison.Ordinal));
@@ -160,7 +165,7 @@ public sealed class ProcessTests
         using var vm = new SavedFile("pc-q35-10.0");
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(Token);
         limit.CancelAfter(TimeSpan.FromSeconds(20)); // a guard waits for its QEMU
-        ToolRun run = await ToolRun.RunAsync([.. command.Select(word => word == "FILE" ? vm.Path : word)], limit.Token);
+        var run = await ToolRun.RunAsync([.. command.Select(word => word == "FILE" ? vm.Path : word)], limit.Token);
         Assert.Contains(
             "cannot connect to the monitor unix:/no/such/folder/monitor: there is no such socket", run.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("assign", run.Error, StringComparison.Ordinal);

@@ -19,13 +19,13 @@ public sealed class ReceiveLimitTests : IDisposable
     [Fact]
     public async Task More_memory_than_the_disk_has_free_is_refused_before_any_of_it_is_reserved()
     {
-        int port = FreePort();
-        Task<ToolRun> run = ToolRun.RunAsync(
+        var port = FreePort();
+        var run = ToolRun.RunAsync(
             ["receive", "--listen", $"127.0.0.1:{port}", "--out", Path.Combine(_folder.Path, "vm")], Token);
-        using Socket main = await ConnectAsync(port);
+        using var main = await ConnectAsync(port);
         main.Send(new RecordedStream().Header().BeginStart().Record(RamFlags.MemorySize, 1L << 50).Bytes);
 
-        ToolRun ended = await run.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var ended = await run.WaitAsync(TimeSpan.FromMinutes(1), Token);
 
         Assert.Equal(1, ended.ExitCode);
         Assert.Contains("bytes of RAM", ended.Error, StringComparison.Ordinal);
@@ -36,12 +36,12 @@ public sealed class ReceiveLimitTests : IDisposable
     [Fact]
     public async Task Only_the_allowed_networks_are_heard_and_what_comes_to_nothing_is_told()
     {
-        int port = FreePort();
+        var port = FreePort();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
-        Task<ToolRun> run = ToolRun.RunAsync(
+        var run = ToolRun.RunAsync(
             ["receive", "--listen", $"127.0.0.1:{port}", "--out", Path.Combine(_folder.Path, "vm"), "--allow", "127.0.0.1",
                 "--json", Path.Combine(_folder.Path, "result")], stop.Token);
-        using (Socket allowed = await ConnectAsync(port))
+        using (var allowed = await ConnectAsync(port))
         {
             allowed.Send(new RecordedStream().Header().Raw(8).Bytes);
             allowed.Shutdown(SocketShutdown.Send);
@@ -54,16 +54,16 @@ public sealed class ReceiveLimitTests : IDisposable
             await EndAsync(stranger, () => stranger.Connect(IPAddress.Loopback, port)); // it may be reset in its connect
         }
 
-        using (Socket source = await ConnectAsync(port))
+        using (var source = await ConnectAsync(port))
         {
             source.Send(RecordedStream.Complete(returnPath: false).Bytes);
             source.Shutdown(SocketShutdown.Send);
-            ToolRun ended = await run.WaitAsync(TimeSpan.FromMinutes(1), Token);
+            var ended = await run.WaitAsync(TimeSpan.FromMinutes(1), Token);
             Assert.True(ended.ExitCode == 0, ended.Error);
             Assert.Contains("was refused: the stream ended", ended.Error, StringComparison.Ordinal);
         }
 
-        string json = await File.ReadAllTextAsync(Path.Combine(_folder.Path, "result"), Token);
+        var json = await File.ReadAllTextAsync(Path.Combine(_folder.Path, "result"), Token);
         Assert.Contains("\"false_start\": 1", json, StringComparison.Ordinal);
         Assert.Contains("\"not_allowed\": 1", json, StringComparison.Ordinal);
     }
@@ -77,7 +77,7 @@ public sealed class ReceiveLimitTests : IDisposable
 
     private static async Task<Socket> ConnectAsync(int port)
     {
-        for (int left = 600; ; left--)
+        for (var left = 600; ; left--)
         {
             Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
             try

@@ -17,13 +17,13 @@ public sealed class ReceivePlaceTests : IDisposable
     [InlineData("/dev/null", "is a device")]
     public async Task A_place_that_cannot_hold_a_VM_is_refused_at_once(string place, string reason)
     {
-        string path = Path.IsPathRooted(place) ? place : Path.Combine(_folder.Path, place);
+        var path = Path.IsPathRooted(place) ? place : Path.Combine(_folder.Path, place);
 
-        ToolRun run = await ToolRun.RunAsync(
+        var run = await ToolRun.RunAsync(
             ["receive", "--listen", "127.0.0.1:0", "--out", path], TestContext.Current.CancellationToken);
 
         Assert.Equal(1, run.ExitCode);
-        string line = Assert.Single(run.ErrorLines);
+        var line = Assert.Single(run.ErrorLines);
         Assert.StartsWith($"dataplane receive: --out {path}: ", line, StringComparison.Ordinal);
         Assert.Contains(reason, line, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));

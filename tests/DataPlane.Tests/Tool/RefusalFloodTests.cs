@@ -20,7 +20,10 @@ public sealed class RefusalFloodTests : IDisposable
     public void Dispose()
     {
         if (_receive is { HasExited: false })
+        {
             _receive.Kill();
+        }
+
         _receive?.Dispose();
         Directory.Delete(_folder, recursive: true);
     }
@@ -31,9 +34,9 @@ public sealed class RefusalFloodTests : IDisposable
     [InlineData("--log-json")]
     public async Task Refusals_do_not_wait_for_a_reader_of_stderr(params string[] options)
     {
-        IPEndPoint address = await StartAsync(options);
+        var address = await StartAsync(options);
 
-        for (int i = 0; i < Strangers; i++)
+        for (var i = 0; i < Strangers; i++)
         {
             using var stranger = new Socket(SocketType.Stream, ProtocolType.Tcp);
             await stranger.ConnectAsync(address, Token);
@@ -41,10 +44,10 @@ public sealed class RefusalFloodTests : IDisposable
             await ClosedAsync(stranger).WaitAsync(TimeSpan.FromMinutes(1), Token);
         }
 
-        using Process kill = Process.Start("/bin/kill", ["-TERM", _receive!.Id.ToString(CultureInfo.InvariantCulture)]);
-        Task<string> rest = _receive.StandardError.ReadToEndAsync(Token);
+        using var kill = Process.Start("/bin/kill", ["-TERM", _receive!.Id.ToString(CultureInfo.InvariantCulture)]);
+        var rest = _receive.StandardError.ReadToEndAsync(Token);
         await _receive.WaitForExitAsync(Token);
-        string[] lines = (await rest).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        var lines = (await rest).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.InRange(lines.Length, 1, 200);
         Assert.Contains(lines, line => line.Contains("more were refused", StringComparison.Ordinal));
     }
@@ -67,14 +70,19 @@ public sealed class RefusalFloodTests : IDisposable
     private async Task<IPEndPoint> StartAsync(string[] options)
     {
         var start = new ProcessStartInfo("dotnet") { RedirectStandardError = true, RedirectStandardOutput = true };
-        foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), "receive",
+        foreach (var argument in (string[])[Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), "receive",
             "--listen", "127.0.0.1:0", "--out", Path.Combine(_folder, "vm"), .. options])
+        {
             start.ArgumentList.Add(argument);
+        }
+
         _receive = Process.Start(start)!;
         while (await _receive.StandardError.ReadLineAsync(Token) is { } line)
         {
             if (line.StartsWith("listening on ", StringComparison.Ordinal))
+            {
                 return IPEndPoint.Parse(line["listening on ".Length..]);
+            }
         }
 
         throw new EndOfStreamException("it does not listen");

@@ -27,7 +27,9 @@ internal sealed class RunningTool : IAsyncDisposable
         get
         {
             lock (_guarded) // as the synchronised writer does
+            {
                 return _error.ToString();
+            }
         }
     }
 

@@ -22,14 +22,17 @@ internal sealed class SavedFile : IDisposable
 
     public SavedFile(string machine)
     {
-        byte[] stream = new DeviceStreamBuilder()
+        var stream = new DeviceStreamBuilder()
             .Add("cpu", new byte[24 + 6 + 8 + 1], Fields, id: 3, version: 12, subsections: Subsections)
             .Add("timer", new byte[24], id: 0, version: 2).Stream;
         Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, true, out _, out var devices, out _));
         var layout = MappedRamLayout.Create(new MappedRamContents { MachineName = machine, Blocks = [new("pc.ram", 4 << 20), new("pc.rom", 0x20000)] });
         using var file = File.OpenHandle(Path, FileMode.CreateNew, FileAccess.ReadWrite);
         foreach (var piece in layout.Pieces)
+        {
             RandomAccess.Write(file, piece.Bytes.Span, piece.Offset);
+        }
+
         var block = layout.Blocks[0];
         RandomAccess.Write(file, Enumerable.Repeat((byte)0xFF, 256 / 8).ToArray(), block.BitmapOffset);
         RandomAccess.Write(file, Enumerable.Repeat((byte)0xAB, 1 << 20).ToArray(), block.PagesOffset);

@@ -68,7 +68,9 @@ public sealed class SendTests
                 main.Send(Convert.FromHexString(Pongs));
                 Assert.Equal(1, main.Receive(new byte[16]));
                 if (what == "waits")
+                {
                     RawSource.ReadToEnd(main);
+                }
             },
             TestContext.Current.CancellationToken);
 
@@ -144,7 +146,10 @@ public sealed class SendTests
     {
         using var vm = new SavedFile("pc-q35-10.0");
         using (var file = File.OpenHandle(vm.Path, FileMode.Open, FileAccess.Write))
+        {
             RandomAccess.SetLength(file, RandomAccess.GetLength(file) - 10);
+        }
+
         string[] address = command == "send" ? ["127.0.0.1:1"] : [];
         foreach (var path in (string[])[vm.Path, vm.Path + "2", "/dev/null", Path.GetDirectoryName(vm.Path)!])
         {

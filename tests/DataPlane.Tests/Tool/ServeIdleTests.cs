@@ -27,8 +27,11 @@ public sealed class ServeIdleTests : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (IAsyncDisposable connection in _connections)
+        foreach (var connection in _connections)
+        {
             await connection.DisposeAsync();
+        }
+
         await _stop.CancelAsync();
         await ((Task)_running).WaitAsync(s_patience, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Assert.True(_running.IsCompleted, "the server does not end");
@@ -41,7 +44,7 @@ public sealed class ServeIdleTests : IAsyncDisposable
     public async Task A_client_that_says_nothing_between_two_legs_is_ended_at_the_limit()
     {
         Start();
-        ControlConnection idle = await OpenAsync();
+        var idle = await OpenAsync();
         _time.Advance(s_limit - TimeSpan.FromSeconds(1));
         await AssertBusyAsync();
         await AssertEndedAsync(idle);
@@ -52,9 +55,9 @@ public sealed class ServeIdleTests : IAsyncDisposable
     public async Task A_leg_in_which_nothing_moves_ends_and_the_next_client_is_served()
     {
         Start();
-        ControlConnection idle = await OpenAsync();
+        var idle = await OpenAsync();
         await PrepareAsync(idle);
-        for (int i = 0; i < 6; i++)
+        for (var i = 0; i < 6; i++)
         {
             _time.Advance(s_limit / 4);
             await AssertBusyAsync();
@@ -73,7 +76,7 @@ public sealed class ServeIdleTests : IAsyncDisposable
     {
         Start();
         _leg.IsDeaf = true;
-        ControlConnection idle = await OpenAsync();
+        var idle = await OpenAsync();
         await PrepareAsync(idle);
         await AssertEndedAsync(idle);
         await OpenAsync();
@@ -85,7 +88,7 @@ public sealed class ServeIdleTests : IAsyncDisposable
     public async Task Memory_that_takes_long_to_fill_is_time_for_the_client()
     {
         Start(maxRamBytes: 64L << 30);
-        ControlConnection filling = await OpenAsync(64L << 30);
+        var filling = await OpenAsync(64L << 30);
         _time.Advance(s_limit + TimeSpan.FromMinutes(4)); // 256 s for 64 GiB
         await PrepareAsync(filling);
     }
@@ -101,8 +104,8 @@ public sealed class ServeIdleTests : IAsyncDisposable
     [Fact]
     public async Task A_connection_that_begins_no_handshake_of_TLS_holds_no_seat()
     {
-        using TlsCredentials server = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
-        using TlsCredentials client = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Client);
+        using var server = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
+        using var client = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Client);
         Start(tls: server);
         _ = await ConnectAsync();
         await OpenAsync(tls: client);
@@ -113,8 +116,11 @@ public sealed class ServeIdleTests : IAsyncDisposable
     {
         Start();
         List<ControlConnection> silent = [];
-        for (int i = 0; i < 17; i++)
+        for (var i = 0; i < 17; i++)
+        {
             silent.Add(await ConnectAsync());
+        }
+
         Assert.Null(await ReadAsync(silent[0]));
         await OpenAsync();
     }
@@ -129,7 +135,7 @@ public sealed class ServeIdleTests : IAsyncDisposable
     /// <summary>Time goes on until the server has closed it.</summary>
     private async Task AssertEndedAsync(ControlConnection control)
     {
-        Task<ControlMessage?> read = control.ReadAsync(null, Token);
+        var read = control.ReadAsync(null, Token);
         await Eventually.TrueAsync(
             () =>
             {
@@ -144,7 +150,7 @@ public sealed class ServeIdleTests : IAsyncDisposable
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(_server!.LocalEndPoint, Token);
-        Stream stream = await ControlTls.SecureAsync(socket, tls, tls is null ? null : "127.0.0.1", TimeProvider.System, Token);
+        var stream = await ControlTls.SecureAsync(socket, tls, tls is null ? null : "127.0.0.1", TimeProvider.System, Token);
         var control = new ControlConnection(stream, "server", TimeProvider.System);
         _connections.Add(control);
         return control;
@@ -158,9 +164,11 @@ public sealed class ServeIdleTests : IAsyncDisposable
         while (true)
         {
             patience.Token.ThrowIfCancellationRequested();
-            ControlConnection control = await ConnectAsync(tls);
+            var control = await ConnectAsync(tls);
             if (await TryGreetAsync(control, ramBytes) is WelcomeMessage)
+            {
                 return control;
+            }
         }
     }
 

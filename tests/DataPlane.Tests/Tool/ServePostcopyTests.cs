@@ -60,10 +60,10 @@ public sealed class ServePostcopyTests : IAsyncLifetime
             Sound with { WindowBytes = RamBytes + 1 }, Sound with { TouchBytesPerSecond = 0 }, Sound with { Threads = 0 },
             Sound with { Threads = PostcopyRequest.MaxThreads + 1 },
         ];
-        foreach (PostcopyRequest? request in refused)
+        foreach (var request in refused)
         {
-            await using ControlConnection control = await OpenAsync();
-            ErrorMessage error = Assert.IsType<ErrorMessage>(await AskAsync(control, Prepare(request)));
+            await using var control = await OpenAsync();
+            var error = Assert.IsType<ErrorMessage>(await AskAsync(control, Prepare(request)));
             Assert.Equal(ErrorMessage.BadRequest, error.Code);
         }
     }
@@ -72,14 +72,14 @@ public sealed class ServePostcopyTests : IAsyncLifetime
     public async Task Behind_a_lost_link_nobody_touches_that_memory_and_the_next_leg_has_its_own()
     {
         LiveGuest.RequireUserfaultfd();
-        await using ControlConnection control = await OpenAsync();
+        await using var control = await OpenAsync();
         using var guest = new Workload(new WorkloadOptions { RamBytes = RamBytes }, TimeProvider.System);
         Assert.NotNull((await MoveAsync(control, guest, new Fault { CutAt = RamBytes / 2 })).Error);
 
-        ResultMessage result = await MoveAsync(control, guest, Fault.None);
+        var result = await MoveAsync(control, guest, Fault.None);
 
         Assert.Null(result.Error);
-        DigestResultMessage digest = Assert.IsType<DigestResultMessage>(await AskAsync(control, new DigestMessage()));
+        var digest = Assert.IsType<DigestResultMessage>(await AskAsync(control, new DigestMessage()));
         Assert.Equal(MemoryDigest.Compute(guest.Block), digest.Value);
         Assert.NotNull((await MoveAsync(control, guest, new Fault { CutAt = RamBytes / 2 })).Error);
         Assert.Equal(ErrorMessage.BadRequest, Assert.IsType<ErrorMessage>(await AskAsync(control, new DigestMessage())).Code);
@@ -96,8 +96,8 @@ public sealed class ServePostcopyTests : IAsyncLifetime
 
     private static async Task<ResultMessage> MoveAsync(ControlConnection control, Workload guest, Fault fault)
     {
-        int port = Assert.IsType<ReadyMessage>(await AskAsync(control, Prepare(Sound))).Port;
-        await using FaultProxy proxy = FaultProxy.Start(
+        var port = Assert.IsType<ReadyMessage>(await AskAsync(control, Prepare(Sound))).Port;
+        await using var proxy = FaultProxy.Start(
             ChannelAddress.Tcp("127.0.0.1", port), _ => new FaultPlan { Forward = fault });
         var source = new MigrationSource(
             new WorkloadGuest(guest), new MigrationSourceOptions { Postcopy = true, MaxPostcopyBytesPerSecond = 32 << 20 });
@@ -121,7 +121,9 @@ public sealed class ServePostcopyTests : IAsyncLifetime
             try
             {
                 if (await AskAsync(control, hello) is WelcomeMessage)
+                {
                     return control;
+                }
             }
             catch (IOException) when (!limit.IsCancellationRequested)
             {

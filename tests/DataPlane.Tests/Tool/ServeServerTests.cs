@@ -55,9 +55,12 @@ public sealed class ServeServerTests : IAsyncLifetime
     {
         while (true)
         {
-            ControlConnection control = await ConnectAsync();
+            var control = await ConnectAsync();
             if (await AskAsync(control, Hello()) is WelcomeMessage)
+            {
                 return control;
+            }
+
             await control.DisposeAsync();
         }
     }
@@ -65,12 +68,12 @@ public sealed class ServeServerTests : IAsyncLifetime
     [Fact]
     public async Task A_session_answers_hello_prepare_and_digest_in_turn()
     {
-        await using ControlConnection control = await ConnectAsync();
-        WelcomeMessage welcome = Assert.IsType<WelcomeMessage>(await AskAsync(control, Hello()));
+        await using var control = await ConnectAsync();
+        var welcome = Assert.IsType<WelcomeMessage>(await AskAsync(control, Hello()));
         Assert.Equal(1 << 20, welcome.MaxRamBytes);
         Assert.Equal(FakeLeg.FakePort, Assert.IsType<ReadyMessage>(await AskAsync(control, Prepare())).Port);
         _leg.Finish(new ResultMessage { Seconds = 1, Bytes = 64 * 1024 });
-        ResultMessage result = Assert.IsType<ResultMessage>(await control.ReadAsync(null, Token));
+        var result = Assert.IsType<ResultMessage>(await control.ReadAsync(null, Token));
         Assert.Equal(64 * 1024, result.Bytes);
         Assert.True(result.CpuSeconds >= 0);
         Assert.Equal(64, Assert.IsType<DigestResultMessage>(await AskAsync(control, new DigestMessage())).Value.Length);
@@ -79,11 +82,11 @@ public sealed class ServeServerTests : IAsyncLifetime
     [Fact]
     public async Task Memory_reads_as_zero_at_the_start_of_every_leg_though_it_is_kept()
     {
-        await using ControlConnection control = await OpenAsync();
-        for (int leg = 0; leg < 2; leg++)
+        await using var control = await OpenAsync();
+        for (var leg = 0; leg < 2; leg++)
         {
             Assert.IsType<ReadyMessage>(await AskAsync(control, Prepare()));
-            RamBlock block = Assert.Single(_leg.Guest!.Blocks);
+            var block = Assert.Single(_leg.Guest!.Blocks);
             Assert.Equal(64 * 1024, block.Length);
             Assert.True(block.StartsZeroed);
             Assert.False(block.Span(0, (int)block.Length).ContainsAnyExcept((byte)0));
@@ -96,8 +99,8 @@ public sealed class ServeServerTests : IAsyncLifetime
     [Fact]
     public async Task A_second_client_is_told_busy_and_the_first_goes_on()
     {
-        await using ControlConnection first = await OpenAsync();
-        await using ControlConnection second = await ConnectAsync();
+        await using var first = await OpenAsync();
+        await using var second = await ConnectAsync();
         Assert.Equal(ErrorMessage.Busy, Assert.IsType<ErrorMessage>(await second.ReadAsync(null, Token)).Code);
         Assert.IsType<ReadyMessage>(await AskAsync(first, Prepare()));
     }
@@ -105,8 +108,8 @@ public sealed class ServeServerTests : IAsyncLifetime
     [Fact]
     public async Task Another_protocol_version_is_refused_with_both_versions_named()
     {
-        await using ControlConnection control = await ConnectAsync();
-        ErrorMessage error = Assert.IsType<ErrorMessage>(await AskAsync(control, Hello(2)));
+        await using var control = await ConnectAsync();
+        var error = Assert.IsType<ErrorMessage>(await AskAsync(control, Hello(2)));
         Assert.Equal(ErrorMessage.WrongVersion, error.Code);
         Assert.Contains("protocol 2", error.Message, StringComparison.Ordinal);
     }
@@ -127,8 +130,8 @@ public sealed class ServeServerTests : IAsyncLifetime
     [MemberData(nameof(BadRequests))]
     public async Task A_request_beyond_the_limits_is_refused_before_the_leg_hears_of_it(string leg, long ramBytes, int channels)
     {
-        await using ControlConnection control = await OpenAsync();
-        ErrorMessage error = Assert.IsType<ErrorMessage>(await AskAsync(control, Prepare(leg, ramBytes, channels)));
+        await using var control = await OpenAsync();
+        var error = Assert.IsType<ErrorMessage>(await AskAsync(control, Prepare(leg, ramBytes, channels)));
         Assert.Equal(ErrorMessage.BadRequest, error.Code);
         Assert.Null(_leg.Guest);
         Assert.Null(await control.ReadAsync(null, Token));
@@ -137,11 +140,17 @@ public sealed class ServeServerTests : IAsyncLifetime
     [Fact]
     public async Task Requests_out_of_turn_are_refused()
     {
-        await using (ControlConnection noHello = await ConnectAsync())
+        await using (var noHello = await ConnectAsync())
+        {
             Assert.IsType<ErrorMessage>(await AskAsync(noHello, new DigestMessage()));
-        await using (ControlConnection noLeg = await OpenAsync())
+        }
+
+        await using (var noLeg = await OpenAsync())
+        {
             Assert.IsType<ErrorMessage>(await AskAsync(noLeg, new DigestMessage()));
-        await using ControlConnection helloTwice = await OpenAsync();
+        }
+
+        await using var helloTwice = await OpenAsync();
         Assert.IsType<ErrorMessage>(await AskAsync(helloTwice, Hello()));
     }
 
@@ -150,15 +159,20 @@ public sealed class ServeServerTests : IAsyncLifetime
     [InlineData(true)]
     public async Task A_client_that_vanishes_or_speaks_during_a_leg_ends_the_leg_and_the_server_serves_the_next(bool speaks)
     {
-        ControlConnection control = await OpenAsync();
+        var control = await OpenAsync();
         Assert.IsType<ReadyMessage>(await AskAsync(control, Prepare()));
         if (speaks)
+        {
             await control.WriteAsync(new DigestMessage(), Token);
+        }
         else
+        {
             await control.DisposeAsync();
+        }
+
         await _leg.Cancelled.WaitAsync(TimeSpan.FromSeconds(30), Token);
         await control.DisposeAsync();
-        await using ControlConnection next = await OpenAsync();
+        await using var next = await OpenAsync();
         Assert.IsType<ReadyMessage>(await AskAsync(next, Prepare()));
     }
 
@@ -169,11 +183,11 @@ public sealed class ServeServerTests : IAsyncLifetime
         {
             await socket.ConnectAsync(_server.LocalEndPoint, Token);
             await socket.SendAsync("GET / HTTP/1.1\r\n\r\n"u8.ToArray(), Token);
-            byte[] answer = new byte[1];
+            var answer = new byte[1];
             Assert.Equal(0, await ReadOrResetAsync(socket, answer));
         }
 
-        await using ControlConnection next = await OpenAsync();
+        await using var next = await OpenAsync();
     }
 
     private static async Task<int> ReadOrResetAsync(Socket socket, byte[] buffer)

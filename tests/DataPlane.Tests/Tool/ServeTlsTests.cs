@@ -32,7 +32,7 @@ public sealed class ServeTlsTests : IAsyncLifetime
     [Fact]
     public async Task Who_shows_a_certificate_of_the_authority_is_welcome()
     {
-        await using ControlConnection control = await ConnectAsync(_authority.Folder);
+        await using var control = await ConnectAsync(_authority.Folder);
         Assert.IsType<WelcomeMessage>(await HelloAsync(control));
     }
 
@@ -53,16 +53,18 @@ public sealed class ServeTlsTests : IAsyncLifetime
 
         await Assert.ThrowsAnyAsync<Exception>(async () =>
         {
-            await using ControlConnection control = who == "plain" ? new ControlConnection(
+            await using var control = who == "plain" ? new ControlConnection(
                 new NetworkStream(await DialAsync(), ownsSocket: true), "server", TimeProvider.System) : await ConnectAsync(other.Folder);
             if (await HelloAsync(control) is null)
+            {
                 throw new EndOfStreamException();
+            }
         });
         await Eventually.TrueAsync(() => _told.Any(static line => line.StartsWith("a client was refused: ", StringComparison.Ordinal)),
             "the refusal is told", Token);
         Assert.DoesNotContain(_told, static line => line.Contains("opened", StringComparison.Ordinal));
 
-        await using ControlConnection honest = await ConnectAsync(_authority.Folder);
+        await using var honest = await ConnectAsync(_authority.Folder);
         Assert.IsType<WelcomeMessage>(await HelloAsync(honest));
     }
 
@@ -86,7 +88,7 @@ public sealed class ServeTlsTests : IAsyncLifetime
     private async Task<ControlConnection> ConnectAsync(string folder)
     {
         using var credentials = TlsCredentials.FromFolder(folder, TlsEnd.Client);
-        Stream stream = await ControlTls.SecureAsync(await DialAsync(), credentials, "127.0.0.1", TimeProvider.System, Token);
+        var stream = await ControlTls.SecureAsync(await DialAsync(), credentials, "127.0.0.1", TimeProvider.System, Token);
         return new ControlConnection(stream, "server", TimeProvider.System);
     }
 

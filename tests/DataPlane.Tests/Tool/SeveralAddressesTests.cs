@@ -17,13 +17,13 @@ public sealed class SeveralAddressesTests
     [InlineData("--postcopy --preempt")]
     public async Task A_guest_goes_to_the_address_that_answers(string options)
     {
-        string[] extra = options.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-        await using NetworkNamespace network = await SwallowingAsync($"dp{Environment.ProcessId % 10000}n{extra.Length}");
+        var extra = options.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        await using var network = await SwallowingAsync($"dp{Environment.ProcessId % 10000}n{extra.Length}");
         using var vm = new SavedFile("pc-q35-10.0");
-        using Process receive = network.Start(
+        using var receive = network.Start(
             ["receive", "--listen", "127.0.0.1:4444", "--out", Path.Combine(Path.GetDirectoryName(vm.Path)!, "out"), .. extra]);
         await ReadUntilAsync(receive.StandardError, "listening on ");
-        using Process send = network.Start(["send", vm.Path, "destination.test:4444", .. extra]);
+        using var send = network.Start(["send", vm.Path, "destination.test:4444", .. extra]);
         await AssertEndsAsync(send, 0);
         await AssertEndsAsync(receive, 0);
     }
@@ -31,12 +31,12 @@ public sealed class SeveralAddressesTests
     [Fact]
     public async Task A_bench_finds_its_destination_at_the_address_that_answers()
     {
-        await using NetworkNamespace network = await SwallowingAsync($"dp{Environment.ProcessId % 10000}nb");
-        using Process serve = network.Start("serve", "--listen", "127.0.0.1:4460");
+        await using var network = await SwallowingAsync($"dp{Environment.ProcessId % 10000}nb");
+        using var serve = network.Start("serve", "--listen", "127.0.0.1:4460");
         try
         {
             await ReadUntilAsync(serve.StandardError, "listening on ");
-            using Process bench = network.Start(
+            using var bench = network.Start(
                 "bench", "--to", "destination.test", "--ram", "16M", "--runs", "1", "--dirty-rate", "0", "--channels", "1");
             await AssertEndsAsync(bench, 0);
         }
@@ -49,10 +49,10 @@ public sealed class SeveralAddressesTests
     [Fact]
     public async Task Where_none_answers_each_address_is_named_with_its_reason()
     {
-        await using NetworkNamespace network = await SwallowingAsync($"dp{Environment.ProcessId % 10000}nn");
+        await using var network = await SwallowingAsync($"dp{Environment.ProcessId % 10000}nn");
         using var vm = new SavedFile("pc-q35-10.0");
-        using Process send = network.Start("send", vm.Path, "destination.test:4444", "--timeout", "2s");
-        string said = await AssertEndsAsync(send, 1);
+        using var send = network.Start("send", vm.Path, "destination.test:4444", "--timeout", "2s");
+        var said = await AssertEndsAsync(send, 1);
         Assert.Contains("cannot connect to destination.test:4444 within 2 s", said, StringComparison.Ordinal);
         Assert.Contains("2001:db8::99: no answer", said, StringComparison.Ordinal);
         Assert.Contains("127.0.0.1: Connection refused", said, StringComparison.Ordinal);
@@ -61,7 +61,7 @@ public sealed class SeveralAddressesTests
     /// <summary>What goes to 2001:db8::99 gets no answer, nor an error: it leaves for a machine that is not there.</summary>
     private static async Task<NetworkNamespace> SwallowingAsync(string name)
     {
-        NetworkNamespace network = await NetworkNamespace.CreateAsync(name);
+        var network = await NetworkNamespace.CreateAsync(name);
         try
         {
             await network.IpAsync("link set lo up");
@@ -82,8 +82,8 @@ public sealed class SeveralAddressesTests
 
     private static async Task<string> AssertEndsAsync(Process process, int exitCode)
     {
-        Task<string> said = process.StandardError.ReadToEndAsync(Token);
-        Task<string> results = process.StandardOutput.ReadToEndAsync(Token);
+        var said = process.StandardError.ReadToEndAsync(Token);
+        var results = process.StandardOutput.ReadToEndAsync(Token);
         try
         {
             await process.WaitForExitAsync(Token).WaitAsync(s_patience, Token);
@@ -104,7 +104,9 @@ public sealed class SeveralAddressesTests
         while (await reader.ReadLineAsync(Token) is { } line)
         {
             if (line.StartsWith(start, StringComparison.Ordinal))
+            {
                 return;
+            }
         }
 
         Assert.Fail($"no line starts with '{start}'");

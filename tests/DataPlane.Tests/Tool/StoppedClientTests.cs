@@ -16,24 +16,27 @@ public sealed class StoppedClientTests
     [InlineData("warm-up, postcopy", "--postcopy", "--channels", "0")]
     public async Task Others_are_served(string stage, params string[] options)
     {
-        using Process serve = Start("serve", "--listen", "127.0.0.1:0", "--idle-timeout", "2s");
+        using var serve = Start("serve", "--listen", "127.0.0.1:0", "--idle-timeout", "2s");
         using var words = new Words(serve);
-        string address = (await words.FindAsync("listening on "))["listening on ".Length..];
+        var address = (await words.FindAsync("listening on "))["listening on ".Length..];
         // Slow enough to be in its migrations when it is stopped.
         string[] pace = options.Contains("--wire-only") ? [] : ["--max-bandwidth", "8M"];
-        using Process stopped = Start(
+        using var stopped = Start(
             ["bench", "--to", address, "--ram", "64M", "--runs", "1000", "--dirty-rate", "0", "--interval", "100ms", .. pace, .. options]);
         try
         {
             using (var said = new Words(stopped))
+            {
                 await said.FindAsync(stage);
+            }
+
             await ToolProcesses.SignalAsync(stopped, "STOP");
-            string ended = await words.FindAsync("session of", "ended early");
+            var ended = await words.FindAsync("session of", "ended early");
             Assert.Matches("has sent nothing for|no message from", ended);
 
-            using Process other = Start("bench", "--to", address, "--ram", "16M", "--runs", "1", "--wire-only");
-            Task<string> error = other.StandardError.ReadToEndAsync(Token);
-            Task<string> results = other.StandardOutput.ReadToEndAsync(Token);
+            using var other = Start("bench", "--to", address, "--ram", "16M", "--runs", "1", "--wire-only");
+            var error = other.StandardError.ReadToEndAsync(Token);
+            var results = other.StandardOutput.ReadToEndAsync(Token);
             await other.WaitForExitAsync(Token).WaitAsync(s_patience, Token);
             Assert.True(other.ExitCode == 0, await error);
             await results;
@@ -48,8 +51,11 @@ public sealed class StoppedClientTests
     private static Process Start(params string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), .. arguments])
+        foreach (var argument in (string[])[Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), .. arguments])
+        {
             start.ArgumentList.Add(argument);
+        }
+
         return Process.Start(start)!;
     }
 
@@ -67,7 +73,10 @@ public sealed class StoppedClientTests
                 while (await process.StandardError.ReadLineAsync(_end.Token) is { } line)
                 {
                     if (parts.All(part => line.Contains(part, StringComparison.Ordinal)))
+                    {
                         return line;
+                    }
+
                     _before.Add(line);
                 }
             }

@@ -28,10 +28,10 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task The_limit_of_the_pause_in_which_it_failed_does_not_end_the_wait_for_the_source()
     {
         await using var source = new ScriptedSource();
-        await using ReceivePostcopy receive = Open(source);
-        MigrationException failure = await PauseAsync(source, receive);
+        await using var receive = Open(source);
+        var failure = await PauseAsync(source, receive);
         _time.Advance(TimeSpan.FromMinutes(4));
-        Task<bool> returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
+        var returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
 
         _time.Advance(TimeSpan.FromMinutes(2));
         receive.Desk.Report(Paused()); // a report that was under way when it failed
@@ -46,15 +46,15 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task Somebody_from_elsewhere_is_warned_of_and_does_not_end_the_wait()
     {
         await using var source = new ScriptedSource();
-        await using ReceivePostcopy receive = Open(source);
-        MigrationException failure = await PauseAsync(source, receive);
-        Task<bool> returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
+        await using var receive = Open(source);
+        var failure = await PauseAsync(source, receive);
+        var returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
 
         await GuestReturnTests.TakeBackAsync(source, from: "127.0.0.2");
         await GuestReturnTests.TakeBackAsync(source);
 
         Assert.True(await returning.WaitAsync(s_patience, Token));
-        string[] words = _error.ToString().Split('\n');
+        var words = _error.ToString().Split('\n');
         Assert.Single(words, static line => line.StartsWith("warning: 127.0.0.2:", StringComparison.Ordinal));
         Assert.Single(words, static line => line.StartsWith("the source at 127.0.0.1:", StringComparison.Ordinal));
     }
@@ -63,8 +63,8 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task A_pause_that_lasted_too_long_leaves_nobody_to_wait_for()
     {
         await using var source = new ScriptedSource();
-        await using ReceivePostcopy receive = Open(source);
-        MigrationException failure = await PauseAsync(source, receive);
+        await using var receive = Open(source);
+        var failure = await PauseAsync(source, receive);
 
         _time.Advance(TimeSpan.FromMinutes(5));
 
@@ -85,14 +85,14 @@ public sealed class StrandedSourceTests : IDisposable
     /// <summary>The source is lost before the guest has started here, and a pause has begun.</summary>
     private static async Task<MigrationException> PauseAsync(ScriptedSource source, ReceivePostcopy receive)
     {
-        MigrationException failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
+        var failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
         receive.Desk.Report(Paused());
         return failure;
     }
 
     private ReceivePostcopy Open(ScriptedSource source)
     {
-        TextWriter error = TextWriter.Synchronized(_error);
+        var error = TextWriter.Synchronized(_error);
         var console = new ToolConsole { Out = TextWriter.Null, Error = error, Time = _time };
         var context = new CommandContext(
             console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, CancellationToken.None);

@@ -1,7 +1,6 @@
 using System.Net.Sockets;
 using DataPlane.Tests.MainStream;
 using DataPlane.Tests.Migration;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;
@@ -22,19 +21,19 @@ public sealed class StrangerBeforePostcopyTests : IDisposable
     public async Task A_false_start_leaves_nothing_that_the_end_of_a_postcopy_waits_for(int strangers)
     {
         using var vm = new SavedFile("pc-q35-10.0");
-        await using RunningTool receive = RunningTool.Start(
+        await using var receive = RunningTool.Start(
             "receive", "--listen", "127.0.0.1:0", "--postcopy", "--preempt", "--out", Path.Combine(_folder, "vm"),
             "--control", Path.Combine(_folder, "c"), "--no-progress");
-        ChannelAddress address = await receive.ListeningAsync();
+        var address = await receive.ListeningAsync();
         using var raw = new RawSource(address);
-        for (int i = 0; i < strangers; i++)
+        for (var i = 0; i < strangers; i++)
         {
-            Socket stranger = raw.Main(new RecordedStream().Header().Raw(8));
+            var stranger = raw.Main(new RecordedStream().Header().Raw(8));
             stranger.Shutdown(SocketShutdown.Send);
             RawSource.ReadToEnd(stranger);
         }
 
-        Task<ToolRun> sending = ToolRun.RunAsync(
+        var sending = ToolRun.RunAsync(
             ["send", vm.Path, address.ToString(), "--postcopy", "--control", Path.Combine(_folder, "s"), "--no-progress"], Token);
 
         await Task.WhenAll(sending, receive.EndAsync()).WaitAsync(TimeSpan.FromMinutes(1), Token);

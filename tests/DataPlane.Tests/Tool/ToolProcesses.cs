@@ -10,7 +10,7 @@ internal static class ToolProcesses
     /// <param name="signal">Its name without SIG, as "TERM".</param>
     internal static async Task SignalAsync(Process process, string signal)
     {
-        using Process kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {process.Id}"]);
+        using var kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {process.Id}"]);
         await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.Equal(0, kill.ExitCode);
     }

@@ -12,7 +12,7 @@ internal sealed record ToolRun(int ExitCode, string Out, string Error)
         var output = new StringWriter();
         var error = new StringWriter();
         var console = new ToolConsole { Out = TextWriter.Synchronized(output), Error = TextWriter.Synchronized(error) };
-        int exitCode = await DataPlaneCommandLine.RunAsync(arguments, console, stop);
+        var exitCode = await DataPlaneCommandLine.RunAsync(arguments, console, stop);
         return new ToolRun(exitCode, output.ToString(), error.ToString());
     }
 }

@@ -12,8 +12,10 @@ public sealed class UnblockedWriterTests
         using var target = new StringWriter();
         using (var writer = new UnblockedWriter(target))
         {
-            for (int i = 0; i < 100; i++)
+            for (var i = 0; i < 100; i++)
+            {
                 writer.WriteLine($"line {i}");
+            }
         }
 
         Assert.Equal(Enumerable.Range(0, 100).Select(i => $"line {i}"), target.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
@@ -26,13 +28,15 @@ public sealed class UnblockedWriterTests
         using var writer = new UnblockedWriter(target);
         const int Lines = 10_000;
 
-        for (int i = 0; i < Lines; i++)
+        for (var i = 0; i < Lines; i++)
+        {
             writer.WriteLine("line"); // would not return
+        }
 
         target.Go();
         writer.Dispose();
-        string[] lines = target.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        int leftOut = int.Parse(Assert.Single(lines, line => line[0] == '(')[1..].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
+        var lines = target.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        var leftOut = int.Parse(Assert.Single(lines, line => line[0] == '(')[1..].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
         Assert.Equal(Lines, lines.Count(line => line == "line") + leftOut);
     }
 

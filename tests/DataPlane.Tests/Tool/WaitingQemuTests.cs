@@ -29,7 +29,7 @@ public sealed class WaitingQemuTests : IDisposable
     {
         _monitor.Answers[command] = "\"\\ud800\"";
 
-        WaitingQemu there = await AskAsync();
+        var there = await AskAsync();
 
         Assert.Equal(command == "qom-get" ? null : "pc-q35-10.0", there.Machine);
         Assert.Empty(there.Blocks);
@@ -44,7 +44,7 @@ public sealed class WaitingQemuTests : IDisposable
     {
         _monitor.Answers["query-status"] = status;
 
-        CommandException refusal = await Assert.ThrowsAsync<CommandException>(AskAsync);
+        var refusal = await Assert.ThrowsAsync<CommandException>(AskAsync);
 
         Assert.Contains("query-status cannot be used", refusal.Message, StringComparison.Ordinal);
     }
@@ -57,7 +57,7 @@ public sealed class WaitingQemuTests : IDisposable
         _monitor.Answers["qom-get"] = $"\"{much}-machine\"";
         _monitor.Answers["query-migrate-parameters"] = $$"""{"multifd-compression": "{{much}}"}""";
 
-        WaitingQemu there = await AskAsync();
+        var there = await AskAsync();
 
         Assert.Equal((256, 256, 256), (there.State.Length, there.Machine!.Length, there.Compression.Length));
     }
@@ -67,7 +67,7 @@ public sealed class WaitingQemuTests : IDisposable
     {
         _monitor.Answers["query-status"] = $"error: {new string('x', 1 << 20)}";
 
-        CommandException refusal = await Assert.ThrowsAsync<CommandException>(AskAsync);
+        var refusal = await Assert.ThrowsAsync<CommandException>(AskAsync);
 
         Assert.InRange(refusal.Message.Length, 256, 512);
     }

@@ -21,11 +21,13 @@ public sealed class WireLegTests
     public static TheoryData<string, long, int> Shapes()
     {
         var shapes = new TheoryData<string, long, int>();
-        foreach (WireVariant variant in Enum.GetValues<WireVariant>())
+        foreach (var variant in Enum.GetValues<WireVariant>())
         {
-            foreach ((long bytes, int channels) in (ReadOnlySpan<(long, int)>)
+            foreach ((var bytes, var channels) in (ReadOnlySpan<(long, int)>)
                 [(4096, 1), (4096, 3), (512 * 1024, 1), (5 << 20, 4), ((3 << 20) + 4096, 2), ((1 << 20) - 4096, 0), (8 << 20, 16)])
+            {
                 shapes.Add(variant.ToString(), bytes, channels);
+            }
         }
 
         return shapes;
@@ -35,14 +37,14 @@ public sealed class WireLegTests
     [MemberData(nameof(Shapes))]
     public async Task Every_byte_arrives_whatever_the_size_and_number_of_connections(string variantName, long bytes, int channels)
     {
-        WireVariant variant = Enum.Parse<WireVariant>(variantName);
+        var variant = Enum.Parse<WireVariant>(variantName);
         using var guest = new Workload(new WorkloadOptions { RamBytes = bytes }, TimeProvider.System);
-        using GuestMemory target = Memory(bytes);
-        await using IServeLegRun run = await PrepareAsync(variant, target, channels);
-        Task<ResultMessage> receiving = run.RunAsync(Token);
-        LegSample sample = await new WireLeg(variant, new ChannelOptions()).RunAsync(
+        using var target = Memory(bytes);
+        await using var run = await PrepareAsync(variant, target, channels);
+        var receiving = run.RunAsync(Token);
+        var sample = await new WireLeg(variant, new ChannelOptions()).RunAsync(
             new LegDestination(IPAddress.Loopback, run.Port, channels), guest, _ => { }, Token);
-        ResultMessage result = await receiving;
+        var result = await receiving;
         Assert.Null(result.Error);
         Assert.Equal(bytes, result.Bytes);
         Assert.Equal(bytes, sample.TransferredBytes);
@@ -53,13 +55,13 @@ public sealed class WireLegTests
     [Fact]
     public void The_parts_of_a_block_cover_it_without_gap_or_overlap()
     {
-        using RamBlock block = RamBlock.Allocate("ram", 17 * TargetPage.Size, RamAllocation.Default);
-        for (int count = 1; count <= 40; count++)
+        using var block = RamBlock.Allocate("ram", 17 * TargetPage.Size, RamAllocation.Default);
+        for (var count = 1; count <= 40; count++)
         {
             long next = 0;
-            for (int index = 0; index < count; index++)
+            for (var index = 0; index < count; index++)
             {
-                (long start, long length) = WirePartition.Of(block, index, count);
+                (var start, var length) = WirePartition.Of(block, index, count);
                 Assert.Equal(next, start);
                 next = start + length;
             }
@@ -85,12 +87,12 @@ public sealed class WireLegTests
     [MemberData(nameof(HostileRanges))]
     public async Task A_range_outside_the_memory_ends_the_leg_with_nothing_written(string variantName, long[] range)
     {
-        using GuestMemory target = Memory(1 << 20);
-        await using IServeLegRun run = await PrepareAsync(Enum.Parse<WireVariant>(variantName), target, 1);
-        Task<ResultMessage> receiving = run.RunAsync(Token);
-        using Socket peer = await ConnectAsync(run.Port);
+        using var target = Memory(1 << 20);
+        await using var run = await PrepareAsync(Enum.Parse<WireVariant>(variantName), target, 1);
+        var receiving = run.RunAsync(Token);
+        using var peer = await ConnectAsync(run.Port);
         await peer.SendAsync(range.SelectMany(BitConverter.GetBytes).ToArray(), Token);
-        ResultMessage result = await receiving;
+        var result = await receiving;
         Assert.Contains("not inside", result.Error, StringComparison.Ordinal);
         Assert.False(target.Blocks[0].Span(0, 1 << 20).ContainsAnyExcept((byte)0));
     }
@@ -100,23 +102,23 @@ public sealed class WireLegTests
     [InlineData("Cursor")]
     public async Task A_peer_that_closes_early_fails_the_leg_and_frees_the_other_connections(string variantName)
     {
-        using GuestMemory target = Memory(1 << 20);
-        await using IServeLegRun run = await PrepareAsync(Enum.Parse<WireVariant>(variantName), target, 3);
-        Task<ResultMessage> receiving = run.RunAsync(Token);
-        using Socket silent = await ConnectAsync(run.Port);
+        using var target = Memory(1 << 20);
+        await using var run = await PrepareAsync(Enum.Parse<WireVariant>(variantName), target, 3);
+        var receiving = run.RunAsync(Token);
+        using var silent = await ConnectAsync(run.Port);
         (await ConnectAsync(run.Port)).Dispose();
-        ResultMessage result = await receiving.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        var result = await receiving.WaitAsync(TimeSpan.FromSeconds(30), Token);
         Assert.Contains("closed", result.Error, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Cancelling_frees_threads_that_wait_for_a_connection_and_for_data()
     {
-        using GuestMemory target = Memory(1 << 20);
+        using var target = Memory(1 << 20);
         using var stop = new CancellationTokenSource();
-        await using IServeLegRun run = await PrepareAsync(WireVariant.Cursor, target, 2);
-        Task<ResultMessage> receiving = run.RunAsync(stop.Token);
-        using Socket silent = await ConnectAsync(run.Port);
+        await using var run = await PrepareAsync(WireVariant.Cursor, target, 2);
+        var receiving = run.RunAsync(stop.Token);
+        using var silent = await ConnectAsync(run.Port);
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => receiving.WaitAsync(TimeSpan.FromSeconds(30), Token));
     }
@@ -128,7 +130,7 @@ public sealed class WireLegTests
         unused.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         using var guest = new Workload(new WorkloadOptions { RamBytes = 1 << 20 }, TimeProvider.System);
         var destination = new LegDestination(IPAddress.Loopback, ((IPEndPoint)unused.LocalEndPoint!).Port, 2);
-        IOException exception = await Assert.ThrowsAsync<IOException>(
+        var exception = await Assert.ThrowsAsync<IOException>(
             () => new WireLeg(WireVariant.Partition, new ChannelOptions()).RunAsync(destination, guest, _ => { }, Token));
         Assert.Contains("refused", exception.Message, StringComparison.OrdinalIgnoreCase);
     }

@@ -16,22 +16,22 @@ public sealed class WorkloadTests
 
     private static void WaitForWrites(Workload guest, long more)
     {
-        long from = guest.PagesWritten;
+        var from = guest.PagesWritten;
         Assert.True(SpinWait.SpinUntil(() => guest.PagesWritten >= from + more, TimeSpan.FromSeconds(60)), "the guest does not write");
     }
 
     [Fact]
     public void Between_pause_and_resume_not_a_byte_changes_and_after_resume_it_does()
     {
-        using Workload guest = Busy();
-        for (int round = 0; round < 20; round++)
+        using var guest = Busy();
+        for (var round = 0; round < 20; round++)
         {
             guest.Resume();
             WaitForWrites(guest, 100);
             guest.Pause();
             Assert.True(guest.IsPaused);
-            long written = guest.PagesWritten;
-            string before = MemoryDigest.Compute(guest.Block);
+            var written = guest.PagesWritten;
+            var before = MemoryDigest.Compute(guest.Block);
             Assert.Equal(before, MemoryDigest.Compute(guest.Block));
             Assert.Equal(written, guest.PagesWritten);
         }
@@ -40,10 +40,13 @@ public sealed class WorkloadTests
     [Fact]
     public void It_starts_paused_and_a_guest_without_a_rate_never_writes()
     {
-        using (Workload busy = Busy())
+        using (var busy = Busy())
+        {
             Assert.True(busy.IsPaused && busy.PagesWritten == 0);
-        using Workload idle = Busy(bytesPerSecond: 0);
-        string before = MemoryDigest.Compute(idle.Block);
+        }
+
+        using var idle = Busy(bytesPerSecond: 0);
+        var before = MemoryDigest.Compute(idle.Block);
         idle.Resume();
         idle.Pause();
         Assert.Equal(before, MemoryDigest.Compute(idle.Block));
@@ -52,9 +55,9 @@ public sealed class WorkloadTests
     [Fact]
     public void Every_write_is_in_the_record_and_nothing_else_is()
     {
-        using Workload guest = Busy(window: 1 << 20);
-        byte[] before = guest.Block.Span(0, (int)RamBytes).ToArray();
-        IDirtyTracker tracker = guest.RecordedTracker;
+        using var guest = Busy(window: 1 << 20);
+        var before = guest.Block.Span(0, (int)RamBytes).ToArray();
+        var tracker = guest.RecordedTracker;
         tracker.Start();
         guest.Resume();
         WaitForWrites(guest, 100);
@@ -63,8 +66,8 @@ public sealed class WorkloadTests
         tracker.Collect(dirty);
         for (long page = 0; page < guest.Block.PageCount; page++)
         {
-            int offset = (int)(page * TargetPage.Size);
-            bool changed = !guest.Block.Span(offset, TargetPage.Size).SequenceEqual(before.AsSpan(offset, TargetPage.Size));
+            var offset = (int)(page * TargetPage.Size);
+            var changed = !guest.Block.Span(offset, TargetPage.Size).SequenceEqual(before.AsSpan(offset, TargetPage.Size));
             Assert.Equal(changed, dirty[guest.Block][page]);
             Assert.True(!changed || page < (1 << 20) / TargetPage.Size, "a write outside the window");
         }
@@ -75,10 +78,10 @@ public sealed class WorkloadTests
     [Fact]
     public void The_tracker_reports_every_page_that_changed()
     {
-        using Workload guest = Busy();
-        using IDirtyTracker tracker = guest.CreateTracker(out string? reason);
+        using var guest = Busy();
+        using var tracker = guest.CreateTracker(out var reason);
         Assert.Equal(tracker is PagemapDirtyTracker, reason is null);
-        byte[] before = guest.Block.Span(0, (int)RamBytes).ToArray();
+        var before = guest.Block.Span(0, (int)RamBytes).ToArray();
         tracker.Start();
         guest.Resume();
         WaitForWrites(guest, 100);
@@ -87,8 +90,8 @@ public sealed class WorkloadTests
         tracker.Collect(dirty);
         for (long page = 0; page < guest.Block.PageCount; page++)
         {
-            int offset = (int)(page * TargetPage.Size);
-            bool changed = !guest.Block.Span(offset, TargetPage.Size).SequenceEqual(before.AsSpan(offset, TargetPage.Size));
+            var offset = (int)(page * TargetPage.Size);
+            var changed = !guest.Block.Span(offset, TargetPage.Size).SequenceEqual(before.AsSpan(offset, TargetPage.Size));
             Assert.True(!changed || dirty[guest.Block][page], $"page {page} changed unnoticed");
         }
     }
@@ -96,7 +99,7 @@ public sealed class WorkloadTests
     [Fact]
     public void Its_own_cpu_time_is_counted()
     {
-        using Workload guest = Busy();
+        using var guest = Busy();
         guest.Resume();
         Assert.True(SpinWait.SpinUntil(() => guest.CpuTime > TimeSpan.Zero, TimeSpan.FromSeconds(60)));
     }
@@ -113,14 +116,14 @@ public sealed class WorkloadTests
     {
         Gen.Int[0, 100].Sample(percent =>
         {
-            using RamBlock block = RamBlock.Allocate("ram", RamBytes, RamAllocation.Default);
+            using var block = RamBlock.Allocate("ram", RamBytes, RamAllocation.Default);
             MemoryFill.Fill(block, percent, seed: 7);
             var seen = new HashSet<ulong>();
             long zero = 0;
             for (long page = 0; page < block.PageCount; page++)
             {
-                Span<byte> bytes = block.Span(page * TargetPage.Size, TargetPage.Size);
-                bool isZero = ZeroPage.IsZero(bytes);
+                var bytes = block.Span(page * TargetPage.Size, TargetPage.Size);
+                var isZero = ZeroPage.IsZero(bytes);
                 zero += isZero ? 1 : 0;
                 Assert.Equal(MemoryFill.IsZeroPage(page, percent), isZero);
                 Assert.True(isZero || seen.Add(BitConverter.ToUInt64(bytes)), $"page {page} repeats another");
@@ -134,9 +137,9 @@ public sealed class WorkloadTests
     [Fact]
     public void The_same_seed_gives_the_same_memory_and_another_seed_another()
     {
-        using RamBlock block = RamBlock.Allocate("ram", RamBytes, RamAllocation.Default);
+        using var block = RamBlock.Allocate("ram", RamBytes, RamAllocation.Default);
         var digests = new List<string>();
-        foreach (ulong seed in (ulong[])[1, 2, 1])
+        foreach (var seed in (ulong[])[1, 2, 1])
         {
             MemoryFill.Fill(block, 10, seed);
             digests.Add(MemoryDigest.Compute(block));
@@ -150,14 +153,14 @@ public sealed class WorkloadTests
     public void Every_single_bit_counts_in_the_digest()
     {
         // More than one chunk, and a last one that is not full.
-        using RamBlock block = RamBlock.Allocate("ram", MemoryChunks.Size + (3 * TargetPage.Size), RamAllocation.Default);
+        using var block = RamBlock.Allocate("ram", MemoryChunks.Size + (3 * TargetPage.Size), RamAllocation.Default);
         MemoryFill.Fill(block, 50, seed: 3);
-        string before = MemoryDigest.Compute(block);
+        var before = MemoryDigest.Compute(block);
         Gen.Select(Gen.Long[0, block.Length - 1], Gen.Int[0, 7]).Sample(
             (offset, bit) =>
             {
                 block.Span(offset, 1)[0] ^= (byte)(1 << bit);
-                bool differs = MemoryDigest.Compute(block) != before;
+                var differs = MemoryDigest.Compute(block) != before;
                 block.Span(offset, 1)[0] ^= (byte)(1 << bit);
                 return differs;
             },
@@ -171,8 +174,11 @@ public sealed class WorkloadTests
         {
             var order = new PageOrder(pages);
             var seen = new HashSet<long>();
-            for (int i = 0; i < pages; i++)
+            for (var i = 0; i < pages; i++)
+            {
                 Assert.True(seen.Add(order.Next()));
+            }
+
             Assert.True(seen.Min() == 0 && seen.Max() == pages - 1);
         }, iter: 200);
 
@@ -182,8 +188,8 @@ public sealed class WorkloadTests
         {
             var time = new FakeTimeProvider();
             var pacer = new WritePacer(time, writesPerSecond: 1000);
-            int taken = 0;
-            foreach (int milliseconds in steps)
+            var taken = 0;
+            foreach (var milliseconds in steps)
             {
                 time.Advance(TimeSpan.FromMilliseconds(milliseconds));
                 taken += pacer.Take(int.MaxValue);

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Runtime.InteropServices;
 using DataPlane.Tests.Support;
 using DataPlane.Transport;
@@ -14,7 +13,7 @@ public sealed class BlockPoolTests
     {
         using BlockPool pool = new(4096 * 4, 4096);
         RentAndReturn(pool, 3);
-        long before = GC.GetAllocatedBytesForCurrentThread();
+        var before = GC.GetAllocatedBytesForCurrentThread();
         RentAndReturn(pool, 10_000);
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
     }
@@ -23,7 +22,7 @@ public sealed class BlockPoolTests
     public void A_block_stays_where_it_is()
     {
         using BlockPool pool = new();
-        using PooledBlock block = pool.RentBlock("test");
+        using var block = pool.RentBlock("test");
         GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
         Marshal.WriteByte(block.Address, block.Length - 1, 7);
         Assert.Equal(7, block.Span[^1]);
@@ -34,9 +33,9 @@ public sealed class BlockPoolTests
     public void Past_the_bound_renting_throws_and_names_the_holders()
     {
         using BlockPool pool = new(4096 * 2, 4096);
-        using PooledBlock first = pool.RentBlock("header 1");
-        using PooledBlock second = pool.RentBlock("header 2");
-        string message = Assert.Throws<InvalidOperationException>(() => pool.RentBlock("header 3")).Message;
+        using var first = pool.RentBlock("header 1");
+        using var second = pool.RentBlock("header 2");
+        var message = Assert.Throws<InvalidOperationException>(() => pool.RentBlock("header 3")).Message;
         Assert.Contains("header 3", message, StringComparison.Ordinal);
         Assert.Contains("header 1", message, StringComparison.Ordinal);
         Assert.Equal(2, pool.OutstandingBlocks);
@@ -47,12 +46,12 @@ public sealed class BlockPoolTests
     public void A_second_return_throws_and_changes_nothing()
     {
         using BlockPool pool = new(4096 * 2, 4096);
-        PooledBlock block = pool.RentBlock("twice");
+        var block = pool.RentBlock("twice");
         block.Dispose();
         Assert.Contains("twice", Assert.Throws<InvalidOperationException>(block.Dispose).Message, StringComparison.Ordinal);
         Assert.Equal(0, pool.OutstandingBlocks);
-        using PooledBlock a = pool.RentBlock("a");
-        using PooledBlock b = pool.RentBlock("b");
+        using var a = pool.RentBlock("a");
+        using var b = pool.RentBlock("b");
         Assert.NotSame(a, b);
     }
 
@@ -60,7 +59,7 @@ public sealed class BlockPoolTests
     public void Blocks_that_come_back_after_the_pool_has_gone_are_dropped()
     {
         BlockPool pool = new();
-        PooledBlock block = pool.RentBlock("late");
+        var block = pool.RentBlock("late");
         pool.Dispose();
         block.Span.Fill(1);
         block.Dispose();
@@ -72,8 +71,8 @@ public sealed class BlockPoolTests
     public void As_a_memory_pool_it_gives_whole_blocks_and_never_more()
     {
         using BlockPool pool = new();
-        MemoryPool<byte> view = pool.For("pipe");
-        using (IMemoryOwner<byte> owner = view.Rent(1))
+        var view = pool.For("pipe");
+        using (var owner = view.Rent(1))
         {
             Assert.Equal(BlockPool.DefaultBlockBytes, owner.Memory.Length);
             Assert.Equal(["pipe"], pool.OutstandingOwners);
@@ -90,9 +89,9 @@ public sealed class BlockPoolTests
         using BlockPool pool = new(4096 * 8, 4096);
         Parallel.For(0, 8, new ParallelOptions { MaxDegreeOfParallelism = 8 }, worker =>
         {
-            for (int i = 0; i < 5_000; i++)
+            for (var i = 0; i < 5_000; i++)
             {
-                using PooledBlock block = pool.RentBlock("worker");
+                using var block = pool.RentBlock("worker");
                 block.Span[0] = (byte)worker;
                 Thread.SpinWait(5);
                 Assert.Equal((byte)worker, block.Span[0]);
@@ -103,10 +102,10 @@ public sealed class BlockPoolTests
 
     private static void RentAndReturn(BlockPool pool, int times)
     {
-        for (int i = 0; i < times; i++)
+        for (var i = 0; i < times; i++)
         {
-            PooledBlock first = pool.RentBlock("a");
-            PooledBlock second = pool.RentBlock("b");
+            var first = pool.RentBlock("a");
+            var second = pool.RentBlock("b");
             first.Dispose();
             second.Dispose();
         }

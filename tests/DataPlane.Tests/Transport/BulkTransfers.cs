@@ -16,10 +16,10 @@ internal static class BulkTransfers
     public static IoVec[] Split(NativeBuffer buffer, int[] lengths)
     {
         List<IoVec> vectors = [];
-        int offset = 0;
-        foreach (int length in lengths)
+        var offset = 0;
+        foreach (var length in lengths)
         {
-            int fits = Math.Min(length, buffer.Length - offset);
+            var fits = Math.Min(length, buffer.Length - offset);
             vectors.Add(buffer.Vector(offset, fits));
             offset += fits;
         }
@@ -30,14 +30,14 @@ internal static class BulkTransfers
     /// <summary>A thousand vectored sends and receives of 8 KiB, once everything is warm.</summary>
     public static void AssertNoAllocation(Channel from, Channel to)
     {
-        using NativeBuffer source = new NativeBuffer(8192).Fill(1);
+        using var source = new NativeBuffer(8192).Fill(1);
         using NativeBuffer target = new(8192);
 
         long Transfer(int times)
         {
             Span<IoVec> vectors = stackalloc IoVec[2];
             long bytes = 0;
-            for (int i = 0; i < times; i++)
+            for (var i = 0; i < times; i++)
             {
                 (vectors[0], vectors[1]) = (source.Vector(0, 100), source.Vector(100, 8092));
                 bytes += from.Send(vectors).Bytes;
@@ -52,10 +52,10 @@ internal static class BulkTransfers
         // transfer allocates is there in every round.
         Transfer(50);
         long[] allocated = [long.MaxValue, long.MaxValue, long.MaxValue];
-        for (int round = 0; round < allocated.Length; round++)
+        for (var round = 0; round < allocated.Length; round++)
         {
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            long moved = Transfer(1000);
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            var moved = Transfer(1000);
             allocated[round] = GC.GetAllocatedBytesForCurrentThread() - before;
             Assert.Equal(2 * 1000 * 8192, moved);
         }

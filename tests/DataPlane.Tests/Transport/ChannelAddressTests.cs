@@ -16,7 +16,7 @@ public sealed class ChannelAddressTests
     [InlineData("tcp:4444", "tcp", 4444, "tcp:4444", false)]
     public void Written_tcp_forms_are_understood(string text, string host, int port, string shortest, bool understood = true)
     {
-        bool parsed = ChannelAddress.TryParse(text, out ChannelAddress? address, out string? error);
+        var parsed = ChannelAddress.TryParse(text, out var address, out var error);
         Assert.Equal(understood, parsed);
         if (!understood)
         {
@@ -58,7 +58,7 @@ public sealed class ChannelAddressTests
     [InlineData("unix:", "needs a path")]
     public void Everything_else_is_refused_with_a_reason(string text, string reason)
     {
-        Assert.False(ChannelAddress.TryParse(text, out _, out string? error));
+        Assert.False(ChannelAddress.TryParse(text, out _, out var error));
         Assert.Contains(reason, error, StringComparison.Ordinal);
         Assert.Equal(error, Assert.Throws<FormatException>(() => ChannelAddress.Parse(text)).Message);
     }
@@ -66,7 +66,7 @@ public sealed class ChannelAddressTests
     [Fact]
     public void A_default_port_stands_in_for_a_missing_one_only()
     {
-        Assert.True(ChannelAddress.TryParse("host", 7, out ChannelAddress? address, out _));
+        Assert.True(ChannelAddress.TryParse("host", 7, out var address, out _));
         Assert.Equal(7, address.Port);
         Assert.True(ChannelAddress.TryParse("[::1]", 7, out address, out _));
         Assert.Equal("[::1]:7", address.ToString());
@@ -93,6 +93,6 @@ public sealed class ChannelAddressTests
     [Fact]
     public void No_text_makes_the_parser_throw() =>
         Gen.String[Gen.Char["tcpunix:[]0123456789./ -%"], 0, 30].Sample(text =>
-            ChannelAddress.TryParse(text, out ChannelAddress? address, out string? error)
+            ChannelAddress.TryParse(text, out var address, out var error)
                 ? ChannelAddress.Parse(address.ToString()) == address : error is not null);
 }

@@ -1,4 +1,3 @@
-using System.IO.Pipelines;
 using CsCheck;
 using DataPlane.Linux;
 using DataPlane.Tests.Support;
@@ -21,13 +20,13 @@ public sealed class ChannelBulkTests
     [InlineData(true)]
     public async Task A_whole_payload_takes_one_system_call_on_each_side(bool unix)
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, unix);
-        await using Channel other = Wrap(pair);
-        using NativeBuffer source = new NativeBuffer(Payload).Fill(1);
+        await using var pair = await ChannelPair.ConnectAsync(Token, unix);
+        await using var other = Wrap(pair);
+        using var source = new NativeBuffer(Payload).Fill(1);
         using NativeBuffer target = new(Payload);
 
-        Task<TransferResult> sending = OnThread(() => pair.Channel.Send([source.Vector(0, 100), source.Vector(100, Payload - 100)]));
-        TransferResult received = await OnThread(() => other.Receive(
+        var sending = OnThread(() => pair.Channel.Send([source.Vector(0, 100), source.Vector(100, Payload - 100)]));
+        var received = await OnThread(() => other.Receive(
             [target.Vector(0, Payload - 4096), target.Vector(Payload - 4096, 4096)]));
 
         Assert.Equal(new TransferResult(Payload, ChannelEnd.None, 0), await sending);
@@ -40,11 +39,11 @@ public sealed class ChannelBulkTests
     [Fact]
     public async Task A_payload_that_comes_byte_by_byte_still_takes_one_call()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using NativeBuffer target = new(500);
         byte[] bytes = [.. Enumerable.Range(0, 500).Select(i => (byte)i)];
 
-        Task<TransferResult> receiving = OnThread(() => pair.Channel.Receive([target.Whole]));
+        var receiving = OnThread(() => pair.Channel.Receive([target.Whole]));
         pair.Peer.SendSingly(bytes);
 
         Assert.True((await receiving).Complete);
@@ -55,13 +54,13 @@ public sealed class ChannelBulkTests
     [Fact]
     public async Task More_vectors_than_the_kernel_takes_go_in_several_calls()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        await using Channel other = Wrap(pair);
-        using NativeBuffer source = new NativeBuffer(3000).Fill(2);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        await using var other = Wrap(pair);
+        using var source = new NativeBuffer(3000).Fill(2);
         using NativeBuffer target = new(3000);
 
-        TransferResult sent = pair.Channel.Send([.. Enumerable.Range(0, 3000).Select(i => source.Vector(i, 1))]);
-        TransferResult received = other.Receive([.. Enumerable.Range(0, 3000).Select(i => target.Vector(i, 1))]);
+        var sent = pair.Channel.Send([.. Enumerable.Range(0, 3000).Select(i => source.Vector(i, 1))]);
+        var received = other.Receive([.. Enumerable.Range(0, 3000).Select(i => target.Vector(i, 1))]);
 
         Assert.Equal((3000, true), (sent.Bytes, sent.Complete));
         Assert.Equal((3000, true), (received.Bytes, received.Complete));
@@ -72,7 +71,7 @@ public sealed class ChannelBulkTests
     [Fact]
     public async Task Nothing_to_move_makes_no_call()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using NativeBuffer empty = new(0);
         Assert.True(pair.Channel.Send([]).Complete);
         Assert.True(pair.Channel.Receive([empty.Whole, empty.Whole]).Complete);
@@ -82,24 +81,24 @@ public sealed class ChannelBulkTests
     [Fact]
     public async Task Sending_and_receiving_allocate_nothing()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        await using Channel other = Wrap(pair);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        await using var other = Wrap(pair);
         AssertNoAllocation(pair.Channel, other);
     }
 
     [Fact]
     public async Task A_socket_that_stream_use_made_non_blocking_still_moves_everything()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        await using Channel other = Wrap(pair);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        await using var other = Wrap(pair);
         await pair.Channel.Output.WriteAsync(new byte[] { 1 }, Token);
-        ReadResult first = await other.Input.ReadAsync(Token);
+        var first = await other.Input.ReadAsync(Token);
         other.Input.AdvanceTo(first.Buffer.End);
-        using NativeBuffer source = new NativeBuffer(32 << 20).Fill(3);
+        using var source = new NativeBuffer(32 << 20).Fill(3);
         using NativeBuffer target = new(32 << 20);
 
-        Task<TransferResult> receiving = OnThread(() => other.Receive([target.Whole]));
-        TransferResult sent = await OnThread(() => pair.Channel.Send([source.Whole]));
+        var receiving = OnThread(() => other.Receive([target.Whole]));
+        var sent = await OnThread(() => pair.Channel.Send([source.Whole]));
 
         Assert.True(sent.Complete);
         Assert.True((await receiving).Complete);
@@ -110,7 +109,7 @@ public sealed class ChannelBulkTests
     [Fact]
     public async Task An_end_at_a_boundary_differs_from_a_torn_record()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using NativeBuffer target = new(10);
         pair.Peer.Send([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]).Finish();
         Assert.True(pair.Channel.Receive([target.Whole]).Complete);
@@ -121,7 +120,7 @@ public sealed class ChannelBulkTests
     [Fact]
     public async Task A_reset_by_the_peer_is_seen_in_both_directions()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using NativeBuffer target = new(10);
         pair.Peer.Reset();
         Assert.Equal(new TransferResult(0, ChannelEnd.Reset, Errno.ECONNRESET), pair.Channel.Receive([target.Whole]));
@@ -131,7 +130,7 @@ public sealed class ChannelBulkTests
     [Fact]
     public async Task Prepended_bytes_come_first_and_span_calls()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using NativeBuffer target = new(8);
         pair.Channel.Prepend([1, 2, 3, 4, 5]);
         pair.Peer.Send([6, 7, 8]);
@@ -145,21 +144,21 @@ public sealed class ChannelBulkTests
     [Fact]
     public void Any_split_into_vectors_on_either_side_moves_the_same_bytes()
     {
-        Gen<int[]> lengths = Gen.Int[0, 3000].Array[1, 40];
+        var lengths = Gen.Int[0, 3000].Array[1, 40];
         Gen.Select(lengths, lengths, Gen.Int).Sample(
             (left, right, seed) => MoveAsync(left, right, seed).GetAwaiter().GetResult(), iter: 60, threads: 1);
 
         static async Task<bool> MoveAsync(int[] left, int[] right, int seed)
         {
-            await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, unix: seed % 2 == 0);
-            await using Channel other = Wrap(pair);
-            int length = Math.Min(left.Sum(), right.Sum());
-            using NativeBuffer source = new NativeBuffer(length).Fill(seed);
+            await using var pair = await ChannelPair.ConnectAsync(Token, unix: seed % 2 == 0);
+            await using var other = Wrap(pair);
+            var length = Math.Min(left.Sum(), right.Sum());
+            using var source = new NativeBuffer(length).Fill(seed);
             using NativeBuffer target = new(length);
-            IoVec[] outgoing = Split(source, left);
-            IoVec[] incoming = Split(target, right);
-            Task<TransferResult> receiving = OnThread(() => other.Receive(incoming));
-            TransferResult sent = pair.Channel.Send(outgoing);
+            var outgoing = Split(source, left);
+            var incoming = Split(target, right);
+            var receiving = OnThread(() => other.Receive(incoming));
+            var sent = pair.Channel.Send(outgoing);
             return sent == new TransferResult(length, ChannelEnd.None, 0)
                 && await receiving == sent && source.Span.SequenceEqual(target.Span);
         }

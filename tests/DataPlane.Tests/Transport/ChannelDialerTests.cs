@@ -31,14 +31,14 @@ public sealed class ChannelDialerTests : IDisposable
     {
         Requires.FamilyOf(where);
         await StartTheRuntimesEngineAsync();
-        using ChannelListener listener = ChannelListener.Listen(
+        using var listener = ChannelListener.Listen(
             where == "unix" ? ChannelAddress.Unix(_folder + "/s") : ChannelAddress.Parse(where), new ChannelOptions());
-        ChannelAddress to = where == ":0" ? ChannelAddress.Parse($":{listener.LocalAddress.Port}") : listener.LocalAddress;
-        await using Channel channel = await DialAsync(to, new ChannelOptions());
-        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+        var to = where == ":0" ? ChannelAddress.Parse($":{listener.LocalAddress.Port}") : listener.LocalAddress;
+        await using var channel = await DialAsync(to, new ChannelOptions());
+        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
         await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
 
-        foreach (Channel end in new[] { channel, other })
+        foreach (var end in new[] { channel, other })
         {
             Assert.Equal(0, Libc.SocketControl(end.Handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
             Assert.DoesNotContain((int)end.Handle.DangerousGetHandle(), Descriptors.EpollMembers());
@@ -68,12 +68,12 @@ public sealed class ChannelDialerTests : IDisposable
             KeepAliveProbes = 7,
             UserTimeout = TimeSpan.FromSeconds(17),
         };
-        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
-        await using Channel channel = await DialAsync(listener.LocalAddress, options);
-        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+        using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
+        await using var channel = await DialAsync(listener.LocalAddress, options);
+        Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
         await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
 
-        foreach (SafeSocketHandle socket in new[] { channel.Handle, other.Handle })
+        foreach (var socket in new[] { channel.Handle, other.Handle })
         {
             Assert.Equal(2 * 64 * 1024, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionSendBuffer)); // the kernel doubles it
             Assert.Equal(2 * 128 * 1024, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionReceiveBuffer));
@@ -91,12 +91,12 @@ public sealed class ChannelDialerTests : IDisposable
     {
         IPAddress[] locals = [IPAddress.Parse("127.0.0.2"), IPAddress.Parse("127.0.0.3"), IPAddress.IPv6Loopback];
         ChannelOptions options = new() { LocalAddresses = locals };
-        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
+        using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
         List<string> seen = [];
-        for (int i = 0; i < 4; i++)
+        for (var i = 0; i < 4; i++)
         {
-            await using Channel channel = await ChannelDialer.ConnectAsync(listener.LocalAddress, options, "c", i, _pool, Token);
-            Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+            await using var channel = await ChannelDialer.ConnectAsync(listener.LocalAddress, options, "c", i, _pool, Token);
+            Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
             seen.Add(accepted.Address!.ToString());
             accepted.Socket.Dispose();
         }
@@ -108,7 +108,7 @@ public sealed class ChannelDialerTests : IDisposable
     public async Task A_local_address_that_is_not_ours_is_named()
     {
         ChannelOptions options = new() { LocalAddresses = [IPAddress.Parse("192.0.2.1")] };
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Parse("127.0.0.1:1"), options));
+        var e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Parse("127.0.0.1:1"), options));
         Assert.Contains("192.0.2.1", e.Message, StringComparison.Ordinal);
     }
 
@@ -116,9 +116,12 @@ public sealed class ChannelDialerTests : IDisposable
     public async Task A_refused_connection_says_who_and_why()
     {
         ChannelAddress nobody;
-        using (ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions()))
+        using (var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions()))
+        {
             nobody = listener.LocalAddress;
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(nobody, new ChannelOptions()));
+        }
+
+        var e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(nobody, new ChannelOptions()));
         Assert.Equal((ChannelEnd.Failed, Errno.ECONNREFUSED), (e.End, e.Errno));
         Assert.Equal(("main", $"cannot connect to {nobody}: Connection refused (111)"), (e.Channel, e.Message));
 
@@ -137,9 +140,12 @@ public sealed class ChannelDialerTests : IDisposable
     {
         Requires.FamilyOf(host);
         ChannelAddress free;
-        using (ChannelListener listener = ChannelListener.Listen(ChannelAddress.Tcp(host, 0), new ChannelOptions()))
+        using (var listener = ChannelListener.Listen(ChannelAddress.Tcp(host, 0), new ChannelOptions()))
+        {
             free = listener.LocalAddress;
-        EndPoint itself = ScriptedPeer.EndPointOf(free);
+        }
+
+        var itself = ScriptedPeer.EndPointOf(free);
         using var attempt = new ConnectAttempt(itself, itself, new ChannelOptions());
         attempt.Wait(Token);
         Assert.Equal(Errno.ECONNREFUSED, attempt.Errno);
@@ -152,11 +158,11 @@ public sealed class ChannelDialerTests : IDisposable
     {
         FakeTimeProvider time = new();
         using var full = FullListener.On(unix ? new UnixDomainSocketEndPoint(_folder + "/s") : new IPEndPoint(IPAddress.Loopback, 0));
-        Task<Channel> dialling = DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromSeconds(20) }, time);
+        var dialling = DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromSeconds(20) }, time);
         time.Advance(TimeSpan.FromSeconds(19));
         Assert.False(dialling.IsCompleted);
         time.Advance(TimeSpan.FromSeconds(2));
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => dialling);
+        var e = await Assert.ThrowsAsync<ChannelException>(() => dialling);
         Assert.Equal(ChannelEnd.TimedOut, e.End);
         Assert.Contains("within 20 s", e.Message, StringComparison.Ordinal);
     }
@@ -168,7 +174,7 @@ public sealed class ChannelDialerTests : IDisposable
     {
         using var full = FullListener.On(unix ? new UnixDomainSocketEndPoint(_folder + "/s") : new IPEndPoint(IPAddress.Loopback, 0));
         using var cancel = new CancellationTokenSource();
-        Task<Channel> dialling = ChannelDialer.ConnectAsync(full.Address, new ChannelOptions(), "main", 0, _pool, cancel.Token);
+        var dialling = ChannelDialer.ConnectAsync(full.Address, new ChannelOptions(), "main", 0, _pool, cancel.Token);
         Assert.False(dialling.IsCompleted);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => dialling);
@@ -178,10 +184,10 @@ public sealed class ChannelDialerTests : IDisposable
     public async Task A_unix_listener_with_a_full_backlog_is_asked_again_until_it_has_room()
     {
         using var full = FullListener.On(new UnixDomainSocketEndPoint(_folder + "/s"));
-        Task<Channel> dialling = DialAsync(full.Address, new ChannelOptions());
+        var dialling = DialAsync(full.Address, new ChannelOptions());
         Assert.False(dialling.IsCompleted);
         full.TakeOne();
-        await using Channel channel = await dialling;
+        await using var channel = await dialling;
         Assert.Equal(full.Address.ToString(), channel.Peer);
     }
 
@@ -189,8 +195,8 @@ public sealed class ChannelDialerTests : IDisposable
     public async Task Failed_dials_leave_no_descriptor_behind()
     {
         using var full = FullListener.On(new UnixDomainSocketEndPoint(_folder + "/s"));
-        int before = Descriptors.Count;
-        for (int i = 0; i < 20; i++)
+        var before = Descriptors.Count;
+        for (var i = 0; i < 20; i++)
         {
             await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
             await Assert.ThrowsAsync<ChannelException>(
@@ -203,7 +209,7 @@ public sealed class ChannelDialerTests : IDisposable
 
     private static void Exchange(Channel from, Channel to)
     {
-        using NativeBuffer source = new NativeBuffer(100).Fill(1);
+        using var source = new NativeBuffer(100).Fill(1);
         using NativeBuffer target = new(100);
         Assert.True(from.Send([source.Whole]).Complete);
         Assert.True(to.Receive([target.Whole]).Complete);
@@ -216,8 +222,8 @@ public sealed class ChannelDialerTests : IDisposable
     /// <summary>Makes sure that the engine exists, so that its set can be looked into.</summary>
     private static async Task StartTheRuntimesEngineAsync()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        ValueTask<System.IO.Pipelines.ReadResult> reading = pair.Channel.Input.ReadAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        var reading = pair.Channel.Input.ReadAsync(Token);
         pair.Peer.Send(1);
         pair.Channel.Input.AdvanceTo((await reading).Buffer.End);
     }

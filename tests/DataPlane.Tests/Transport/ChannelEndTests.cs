@@ -19,15 +19,15 @@ public sealed class ChannelEndTests
     [InlineData(true)]
     public async Task Abort_brings_a_blocked_receiver_back_at_once(bool unix)
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, unix);
+        await using var pair = await ChannelPair.ConnectAsync(Token, unix);
         using NativeBuffer target = new(100);
         pair.Peer.Send(1, 2, 3);
-        Task<TransferResult> receiving = OnThread(() => pair.Channel.Receive([target.Whole]));
+        var receiving = OnThread(() => pair.Channel.Receive([target.Whole]));
         await TakenAsync(pair.Channel);
 
         pair.Channel.Abort();
 
-        TransferResult result = await receiving.WaitAsync(s_long, Token);
+        var result = await receiving.WaitAsync(s_long, Token);
         Assert.Equal(ChannelEnd.Aborted, result.End);
     }
 
@@ -36,14 +36,14 @@ public sealed class ChannelEndTests
     [InlineData(true)]
     public async Task Abort_brings_a_blocked_sender_back_at_once(bool unix)
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, unix);
+        await using var pair = await ChannelPair.ConnectAsync(Token, unix);
         using NativeBuffer source = new(64 << 20);
-        Task<TransferResult> sending = OnThread(() => pair.Channel.Send([source.Whole]));
+        var sending = OnThread(() => pair.Channel.Send([source.Whole]));
         await pair.Peer.ReceiveAsync(1, Token);
 
         pair.Channel.Abort();
 
-        TransferResult result = await sending.WaitAsync(s_long, Token);
+        var result = await sending.WaitAsync(s_long, Token);
         Assert.Equal(ChannelEnd.Aborted, result.End);
         Assert.True(result.Bytes < source.Length);
     }
@@ -51,23 +51,25 @@ public sealed class ChannelEndTests
     [Fact]
     public async Task An_aborted_tcp_channel_is_a_reset_for_the_peer_and_never_an_orderly_end()
     {
-        for (int i = 0; i < 50; i++)
+        for (var i = 0; i < 50; i++)
         {
-            await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+            await using var pair = await ChannelPair.ConnectAsync(Token);
             using NativeBuffer target = new(100);
-            Task<(PeerEnd End, byte[] Bytes)> peer = pair.Peer.ReadToEndAsync(Token);
-            Task<TransferResult>? receiving = i % 2 == 0 ? OnThread(() => pair.Channel.Receive([target.Whole])) : null;
+            var peer = pair.Peer.ReadToEndAsync(Token);
+            var receiving = i % 2 == 0 ? OnThread(() => pair.Channel.Receive([target.Whole])) : null;
             pair.Channel.Abort();
             Assert.Equal(PeerEnd.Reset, (await peer).End);
             if (receiving is not null)
+            {
                 Assert.Equal(ChannelEnd.Aborted, (await receiving).End);
+            }
         }
     }
 
     [Fact]
     public async Task Calls_after_an_abort_or_a_close_report_it_and_make_no_system_call()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using NativeBuffer buffer = new(10);
         pair.Channel.Abort();
         pair.Channel.Abort();
@@ -80,10 +82,10 @@ public sealed class ChannelEndTests
     [Fact]
     public async Task Abort_ends_pending_stream_operations_with_a_reason()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         Task reading = pair.Channel.Input.ReadAsync(Token).AsTask();
         pair.Channel.Abort();
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => reading.WaitAsync(s_long, Token));
+        var e = await Assert.ThrowsAsync<ChannelException>(() => reading.WaitAsync(s_long, Token));
         Assert.Equal((ChannelEnd.Aborted, "test"), (e.End, e.Channel));
     }
 
@@ -92,13 +94,13 @@ public sealed class ChannelEndTests
     [InlineData(true)]
     public async Task A_graceful_close_delivers_every_byte_and_then_an_end(bool unix)
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, unix);
-        using NativeBuffer source = new NativeBuffer(100_000).Fill(1);
+        await using var pair = await ChannelPair.ConnectAsync(Token, unix);
+        using var source = new NativeBuffer(100_000).Fill(1);
         Assert.True(pair.Channel.Send([source.Whole]).Complete);
         pair.Channel.Output.Write(new byte[] { 1, 2, 3 });
 
-        Task<bool> closing = pair.Channel.CloseAsync(s_long, Token).AsTask();
-        (PeerEnd end, byte[] bytes) = await pair.Peer.ReadToEndAsync(Token);
+        var closing = pair.Channel.CloseAsync(s_long, Token).AsTask();
+        (var end, var bytes) = await pair.Peer.ReadToEndAsync(Token);
 
         Assert.Equal(PeerEnd.Closed, end);
         Assert.Equal(100_003, bytes.Length);
@@ -113,8 +115,8 @@ public sealed class ChannelEndTests
     public async Task A_close_gives_the_peer_no_longer_than_its_deadline()
     {
         FakeTimeProvider time = new();
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, time: time);
-        Task<bool> closing = pair.Channel.CloseAsync(TimeSpan.FromSeconds(5), Token).AsTask();
+        await using var pair = await ChannelPair.ConnectAsync(Token, time: time);
+        var closing = pair.Channel.CloseAsync(TimeSpan.FromSeconds(5), Token).AsTask();
         Assert.Equal(PeerEnd.Closed, (await pair.Peer.ReadToEndAsync(Token)).End);
         time.Advance(TimeSpan.FromSeconds(4.9));
         Assert.False(closing.IsCompleted);
@@ -125,7 +127,7 @@ public sealed class ChannelEndTests
     [Fact]
     public async Task A_cancelled_close_still_closes()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         Assert.False(await pair.Channel.CloseAsync(s_long, new CancellationToken(canceled: true)));
         Assert.Equal(PeerEnd.Closed, (await pair.Peer.ReadToEndAsync(Token)).End);
     }
@@ -133,24 +135,24 @@ public sealed class ChannelEndTests
     [Fact]
     public async Task Disposing_without_a_close_still_delivers_what_was_sent()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        using NativeBuffer source = new NativeBuffer(200_000).Fill(2);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        using var source = new NativeBuffer(200_000).Fill(2);
         Assert.True(pair.Channel.Send([source.Whole]).Complete);
         await pair.Channel.DisposeAsync();
-        (PeerEnd end, byte[] bytes) = await pair.Peer.ReadToEndAsync(Token);
+        (var end, var bytes) = await pair.Peer.ReadToEndAsync(Token);
         Assert.Equal((PeerEnd.Closed, 200_000), (end, bytes.Length));
     }
 
     [Fact]
     public async Task Abort_from_many_threads_while_others_transfer_ends_every_call()
     {
-        for (int i = 0; i < 30; i++)
+        for (var i = 0; i < 30; i++)
         {
-            await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+            await using var pair = await ChannelPair.ConnectAsync(Token);
             using NativeBuffer source = new(1 << 20);
             using NativeBuffer target = new(1 << 20);
-            Task<TransferResult> sending = OnThread(() => Repeat(() => pair.Channel.Send([source.Whole])));
-            Task<TransferResult> receiving = OnThread(() => Repeat(() => pair.Channel.Receive([target.Whole])));
+            var sending = OnThread(() => Repeat(() => pair.Channel.Send([source.Whole])));
+            var receiving = OnThread(() => Repeat(() => pair.Channel.Receive([target.Whole])));
             await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(() => pair.Channel.Abort(), Token)));
             Assert.Equal(ChannelEnd.Aborted, (await sending.WaitAsync(s_long, Token)).End);
             Assert.Equal(ChannelEnd.Aborted, (await receiving.WaitAsync(s_long, Token)).End);
@@ -160,7 +162,9 @@ public sealed class ChannelEndTests
         {
             TransferResult result;
             do
+            {
                 result = call();
+            }
             while (result.Complete);
             return result;
         }
@@ -170,7 +174,9 @@ public sealed class ChannelEndTests
     private static async Task TakenAsync(Channel channel)
     {
         while (Peek(channel) > 0)
+        {
             await Task.Yield();
+        }
 
         static unsafe nint Peek(Channel channel)
         {

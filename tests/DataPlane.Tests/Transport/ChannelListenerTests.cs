@@ -19,7 +19,7 @@ public sealed class ChannelListenerTests : IDisposable
     public void The_real_port_is_told_when_0_was_asked_for(string where, string prefix)
     {
         Requires.FamilyOf(where);
-        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse(where), s_options);
+        using var listener = ChannelListener.Listen(ChannelAddress.Parse(where), s_options);
         Assert.NotEqual(0, listener.LocalAddress.Port);
         Assert.StartsWith(prefix, listener.LocalAddress.ToString(), StringComparison.Ordinal);
     }
@@ -28,11 +28,11 @@ public sealed class ChannelListenerTests : IDisposable
     public void Without_a_host_both_families_are_served_and_ipv4_peers_look_like_ipv4()
     {
         Requires.FamilyOf("::1");
-        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse(":0"), s_options);
-        foreach (string host in new[] { "127.0.0.1", "::1" })
+        using var listener = ChannelListener.Listen(ChannelAddress.Parse(":0"), s_options);
+        foreach (var host in new[] { "127.0.0.1", "::1" })
         {
-            using ScriptedPeer peer = ScriptedPeer.Connect(ChannelAddress.Tcp(host, listener.LocalAddress.Port));
-            Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+            using var peer = ScriptedPeer.Connect(ChannelAddress.Tcp(host, listener.LocalAddress.Port));
+            Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
             Assert.Equal(host, accepted.Address!.ToString());
             Assert.Equal(peer.Socket.LocalEndPoint!.ToString(), accepted.Peer);
             accepted.Socket.Dispose();
@@ -42,16 +42,16 @@ public sealed class ChannelListenerTests : IDisposable
     [Fact]
     public void Accepting_never_blocks()
     {
-        using ChannelListener listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), s_options);
-        Assert.Equal(AcceptOutcome.Empty, listener.TryAccept(out _, out int errno));
+        using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), s_options);
+        Assert.Equal(AcceptOutcome.Empty, listener.TryAccept(out _, out var errno));
         Assert.Equal(Errno.EAGAIN, errno);
     }
 
     [Fact]
     public void An_address_in_use_is_named()
     {
-        using ChannelListener first = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), s_options);
-        ChannelException e = Assert.Throws<ChannelException>(() => ChannelListener.Listen(first.LocalAddress, s_options));
+        using var first = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), s_options);
+        var e = Assert.Throws<ChannelException>(() => ChannelListener.Listen(first.LocalAddress, s_options));
         Assert.Contains(first.LocalAddress.ToString(), e.Message, StringComparison.Ordinal);
         Assert.Contains("in use", e.Message, StringComparison.Ordinal);
     }
@@ -69,11 +69,11 @@ public sealed class ChannelListenerTests : IDisposable
         }
 
         Assert.True(FileFacts.IsSocket(address.Path!));
-        using (ChannelListener listener = ChannelListener.Listen(address, s_options))
+        using (var listener = ChannelListener.Listen(address, s_options))
         {
             Assert.Throws<ChannelException>(() => ChannelListener.Listen(address, s_options));
-            using ScriptedPeer peer = ScriptedPeer.Connect(address);
-            Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out AcceptedSocket accepted, out _));
+            using var peer = ScriptedPeer.Connect(address);
+            Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
             Assert.Equal((null, address.ToString()), (accepted.Address, accepted.Peer));
             accepted.Socket.Dispose();
         }

@@ -12,7 +12,7 @@ public sealed class ChannelOptionsTests
     [MemberData(nameof(Wrong))]
     public void A_wrong_value_is_named_with_its_range(string name, ChannelOptions options)
     {
-        ArgumentOutOfRangeException e = Assert.Throws<ArgumentOutOfRangeException>(options.Validate);
+        var e = Assert.Throws<ArgumentOutOfRangeException>(options.Validate);
         Assert.Equal(name, e.ParamName);
         Assert.Contains($"{name} must be", e.Message, StringComparison.Ordinal);
     }

@@ -13,16 +13,18 @@ public sealed class ChannelSetTests
     public async Task Who_looks_while_it_is_filled_sees_whole_lists_in_order()
     {
         const int Count = 64;
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        for (int round = 0; round < 20; round++)
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        for (var round = 0; round < 20; round++)
         {
             var set = new ChannelSet(Count);
             using var over = new CancellationTokenSource();
-            Task looking = Task.Run(
+            var looking = Task.Run(
                 () =>
                 {
                     while (!over.IsCancellationRequested)
+                    {
                         _ = set.Now.Sum(static channel => channel.BytesSent); // a list would throw: it was modified
+                    }
                 },
                 Token);
             Parallel.For(0, Count, id => set.Add(id, pair.Channel));
@@ -35,8 +37,8 @@ public sealed class ChannelSetTests
     [Fact]
     public async Task What_comes_after_the_abort_is_aborted()
     {
-        await using ChannelPair early = await ChannelPair.ConnectAsync(Token);
-        await using ChannelPair late = await ChannelPair.ConnectAsync(Token);
+        await using var early = await ChannelPair.ConnectAsync(Token);
+        await using var late = await ChannelPair.ConnectAsync(Token);
         var set = new ChannelSet(2);
         set.Add(1, early.Channel);
         set.Abort();

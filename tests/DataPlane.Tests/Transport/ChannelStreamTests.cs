@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
@@ -13,11 +12,11 @@ public sealed class ChannelStreamTests
     [Fact]
     public async Task A_stream_delivers_prepended_bytes_first_and_then_the_sockets()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         pair.Channel.Prepend([1, 2]);
         pair.Peer.Send(3, 4).Finish();
 
-        ReadResult result = await pair.Channel.Input.ReadAtLeastAsync(4, Token);
+        var result = await pair.Channel.Input.ReadAtLeastAsync(4, Token);
         Assert.Equal([1, 2, 3, 4], result.Buffer.ToArray());
         pair.Channel.Input.AdvanceTo(result.Buffer.End);
         result = await pair.Channel.Input.ReadAsync(Token);
@@ -28,12 +27,15 @@ public sealed class ChannelStreamTests
     [Fact]
     public async Task Written_bytes_leave_on_flush_in_order()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
-        byte[] bytes = new byte[300_000];
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        var bytes = new byte[300_000];
         new Random(1).NextBytes(bytes);
-        Task<byte[]> received = pair.Peer.ReceiveAsync(bytes.Length, Token);
-        for (int i = 0; i < bytes.Length; i += 1000)
+        var received = pair.Peer.ReceiveAsync(bytes.Length, Token);
+        for (var i = 0; i < bytes.Length; i += 1000)
+        {
             pair.Channel.Output.Write(bytes.AsSpan(i, 1000));
+        }
+
         await pair.Channel.Output.FlushAsync(Token);
         Assert.Equal(bytes, await received);
         Assert.Equal(bytes.Length, pair.Channel.BytesSent);
@@ -42,9 +44,9 @@ public sealed class ChannelStreamTests
     [Fact]
     public async Task Both_pipes_live_on_pool_blocks_and_give_them_back()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         pair.Peer.Send(1);
-        ReadResult result = await pair.Channel.Input.ReadAsync(Token);
+        var result = await pair.Channel.Input.ReadAsync(Token);
         pair.Channel.Output.Write(new byte[] { 1 });
         Assert.Equal(["test input", "test output"], pair.Pool.OutstandingOwners.Order());
         pair.Channel.Input.AdvanceTo(result.Buffer.Start);
@@ -55,31 +57,31 @@ public sealed class ChannelStreamTests
     [Fact]
     public async Task A_reset_is_an_exception_with_the_channels_name()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         pair.Peer.Reset();
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(async () => await pair.Channel.Input.ReadAsync(Token));
+        var e = await Assert.ThrowsAsync<ChannelException>(async () => await pair.Channel.Input.ReadAsync(Token));
         Assert.Equal((ChannelEnd.Reset, "test"), (e.End, e.Channel));
     }
 
     [Fact]
     public async Task A_cancelled_read_loses_nothing()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using var cancel = new CancellationTokenSource();
-        ValueTask<ReadResult> reading = pair.Channel.Input.ReadAsync(cancel.Token);
+        var reading = pair.Channel.Input.ReadAsync(cancel.Token);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await reading);
         pair.Peer.Send(9);
-        ReadResult result = await pair.Channel.Input.ReadAsync(Token);
+        var result = await pair.Channel.Input.ReadAsync(Token);
         Assert.Equal([9], result.Buffer.ToArray());
     }
 
     [Fact]
     public async Task A_cancelled_write_ends_the_channel()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using var cancel = new CancellationTokenSource();
-        ValueTask<FlushResult> writing = pair.Channel.Output.WriteAsync(new byte[32 << 20], cancel.Token);
+        var writing = pair.Channel.Output.WriteAsync(new byte[32 << 20], cancel.Token);
         await pair.Peer.ReceiveAsync(1, Token);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await writing);

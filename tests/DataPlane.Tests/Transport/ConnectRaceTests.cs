@@ -23,14 +23,14 @@ public sealed class ConnectRaceTests : IDisposable
     [InlineData("192.0.2.1 192.0.2.2 2001:db8::1 192.0.2.1 2001:db8::2", "192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2")]
     public void The_families_take_turns_and_the_resolvers_order_is_kept_within_each(string resolved, string order)
     {
-        IReadOnlyList<IPAddress> addresses = AddressOrder.Interleave(Addresses(resolved));
+        var addresses = AddressOrder.Interleave(Addresses(resolved));
         Assert.Equal(order, string.Join(' ', addresses));
     }
 
     [Fact]
     public void A_name_with_very_many_addresses_is_tried_at_some_of_them()
     {
-        IEnumerable<IPAddress> many = Enumerable.Range(0, 5000).Select(static i => new IPAddress([10, 0, (byte)(i >> 8), (byte)i]));
+        var many = Enumerable.Range(0, 5000).Select(static i => new IPAddress([10, 0, (byte)(i >> 8), (byte)i]));
         Assert.Equal(many.Take(AddressOrder.MaxAddresses), AddressOrder.Interleave(many));
     }
 
@@ -41,13 +41,13 @@ public sealed class ConnectRaceTests : IDisposable
         using var swallowing = FullListener.On("127.0.0.2");
         using var listener = new TcpListener(IPAddress.Parse("127.0.0.3"), swallowing.Address.Port);
         listener.Start();
-        Task<Channel> dialling = DialAsync(swallowing.Address.Port, "127.0.0.2 127.0.0.3", time);
+        var dialling = DialAsync(swallowing.Address.Port, "127.0.0.2 127.0.0.3", time);
         time.Advance(ConnectRace.AttemptDelay - TimeSpan.FromMilliseconds(1));
         Assert.False(listener.Pending());
         Assert.False(dialling.IsCompleted);
         time.Advance(TimeSpan.FromMilliseconds(1));
-        await using Channel channel = await dialling.WaitAsync(TimeSpan.FromSeconds(30), Token);
-        using Socket accepted = await listener.AcceptSocketAsync(Token);
+        await using var channel = await dialling.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        using var accepted = await listener.AcceptSocketAsync(Token);
         Assert.Equal(IPAddress.Parse("127.0.0.3"), ((IPEndPoint)accepted.LocalEndPoint!).Address);
     }
 
@@ -57,10 +57,10 @@ public sealed class ConnectRaceTests : IDisposable
         FakeTimeProvider time = new();
         using var late = FullListener.On("127.0.0.2");
         using var never = FullListener.On("127.0.0.3", late.Address.Port);
-        Task<Channel> dialling = DialAsync(late.Address.Port, "127.0.0.2 127.0.0.3", time);
+        var dialling = DialAsync(late.Address.Port, "127.0.0.2 127.0.0.3", time);
         time.Advance(ConnectRace.AttemptDelay);
         late.MakeRoom();
-        await using Channel channel = await dialling.WaitAsync(TimeSpan.FromSeconds(60), Token);
+        await using var channel = await dialling.WaitAsync(TimeSpan.FromSeconds(60), Token);
     }
 
     [Fact]
@@ -69,15 +69,15 @@ public sealed class ConnectRaceTests : IDisposable
         FakeTimeProvider time = new(); // which nobody moves on
         using var listener = new TcpListener(IPAddress.Parse("127.0.0.3"), 0);
         listener.Start();
-        int port = ((IPEndPoint)listener.LocalEndpoint).Port;
-        await using Channel channel =
+        var port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        await using var channel =
             await DialAsync(port, "127.0.0.2 127.0.0.4 127.0.0.3", time).WaitAsync(TimeSpan.FromSeconds(30), Token);
     }
 
     [Fact]
     public async Task When_all_fail_each_is_named_with_its_reason()
     {
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(1, "127.0.0.2 127.0.0.3", TimeProvider.System));
+        var e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(1, "127.0.0.2 127.0.0.3", TimeProvider.System));
         Assert.Equal((ChannelEnd.Failed, Errno.ECONNREFUSED), (e.End, e.Errno));
         Assert.Equal(
             "cannot connect to destination.test:1: 127.0.0.2: Connection refused (111); 127.0.0.3: Connection refused (111)", e.Message);
@@ -88,9 +88,9 @@ public sealed class ConnectRaceTests : IDisposable
     {
         FakeTimeProvider time = new();
         using var swallowing = FullListener.On("127.0.0.2");
-        Task<Channel> dialling = DialAsync(swallowing.Address.Port, "127.0.0.3 127.0.0.2", time);
+        var dialling = DialAsync(swallowing.Address.Port, "127.0.0.3 127.0.0.2", time);
         time.Advance(TimeSpan.FromSeconds(31));
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => dialling).WaitAsync(TimeSpan.FromSeconds(30), Token);
+        var e = await Assert.ThrowsAsync<ChannelException>(() => dialling).WaitAsync(TimeSpan.FromSeconds(30), Token);
         Assert.Equal(ChannelEnd.TimedOut, e.End);
         Assert.EndsWith(" within 30 s (127.0.0.3: Connection refused (111); 127.0.0.2: no answer)", e.Message, StringComparison.Ordinal);
     }
@@ -105,7 +105,7 @@ public sealed class ConnectRaceTests : IDisposable
         listener.Start();
         await using ConnectRace race = new([deaf, listener.LocalEndpoint], Start, time, Token);
 
-        (EndPoint Remote, SafeSocketHandle Socket)? winner = await race.RunAsync().WaitAsync(TimeSpan.FromSeconds(30), Token);
+        var winner = await race.RunAsync().WaitAsync(TimeSpan.FromSeconds(30), Token);
 
         Assert.NotNull(winner);
         winner.Value.Socket.Dispose();
@@ -116,7 +116,10 @@ public sealed class ConnectRaceTests : IDisposable
         {
             var attempt = new ConnectAttempt(remote, null, new ChannelOptions());
             if (remote.Equals(deaf))
+            {
                 attempt.Dispose(); // a wait for it throws
+            }
+
             return attempt;
         }
     }
@@ -124,7 +127,7 @@ public sealed class ConnectRaceTests : IDisposable
     [Fact]
     public async Task A_name_without_an_address_is_said_to_have_none()
     {
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(1, "", TimeProvider.System));
+        var e = await Assert.ThrowsAsync<ChannelException>(() => DialAsync(1, "", TimeProvider.System));
         Assert.Equal("'destination.test' has no address", e.Message);
     }
 
@@ -133,16 +136,16 @@ public sealed class ConnectRaceTests : IDisposable
     {
         using var listener = new TcpListener(IPAddress.Parse("127.0.0.3"), 0);
         listener.Start();
-        int port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        var port = ((IPEndPoint)listener.LocalEndpoint).Port;
         HostRoute route = new();
-        int asked = 0;
+        var asked = 0;
         ChannelOptions options = new()
         {
             Resolve = (_, _) => Task.FromResult(Addresses(asked++ == 0 ? "127.0.0.2 127.0.0.3" : "127.0.0.4")),
         };
-        for (int i = 0; i < 3; i++)
+        for (var i = 0; i < 3; i++)
         {
-            await using Channel channel = await ChannelDialer.ConnectAsync(
+            await using var channel = await ChannelDialer.ConnectAsync(
                 ChannelAddress.Tcp(i == 2 ? "DESTINATION.test" : "destination.test", port), options, "main", i, _pool, Token, route: route);
         }
 
@@ -150,7 +153,7 @@ public sealed class ConnectRaceTests : IDisposable
         Assert.Equal(new IPEndPoint(IPAddress.Parse("127.0.0.3"), 7), route.Find(ChannelAddress.Tcp("destination.test", 7)));
         Assert.Null(route.Find(ChannelAddress.Tcp("another.test", port)));
         Assert.Null(route.Find(ChannelAddress.Unix("/s")));
-        ChannelException e = await Assert.ThrowsAsync<ChannelException>(() => ChannelDialer.ConnectAsync(
+        var e = await Assert.ThrowsAsync<ChannelException>(() => ChannelDialer.ConnectAsync(
             ChannelAddress.Tcp("another.test", port), options, "main", 0, _pool, Token, route: route));
         Assert.Contains("127.0.0.4: ", e.Message, StringComparison.Ordinal);
     }
@@ -161,11 +164,11 @@ public sealed class ConnectRaceTests : IDisposable
         using var swallowing = FullListener.On("127.0.0.2");
         using var listener = new TcpListener(IPAddress.Parse("127.0.0.3"), swallowing.Address.Port);
         listener.Start();
-        int before = PendingTo(swallowing.Address.Port);
+        var before = PendingTo(swallowing.Address.Port);
         Assert.True(before > 0, "the listener's own filling does not show in /proc/net/tcp");
-        for (int i = 0; i < 3; i++)
+        for (var i = 0; i < 3; i++)
         {
-            await using Channel channel = await DialAsync(swallowing.Address.Port, "127.0.0.2 127.0.0.3", TimeProvider.System);
+            await using var channel = await DialAsync(swallowing.Address.Port, "127.0.0.2 127.0.0.3", TimeProvider.System);
             (await listener.AcceptSocketAsync(Token)).Dispose();
         }
 

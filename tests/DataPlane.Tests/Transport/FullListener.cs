@@ -20,7 +20,9 @@ internal sealed class FullListener : IDisposable
         Address = local is UnixDomainSocketEndPoint ? ChannelAddress.Unix(local.ToString()!)
             : ChannelAddress.From((IPEndPoint)_listener.LocalEndPoint!);
         while (TryFillOne())
+        {
             Assert.True(_waiting.Count < 100, "the backlog never fills");
+        }
     }
 
     internal ChannelAddress Address { get; }
@@ -37,7 +39,9 @@ internal sealed class FullListener : IDisposable
         _waiting.ForEach(static one => one.Dispose());
         _waiting.Clear();
         while (_listener.Poll(0, SelectMode.SelectRead))
+        {
             TakeOne();
+        }
     }
 
     public void Dispose()

@@ -12,8 +12,8 @@ public sealed class IoVecTests
         {
             IoVec[] vectors = [.. lengths.Select((length, i) => new IoVec(i * 100, (nuint)length))];
             List<nint> bytes = [.. Bytes(vectors)];
-            int done = (int)(part * bytes.Count);
-            Span<IoVec> rest = IoVec.Advance(vectors, (nuint)done);
+            var done = (int)(part * bytes.Count);
+            var rest = IoVec.Advance(vectors, (nuint)done);
             return Bytes(rest.ToArray()).SequenceEqual(bytes.Skip(done)) && (rest.IsEmpty || rest[0].Length > 0);
         });
 

@@ -15,10 +15,10 @@ public sealed class PeerDeadlineTests
     [Fact]
     public async Task A_write_that_must_not_be_cancelled_ends_with_the_deadline_and_says_why()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 4096 });
+        await using var pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 4096 });
         var time = new FakeTimeProvider();
         using var deadline = PeerDeadline.Start(pair.Channel, TimeSpan.FromSeconds(7), "the last byte was to be sent", time);
-        Task flushing = FillAsync(pair.Channel);
+        var flushing = FillAsync(pair.Channel);
         time.Advance(TimeSpan.FromSeconds(6));
         Assert.False(flushing.IsCompleted);
         time.Advance(TimeSpan.FromSeconds(1));
@@ -30,13 +30,13 @@ public sealed class PeerDeadlineTests
     [Fact]
     public async Task A_blocking_send_ends_with_the_deadline_too()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 4096 });
+        await using var pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 4096 });
         using NativeBuffer content = new(8 << 20);
         var time = new FakeTimeProvider();
         using var deadline = PeerDeadline.Start(pair.Channel, TimeSpan.FromSeconds(7), "it was to be told", time);
-        Task<TransferResult> sending = OnThread(() => pair.Channel.Send([content.Whole]));
+        var sending = OnThread(() => pair.Channel.Send([content.Whole]));
         time.Advance(TimeSpan.FromSeconds(7));
-        TransferResult result = await sending.WaitAsync(s_patience, Token);
+        var result = await sending.WaitAsync(s_patience, Token);
         Assert.Equal(ChannelEnd.Aborted, result.End);
         Assert.Equal(FailureReason.Stalled, ChannelException.From(result, pair.Channel, "telling").Reason);
     }
@@ -44,7 +44,7 @@ public sealed class PeerDeadlineTests
     [Fact]
     public async Task In_time_nothing_happens()
     {
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         var time = new FakeTimeProvider();
         using (PeerDeadline.Start(pair.Channel, TimeSpan.FromSeconds(7), "it was to be told", time))
         {
@@ -59,37 +59,45 @@ public sealed class PeerDeadlineTests
     [InlineData(false)]
     public async Task A_send_that_waits_ends_with_its_companion(bool reset)
     {
-        await using ChannelPair main = await ChannelPair.ConnectAsync(Token);
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 4096 });
+        await using var main = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token, options: new ChannelOptions { SendBufferBytes = 4096 });
         using NativeBuffer content = new(8 << 20);
         pair.Channel.SendsWith = main.Channel;
-        Task<TransferResult> sending = OnThread(() => pair.Channel.Send([content.Whole]));
+        var sending = OnThread(() => pair.Channel.Send([content.Whole]));
         await Eventually.TrueAsync(() => pair.Channel.SendCalls > 1, "the send waits", Token);
         Assert.False(sending.IsCompleted);
         if (reset)
+        {
             main.Peer.Reset();
+        }
         else
+        {
             main.Channel.Abort();
-        TransferResult result = await sending.WaitAsync(s_patience, Token);
+        }
+
+        var result = await sending.WaitAsync(s_patience, Token);
         Assert.False(result.Complete);
     }
 
     [Fact]
     public async Task A_companion_costs_no_system_call_and_loses_no_byte()
     {
-        await using ChannelPair main = await ChannelPair.ConnectAsync(Token);
-        await using ChannelPair pair = await ChannelPair.ConnectAsync(Token);
+        await using var main = await ChannelPair.ConnectAsync(Token);
+        await using var pair = await ChannelPair.ConnectAsync(Token);
         using NativeBuffer content = new(4096);
         pair.Channel.SendsWith = main.Channel;
-        for (int i = 0; i < 8; i++)
+        for (var i = 0; i < 8; i++)
+        {
             Assert.True(pair.Channel.Send([content.Whole]).Complete);
+        }
+
         Assert.Equal(8, pair.Channel.SendCalls);
         Assert.Equal(8 * 4096, (await pair.Peer.ReceiveAsync(8 * 4096, Token)).Length);
     }
 
     private static async Task FillAsync(Channel channel)
     {
-        for (int i = 0; i < 64; i++)
+        for (var i = 0; i < 64; i++)
         {
             channel.Output.Advance(Math.Min(channel.Output.GetSpan(65536).Length, 65536));
             await channel.Output.FlushAsync(CancellationToken.None);

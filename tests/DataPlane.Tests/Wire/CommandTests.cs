@@ -11,7 +11,7 @@ public sealed class CommandTests
     [Fact]
     public void Commands_of_precopy_are_written_as_documented()
     {
-        byte[] bytes = new byte[CommandWriter.MaxSize];
+        var bytes = new byte[CommandWriter.MaxSize];
         Assert.Equal(Hex.Bytes("08 00 01 00 00"), bytes[..CommandWriter.WriteOpenReturnPath(bytes)]);
         Assert.Equal(Hex.Bytes("08 00 02 00 04 00 00 00 01"), bytes[..CommandWriter.WritePing(bytes, 1)]);
         Assert.Equal(Hex.Bytes("08 00 0B 00 00"), bytes[..CommandWriter.WriteSwitchoverStart(bytes)]);
@@ -37,19 +37,26 @@ public sealed class CommandTests
     public void Each_command_has_its_lengths_and_no_other(int command, string lengths)
     {
         HashSet<int> legal = [.. lengths.Split(' ').Select(int.Parse)];
-        foreach (int length in (int[])[.. legal, .. legal.Select(l => l + 1), .. legal.Select(l => l - 1), 0, 1, 3, 5, 8, 15, 17, 257])
+        foreach (var length in (int[])[.. legal, .. legal.Select(l => l + 1), .. legal.Select(l => l - 1), 0, 1, 3, 5, 8, 15, 17, 257])
         {
             if (length is < 0 or > ushort.MaxValue)
+            {
                 continue;
-            byte[] bytes = new byte[CommandHeader.Size];
+            }
+
+            var bytes = new byte[CommandHeader.Size];
             CommandHeader.Write(bytes, (CommandType)command, length);
-            bool read = CommandHeader.TryRead(bytes, out CommandHeader header, out string? error);
-            bool inRange = command switch { 6 => length >= 20, 10 => length is >= 2 and <= 256, _ => legal.Contains(length) };
+            var read = CommandHeader.TryRead(bytes, out var header, out var error);
+            var inRange = command switch { 6 => length >= 20, 10 => length is >= 2 and <= 256, _ => legal.Contains(length) };
             Assert.Equal(inRange, read);
             if (read)
+            {
                 Assert.Equal(((CommandType)command, length), (header.Type, header.Length));
+            }
             else
+            {
                 Assert.Contains($"cannot have {length} bytes", error, StringComparison.Ordinal);
+            }
         }
     }
 
@@ -65,9 +72,9 @@ public sealed class CommandTests
     public void Advice_round_trips() =>
         Gen.OneOf<ulong>(0x1000, 0x201000, 0x40000000, 0x40201000).Sample(sizes =>
         {
-            byte[] bytes = new byte[PostcopyAdvise.Size];
+            var bytes = new byte[PostcopyAdvise.Size];
             new PostcopyAdvise(sizes).Write(bytes);
-            return PostcopyAdvise.TryRead(bytes, out PostcopyAdvise advise, out _) && advise.PageSizes == sizes;
+            return PostcopyAdvise.TryRead(bytes, out var advise, out _) && advise.PageSizes == sizes;
         });
 
     [Theory]

@@ -19,7 +19,7 @@ public sealed class ConfigurationSectionTests
     [Fact]
     public void Plain_section_names_the_machine_alone()
     {
-        ConfigurationSection section = ParseOk([.. s_plain, 0x08]);
+        var section = ParseOk([.. s_plain, 0x08]);
         Assert.Equal("pc-q35-10.0", section.MachineName);
         Assert.Empty(section.Capabilities);
         Assert.Null(section.Uuid);
@@ -30,7 +30,7 @@ public sealed class ConfigurationSectionTests
     [Fact]
     public void All_subsections_are_read_and_written_in_the_order_of_QEMU()
     {
-        ConfigurationSection section = ParseOk([.. s_everything, 0x01]);
+        var section = ParseOk([.. s_everything, 0x01]);
         Assert.Equal(12, section.TargetPageBits);
         Assert.True(section.IsMappedRam);
         Assert.False(section.IgnoresShared);
@@ -41,15 +41,21 @@ public sealed class ConfigurationSectionTests
     [Fact]
     public void The_end_needs_one_byte_of_look_ahead()
     {
-        foreach (byte[] record in (byte[][])[s_plain, s_mappedRam, s_everything])
+        foreach (var record in (byte[][])[s_plain, s_mappedRam, s_everything])
         {
-            for (int length = 0; length <= record.Length; length++)
+            for (var length = 0; length <= record.Length; length++)
+            {
                 Assert.Equal(OperationStatus.NeedMoreData, Parse(record.AsSpan(0, length), out _, out _));
-            for (int next = 0; next < 256; next++)
+            }
+
+            for (var next = 0; next < 256; next++)
             {
                 if (next == 5)
+                {
                     continue;
-                Assert.Equal(OperationStatus.Done, Parse([.. record, (byte)next], out int consumed, out _));
+                }
+
+                Assert.Equal(OperationStatus.Done, Parse([.. record, (byte)next], out var consumed, out _));
                 Assert.Equal(record.Length, consumed);
             }
         }
@@ -85,10 +91,10 @@ public sealed class ConfigurationSectionTests
     [Fact]
     public void Sixty_four_capabilities_are_still_read()
     {
-        byte[] name = Hex.Bytes("0F \"x-ignore-shared\"");
-        byte[] head = Hex.Bytes(Machine + "05 1A \"configuration/capabilities\" 00000001 00000040");
+        var name = Hex.Bytes("0F \"x-ignore-shared\"");
+        var head = Hex.Bytes(Machine + "05 1A \"configuration/capabilities\" 00000001 00000040");
         byte[] section = [.. head, .. Enumerable.Repeat(name, 64).SelectMany(b => b), 0];
-        ConfigurationSection parsed = ParseOk(section);
+        var parsed = ParseOk(section);
         Assert.Equal(64, parsed.Capabilities.Count);
         Assert.True(parsed.IgnoresShared);
     }
@@ -108,7 +114,7 @@ public sealed class ConfigurationSectionTests
                 Uuid = uuid,
                 TargetPageBits = withBits ? 12 : null,
             };
-            ConfigurationSection back = ParseOk([.. Write(section), 0x08]);
+            var back = ParseOk([.. Write(section), 0x08]);
             return back.MachineName == section.MachineName && back.Capabilities.SequenceEqual(capabilities)
                 && back.Uuid == uuid && back.TargetPageBits == section.TargetPageBits;
         });
@@ -122,7 +128,7 @@ public sealed class ConfigurationSectionTests
 
     private static ConfigurationSection ParseOk(byte[] bytes)
     {
-        Assert.Equal(OperationStatus.Done, ConfigurationSection.Parse(bytes, out ConfigurationSection? section, out int consumed, out _));
+        Assert.Equal(OperationStatus.Done, ConfigurationSection.Parse(bytes, out var section, out var consumed, out _));
         Assert.Equal(bytes.Length - 1, consumed);
         return section!;
     }

@@ -31,7 +31,9 @@ public sealed class DirtyBitmapRecordTests
     public void Whatever_is_missing_is_asked_for()
     {
         for (var length = 0; length < s_begin.Length; length++)
+        {
             Assert.Equal(OperationStatus.NeedMoreData, DirtyBitmapRecord.Parse(s_begin.AsSpan(0, length), out _, out _));
+        }
     }
 
     [Theory]

@@ -36,42 +36,42 @@ public sealed class ExampleStreamTests
         Assert.True(StreamHeader.TryRead(rest, out _));
         rest = rest[StreamHeader.Size..];
         Assert.Equal(
-            OperationStatus.Done, ConfigurationSection.Parse(rest, out ConfigurationSection? configuration, out int consumed, out _));
+            OperationStatus.Done, ConfigurationSection.Parse(rest, out var configuration, out var consumed, out _));
         Assert.Equal("pc-q35-10.0", configuration!.MachineName);
         rest = rest[consumed..];
-        Assert.True(CommandHeader.TryRead(rest, out CommandHeader open, out _));
+        Assert.True(CommandHeader.TryRead(rest, out var open, out _));
         Assert.Equal((CommandType.OpenReturnPath, 0), (open.Type, open.Length));
         rest = rest[CommandHeader.Size..];
-        Assert.True(CommandHeader.TryRead(rest, out CommandHeader ping, out _));
+        Assert.True(CommandHeader.TryRead(rest, out var ping, out _));
         Assert.Equal((CommandType.Ping, 4), (ping.Type, ping.Length));
         rest = rest[(CommandHeader.Size + ping.Length)..];
-        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(rest, out SectionHeader start, out consumed, out _));
+        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(rest, out var start, out consumed, out _));
         Assert.True(start.Name.SequenceEqual("ram"u8));
         Assert.Equal((SectionType.Start, 1u, 0u, 4u), (start.Type, start.Id, start.Instance, start.Version));
         rest = rest[consumed..];
 
-        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(rest, out RamRecordHeader total, out consumed, out _));
+        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(rest, out var total, out consumed, out _));
         Assert.Equal(RamFlags.MemorySize, total.Kind);
         rest = rest[consumed..];
-        Assert.True(RamBlockList.TryBegin(total.Offset, 1 << 30, out RamBlockList? list, out _));
+        Assert.True(RamBlockList.TryBegin(total.Offset, 1 << 30, out var list, out _));
         while (!list!.IsComplete)
         {
             var options = new RamBlockEntryOptions(list.RemainingBytes);
-            Assert.Equal(OperationStatus.Done, RamBlockEntry.Parse(rest, options, out RamBlockEntry entry, out consumed, out _));
+            Assert.Equal(OperationStatus.Done, RamBlockEntry.Parse(rest, options, out var entry, out consumed, out _));
             Assert.True(list.TryAdd(entry, out _));
             rest = rest[consumed..];
         }
 
         Assert.Equal(s_blocks, list.Entries.Select(e => (e.Name, e.Length)));
-        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(rest, out RamRecordHeader end, out consumed, out _));
+        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(rest, out var end, out consumed, out _));
         Assert.Equal(RamFlags.EndOfSection, end.Kind);
         rest = rest[consumed..];
         Assert.True(SectionFooter.TryRead(rest, 1, out _));
         rest = rest[SectionFooter.Size..];
-        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(rest, out SectionHeader part, out consumed, out _));
+        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(rest, out var part, out consumed, out _));
         Assert.Equal((SectionType.Part, 1u), (part.Type, part.Id));
         rest = rest[consumed..];
-        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(rest, out RamRecordHeader page, out consumed, out _));
+        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(rest, out var page, out consumed, out _));
         Assert.Equal((RamFlags.Page, 0L), (page.Kind, page.Offset));
         Assert.Equal(rest.Length, consumed);
     }
@@ -87,8 +87,11 @@ public sealed class ExampleStreamTests
         stream.Advance(CommandWriter.WritePing(stream.GetSpan(CommandWriter.MaxSize), 1));
         stream.Advance(SectionHeader.Write(stream.GetSpan(SectionHeader.MaxSize), SectionType.Start, 1, "ram"u8, 0, 4));
         stream.Advance(RamRecordHeader.Write(stream.GetSpan(RamRecordHeader.MaxSize), RamFlags.MemorySize, s_blocks.Sum(b => b.Length)));
-        foreach ((string name, long length) in s_blocks)
+        foreach ((var name, var length) in s_blocks)
+        {
             new RamBlockEntry(name, length).Write(stream);
+        }
+
         stream.Advance(RamRecordHeader.Write(stream.GetSpan(RamRecordHeader.MaxSize), RamFlags.EndOfSection, 0));
         SectionFooter.Write(stream.GetSpan(SectionFooter.Size), 1);
         stream.Advance(SectionFooter.Size);

@@ -8,13 +8,17 @@ internal static class Hex
     public static byte[] Bytes(string text)
     {
         var bytes = new List<byte>();
-        string[] parts = text.Split('"');
-        for (int i = 0; i < parts.Length; i++)
+        var parts = text.Split('"');
+        for (var i = 0; i < parts.Length; i++)
         {
             if (i % 2 == 1)
+            {
                 bytes.AddRange(Encoding.ASCII.GetBytes(parts[i]));
+            }
             else
+            {
                 bytes.AddRange(Convert.FromHexString(string.Concat(parts[i].Where(c => !char.IsWhiteSpace(c)))));
+            }
         }
 
         return [.. bytes];

@@ -25,7 +25,7 @@ public sealed class MachineTypeTests
     public void The_version_in_the_name_predicts_the_dialect(
         string name, bool unaskedAck, bool earlyPreempt, bool cleanTls)
     {
-        MachineType machine = MachineType.Parse(name);
+        var machine = MachineType.Parse(name);
         Assert.Equal(unaskedAck, machine.ExpectsUnaskedSwitchoverAck);
         Assert.Equal(earlyPreempt, machine.ConnectsPreemptEarly);
         Assert.Equal(cleanTls, machine.NeedsCleanTlsTermination);
@@ -52,7 +52,7 @@ public sealed class MachineTypeTests
     [InlineData("")]
     public void Other_names_predict_nothing(string name)
     {
-        MachineType machine = MachineType.Parse(name);
+        var machine = MachineType.Parse(name);
         Assert.Null(machine.Version);
         Assert.Equal(name, machine.Name);
     }

@@ -14,7 +14,7 @@ public sealed class MultifdInitTests
     [Fact]
     public void The_uuid_travels_in_text_order()
     {
-        Assert.True(MultifdInit.TryRead(s_first, out MultifdInit init, out _));
+        Assert.True(MultifdInit.TryRead(s_first, out var init, out _));
         Assert.Equal(new MultifdInit(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), 0), init);
         Assert.Equal(s_first, Write(init));
     }
@@ -22,7 +22,7 @@ public sealed class MultifdInitTests
     [Fact]
     public void A_VM_without_uuid_sends_zeros()
     {
-        Assert.True(MultifdInit.TryRead(s_noUuid, out MultifdInit init, out _));
+        Assert.True(MultifdInit.TryRead(s_noUuid, out var init, out _));
         Assert.Equal(new MultifdInit(Guid.Empty, 1), init);
         Assert.Equal(s_noUuid, Write(init));
     }
@@ -48,13 +48,13 @@ public sealed class MultifdInitTests
         {
             byte[] bytes = [.. s_first];
             bytes[at] = value;
-            return MultifdInit.TryRead(bytes, out MultifdInit init, out _) && Write(init).AsSpan().SequenceEqual(s_first);
+            return MultifdInit.TryRead(bytes, out var init, out _) && Write(init).AsSpan().SequenceEqual(s_first);
         });
 
     [Fact]
     public void Round_trip_of_any_init() =>
         Gen.Select(Gen.Guid, Gen.Byte).Sample((uuid, id) =>
-            MultifdInit.TryRead(Write(new MultifdInit(uuid, id)), out MultifdInit init, out _) && init == new MultifdInit(uuid, id));
+            MultifdInit.TryRead(Write(new MultifdInit(uuid, id)), out var init, out _) && init == new MultifdInit(uuid, id));
 
     [Fact]
     public void Anything_may_arrive() => CodecAssert.SurvivesAnything([s_first, s_noUuid], Read);

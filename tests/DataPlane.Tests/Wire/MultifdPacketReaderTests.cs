@@ -27,7 +27,7 @@ public sealed class MultifdPacketReaderTests
     public void Data_packet_of_the_documentation_is_read()
     {
         Assert.Equal(1344, MultifdPacket.HeaderSize);
-        Assert.True(MultifdPacketReader.TryRead(Data, out MultifdPacketReader packet, out string? error), error);
+        Assert.True(MultifdPacketReader.TryRead(Data, out var packet, out var error), error);
         Assert.False(packet.IsSync);
         Assert.Equal((2, 1, 3), (packet.NormalPages, packet.ZeroPages, packet.PageCount));
         Assert.Equal(8192, packet.PayloadBytes);
@@ -40,8 +40,8 @@ public sealed class MultifdPacketReaderTests
     [Fact]
     public void Offsets_behind_the_pages_are_not_readable()
     {
-        Assert.True(MultifdPacketReader.TryRead(Data, out MultifdPacketReader packet, out _));
-        bool refused = false;
+        Assert.True(MultifdPacketReader.TryRead(Data, out var packet, out _));
+        var refused = false;
         try
         {
             packet.Offset(3);
@@ -57,7 +57,7 @@ public sealed class MultifdPacketReaderTests
     [Fact]
     public void Sync_packet_of_the_documentation_is_read()
     {
-        Assert.True(MultifdPacketReader.TryRead(Sync, MultifdFlags.Zstd, out MultifdPacketReader packet, out string? error), error);
+        Assert.True(MultifdPacketReader.TryRead(Sync, MultifdFlags.Zstd, out var packet, out var error), error);
         Assert.True(packet.IsSync);
         Assert.Equal((0, 0), (packet.PageCount, packet.PayloadBytes));
         Assert.Equal(5u, packet.PacketNumber);
@@ -72,7 +72,7 @@ public sealed class MultifdPacketReaderTests
         SetField(stale, MultifdPacket.ZeroPagesOffset, 0);
         SetField(stale, MultifdPacket.PayloadBytesOffset, 0xFFFFFFFF);
         SetField(stale, MultifdPacket.FlagsOffset, 1 | 4);
-        Assert.True(MultifdPacketReader.TryRead(stale, out MultifdPacketReader packet, out string? error), error);
+        Assert.True(MultifdPacketReader.TryRead(stale, out var packet, out var error), error);
         Assert.Equal(0, packet.PayloadBytes);
         Assert.True(packet.TryCheckOffsets(0, out _));
     }
@@ -82,7 +82,7 @@ public sealed class MultifdPacketReaderTests
     {
         byte[] bytes = [.. Data];
         SetField(bytes, MultifdPacket.FlagsOffset, 1);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out MultifdPacketReader packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
         Assert.True(packet.IsSync);
         Assert.Equal(8192, packet.PayloadBytes);
     }
@@ -118,9 +118,13 @@ public sealed class MultifdPacketReaderTests
         byte[] bytes = [.. Data];
         SetField(bytes, field, value);
         if (because is null)
+        {
             Assert.True(Read(bytes, out _));
+        }
         else
+        {
             CodecAssert.Refuses(bytes, Read, because);
+        }
     }
 
     [Fact]
@@ -130,7 +134,7 @@ public sealed class MultifdPacketReaderTests
         SetField(bytes, MultifdPacket.NormalPagesOffset, 0);
         CodecAssert.Refuses(bytes, Read, "zero pages announces 8192 bytes");
         SetField(bytes, MultifdPacket.PayloadBytesOffset, 0);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out MultifdPacketReader packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
         Assert.Equal((0, 1, 0), (packet.NormalPages, packet.ZeroPages, packet.PayloadBytes));
     }
 
@@ -144,7 +148,7 @@ public sealed class MultifdPacketReaderTests
         byte[] bytes = [.. Data];
         SetField(bytes, MultifdPacket.FlagsOffset, 4);
         SetField(bytes, MultifdPacket.PayloadBytesOffset, payload);
-        Assert.Equal(legal, MultifdPacketReader.TryRead(bytes, MultifdFlags.Zstd, out _, out string? error));
+        Assert.Equal(legal, MultifdPacketReader.TryRead(bytes, MultifdFlags.Zstd, out _, out var error));
         Assert.Equal(legal, error is null);
         Assert.False(MultifdPacketReader.TryRead(bytes, MultifdFlags.Zlib, out _, out _));
     }
@@ -153,8 +157,11 @@ public sealed class MultifdPacketReaderTests
     public void Device_state_is_refused_by_name_however_much_of_it_is_here()
     {
         CodecAssert.Refuses(s_deviceState, Read, "device state of '0000:00:02.0/vfio' on a multifd channel is not supported");
-        for (int length = MultifdPacket.PrefixSize; length <= s_deviceState.Length; length++)
+        for (var length = MultifdPacket.PrefixSize; length <= s_deviceState.Length; length++)
+        {
             CodecAssert.Refuses(s_deviceState[..length], Read, "device state");
+        }
+
         byte[] unterminated = [.. s_deviceState];
         unterminated.AsSpan(12, 256).Fill((byte)'x');
         CodecAssert.Refuses(unterminated, Read, "device state of '" + new string('x', 255) + "'");
@@ -171,8 +178,8 @@ public sealed class MultifdPacketReaderTests
     [InlineData(long.MaxValue, true)]
     public void Offsets_must_lie_in_the_block(long blockLength, bool legal)
     {
-        Assert.True(MultifdPacketReader.TryRead(Data, out MultifdPacketReader packet, out _));
-        Assert.Equal(legal, packet.TryCheckOffsets(blockLength, out string? error));
+        Assert.True(MultifdPacketReader.TryRead(Data, out var packet, out _));
+        Assert.Equal(legal, packet.TryCheckOffsets(blockLength, out var error));
         Assert.Equal(legal, error is null);
     }
 
@@ -187,8 +194,8 @@ public sealed class MultifdPacketReaderTests
     {
         byte[] bytes = [.. Data];
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(MultifdPacket.OffsetsOffset + 8 * index), offset);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out MultifdPacketReader packet, out _));
-        Assert.False(packet.TryCheckOffsets(0x102000, out string? error));
+        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
+        Assert.False(packet.TryCheckOffsets(0x102000, out var error));
         Assert.Contains($"page offset {offset:X} is not a page of RAM block 'pc.ram' with 102000 bytes", error, StringComparison.Ordinal);
     }
 
@@ -197,7 +204,7 @@ public sealed class MultifdPacketReaderTests
     {
         byte[] bytes = [.. Data];
         bytes.AsSpan(MultifdPacket.OffsetsOffset + 3 * 8).Fill(0xFF);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out MultifdPacketReader packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
         Assert.True(packet.TryCheckOffsets(0x102000, out _));
     }
 
@@ -205,14 +212,23 @@ public sealed class MultifdPacketReaderTests
     public void Anything_may_arrive_and_what_is_accepted_stays_in_bounds() =>
         CodecAssert.Damaged([Data, Sync, s_deviceState]).Sample(bytes =>
         {
-            bool read = MultifdPacketReader.TryRead(bytes, out MultifdPacketReader packet, out string? error);
+            var read = MultifdPacketReader.TryRead(bytes, out var packet, out var error);
             if (read != (error is null))
+            {
                 return false;
+            }
+
             if (!read)
+            {
                 return true;
-            bool inBlock = packet.TryCheckOffsets(0x102000, out _);
-            for (int i = 0; i < packet.PageCount && inBlock; i++)
+            }
+
+            var inBlock = packet.TryCheckOffsets(0x102000, out _);
+            for (var i = 0; i < packet.PageCount && inBlock; i++)
+            {
                 inBlock = packet.Offset(i) is >= 0 and <= 0x101000;
+            }
+
             return packet.PageCount is >= 0 and <= 128 && packet.PayloadBytes == packet.NormalPages * 4096 && packet.BlockName.Length < 256
                 && (inBlock || !packet.TryCheckOffsets(0x102000, out _));
         });
@@ -220,11 +236,11 @@ public sealed class MultifdPacketReaderTests
     [Fact]
     public void Reading_allocates_nothing()
     {
-        long before = GC.GetAllocatedBytesForCurrentThread();
+        var before = GC.GetAllocatedBytesForCurrentThread();
         long sum = 0;
-        for (int i = 0; i < 1000; i++)
+        for (var i = 0; i < 1000; i++)
         {
-            MultifdPacketReader.TryRead(Data, out MultifdPacketReader packet, out _);
+            MultifdPacketReader.TryRead(Data, out var packet, out _);
             packet.TryCheckOffsets(0x102000, out _);
             sum += packet.PayloadBytes + packet.BlockName.Length + packet.Offset(1);
         }

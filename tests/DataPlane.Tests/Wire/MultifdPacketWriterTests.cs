@@ -11,8 +11,8 @@ public sealed class MultifdPacketWriterTests
     [Fact]
     public void Data_packet_is_that_of_the_documentation_whatever_the_buffer_held()
     {
-        byte[] header = Dirty();
-        MultifdPacketWriter writer = MultifdPacketWriter.Begin(header, "pc.ram"u8, 9);
+        var header = Dirty();
+        var writer = MultifdPacketWriter.Begin(header, "pc.ram"u8, 9);
         writer.AddNormal(0x100000);
         writer.AddZero(0x5000);
         writer.AddNormal(0x101000);
@@ -25,7 +25,7 @@ public sealed class MultifdPacketWriterTests
     [Fact]
     public void Sync_packet_is_that_of_the_documentation()
     {
-        byte[] header = Dirty();
+        var header = Dirty();
         MultifdPacketWriter.WriteSync(header, 5);
         Assert.Equal(MultifdPacketReaderTests.Sync, header[..MultifdPacket.HeaderSize]);
     }
@@ -33,11 +33,11 @@ public sealed class MultifdPacketWriterTests
     [Fact]
     public void A_compressed_packet_carries_method_and_size()
     {
-        byte[] header = Dirty();
-        MultifdPacketWriter writer = MultifdPacketWriter.Begin(header, "pc.ram"u8, 1, MultifdFlags.Zstd);
+        var header = Dirty();
+        var writer = MultifdPacketWriter.Begin(header, "pc.ram"u8, 1, MultifdFlags.Zstd);
         writer.AddNormal(0);
         Assert.Equal(77, writer.Finish(77));
-        Assert.True(MultifdPacketReader.TryRead(header, MultifdFlags.Zstd, out MultifdPacketReader packet, out string? error), error);
+        Assert.True(MultifdPacketReader.TryRead(header, MultifdFlags.Zstd, out var packet, out var error), error);
         Assert.Equal(77, packet.PayloadBytes);
     }
 
@@ -48,24 +48,34 @@ public sealed class MultifdPacketWriterTests
             Gen.ULong,
             Gen.Char.AlphaNumeric.Array[1, 255]).Sample((pages, number, name) =>
         {
-            byte[] header = Dirty();
+            var header = Dirty();
             byte[] utf8 = [.. name.Select(c => (byte)c)];
-            MultifdPacketWriter writer = MultifdPacketWriter.Begin(header, utf8, number);
-            foreach ((long page, bool zero) in pages)
+            var writer = MultifdPacketWriter.Begin(header, utf8, number);
+            foreach ((var page, var zero) in pages)
             {
                 if (zero)
+                {
                     writer.AddZero(page * 4096);
+                }
                 else
+                {
                     writer.AddNormal(page * 4096);
+                }
             }
 
-            int payload = writer.Finish();
-            if (!MultifdPacketReader.TryRead(header, out MultifdPacketReader packet, out _) || !packet.TryCheckOffsets(1L << 33, out _))
+            var payload = writer.Finish();
+            if (!MultifdPacketReader.TryRead(header, out var packet, out _) || !packet.TryCheckOffsets(1L << 33, out _))
+            {
                 return false;
+            }
+
             var normal = new List<long>();
             var zeros = new List<long>();
-            for (int i = 0; i < packet.PageCount; i++)
+            for (var i = 0; i < packet.PageCount; i++)
+            {
                 (i < packet.NormalPages ? normal : zeros).Add(packet.Offset(i) / 4096);
+            }
+
             return packet.PayloadBytes == payload && packet.PacketNumber == number && packet.BlockName.SequenceEqual(utf8)
                 && normal.SequenceEqual(pages.Where(p => !p.Item2).Select(p => p.Item1))
                 && zeros.Order().SequenceEqual(pages.Where(p => p.Item2).Select(p => p.Item1).Order())
@@ -76,14 +86,17 @@ public sealed class MultifdPacketWriterTests
     public void A_run_is_the_same_as_its_pages()
     {
         byte[] run = Dirty(), single = Dirty();
-        MultifdPacketWriter one = MultifdPacketWriter.Begin(run, "b"u8, 0);
+        var one = MultifdPacketWriter.Begin(run, "b"u8, 0);
         one.AddNormal(0x1000000);
         one.AddNormalRun(0x2000, 127);
         one.Finish();
-        MultifdPacketWriter two = MultifdPacketWriter.Begin(single, "b"u8, 0);
+        var two = MultifdPacketWriter.Begin(single, "b"u8, 0);
         two.AddNormal(0x1000000);
-        for (int i = 0; i < 127; i++)
+        for (var i = 0; i < 127; i++)
+        {
             two.AddNormal(0x2000 + i * 4096);
+        }
+
         two.Finish();
         Assert.Equal(single, run);
     }
@@ -91,11 +104,14 @@ public sealed class MultifdPacketWriterTests
     [Fact]
     public void The_129th_page_does_not_fit()
     {
-        bool refused = false;
-        MultifdPacketWriter writer = MultifdPacketWriter.Begin(Dirty(), "b"u8, 0);
+        var refused = false;
+        var writer = MultifdPacketWriter.Begin(Dirty(), "b"u8, 0);
         writer.AddNormalRun(0, 100);
-        for (int i = 0; i < 28; i++)
+        for (var i = 0; i < 28; i++)
+        {
             writer.AddZero(0x1000000 + i * 4096);
+        }
+
         Assert.Equal(0, writer.FreePages);
         try
         {
@@ -118,12 +134,12 @@ public sealed class MultifdPacketWriterTests
     [Fact]
     public void Writing_allocates_nothing()
     {
-        byte[] header = Dirty();
-        long before = GC.GetAllocatedBytesForCurrentThread();
+        var header = Dirty();
+        var before = GC.GetAllocatedBytesForCurrentThread();
         long sum = 0;
-        for (int i = 0; i < 1000; i++)
+        for (var i = 0; i < 1000; i++)
         {
-            MultifdPacketWriter writer = MultifdPacketWriter.Begin(header, "pc.ram"u8, (ulong)i);
+            var writer = MultifdPacketWriter.Begin(header, "pc.ram"u8, (ulong)i);
             writer.AddNormalRun(0x100000, 100);
             writer.AddZero(0x5000);
             sum += writer.Finish();

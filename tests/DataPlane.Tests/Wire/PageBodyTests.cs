@@ -20,10 +20,10 @@ public sealed class PageBodyTests
     [Fact]
     public void An_xbzrle_header_carries_encoding_and_length()
     {
-        byte[] bytes = new byte[XbzrleHeader.Size];
+        var bytes = new byte[XbzrleHeader.Size];
         XbzrleHeader.Write(bytes, 6);
         Assert.Equal(Hex.Bytes("01 00 06"), bytes);
-        Assert.True(XbzrleHeader.TryRead(bytes, out XbzrleHeader header, out _));
+        Assert.True(XbzrleHeader.TryRead(bytes, out var header, out _));
         Assert.Equal(6, header.Length);
         CodecAssert.RefusesTruncated(bytes, ReadXbzrle);
     }
@@ -41,10 +41,10 @@ public sealed class PageBodyTests
     [Fact]
     public void A_compressed_page_carries_its_length()
     {
-        byte[] bytes = new byte[CompressedPageHeader.Size];
+        var bytes = new byte[CompressedPageHeader.Size];
         CompressedPageHeader.Write(bytes, 4110);
         Assert.Equal(Hex.Bytes("00 00 10 0E"), bytes);
-        Assert.True(CompressedPageHeader.TryRead(bytes, out CompressedPageHeader header, out _));
+        Assert.True(CompressedPageHeader.TryRead(bytes, out var header, out _));
         Assert.Equal(4110, header.Length);
         CodecAssert.RefusesTruncated(bytes, ReadCompressed);
     }
@@ -77,9 +77,13 @@ public sealed class PageBodyTests
     private static void Check(string hex, string? because, FixedReader read)
     {
         if (because is not null)
+        {
             CodecAssert.Refuses(Hex.Bytes(hex), read, because);
+        }
         else
+        {
             Assert.True(read(Hex.Bytes(hex), out _));
+        }
     }
 
     private static bool ReadXbzrle(ReadOnlySpan<byte> source, out string? error) => XbzrleHeader.TryRead(source, out _, out error);

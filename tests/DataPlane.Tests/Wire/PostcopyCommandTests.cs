@@ -13,7 +13,7 @@ public sealed class PostcopyCommandTests
     [Fact]
     public void Commands_of_postcopy_are_written_as_documented()
     {
-        byte[] bytes = new byte[CommandWriter.MaxSize];
+        var bytes = new byte[CommandWriter.MaxSize];
         Assert.Equal(Hex.Bytes("08 0004 0000"), bytes[..CommandWriter.WriteListen(bytes)]);
         Assert.Equal(Hex.Bytes("08 0005 0000"), bytes[..CommandWriter.WriteRun(bytes)]);
         Assert.Equal(Hex.Bytes("08 0007 0004 00008136"), bytes[..CommandWriter.WritePackaged(bytes, 0x8136)]);
@@ -27,7 +27,7 @@ public sealed class PostcopyCommandTests
     [Fact]
     public void The_longest_discard_fits()
     {
-        byte[] bytes = new byte[CommandWriter.MaxSize];
+        var bytes = new byte[CommandWriter.MaxSize];
         var ranges = Enumerable.Repeat(new ByteRange(0, 4096), PostcopyDiscard.RangesPerCommand).ToArray();
         Assert.Equal(bytes.Length, CommandWriter.WriteDiscard(bytes, new byte[255], ranges));
         Assert.Throws<ArgumentOutOfRangeException>(() => CommandWriter.WriteDiscard(bytes, new byte[255], [.. ranges, ranges[0]]));
@@ -39,9 +39,9 @@ public sealed class PostcopyCommandTests
         Gen.Select(Gen.Byte.Array[1, 255], Gen.Select(Gen.Long[0, 1 << 20], Gen.Long[1, 1 << 20]).Array[1, 12]).Sample((name, pages) =>
         {
             ByteRange[] ranges = [.. pages.Select(p => new ByteRange(p.Item1 * 4096, p.Item2 * 4096))];
-            byte[] bytes = new byte[PostcopyDiscard.MaxSize];
-            int size = PostcopyDiscard.Write(bytes, name, ranges);
-            return PostcopyDiscard.TryRead(bytes.AsSpan(0, size), out PostcopyDiscard discard, out _)
+            var bytes = new byte[PostcopyDiscard.MaxSize];
+            var size = PostcopyDiscard.Write(bytes, name, ranges);
+            return PostcopyDiscard.TryRead(bytes.AsSpan(0, size), out var discard, out _)
                 && discard.BlockName.SequenceEqual(name) && discard.RangeCount == ranges.Length && Same(discard, ranges);
         });
 
@@ -67,15 +67,15 @@ public sealed class PostcopyCommandTests
     [InlineData(0x200000, 0x200000, false)]
     public void Ranges_stay_inside_their_block_and_its_pages(long blockLength, long pageSize, bool legal)
     {
-        Assert.True(PostcopyDiscard.TryRead(s_discard, out PostcopyDiscard discard, out _));
-        Assert.Equal(legal, discard.TryCheckRanges(blockLength, pageSize, out string? error));
+        Assert.True(PostcopyDiscard.TryRead(s_discard, out var discard, out _));
+        Assert.Equal(legal, discard.TryCheckRanges(blockLength, pageSize, out var error));
         Assert.Equal(legal, error is null);
     }
 
     [Fact]
     public void A_package_is_taken_apart_from_both_ends()
     {
-        Assert.True(PostcopyPackage.TryRead(s_package, out PostcopyPackage package, out _));
+        Assert.True(PostcopyPackage.TryRead(s_package, out var package, out _));
         Assert.Equal(Hex.Bytes("04 AABB 7E 00000007"), s_package.AsSpan(package.DevicesStart, package.DevicesLength));
         Assert.Equal([3u, PostcopyPackage.LoadedPing], package.Pings);
     }
@@ -85,12 +85,12 @@ public sealed class PostcopyCommandTests
     [InlineData(true)]
     public void A_package_of_ours_has_one_ping_and_one_more_with_a_preempt_channel(bool preempt)
     {
-        byte[] devices = Hex.Bytes("04 00 7E 00000007");
-        byte[] bytes = new byte[devices.Length + PostcopyPackage.Overhead(preempt)];
-        int head = PostcopyPackage.WriteHead(bytes);
+        var devices = Hex.Bytes("04 00 7E 00000007");
+        var bytes = new byte[devices.Length + PostcopyPackage.Overhead(preempt)];
+        var head = PostcopyPackage.WriteHead(bytes);
         devices.CopyTo(bytes, head);
         Assert.Equal(PostcopyPackage.Overhead(preempt), head + PostcopyPackage.WriteTail(bytes.AsSpan(head + devices.Length), preempt));
-        Assert.True(PostcopyPackage.TryRead(bytes, out PostcopyPackage package, out _));
+        Assert.True(PostcopyPackage.TryRead(bytes, out var package, out _));
         Assert.Equal((head, devices.Length), (package.DevicesStart, package.DevicesLength));
         Assert.Equal(
             preempt ? [PostcopyPackage.PreemptPing, PostcopyPackage.LoadedPing] : [PostcopyPackage.LoadedPing], package.Pings);
@@ -117,10 +117,12 @@ public sealed class PostcopyCommandTests
 
     private static bool Same(PostcopyDiscard discard, ByteRange[] ranges)
     {
-        for (int i = 0; i < ranges.Length; i++)
+        for (var i = 0; i < ranges.Length; i++)
         {
             if (discard[i] != ranges[i])
+            {
                 return false;
+            }
         }
 
         return true;

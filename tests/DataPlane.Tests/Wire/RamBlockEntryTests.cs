@@ -17,7 +17,7 @@ public sealed class RamBlockEntryTests
     [Fact]
     public void Entry_of_the_documentation_round_trips()
     {
-        RamBlockEntry entry = ParseOk(s_ram, new RamBlockEntryOptions(0x4082000), s_ram.Length);
+        var entry = ParseOk(s_ram, new RamBlockEntryOptions(0x4082000), s_ram.Length);
         Assert.Equal(new RamBlockEntry("pc.ram", 64 << 20), entry);
         Assert.Equal(s_ram, Write(entry));
         CodecAssert.ParsesOnlyWhole(s_ram, Parser(new RamBlockEntryOptions(0x4082000)));
@@ -26,10 +26,10 @@ public sealed class RamBlockEntryTests
     [Fact]
     public void A_huge_block_announces_its_page_size_between_entries_and_at_the_end_of_the_list()
     {
-        foreach (long remaining in (long[])[64 << 20, 65 << 20])
+        foreach (var remaining in (long[])[64 << 20, 65 << 20])
         {
             var options = new RamBlockEntryOptions(remaining, AdvisedBoth);
-            RamBlockEntry entry = ParseOk(s_huge, options, s_huge.Length);
+            var entry = ParseOk(s_huge, options, s_huge.Length);
             Assert.Equal(2 << 20, entry.PageSize);
             Assert.Equal(s_huge, Write(entry));
             CodecAssert.ParsesOnlyWhole(s_huge, Parser(options));
@@ -41,7 +41,7 @@ public sealed class RamBlockEntryTests
     {
         var options = new RamBlockEntryOptions((64 << 20) + 4096, AdvisedBoth);
         Assert.Equal(OperationStatus.NeedMoreData, Parser(options)(s_ram, out _, out _));
-        RamBlockEntry entry = ParseOk([.. s_ram, 0x01], options, s_ram.Length);
+        var entry = ParseOk([.. s_ram, 0x01], options, s_ram.Length);
         Assert.Equal(4096, entry.PageSize);
     }
 
@@ -51,9 +51,12 @@ public sealed class RamBlockEntryTests
     public void With_postcopy_the_record_behind_the_list_shows_that_there_is_no_page_size(string next)
     {
         var options = new RamBlockEntryOptions(64 << 20, AdvisedBoth);
-        byte[] record = Hex.Bytes(next);
-        for (int length = 0; length < record.Length; length++)
+        var record = Hex.Bytes(next);
+        for (var length = 0; length < record.Length; length++)
+        {
             Assert.Equal(OperationStatus.NeedMoreData, Parser(options)([.. s_ram, .. record[..length]], out _, out _));
+        }
+
         Assert.Equal(4096, ParseOk([.. s_ram, .. record], options, s_ram.Length).PageSize);
     }
 
@@ -76,7 +79,7 @@ public sealed class RamBlockEntryTests
     [Fact]
     public void One_gigabyte_pages_are_the_largest()
     {
-        byte[] record = Hex.Bytes("01 \"b\" 0000000080000000 0000000040000000");
+        var record = Hex.Bytes("01 \"b\" 0000000080000000 0000000040000000");
         Assert.Equal(1L << 30, ParseOk(record, new RamBlockEntryOptions(1L << 31, 0x40001000), record.Length).PageSize);
         CodecAssert.Refuses(
             Hex.Bytes("01 \"b\" 0000000080000000 0000000080000000"), Parser(new RamBlockEntryOptions(1L << 31, 0xC0001000)), "page size");
@@ -86,8 +89,8 @@ public sealed class RamBlockEntryTests
     public void With_ignore_shared_an_address_follows()
     {
         var options = new RamBlockEntryOptions(1 << 18, IgnoreShared: true);
-        byte[] record = Hex.Bytes("07 \"pc.bios\" 0000000000040000 00000000FFFC0000");
-        RamBlockEntry entry = ParseOk(record, options, record.Length);
+        var record = Hex.Bytes("07 \"pc.bios\" 0000000000040000 00000000FFFC0000");
+        var entry = ParseOk(record, options, record.Length);
         Assert.Equal(0xFFFC0000u, entry.GuestPhysicalAddress);
         Assert.Equal(record, Write(entry));
         CodecAssert.ParsesOnlyWhole(record, Parser(options));
@@ -131,7 +134,7 @@ public sealed class RamBlockEntryTests
     private static RamBlockEntry ParseOk(byte[] bytes, RamBlockEntryOptions options, int size)
     {
         Assert.Equal(
-            OperationStatus.Done, RamBlockEntry.Parse(bytes, options, out RamBlockEntry entry, out int consumed, out string? error));
+            OperationStatus.Done, RamBlockEntry.Parse(bytes, options, out var entry, out var consumed, out var error));
         Assert.Equal(size, consumed);
         Assert.Null(error);
         return entry;

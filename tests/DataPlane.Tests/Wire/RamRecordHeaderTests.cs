@@ -33,7 +33,7 @@ public sealed class RamRecordHeaderTests
     [MemberData(nameof(Examples))]
     public void Records_of_the_documentation_round_trip(byte[] record, uint flags, long offset, string name)
     {
-        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(record, out RamRecordHeader header, out int consumed, out _));
+        Assert.Equal(OperationStatus.Done, RamRecordHeader.Parse(record, out var header, out var consumed, out _));
         Assert.Equal(record.Length, consumed);
         Assert.Equal((RamFlags)flags, header.Flags);
         Assert.Equal((RamFlags)(flags & ~0x20u), header.Kind);
@@ -41,8 +41,8 @@ public sealed class RamRecordHeaderTests
         Assert.Equal(name.Length > 0, header.HasName);
         Assert.Equal(name, System.Text.Encoding.ASCII.GetString(header.Name(record)));
 
-        byte[] written = new byte[RamRecordHeader.MaxSize];
-        int size = RamRecordHeader.Write(written, header.Flags, offset, header.Name(record));
+        var written = new byte[RamRecordHeader.MaxSize];
+        var size = RamRecordHeader.Write(written, header.Flags, offset, header.Name(record));
         Assert.Equal(record, written[..size]);
     }
 
@@ -63,13 +63,15 @@ public sealed class RamRecordHeaderTests
         for (uint flags = 0; flags < 0x1000; flags++)
         {
             BinaryPrimitives.WriteUInt64BigEndian(record, flags);
-            OperationStatus status = RamRecordHeader.Parse(record, out RamRecordHeader header, out int consumed, out string? error);
-            bool legal = bare.Contains(flags) || named.Contains(flags);
+            var status = RamRecordHeader.Parse(record, out var header, out var consumed, out var error);
+            var legal = bare.Contains(flags) || named.Contains(flags);
             Assert.Equal(legal ? OperationStatus.Done : OperationStatus.InvalidData, status);
             Assert.Equal(legal, error is null);
             Assert.Equal(bare.Contains(flags) ? 8 : named.Contains(flags) ? 10 : 0, consumed);
             if (legal)
+            {
                 Assert.Equal((RamFlags)flags, header.Flags);
+            }
         }
     }
 
@@ -84,7 +86,7 @@ public sealed class RamRecordHeaderTests
     [Fact]
     public void The_longest_name_has_255_bytes()
     {
-        byte[] record = new byte[RamRecordHeader.MaxSize];
+        var record = new byte[RamRecordHeader.MaxSize];
         byte[] name = [.. Enumerable.Repeat((byte)'b', 255)];
         Assert.Equal(record.Length, RamRecordHeader.Write(record, RamFlags.Page, 0x7FFF_FFFF_FFFF_F000, name));
         CodecAssert.ParsesOnlyWhole(record, Parse);
@@ -106,10 +108,10 @@ public sealed class RamRecordHeaderTests
             Gen.Byte.Array[0, 255])
             .Sample((flags, page, name) =>
             {
-                byte[] bytes = new byte[RamRecordHeader.MaxSize];
+                var bytes = new byte[RamRecordHeader.MaxSize];
                 flags |= name.Length == 0 ? RamFlags.Continue : 0;
-                int size = RamRecordHeader.Write(bytes, flags, page << 12, name);
-                return RamRecordHeader.Parse(bytes, out RamRecordHeader header, out int consumed, out _) == OperationStatus.Done
+                var size = RamRecordHeader.Write(bytes, flags, page << 12, name);
+                return RamRecordHeader.Parse(bytes, out var header, out var consumed, out _) == OperationStatus.Done
                     && consumed == size && header.Flags == flags && header.Offset == page << 12 && header.Name(bytes).SequenceEqual(name);
             });
 
@@ -120,11 +122,11 @@ public sealed class RamRecordHeaderTests
     [Fact]
     public void Parsing_allocates_nothing()
     {
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        int sum = 0;
-        for (int i = 0; i < 1000; i++)
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var sum = 0;
+        for (var i = 0; i < 1000; i++)
         {
-            RamRecordHeader.Parse(s_named, out RamRecordHeader header, out int consumed, out _);
+            RamRecordHeader.Parse(s_named, out var header, out var consumed, out _);
             sum += consumed + header.Name(s_named).Length;
         }
 

@@ -17,7 +17,7 @@ public sealed class ReceivedBitmapBodyTests
     public void A_bitmap_is_written_as_documented()
     {
         var bytes = new byte[4 + 256 + ReceivedBitmapBody.HeadSize];
-        int size = ReturnPathWriter.WriteReceivedBitmap(bytes, "pc.rom"u8);
+        var size = ReturnPathWriter.WriteReceivedBitmap(bytes, "pc.rom"u8);
         ReceivedBitmapBody.WriteHead(bytes.AsSpan(size), 32);
         Assert.Equal(Hex.Bytes("0005 0007 06 \"pc.rom\" 0000000000000008"), bytes[..(size + ReceivedBitmapBody.HeadSize)]);
         ReceivedBitmapBody.WriteEnd(bytes);
@@ -31,7 +31,7 @@ public sealed class ReceivedBitmapBodyTests
     [InlineData("8000000000000008", 64, false)]
     public void A_bitmap_of_another_size_is_refused(string hex, long pages, bool legal)
     {
-        Assert.Equal(legal, ReceivedBitmapBody.TryReadHead(Hex.Bytes(hex), pages, out string? error));
+        Assert.Equal(legal, ReceivedBitmapBody.TryReadHead(Hex.Bytes(hex), pages, out var error));
         Assert.Equal(legal, error is null);
     }
 

@@ -23,7 +23,7 @@ public sealed class ReturnPathTests
     [Fact]
     public void Messages_are_written_as_documented()
     {
-        byte[] bytes = new byte[ReturnPathWriter.MaxSize];
+        var bytes = new byte[ReturnPathWriter.MaxSize];
         Assert.Equal(s_shut, bytes[..ReturnPathWriter.WriteShut(bytes, 0)]);
         Assert.Equal(s_pong, bytes[..ReturnPathWriter.WritePong(bytes, 0x42)]);
         Assert.Equal(s_named, bytes[..ReturnPathWriter.WriteRequestPages(bytes, "pc.ram"u8, 0x1234000, 4096)]);
@@ -38,10 +38,10 @@ public sealed class ReturnPathTests
     {
         Assert.Equal(0x42u, ParseOk(s_pong).Value);
         Assert.Equal(ReturnPathType.Shut, ParseOk(s_shut).Type);
-        ReturnPathMessage named = ParseOk(s_named);
+        var named = ParseOk(s_named);
         Assert.Equal((0x1234000, 4096u), (named.Start, named.Length));
         Assert.True(named.BlockName.SequenceEqual("pc.ram"u8));
-        ReturnPathMessage request = ParseOk(s_request);
+        var request = ParseOk(s_request);
         Assert.Equal((0x7000, 4096u), (request.Start, request.Length));
         Assert.True(request.BlockName.IsEmpty);
         Assert.True(ParseOk(s_bitmap).BlockName.SequenceEqual("pc.ram"u8));
@@ -54,8 +54,10 @@ public sealed class ReturnPathTests
     [Fact]
     public void Truncated_anywhere_asks_for_more()
     {
-        foreach (byte[] message in All)
+        foreach (var message in All)
+        {
             CodecAssert.ParsesOnlyWhole(message, Parse);
+        }
     }
 
     [Theory]
@@ -83,10 +85,10 @@ public sealed class ReturnPathTests
     [Fact]
     public void Names_of_1_and_255_bytes_fit()
     {
-        foreach (int length in (int[])[1, 255])
+        foreach (var length in (int[])[1, 255])
         {
-            byte[] bytes = new byte[ReturnPathWriter.MaxSize];
-            int size = ReturnPathWriter.WriteRequestPages(bytes, new byte[length], 0, 4096);
+            var bytes = new byte[ReturnPathWriter.MaxSize];
+            var size = ReturnPathWriter.WriteRequestPages(bytes, new byte[length], 0, 4096);
             CodecAssert.ParsesOnlyWhole(bytes[..size], Parse);
         }
     }
@@ -95,11 +97,11 @@ public sealed class ReturnPathTests
     public void Round_trip_of_any_request() =>
         Gen.Select(Gen.Byte.Array[0, 255], Gen.Long[0, long.MaxValue], Gen.UInt).Sample((name, start, length) =>
         {
-            byte[] bytes = new byte[ReturnPathWriter.MaxSize];
-            int size = name.Length == 0
+            var bytes = new byte[ReturnPathWriter.MaxSize];
+            var size = name.Length == 0
                 ? ReturnPathWriter.WriteRequestPages(bytes, start, length)
                 : ReturnPathWriter.WriteRequestPages(bytes, name, start, length);
-            return ReturnPathMessage.Parse(bytes, out ReturnPathMessage message, out int consumed, out _) == OperationStatus.Done
+            return ReturnPathMessage.Parse(bytes, out var message, out var consumed, out _) == OperationStatus.Done
                 && consumed == size && message.Start == start && message.Length == length && message.BlockName.SequenceEqual(name);
         });
 
@@ -114,7 +116,7 @@ public sealed class ReturnPathTests
     [InlineData("7FFFFFFFFFFFF000 00001000", false)]
     public void Requests_stay_inside_their_block(string hex, bool legal)
     {
-        Assert.Equal(legal, ParseOk(Hex.Bytes("0004 000C " + hex)).TryCheckRange(0x8000, out string? error));
+        Assert.Equal(legal, ParseOk(Hex.Bytes("0004 000C " + hex)).TryCheckRange(0x8000, out var error));
         Assert.Equal(legal, error is null);
     }
 
@@ -131,7 +133,7 @@ public sealed class ReturnPathTests
 
     private static ReturnPathMessage ParseOk(ReadOnlySpan<byte> bytes)
     {
-        Assert.Equal(OperationStatus.Done, ReturnPathMessage.Parse(bytes, out ReturnPathMessage message, out _, out _));
+        Assert.Equal(OperationStatus.Done, ReturnPathMessage.Parse(bytes, out var message, out _, out _));
         return message;
     }
 }

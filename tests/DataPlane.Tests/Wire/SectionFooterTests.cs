@@ -10,7 +10,7 @@ public sealed class SectionFooterTests
     [Fact]
     public void Round_trip()
     {
-        byte[] bytes = new byte[SectionFooter.Size];
+        var bytes = new byte[SectionFooter.Size];
         SectionFooter.Write(bytes, 0x27);
         Assert.Equal(s_footer, bytes);
         Assert.True(SectionFooter.TryRead(bytes, 0x27, out _));

@@ -14,7 +14,7 @@ public sealed class SectionHeaderTests
     [Fact]
     public void Start_and_full_carry_name_instance_and_version()
     {
-        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(s_full, out SectionHeader header, out int consumed, out _));
+        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(s_full, out var header, out var consumed, out _));
         Assert.Equal(SectionType.Full, header.Type);
         Assert.Equal(0x27u, header.Id);
         Assert.True(header.Name.SequenceEqual("globalstate"u8));
@@ -22,35 +22,37 @@ public sealed class SectionHeaderTests
         Assert.Equal(1u, header.Version);
         Assert.Equal(s_full.Length, consumed);
 
-        byte[] written = new byte[SectionHeader.MaxSize];
-        int size = SectionHeader.Write(written, SectionType.Start, 1, "ram"u8, 0, 4);
+        var written = new byte[SectionHeader.MaxSize];
+        var size = SectionHeader.Write(written, SectionType.Start, 1, "ram"u8, 0, 4);
         Assert.Equal(s_start, written[..size]);
     }
 
     [Fact]
     public void Part_and_end_carry_the_id_alone()
     {
-        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(s_end, out SectionHeader header, out _, out _));
+        Assert.Equal(OperationStatus.Done, SectionHeader.Parse(s_end, out var header, out _, out _));
         Assert.Equal(SectionType.End, header.Type);
         Assert.Equal(0x7FFFFFFFu, header.Id);
         Assert.True(header.Name.IsEmpty);
 
-        byte[] written = new byte[SectionHeader.MaxSize];
-        int size = SectionHeader.Write(written, SectionType.Part, 1);
+        var written = new byte[SectionHeader.MaxSize];
+        var size = SectionHeader.Write(written, SectionType.Part, 1);
         Assert.Equal(s_part, written[..size]);
     }
 
     [Fact]
     public void Truncated_anywhere_asks_for_more()
     {
-        foreach (byte[] record in (byte[][])[s_start, s_full, s_part, s_end])
+        foreach (var record in (byte[][])[s_start, s_full, s_part, s_end])
+        {
             CodecAssert.ParsesOnlyWhole(record, Parse);
+        }
     }
 
     [Fact]
     public void The_longest_name_has_255_bytes()
     {
-        byte[] written = new byte[SectionHeader.MaxSize];
+        var written = new byte[SectionHeader.MaxSize];
         byte[] name = [.. Enumerable.Repeat((byte)'n', 255)];
         Assert.Equal(SectionHeader.MaxSize, SectionHeader.Write(written, SectionType.Full, 9, name, 1, 2));
         CodecAssert.ParsesOnlyWhole(written, Parse);

@@ -10,7 +10,7 @@ public sealed class StreamHeaderTests
     [Fact]
     public void Bytes_are_those_of_QEMU()
     {
-        byte[] bytes = new byte[StreamHeader.Size];
+        var bytes = new byte[StreamHeader.Size];
         StreamHeader.Write(bytes);
         Assert.Equal(s_header, bytes);
     }

@@ -22,7 +22,7 @@ public sealed class UntrustedTextTests
     [Fact]
     public void A_json_text_keeps_its_meaning()
     {
-        string escaped = UntrustedText.Escape("\"a\u202E\u009B\\\\\u2066b\"");
+        var escaped = UntrustedText.Escape("\"a\u202E\u009B\\\\\u2066b\"");
 
         Assert.Equal("a\u202E\u009B\\\u2066b", JsonElement.Parse(escaped).GetString());
     }
@@ -34,7 +34,7 @@ public sealed class UntrustedTextTests
     [Fact]
     public void A_run_state_is_printable_or_none()
     {
-        byte[] body = new byte[36];
+        var body = new byte[36];
         GlobalState.Write(body, "a\e[2J");
         Assert.Null(GlobalState.Read(body));
         GlobalState.Write(body, "running");
@@ -44,10 +44,10 @@ public sealed class UntrustedTextTests
     [Fact]
     public void An_early_section_has_a_name_that_can_be_shown()
     {
-        byte[] name = Encoding.UTF8.GetBytes("v\e[2J");
+        var name = Encoding.UTF8.GetBytes("v\e[2J");
         byte[] section = [4, 0, 0, 0, 7, (byte)name.Length, .. name, 0, 0, 0, 0, 0, 0, 0, 1, 0x7E, 0, 0, 0, 7, 1];
 
-        var status = EarlySection.Parse(section, out _, out _, out string? error);
+        var status = EarlySection.Parse(section, out _, out _, out var error);
 
         Assert.Equal(System.Buffers.OperationStatus.InvalidData, status);
         Assert.Contains(@"'v\x1B[2J'", error, StringComparison.Ordinal);

@@ -8,10 +8,10 @@ public sealed class VmDescriptionHeaderTests
     [Fact]
     public void The_least_description_has_two_bytes()
     {
-        byte[] bytes = new byte[VmDescriptionHeader.Size];
+        var bytes = new byte[VmDescriptionHeader.Size];
         VmDescriptionHeader.Write(bytes, 2);
         Assert.Equal(Hex.Bytes("06 00 00 00 02"), bytes);
-        Assert.True(VmDescriptionHeader.TryRead(bytes, out VmDescriptionHeader header, out _));
+        Assert.True(VmDescriptionHeader.TryRead(bytes, out var header, out _));
         Assert.Equal(2, header.Length);
         CodecAssert.RefusesTruncated(bytes, Read);
         CodecAssert.SurvivesAnything([bytes], Read);
@@ -27,9 +27,13 @@ public sealed class VmDescriptionHeaderTests
     public void Type_and_length_are_checked(string hex, string? because)
     {
         if (because is null)
+        {
             Assert.True(Read(Hex.Bytes(hex), out _));
+        }
         else
+        {
             CodecAssert.Refuses(Hex.Bytes(hex), Read, because);
+        }
     }
 
     private static bool Read(ReadOnlySpan<byte> source, out string? error) => VmDescriptionHeader.TryRead(source, out _, out error);

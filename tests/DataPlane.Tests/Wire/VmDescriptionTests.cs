@@ -10,7 +10,7 @@ public sealed class VmDescriptionTests
     [Fact]
     public void A_described_device_is_the_sum_of_its_fields()
     {
-        VmDescriptionDevice device = Assert.Single(Parse("""
+        var device = Assert.Single(Parse("""
             {"configuration": {"vmsd_name": "configuration", "version": 1, "fields": [{"name": "len", "size": 4}]}, "page_size": 4096,
              "devices": [{"name": "timer", "instance_id": 3, "vmsd_name": "timer", "version": 2, "fields": [
                 {"name": "cpu_ticks_offset", "type": "int64", "size": 8},
@@ -100,7 +100,7 @@ public sealed class VmDescriptionTests
     [InlineData("""{"devices": [{"name": "d", "instance_id": 0, "vmsd_name": "d", "subsections": [{"vmsd_name": null}]}]}""")]
     public void Other_documents_are_refused(string json)
     {
-        Assert.False(VmDescription.TryParse(Encoding.UTF8.GetBytes(json), out VmDescription? description, out string? error));
+        Assert.False(VmDescription.TryParse(Encoding.UTF8.GetBytes(json), out var description, out var error));
         Assert.Null(description);
         Assert.StartsWith("the VM description is not what QEMU writes", error, StringComparison.Ordinal);
     }
@@ -112,14 +112,14 @@ public sealed class VmDescriptionTests
     [Fact]
     public void Nesting_and_number_of_devices_are_bounded()
     {
-        string deep = string.Concat(Enumerable.Repeat("""{"x":""", 300)) + "1" + new string('}', 300);
+        var deep = string.Concat(Enumerable.Repeat("""{"x":""", 300)) + "1" + new string('}', 300);
         Assert.False(VmDescription.TryParse(Encoding.UTF8.GetBytes(deep), out _, out _));
 
-        string device = """{"name":"d","instance_id":0,"size":1}""";
-        string most = "{\"devices\":[" + string.Join(',', Enumerable.Repeat(device, WireLimits.MaxDevices)) + "]}";
+        var device = """{"name":"d","instance_id":0,"size":1}""";
+        var most = "{\"devices\":[" + string.Join(',', Enumerable.Repeat(device, WireLimits.MaxDevices)) + "]}";
         Assert.Equal(WireLimits.MaxDevices, Parse(most).Count);
-        string tooMany = "{\"devices\":[" + string.Join(',', Enumerable.Repeat(device, WireLimits.MaxDevices + 1)) + "]}";
-        Assert.False(VmDescription.TryParse(Encoding.UTF8.GetBytes(tooMany), out _, out string? error));
+        var tooMany = "{\"devices\":[" + string.Join(',', Enumerable.Repeat(device, WireLimits.MaxDevices + 1)) + "]}";
+        Assert.False(VmDescription.TryParse(Encoding.UTF8.GetBytes(tooMany), out _, out var error));
         Assert.Contains("more than 65536 devices", error, StringComparison.Ordinal);
     }
 
@@ -134,7 +134,7 @@ public sealed class VmDescriptionTests
 
     private static IReadOnlyList<VmDescriptionDevice> Parse(string json)
     {
-        Assert.True(VmDescription.TryParse(Encoding.UTF8.GetBytes(json), out VmDescription? description, out string? error), error);
+        Assert.True(VmDescription.TryParse(Encoding.UTF8.GetBytes(json), out var description, out var error), error);
         return description!.Devices;
     }
 }

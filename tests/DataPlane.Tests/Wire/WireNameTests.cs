@@ -10,7 +10,7 @@ public sealed class WireNameTests
     [Fact]
     public void What_is_decoded_stands_for_exactly_its_bytes() =>
         Gen.Byte.Array[0, 40].Sample(bytes =>
-            !WireName.TryDecode(bytes, out string name) || Encoding.UTF8.GetBytes(name).AsSpan().SequenceEqual(bytes));
+            !WireName.TryDecode(bytes, out var name) || Encoding.UTF8.GetBytes(name).AsSpan().SequenceEqual(bytes));
 
     [Theory]
     [InlineData("")]
@@ -29,7 +29,7 @@ public sealed class WireNameTests
     [Fact]
     public void Names_of_QEMU_are_text()
     {
-        Assert.True(WireName.TryDecode("/rom@etc/acpi/tables"u8, out string name));
+        Assert.True(WireName.TryDecode("/rom@etc/acpi/tables"u8, out var name));
         Assert.Equal("/rom@etc/acpi/tables", name);
     }
 

@@ -10,16 +10,22 @@ internal static class XbzrleEncoder
     {
         Assert.Equal(WireLimits.PageSize, before.Length);
         var delta = new List<byte>();
-        int position = 0;
+        var position = 0;
         while (true)
         {
-            int unchanged = before[position..].CommonPrefixLength(after[position..]);
-            int start = position + unchanged;
+            var unchanged = before[position..].CommonPrefixLength(after[position..]);
+            var start = position + unchanged;
             if (start == before.Length)
+            {
                 return [.. delta];
-            int end = start;
+            }
+
+            var end = start;
             while (end < before.Length && before[end] != after[end])
+            {
                 end++;
+            }
+
             AppendLength(delta, unchanged);
             AppendLength(delta, end - start);
             delta.AddRange(after[start..end]);

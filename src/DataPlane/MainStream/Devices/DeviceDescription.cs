@@ -16,8 +16,11 @@ internal static class DeviceDescription
             json.WriteStartObject();
             json.WriteNumber("page_size", WireLimits.PageSize);
             json.WriteStartArray("devices");
-            foreach (DeviceSection device in devices)
+            foreach (var device in devices)
+            {
                 Write(json, device);
+            }
+
             json.WriteEndArray();
             json.WriteEndObject();
         }

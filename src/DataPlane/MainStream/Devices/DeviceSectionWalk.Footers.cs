@@ -22,16 +22,22 @@ internal static partial class DeviceSectionWalk
         while (begin < bytes.Length)
         {
             if (++guesses > MaxGuesses)
+            {
                 return false;
-            if (TryReadSection(bytes, begin, search, found, out int end))
+            }
+
+            if (TryReadSection(bytes, begin, search, found, out var end))
             {
                 (begin, search) = (end, -1);
                 continue;
             }
 
             if (found.Count == 0)
+            {
                 return false;
-            DeviceSection last = found[^1];
+            }
+
+            var last = found[^1];
             found.RemoveAt(found.Count - 1);
             search = last.Offset + last.Length + 1;
             begin = found.Count == 0 ? 0 : found[^1].Offset + found[^1].Length + SectionFooter.Size;
@@ -47,17 +53,23 @@ internal static partial class DeviceSectionWalk
     private static bool TryReadSection(ReadOnlySpan<byte> bytes, int begin, int search, List<DeviceSection> found, out int end)
     {
         end = 0;
-        if (SectionHeader.Parse(bytes[begin..], out SectionHeader header, out int headerSize, out _) != OperationStatus.Done
-            || header.Type != SectionType.Full || !WireName.TryDecode(header.Name, out string name))
+        if (SectionHeader.Parse(bytes[begin..], out var header, out var headerSize, out _) != OperationStatus.Done
+            || header.Type != SectionType.Full || !WireName.TryDecode(header.Name, out var name))
+        {
             return false;
-        int body = begin + headerSize;
+        }
+
+        var body = begin + headerSize;
         Span<byte> footer = stackalloc byte[SectionFooter.Size];
         SectionFooter.Write(footer, header.Id);
-        for (int from = Math.Max(search, body); ; from++)
+        for (var from = Math.Max(search, body); ; from++)
         {
-            int distance = bytes[Math.Min(from, bytes.Length)..].IndexOf(footer);
+            var distance = bytes[Math.Min(from, bytes.Length)..].IndexOf(footer);
             if (distance < 0)
+            {
                 return false;
+            }
+
             from += distance;
             end = from + SectionFooter.Size;
             if (end == bytes.Length || MayFollow(bytes[end..], header.Id))
@@ -69,7 +81,7 @@ internal static partial class DeviceSectionWalk
     }
 
     private static bool MayFollow(ReadOnlySpan<byte> bytes, uint id) =>
-        SectionHeader.Parse(bytes, out SectionHeader next, out _, out _) == OperationStatus.Done
+        SectionHeader.Parse(bytes, out var next, out _, out _) == OperationStatus.Done
         && next.Type == SectionType.Full && next.Id != id
         && WireName.TryDecode(next.Name, out _);
 }

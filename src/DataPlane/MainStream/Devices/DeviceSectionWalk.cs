@@ -17,16 +17,19 @@ internal static partial class DeviceSectionWalk
     {
         var found = new List<DeviceSection>();
         sections = found;
-        int position = 0;
-        foreach (VmDescriptionDevice device in devices)
+        var position = 0;
+        foreach (var device in devices)
         {
-            if (!TryReadHeader(bytes[position..], device, out SectionHeader header, out int headerSize, out error))
+            if (!TryReadHeader(bytes[position..], device, out var header, out var headerSize, out error))
+            {
                 return false;
-            int body = position + headerSize;
-            int room = bytes.Length - body - SectionFooter.Size;
+            }
+
+            var body = position + headerSize;
+            var room = bytes.Length - body - SectionFooter.Size;
             if (device.BodySize is not { } size || size > room)
             {
-                string described = device.BodySize?.ToString(CultureInfo.InvariantCulture) ?? "no sensible number of";
+                var described = device.BodySize?.ToString(CultureInfo.InvariantCulture) ?? "no sensible number of";
                 error = $"device {Label(device)} is described with {described} bytes, {Math.Max(room, 0)} are left";
                 return false;
             }
@@ -53,15 +56,18 @@ internal static partial class DeviceSectionWalk
     {
         var found = new List<DeviceSection>();
         sections = found;
-        int position = 0;
-        for (int i = 0; i < devices.Count; i++)
+        var position = 0;
+        for (var i = 0; i < devices.Count; i++)
         {
-            VmDescriptionDevice device = devices[i];
-            if (!TryReadHeader(bytes[position..], device, out SectionHeader header, out int headerSize, out error))
+            var device = devices[i];
+            if (!TryReadHeader(bytes[position..], device, out var header, out var headerSize, out error))
+            {
                 return false;
-            int body = position + headerSize;
-            bool isLast = i == devices.Count - 1;
-            int length = isLast ? LastBody(bytes[body..], header.Id) : BodyBefore(bytes[body..], header.Id, devices[i + 1]);
+            }
+
+            var body = position + headerSize;
+            var isLast = i == devices.Count - 1;
+            var length = isLast ? LastBody(bytes[body..], header.Id) : BodyBefore(bytes[body..], header.Id, devices[i + 1]);
             if (length < 0)
             {
                 error = $"the end of device {Label(device)} cannot be found";
@@ -80,7 +86,10 @@ internal static partial class DeviceSectionWalk
     {
         error = null;
         if (SectionHeader.Parse(bytes, out header, out size, out _) == OperationStatus.Done && IsHeaderOf(header, device))
+        {
             return true;
+        }
+
         error = header.Name.IsEmpty
             ? $"there is no section of device {Label(device)}"
             : $"section {WireName.Quote(header.Name)} stands where device {Label(device)} should";
@@ -93,12 +102,12 @@ internal static partial class DeviceSectionWalk
     private static bool IsName(ReadOnlySpan<byte> utf8, string name)
     {
         Span<byte> expected = stackalloc byte[WireLimits.MaxNameLength];
-        return Encoding.UTF8.TryGetBytes(name, expected, out int length) && utf8.SequenceEqual(expected[..length]);
+        return Encoding.UTF8.TryGetBytes(name, expected, out var length) && utf8.SequenceEqual(expected[..length]);
     }
 
     private static int LastBody(ReadOnlySpan<byte> bytes, uint id)
     {
-        int length = bytes.Length - SectionFooter.Size;
+        var length = bytes.Length - SectionFooter.Size;
         return length >= 0 && SectionFooter.TryRead(bytes[length..], id, out _) ? length : -1;
     }
 
@@ -107,13 +116,16 @@ internal static partial class DeviceSectionWalk
         Span<byte> footer = stackalloc byte[SectionFooter.Size + 1];
         SectionFooter.Write(footer, id);
         footer[SectionFooter.Size] = (byte)SectionType.Full;
-        int position = 0;
+        var position = 0;
         while (bytes[position..].IndexOf(footer) is var distance && distance >= 0)
         {
             position += distance;
-            ReadOnlySpan<byte> behind = bytes[(position + SectionFooter.Size)..];
-            if (SectionHeader.Parse(behind, out SectionHeader header, out _, out _) == OperationStatus.Done && IsHeaderOf(header, next))
+            var behind = bytes[(position + SectionFooter.Size)..];
+            if (SectionHeader.Parse(behind, out var header, out _, out _) == OperationStatus.Done && IsHeaderOf(header, next))
+            {
                 return position;
+            }
+
             position++;
         }
 

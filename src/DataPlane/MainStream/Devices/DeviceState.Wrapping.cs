@@ -15,12 +15,14 @@ public sealed partial class DeviceState
     public static DeviceState Wrap(string name, ReadOnlyMemory<byte> body)
     {
         ArgumentNullException.ThrowIfNull(name);
-        byte[] utf8Name = Encoding.UTF8.GetBytes(name);
+        var utf8Name = Encoding.UTF8.GetBytes(name);
         if (utf8Name.Length > WireLimits.MaxNameLength || !WireName.TryDecode(utf8Name, out _))
+        {
             throw new ArgumentException($"A section's name is text of 1 to {WireLimits.MaxNameLength} bytes.", nameof(name));
+        }
 
         var header = new byte[SectionHeader.MaxSize];
-        int headerSize = SectionHeader.Write(header, SectionType.Full, id: 0, utf8Name, instance: 0, WrappedVersion);
+        var headerSize = SectionHeader.Write(header, SectionType.Full, id: 0, utf8Name, instance: 0, WrappedVersion);
         var sections = new byte[checked(headerSize + body.Length + SectionFooter.Size)];
         header.AsSpan(0, headerSize).CopyTo(sections);
         body.Span.CopyTo(sections.AsSpan(headerSize));

@@ -25,7 +25,7 @@ public sealed partial class DeviceState
     /// like any other.
     /// </summary>
     internal static DeviceState FromPackage(ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections) =>
-        DeviceSectionWalk.TryByFooters(sections.Span, out IReadOnlyList<DeviceSection> devices)
+        DeviceSectionWalk.TryByFooters(sections.Span, out var devices)
             ? new DeviceState(earlySections, sections, DeviceDescription.Write(devices), devices)
             : new DeviceState(earlySections, sections, "{}"u8.ToArray(), []);
 
@@ -58,10 +58,16 @@ public sealed partial class DeviceState
     public DeviceState WithRunState(string runState)
     {
         if (!GlobalState.CanChange(runState))
+        {
             throw new ArgumentException($"A guest can be made running or paused, not '{runState}'.", nameof(runState));
+        }
+
         if (FindGlobalState() is not { } device || RunState is not { } current || !GlobalState.CanChange(current))
+        {
             throw new InvalidOperationException($"The run state '{RunState ?? "unknown"}' of this guest cannot be changed.");
-        byte[] sections = Sections.ToArray();
+        }
+
+        var sections = Sections.ToArray();
         GlobalState.Write(sections.AsSpan(device.Offset, device.Length), runState);
         return new DeviceState(EarlySections, sections, Description, Devices);
     }
@@ -72,10 +78,12 @@ public sealed partial class DeviceState
 
     private DeviceSection? Find(string name)
     {
-        foreach (DeviceSection device in Devices)
+        foreach (var device in Devices)
         {
             if (device.Name == name && device.Instance == 0)
+            {
                 return device;
+            }
         }
 
         return null;

@@ -60,15 +60,22 @@ internal sealed class DeviceStateSplitter
         state = null;
         error = null;
         if (bytes.Length > _maxBytes)
-            error = $"the device state has more than {_maxBytes} bytes";
-        else if (!bytes.IsEmpty && bytes[0] is not ((byte)SectionType.Full or (byte)SectionType.EndOfFile))
-            error = $"byte {bytes[0]:X2} instead of a device section (04) after the RAM";
-        if (error is not null)
-            return OperationStatus.InvalidData;
-
-        while (TryFindDescription(bytes, out ReadOnlySpan<byte> sections, out ReadOnlySpan<byte> description))
         {
-            int end = sections.Length + HeadSize + description.Length;
+            error = $"the device state has more than {_maxBytes} bytes";
+        }
+        else if (!bytes.IsEmpty && bytes[0] is not ((byte)SectionType.Full or (byte)SectionType.EndOfFile))
+        {
+            error = $"byte {bytes[0]:X2} instead of a device section (04) after the RAM";
+        }
+
+        if (error is not null)
+        {
+            return OperationStatus.InvalidData;
+        }
+
+        while (TryFindDescription(bytes, out var sections, out var description))
+        {
+            var end = sections.Length + HeadSize + description.Length;
             if (TrySplit(sections, description, isLast: end == bytes.Length, out state))
             {
                 consumed = end;
@@ -79,7 +86,10 @@ internal sealed class DeviceStateSplitter
         }
 
         if (!endOfStream)
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         if (EndsWithEmptyDescription(bytes))
         {
             consumed = bytes.Length;
@@ -107,11 +117,11 @@ internal sealed class DeviceStateSplitter
     {
         sections = default;
         description = default;
-        while (TryFindHead(bytes, out int length))
+        while (TryFindHead(bytes, out var length))
         {
-            int start = _position + HeadSize;
-            int available = Math.Min(length, bytes.Length - start);
-            int from = Math.Clamp(_cleanTo, start, start + available);
+            var start = _position + HeadSize;
+            var available = Math.Min(length, bytes.Length - start);
+            var from = Math.Clamp(_cleanTo, start, start + available);
             if (bytes[from..(start + available)].Contains((byte)0))
             {
                 _position++;
@@ -120,7 +130,10 @@ internal sealed class DeviceStateSplitter
 
             _cleanTo = start + available;
             if (available < length)
+            {
                 return false;
+            }
+
             sections = bytes[.._position];
             description = bytes.Slice(start, length);
             return true;
@@ -135,7 +148,7 @@ internal sealed class DeviceStateSplitter
         length = 0;
         while (true)
         {
-            int distance = bytes[_position..].IndexOf([(byte)SectionType.EndOfFile, (byte)SectionType.VmDescription]);
+            var distance = bytes[_position..].IndexOf([(byte)SectionType.EndOfFile, (byte)SectionType.VmDescription]);
             if (distance < 0)
             {
                 // The last byte may be the first of the two.
@@ -144,11 +157,14 @@ internal sealed class DeviceStateSplitter
             }
 
             _position += distance;
-            ReadOnlySpan<byte> head = bytes[_position..];
+            var head = bytes[_position..];
             if (head.Length < HeadSize + 2)
+            {
                 return false;
-            uint announced = BinaryPrimitives.ReadUInt32BigEndian(head[2..]);
-            bool isHead = _position == 0
+            }
+
+            var announced = BinaryPrimitives.ReadUInt32BigEndian(head[2..]);
+            var isHead = _position == 0
                 ? announced >= 2 && head[HeadSize] == '{'
                 : announced >= MinDescriptionBytes && head[HeadSize] == '{' && head[HeadSize + 1] == '"';
             if (isHead && announced <= WireLimits.MaxVmDescriptionBytes)
@@ -164,10 +180,13 @@ internal sealed class DeviceStateSplitter
     private bool TrySplit(ReadOnlySpan<byte> sections, ReadOnlySpan<byte> json, bool isLast, out DeviceState? state)
     {
         state = null;
-        if (!VmDescription.TryParse(json, out VmDescription? description, out _))
+        if (!VmDescription.TryParse(json, out var description, out _))
+        {
             return false;
+        }
+
         IReadOnlyList<VmDescriptionDevice> devices = [.. description!.Devices.Skip(CountEarly(description.Devices))];
-        if (!DeviceSectionWalk.TryBySizes(sections, devices, out IReadOnlyList<DeviceSection> found, out string? mismatch)
+        if (!DeviceSectionWalk.TryBySizes(sections, devices, out var found, out var mismatch)
             && !(isLast && _nameWalks++ < MaxNameWalks && DeviceSectionWalk.TryByNames(sections, devices, out found, out _)))
         {
             _mismatch = mismatch;
@@ -180,7 +199,7 @@ internal sealed class DeviceStateSplitter
 
     private int CountEarly(IReadOnlyList<VmDescriptionDevice> devices)
     {
-        int count = 0;
+        var count = 0;
         while (count < _early.Count && count < devices.Count
             && devices[count].Name == _early[count].Name && devices[count].Instance == _early[count].Instance)
         {
@@ -196,9 +215,15 @@ internal sealed class DeviceStateSplitter
     private string DescribeEnd(ReadOnlySpan<byte> bytes)
     {
         if (_mismatch is not null)
+        {
             return $"the device state does not fit its description: {_mismatch}";
+        }
+
         if (LacksDescription(bytes))
+        {
             return "the source sends no VM description; turn off suppress-vmdesc there";
+        }
+
         return $"the stream ended inside the device state, after {bytes.Length} bytes of it";
     }
 }

@@ -32,9 +32,12 @@ internal sealed class EarlySection
     {
         section = null;
         consumed = 0;
-        OperationStatus status = SectionHeader.Parse(source, out SectionHeader header, out int headerSize, out error);
+        var status = SectionHeader.Parse(source, out var header, out var headerSize, out error);
         if (status != OperationStatus.Done)
+        {
             return status;
+        }
+
         if (header.Type != SectionType.Full)
         {
             error = $"{header.Type} section {header.Id} instead of a device section";
@@ -43,15 +46,18 @@ internal sealed class EarlySection
 
         Span<byte> footer = stackalloc byte[SectionFooter.Size];
         SectionFooter.Write(footer, header.Id);
-        int position = headerSize;
+        var position = headerSize;
         while (source[position..].IndexOf(footer) is var distance && distance >= 0)
         {
-            int end = position + distance + SectionFooter.Size;
+            var end = position + distance + SectionFooter.Size;
             if (end > MaxSize || end == source.Length)
+            {
                 break;
+            }
+
             if (MayFollow((SectionType)source[end]))
             {
-                if (!WireName.TryDecode(header.Name, out string name))
+                if (!WireName.TryDecode(header.Name, out var name))
                 {
                     error = $"{WireName.Quote(header.Name)} is no name of a device section";
                     return OperationStatus.InvalidData;
@@ -66,7 +72,10 @@ internal sealed class EarlySection
         }
 
         if (source.Length <= MaxSize)
+        {
             return OperationStatus.NeedMoreData;
+        }
+
         error = $"the section {WireName.Quote(header.Name)} among those of RAM does not end within {MaxSize} bytes";
         return OperationStatus.InvalidData;
     }

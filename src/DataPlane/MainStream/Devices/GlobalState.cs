@@ -24,10 +24,13 @@ internal static class GlobalState
     public static string? Read(ReadOnlySpan<byte> body)
     {
         if (body.Length < TextOffset + TextSize)
+        {
             return null;
-        uint size = BinaryPrimitives.ReadUInt32BigEndian(body);
-        ReadOnlySpan<byte> text = body.Slice(TextOffset, TextSize);
-        int end = text.IndexOf((byte)0);
+        }
+
+        var size = BinaryPrimitives.ReadUInt32BigEndian(body);
+        var text = body.Slice(TextOffset, TextSize);
+        var end = text.IndexOf((byte)0);
         return end > 0 && end + 1 == size && !text[..end].ContainsAnyExceptInRange((byte)' ', (byte)'~')
             ? Encoding.ASCII.GetString(text[..end]) : null;
     }
@@ -35,7 +38,7 @@ internal static class GlobalState
     public static void Write(Span<byte> body, string runState)
     {
         BinaryPrimitives.WriteUInt32BigEndian(body, (uint)runState.Length + 1);
-        Span<byte> text = body.Slice(TextOffset, TextSize);
+        var text = body.Slice(TextOffset, TextSize);
         text.Clear();
         Encoding.ASCII.GetBytes(runState, text);
     }

@@ -26,7 +26,9 @@ internal sealed unsafe class DeflateSink(nint memory, int capacity) : Stream
     public override void Write(ReadOnlySpan<byte> buffer)
     {
         if (Discards)
+        {
             return;
+        }
         // SAFETY: the span is the memory that the owner gave; slicing it checks the room.
         buffer.CopyTo(new Span<byte>((void*)memory, capacity)[Collected..]);
         Collected += buffer.Length;

@@ -30,15 +30,17 @@ internal static class IncompressiblePage
         counts.Clear();
         fixed (ushort* even = counts)
         {
-            ushort* odd = even + 256;
+            var odd = even + 256;
             for (int done = 0, at = 0; done < SampleBytes; done += PieceBytes, at += PieceStride)
             {
                 if (done == FirstLook && SumOfSquares(even) > FirstLimit)
-                    return false;
-                // SAFETY: the last piece begins at 15 * 256 of the page's 4096 bytes; a byte indexes the 256 entries of a table.
-                for (int i = 0; i < PieceBytes; i += 8)
                 {
-                    ulong eight = *(ulong*)(page + at + i);
+                    return false;
+                }
+                // SAFETY: the last piece begins at 15 * 256 of the page's 4096 bytes; a byte indexes the 256 entries of a table.
+                for (var i = 0; i < PieceBytes; i += 8)
+                {
+                    var eight = *(ulong*)(page + at + i);
                     even[(byte)eight]++;
                     odd[(byte)(eight >> 8)]++;
                     even[(byte)(eight >> 16)]++;
@@ -56,10 +58,10 @@ internal static class IncompressiblePage
 
     private static unsafe int SumOfSquares(ushort* counts)
     {
-        int sum = 0;
-        for (int value = 0; value < 256; value++)
+        var sum = 0;
+        for (var value = 0; value < 256; value++)
         {
-            int count = counts[value] + counts[value + 256];
+            var count = counts[value] + counts[value + 256];
             sum += count * count;
         }
 

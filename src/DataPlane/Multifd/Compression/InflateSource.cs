@@ -36,7 +36,7 @@ internal sealed unsafe class InflateSource(nint memory) : Stream
 
     public override int Read(Span<byte> buffer)
     {
-        int bytes = Math.Min(buffer.Length, _end - _at);
+        var bytes = Math.Min(buffer.Length, _end - _at);
         // SAFETY: the payload lies in the memory up to its end.
         new ReadOnlySpan<byte>((byte*)memory + _at, bytes).CopyTo(buffer);
         _at += bytes;

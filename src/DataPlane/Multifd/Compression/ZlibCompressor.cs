@@ -60,7 +60,10 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
     {
         // SAFETY: the caller's page.
         if (!_storesAll && !IncompressiblePage.Test((byte*)address))
+        {
             return false;
+        }
+
         _asideAddresses[_aside] = address;
         _asideOffsets[_aside++] = offset;
         return true;
@@ -69,23 +72,40 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
     public override int Compress(scoped ref MultifdPacketWriter packet, scoped Span<IoVec> vectors, ref int count)
     {
         if (count == 1 && _aside == 0)
+        {
             return 0; // zero pages only
-        for (int i = 0; i < _aside; i++)
+        }
+
+        for (var i = 0; i < _aside; i++)
+        {
             packet.AddNormal(_asideOffsets[i]);
+        }
+
         _sink.Collected = 0;
         if (!_begun)
+        {
             Begin();
+        }
 
         // To go on with deflate after stored blocks costs as much as deflating a window: fewer pages than that are not worth it.
-        bool stores = _aside > 0 && (_storesAll || count == 1 || _aside > WindowPages);
+        var stores = _aside > 0 && (_storesAll || count == 1 || _aside > WindowPages);
         if (count > 1 || (_aside > 0 && !stores))
+        {
             Deflate(vectors[1..count], stores ? 0 : _aside);
-        int bytes = _sink.Collected;
+        }
+
+        var bytes = _sink.Collected;
         count = 1;
         if (bytes > 0)
+        {
             vectors[count++] = new IoVec(Output, (nuint)bytes);
+        }
+
         if (stores)
+        {
             bytes += Store(vectors, ref count);
+        }
+
         _aside = 0;
         return bytes;
     }
@@ -115,10 +135,18 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
         }
 
         foreach (var run in runs)
+        {
             for (nuint at = 0; at < run.Length; at += StagingBytes)
+            {
                 Deflate(run.Address + (nint)at, (int)Math.Min(run.Length - at, StagingBytes));
-        for (int i = 0; i < aside; i++)
+            }
+        }
+
+        for (var i = 0; i < aside; i++)
+        {
             Deflate(_asideAddresses[i], TargetPage.Size);
+        }
+
         _deflate.Flush();
     }
 
@@ -136,12 +164,15 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
     private int Store(Span<IoVec> vectors, ref int count)
     {
         Span<byte> marks = new((void*)(_staging.Address + StagingBytes + WindowBytes), FreeMarksBytes);
-        int used = 0;
-        for (int i = 0; i < _aside; i++)
+        var used = 0;
+        for (var i = 0; i < _aside; i++)
         {
-            int left = _aside - i;
+            var left = _aside - i;
             if (i % PagesPerStoredBlock == 0)
+            {
                 AddMark(marks, ref used, Math.Min(left, PagesPerStoredBlock) * TargetPage.Size, vectors, ref count);
+            }
+
             Add(left > WindowPages ? _asideAddresses[i] : Remember(_asideAddresses[i], left), TargetPage.Size, vectors, ref count);
         }
 
@@ -151,7 +182,7 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
 
     private void AddMark(Span<byte> marks, ref int used, int length, Span<IoVec> vectors, ref int count)
     {
-        Span<byte> mark = marks.Slice(used, StoredHeaderBytes);
+        var mark = marks.Slice(used, StoredHeaderBytes);
         mark[0] = 0;
         BinaryPrimitives.WriteUInt16LittleEndian(mark[1..], (ushort)length);
         BinaryPrimitives.WriteUInt16LittleEndian(mark[3..], (ushort)~length);
@@ -165,12 +196,12 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
         if (left == Math.Min(_aside, WindowPages))
         {
             // The oldest pages of the window make room.
-            int keep = Math.Min(_unknownBytes, WindowBytes - (left * TargetPage.Size));
+            var keep = Math.Min(_unknownBytes, WindowBytes - (left * TargetPage.Size));
             Unknown.Slice(_unknownBytes - keep, keep).CopyTo(Unknown);
             _unknownBytes = keep;
         }
 
-        Span<byte> copy = Unknown.Slice(_unknownBytes, TargetPage.Size);
+        var copy = Unknown.Slice(_unknownBytes, TargetPage.Size);
         // SAFETY: the caller's page.
         new ReadOnlySpan<byte>((void*)address, TargetPage.Size).CopyTo(copy);
         _unknownBytes += TargetPage.Size;
@@ -179,10 +210,14 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
 
     private static void Add(nint address, int bytes, Span<IoVec> vectors, ref int count)
     {
-        ref IoVec last = ref vectors[count - 1];
+        ref var last = ref vectors[count - 1];
         if (last.Address + (nint)last.Length == address)
+        {
             last = new IoVec(last.Address, last.Length + (nuint)bytes);
+        }
         else
+        {
             vectors[count++] = new IoVec(address, (nuint)bytes);
+        }
     }
 }

@@ -30,7 +30,9 @@ internal sealed class ZlibDecompressor : PayloadDecompressor
                 {
                     done = _inflate.Read(rest);
                     if (done == 0)
+                    {
                         return _source.RanDry ? TooShort : Ends;
+                    }
                 }
             }
 

@@ -50,7 +50,7 @@ internal static unsafe class Zstd
     public static nint CreateCompressor(int level)
     {
         ThrowIfMissing();
-        nint context = NotNull(s_createCompressor());
+        var context = NotNull(s_createCompressor());
         ThrowIfError(s_setCompressor(context, CompressionLevel, level));
         return context;
     }
@@ -61,14 +61,16 @@ internal static unsafe class Zstd
     public static nuint Compress(nint context, ref ZstdBuffer output, ref ZstdBuffer input, int directive)
     {
         fixed (ZstdBuffer* to = &output, from = &input)
+        {
             return ThrowIfError(s_compress(context, to, from, directive));
+        }
     }
 
     /// <exception cref="PlatformNotSupportedException">There is no libzstd.</exception>
     public static nint CreateDecompressor(int maxWindowLog)
     {
         ThrowIfMissing();
-        nint context = NotNull(s_createDecompressor());
+        var context = NotNull(s_createDecompressor());
         ThrowIfError(s_setDecompressor(context, WindowLogMax, maxWindowLog));
         return context;
     }
@@ -82,14 +84,21 @@ internal static unsafe class Zstd
     public static nuint Decompress(nint context, ref ZstdBuffer output, ref ZstdBuffer input)
     {
         fixed (ZstdBuffer* to = &output, from = &input)
+        {
             return s_decompress(context, to, from);
+        }
     }
 
     private static nint Load()
     {
-        foreach (string name in (ReadOnlySpan<string>)["libzstd", "libzstd.so.1"])
-            if (NativeLibrary.TryLoad(name, typeof(Zstd).Assembly, null, out nint library))
+        foreach (var name in (ReadOnlySpan<string>)["libzstd", "libzstd.so.1"])
+        {
+            if (NativeLibrary.TryLoad(name, typeof(Zstd).Assembly, null, out var library))
+            {
                 return library;
+            }
+        }
+
         return 0;
     }
 
@@ -98,8 +107,10 @@ internal static unsafe class Zstd
     private static void ThrowIfMissing()
     {
         if (s_library == 0)
+        {
             throw new PlatformNotSupportedException(
                 "zstd is not available: neither libzstd.so beside the program nor libzstd.so.1 of the system can be loaded");
+        }
     }
 
     private static nint NotNull(nint context) => context != 0 ? context : throw new InsufficientMemoryException("libzstd has no memory");

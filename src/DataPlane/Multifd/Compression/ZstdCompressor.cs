@@ -16,13 +16,18 @@ internal sealed class ZstdCompressor(int level) : PayloadCompressor
     public override int Compress(scoped ref MultifdPacketWriter packet, scoped Span<IoVec> vectors, ref int count)
     {
         if (count == 1)
+        {
             return 0;
+        }
+
         var output = new ZstdBuffer(Output, (nuint)OutputBytes);
         foreach (var run in vectors[1..count])
         {
             var input = new ZstdBuffer(run.Address, run.Length);
             while (!input.IsDone)
+            {
                 Put(ref output, ref input, Zstd.Continue);
+            }
         }
 
         var nothing = default(ZstdBuffer);
@@ -40,7 +45,10 @@ internal sealed class ZstdCompressor(int level) : PayloadCompressor
     private nuint Put(ref ZstdBuffer output, ref ZstdBuffer input, int directive)
     {
         if (output.IsDone)
+        {
             throw new InvalidOperationException("libzstd made more of a packet than its own bound");
+        }
+
         return Zstd.Compress(_context, ref output, ref input, directive);
     }
 }

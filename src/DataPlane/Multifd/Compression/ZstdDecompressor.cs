@@ -25,8 +25,10 @@ internal sealed class ZstdDecompressor : PayloadDecompressor
     {
         // SAFETY: the payload has been received into this memory.
         ReadOnlySpan<byte> payload = new((void*)InputAddress, bytes);
-        if (!_insideFrame && (!BinaryPrimitives.TryReadUInt32LittleEndian(payload, out uint magic) || magic != FrameMagic))
+        if (!_insideFrame && (!BinaryPrimitives.TryReadUInt32LittleEndian(payload, out var magic) || magic != FrameMagic))
+        {
             return "the compressed payload is no zstd frame";
+        }
 
         _insideFrame = true;
         var input = new ZstdBuffer(InputAddress, (nuint)bytes);
@@ -36,7 +38,9 @@ internal sealed class ZstdDecompressor : PayloadDecompressor
             while (!output.IsDone)
             {
                 if (Step(ref output, ref input) is { } error)
+                {
                     return error;
+                }
             }
         }
 
@@ -48,11 +52,17 @@ internal sealed class ZstdDecompressor : PayloadDecompressor
     private string? Step(ref ZstdBuffer output, ref ZstdBuffer input)
     {
         if (!_insideFrame)
+        {
             return input.IsDone ? TooShort : Ends;
-        nuint before = input.Done + output.Done;
-        nuint result = Zstd.Decompress(_context, ref output, ref input);
+        }
+
+        var before = input.Done + output.Done;
+        var result = Zstd.Decompress(_context, ref output, ref input);
         if (Zstd.IsError(result))
+        {
             return $"the compressed payload is no zstd stream: {Zstd.ErrorName(result)}";
+        }
+
         _insideFrame = result != 0;
         return input.Done + output.Done == before && !output.IsDone && _insideFrame ? TooShort : null;
     }
@@ -66,11 +76,17 @@ internal sealed class ZstdDecompressor : PayloadDecompressor
         do
         {
             before = input.Done;
-            nuint result = Zstd.Decompress(_context, ref output, ref input);
+            var result = Zstd.Decompress(_context, ref output, ref input);
             if (Zstd.IsError(result))
+            {
                 return $"the compressed payload is no zstd stream: {Zstd.ErrorName(result)}";
+            }
+
             if (output.IsDone)
+            {
                 return TooLong;
+            }
+
             _insideFrame = result != 0;
         }
         while (_insideFrame && input.Done != before);

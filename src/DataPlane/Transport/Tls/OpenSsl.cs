@@ -44,7 +44,7 @@ internal static unsafe partial class OpenSsl
     internal static bool IsInstalled => s_isInstalled.Value;
 
     /// <summary>Whether this system has OpenSSL 3, and it may be used.</summary>
-    internal static bool IsAvailable => s_isInstalled.Value && !(AppContext.TryGetSwitch(AvoidSwitch, out bool avoid) && avoid);
+    internal static bool IsAvailable => s_isInstalled.Value && !(AppContext.TryGetSwitch(AvoidSwitch, out var avoid) && avoid);
 
     [LibraryImport(Ssl, EntryPoint = "TLS_client_method")]
     internal static partial nint ClientMethod();

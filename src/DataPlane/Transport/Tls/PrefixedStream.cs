@@ -33,12 +33,15 @@ internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) 
         if (_ready.IsEmpty)
         {
             if (_buffer is null || buffer.IsEmpty)
+            {
                 return await inner.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
-            int read = await inner.ReadAsync(_buffer, cancellationToken).ConfigureAwait(false);
+            }
+
+            var read = await inner.ReadAsync(_buffer, cancellationToken).ConfigureAwait(false);
             _ready = _buffer.AsMemory(0, read);
         }
 
-        int taken = Math.Min(buffer.Length, _ready.Length);
+        var taken = Math.Min(buffer.Length, _ready.Length);
         _ready[..taken].CopyTo(buffer);
         _ready = _ready[taken..];
         return taken;
@@ -70,7 +73,10 @@ internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) 
     protected override void Dispose(bool disposing)
     {
         if (disposing)
+        {
             inner.Dispose();
+        }
+
         base.Dispose(disposing);
     }
 }

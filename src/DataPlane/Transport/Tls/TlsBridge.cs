@@ -61,7 +61,7 @@ internal sealed class TlsBridge : IAsyncDisposable
     /// <exception cref="LinuxException">There are no more descriptors.</exception>
     internal static TlsBridge Begin(Stream tls, Socket outer, bool saysGoodbye, TimeProvider time, out SafeSocketHandle inner)
     {
-        (SafeSocketHandle own, inner) = Libc.CreateSocketPair();
+        (var own, inner) = Libc.CreateSocketPair();
         return new TlsBridge(tls, outer, own, saysGoodbye, time);
     }
 
@@ -76,11 +76,14 @@ internal sealed class TlsBridge : IAsyncDisposable
     private async Task RunAsync()
     {
         await Task.Yield(); // the first pieces must not be moved on the thread of whoever begins it
-        Task incoming = MoveInAsync();
-        Task outgoing = MoveOutAsync();
+        var incoming = MoveInAsync();
+        var outgoing = MoveOutAsync();
         await Task.WhenAny(incoming, outgoing).ConfigureAwait(false);
         if (!incoming.IsCompleted)
+        {
             await WatchInnerAsync(incoming).ConfigureAwait(false);
+        }
+
         await Task.WhenAll(incoming, outgoing).ConfigureAwait(false);
         await _tls.DisposeAsync().ConfigureAwait(false);
         _outer.Dispose();
@@ -89,11 +92,14 @@ internal sealed class TlsBridge : IAsyncDisposable
 
     private async Task MoveInAsync()
     {
-        byte[] buffer = GC.AllocateUninitializedArray<byte>(InBytes);
+        var buffer = GC.AllocateUninitializedArray<byte>(InBytes);
         try
         {
             while (await _tls.ReadAsync(buffer).ConfigureAwait(false) is > 0 and var read)
+            {
                 await SendAllAsync(buffer.AsMemory(0, read)).ConfigureAwait(false);
+            }
+
             _own.Shutdown(SocketShutdown.Send);
         }
         catch (Exception e) when (IsEnd(e))
@@ -104,13 +110,19 @@ internal sealed class TlsBridge : IAsyncDisposable
 
     private async Task MoveOutAsync()
     {
-        byte[] buffer = GC.AllocateUninitializedArray<byte>(OutBytes);
+        var buffer = GC.AllocateUninitializedArray<byte>(OutBytes);
         try
         {
             while (await ReceiveAsync(buffer).ConfigureAwait(false) is > 0 and var read)
+            {
                 await _tls.WriteAsync(buffer.AsMemory(0, read)).ConfigureAwait(false);
+            }
+
             if (_saysGoodbye)
+            {
                 await (_tls is TlsStream ours ? ours.ShutdownAsync() : ((SslStream)_tls).ShutdownAsync()).ConfigureAwait(false);
+            }
+
             _outer.Shutdown(SocketShutdown.Send);
         }
         catch (Exception e) when (IsEnd(e))
@@ -135,7 +147,9 @@ internal sealed class TlsBridge : IAsyncDisposable
     private async ValueTask SendAllAsync(ReadOnlyMemory<byte> bytes)
     {
         while (!bytes.IsEmpty)
+        {
             bytes = bytes[await _own.SendAsync(bytes).ConfigureAwait(false)..];
+        }
     }
 
     /// <summary>
@@ -150,7 +164,9 @@ internal sealed class TlsBridge : IAsyncDisposable
             try
             {
                 if (Libc.HasHungUp(_own.SafeHandle))
+                {
                     _outer.Dispose();
+                }
             }
             catch (ObjectDisposedException)
             {

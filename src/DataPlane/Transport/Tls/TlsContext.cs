@@ -24,7 +24,10 @@ internal sealed class TlsContext : IDisposable
         _sharesKeys = credentials.SharedKeys is not null;
         _context = OpenSsl.NewContext(_end == TlsEnd.Server ? OpenSsl.ServerMethod() : OpenSsl.ClientMethod());
         if (_context == 0)
+        {
             throw new TlsCredentialsException("OpenSSL gives no context for TLS");
+        }
+
         try
         {
             SetRules();
@@ -50,17 +53,27 @@ internal sealed class TlsContext : IDisposable
     internal TlsSession NewSession(string? host = null)
     {
         ObjectDisposedException.ThrowIf(_context == 0, this);
-        nint session = OpenSsl.NewSession(_context);
+        var session = OpenSsl.NewSession(_context);
         if (session == 0)
+        {
             throw new InsufficientMemoryException("OpenSSL gives no session.");
+        }
+
         try
         {
             if (_end == TlsEnd.Server)
+            {
                 OpenSsl.SetAcceptState(session);
+            }
             else
+            {
                 OpenSsl.SetConnectState(session);
+            }
+
             if (_end == TlsEnd.Client && !_sharesKeys)
+            {
                 Expect(session, new TlsHost(host!));
+            }
         }
         catch
         {
@@ -73,17 +86,20 @@ internal sealed class TlsContext : IDisposable
 
     public void Dispose()
     {
-        nint context = Interlocked.Exchange(ref _context, 0);
+        var context = Interlocked.Exchange(ref _context, 0);
         if (context == 0)
+        {
             return;
+        }
+
         TlsKeyExchange.Detach(context);
         OpenSsl.FreeContext(context); // its sessions hold references of their own
     }
 
     private static void Expect(nint session, TlsHost host)
     {
-        nint parameters = OpenSsl.SessionParameters(session);
-        string what = $"the name '{host.Name}' to check";
+        var parameters = OpenSsl.SessionParameters(session);
+        var what = $"the name '{host.Name}' to check";
         if (host.IsAddress)
         {
             Check(OpenSsl.ExpectAddress(parameters, host.Name) == 1, what);
@@ -96,7 +112,7 @@ internal sealed class TlsContext : IDisposable
 
     private void SetRules()
     {
-        int least = _sharesKeys ? OpenSsl.Tls13 : OpenSsl.Tls12;
+        var least = _sharesKeys ? OpenSsl.Tls13 : OpenSsl.Tls12;
         const ulong Options = OpenSsl.NoTicket | OpenSsl.NoCompression | OpenSsl.NoRenegotiation;
         Check(OpenSsl.ControlContext(_context, OpenSsl.ControlMinVersion, least, 0) == 1, "the lowest version of TLS");
         Check((OpenSsl.SetOptions(_context, Options) & Options) == Options, "the options");
@@ -104,21 +120,21 @@ internal sealed class TlsContext : IDisposable
         // The first call returns the mode before, the second the one that it has set.
         _ = OpenSsl.ControlContext(_context, OpenSsl.ControlSessionCache, 0, 0);
         Check(OpenSsl.ControlContext(_context, OpenSsl.ControlSessionCache, 0, 0) == 0, "the session cache's mode");
-        nint mode = OpenSsl.ControlContext(_context, OpenSsl.ControlMode, OpenSsl.ModePartialAndMovingWrites, 0);
+        var mode = OpenSsl.ControlContext(_context, OpenSsl.ControlMode, OpenSsl.ModePartialAndMovingWrites, 0);
         Check((mode & OpenSsl.ModePartialAndMovingWrites) == OpenSsl.ModePartialAndMovingWrites, "the mode of writing");
     }
 
     private unsafe void SetTrust(TlsCredentials credentials)
     {
         OpenSsl.SetVerify(_context, OpenSsl.VerifyPeerAndRequire, TlsVerification.Callback);
-        string authority = credentials.AuthorityPath!;
-        nint parameters = OpenSsl.ContextParameters(_context);
+        var authority = credentials.AuthorityPath!;
+        var parameters = OpenSsl.ContextParameters(_context);
         Check(OpenSsl.LoadVerifyFile(_context, authority) == 1, $"'{authority}'");
-        nuint flags = TlsVerification.TrustGiven;
+        var flags = TlsVerification.TrustGiven;
         if (credentials.RevocationPath is { } revocations)
         {
             // Lists alone are taken: a certificate in that file would be an authority otherwise.
-            nint lookup = OpenSsl.AddLookup(OpenSsl.CertificateStore(_context), OpenSsl.FileLookup());
+            var lookup = OpenSsl.AddLookup(OpenSsl.CertificateStore(_context), OpenSsl.FileLookup());
             Check(lookup != 0, "a reader for revocation lists");
             Check(OpenSsl.LoadRevocations(lookup, revocations, OpenSsl.FilePem) == credentials.Revocations, $"'{revocations}'");
             flags |= TlsVerification.CheckRevocations;
@@ -126,10 +142,16 @@ internal sealed class TlsContext : IDisposable
 
         Check(OpenSsl.SetVerifyFlags(parameters, flags) == 1, "the flags of verification");
         if (!_policy.RequireExtendedKeyUsage)
+        {
             Check(OpenSsl.SetPurpose(parameters, TlsVerification.AnyPurpose) == 1, "the purpose of certificates");
+        }
+
         if (_end != TlsEnd.Server)
+        {
             return;
-        nint names = OpenSsl.LoadAuthorityNames(authority);
+        }
+
+        var names = OpenSsl.LoadAuthorityNames(authority);
         Check(names != 0, $"the names in '{authority}'");
         OpenSsl.SetAuthorityNames(_context, names);
     }
@@ -137,10 +159,15 @@ internal sealed class TlsContext : IDisposable
     private void SetIdentity(TlsCredentials credentials)
     {
         if (credentials.CertificatePath is not { } certificate)
+        {
             return;
+        }
+
         Check(OpenSsl.UseCertificateChain(_context, certificate) == 1, $"'{certificate}'");
         if (OpenSsl.UsePrivateKey(_context, credentials.KeyPath!, OpenSsl.FilePem) != 1 || OpenSsl.CheckPrivateKey(_context) != 1)
+        {
             throw new TlsCredentialsException($"'{credentials.KeyPath}' is not the key of '{certificate}': OpenSSL says {TakeReason()}");
+        }
     }
 
     /// <summary>
@@ -157,12 +184,14 @@ internal sealed class TlsContext : IDisposable
     private static void Check(bool isTaken, string what)
     {
         if (!isTaken)
+        {
             throw new TlsCredentialsException($"OpenSSL does not take {what}: {TakeReason()}");
+        }
     }
 
     private static unsafe string TakeReason()
     {
-        string? reason = Marshal.PtrToStringUTF8((nint)OpenSsl.ReasonText(OpenSsl.TakeError()));
+        var reason = Marshal.PtrToStringUTF8((nint)OpenSsl.ReasonText(OpenSsl.TakeError()));
         OpenSsl.ClearErrors();
         return reason ?? "it gives no reason";
     }

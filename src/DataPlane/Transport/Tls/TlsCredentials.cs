@@ -26,7 +26,10 @@ public sealed class TlsCredentials : IDisposable
         Authorities = TlsFiles.ReadAuthorities(authority, time);
         RevocationPath = revocations;
         if (revocations is not null)
+        {
             Revocations = TlsFiles.CountRevocations(revocations);
+        }
+
         if (certificate is not null && key is not null)
         {
             CertificatePath = certificate;
@@ -47,7 +50,10 @@ public sealed class TlsCredentials : IDisposable
         KeyWarning = TlsFiles.FindExposure(keys.Path);
         User = user;
         if (!OpenSsl.IsInstalled)
+        {
             throw new TlsCredentialsException($"'{keys.Path}': TLS with shared keys needs OpenSSL 3 (libssl.so.3)");
+        }
+
         _context = new TlsContext(this);
     }
 
@@ -126,7 +132,10 @@ public sealed class TlsCredentials : IDisposable
     {
         var keys = TlsSharedKeys.Read(path);
         if (end == TlsEnd.Server)
+        {
             return user is null ? new TlsCredentials(end, keys, null, policy) : throw new ArgumentException("A server has no user of its own.", nameof(user));
+        }
+
         user ??= TlsSharedKeys.DefaultUser;
         return keys.Find(user) is not null ? new TlsCredentials(end, keys, user, policy)
             : throw new TlsCredentialsException($"'{path}' holds no key of the user '{user}'");
@@ -149,24 +158,36 @@ public sealed class TlsCredentials : IDisposable
         string? certificate, string? key, string? authority, TlsEnd end, string? revocations = null, TlsPeerPolicy? policy = null)
     {
         if (authority is null)
+        {
             throw new TlsCredentialsException("TLS needs the certificate of the authority that signed the peer's");
+        }
+
         if (certificate is null != key is null)
+        {
             throw new TlsCredentialsException(
                 certificate is null ? $"'{key}' is a key without a certificate" : $"'{certificate}' needs its key");
+        }
+
         if (certificate is null && end == TlsEnd.Server)
+        {
             throw new TlsCredentialsException("a TLS server needs a certificate and its key");
+        }
+
         return new TlsCredentials(end, certificate, key, authority, revocations, policy, TimeProvider.System);
     }
 
     internal static TlsCredentials FromFolder(string folder, TlsEnd end, TimeProvider time, TlsPeerPolicy? policy = null)
     {
         if (!Directory.Exists(folder))
+        {
             throw new TlsCredentialsException($"no TLS credentials: there is no folder '{folder}'");
-        string prefix = end == TlsEnd.Server ? "server" : "client";
-        string certificate = Path.Combine(folder, prefix + "-cert.pem");
-        string key = Path.Combine(folder, prefix + "-key.pem");
-        string revocations = Path.Combine(folder, "ca-crl.pem");
-        bool isAnonymous = end == TlsEnd.Client && !File.Exists(certificate) && !File.Exists(key);
+        }
+
+        var prefix = end == TlsEnd.Server ? "server" : "client";
+        var certificate = Path.Combine(folder, prefix + "-cert.pem");
+        var key = Path.Combine(folder, prefix + "-key.pem");
+        var revocations = Path.Combine(folder, "ca-crl.pem");
+        var isAnonymous = end == TlsEnd.Client && !File.Exists(certificate) && !File.Exists(key);
         return new TlsCredentials(
             end,
             isAnonymous ? null : certificate,
@@ -228,22 +249,28 @@ public sealed class TlsCredentials : IDisposable
     {
         _context?.Dispose();
         Certificate?.Dispose();
-        foreach (X509Certificate2 certificate in Chain.Concat(Authorities))
+        foreach (var certificate in Chain.Concat(Authorities))
+        {
             certificate.Dispose();
+        }
     }
 
     private void Require(TlsEnd end)
     {
         if (End != end)
+        {
             throw new InvalidOperationException($"These are a {End}'s TLS credentials, not a {end}'s.");
+        }
         // It fails here rather than let somebody in whom OpenSSL would keep out.
-        string? missing = SharedKeys is not null ? "shared keys"
+        var missing = SharedKeys is not null ? "shared keys"
             : RevocationPath is not null ? $"the revocation lists of '{RevocationPath}'"
             : Policy.AllowedNames.Count > 0 ? "allowed names"
             : Certificate is { HasPrivateKey: false } ? $"the kind of key of '{CertificatePath}'"
             : null;
         if (missing is not null)
+        {
             throw new TlsCredentialsException($"the runtime's TLS does not know {missing}: OpenSSL 3 (libssl.so.3) is needed");
+        }
     }
 
     private SslStreamCertificateContext StreamContext() => SslStreamCertificateContext.Create(Certificate!, Chain, offline: true);
@@ -258,7 +285,10 @@ public sealed class TlsCredentials : IDisposable
         };
         policy.CustomTrustStore.AddRange(Authorities);
         if (Policy.RequireExtendedKeyUsage)
+        {
             policy.ApplicationPolicy.Add(new Oid(purpose));
+        }
+
         return policy;
     }
 }

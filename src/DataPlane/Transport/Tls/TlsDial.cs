@@ -30,7 +30,10 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         try
         {
             if (!OpenSsl.IsAvailable)
+            {
                 return new Channel(await BridgeAsync(socket, name, time, linked.Token).ConfigureAwait(false), name, peer, pool, time);
+            }
+
             session = Credentials.Context.NewSession(Host);
             // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
             await Task.Factory.StartNew(
@@ -65,7 +68,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         {
             await tls.AuthenticateAsClientAsync(Credentials.ClientOptions(Host), cancellationToken).ConfigureAwait(false);
             raw.ReadAhead();
-            _ = TlsBridge.Begin(tls, outer, saysGoodbye: name is not ("main" or "preempt"), time, out SafeSocketHandle inner);
+            _ = TlsBridge.Begin(tls, outer, saysGoodbye: name is not ("main" or "preempt"), time, out var inner);
             return inner;
         }
         catch (Exception e)

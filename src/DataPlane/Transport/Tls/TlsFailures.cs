@@ -38,10 +38,10 @@ internal static class TlsFailures
     /// <param name="host">Whom a client wanted to reach.</param>
     internal static string Take(nint session, string? host)
     {
-        nuint first = OpenSsl.TakeError();
+        var first = OpenSsl.TakeError();
         OpenSsl.ClearErrors();
-        int reason = (int)(first & 0x7FFFFF);
-        string peer = host is null ? "the client" : "the server";
+        var reason = (int)(first & 0x7FFFFF);
+        var peer = host is null ? "the client" : "the server";
         return reason switch
         {
             VerifyFailed => DescribeVerification((int)OpenSsl.VerifyResult(session), peer, host),

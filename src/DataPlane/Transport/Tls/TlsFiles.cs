@@ -19,27 +19,35 @@ internal static class TlsFiles
     /// <summary>One that has expired beside a good one does no harm: nobody whom it has signed is let in.</summary>
     internal static X509Certificate2Collection ReadAuthorities(string path, TimeProvider time)
     {
-        X509Certificate2Collection found = ReadCertificates(path);
+        var found = ReadCertificates(path);
         // QEMU refuses to start with such a file; a leaf as authority would accept nobody but itself.
-        foreach (X509Certificate2 certificate in found)
+        foreach (var certificate in found)
         {
             if (certificate.Extensions.OfType<X509BasicConstraintsExtension>().FirstOrDefault() is { CertificateAuthority: false })
+            {
                 throw new TlsCredentialsException($"'{path}': {certificate.Subject} is not the certificate of an authority");
+            }
         }
 
-        DateTime now = time.GetUtcNow().UtcDateTime;
+        var now = time.GetUtcNow().UtcDateTime;
         if (found.All(certificate => !IsTimely(certificate, now)))
+        {
             CheckTime(path, found[0], now);
+        }
+
         return found;
     }
 
     internal static (X509Certificate2 Certificate, X509Certificate2Collection Chain) ReadCertificate(
         string path, string keyPath, TimeProvider time)
     {
-        X509Certificate2Collection chain = ReadCertificates(path);
-        foreach (X509Certificate2 certificate in chain)
+        var chain = ReadCertificates(path);
+        foreach (var certificate in chain)
+        {
             CheckTime(path, certificate, time.GetUtcNow().UtcDateTime);
-        X509Certificate2 leaf = chain[0];
+        }
+
+        var leaf = chain[0];
         chain.RemoveAt(0);
         return (WithKey(leaf, path, keyPath), chain);
     }
@@ -48,10 +56,10 @@ internal static class TlsFiles
     internal static int CountRevocations(string path)
     {
         ReadOnlySpan<char> text = ReadText(path);
-        int count = 0;
+        var count = 0;
         try
         {
-            while (PemEncoding.TryFind(text, out PemFields fields))
+            while (PemEncoding.TryFind(text, out var fields))
             {
                 if (text[fields.Label] is "X509 CRL")
                 {
@@ -75,7 +83,7 @@ internal static class TlsFiles
     {
         try
         {
-            UnixFileMode mode = OperatingSystem.IsWindows() ? UnixFileMode.None : File.GetUnixFileMode(path);
+            var mode = OperatingSystem.IsWindows() ? UnixFileMode.None : File.GetUnixFileMode(path);
             return (mode & (UnixFileMode.OtherRead | UnixFileMode.OtherWrite)) == 0 ? null
                 : $"'{path}' can be {((mode & UnixFileMode.OtherRead) == 0 ? "written" : "read")} by every user of this machine: chmod o= it";
         }
@@ -90,12 +98,15 @@ internal static class TlsFiles
     {
         try
         {
-            using FileStream file = File.OpenRead(path);
-            byte[] bytes = new byte[maxBytes + 1];
-            int count = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+            using var file = File.OpenRead(path);
+            var bytes = new byte[maxBytes + 1];
+            var count = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
             if (count > maxBytes)
+            {
                 throw new TlsCredentialsException($"'{path}' has more than {maxBytes} bytes");
-            string text = Encoding.UTF8.GetString(bytes, 0, count);
+            }
+
+            var text = Encoding.UTF8.GetString(bytes, 0, count);
             CryptographicOperations.ZeroMemory(bytes);
             return text;
         }
@@ -112,12 +123,18 @@ internal static class TlsFiles
     /// <summary>With its private key where the runtime can hold such a one; else OpenSSL alone sees whether the key is the certificate's.</summary>
     private static X509Certificate2 WithKey(X509Certificate2 leaf, string path, string keyPath)
     {
-        string key = ReadText(keyPath);
+        var key = ReadText(keyPath);
         if (key.Contains("ENCRYPTED", StringComparison.Ordinal))
+        {
             throw new TlsCredentialsException($"'{keyPath}': the key is encrypted; it must be readable without a password");
+        }
+
         if (!PemEncoding.TryFind(key, out _))
+        {
             throw new TlsCredentialsException($"'{keyPath}' holds no PEM key");
-        Oid kind = leaf.PublicKey.Oid;
+        }
+
+        var kind = leaf.PublicKey.Oid;
         switch (kind.Value)
         {
             case Ed25519 or Ed448 or RsaPss:
@@ -125,14 +142,14 @@ internal static class TlsFiles
             case Rsa or Ecdsa:
                 break;
             default:
-                string name = kind.FriendlyName is { Length: > 0 } known ? known : kind.Value ?? "unknown";
+                var name = kind.FriendlyName is { Length: > 0 } known ? known : kind.Value ?? "unknown";
                 throw new TlsCredentialsException(
                     $"'{path}': TLS cannot use a key of the type {name}; RSA, RSA-PSS, ECDSA, Ed25519 and Ed448 can be used");
         }
 
         try
         {
-            X509Certificate2 whole = X509Certificate2.CreateFromPem(leaf.ExportCertificatePem(), key);
+            var whole = X509Certificate2.CreateFromPem(leaf.ExportCertificatePem(), key);
             leaf.Dispose();
             return whole;
         }
@@ -155,16 +172,24 @@ internal static class TlsFiles
         }
 
         if (found.Count == 0)
+        {
             throw new TlsCredentialsException($"'{path}' holds no PEM certificate");
+        }
+
         return found;
     }
 
     private static void CheckTime(string path, X509Certificate2 certificate, DateTime now)
     {
         if (certificate.NotAfter.ToUniversalTime() < now)
+        {
             throw new TlsCredentialsException($"'{path}': {certificate.Subject} expired on {Stamp(certificate.NotAfter)}");
+        }
+
         if (certificate.NotBefore.ToUniversalTime() > now)
+        {
             throw new TlsCredentialsException($"'{path}': {certificate.Subject} is not valid before {Stamp(certificate.NotBefore)}");
+        }
     }
 
     private static bool IsTimely(X509Certificate2 certificate, DateTime now) =>

@@ -25,14 +25,22 @@ internal static unsafe class TlsHandshake
         {
             while (true)
             {
-                TlsResult result = session.Handshake();
-                bool isSent = TrySend(session, socket);
+                var result = session.Handshake();
+                var isSent = TrySend(session, socket);
                 if (result is TlsResult.Failed or TlsResult.Ended)
+                {
                     throw new AuthenticationException(session.Failure ?? "the peer ended TLS in the handshake");
+                }
+
                 if (!isSent)
+                {
                     return TlsResult.NeedsOutput;
+                }
+
                 if (result == TlsResult.Done || !TryReceive(session, socket))
+                {
                     return result;
+                }
             }
         }
         finally
@@ -49,10 +57,10 @@ internal static unsafe class TlsHandshake
     internal static void Run(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken)
     {
         using EventFd wake = new();
-        using CancellationTokenRegistration registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
-        for (TlsResult result = Advance(session, socket); result != TlsResult.Done; result = Advance(session, socket))
+        using var registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
+        for (var result = Advance(session, socket); result != TlsResult.Done; result = Advance(session, socket))
         {
-            short events = result == TlsResult.NeedsOutput ? Libc.PollOut : Libc.PollIn;
+            var events = result == TlsResult.NeedsOutput ? Libc.PollOut : Libc.PollIn;
             _ = Libc.WaitFor(socket, events, wake, Timeout.Infinite);
             cancellationToken.ThrowIfCancellationRequested();
         }
@@ -65,7 +73,7 @@ internal static unsafe class TlsHandshake
         session.Hold();
         try
         {
-            for (int pieces = 0; ; pieces++)
+            for (var pieces = 0; ; pieces++)
             {
                 switch (session.Decrypt((nint)data, length, out count))
                 {
@@ -74,7 +82,10 @@ internal static unsafe class TlsHandshake
                     case TlsResult.NeedsInput:
                         // What is left stays in the socket, which is readable then: others have their turn first.
                         if (pieces == PiecesPerTurn || !TryReceive(session, socket, PieceBytes))
+                        {
                             return ReadOutcome.Nothing;
+                        }
+
                         break;
                     default:
                         return ReadOutcome.Gone;
@@ -97,10 +108,10 @@ internal static unsafe class TlsHandshake
         {
             // SAFETY: the caller holds the session's memory.
             MsgHdr message = new() { Vectors = &piece, VectorCount = 1 };
-            nint done = Libc.SendMessage(socket, &message, Libc.MessageNoSignal | Libc.MessageDontWait);
+            var done = Libc.SendMessage(socket, &message, Libc.MessageNoSignal | Libc.MessageDontWait);
             if (done < 0)
             {
-                int errno = Marshal.GetLastPInvokeError();
+                var errno = Marshal.GetLastPInvokeError();
                 // Gone: what it said last may be here still, and says more than the error number.
                 return errno != Errno.EAGAIN && errno != Errno.EINTR;
             }
@@ -113,18 +124,21 @@ internal static unsafe class TlsHandshake
 
     private static bool TryReceive(TlsSession session, SafeSocketHandle socket, int limit = int.MaxValue)
     {
-        IoVec room = session.PeekIncoming();
+        var room = session.PeekIncoming();
         // SAFETY: at most as many bytes are written as the session has room for, and the caller holds its memory.
-        nint done = Libc.Receive(socket, (byte*)room.Address, Math.Min(room.Length, (nuint)limit), Libc.MessageDontWait);
+        var done = Libc.Receive(socket, (byte*)room.Address, Math.Min(room.Length, (nuint)limit), Libc.MessageDontWait);
         if (done > 0)
         {
             session.ConfirmIncoming((int)done);
             return true;
         }
 
-        int errno = done == 0 ? 0 : Marshal.GetLastPInvokeError();
+        var errno = done == 0 ? 0 : Marshal.GetLastPInvokeError();
         if (errno is Errno.EAGAIN or Errno.EINTR)
+        {
             return false;
+        }
+
         throw new TlsLostException(errno == 0
             ? "the peer closed the connection in the TLS handshake; perhaps it expects none"
             : $"the connection was lost in the TLS handshake; perhaps the peer expects none: {Errno.Describe(errno)}");

@@ -13,12 +13,14 @@ internal readonly record struct TlsHost
     internal TlsHost(string given)
     {
         ArgumentException.ThrowIfNullOrEmpty(given);
-        int zone = given.IndexOf('%', StringComparison.Ordinal);
-        string bare = zone < 0 || !given.Contains(':', StringComparison.Ordinal) ? given : given[..zone];
-        IsAddress = IPAddress.TryParse(bare, out IPAddress? address);
+        var zone = given.IndexOf('%', StringComparison.Ordinal);
+        var bare = zone < 0 || !given.Contains(':', StringComparison.Ordinal) ? given : given[..zone];
+        IsAddress = IPAddress.TryParse(bare, out var address);
         Name = IsAddress ? address!.ToString() : bare.TrimEnd('.');
         if (Name.Length == 0 || Name.Contains('\0', StringComparison.Ordinal))
+        {
             throw new ArgumentException($"'{given}' is no name that a certificate can have.", nameof(given));
+        }
     }
 
     internal string Name { get; }

@@ -18,9 +18,13 @@ internal static unsafe class TlsKeyExchange
     {
         s_byContext[context] = credentials;
         if (credentials.End == TlsEnd.Server)
+        {
             OpenSsl.SetServerKeyCallback(context, &FindForServer);
+        }
         else
+        {
             OpenSsl.SetClientKeyCallback(context, &FindForClient);
+        }
     }
 
     internal static void Detach(nint context) => s_byContext.TryRemove(context, out _);
@@ -28,7 +32,7 @@ internal static unsafe class TlsKeyExchange
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static uint FindForServer(nint session, nint identity, byte* key, uint room)
     {
-        if (!s_byContext.TryGetValue(OpenSsl.ContextOf(session), out TlsCredentials? credentials)
+        if (!s_byContext.TryGetValue(OpenSsl.ContextOf(session), out var credentials)
             || Marshal.PtrToStringUTF8(identity) is not { } user
             || !credentials.Policy.Allows(user))
         {
@@ -42,12 +46,17 @@ internal static unsafe class TlsKeyExchange
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static uint FindForClient(nint session, nint hint, byte* identity, uint identityRoom, byte* key, uint room)
     {
-        if (!s_byContext.TryGetValue(OpenSsl.ContextOf(session), out TlsCredentials? credentials) || credentials.User is not { } user)
+        if (!s_byContext.TryGetValue(OpenSsl.ContextOf(session), out var credentials) || credentials.User is not { } user)
+        {
             return 0;
+        }
         // SAFETY: OpenSSL vouches for as many bytes at identity, among them the zero at the end.
         Span<byte> name = new(identity, (int)identityRoom);
-        if (!Encoding.UTF8.TryGetBytes(user, name[..^1], out int length))
+        if (!Encoding.UTF8.TryGetBytes(user, name[..^1], out var length))
+        {
             return 0;
+        }
+
         name[length] = 0;
         // SAFETY: and for room bytes at key.
         return Give(credentials.SharedKeys?.Find(user), new Span<byte>(key, (int)room));

@@ -23,13 +23,18 @@ public sealed record TlsPeerPolicy
     internal bool Allows(params ReadOnlySpan<string> spellings)
     {
         if (AllowedNames.Count == 0)
-            return true;
-        foreach (string pattern in AllowedNames)
         {
-            foreach (string name in spellings)
+            return true;
+        }
+
+        foreach (var pattern in AllowedNames)
+        {
+            foreach (var name in spellings)
             {
                 if (IsMatch(pattern, name))
+                {
                     return true;
+                }
             }
         }
 

@@ -25,9 +25,13 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
     {
         _time = time;
         if (OpenSsl.IsAvailable)
+        {
             _sessions = new TlsSessionUpgrade(credentials);
+        }
         else
+        {
             _options = credentials.ServerOptions(SslProtocols.Tls12);
+        }
     }
 
     /// <summary>Sessions that are not over.</summary>
@@ -37,9 +41,12 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
         SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken)
     {
         if (_sessions is null)
+        {
             return await Task.Run(() => UpgradeByRuntimeAsync(socket, consumed, cancellationToken), CancellationToken.None)
                 .ConfigureAwait(false);
-        UpgradedConnection secured = await _sessions.UpgradeAsync(socket, peer, consumed, cancellationToken).ConfigureAwait(false);
+        }
+
+        var secured = await _sessions.UpgradeAsync(socket, peer, consumed, cancellationToken).ConfigureAwait(false);
         try
         {
             var outer = new Socket(secured.Socket);
@@ -55,7 +62,7 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
     /// <summary>Waits for the sessions that are under way, for so long at most.</summary>
     internal async Task DrainAsync(TimeSpan limit)
     {
-        Task all = Task.WhenAll(_bridges.Keys.Select(b => b.Completion));
+        var all = Task.WhenAll(_bridges.Keys.Select(b => b.Completion));
         await Task.WhenAny(all, Task.Delay(limit, _time)).ConfigureAwait(false);
     }
 
@@ -70,8 +77,10 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _sessions?.Dispose();
-        foreach (TlsBridge bridge in _bridges.Keys)
+        foreach (var bridge in _bridges.Keys)
+        {
             await bridge.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     private async Task<UpgradedConnection> UpgradeByRuntimeAsync(
@@ -96,7 +105,7 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
 
     private UpgradedConnection Bridge(Stream tls, Socket outer)
     {
-        TlsBridge bridge = TlsBridge.Begin(tls, outer, saysGoodbye: false, _time, out SafeSocketHandle inner);
+        var bridge = TlsBridge.Begin(tls, outer, saysGoodbye: false, _time, out var inner);
         _bridges.TryAdd(bridge, 0);
         _ = ForgetAsync(bridge);
         return new UpgradedConnection(inner);

@@ -80,7 +80,9 @@ internal sealed unsafe class TlsSession : IDisposable
         get
         {
             lock (_gate)
+            {
                 return !_handle.IsClosed && (OpenSsl.HasPending(_session) != 0 || OpenSsl.ReadState(_session)[1] != (byte)'H');
+            }
         }
     }
 
@@ -88,7 +90,7 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <exception cref="ObjectDisposedException">It has been disposed.</exception>
     internal void Hold()
     {
-        bool held = false;
+        var held = false;
         _handle.DangerousAddRef(ref held);
     }
 
@@ -100,14 +102,23 @@ internal sealed unsafe class TlsSession : IDisposable
         lock (_gate)
         {
             if (_handle.IsClosed)
+            {
                 return TlsResult.Failed;
+            }
+
             OpenSsl.ClearErrors();
-            int result = OpenSsl.Handshake(_session);
+            var result = OpenSsl.Handshake(_session);
             if (result != 1)
+            {
                 return Explain(result);
+            }
+
             _unproductive = 0;
             if (_policy is not null)
+            {
                 _failure ??= TlsVerification.FindFault(_session, _policy, _host is null ? "the client" : "the server");
+            }
+
             return _failure is null ? TlsResult.Done : TlsResult.Failed;
         }
     }
@@ -122,7 +133,10 @@ internal sealed unsafe class TlsSession : IDisposable
         lock (_gate)
         {
             if (_handle.IsClosed)
+            {
                 return TlsResult.Failed;
+            }
+
             if (OpenSsl.WriteRoom(_near) < (nuint)(length + RecordOverhead))
             {
                 OweAll();
@@ -132,7 +146,7 @@ internal sealed unsafe class TlsSession : IDisposable
             nuint taken;
             OpenSsl.ClearErrors();
             // SAFETY: the caller vouches for length bytes at data, which are only read; the count is a local.
-            int result = OpenSsl.Write(_session, data, (nuint)length, &taken);
+            var result = OpenSsl.Write(_session, data, (nuint)length, &taken);
             OweAll();
             done = result == 1 ? (int)taken : 0;
             return result == 1 ? TlsResult.Done : Explain(result);
@@ -146,14 +160,20 @@ internal sealed unsafe class TlsSession : IDisposable
         lock (_gate)
         {
             if (_handle.IsClosed)
+            {
                 return TlsResult.Failed;
+            }
+
             nuint given;
             OpenSsl.ClearErrors();
             // SAFETY: the caller vouches for length bytes at data; the count is a local.
-            int result = OpenSsl.Read(_session, data, (nuint)length, &given);
+            var result = OpenSsl.Read(_session, data, (nuint)length, &given);
             done = result == 1 ? (int)given : 0;
             if (result != 1)
+            {
                 return Explain(result);
+            }
+
             _unproductive = 0;
             return TlsResult.Done;
         }
@@ -166,10 +186,16 @@ internal sealed unsafe class TlsSession : IDisposable
         {
             SaysGoodbye = false;
             if (_handle.IsClosed || _failure is not null)
+            {
                 return;
+            }
+
             OpenSsl.ClearErrors();
             if (OpenSsl.Shutdown(_session) < 0)
+            {
                 _failure ??= TlsFailures.Take(_session, _host);
+            }
+
             OweAll();
         }
     }
@@ -183,7 +209,7 @@ internal sealed unsafe class TlsSession : IDisposable
         lock (_gate)
         {
             // SAFETY: the pointer is a local; what it is set to lives as long as the handle.
-            int length = OpenSsl.PeekRead(_network, &data);
+            var length = OpenSsl.PeekRead(_network, &data);
             return length > 0 ? new IoVec(data, (nuint)length) : default;
         }
     }
@@ -196,7 +222,7 @@ internal sealed unsafe class TlsSession : IDisposable
     {
         lock (_gate)
         {
-            IoVec piece = PeekOutgoing();
+            var piece = PeekOutgoing();
             return new IoVec(piece.Address, (nuint)Math.Min((long)piece.Length, Math.Max(0, _owed - _left)));
         }
     }
@@ -218,7 +244,7 @@ internal sealed unsafe class TlsSession : IDisposable
         lock (_gate)
         {
             // SAFETY: the pointer is a local; what it is set to lives as long as the handle.
-            int length = OpenSsl.PeekWrite(_network, &data);
+            var length = OpenSsl.PeekWrite(_network, &data);
             return length > 0 ? new IoVec(data, (nuint)length) : default;
         }
     }
@@ -239,10 +265,12 @@ internal sealed unsafe class TlsSession : IDisposable
         Hold();
         while (!consumed.IsEmpty)
         {
-            IoVec room = PeekIncoming();
-            int count = (int)Math.Min(room.Length, (nuint)consumed.Length);
+            var room = PeekIncoming();
+            var count = (int)Math.Min(room.Length, (nuint)consumed.Length);
             if (count == 0)
+            {
                 throw new InvalidOperationException("More bytes were read ahead than a session takes.");
+            }
             // SAFETY: count is at most what the session said it has room for, and the hold keeps it.
             consumed[..count].CopyTo(new Span<byte>((void*)room.Address, count));
             ConfirmIncoming(count);
@@ -259,7 +287,9 @@ internal sealed unsafe class TlsSession : IDisposable
     private static void Require(bool isMoved)
     {
         if (!isMoved)
+        {
             throw new InvalidOperationException("More bytes were moved than the memory of a TLS session has.");
+        }
     }
 
     private TlsResult Explain(int result)

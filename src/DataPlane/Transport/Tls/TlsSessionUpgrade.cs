@@ -47,7 +47,10 @@ internal sealed class TlsSessionUpgrade : IChannelUpgrade
             {
                 // A fresh socket takes a server's few messages at once, unless its peer is up to something.
                 if (step != TlsResult.NeedsInput)
+                {
                     throw new AuthenticationException("the peer takes none of the handshake's bytes");
+                }
+
                 await _readable.WaitAsync(socket, cancellationToken).ConfigureAwait(true);
             }
 

@@ -25,18 +25,26 @@ internal sealed class TlsSharedKeys
     internal static TlsSharedKeys Read(string path)
     {
         TlsSharedKeys keys = new(path);
-        int number = 0;
-        foreach (string raw in TlsFiles.ReadText(path, MaxFileBytes).Split('\n'))
+        var number = 0;
+        foreach (var raw in TlsFiles.ReadText(path, MaxFileBytes).Split('\n'))
         {
             number++;
-            string line = raw.TrimEnd('\r');
+            var line = raw.TrimEnd('\r');
             if (line.Length == 0)
+            {
                 continue;
-            int colon = line.IndexOf(':', StringComparison.Ordinal);
+            }
+
+            var colon = line.IndexOf(':', StringComparison.Ordinal);
             if (colon <= 0 || Encoding.UTF8.GetByteCount(line.AsSpan(0, colon)) > MaxUserBytes)
+            {
                 throw new TlsCredentialsException($"'{path}', line {number}: 'user:key' was expected, with a user of 1 to {MaxUserBytes} bytes");
+            }
+
             if (!keys._keys.TryAdd(line[..colon], ParseKey(path, number, line[(colon + 1)..])))
+            {
                 throw new TlsCredentialsException($"'{path}', line {number}: this user has a key already");
+            }
         }
 
         return keys._keys.Count > 0 ? keys : throw new TlsCredentialsException($"'{path}' holds no key");
@@ -49,9 +57,11 @@ internal sealed class TlsSharedKeys
     {
         try
         {
-            byte[] key = Convert.FromHexString(text);
+            var key = Convert.FromHexString(text);
             if (key.Length is > 0 and <= MaxKeyBytes)
+            {
                 return key;
+            }
         }
         catch (FormatException)
         {

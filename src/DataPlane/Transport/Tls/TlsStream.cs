@@ -56,7 +56,10 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
             session?.Dispose();
             socket.Dispose();
             if (e is OperationCanceledException && !cancellationToken.IsCancellationRequested)
+            {
                 throw new AuthenticationException($"the TLS handshake was not over within {limit.TotalSeconds:0.###} s", e);
+            }
+
             throw;
         }
     }
@@ -64,20 +67,32 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         if (buffer.IsEmpty)
+        {
             return 0;
+        }
+
         session.Hold();
         try
         {
             while (true)
             {
-                TlsResult result = Decrypt(buffer.Span, out int done);
+                var result = Decrypt(buffer.Span, out var done);
                 if (result is TlsResult.Done or TlsResult.Ended)
+                {
                     return done;
+                }
+
                 if (result != TlsResult.NeedsInput)
+                {
                     throw Broken("reading");
-                int count = await socket.ReceiveAsync(_incoming.Over(session.PeekIncoming()), cancellationToken).ConfigureAwait(false);
+                }
+
+                var count = await socket.ReceiveAsync(_incoming.Over(session.PeekIncoming()), cancellationToken).ConfigureAwait(false);
                 if (count == 0)
+                {
                     return session.HoldsPiece ? throw new IOException("the connection ended inside a TLS record") : 0;
+                }
+
                 session.ConfirmIncoming(count);
             }
         }
@@ -98,12 +113,17 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         {
             while (!buffer.IsEmpty)
             {
-                TlsResult result = Encrypt(buffer.Span, out int done);
+                var result = Encrypt(buffer.Span, out var done);
                 if (result is not (TlsResult.Done or TlsResult.NeedsOutput))
+                {
                     throw Broken("writing");
+                }
+
                 buffer = buffer[done..];
                 if (result == TlsResult.NeedsOutput)
+                {
                     await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
+                }
             }
 
             await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
@@ -165,7 +185,9 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         try
         {
             while (session.PeekOwed() is { Length: > 0 } piece)
+            {
                 session.ConfirmOutgoing(await socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false));
+            }
         }
         catch (SocketException e)
         {
@@ -179,12 +201,16 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
     private unsafe TlsResult Decrypt(Span<byte> target, out int done)
     {
         fixed (byte* data = target)
+        {
             return session.Decrypt((nint)data, target.Length, out done);
+        }
     }
 
     private unsafe TlsResult Encrypt(ReadOnlySpan<byte> source, out int done)
     {
         fixed (byte* data = source)
+        {
             return session.Encrypt((nint)data, source.Length, out done);
+        }
     }
 }

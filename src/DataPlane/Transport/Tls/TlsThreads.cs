@@ -17,7 +17,7 @@ internal sealed class TlsThreads : TaskScheduler, IDisposable
     internal TlsThreads()
     {
         _threads = new Thread[Math.Clamp(Environment.ProcessorCount / 2, 1, Most)];
-        for (int i = 0; i < _threads.Length; i++)
+        for (var i = 0; i < _threads.Length; i++)
         {
             _threads[i] = new Thread(Run) { Name = Name, IsBackground = true };
             _threads[i].Start();
@@ -47,7 +47,9 @@ internal sealed class TlsThreads : TaskScheduler, IDisposable
 
     private void Run()
     {
-        foreach (Task task in _queue.GetConsumingEnumerable())
+        foreach (var task in _queue.GetConsumingEnumerable())
+        {
             TryExecuteTask(task);
+        }
     }
 }

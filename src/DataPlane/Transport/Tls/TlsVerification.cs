@@ -29,28 +29,43 @@ internal static unsafe class TlsVerification
     internal static string? FindFault(nint session, TlsPeerPolicy policy, string peer)
     {
         if (policy.AllowedNames.Count == 0)
+        {
             return null;
-        nint certificate = OpenSsl.PeerCertificate(session);
+        }
+
+        var certificate = OpenSsl.PeerCertificate(session);
         if (certificate == 0)
+        {
             return $"{peer} showed no certificate";
-        string name = Describe(certificate, NameFlags);
+        }
+
+        var name = Describe(certificate, NameFlags);
         return policy.Allows(name, Describe(certificate, NameFlags & ~Reversed)) ? null : $"{peer} is '{name}', which is not an allowed name";
     }
 
     private static string Describe(nint certificate, nuint flags)
     {
-        nint bio = OpenSsl.NewBio(OpenSsl.MemoryMethod());
+        var bio = OpenSsl.NewBio(OpenSsl.MemoryMethod());
         if (bio == 0)
+        {
             throw new InsufficientMemoryException("OpenSSL gives no memory for a name.");
+        }
+
         try
         {
-            int length = OpenSsl.PrintName(bio, OpenSsl.SubjectName(certificate), 0, flags);
+            var length = OpenSsl.PrintName(bio, OpenSsl.SubjectName(certificate), 0, flags);
             if (length is <= 0 or > MaxNameBytes)
+            {
                 return ""; // an empty name, or one that nobody has in a list
-            byte[] text = new byte[length];
+            }
+
+            var text = new byte[length];
             // SAFETY: as many bytes are there to be written to.
             fixed (byte* data = text)
+            {
                 length = OpenSsl.ReadBio(bio, data, length);
+            }
+
             return Encoding.UTF8.GetString(text, 0, Math.Max(length, 0));
         }
         finally
@@ -69,7 +84,10 @@ internal static unsafe class TlsVerification
     {
         if (isGood == 1 || OpenSsl.VerificationError(verification) is not (NoList or NoIssuerOfList)
             || OpenSsl.VerificationDepth(verification) == 0)
+        {
             return isGood;
+        }
+
         OpenSsl.SetVerificationError(verification, 0);
         return 1;
     }

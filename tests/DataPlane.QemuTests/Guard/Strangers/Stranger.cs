@@ -48,7 +48,10 @@ internal sealed class Stranger : IAsyncDisposable
 
         var stranger = new Stranger(socket, kind, target);
         if (kind.Pace == TimeSpan.Zero)
+        {
             await stranger._conduct;
+        }
+
         return stranger;
     }
 
@@ -85,18 +88,28 @@ internal sealed class Stranger : IAsyncDisposable
         {
             var bytes = Kind.Bytes(target);
             if (Kind.Pace == TimeSpan.Zero)
+            {
                 await _socket.SendAsync(bytes, _enough.Token);
+            }
             else
+            {
                 foreach (var value in bytes)
                 {
                     await Task.Delay(Kind.Pace, _enough.Token);
                     await _socket.SendAsync(new[] { value }, _enough.Token);
                 }
+            }
 
             if (Kind.Ending == StrangerEnding.Stays)
+            {
                 return;
+            }
+
             if (Kind.Ending == StrangerEnding.Resets)
+            {
                 _socket.LingerState = new LingerOption(true, 0);
+            }
+
             _socket.Close();
         }
         catch (Exception error) when (error is SocketException or OperationCanceledException or ObjectDisposedException)

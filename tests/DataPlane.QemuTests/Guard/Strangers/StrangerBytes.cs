@@ -25,8 +25,8 @@ internal static class StrangerBytes
     /// <summary>A main channel that proves itself, announces memory in one block, and stops there.</summary>
     public static byte[] MainWithBlocks(long bytes)
     {
-        byte[] total = new byte[8];
-        byte[] length = new byte[8];
+        var total = new byte[8];
+        var length = new byte[8];
         BinaryPrimitives.WriteInt64BigEndian(total, bytes | 0x004);
         BinaryPrimitives.WriteInt64BigEndian(length, bytes);
         return

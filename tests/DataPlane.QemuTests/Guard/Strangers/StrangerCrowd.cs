@@ -26,7 +26,10 @@ internal sealed class StrangerCrowd(int port, StrangerTarget target) : IAsyncDis
         foreach (var kind in kinds)
         {
             for (var i = 0; i < kind.Count; i++)
+            {
                 _strangers.Add(await Stranger.ConnectAsync(kind, port, target, Source, token));
+            }
+
             _strangers.Add(await Stranger.ConnectAsync(kind, port, target, Elsewhere, token));
         }
     }
@@ -44,6 +47,8 @@ internal sealed class StrangerCrowd(int port, StrangerTarget target) : IAsyncDis
     public async ValueTask DisposeAsync()
     {
         foreach (var stranger in _strangers)
+        {
             await stranger.DisposeAsync();
+        }
     }
 }

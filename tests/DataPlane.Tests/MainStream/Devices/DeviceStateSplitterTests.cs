@@ -17,13 +17,13 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void Sections_are_found_with_name_instance_version_and_place()
     {
-        DeviceStreamBuilder guest = Guest();
-        DeviceState state = SplitOk(guest.Stream);
+        var guest = Guest();
+        var state = SplitOk(guest.Stream);
         Assert.Equal(guest.Sections, state.Sections.ToArray());
         Assert.Equal(guest.Json, Encoding.UTF8.GetString(state.Description.Span));
         Assert.True(state.EarlySections.IsEmpty);
         Assert.Equal(["timer", "0000:00:1f.2/ich9_ahci", "globalstate"], state.Devices.Select(d => d.Name));
-        DeviceSection ahci = state.Devices[1];
+        var ahci = state.Devices[1];
         Assert.Equal((3u, 1u, 7), (ahci.Instance, ahci.Version, ahci.Length));
         Assert.Equal([1, 2, 3, 4, 5, 6, 7], state.Sections.Slice(ahci.Offset, ahci.Length).ToArray());
         Assert.Equal(2u, state.Devices[0].Version);
@@ -32,12 +32,12 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void It_does_not_matter_where_the_stream_is_cut_into_pieces()
     {
-        byte[] stream = Guest().Stream;
-        for (int cut = 0; cut < stream.Length; cut++)
+        var stream = Guest().Stream;
+        for (var cut = 0; cut < stream.Length; cut++)
         {
             var splitter = new DeviceStateSplitter();
             Assert.Equal(OperationStatus.NeedMoreData, splitter.TryFinish(stream.AsSpan(0, cut), false, out _, out _, out _));
-            Assert.Equal(OperationStatus.Done, splitter.TryFinish(stream, false, out int consumed, out DeviceState? state, out _));
+            Assert.Equal(OperationStatus.Done, splitter.TryFinish(stream, false, out var consumed, out var state, out _));
             Assert.Equal(stream.Length, consumed);
             Assert.Equal(3, state!.Devices.Count);
         }
@@ -46,21 +46,24 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void Byte_by_byte_only_the_last_one_completes_it()
     {
-        byte[] stream = Guest().Stream;
+        var stream = Guest().Stream;
         var splitter = new DeviceStateSplitter();
-        for (int length = 0; length < stream.Length; length++)
+        for (var length = 0; length < stream.Length; length++)
+        {
             Assert.Equal(OperationStatus.NeedMoreData, splitter.TryFinish(stream.AsSpan(0, length), false, out _, out _, out _));
+        }
+
         Assert.Equal(OperationStatus.Done, splitter.TryFinish(stream, false, out _, out _, out _));
     }
 
     [Fact]
     public void An_end_at_any_byte_is_a_truncated_stream()
     {
-        byte[] stream = Guest().Stream;
-        int sections = Guest().Sections.Length;
-        for (int cut = 0; cut < stream.Length; cut++)
+        var stream = Guest().Stream;
+        var sections = Guest().Sections.Length;
+        for (var cut = 0; cut < stream.Length; cut++)
         {
-            string expected = cut == sections + 1 ? "suppress-vmdesc" : $"ended inside the device state, after {cut} bytes";
+            var expected = cut == sections + 1 ? "suppress-vmdesc" : $"ended inside the device state, after {cut} bytes";
             Refused(stream[..cut], expected);
         }
     }
@@ -69,7 +72,7 @@ public sealed class DeviceStateSplitterTests
     public void Subsections_arrays_and_old_style_devices_are_measured()
     {
         byte[] nested = [.. new byte[4], 5, 4, .. "d/ab"u8, 0, 0, 0, 1, 9, 9, 5, 6, .. "d/ab/c"u8, 0, 0, 0, 1, .. new byte[21]];
-        DeviceState state = SplitOk(new DeviceStreamBuilder()
+        var state = SplitOk(new DeviceStreamBuilder()
             .Add("d", nested, """[{"name": "a", "size": 4}]""", subsections: """
                 [{"vmsd_name": "d/ab", "version": 1, "fields": [{"name": "x", "size": 2}], "subsections": [
                   {"vmsd_name": "d/ab/c", "version": 1, "fields": [{"name": "y", "size": 7, "array_len": 3}]}]}]
@@ -93,8 +96,8 @@ public sealed class DeviceStateSplitterTests
         ];
         byte[] body =
             [.. disguises.SelectMany(DeviceStreamBuilder.Description), .. Hex.Bytes("00 06 00 00 00 06 00 06 00 06 00 00 00 10 7B 22")];
-        byte[] stream = new DeviceStreamBuilder().Add("timer", [1, 2, 3, 0x7E, 0, 0, 0, 7, .. body]).Add("b", body).Stream;
-        DeviceState state = SplitOk(stream);
+        var stream = new DeviceStreamBuilder().Add("timer", [1, 2, 3, 0x7E, 0, 0, 0, 7, .. body]).Add("b", body).Stream;
+        var state = SplitOk(stream);
         Assert.Equal(body.Length, state.Devices[1].Length);
         ByteByByte(stream);
     }
@@ -102,7 +105,7 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void A_false_end_that_asks_for_bytes_that_never_come_does_not_hold_up_the_true_one()
     {
-        byte[] stream = new DeviceStreamBuilder().Add("a", Hex.Bytes("00 06 04 00 00 00 7B 22 41 42 43")).Stream;
+        var stream = new DeviceStreamBuilder().Add("a", Hex.Bytes("00 06 04 00 00 00 7B 22 41 42 43")).Stream;
         Assert.Equal(11, Assert.Single(SplitOk(stream).Devices).Length);
         ByteByByte(stream);
     }
@@ -110,7 +113,7 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void Descriptions_out_of_range_are_no_ends()
     {
-        byte[] stream = new DeviceStreamBuilder()
+        var stream = new DeviceStreamBuilder()
             .Add("a", Hex.Bytes("00 06 00 00 00 0F 7B 22 00 06 04 00 00 01 7B 22 00 06 FF FF FF FF 7B 22")).Stream;
         Assert.Equal(24, Assert.Single(SplitOk(stream).Devices).Length);
     }
@@ -119,7 +122,7 @@ public sealed class DeviceStateSplitterTests
     public void Wrong_sizes_are_made_up_for_by_names()
     {
         byte[] body = [1, 2, 3, 0x7E, 0, 0, 0, 9, 4, 5];
-        DeviceState state = SplitOk(new DeviceStreamBuilder()
+        var state = SplitOk(new DeviceStreamBuilder()
             .AddSection("a", body, id: 9).Describe("""{"name": "a", "instance_id": 0, "size": 4}""")
             .AddSection("b", body, id: 9, instance: 2).Describe("""{"name": "b", "instance_id": 2, "size": 9223372036854775807}""")
             .AddSection("c", [.. body, 0x7E, 0, 0, 0, 9], id: 9).Describe("""{"name": "c", "instance_id": 0, "size": 0}""").Stream);
@@ -130,7 +133,7 @@ public sealed class DeviceStateSplitterTests
     public void A_footer_before_the_header_of_another_section_is_not_the_end()
     {
         byte[] body = [1, 0x7E, 0, 0, 0, 9, .. DeviceStreamBuilder.Section("b", [], instance: 3), .. DeviceStreamBuilder.Section("c", [])];
-        DeviceState state = SplitOk(new DeviceStreamBuilder()
+        var state = SplitOk(new DeviceStreamBuilder()
             .AddSection("a", body, id: 9).Describe("""{"name": "a", "instance_id": 0, "size": 4}""")
             .AddSection("b", [5]).Describe("""{"name": "b", "instance_id": 0, "size": 4}""").Stream);
         Assert.Equal([body.Length, 1], state.Devices.Select(d => d.Length));
@@ -139,7 +142,7 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void Names_are_trusted_only_when_nothing_follows_the_description()
     {
-        byte[] stream = new DeviceStreamBuilder().AddSection("a", [1]).Describe("""{"name": "a", "instance_id": 0, "size": 4}""").Stream;
+        var stream = new DeviceStreamBuilder().AddSection("a", [1]).Describe("""{"name": "a", "instance_id": 0, "size": 4}""").Stream;
         Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, false, out _, out _, out _));
         Refused([.. stream, 0x55], "device 'a' (instance 0) is described with 4 bytes, 1 are left");
     }
@@ -173,15 +176,15 @@ public sealed class DeviceStateSplitterTests
     public void Sections_received_early_are_skipped_in_the_description()
     {
         EarlySection[] early = [Early("0000:00:01.0/virtio-mem-device-early"), Early("0000:00:02.0/virtio-mem-device-early")];
-        DeviceStreamBuilder guest = new DeviceStreamBuilder()
+        var guest = new DeviceStreamBuilder()
             .Describe("""{"name": "0000:00:01.0/virtio-mem-device-early", "instance_id": 0, "size": 3}""")
             .Describe("""{"name": "0000:00:02.0/virtio-mem-device-early", "instance_id": 0, "size": 3}""")
             .Add("timer", new byte[24]);
-        DeviceState state = SplitOk(guest.Stream, new DeviceStateSplitter(earlySections: early));
+        var state = SplitOk(guest.Stream, new DeviceStateSplitter(earlySections: early));
         Assert.Equal("timer", Assert.Single(state.Devices).Name);
         Assert.Equal([.. early[0].Bytes, .. early[1].Bytes], state.EarlySections.ToArray());
 
-        Assert.Equal(OperationStatus.InvalidData, new DeviceStateSplitter().TryFinish(guest.Stream, true, out _, out _, out string? error));
+        Assert.Equal(OperationStatus.InvalidData, new DeviceStateSplitter().TryFinish(guest.Stream, true, out _, out _, out var error));
         Assert.Contains("virtio-mem-device-early", error, StringComparison.Ordinal);
     }
 
@@ -190,8 +193,8 @@ public sealed class DeviceStateSplitterTests
     [InlineData("""{"page_size": 4096, "devices": []}""")]
     public void A_guest_without_devices_is_complete_at_once(string json)
     {
-        byte[] stream = DeviceStreamBuilder.Description(json);
-        DeviceState state = SplitOk(stream);
+        var stream = DeviceStreamBuilder.Description(json);
+        var state = SplitOk(stream);
         Assert.True(state.Sections.IsEmpty);
         Assert.Empty(state.Devices);
         ByteByByte(stream);
@@ -200,11 +203,11 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void An_empty_description_is_believed_at_the_end_of_the_stream_only()
     {
-        byte[] section = DeviceStreamBuilder.Section("a", [1, 2, 3]);
+        var section = DeviceStreamBuilder.Section("a", [1, 2, 3]);
         byte[] stream = [.. section, .. DeviceStreamBuilder.Description("{}")];
         var splitter = new DeviceStateSplitter();
         Assert.Equal(OperationStatus.NeedMoreData, splitter.TryFinish(stream, false, out _, out _, out _));
-        Assert.Equal(OperationStatus.Done, splitter.TryFinish(stream, true, out int consumed, out DeviceState? state, out _));
+        Assert.Equal(OperationStatus.Done, splitter.TryFinish(stream, true, out var consumed, out var state, out _));
         Assert.Equal(stream.Length, consumed);
         Assert.Equal(section, state!.Sections.ToArray());
         Assert.Empty(state.Devices);
@@ -224,17 +227,17 @@ public sealed class DeviceStateSplitterTests
     [Fact]
     public void Something_else_than_a_device_is_refused_at_its_first_byte()
     {
-        Assert.Equal(OperationStatus.InvalidData, new DeviceStateSplitter().TryFinish([0x01], false, out _, out _, out string? error));
+        Assert.Equal(OperationStatus.InvalidData, new DeviceStateSplitter().TryFinish([0x01], false, out _, out _, out var error));
         Assert.Contains("byte 01 instead of a device section", error, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Device_state_is_bounded()
     {
-        byte[] stream = Guest().Stream;
+        var stream = Guest().Stream;
         Assert.Equal(OperationStatus.Done, new DeviceStateSplitter(stream.Length).TryFinish(stream, false, out _, out _, out _));
         var smaller = new DeviceStateSplitter(stream.Length - 1);
-        Assert.Equal(OperationStatus.InvalidData, smaller.TryFinish(stream, false, out _, out _, out string? error));
+        Assert.Equal(OperationStatus.InvalidData, smaller.TryFinish(stream, false, out _, out _, out var error));
         Assert.Contains($"more than {stream.Length - 1} bytes", error, StringComparison.Ordinal);
     }
 
@@ -243,10 +246,13 @@ public sealed class DeviceStateSplitterTests
     {
         // 8 MiB of heads that all ask for 64 MiB: quadratic work would be 10^13 steps and never end.
         byte[] bombs = [.. Enumerable.Repeat(Hex.Bytes("00 06 04 00 00 00 7B 22"), 1 << 20).SelectMany(b => b)];
-        byte[] stream = new DeviceStreamBuilder().Add("a", bombs).Stream;
+        var stream = new DeviceStreamBuilder().Add("a", bombs).Stream;
         var splitter = new DeviceStateSplitter();
-        for (int length = 0; length < stream.Length; length += 1 << 16)
+        for (var length = 0; length < stream.Length; length += 1 << 16)
+        {
             Assert.Equal(OperationStatus.NeedMoreData, splitter.TryFinish(stream.AsSpan(0, length), false, out _, out _, out _));
+        }
+
         Assert.Equal(OperationStatus.Done, splitter.TryFinish(stream, false, out _, out _, out _));
     }
 
@@ -260,13 +266,19 @@ public sealed class DeviceStateSplitterTests
             Gen.Int[1, 64]).Sample((devices, piece) =>
         {
             var builder = new DeviceStreamBuilder();
-            foreach ((char[] name, byte[] body, uint instance) in devices)
+            foreach ((var name, var body, var instance) in devices)
+            {
                 builder.Add(new string(name), body, instance: instance);
-            byte[] stream = builder.Stream;
+            }
+
+            var stream = builder.Stream;
             var splitter = new DeviceStateSplitter();
             DeviceState? state = null;
-            for (int length = 0; state is null && length < stream.Length + piece; length += piece)
+            for (var length = 0; state is null && length < stream.Length + piece; length += piece)
+            {
                 splitter.TryFinish(stream.AsSpan(0, Math.Min(length, stream.Length)), false, out _, out state, out _);
+            }
+
             return state is not null
                 && state.Devices.Select(d => d.Name).SequenceEqual(devices.Select(d => new string(d.Item1)))
                 && state.Devices.Zip(devices)
@@ -286,7 +298,7 @@ public sealed class DeviceStateSplitterTests
         {
             var splitter = new DeviceStateSplitter();
             splitter.TryFinish(bytes.AsSpan(0, Math.Min(cut, bytes.Length)), false, out _, out _, out _);
-            OperationStatus status = splitter.TryFinish(bytes, end, out int consumed, out DeviceState? state, out string? error);
+            var status = splitter.TryFinish(bytes, end, out var consumed, out var state, out var error);
             return status switch
             {
                 OperationStatus.Done =>
@@ -300,14 +312,14 @@ public sealed class DeviceStateSplitterTests
     private static EarlySection Early(string name)
     {
         byte[] bytes = [.. DeviceStreamBuilder.Section(name, [1, 2, 3]), 0x01];
-        Assert.Equal(OperationStatus.Done, EarlySection.Parse(bytes, out EarlySection? section, out _, out _));
+        Assert.Equal(OperationStatus.Done, EarlySection.Parse(bytes, out var section, out _, out _));
         return section!;
     }
 
     private static DeviceState SplitOk(byte[] stream, DeviceStateSplitter? splitter = null)
     {
-        OperationStatus status =
-            (splitter ?? new DeviceStateSplitter()).TryFinish(stream, false, out int consumed, out DeviceState? state, out string? error);
+        var status =
+            (splitter ?? new DeviceStateSplitter()).TryFinish(stream, false, out var consumed, out var state, out var error);
         Assert.True(status == OperationStatus.Done, $"{status} {error}");
         Assert.Equal(stream.Length, consumed);
         return state!;
@@ -316,15 +328,18 @@ public sealed class DeviceStateSplitterTests
     private static void ByteByByte(byte[] stream)
     {
         var splitter = new DeviceStateSplitter();
-        for (int length = 0; length < stream.Length; length++)
+        for (var length = 0; length < stream.Length; length++)
+        {
             Assert.Equal(OperationStatus.NeedMoreData, splitter.TryFinish(stream.AsSpan(0, length), false, out _, out _, out _));
+        }
+
         SplitOk(stream, splitter);
     }
 
     private static void Refused(byte[] stream, string because)
     {
-        OperationStatus status =
-            new DeviceStateSplitter().TryFinish(stream, true, out int consumed, out DeviceState? state, out string? error);
+        var status =
+            new DeviceStateSplitter().TryFinish(stream, true, out var consumed, out var state, out var error);
         Assert.Equal(OperationStatus.InvalidData, status);
         Assert.Equal(0, consumed);
         Assert.Null(state);

@@ -12,11 +12,11 @@ public sealed class DeviceStateTests
     public void What_was_wrapped_is_unwrapped_after_the_wire() =>
         Gen.Select(Gen.Byte.Array[0, 300], Gen.OneOf("vmm", "with \"quotes\" and <angles>", "ünïcode")).Sample((body, name) =>
         {
-            DeviceState wrapped = DeviceState.Wrap(name, body);
-            string json = System.Text.Encoding.UTF8.GetString(wrapped.Description.Span);
+            var wrapped = DeviceState.Wrap(name, body);
+            var json = System.Text.Encoding.UTF8.GetString(wrapped.Description.Span);
             byte[] stream = [.. wrapped.Sections.Span, .. DeviceStreamBuilder.Description(json)];
-            bool done =
-                new DeviceStateSplitter().TryFinish(stream, false, out int consumed, out DeviceState? state, out _) == OperationStatus.Done;
+            var done =
+                new DeviceStateSplitter().TryFinish(stream, false, out var consumed, out var state, out _) == OperationStatus.Done;
             return done && consumed == stream.Length && state!.Unwrap(name).Span.SequenceEqual(body)
                 && wrapped.Unwrap(name).Span.SequenceEqual(body)
                 && state.Devices.SequenceEqual(wrapped.Devices);
@@ -38,9 +38,9 @@ public sealed class DeviceStateTests
     [InlineData("running", "running")]
     public void The_run_state_changes_and_nothing_else(string before, string after)
     {
-        DeviceState state = Guest(GlobalStateBody(before));
+        var state = Guest(GlobalStateBody(before));
         Assert.Equal(before, state.RunState);
-        DeviceState changed = state.WithRunState(after);
+        var changed = state.WithRunState(after);
         Assert.Equal(after, changed.RunState);
         Assert.Equal(before, state.RunState);
         Assert.Equal(Guest(GlobalStateBody(after)).Sections.ToArray(), changed.Sections.ToArray());
@@ -50,11 +50,11 @@ public sealed class DeviceStateTests
     [Fact]
     public void Other_run_states_are_left_alone()
     {
-        DeviceState suspended = Guest(GlobalStateBody("suspended"));
+        var suspended = Guest(GlobalStateBody("suspended"));
         Assert.Equal("suspended", suspended.RunState);
         Assert.Throws<InvalidOperationException>(() => suspended.WithRunState("running"));
         Assert.Throws<ArgumentException>(() => Guest(GlobalStateBody("running")).WithRunState("suspended"));
-        DeviceState none = DeviceState.Wrap("vmm", new byte[104]);
+        var none = DeviceState.Wrap("vmm", new byte[104]);
         Assert.Null(none.RunState);
         Assert.Throws<InvalidOperationException>(() => none.WithRunState("paused"));
     }
@@ -67,7 +67,7 @@ public sealed class DeviceStateTests
     [InlineData("00 00 00 03 FF FE 00")]
     public void A_run_state_that_is_no_text_of_its_length_is_none(string hex)
     {
-        byte[] body = new byte[104];
+        var body = new byte[104];
         Hex.Bytes(hex).CopyTo(body, 0);
         Assert.Null(Guest(body).RunState);
     }
@@ -82,7 +82,7 @@ public sealed class DeviceStateTests
 
     private static byte[] GlobalStateBody(string runState)
     {
-        byte[] text = System.Text.Encoding.ASCII.GetBytes(runState);
+        var text = System.Text.Encoding.ASCII.GetBytes(runState);
         byte[] body = [0, 0, 0, (byte)(text.Length + 1), .. text, .. new byte[32 - text.Length], .. new byte[68]];
         body[36] = 1;
         body[103] = 0xAB;
@@ -91,8 +91,8 @@ public sealed class DeviceStateTests
 
     private static DeviceState Guest(byte[] globalState)
     {
-        byte[] stream = new DeviceStreamBuilder().Add("timer", new byte[24]).Add("globalstate", globalState).Add("last", [1]).Stream;
-        Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, false, out _, out DeviceState? state, out _));
+        var stream = new DeviceStreamBuilder().Add("timer", new byte[24]).Add("globalstate", globalState).Add("last", [1]).Stream;
+        Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, false, out _, out var state, out _));
         return state!;
     }
 }

@@ -43,9 +43,9 @@ internal sealed class DeviceStreamBuilder
 
     public static byte[] Section(string name, byte[] body, uint id = 7, uint instance = 0, uint version = 1)
     {
-        byte[] header = new byte[SectionHeader.MaxSize];
-        int size = SectionHeader.Write(header, SectionType.Full, id, Encoding.UTF8.GetBytes(name), instance, version);
-        byte[] footer = new byte[SectionFooter.Size];
+        var header = new byte[SectionHeader.MaxSize];
+        var size = SectionHeader.Write(header, SectionType.Full, id, Encoding.UTF8.GetBytes(name), instance, version);
+        var footer = new byte[SectionFooter.Size];
         SectionFooter.Write(footer, id);
         return [.. header[..size], .. body, .. footer];
     }
@@ -53,7 +53,7 @@ internal sealed class DeviceStreamBuilder
     /// <summary>EOF byte and VMDESCRIPTION.</summary>
     public static byte[] Description(string json)
     {
-        byte[] head = new byte[6];
+        var head = new byte[6];
         head[1] = 6;
         BinaryPrimitives.WriteInt32BigEndian(head.AsSpan(2), Encoding.UTF8.GetByteCount(json));
         return [.. head, .. Encoding.UTF8.GetBytes(json)];

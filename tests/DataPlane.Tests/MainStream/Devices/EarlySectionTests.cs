@@ -17,11 +17,14 @@ public sealed class EarlySectionTests
     [InlineData(0x08)]
     public void It_ends_at_its_footer_when_another_element_follows(byte next)
     {
-        byte[] section = DeviceStreamBuilder.Section(Name, [9, 8, 7], id: 0x1F, instance: 2);
-        for (int length = 0; length <= section.Length; length++)
+        var section = DeviceStreamBuilder.Section(Name, [9, 8, 7], id: 0x1F, instance: 2);
+        for (var length = 0; length <= section.Length; length++)
+        {
             Assert.Equal(OperationStatus.NeedMoreData, EarlySection.Parse(section.AsSpan(0, length), out _, out _, out _));
+        }
+
         Assert.Equal(
-            OperationStatus.Done, EarlySection.Parse([.. section, next, 1, 2, 3], out EarlySection? parsed, out int consumed, out _));
+            OperationStatus.Done, EarlySection.Parse([.. section, next, 1, 2, 3], out var parsed, out var consumed, out _));
         Assert.Equal(section.Length, consumed);
         Assert.Equal(section, parsed!.Bytes);
         Assert.Equal((Name, 2u), (parsed.Name, parsed.Instance));
@@ -30,17 +33,17 @@ public sealed class EarlySectionTests
     [Fact]
     public void A_footer_inside_its_body_is_passed_over()
     {
-        byte[] section = DeviceStreamBuilder.Section(Name, Hex.Bytes("7E 00 00 00 07 55  7E 00 00 00 07 7E 00 00 00 07 00"));
-        Assert.Equal(OperationStatus.Done, EarlySection.Parse([.. section, 0x01], out _, out int consumed, out _));
+        var section = DeviceStreamBuilder.Section(Name, Hex.Bytes("7E 00 00 00 07 55  7E 00 00 00 07 7E 00 00 00 07 00"));
+        Assert.Equal(OperationStatus.Done, EarlySection.Parse([.. section, 0x01], out _, out var consumed, out _));
         Assert.Equal(section.Length, consumed);
     }
 
     [Fact]
     public void It_has_at_most_1_MiB()
     {
-        int headerSize = DeviceStreamBuilder.Section("a", []).Length;
+        var headerSize = DeviceStreamBuilder.Section("a", []).Length;
         byte[] fits = [.. DeviceStreamBuilder.Section("a", new byte[EarlySection.MaxSize - headerSize]), 0x01];
-        Assert.Equal(OperationStatus.Done, EarlySection.Parse(fits, out _, out int consumed, out _));
+        Assert.Equal(OperationStatus.Done, EarlySection.Parse(fits, out _, out var consumed, out _));
         Assert.Equal(EarlySection.MaxSize, consumed);
         byte[] tooLong = [.. DeviceStreamBuilder.Section("a", new byte[EarlySection.MaxSize - headerSize + 1]), 0x01];
         CodecAssert.Refuses(tooLong, Parse, "section 'a' among those of RAM does not end within 1048576 bytes");

@@ -14,7 +14,7 @@ internal static class ZstdFrames
         // Magic, descriptor (no sizes, no checksum), window descriptor with the exponent from 10 on.
         List<byte> frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, (byte)((windowLog - 10) << 3)];
         Span<byte> block = stackalloc byte[4];
-        for (long left = (long)pages * TargetPage.Size; left > 0;)
+        for (var left = (long)pages * TargetPage.Size; left > 0;)
         {
             var size = (int)Math.Min(left, MaxBlock);
             left -= size;

@@ -41,19 +41,19 @@ public sealed class ControlSocketTests : IDisposable
     [Fact]
     public async Task Status_shows_what_the_guard_knows_as_JSON()
     {
-        await using ControlServer server = Open(s_vm);
-        ToolRun run = await ToolRun.RunAsync(["guard", "status", "--control", Socket, "--json", "-"], Token);
+        await using var server = Open(s_vm);
+        var run = await ToolRun.RunAsync(["guard", "status", "--control", Socket, "--json", "-"], Token);
         Assert.Equal(0, run.ExitCode);
-        using JsonDocument document = JsonDocument.Parse(run.Out);
+        using var document = JsonDocument.Parse(run.Out);
         Assert.Equal("dataplane.guard_status/1", document.RootElement.GetProperty("schema").GetString());
         Assert.Equal(Environment.ProcessId, document.RootElement.GetProperty("guards")[0].GetProperty("pid").GetInt32());
-        JsonElement vm = Assert.Single(document.RootElement.GetProperty("vms").EnumerateArray());
+        var vm = Assert.Single(document.RootElement.GetProperty("vms").EnumerateArray());
         Assert.Equal("web1", vm.GetProperty("name").GetString());
         Assert.Equal("192.0.2.1:49152", vm.GetProperty("listen").GetString());
         Assert.Equal("postcopy", vm.GetProperty("state").GetString());
         Assert.Equal(3, vm.GetProperty("undecided").GetInt32());
         Assert.Equal(7, vm.GetProperty("refused").GetProperty("id_taken").GetInt64());
-        JsonElement main = vm.GetProperty("channels")[0];
+        var main = vm.GetProperty("channels")[0];
         Assert.Equal(
             """{"kind":"main","id":0,"peer":"192.0.2.9:5000","state":"open","in_bytes":3145728,"out_bytes":4096,"bytes_per_second":2000000000}""",
             JsonSerializer.Serialize(main));
@@ -63,8 +63,8 @@ public sealed class ControlSocketTests : IDisposable
     [Fact]
     public async Task Status_shows_it_to_people()
     {
-        await using ControlServer server = Open(s_vm);
-        ToolRun run = await ToolRun.RunAsync(["guard", "status", "--control", Socket], Token);
+        await using var server = Open(s_vm);
+        var run = await ToolRun.RunAsync(["guard", "status", "--control", Socket], Token);
         Assert.Equal(
             """
             web1  192.0.2.1:49152  postcopy, QEMU 10.0.13, 3 undecided (1 candidate), 9 refused (7 id taken, 2 garbage)
@@ -81,10 +81,10 @@ public sealed class ControlSocketTests : IDisposable
     public async Task A_client_that_says_nothing_and_reads_nothing_does_not_keep_others_from_their_answer()
     {
         VmStatus[] many = [.. Enumerable.Range(0, 20_000).Select(i => s_vm with { Name = $"vm{i}" })];
-        await using ControlServer server = Open(many);
+        await using var server = Open(many);
         using var silent = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await silent.ConnectAsync(new UnixDomainSocketEndPoint(Socket), Token);
-        ControlAnswer? answer = await ControlClient.AskAsync(Socket, TimeProvider.System, Token);
+        var answer = await ControlClient.AskAsync(Socket, TimeProvider.System, Token);
         Assert.Equal(20_000, answer!.Vms.Count);
     }
 
@@ -92,9 +92,15 @@ public sealed class ControlSocketTests : IDisposable
     public async Task Only_its_own_user_may_ask_and_the_name_goes_with_the_guard()
     {
         if (OperatingSystem.IsWindows())
+        {
             return;
-        await using (ControlServer server = Open())
+        }
+
+        await using (var server = Open())
+        {
             Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Socket));
+        }
+
         Assert.False(File.Exists(Socket));
         Assert.Null(await ControlClient.AskAsync(Socket, TimeProvider.System, Token));
     }
@@ -111,7 +117,7 @@ public sealed class ControlSocketTests : IDisposable
         }
 
         Assert.Null(await ControlClient.AskAsync(Socket, TimeProvider.System, Token));
-        await using ControlServer server = Open(s_vm);
+        await using var server = Open(s_vm);
         Assert.Equal($"--control {Socket}: another guard answers there", Assert.Throws<CommandException>(() => Open()).Message);
         Assert.NotNull(await ControlClient.AskAsync(Socket, TimeProvider.System, Token));
     }
@@ -129,12 +135,12 @@ public sealed class ControlSocketTests : IDisposable
         using var other = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         other.Bind(new UnixDomainSocketEndPoint(Socket));
         other.Listen();
-        Task<ControlAnswer?> asking = ControlClient.AskAsync(Socket, TimeProvider.System, Token);
-        using (Socket client = await other.AcceptAsync(Token))
+        var asking = ControlClient.AskAsync(Socket, TimeProvider.System, Token);
+        using (var client = await other.AcceptAsync(Token))
         {
             await client.SendAsync(Encoding.UTF8.GetBytes(answer), Token);
             client.Shutdown(SocketShutdown.Send);
-            CommandException error = await Assert.ThrowsAsync<CommandException>(() => asking);
+            var error = await Assert.ThrowsAsync<CommandException>(() => asking);
             Assert.StartsWith(Socket, error.Message, StringComparison.Ordinal);
         }
     }
@@ -145,13 +151,15 @@ public sealed class ControlSocketTests : IDisposable
     [InlineData(true)]
     public void A_file_that_is_no_socket_stays_where_it_is(bool isLink)
     {
-        string precious = _folder.File("precious");
+        var precious = _folder.File("precious");
         File.WriteAllText(precious, "guest memory");
-        string path = isLink ? Socket : precious;
+        var path = isLink ? Socket : precious;
         if (isLink)
+        {
             File.CreateSymbolicLink(Socket, precious);
+        }
 
-        CommandException error = Assert.Throws<CommandException>(() => ControlServer.Open(path, () => [], TimeProvider.System));
+        var error = Assert.Throws<CommandException>(() => ControlServer.Open(path, () => [], TimeProvider.System));
 
         Assert.Contains("no socket", error.Message, StringComparison.Ordinal);
         Assert.Equal("guest memory", File.ReadAllText(precious));
@@ -161,13 +169,13 @@ public sealed class ControlSocketTests : IDisposable
     [Fact]
     public async Task All_guards_of_a_runtime_folder_are_found_wherever_it_is()
     {
-        string session = _folder.File("session");
-        string own = ControlPaths.Own(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? session : null);
+        var session = _folder.File("session");
+        var own = ControlPaths.Own(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? session : null);
         Assert.Equal(Path.Combine(session, "dataplane", $"guard-{Environment.ProcessId}.sock"), own);
-        string service = ControlPaths.Own(
+        var service = ControlPaths.Own(
             ControlPaths.Guard, name => name == "RUNTIME_DIRECTORY" ? _folder.Path + ":/else" : session);
         Assert.StartsWith(_folder.Path, service, StringComparison.Ordinal);
-        await using ControlServer server = ControlServer.Open(own, () => [s_vm], TimeProvider.System);
+        await using var server = ControlServer.Open(own, () => [s_vm], TimeProvider.System);
         Assert.Contains(own, ControlPaths.Find(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? session : null));
         Assert.DoesNotContain(own, ControlPaths.Find(ControlPaths.Guard, _ => null));
     }

@@ -9,7 +9,7 @@ public sealed class DescriptorLimitTests
     [Fact]
     public void Every_undecided_connection_and_every_channel_of_every_VM_counts()
     {
-        VmSettings vm = GuardTestSettings.Vm("a") with { MaxUndecided = 10_000 };
+        var vm = GuardTestSettings.Vm("a") with { MaxUndecided = 10_000 };
         Assert.Equal(256 + 10_000 + (6 * 257), DescriptorLimit.Needed([vm]));
         Assert.Equal(256 + (2 * (10_000 + (6 * 257))), DescriptorLimit.Needed([vm, vm]));
     }
@@ -17,7 +17,7 @@ public sealed class DescriptorLimitTests
     [Fact]
     public void What_is_allowed_already_is_left_as_it_is()
     {
-        string before = Limits();
+        var before = Limits();
         Assert.True(OpenFileLimit.Raise(1) >= 1);
         Assert.Equal(before, Limits());
     }

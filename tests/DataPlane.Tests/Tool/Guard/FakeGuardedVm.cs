@@ -31,7 +31,10 @@ internal sealed class FakeGuardedVm(VmSettings settings) : IGuardedVm
     public Task StartAsync(CancellationToken cancellation)
     {
         if (StartFailure is not null)
+        {
             return Task.FromException(StartFailure);
+        }
+
         State = VmStatus.StateWaiting;
         return Task.CompletedTask;
     }
@@ -45,7 +48,9 @@ internal sealed class FakeGuardedVm(VmSettings settings) : IGuardedVm
     {
         BeforeRetiring?.Invoke();
         if (State == VmStatus.StateWaiting)
+        {
             End(VmStatus.StateStopped);
+        }
     }
 
     public VmStatus Status()

@@ -25,7 +25,10 @@ public sealed class FewDescriptorsTests : IDisposable
     {
         _strangers.ForEach(s => s.Dispose());
         if (_guard is { HasExited: false })
+        {
             _guard.Kill();
+        }
+
         _guard?.Dispose();
         _qemu.Dispose();
         _folder.Dispose();
@@ -36,19 +39,19 @@ public sealed class FewDescriptorsTests : IDisposable
     {
         _qemu.Bind(new UnixDomainSocketEndPoint(_folder.File("qemu")));
         _qemu.Listen(8);
-        IPEndPoint address = await StartAsync("--channels", "2", "--undecided-timeout", "4s");
+        var address = await StartAsync("--channels", "2", "--undecided-timeout", "4s");
         await CrowdAsync(address);
 
-        using ScriptedPeer main = Knock(address, Opening.Main);
-        using ScriptedPeer first = Knock(address, Opening.Multifd(0));
-        using ScriptedPeer second = Knock(address, Opening.Multifd(1));
-        using ScriptedPeer qemuMain = await AcceptAsync();
-        using ScriptedPeer qemuFirst = await AcceptAsync();
-        using ScriptedPeer qemuSecond = await AcceptAsync();
+        using var main = Knock(address, Opening.Main);
+        using var first = Knock(address, Opening.Multifd(0));
+        using var second = Knock(address, Opening.Multifd(1));
+        using var qemuMain = await AcceptAsync();
+        using var qemuFirst = await AcceptAsync();
+        using var qemuSecond = await AcceptAsync();
         await CrowdAsync(address); // while it is under way, too
 
         // Every direction of every channel moves at the same time: each wants a pipe.
-        byte[] bytes = new byte[1 << 20];
+        var bytes = new byte[1 << 20];
         Random.Shared.NextBytes(bytes);
         await Task.WhenAll(
             MovesAsync(main, qemuMain, Opening.Main, bytes), MovesAsync(qemuFirst, first, [], bytes),
@@ -56,25 +59,27 @@ public sealed class FewDescriptorsTests : IDisposable
 
         JsonElement refused;
         do
+        {
             refused = (await StatusAsync()).GetProperty("refused");
+        }
         while (!refused.TryGetProperty("silent", out _) || !refused.TryGetProperty("evicted", out _));
 
-        using Process kill = Process.Start("/bin/kill", ["-TERM", _guard!.Id.ToString(CultureInfo.InvariantCulture)]);
+        using var kill = Process.Start("/bin/kill", ["-TERM", _guard!.Id.ToString(CultureInfo.InvariantCulture)]);
         await _guard.WaitForExitAsync(Token);
         Assert.Equal(0, _guard.ExitCode);
     }
 
     private static async Task MovesAsync(ScriptedPeer from, ScriptedPeer to, byte[] before, byte[] bytes)
     {
-        Task sending = Task.Run(() => from.Send(bytes), Token);
-        byte[] got = await to.ReceiveAsync(before.Length + bytes.Length, Token).WaitAsync(TimeSpan.FromMinutes(1), Token);
+        var sending = Task.Run(() => from.Send(bytes), Token);
+        var got = await to.ReceiveAsync(before.Length + bytes.Length, Token).WaitAsync(TimeSpan.FromMinutes(1), Token);
         await sending;
         Assert.Equal([.. before, .. bytes], got);
     }
 
     private async Task CrowdAsync(IPEndPoint address)
     {
-        for (int i = 0; i < Strangers; i++)
+        for (var i = 0; i < Strangers; i++)
         {
             var stranger = new Socket(SocketType.Stream, ProtocolType.Tcp);
             _strangers.Add(stranger);
@@ -94,8 +99,8 @@ public sealed class FewDescriptorsTests : IDisposable
 
     private async Task<JsonElement> StatusAsync()
     {
-        string control = _folder.File($"dataplane/guard-{_guard!.Id}.sock");
-        ToolRun run = await ToolRun.RunAsync(["guard", "status", "--control", control, "--json", "-"], Token);
+        var control = _folder.File($"dataplane/guard-{_guard!.Id}.sock");
+        var run = await ToolRun.RunAsync(["guard", "status", "--control", control, "--json", "-"], Token);
         Assert.Equal(0, run.ExitCode);
         return Assert.Single(JsonDocument.Parse(run.Out).RootElement.GetProperty("vms").EnumerateArray());
     }
@@ -105,15 +110,20 @@ public sealed class FewDescriptorsTests : IDisposable
         var start = new ProcessStartInfo("/bin/sh") { RedirectStandardError = true };
         start.Environment["XDG_RUNTIME_DIR"] = _folder.Path;
         start.Environment.Remove("RUNTIME_DIRECTORY");
-        foreach (string argument in (string[])["-c", "ulimit -n 1024 && exec dotnet \"$@\"", "sh",
+        foreach (var argument in (string[])["-c", "ulimit -n 1024 && exec dotnet \"$@\"", "sh",
             Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), "guard", "--listen", "127.0.0.1:0",
             "--to", $"unix:{_folder.File("qemu")}", "--name", "vm", "--no-progress", .. options])
+        {
             start.ArgumentList.Add(argument);
+        }
+
         _guard = Process.Start(start)!;
         while (await _guard.StandardError.ReadLineAsync(Token) is { } line)
         {
             if (line.StartsWith("listening on ", StringComparison.Ordinal))
+            {
                 return IPEndPoint.Parse(line["listening on ".Length..]);
+            }
         }
 
         throw new EndOfStreamException("it does not listen");

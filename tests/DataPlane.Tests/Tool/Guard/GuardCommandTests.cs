@@ -28,7 +28,7 @@ public sealed class GuardCommandTests
     [InlineData("status --watch --json -", "--watch is for people")]
     public async Task A_command_line_that_makes_no_sense_is_one_line_and_exit_code_2(string arguments, string complaint)
     {
-        ToolRun run = await ToolRun.RunAsync(["guard", .. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)], Token);
+        var run = await ToolRun.RunAsync(["guard", .. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)], Token);
         Assert.Equal(2, run.ExitCode);
         Assert.Contains(complaint, Assert.Single(run.ErrorLines), StringComparison.Ordinal);
     }
@@ -36,7 +36,7 @@ public sealed class GuardCommandTests
     [Fact]
     public async Task A_complaint_about_a_command_within_a_command_names_both()
     {
-        ToolRun run = await ToolRun.RunAsync(["guard", "status", "--no-such"], Token);
+        var run = await ToolRun.RunAsync(["guard", "status", "--no-such"], Token);
         Assert.Equal(2, run.ExitCode);
         Assert.StartsWith("dataplane guard status: ", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
     }
@@ -45,14 +45,14 @@ public sealed class GuardCommandTests
     public async Task A_guard_without_its_QEMU_fails_at_once_and_says_so_in_its_document()
     {
         using var folder = new GuardTestFolder();
-        ToolRun run = await ToolRun.RunAsync(
+        var run = await ToolRun.RunAsync(
             ["guard", "--listen", "127.0.0.1:0", "--qmp", "unix:" + folder.File("none.qmp"), "--control", folder.File("c.sock"), "--json", "-"], Token);
         Assert.Equal(1, run.ExitCode);
         Assert.StartsWith("dataplane guard: ", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
-        using JsonDocument document = JsonDocument.Parse(run.Out);
+        using var document = JsonDocument.Parse(run.Out);
         Assert.Equal("dataplane.guard/1", document.RootElement.GetProperty("schema").GetString());
         Assert.Equal("failed", document.RootElement.GetProperty("result").GetString());
-        JsonElement vm = Assert.Single(document.RootElement.GetProperty("vms").EnumerateArray());
+        var vm = Assert.Single(document.RootElement.GetProperty("vms").EnumerateArray());
         Assert.Equal("unix:" + folder.File("none.qmp"), vm.GetProperty("name").GetString());
         Assert.Equal("preparing", vm.GetProperty("state").GetString());
         Assert.False(File.Exists(folder.File("c.sock")));
@@ -62,7 +62,7 @@ public sealed class GuardCommandTests
     public async Task A_guard_without_its_certificates_fails_at_once()
     {
         using var folder = new GuardTestFolder();
-        ToolRun run = await ToolRun.RunAsync(
+        var run = await ToolRun.RunAsync(
             ["guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--control", folder.File("c.sock"), "--max-undecided", "100", "--tls-dir", folder.File("none")], Token);
         Assert.Equal(1, run.ExitCode);
         Assert.Equal($"dataplane guard: no TLS credentials: there is no folder '{folder.File("none")}'", Assert.Single(run.ErrorLines));
@@ -72,7 +72,7 @@ public sealed class GuardCommandTests
     public async Task Status_without_a_guard_is_one_line_and_exit_code_1()
     {
         using var folder = new GuardTestFolder();
-        ToolRun run = await ToolRun.RunAsync(["guard", "status", "--control", folder.File("none.sock")], Token);
+        var run = await ToolRun.RunAsync(["guard", "status", "--control", folder.File("none.sock")], Token);
         Assert.Equal(1, run.ExitCode);
         Assert.Equal($"dataplane guard status: no guard answers at {folder.File("none.sock")}", Assert.Single(run.ErrorLines));
     }

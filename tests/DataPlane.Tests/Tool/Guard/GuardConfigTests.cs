@@ -12,7 +12,7 @@ public sealed class GuardConfigTests
     [Fact]
     public void A_section_says_the_same_as_the_command_line()
     {
-        VmSettings vm = Assert.Single(Parse("""
+        var vm = Assert.Single(Parse("""
             # the web server
             [web1]
             listen = 0.0.0.0:49152
@@ -46,7 +46,7 @@ public sealed class GuardConfigTests
     [Fact]
     public void Lines_before_the_first_section_hold_for_every_VM_that_does_not_say_otherwise()
     {
-        IReadOnlyList<VmSettings> vms = Parse("""
+        var vms = Parse("""
             undecided-timeout = 5s
             allow = 10.0.0.0/8
             any-peer = yes
@@ -93,7 +93,7 @@ public sealed class GuardConfigTests
     [Fact]
     public void Comments_stand_on_lines_of_their_own_and_after_values_and_quotes_keep_what_looks_like_one()
     {
-        VmSettings vm = Assert.Single(Parse("""
+        var vm = Assert.Single(Parse("""
             ; every VM
             any-peer = yes ; for now
             [web 1]   # the first
@@ -121,7 +121,7 @@ public sealed class GuardConfigTests
     public void Settings_that_read_the_same_are_the_same_and_any_difference_shows()
     {
         const string Text = "[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/8";
-        VmSettings vm = Assert.Single(Parse(Text));
+        var vm = Assert.Single(Parse(Text));
         Assert.True(vm.IsSameAs(Assert.Single(Parse("# later\n" + Text))));
         Assert.False(vm.IsSameAs(Assert.Single(Parse(Text + "\nallow = 192.0.2.0/24"))));
         Assert.False(vm.IsSameAs(Assert.Single(Parse(Text + "\nany-peer = yes"))));

@@ -43,10 +43,10 @@ public sealed class GuardMetricsTests
             new VmStatus { Name = "web2", Listen = ":2", State = "waiting" },
         ];
         using var metrics = new GuardMetrics(() => vms);
-        ChannelAddress address = FreeAddress();
-        using IDisposable endpoint = MetricsEndpoint.Open(address);
+        var address = FreeAddress();
+        using var endpoint = MetricsEndpoint.Open(address);
         using var client = new HttpClient();
-        string[] lines = (await client.GetStringAsync(new Uri($"http://{address}/metrics"), Token)).Split('\n');
+        var lines = (await client.GetStringAsync(new Uri($"http://{address}/metrics"), Token)).Split('\n');
         Assert.Superset(
             new HashSet<string>
             {
@@ -80,10 +80,10 @@ public sealed class GuardMetricsTests
                 Refused = new Dictionary<string, long> { [Name] = 1 },
             },
         ]);
-        ChannelAddress address = FreeAddress();
-        using IDisposable endpoint = MetricsEndpoint.Open(address);
+        var address = FreeAddress();
+        using var endpoint = MetricsEndpoint.Open(address);
         using var client = new HttpClient();
-        string page = await client.GetStringAsync(new Uri($"http://{address}/metrics"), Token);
+        var page = await client.GetStringAsync(new Uri($"http://{address}/metrics"), Token);
 
         Assert.DoesNotContain('\e', page);
         Assert.DoesNotContain("dataplane_guard_undecided{vm=\"b\"}", page.Split('\n').Select(static line => line.Split(' ')[0]));

@@ -19,7 +19,10 @@ public sealed class GuardProcessTests : IDisposable
     public void Dispose()
     {
         if (_guard is { HasExited: false })
+        {
             _guard.Kill();
+        }
+
         _guard?.Dispose();
         _systemd.Dispose();
         _folder.Dispose();
@@ -31,8 +34,11 @@ public sealed class GuardProcessTests : IDisposable
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
         start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "dataplane.dll"));
         start.ArgumentList.Add("guard");
-        foreach (string argument in arguments)
+        foreach (var argument in arguments)
+        {
             start.ArgumentList.Add(argument);
+        }
+
         start.Environment["NOTIFY_SOCKET"] = _folder.File("notify");
         start.Environment["XDG_RUNTIME_DIR"] = _folder.Path;
         start.Environment.Remove("RUNTIME_DIRECTORY");
@@ -49,7 +55,9 @@ public sealed class GuardProcessTests : IDisposable
         while (await guard.StandardError.ReadLineAsync(Token) is { } line)
         {
             if (line.StartsWith(start, StringComparison.Ordinal))
+            {
                 return line[start.Length..];
+            }
         }
 
         throw new EndOfStreamException($"the guard ended without '{start}'");
@@ -57,20 +65,22 @@ public sealed class GuardProcessTests : IDisposable
 
     private async Task<string> NotifiedAsync(string start)
     {
-        byte[] message = new byte[1024];
+        var message = new byte[1024];
         while (true)
         {
-            int length = await _systemd.ReceiveAsync(message, Token);
-            string text = Encoding.UTF8.GetString(message, 0, length);
+            var length = await _systemd.ReceiveAsync(message, Token);
+            var text = Encoding.UTF8.GetString(message, 0, length);
             if (text.StartsWith(start, StringComparison.Ordinal))
+            {
                 return text;
+            }
         }
     }
 
     private async Task<JsonElement[]> VmsAsync(Process guard)
     {
-        string control = _folder.File($"dataplane/guard-{guard.Id}.sock");
-        ToolRun run = await ToolRun.RunAsync(["guard", "status", "--control", control, "--json", "-"], Token);
+        var control = _folder.File($"dataplane/guard-{guard.Id}.sock");
+        var run = await ToolRun.RunAsync(["guard", "status", "--control", control, "--json", "-"], Token);
         Assert.Equal(0, run.ExitCode);
         return [.. JsonDocument.Parse(run.Out).RootElement.GetProperty("vms").EnumerateArray()];
     }
@@ -81,11 +91,11 @@ public sealed class GuardProcessTests : IDisposable
     public async Task A_service_tells_systemd_answers_status_reloads_on_SIGHUP_and_ends_with_0_on_SIGTERM()
     {
         WriteConfig("a", "b");
-        Process guard = Start("--config", _folder.File("guard.conf"), "--no-progress", "--json", "-");
+        var guard = Start("--config", _folder.File("guard.conf"), "--no-progress", "--json", "-");
         await NextAsync(guard, "listening on 127.0.0.1:");
         await NextAsync(guard, "listening on 127.0.0.1:");
         await NotifiedAsync("READY=1");
-        JsonElement[] before = await VmsAsync(guard);
+        var before = await VmsAsync(guard);
         Assert.Equal(["a", "b"], Names(before));
         Assert.All(before, vm => Assert.Equal("waiting", vm.GetProperty("state").GetString()));
 
@@ -95,9 +105,12 @@ public sealed class GuardProcessTests : IDisposable
         await NotifiedAsync("READY=1");
         await NextAsync(guard, "a: removed");
         await NextAsync(guard, "listening on 127.0.0.1:");
-        JsonElement[] after = await VmsAsync(guard);
+        var after = await VmsAsync(guard);
         while (Names(after) is not ["b", "c"])
+        {
             after = await VmsAsync(guard);
+        }
+
         Assert.Equal(before[1].GetProperty("listen").GetString(), after[0].GetProperty("listen").GetString());
 
         File.WriteAllText(_folder.File("guard.conf"), "[d]\nwhat is this");
@@ -117,7 +130,7 @@ public sealed class GuardProcessTests : IDisposable
         await NextAsync(guard, "e: removed");
 
         await ToolProcesses.SignalAsync(guard, "TERM");
-        using JsonDocument document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
+        using var document = JsonDocument.Parse(await guard.StandardOutput.ReadToEndAsync(Token));
         await guard.WaitForExitAsync(Token);
         await NotifiedAsync("STOPPING=1");
         Assert.Equal(0, guard.ExitCode);
@@ -134,7 +147,7 @@ public sealed class GuardProcessTests : IDisposable
     {
         File.WriteAllText(_folder.File("guard.conf"), Section("a") + more);
 
-        ToolRun run = await ToolRun.RunAsync(["guard", "--config", _folder.File("guard.conf"), "--check"], Token);
+        var run = await ToolRun.RunAsync(["guard", "--config", _folder.File("guard.conf"), "--check"], Token);
 
         Assert.Equal(exit, run.ExitCode);
         Assert.Contains(said, run.Out + run.Error, StringComparison.Ordinal);
@@ -144,8 +157,8 @@ public sealed class GuardProcessTests : IDisposable
     [Fact]
     public async Task Strangers_are_counted_by_reason_and_shown_while_they_say_nothing()
     {
-        Process guard = Start("--listen", "127.0.0.1:0", "--to", "unix:/no/such.sock", "--name", "web1", "--no-progress");
-        string port = await NextAsync(guard, "listening on 127.0.0.1:");
+        var guard = Start("--listen", "127.0.0.1:0", "--to", "unix:/no/such.sock", "--name", "web1", "--no-progress");
+        var port = await NextAsync(guard, "listening on 127.0.0.1:");
         var address = new IPEndPoint(IPAddress.Loopback, int.Parse(port, System.Globalization.CultureInfo.InvariantCulture));
         using var silent = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await silent.ConnectAsync(address, Token);
@@ -154,13 +167,15 @@ public sealed class GuardProcessTests : IDisposable
         await garbage.SendAsync("GET / HTTP/1.1\r\n\r\n"u8.ToArray(), Token);
         while (true)
         {
-            JsonElement vm = Assert.Single(await VmsAsync(guard));
-            if (vm.GetProperty("undecided").GetInt32() == 1 && vm.GetProperty("refused").TryGetProperty("garbage", out JsonElement count) && count.GetInt64() == 1)
+            var vm = Assert.Single(await VmsAsync(guard));
+            if (vm.GetProperty("undecided").GetInt32() == 1 && vm.GetProperty("refused").TryGetProperty("garbage", out var count) && count.GetInt64() == 1)
+            {
                 break;
+            }
         }
 
         await ToolProcesses.SignalAsync(guard, "TERM");
-        string table = await guard.StandardOutput.ReadToEndAsync(Token);
+        var table = await guard.StandardOutput.ReadToEndAsync(Token);
         await guard.WaitForExitAsync(Token);
         Assert.Equal(0, guard.ExitCode);
         Assert.StartsWith($"web1  {address}  ", table, StringComparison.Ordinal);

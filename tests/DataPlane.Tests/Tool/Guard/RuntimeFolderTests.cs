@@ -77,7 +77,7 @@ public sealed class RuntimeFolderTests : IDisposable
     public void A_socket_of_somebody_else_is_not_taken_over()
     {
         Assert.SkipUnless(Environment.IsPrivilegedProcess, "only root can give a socket away");
-        string path = _folder.File("control.sock");
+        var path = _folder.File("control.sock");
         using (var dead = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
         {
             dead.Bind(new UnixDomainSocketEndPoint(_folder.File("bound")));
@@ -86,7 +86,7 @@ public sealed class RuntimeFolderTests : IDisposable
 
         GiveAway(path);
 
-        CommandException error =
+        var error =
             Assert.Throws<CommandException>(() => ControlSocket.Open(path, "guard", static (_, _) => Task.CompletedTask));
         Assert.Contains("another user (number 65534)", error.Message, StringComparison.Ordinal);
         Assert.True(FileFacts.IsSocket(path));
@@ -95,13 +95,13 @@ public sealed class RuntimeFolderTests : IDisposable
     [Fact]
     public async Task The_kernel_tells_whose_process_has_connected()
     {
-        string path = _folder.File("control.sock");
+        var path = _folder.File("control.sock");
         using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(new UnixDomainSocketEndPoint(path));
         listener.Listen();
         using var client = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await client.ConnectAsync(new UnixDomainSocketEndPoint(path), TestContext.Current.CancellationToken);
-        using Socket accepted = await listener.AcceptAsync(TestContext.Current.CancellationToken);
+        using var accepted = await listener.AcceptAsync(TestContext.Current.CancellationToken);
 
         Assert.Equal(Libc.GetEffectiveUser(), ControlPeer.UserOf(accepted));
         Assert.Equal(Libc.GetEffectiveUser(), ControlPeer.UserOf(client));
@@ -109,7 +109,7 @@ public sealed class RuntimeFolderTests : IDisposable
 
     private static void GiveAway(string path)
     {
-        using Process chown = Process.Start("chown", ["-h", $"{SomebodyElse}", path]);
+        using var chown = Process.Start("chown", ["-h", $"{SomebodyElse}", path]);
         chown.WaitForExit();
         Assert.Equal(0, chown.ExitCode);
     }
@@ -118,7 +118,7 @@ public sealed class RuntimeFolderTests : IDisposable
     {
         File.WriteAllText(Path.Combine(Directory.Exists(Folder) ? Folder : _folder.Path, "guard-1.sock"), "");
         Assert.False(RuntimeFolder.IsTrusted(Folder));
-        CommandException error = Assert.Throws<CommandException>(() => RuntimeFolder.Prepare(Folder, isOwn: true));
+        var error = Assert.Throws<CommandException>(() => RuntimeFolder.Prepare(Folder, isOwn: true));
         Assert.Contains(reason, error.Message, StringComparison.Ordinal);
         Assert.DoesNotContain(
             ControlPaths.Find(ControlPaths.Guard, name => name == "XDG_RUNTIME_DIR" ? _folder.Path : null),

@@ -18,7 +18,7 @@ public sealed class SystemdNotifierTests : IDisposable
 
     private string Next()
     {
-        byte[] message = new byte[1024];
+        var message = new byte[1024];
         return Encoding.UTF8.GetString(message, 0, _systemd.Receive(message));
     }
 
@@ -27,7 +27,7 @@ public sealed class SystemdNotifierTests : IDisposable
     [InlineData(true)]
     public void Each_change_is_a_datagram_and_a_status_that_did_not_change_is_none(bool isAbstract)
     {
-        string name = isAbstract ? $"@dataplane-test-{Guid.NewGuid():N}" : _folder.File("notify");
+        var name = isAbstract ? $"@dataplane-test-{Guid.NewGuid():N}" : _folder.File("notify");
         _systemd.Bind(new UnixDomainSocketEndPoint(isAbstract ? '\0' + name[1..] : name));
         using var notifier = new SystemdNotifier(name);
         notifier.Ready();
@@ -57,7 +57,7 @@ public sealed class SystemdNotifierTests : IDisposable
     [Fact]
     public void A_service_manager_that_went_away_does_not_end_the_guard()
     {
-        string name = _folder.File("notify");
+        var name = _folder.File("notify");
         _systemd.Bind(new UnixDomainSocketEndPoint(name));
         using var notifier = new SystemdNotifier(name);
         _systemd.Dispose();

@@ -41,8 +41,8 @@ public sealed class VmFleetTests : IAsyncDisposable
     public async Task A_reload_adds_and_removes_VMs_and_leaves_the_others_alone()
     {
         _fleet.Apply([GuardTestSettings.Vm("a"), GuardTestSettings.Vm("b")]);
-        FakeGuardedVm a = await ServedAsync("a");
-        FakeGuardedVm b = await ServedAsync("b");
+        var a = await ServedAsync("a");
+        var b = await ServedAsync("b");
         _fleet.Apply([GuardTestSettings.Vm("b"), GuardTestSettings.Vm("c")]);
         await ServedAsync("c");
         await UntilAsync(() => Names() is ["b", "c"]);
@@ -55,7 +55,7 @@ public sealed class VmFleetTests : IAsyncDisposable
     public async Task A_VM_that_is_removed_while_it_migrates_stays_until_that_is_over()
     {
         _fleet.Apply([GuardTestSettings.Vm("a")]);
-        FakeGuardedVm a = await ServedAsync("a");
+        var a = await ServedAsync("a");
         await UntilAsync(() => _fleet.Status()[0].State == VmStatus.StateWaiting);
         a.State = "postcopy";
         await UntilAsync(() => _fleet.Status()[0].State == "postcopy");
@@ -72,7 +72,7 @@ public sealed class VmFleetTests : IAsyncDisposable
     public async Task A_VM_that_reads_differently_goes_on_as_it_began_and_changes_with_its_next_migration()
     {
         _fleet.Apply([GuardTestSettings.Vm("a", 1)]);
-        FakeGuardedVm first = await ServedAsync("a");
+        var first = await ServedAsync("a");
         _fleet.Apply([GuardTestSettings.Vm("a", 1)]);
         Assert.Empty(_notes);
         _fleet.Apply([GuardTestSettings.Vm("a", 2)]);

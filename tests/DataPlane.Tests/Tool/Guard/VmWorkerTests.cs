@@ -24,7 +24,7 @@ public sealed class VmWorkerTests : IDisposable
         _stop.Dispose();
     }
 
-    private FakeGuardedVm Create(VmSettings settings) => _planned.TryDequeue(out FakeGuardedVm? planned) ? planned : throw new InvalidOperationException("no QEMU left");
+    private FakeGuardedVm Create(VmSettings settings) => _planned.TryDequeue(out var planned) ? planned : throw new InvalidOperationException("no QEMU left");
 
     private FakeGuardedVm Plan(Exception? startFailure = null)
     {
@@ -38,12 +38,12 @@ public sealed class VmWorkerTests : IDisposable
     [Fact]
     public async Task One_migration_is_announced_served_and_reported()
     {
-        FakeGuardedVm vm = Plan();
+        var vm = Plan();
         Assert.Equal("preparing", _worker.Status().State);
-        Task<VmStatus> serving = _worker.ServeOnceAsync(_stop.Token);
+        var serving = _worker.ServeOnceAsync(_stop.Token);
         Assert.Equal("listening 192.0.2.1:4444", await NextEventAsync());
         vm.End(VmStatus.StateCompleted);
-        VmStatus ended = await serving;
+        var ended = await serving;
         Assert.Equal(("completed", 1, 0), (ended.State, ended.Completed, ended.Failed));
         Assert.Equal("ended completed", await NextEventAsync());
         Assert.True(vm.IsDisposed);
@@ -52,7 +52,7 @@ public sealed class VmWorkerTests : IDisposable
     [Fact]
     public async Task A_start_that_fails_ends_a_single_guard_with_its_reason()
     {
-        FakeGuardedVm vm = Plan(new IOException("no monitor"));
+        var vm = Plan(new IOException("no monitor"));
         Assert.Equal("no monitor", (await Assert.ThrowsAsync<IOException>(() => _worker.ServeOnceAsync(_stop.Token))).Message);
         Assert.True(vm.IsDisposed);
         Assert.Equal("preparing", _worker.Status().State);
@@ -61,15 +61,18 @@ public sealed class VmWorkerTests : IDisposable
     [Fact]
     public async Task A_service_tries_again_says_each_reason_once_and_waits_longer_each_time_up_to_ten_seconds()
     {
-        for (int i = 0; i < 6; i++)
+        for (var i = 0; i < 6; i++)
+        {
             Plan(new IOException("no monitor"));
-        FakeGuardedVm last = Plan();
-        Task serving = _worker.ServeForeverAsync(_stop.Token);
+        }
+
+        var last = Plan();
+        var serving = _worker.ServeForeverAsync(_stop.Token);
         Assert.Equal("cannot start no monitor", await NextEventAsync());
         Assert.Equal("no monitor", _worker.Status().Error);
-        foreach (int seconds in (int[])[1, 2, 4, 8, 10, 10])
+        foreach (var seconds in (int[])[1, 2, 4, 8, 10, 10])
         {
-            TimeSpan pause = await NextPauseAsync();
+            var pause = await NextPauseAsync();
             Assert.Equal(TimeSpan.FromSeconds(seconds), pause);
             _time.Advance(pause);
         }
@@ -84,16 +87,16 @@ public sealed class VmWorkerTests : IDisposable
     [Fact]
     public async Task While_the_next_QEMU_is_awaited_the_last_end_is_shown_and_counted()
     {
-        FakeGuardedVm first = Plan();
+        var first = Plan();
         Plan(new IOException("QEMU runs already"));
-        FakeGuardedVm third = Plan();
-        Task serving = _worker.ServeForeverAsync(_stop.Token);
+        var third = Plan();
+        var serving = _worker.ServeForeverAsync(_stop.Token);
         await NextEventAsync();
         first.End(VmStatus.StateFailed);
         Assert.Equal("ended failed", await NextEventAsync());
         _time.Advance(await NextPauseAsync());
         Assert.Equal("cannot start QEMU runs already", await NextEventAsync());
-        VmStatus status = _worker.Status();
+        var status = _worker.Status();
         Assert.Equal(("failed", "main: reset", 1), (status.State, status.Error, status.Failed));
         _time.Advance(await NextPauseAsync());
         await NextEventAsync();
@@ -107,8 +110,8 @@ public sealed class VmWorkerTests : IDisposable
     [Fact]
     public async Task A_migration_that_begins_while_its_guard_is_retired_is_served_to_its_end()
     {
-        FakeGuardedVm vm = Plan();
-        Task serving = _worker.ServeForeverAsync(_stop.Token);
+        var vm = Plan();
+        var serving = _worker.ServeForeverAsync(_stop.Token);
         await NextEventAsync();
         Assert.Equal("waiting", _worker.Status().State); // and this is what it would be shown as for a while
         vm.BeforeRetiring = () => vm.State = "relaying";
@@ -128,9 +131,9 @@ public sealed class VmWorkerTests : IDisposable
     [InlineData("paused")]
     public async Task Retiring_ends_a_waiting_guard_at_once_and_one_at_work_after_its_migration(string state)
     {
-        FakeGuardedVm vm = Plan();
+        var vm = Plan();
         Plan();
-        Task serving = _worker.ServeForeverAsync(_stop.Token);
+        var serving = _worker.ServeForeverAsync(_stop.Token);
         await NextEventAsync();
         vm.State = state;
         _time.Advance(TimeSpan.FromSeconds(1));
@@ -149,11 +152,11 @@ public sealed class VmWorkerTests : IDisposable
     [Fact]
     public async Task Looks_at_short_intervals_share_one_snapshot_since_rates_are_counted_between_two()
     {
-        FakeGuardedVm vm = Plan();
-        Task serving = _worker.ServeForeverAsync(_stop.Token);
+        var vm = Plan();
+        var serving = _worker.ServeForeverAsync(_stop.Token);
         await NextEventAsync();
         _time.Advance(TimeSpan.FromSeconds(1));
-        int looks = vm.Looks;
+        var looks = vm.Looks;
         _worker.Status();
         _worker.Status();
         Assert.Equal(looks + 1, vm.Looks);
@@ -189,7 +192,7 @@ public sealed class VmWorkerTests : IDisposable
 
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
         {
-            ITimer timer = base.CreateTimer(callback, state, dueTime, period);
+            var timer = base.CreateTimer(callback, state, dueTime, period);
             Pauses.Writer.TryWrite(dueTime);
             return timer;
         }

@@ -23,14 +23,14 @@ public sealed class TlsBridgeTests : IDisposable
     [InlineData(SslProtocols.Tls13)]
     public async Task Bytes_pass_both_ways_unchanged(SslProtocols protocols)
     {
-        await using Scene scene = await OpenAsync(protocols);
-        byte[] bytes = new byte[3_000_000];
+        await using var scene = await OpenAsync(protocols);
+        var bytes = new byte[3_000_000];
         RandomNumberGenerator.Fill(bytes);
-        Task<byte[]> inside = scene.Inner.ReceiveAsync(bytes.Length, Token);
+        var inside = scene.Inner.ReceiveAsync(bytes.Length, Token);
         await scene.Client.SayAsync(bytes);
         Assert.Equal(bytes, await inside);
 
-        Task<byte[]> outside = scene.Client.HearAsync(bytes.Length);
+        var outside = scene.Client.HearAsync(bytes.Length);
         await Task.Run(() => scene.Inner.Send(bytes), Token);
         Assert.Equal(bytes, await outside);
     }
@@ -40,12 +40,15 @@ public sealed class TlsBridgeTests : IDisposable
     [InlineData(false)]
     public async Task The_peer_s_end_is_passed_on_with_or_without_close_notify_and_the_other_direction_goes_on(bool clean)
     {
-        await using Scene scene = await OpenAsync();
+        await using var scene = await OpenAsync();
         await scene.Client.SayAsync([1, 2, 3]);
         if (clean)
+        {
             await scene.Client.Stream.ShutdownAsync();
+        }
+
         scene.Client.Peer.Finish();
-        (PeerEnd end, byte[] bytes) = await scene.Inner.ReadToEndAsync(Token);
+        (var end, var bytes) = await scene.Inner.ReadToEndAsync(Token);
         Assert.Equal((PeerEnd.Closed, 3), (end, bytes.Length));
 
         scene.Inner.Send(7);
@@ -61,11 +64,11 @@ public sealed class TlsBridgeTests : IDisposable
     [InlineData(false)]
     public async Task The_inner_end_is_FIN_for_the_peer_after_a_close_notify_only_where_one_is_wanted(bool saysGoodbye)
     {
-        await using Scene scene = await OpenAsync(saysGoodbye: saysGoodbye);
+        await using var scene = await OpenAsync(saysGoodbye: saysGoodbye);
         scene.Inner.Send(1, 2, 3);
         Assert.Equal([1, 2, 3], await scene.Client.HearAsync(3));
         scene.Inner.Finish();
-        int rest = (await scene.Client.Peer.ReadToEndAsync(Token)).Bytes.Length;
+        var rest = (await scene.Client.Peer.ReadToEndAsync(Token)).Bytes.Length;
         Assert.Equal(saysGoodbye, rest > 0); // an alert, encrypted
 
         await scene.Client.SayAsync([9]);
@@ -78,10 +81,10 @@ public sealed class TlsBridgeTests : IDisposable
     [Fact]
     public async Task An_inner_socket_that_is_closed_ends_the_session_though_the_peer_is_silent_and_what_it_sent_arrives()
     {
-        await using Scene scene = await OpenAsync();
+        await using var scene = await OpenAsync();
         await scene.Client.SayAsync([1, 2, 3]); // never read
         await Eventually.TrueAsync(() => scene.Inner.Socket.Available == 3, "it is there", Token);
-        byte[] words = new byte[100_000];
+        var words = new byte[100_000];
         scene.Inner.Send(words);
         scene.Inner.Dispose();
         await scene.Client.HearAsync(words.Length);
@@ -94,13 +97,18 @@ public sealed class TlsBridgeTests : IDisposable
     [InlineData(false)]
     public async Task A_session_that_breaks_ends_the_inner_socket_and_says_why(bool reset)
     {
-        await using Scene scene = await OpenAsync();
+        await using var scene = await OpenAsync();
         await scene.Client.SayAsync([1]);
         await scene.Inner.ReceiveAsync(1, Token);
         if (reset)
+        {
             scene.Client.Peer.Reset();
+        }
         else
+        {
             scene.Client.Peer.Send(23, 3, 3, 0, 30, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+        }
+
         await scene.Inner.ReadToEndAsync(Token);
         await scene.Bridge.Completion.WaitAsync(TimeSpan.FromMinutes(1), Token);
         Assert.NotNull(scene.Bridge.Failure);
@@ -109,11 +117,11 @@ public sealed class TlsBridgeTests : IDisposable
     [Fact]
     public async Task A_receiver_that_reads_nothing_slows_the_sender_down()
     {
-        await using Scene scene = await OpenAsync();
-        byte[] block = new byte[1 << 20];
+        await using var scene = await OpenAsync();
+        var block = new byte[1 << 20];
         long sent = 0;
         using var enough = CancellationTokenSource.CreateLinkedTokenSource(Token);
-        Task sending = Task.Run(async () =>
+        var sending = Task.Run(async () =>
         {
             while (true)
             {
@@ -136,12 +144,12 @@ public sealed class TlsBridgeTests : IDisposable
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
-        Task<TlsKnock> client = TlsKnock.ComeAsync(ChannelAddress.From((IPEndPoint)listener.LocalEndPoint!), _authority.Folder);
-        Socket outer = await listener.AcceptAsync(Token);
+        var client = TlsKnock.ComeAsync(ChannelAddress.From((IPEndPoint)listener.LocalEndPoint!), _authority.Folder);
+        var outer = await listener.AcceptAsync(Token);
         var tls = new SslStream(new PrefixedStream(new NetworkStream(outer, ownsSocket: true), default));
-        using TlsCredentials credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
+        using var credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
         await tls.AuthenticateAsServerAsync(credentials.ServerOptions(protocols), Token);
-        TlsBridge bridge = TlsBridge.Begin(tls, outer, saysGoodbye, TimeProvider.System, out SafeSocketHandle inner);
+        var bridge = TlsBridge.Begin(tls, outer, saysGoodbye, TimeProvider.System, out var inner);
         return new Scene(await client, bridge, new ScriptedPeer(new Socket(inner)));
     }
 

@@ -24,12 +24,12 @@ public sealed class TlsChannelTests : IDisposable
     [Fact]
     public async Task A_packet_arrives_and_the_counters_count_what_is_inside()
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
-        using NativeBuffer source = new NativeBuffer(Payload).Fill(1);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
+        using var source = new NativeBuffer(Payload).Fill(1);
         using NativeBuffer target = new(Payload);
 
-        Task<TransferResult> sending = OnThread(() => pair.Client.Send([source.Vector(0, 1344), source.Vector(1344, Payload - 1344)]));
-        TransferResult received = await OnThread(() => pair.Server.Receive([target.Vector(0, Payload - 4096), target.Vector(Payload - 4096, 4096)]));
+        var sending = OnThread(() => pair.Client.Send([source.Vector(0, 1344), source.Vector(1344, Payload - 1344)]));
+        var received = await OnThread(() => pair.Server.Receive([target.Vector(0, Payload - 4096), target.Vector(Payload - 4096, 4096)]));
 
         Assert.Equal(new TransferResult(Payload, ChannelEnd.None, 0), await sending);
         Assert.Equal(new TransferResult(Payload, ChannelEnd.None, 0), received);
@@ -43,8 +43,8 @@ public sealed class TlsChannelTests : IDisposable
     [Fact]
     public async Task What_is_there_is_enough_where_any_bytes_are()
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
-        using NativeBuffer source = new NativeBuffer(100).Fill(1);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
+        using var source = new NativeBuffer(100).Fill(1);
         using NativeBuffer target = new(4096);
         IoVec[] outgoing = [source.Vector(0, 100)];
 
@@ -58,20 +58,20 @@ public sealed class TlsChannelTests : IDisposable
     [Fact]
     public void Any_vectors_move_any_bytes()
     {
-        Gen<int[]> lengths = Gen.Int[0, 60_000].Array[1, 12];
+        var lengths = Gen.Int[0, 60_000].Array[1, 12];
         Gen.Select(lengths, lengths, Gen.Int).Sample(
             (left, right, seed) => MoveAsync(left, right, seed).GetAwaiter().GetResult(), iter: 20, threads: 1);
 
         async Task<bool> MoveAsync(int[] left, int[] right, int seed)
         {
-            await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
-            int length = Math.Min(left.Sum(), right.Sum());
-            using NativeBuffer source = new NativeBuffer(length).Fill(seed);
+            await using var pair = await TlsPair.ConnectAsync(_authority, Token);
+            var length = Math.Min(left.Sum(), right.Sum());
+            using var source = new NativeBuffer(length).Fill(seed);
             using NativeBuffer target = new(length);
-            IoVec[] outgoing = Split(source, left);
-            IoVec[] incoming = Split(target, right);
-            Task<TransferResult> receiving = OnThread(() => pair.Client.Receive(incoming));
-            TransferResult sent = pair.Server.Send(outgoing);
+            var outgoing = Split(source, left);
+            var incoming = Split(target, right);
+            var receiving = OnThread(() => pair.Client.Receive(incoming));
+            var sent = pair.Server.Send(outgoing);
             return sent == new TransferResult(length, ChannelEnd.None, 0) && await receiving == sent && source.Span.SequenceEqual(target.Span);
         }
     }
@@ -80,13 +80,13 @@ public sealed class TlsChannelTests : IDisposable
     public async Task Both_directions_work_at_once()
     {
         const int Bytes = 16 << 20;
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
-        using NativeBuffer there = new NativeBuffer(Bytes).Fill(1);
-        using NativeBuffer back = new NativeBuffer(Bytes).Fill(2);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
+        using var there = new NativeBuffer(Bytes).Fill(1);
+        using var back = new NativeBuffer(Bytes).Fill(2);
         using NativeBuffer arrived = new(Bytes);
         using NativeBuffer returned = new(Bytes);
 
-        TransferResult[] results = await Task.WhenAll(
+        var results = await Task.WhenAll(
             OnThread(() => pair.Client.Send([there.Whole])), OnThread(() => pair.Server.Receive([arrived.Whole])),
             OnThread(() => pair.Server.Send([back.Whole])), OnThread(() => pair.Client.Receive([returned.Whole])));
 
@@ -98,23 +98,23 @@ public sealed class TlsChannelTests : IDisposable
     [Fact]
     public async Task Bulk_use_allocates_nothing()
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
         AssertNoAllocation(pair.Client, pair.Server);
     }
 
     [Fact]
     public async Task Streams_work_beside_bulk_use_of_the_other_direction()
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
-        byte[] bytes = new byte[3 << 20];
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
+        var bytes = new byte[3 << 20];
         new Random(1).NextBytes(bytes);
 
-        ValueTask<FlushResult> writing = pair.Client.Output.WriteAsync(bytes, Token);
-        byte[] read = await ReadAsync(pair.Server.Input, bytes.Length);
+        var writing = pair.Client.Output.WriteAsync(bytes, Token);
+        var read = await ReadAsync(pair.Server.Input, bytes.Length);
         await writing;
-        using NativeBuffer word = new NativeBuffer(100).Fill(3);
+        using var word = new NativeBuffer(100).Fill(3);
         using NativeBuffer heard = new(100);
-        Task<TransferResult> hearing = OnThread(() => pair.Client.Receive([heard.Whole]));
+        var hearing = OnThread(() => pair.Client.Receive([heard.Whole]));
         Assert.True(pair.Server.Send([word.Whole]).Complete);
 
         Assert.True((await hearing).Complete);
@@ -125,7 +125,7 @@ public sealed class TlsChannelTests : IDisposable
     [Fact]
     public async Task A_server_says_nothing_after_the_handshake_so_a_client_that_never_reads_may_close()
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
         using NativeBuffer one = new(1);
         Assert.True(pair.Client.Send([one.Whole]).Complete);
         Assert.True((await OnThread(() => pair.Server.Receive([one.Whole]))).Complete);
@@ -139,13 +139,16 @@ public sealed class TlsChannelTests : IDisposable
     [InlineData(false)]
     public async Task An_end_between_records_is_an_end_with_or_without_goodbye(bool goodbye)
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
-        using NativeBuffer source = new NativeBuffer(100).Fill(1);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
+        using var source = new NativeBuffer(100).Fill(1);
         using NativeBuffer target = new(100);
         if (goodbye)
+        {
             pair.Client.EndWithGoodbye();
+        }
+
         Assert.True(pair.Client.Send([source.Whole]).Complete);
-        Task<bool> closing = pair.Client.CloseAsync(TimeSpan.FromSeconds(30), Token).AsTask();
+        var closing = pair.Client.CloseAsync(TimeSpan.FromSeconds(30), Token).AsTask();
 
         Assert.True((await OnThread(() => pair.Server.Receive([target.Whole]))).Complete);
         Assert.Equal(new TransferResult(0, ChannelEnd.Closed, 0), await OnThread(() => pair.Server.Receive([target.Whole])));
@@ -159,7 +162,7 @@ public sealed class TlsChannelTests : IDisposable
     [InlineData(60)]
     public async Task An_end_inside_a_record_is_a_tear(int bytesOfRecord)
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
         using NativeBuffer target = new(100);
         byte[] torn = [23, 3, 3, 1, 0, .. new byte[256]];
         using (Socket raw = new(new SafeSocketHandle(pair.Client.Handle.DangerousGetHandle(), ownsHandle: false)))
@@ -168,7 +171,7 @@ public sealed class TlsChannelTests : IDisposable
             raw.Shutdown(SocketShutdown.Send);
         }
 
-        TransferResult result = await OnThread(() => pair.Server.Receive([target.Whole]));
+        var result = await OnThread(() => pair.Server.Receive([target.Whole]));
         var e = ChannelException.From(result, pair.Server, "reading");
         Assert.Equal(FailureReason.PeerClosed, e.Reason);
         Assert.Contains("inside a TLS record", e.Message, StringComparison.Ordinal);
@@ -177,12 +180,14 @@ public sealed class TlsChannelTests : IDisposable
     [Fact]
     public async Task A_record_that_is_not_genuine_ends_the_channel()
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
         using NativeBuffer target = new(100);
         using (Socket raw = new(new SafeSocketHandle(pair.Client.Handle.DangerousGetHandle(), ownsHandle: false)))
+        {
             raw.Send([23, 3, 3, 0, 40, .. new byte[40]]);
+        }
 
-        TransferResult result = await OnThread(() => pair.Server.Receive([target.Whole]));
+        var result = await OnThread(() => pair.Server.Receive([target.Whole]));
         Assert.False(result.Complete);
         Assert.Equal(FailureReason.TlsFailed, ChannelException.From(result, pair.Server, "reading").Reason);
         Assert.Equal(0, result.Bytes);
@@ -191,9 +196,9 @@ public sealed class TlsChannelTests : IDisposable
     [Fact]
     public async Task Abort_brings_a_waiting_thread_back()
     {
-        await using TlsPair pair = await TlsPair.ConnectAsync(_authority, Token);
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
         using NativeBuffer target = new(100);
-        Task<TransferResult> receiving = OnThread(() => pair.Server.Receive([target.Whole]));
+        var receiving = OnThread(() => pair.Server.Receive([target.Whole]));
 
         pair.Server.Abort();
 
@@ -202,8 +207,8 @@ public sealed class TlsChannelTests : IDisposable
 
     private static async Task<byte[]> ReadAsync(PipeReader reader, int length)
     {
-        ReadResult result = await reader.ReadAtLeastAsync(length, Token);
-        byte[] bytes = System.Buffers.BuffersExtensions.ToArray(result.Buffer);
+        var result = await reader.ReadAtLeastAsync(length, Token);
+        var bytes = System.Buffers.BuffersExtensions.ToArray(result.Buffer);
         reader.AdvanceTo(result.Buffer.End);
         return bytes;
     }

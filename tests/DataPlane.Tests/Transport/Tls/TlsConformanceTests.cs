@@ -68,21 +68,28 @@ public sealed class TlsConformanceTests : IDisposable
     [MemberData(nameof(Table))]
     public async Task Each_end_judges_alike(string end, string what, string? says)
     {
-        TlsEnd judge = end == "source" ? TlsEnd.Client : TlsEnd.Server;
-        TlsEnd judged = end == "source" ? TlsEnd.Server : TlsEnd.Client;
-        using TlsCredentials own = Own(what, judge);
-        using TlsCredentials peer = Peer(what, judged);
+        var judge = end == "source" ? TlsEnd.Client : TlsEnd.Server;
+        var judged = end == "source" ? TlsEnd.Server : TlsEnd.Client;
+        using var own = Own(what, judge);
+        using var peer = Peer(what, judged);
 
-        (string? client, string? server) = await TlsEnds.ShakeHandsAsync(
+        (var client, var server) = await TlsEnds.ShakeHandsAsync(
             judge == TlsEnd.Client ? own : peer, judge == TlsEnd.Server ? own : peer, inGuard: end == "guard");
 
-        string? said = judge == TlsEnd.Client ? client : server;
+        var said = judge == TlsEnd.Client ? client : server;
         if (says is null)
+        {
             Assert.Equal((null, null), (client, server));
+        }
         else
+        {
             Assert.Contains(says, Assert.IsType<string>(said), StringComparison.Ordinal);
+        }
+
         if (says is not null)
+        {
             Assert.NotNull(client); // it hears of it in whatever words
+        }
     }
 
     [Theory]
@@ -103,12 +110,16 @@ public sealed class TlsConformanceTests : IDisposable
         using var client = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Client);
         using var server = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
 
-        (string? said, _) = await TlsEnds.ShakeHandsAsync(client, server, host);
+        (var said, _) = await TlsEnds.ShakeHandsAsync(client, server, host);
 
         if (isIt)
+        {
             Assert.Null(said);
+        }
         else
+        {
             Assert.Contains("is not for", said, StringComparison.Ordinal);
+        }
     }
 
     [Theory]
@@ -120,9 +131,13 @@ public sealed class TlsConformanceTests : IDisposable
     {
         using var client = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Client);
         if (host == "%lo")
+        {
             client.Context.NewSession(host).Dispose(); // a name like any other, which no certificate has
+        }
         else
+        {
             Assert.ThrowsAny<ArgumentException>(() => client.Context.NewSession(host));
+        }
     }
 
     [Fact]
@@ -143,15 +158,15 @@ public sealed class TlsConformanceTests : IDisposable
     [InlineData(false, "qemu", "certificate", "")]
     public async Task Keys_are_shared(bool inGuard, string? user, string? fault, string? says)
     {
-        string serverFile = Write("server.psk", "qemu:00112233445566778899aabbccddeeff\nother:ffeeddccbbaa99887766554433221100\n");
-        string clientFile = Write("client.psk", fault == "another key" ? "qemu:00\n"
+        var serverFile = Write("server.psk", "qemu:00112233445566778899aabbccddeeff\nother:ffeeddccbbaa99887766554433221100\n");
+        var clientFile = Write("client.psk", fault == "another key" ? "qemu:00\n"
             : "qemu:00112233445566778899aabbccddeeff\nother:ffeeddccbbaa99887766554433221100\nnobody:00\n");
-        using TlsCredentials server = fault == "certificate" ? TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server)
+        using var server = fault == "certificate" ? TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server)
             : TlsCredentials.FromSharedKeys(serverFile, TlsEnd.Server,
                 policy: fault == "not allowed" ? new TlsPeerPolicy { AllowedNames = ["qem?"] } : null);
         using var client = TlsCredentials.FromSharedKeys(clientFile, TlsEnd.Client, user);
 
-        (string? asked, string? served) = await TlsEnds.ShakeHandsAsync(client, server, inGuard: inGuard);
+        (var asked, var served) = await TlsEnds.ShakeHandsAsync(client, server, inGuard: inGuard);
 
         if (says is null)
         {
@@ -161,16 +176,18 @@ public sealed class TlsConformanceTests : IDisposable
 
         Assert.NotNull(asked);
         if (fault != "certificate")
+        {
             Assert.Contains(says, Assert.IsType<string>(served), StringComparison.Ordinal);
+        }
     }
 
     private TlsCredentials Own(string what, TlsEnd end)
     {
-        string folder = what == "Ed25519" ? s_ed25519 : what == "RSA-PSS" ? s_rsaPss : _authority.NewFolder("own");
-        string revoked = Path.Combine(what is "chain with an intermediate" or "revoked in the second list" ? _between.Folder : _authority.Folder,
+        var folder = what == "Ed25519" ? s_ed25519 : what == "RSA-PSS" ? s_rsaPss : _authority.NewFolder("own");
+        var revoked = Path.Combine(what is "chain with an intermediate" or "revoked in the second list" ? _between.Folder : _authority.Folder,
             end == TlsEnd.Server ? "client-cert.pem" : "server-cert.pem");
-        string betweenPath = Write("between.pem", _between.Pem);
-        string? lists = what switch
+        var betweenPath = Write("between.pem", _between.Pem);
+        var lists = what switch
         {
             "revoked" or "list by name" => _authority.NewList(revoked),
             "revoked in the second list" => _authority.NewList() + _between.NewList(revoked),
@@ -199,21 +216,27 @@ public sealed class TlsConformanceTests : IDisposable
         };
         if (what == "list by name")
         {
-            string prefix = end == TlsEnd.Server ? "server" : "client";
+            var prefix = end == TlsEnd.Server ? "server" : "client";
             return TlsCredentials.FromFiles(Path.Combine(folder, prefix + "-cert.pem"), Path.Combine(folder, prefix + "-key.pem"),
                 Path.Combine(folder, "ca-cert.pem"), end, Write("lists.pem", lists!), policy);
         }
 
         if (lists is not null)
+        {
             File.WriteAllText(Path.Combine(folder, "ca-crl.pem"), lists);
+        }
+
         if (what == "expired authority beside a good one")
+        {
             File.AppendAllText(Path.Combine(folder, "ca-cert.pem"), "\n" + TestAuthority.ExpiredPem());
+        }
+
         return TlsCredentials.FromFolder(folder, end, policy);
     }
 
     private TlsCredentials Peer(string what, TlsEnd end)
     {
-        string folder = what switch
+        var folder = what switch
         {
             "Ed25519" => s_ed25519,
             "RSA-PSS" => s_rsaPss,
@@ -240,14 +263,14 @@ public sealed class TlsConformanceTests : IDisposable
     /// <summary>It knows our authority too, so that it is ours that refuses.</summary>
     private string Of(TestAuthority other)
     {
-        string folder = other.NewFolder("strange");
+        var folder = other.NewFolder("strange");
         File.AppendAllText(Path.Combine(folder, "ca-cert.pem"), "\n" + _authority.Pem);
         return folder;
     }
 
     private string Write(string name, string content)
     {
-        string path = Path.Combine(_authority.Folder, name);
+        var path = Path.Combine(_authority.Folder, name);
         File.WriteAllText(path, content);
         return path;
     }

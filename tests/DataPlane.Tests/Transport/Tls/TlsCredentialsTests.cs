@@ -30,11 +30,16 @@ public sealed class TlsCredentialsTests : IDisposable
     [Fact]
     public void A_client_may_have_no_certificate_a_server_may_not()
     {
-        foreach (string name in new[] { "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem" })
+        foreach (var name in new[] { "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem" })
+        {
             File.Delete(Path.Combine(_authority.Folder, name));
+        }
 
         using (var client = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Client))
+        {
             Assert.Null(client.Certificate);
+        }
+
         Assert.Contains("server-cert.pem", Refusal(TlsEnd.Server), StringComparison.Ordinal);
     }
 
@@ -50,13 +55,17 @@ public sealed class TlsCredentialsTests : IDisposable
     [InlineData("ca-crl.pem", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "revocation list 1")]
     public void A_file_that_cannot_be_used_is_named(string file, string? content, string says)
     {
-        string path = Path.Combine(_authority.Folder, file);
+        var path = Path.Combine(_authority.Folder, file);
         if (content is null)
+        {
             File.Delete(path);
+        }
         else
+        {
             File.WriteAllText(path, content);
+        }
 
-        string message = Refusal(TlsEnd.Server);
+        var message = Refusal(TlsEnd.Server);
 
         Assert.Contains(path, message, StringComparison.Ordinal);
         Assert.Contains(says, message, StringComparison.Ordinal);
@@ -77,10 +86,10 @@ public sealed class TlsCredentialsTests : IDisposable
     [InlineData("301E301806072A8648CE380401300D020500FFFFFFFB02010302010403020002", "DSA")]
     public void A_kind_of_key_that_TLS_cannot_use_is_named(string publicKey, string name)
     {
-        string path = Path.Combine(_authority.Folder, "server-cert.pem");
+        var path = Path.Combine(_authority.Folder, "server-cert.pem");
         File.WriteAllText(path, _authority.Certify(Convert.FromHexString(publicKey)));
 
-        string message = Refusal(TlsEnd.Server);
+        var message = Refusal(TlsEnd.Server);
 
         Assert.StartsWith($"'{path}': TLS cannot use a key of the type ", message, StringComparison.Ordinal);
         Assert.Contains(name.Split('|'), known => message.Contains($" {known};", StringComparison.Ordinal)); // OpenSSL's name, if it has one
@@ -95,21 +104,25 @@ public sealed class TlsCredentialsTests : IDisposable
     [InlineData("602", "can be written by every user")]
     public void A_key_that_everybody_can_get_at_is_warned_of(string mode, string? says)
     {
-        string path = Path.Combine(_authority.Folder, "server-key.pem");
+        var path = Path.Combine(_authority.Folder, "server-key.pem");
         File.SetUnixFileMode(path, (UnixFileMode)Convert.ToInt32(mode, 8));
-        string shared = Path.Combine(_authority.Folder, "keys.psk");
+        var shared = Path.Combine(_authority.Folder, "keys.psk");
         File.WriteAllText(shared, "qemu:0011");
         File.SetUnixFileMode(shared, (UnixFileMode)Convert.ToInt32(mode, 8));
 
         using var certificate = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
         using var keys = TlsCredentials.FromSharedKeys(shared, TlsEnd.Server);
 
-        foreach ((string file, string? warning) in ((string, string?)[])[(path, certificate.KeyWarning), (shared, keys.KeyWarning)])
+        foreach ((var file, var warning) in ((string, string?)[])[(path, certificate.KeyWarning), (shared, keys.KeyWarning)])
         {
             if (says is null)
+            {
                 Assert.Null(warning);
+            }
             else
+            {
                 Assert.StartsWith($"'{file}' {says}", warning, StringComparison.Ordinal);
+            }
         }
     }
 
@@ -118,7 +131,7 @@ public sealed class TlsCredentialsTests : IDisposable
     [InlineData(1, 10, "is not valid before")]
     public void Certificates_out_of_their_time_are_refused(int from, int to, string says)
     {
-        string folder = _authority.NewFolder("timed", from, to);
+        var folder = _authority.NewFolder("timed", from, to);
 
         var e = Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromFolder(folder, TlsEnd.Client));
 
@@ -136,9 +149,9 @@ public sealed class TlsCredentialsTests : IDisposable
     [Fact]
     public void Files_by_name_need_what_the_end_needs()
     {
-        string certificate = Path.Combine(_authority.Folder, "server-cert.pem");
-        string key = Path.Combine(_authority.Folder, "server-key.pem");
-        string authority = Path.Combine(_authority.Folder, "ca-cert.pem");
+        var certificate = Path.Combine(_authority.Folder, "server-cert.pem");
+        var key = Path.Combine(_authority.Folder, "server-key.pem");
+        var authority = Path.Combine(_authority.Folder, "ca-cert.pem");
 
         using var whole = TlsCredentials.FromFiles(certificate, key, authority, TlsEnd.Server);
         Assert.NotNull(whole.Certificate);
@@ -169,8 +182,8 @@ public sealed class TlsCredentialsTests : IDisposable
     public async Task A_certificate_of_another_authority_is_refused(bool strangeServer)
     {
         using TestAuthority other = new("Another");
-        string server = strangeServer ? other.Folder : _authority.Folder;
-        string client = strangeServer ? _authority.Folder : other.Folder;
+        var server = strangeServer ? other.Folder : _authority.Folder;
+        var client = strangeServer ? _authority.Folder : other.Folder;
 
         Assert.IsType<AuthenticationException>(await HandshakeAsync(server, client, TestAuthority.HostName));
     }
@@ -178,7 +191,7 @@ public sealed class TlsCredentialsTests : IDisposable
     [Fact]
     public void The_runtimes_TLS_fails_closed_where_it_cannot_do_what_is_asked_for()
     {
-        string folder = _authority.NewFolder("lists");
+        var folder = _authority.NewFolder("lists");
         _authority.Revoke(folder, Path.Combine(folder, "client-cert.pem"));
         using var lists = TlsCredentials.FromFolder(folder, TlsEnd.Server);
         using var names = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server, new TlsPeerPolicy { AllowedNames = ["CN=*"] });
@@ -215,9 +228,9 @@ public sealed class TlsCredentialsTests : IDisposable
     [InlineData("other:0011", "no key of the user 'qemu'")]
     public void A_file_of_shared_keys_that_cannot_be_used_is_named_and_its_keys_are_not(string content, string says)
     {
-        string path = Path.Combine(_authority.Folder, "keys.psk");
+        var path = Path.Combine(_authority.Folder, "keys.psk");
         File.WriteAllText(path, content);
-        string message = Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromSharedKeys(path, TlsEnd.Client)).Message;
+        var message = Assert.Throws<TlsCredentialsException>(() => TlsCredentials.FromSharedKeys(path, TlsEnd.Client)).Message;
         Assert.Contains(path, message, StringComparison.Ordinal);
         Assert.Contains(says, message, StringComparison.Ordinal);
         Assert.DoesNotContain("0g", message, StringComparison.Ordinal);
@@ -228,7 +241,7 @@ public sealed class TlsCredentialsTests : IDisposable
     {
         using var serverSide = TlsCredentials.FromFolder(serverFolder, TlsEnd.Server);
         using var clientSide = TlsCredentials.FromFolder(clientFolder, TlsEnd.Client);
-        string path = Path.Combine(Path.GetTempPath(), $"dp-tls-{Guid.NewGuid():N}");
+        var path = Path.Combine(Path.GetTempPath(), $"dp-tls-{Guid.NewGuid():N}");
         using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(new UnixDomainSocketEndPoint(path));
         listener.Listen();
@@ -237,17 +250,20 @@ public sealed class TlsCredentialsTests : IDisposable
         File.Delete(path);
         await using SslStream server = new(new NetworkStream(await listener.AcceptAsync(TestContext.Current.CancellationToken), true));
         await using SslStream client = new(new NetworkStream(dialled, true));
-        Task<Exception?> serving = EndAsync(server, () => server.AuthenticateAsServerAsync(serverSide.ServerOptions()));
-        Task<Exception?> asking = EndAsync(client, () => client.AuthenticateAsClientAsync(clientSide.ClientOptions(host)));
-        Exception? asked = await asking;
+        var serving = EndAsync(server, () => server.AuthenticateAsServerAsync(serverSide.ServerOptions()));
+        var asking = EndAsync(client, () => client.AuthenticateAsClientAsync(clientSide.ClientOptions(host)));
+        var asked = await asking;
         return await serving is AuthenticationException e ? e : asked;
     }
 
     private static async Task<Exception?> EndAsync(SslStream stream, Func<Task> handshake)
     {
-        Exception? e = await Record.ExceptionAsync(handshake);
+        var e = await Record.ExceptionAsync(handshake);
         if (e is not null)
+        {
             await stream.DisposeAsync();
+        }
+
         return e;
     }
 

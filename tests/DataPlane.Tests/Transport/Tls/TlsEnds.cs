@@ -22,9 +22,9 @@ internal static class TlsEnds
         listener.Listen();
         Socket dialled = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await dialled.ConnectAsync(listener.LocalEndPoint!, Token);
-        Socket accepted = await listener.AcceptAsync(Token);
-        Task<string?> serving = ServeAsync(accepted, server, inGuard);
-        string? asked = await AskAsync(dialled, client, host);
+        var accepted = await listener.AcceptAsync(Token);
+        var serving = ServeAsync(accepted, server, inGuard);
+        var asked = await AskAsync(dialled, client, host);
         return (asked, await serving);
     }
 
@@ -32,7 +32,7 @@ internal static class TlsEnds
     {
         try
         {
-            await using TlsStream stream =
+            await using var stream =
                 await TlsStream.SecureAsync(socket, credentials, host, TimeSpan.FromMinutes(1), TimeProvider.System, Token);
             return await stream.ReadAsync(new byte[1], Token) == 1 ? null : "the server closed";
         }
@@ -53,7 +53,7 @@ internal static class TlsEnds
         try
         {
             IChannelUpgrade upgrade = guard is null ? receive! : guard;
-            UpgradedConnection inside = await upgrade.UpgradeAsync(socket.SafeHandle, "test", ReadOnlyMemory<byte>.Empty, Token);
+            var inside = await upgrade.UpgradeAsync(socket.SafeHandle, "test", ReadOnlyMemory<byte>.Empty, Token);
             await using Stream stream = inside.Session is { } session
                 ? new TlsStream(new Socket(inside.Socket), session) : new NetworkStream(new Socket(inside.Socket), ownsSocket: true);
             await stream.WriteAsync(new byte[] { 1 }, Token);

@@ -34,7 +34,7 @@ public sealed class TlsSessionTests : IDisposable
     public void An_alert_about_what_came_in_is_not_part_of_what_must_leave()
     {
         Assert.Equal(TlsResult.Done, TlsTalk.Say(_client, [42]));
-        int last = (int)_client.PeekOwed().Length;
+        var last = (int)_client.PeekOwed().Length;
         _client.Prepend([0x17, 3, 3, 0, 32, .. new byte[32]]); // a record of no key
         Assert.Equal(0, TlsTalk.Hear(_client)); // the reader's thread meets it
         Assert.NotNull(_client.Failure);

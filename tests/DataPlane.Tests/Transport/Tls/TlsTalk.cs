@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using DataPlane.Linux;
 using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tests.Transport.Tls;
@@ -14,7 +13,9 @@ internal static unsafe partial class TlsTalk
     internal static void ChangeKey(TlsSession session, bool demands)
     {
         if (UpdateKey(SessionOf(session), demands ? 1 : 0) != 1 || OpenSsl.Handshake(SessionOf(session)) != 1)
+        {
             throw new InvalidOperationException("OpenSSL changes no key.");
+        }
     }
 
     /// <summary>Moves what lies in one session's outgoing bytes to the other, as a network would.</summary>
@@ -22,8 +23,8 @@ internal static unsafe partial class TlsTalk
     {
         while (from.PeekOutgoing() is { Length: > 0 } piece)
         {
-            IoVec room = to.PeekIncoming();
-            int count = (int)Math.Min(piece.Length, room.Length);
+            var room = to.PeekIncoming();
+            var count = (int)Math.Min(piece.Length, room.Length);
             // SAFETY: both are as long as their sessions say.
             new ReadOnlySpan<byte>((void*)piece.Address, count).CopyTo(new Span<byte>((void*)room.Address, count));
             from.ConfirmOutgoing(count);
@@ -34,8 +35,8 @@ internal static unsafe partial class TlsTalk
     /// <summary>Takes what lies in a session's outgoing bytes; returns how much.</summary>
     internal static int Take(TlsSession session, Span<byte> target)
     {
-        IoVec piece = session.PeekOutgoing();
-        int count = (int)Math.Min(piece.Length, (nuint)target.Length);
+        var piece = session.PeekOutgoing();
+        var count = (int)Math.Min(piece.Length, (nuint)target.Length);
         // SAFETY: as many bytes are there.
         new ReadOnlySpan<byte>((void*)piece.Address, count).CopyTo(target);
         session.ConfirmOutgoing(count);
@@ -46,14 +47,16 @@ internal static unsafe partial class TlsTalk
     internal static TlsResult Say(TlsSession session, ReadOnlySpan<byte> bytes)
     {
         fixed (byte* data = bytes)
+        {
             return session.Encrypt((nint)data, bytes.Length, out _);
+        }
     }
 
     /// <summary>Decrypts what is there; returns how much.</summary>
     internal static int Hear(TlsSession session)
     {
-        byte* data = stackalloc byte[1024];
-        session.Decrypt((nint)data, 1024, out int done);
+        var data = stackalloc byte[1024];
+        session.Decrypt((nint)data, 1024, out var done);
         return done;
     }
 
