@@ -119,7 +119,7 @@ public sealed class HostFacingTests
     [Fact]
     public async Task Room_for_all_the_main_channels_own_peers_go_last()
     {
-        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 5, MaxUndecidedPerPeer = 4 });
+        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 4 });
         door.Knock(Opening.Main);
         await door.TakeAsync();
         var honest = door.Knock();
@@ -128,9 +128,13 @@ public sealed class HostFacingTests
             door.Knock();
         }
 
-        door.KnockFrom("127.0.0.2");
-        await door.UndecidedAsync(5);
-        var newest = door.KnockFrom("127.0.0.3");
+        for (var i = 2; i < 8; i++)
+        {
+            door.KnockFrom($"127.0.0.{i}");
+            await door.UndecidedAsync(3 + i);
+        }
+
+        var newest = door.KnockFrom("127.0.0.8");
         await door.RefusedAsync(RefusalReason.Evicted, 1);
         Assert.StartsWith("127.0.0.2:", door.Refusals.Single().Peer, StringComparison.Ordinal);
         newest.Dispose();
