@@ -67,8 +67,8 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
     public bool LoneEndIsPlausible => false;
 
     /// <summary>
-    /// Always true: any number of connections may begin a recovery, because only the source can finish the handshake, and a stranger delays
-    /// nobody.
+    /// Always true: any number of connections may begin a recovery, because the one that finishes the handshake is the source, and a
+    /// stranger delays nobody.
     /// </summary>
     public bool ChoosesRecovery => true;
 
