@@ -8,7 +8,7 @@ namespace DataPlane.Multifd.Compression;
 /// <param name="Level">The level, within <see cref="LevelsOf"/> of the method; null for the default of the method.</param>
 internal readonly record struct CompressionSettings(CompressionMethod Method, int? Level = null)
 {
-    /// <summary>The lowest level of zlib. It stores the pages, which is valid, and as fast as no compression.</summary>
+    /// <summary>The lowest level of zlib. Level 0 stores the pages, which is valid, and as fast as no compression.</summary>
     public const int MinZlibLevel = 0;
     public const int MaxZlibLevel = 9;
 
