@@ -55,7 +55,7 @@ internal sealed class RangeDropper
     /// </summary>
     private unsafe Span<IoVec> DropTogether(Span<IoVec> ranges)
     {
-        // Opening a descriptor anew each time costs next to nothing, and so there is none to dispose of.
+        // The descriptor is opened for each call, because that costs next to nothing and no descriptor need be kept.
         using var self = new SafeFileHandle(Libc.OpenProcess(Libc.OpenProcessCall, Environment.ProcessId, 0), ownsHandle: true);
         if (self.IsInvalid)
         {

@@ -4,8 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Reads a channel through one pinned block. Small records and pages are parsed where they were received, and the kernel copies pages from
-/// there to their places in one copy. Used by one thread, which it blocks.
+/// Reads a channel through one pinned block. Small records and pages are parsed where they were received, and the kernel copies a page from
+/// there to its place just once. Used by one thread, which it blocks.
 /// </summary>
 internal sealed class RecordBuffer : IDisposable
 {

@@ -85,7 +85,7 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
         }
         catch (Exception)
         {
-            // A failure of the host must end neither the process, from this thread, nor the pause.
+            // A failure of the host must end neither the process nor the pause.
         }
     }
 

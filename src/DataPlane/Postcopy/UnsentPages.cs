@@ -4,7 +4,7 @@ namespace DataPlane.Postcopy;
 
 /// <summary>
 /// The pages that the destination does not have yet. A sender claims a host page here before it sends it, so each is sent exactly once: a
-/// QEMU destination ends its guest or pauses if a page comes twice (specification, 4-postcopy section 4.2.3).
+/// second copy makes a QEMU destination fail or pause (specification, 4-postcopy section 4.2.3).
 /// </summary>
 /// <remarks>Thread-safe. The lock is held only while one claim is searched for.</remarks>
 internal sealed class UnsentPages
