@@ -4,8 +4,9 @@ namespace DataPlane.Migration;
 public sealed record MigrationReport
 {
     /// <summary>
-    /// The time from the first connect (source) or the first channel (destination) to the end of the migration, without the closing of the
-    /// channels.
+    /// The time from the first connect (source) or the first channel (destination) to the end of the migration. It ends with SHUT at a
+    /// source, and at a destination with the commit, or with <see cref="IPostcopyGuest.CompleteAsync"/> if the guest ran before its memory
+    /// was here.
     /// </summary>
     public required TimeSpan Duration { get; init; }
 
