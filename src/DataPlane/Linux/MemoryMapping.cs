@@ -59,7 +59,7 @@ internal sealed class MemoryMapping : IDisposable
     internal nint FirstByte { get; private init; }
 
     /// <summary>Maps memory of huge pages that the system has reserved.</summary>
-    /// <exception cref="IOException">Too few reserved huge pages are left.</exception>
+    /// <exception cref="IOException">Too few reserved huge pages are left. It fails now and not at the first touch.</exception>
     internal static MemoryMapping OfReservedHugePages(long length, bool shared)
     {
         try
