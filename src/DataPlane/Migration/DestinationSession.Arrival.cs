@@ -17,8 +17,7 @@ internal sealed partial class DestinationSession
         var first = await Task.WhenAny(loading, _postcopy!.Completion).ConfigureAwait(false);
         if (first != loading && !_postcopy.Completion.IsCompletedSuccessfully)
         {
-            // The loading may wait for a page that never comes. The release ends that wait, and nobody runs a guest on what was loaded
-            // then.
+            // The loading may wait for a page that never comes. The release ends that wait, and no guest ever runs on what was loaded.
             _postcopy.Release();
             await loading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await _postcopy.Completion.ConfigureAwait(false);
@@ -146,7 +145,7 @@ internal sealed partial class DestinationSession
         }
         else
         {
-            // Sources up to QEMU 10.1 pause now and may come again at any later time, so there is no limit. Later ones run the guest and
+            // Sources up to QEMU 10.1 pause now and may come again at any later time, so no limit applies. Later ones run the guest and
             // never come.
             if (!postcopy.Source.TakesBack)
             {

@@ -131,7 +131,7 @@ internal sealed partial class DestinationSession
         }
 
         // A source that has migrated its guest closes its channels at once. A source that replicates it (COLO, QEMU 11.0 and later) sends
-        // the very same stream and can be told apart only now: it keeps its end of main open and waits for a partner.
+        // the very same stream, and the difference shows only now: it keeps its end of main open and waits for a partner.
         return _returnPathOpen && !_custody.IsSnapshot && await closing.ConfigureAwait(false)
             ? report with { SourceStaysConnected = true, Owner = GuestOwner.Unknown }
             : report;

@@ -9,8 +9,8 @@ public enum GuestOwner
     Source,
 
     /// <summary>
-    /// The guest was handed over and nothing has confirmed that it arrived, or it arrived and the source may not have heard of it. The
-    /// state of the other side must be known before either side runs the guest.
+    /// The guest was handed over and nothing has confirmed that it arrived, or it arrived and the source may not have heard of it. Neither
+    /// side may run the guest before the state of the other side is known.
     /// </summary>
     Unknown,
 

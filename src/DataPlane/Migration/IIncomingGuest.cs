@@ -47,8 +47,8 @@ public sealed record IncomingMachine
     public required string Name { get; init; }
 
     /// <summary>
-    /// The VM's UUID from the configuration section or the multifd channels; null when neither carries one. All channels are there when the
-    /// machine is announced.
+    /// The VM's UUID from the configuration section or the multifd channels; null when neither carries one. All channels have been admitted
+    /// when the machine is announced.
     /// </summary>
     public Guid? Uuid { get; init; }
 

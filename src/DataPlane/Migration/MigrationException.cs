@@ -2,8 +2,8 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <summary>The exception of a failed migration: it says what happened, on which channel and in which phase.</summary>
-/// <remarks><see cref="Owner"/> says where the guest is.</remarks>
+/// <summary>Thrown when a migration has failed. It carries what happened, on which channel and in which phase.</summary>
+/// <remarks><see cref="Owner"/> tells where the guest is.</remarks>
 public sealed class MigrationException : Exception
 {
     /// <summary>Creates the exception; channel and phase are appended to the message.</summary>

@@ -46,8 +46,8 @@ public sealed record MigrationSourceOptions
     public int? CompressionLevel { get; init; }
 
     /// <summary>
-    /// Whether the guest may be handed over before its memory. <see cref="MigrationSource.SwitchToPostcopy"/> decides when a running guest
-    /// is; a guest that stands still is handed over at once. The destination must expect it (QEMU: capability <c>postcopy-ram</c>). Default
+    /// Whether the guest may be handed over before its memory. <see cref="MigrationSource.SwitchToPostcopy"/> hands a running guest over; a
+    /// guest that stands still is handed over at once. The destination must expect it (QEMU: capability <c>postcopy-ram</c>). Default
     /// false.
     /// </summary>
     public bool Postcopy { get; init; }

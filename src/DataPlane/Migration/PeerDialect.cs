@@ -5,20 +5,22 @@ namespace DataPlane.Migration;
 /// <summary>Where a multifd destination waits for all channels, so that a source must synchronise them there.</summary>
 internal enum MultifdSync
 {
-    /// <summary>At the end of every ram section, whose EOS record is the mark.</summary>
+    /// <summary>The destination waits at the end of every ram section, whose EOS record is the mark.</summary>
     EverySection,
 
-    /// <summary>At FLUSH records only.</summary>
+    /// <summary>The destination waits at FLUSH records only.</summary>
     FlushRecord,
 }
 
 /// <summary>How zero pages travel when there are multifd channels.</summary>
 internal enum ZeroPagePlace
 {
-    /// <summary>As ZERO records on the main channel, which every destination takes.</summary>
+    /// <summary>Zero pages travel as ZERO records on the main channel, which every destination takes.</summary>
     Main,
 
-    /// <summary>In the multifd packets. A destination before 9.0 would leave the pages as they were, without an error.</summary>
+    /// <summary>
+    /// Zero pages travel in the multifd packets. A destination before 9.0 would leave the pages as they were, without an error.
+    /// </summary>
     Packets,
 }
 

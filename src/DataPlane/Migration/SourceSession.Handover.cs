@@ -18,7 +18,7 @@ internal sealed partial class SourceSession
 
     /// <summary>
     /// Ends the migration from outside of the thread that hands the guest over, unless the guest has begun to leave. The custody decides
-    /// which of the two comes first: nobody would start a guest again that left over channels which are aborted already.
+    /// which of the two comes first, because nobody would start a guest again that leaves over channels which have been aborted.
     /// </summary>
     private void CallOff(Exception cause)
     {

@@ -28,7 +28,7 @@ namespace DataPlane.Migration.Custody;
 /// Events may come from any thread. The first verdict that ends the migration stands, and every later event gets the same verdict. No
 /// caller reaches a cell with a dash; such an event throws <see cref="InvalidOperationException"/>.
 /// </remarks>
-/// <param name="guest">The host's part, which is called for everything that happens to the guest.</param>
+/// <param name="guest">The host's part of the migration.</param>
 internal sealed class DestinationCustody(IIncomingGuest guest)
 {
     private readonly Lock _gate = new(); // guards the state and the end

@@ -20,7 +20,9 @@ internal enum DestinationEvent
     /// </summary>
     TellingBegins,
 
-    /// <summary>The kernel has taken SHUT 0 or the answers to the PINGs, or there is no return path on which anybody could be told.</summary>
+    /// <summary>
+    /// The kernel has taken SHUT 0 or the answers to the PINGs, or there is no return path on which the source could be told.
+    /// </summary>
     SourceTold,
 
     /// <summary>The source was gone before it could be told.</summary>
