@@ -66,7 +66,7 @@ internal static unsafe partial class Libc
     internal static partial nint AdviseProcess(nint number, SafeFileHandle process, IoVec* ranges, nuint count, nint advice, nint flags);
 
     /// <param name="address">First byte of a page.</param>
-    /// <param name="length">In bytes.</param>
+    /// <param name="length">Length in bytes.</param>
     /// <param name="pages">Receives a byte for each page of the machine, whose lowest bit is set when the page is in memory.</param>
     [LibraryImport("libc", EntryPoint = "mincore", SetLastError = true)]
     internal static partial int FindPages(nint address, nuint length, byte* pages);

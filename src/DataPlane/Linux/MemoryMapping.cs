@@ -27,7 +27,7 @@ internal sealed class MemoryMapping : IDisposable
     internal long Length { get; }
 
     /// <summary>Maps private memory that reads as zero.</summary>
-    /// <param name="length">In bytes.</param>
+    /// <param name="length">Length in bytes.</param>
     /// <param name="alignment">Alignment of the address, a power of two; 0 for whatever mmap gives.</param>
     internal static MemoryMapping Anonymous(long length, long alignment = 0) => Create(null, 0, length, alignment);
 

@@ -43,7 +43,7 @@ internal struct UserfaultCopy
     internal ulong Length;
     internal ulong Mode;
 
-    /// <summary>Out: bytes done, or a negative error number.</summary>
+    /// <summary>Set by the kernel: the number of bytes done, or a negative error number.</summary>
     internal long Done;
 }
 
@@ -55,7 +55,7 @@ internal struct UserfaultFill
     internal ulong Length;
     internal ulong Mode;
 
-    /// <summary>Out: bytes done, or a negative error number.</summary>
+    /// <summary>Set by the kernel: the number of bytes done, or a negative error number.</summary>
     internal long Done;
 }
 

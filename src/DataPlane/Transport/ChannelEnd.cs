@@ -3,7 +3,7 @@ namespace DataPlane.Transport;
 /// <summary>Why a channel can send or receive no more bytes.</summary>
 internal enum ChannelEnd
 {
-    /// <summary>It has not ended.</summary>
+    /// <summary>The channel has not ended.</summary>
     None,
 
     /// <summary>The peer finished its direction in order (FIN); everything it sent has been read.</summary>

@@ -41,7 +41,7 @@ internal sealed class ConnectRace : IAsyncDisposable
         [.. _failures, .. _running.Select(static one => new ConnectFailure(one.Remote, Errno.ETIMEDOUT, "no answer"))];
 
     /// <summary>Runs until one attempt has connected; returns null when all have failed.</summary>
-    /// <exception cref="OperationCanceledException">It was cancelled first.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled before an attempt had connected.</exception>
     internal async Task<(EndPoint Remote, SafeSocketHandle Socket)?> RunAsync()
     {
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

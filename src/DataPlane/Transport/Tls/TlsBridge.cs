@@ -13,7 +13,7 @@ namespace DataPlane.Transport.Tls;
 /// peer ends (close_notify or not: FIN)   -> the inner socket reads an end, after everything before it; writing goes on
 /// inner socket shut down for sending     -> [close_notify,] FIN to the peer; reading goes on
 /// inner socket closed                    -> what it sent is delivered, the session is closed
-/// session broken                         -> the inner socket reads an end and writes no more; <see cref="Failure"/> says why
+/// session broken                         -> the inner socket reads an end and writes no more; <see cref="Failure"/> has the reason
 /// </code>
 /// </summary>
 /// <remarks>

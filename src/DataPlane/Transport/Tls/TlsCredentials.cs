@@ -160,7 +160,8 @@ public sealed class TlsCredentials : IDisposable
     /// </param>
     /// <param name="policy">Who is let in of those whose certificate is good; by default all.</param>
     /// <exception cref="TlsCredentialsException">
-    /// A file is missing, unreadable, expired, has a kind of key that TLS cannot use, or the key does not fit the certificate.
+    /// A file is missing, unreadable, expired, has a kind of key that TLS cannot use, or the key does not fit the certificate; or a path
+    /// that is required was not given.
     /// </exception>
     public static TlsCredentials FromFiles(
         string? certificate, string? key, string? authority, TlsEnd end, string? revocations = null, TlsPeerPolicy? policy = null)

@@ -277,7 +277,7 @@ internal sealed unsafe class TlsSession : IDisposable
             {
                 throw new InvalidOperationException("More bytes were read ahead than a session takes.");
             }
-            // SAFETY: count is at most what the session said it has room for, and the hold keeps it.
+            // SAFETY: count is at most the room that the session has, and the hold keeps its memory.
             consumed[..count].CopyTo(new Span<byte>((void*)room.Address, count));
             ConfirmIncoming(count);
             consumed = consumed[count..];
