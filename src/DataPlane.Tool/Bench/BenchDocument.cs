@@ -5,7 +5,7 @@ namespace DataPlane.Tool.Bench;
 /// <summary>The JSON document of <c>dataplane bench</c>; also the form of the files in perf-results.</summary>
 internal sealed class BenchDocument() : CommandDocument("dataplane.bench/1")
 {
-    /// <summary>The destination's machine; the same as <c>host</c> when the destination is a process of the bench's own.</summary>
+    /// <summary>The machine of the destination; the same as <c>host</c> when the bench has started the destination itself.</summary>
     public HostFacts? DestinationHost { get; set; }
 
     public string? DestinationVersion { get; set; }

@@ -12,15 +12,15 @@ internal record LegSample
 {
     public required double Seconds { get; init; }
 
-    /// <summary>Bytes of guest memory and headers sent on all channels.</summary>
+    /// <summary>The bytes sent on all channels: memory and headers of a migration, the memory alone for the wire limit.</summary>
     public required long TransferredBytes { get; init; }
 
     public double BytesPerSecond => TransferredBytes / Seconds;
 
-    /// <summary>CPU time of the source process during the leg, without what the guest itself used.</summary>
+    /// <summary>The CPU time of the source process during the leg, without what the guest itself used.</summary>
     public required double SourceCpuSeconds { get; init; }
 
-    /// <summary>CPU time of the destination process during the leg; the session fills it in.</summary>
+    /// <summary>The CPU time of the destination process during the leg; the session fills it in.</summary>
     public double DestinationCpuSeconds { get; init; }
 }
 

@@ -17,7 +17,7 @@ internal sealed class PageContent(long pages, long windowPages, int zeroPercent,
 
     public long Pages => pages;
 
-    /// <summary>How often the guest has written to a page.</summary>
+    /// <summary>How often the guest has written to a page at the source.</summary>
     public long Generation(long page) => page >= windowPages ? 0
         : (writes / windowPages) + (_order.PositionOf(page) < writes % windowPages ? 1 : 0);
 

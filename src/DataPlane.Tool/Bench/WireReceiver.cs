@@ -4,7 +4,9 @@ using DataPlane.Memory;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The receiving half of one wire connection, for one thread. Ranges from the wire are checked before a byte is written.</summary>
+/// <summary>
+/// The receiving half of the wire connections, each with a thread. Ranges from the wire are checked before a byte is written.
+/// </summary>
 internal sealed class WireReceiver(RamBlock block)
 {
     private long _bytes;

@@ -4,7 +4,7 @@ using DataPlane.Memory;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The sending half of one wire connection, for one thread. See <see cref="WireVariant"/> for what is sent.</summary>
+/// <summary>The sending half of the wire connections, each with a thread. See <see cref="WireVariant"/> for what is sent.</summary>
 internal sealed class WireSender(RamBlock block)
 {
     /// <summary>The value sent in place of an offset when nothing follows on the connection.</summary>

@@ -39,7 +39,7 @@ internal static class WireSocket
     {
         while (!vectors.IsEmpty)
         {
-            // SAFETY: as in SendAll; the kernel writes within the vectors.
+            // SAFETY: the vectors name a local or guest memory, both of which outlive the call; the kernel writes within the vectors.
             fixed (IoVec* first = vectors)
             {
                 var message = new MsgHdr { Vectors = first, VectorCount = (nuint)vectors.Length };

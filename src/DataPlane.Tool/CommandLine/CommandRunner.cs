@@ -6,8 +6,8 @@ using DataPlane.Tool.Output;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// The one way a command runs: its body does the work and fills its document; every way it can end becomes an exit code, at most one
-/// line on stderr and a complete JSON document.
+/// The one way in which commands run: the body does the work and fills the document. Every way in which it can end becomes an exit code, at
+/// most one line on stderr, and a complete JSON document.
 /// </summary>
 /// <remarks>
 /// <code>

@@ -5,7 +5,7 @@ using System.Text.Json.Nodes;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>Networks on the command line.</summary>
+/// <summary>The options about networks.</summary>
 internal static class NetworkOptions
 {
     /// <summary>

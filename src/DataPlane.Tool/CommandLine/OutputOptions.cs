@@ -54,7 +54,7 @@ internal sealed class OutputOptions
         return options;
     }
 
-    /// <summary>The values given on the command line.</summary>
+    /// <summary>Reads the values given on the command line.</summary>
     public OutputSettings Read(ParseResult result) => new()
     {
         JsonPath = result.GetValue(Json),

@@ -4,9 +4,7 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>
-/// The config file: a section per VM, whose keys are the options of the command line without their dashes.
-/// </summary>
+/// <summary>The config file: a section per VM, whose keys are the options of the command line without their dashes.</summary>
 /// <remarks>
 /// <code>
 /// # lines before the first section hold for every VM that does not say otherwise

@@ -65,7 +65,7 @@ internal sealed class VmOptions
 
     private readonly VmTlsOptions _tls = new();
 
-    /// <summary>Adds the options; <paramref name="isNeeded"/> says whether this call has to describe a VM.</summary>
+    /// <summary>Adds the options; <paramref name="isNeeded"/> tells whether this call has to describe a VM.</summary>
     public static VmOptions AddTo(Command command, Func<CommandResult, bool> isNeeded)
     {
         var options = new VmOptions();
@@ -111,7 +111,7 @@ internal sealed class VmOptions
             Preempt = arguments.GetValue(_preempt),
             Uuid = arguments.GetValue(_uuid),
             MaxUndecided = maxUndecided,
-            // One address can never hold more than all together.
+            // One address can never hold more connections than all addresses together.
             MaxUndecidedPerPeer = Math.Min(arguments.GetValue(_maxUndecidedPerPeer) ?? maxUndecided, maxUndecided),
             UndecidedTimeout = arguments.GetValue(_undecidedTimeout)!.Value.Value,
             Allow = arguments.GetValue(_allow)!,

@@ -3,7 +3,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>One VM to guard, as the command line or a section of the config file says.</summary>
+/// <summary>One VM to guard, as the command line or a section of the config file describes it.</summary>
 internal sealed record VmSettings
 {
     public required string Name { get; init; }
@@ -13,7 +13,7 @@ internal sealed record VmSettings
     /// <summary>QEMU's monitor, which tells the rest; null when <see cref="To"/> is given.</summary>
     public ChannelAddress? Qmp { get; init; }
 
-    /// <summary>Where QEMU is told to listen; null leaves it to the guard.</summary>
+    /// <summary>The address at which QEMU is told to listen; null leaves the choice to the guard.</summary>
     public ChannelAddress? Incoming { get; init; }
 
     /// <summary>QEMU's own listener, for a VM without a monitor; null when <see cref="Qmp"/> is given.</summary>

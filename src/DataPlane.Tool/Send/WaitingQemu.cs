@@ -25,13 +25,13 @@ internal sealed record WaitingQemu
     /// <summary>The migration capabilities that are on.</summary>
     public required IReadOnlySet<string> Capabilities { get; init; }
 
-    /// <summary>The parameter multifd-channels, which counts with capability multifd.</summary>
+    /// <summary>The parameter multifd-channels, which counts only with capability multifd.</summary>
     public required int Channels { get; init; }
 
     /// <summary>The parameter multifd-compression.</summary>
     public required string Compression { get; init; }
 
-    /// <summary>Whether its channels are inside TLS.</summary>
+    /// <summary>Whether the channels of its migrations are inside TLS.</summary>
     public required bool Tls { get; init; }
 
     /// <summary>Its RAM blocks; empty where the monitor does not tell.</summary>
