@@ -2,33 +2,35 @@ using DataPlane.Admission;
 
 namespace DataPlane.Guard;
 
-/// <summary>What becomes of a channel on its way to QEMU.</summary>
+/// <summary>The state of a channel between its client and QEMU.</summary>
 public enum GuardChannelState
 {
-    /// <summary>It has proved itself and waits for the others of its migration.</summary>
+    /// <summary>
+    /// The channel waits for the other channels of its migration, or a preempt channel that is open to QEMU waits for its client.
+    /// </summary>
     Held,
 
-    /// <summary>Bytes are relayed.</summary>
+    /// <summary>Both ends are connected, and bytes are relayed.</summary>
     Open,
 
-    /// <summary>One side has finished its direction; the other still may send.</summary>
+    /// <summary>One side has finished its direction; the other may still send.</summary>
     HalfClosed,
 
-    /// <summary>Both directions are over.</summary>
+    /// <summary>Both directions are over, and the sockets are closed.</summary>
     Closed,
 }
 
-/// <summary>One channel of a guarded migration, at the moment of the snapshot.</summary>
+/// <summary>One channel of a guarded migration, as it was at the moment of the snapshot.</summary>
 public sealed record GuardChannel
 {
-    /// <summary>What the channel is for.</summary>
+    /// <summary>The kind of the channel.</summary>
     public required ChannelKind Kind { get; init; }
 
-    /// <summary>Number of a multifd channel, else 0.</summary>
+    /// <summary>The number of a multifd channel, or of a TLS session in the order of arrival; 0 for other kinds.</summary>
     public required int Id { get; init; }
 
     /// <summary>
-    /// The client's address and port; <see langword="null"/> for a preempt channel that is open to QEMU and has not met its client.
+    /// The client's address and port; <see langword="null"/> for a preempt channel that is open to QEMU and has no client yet.
     /// </summary>
     public required string? Peer { get; init; }
 
@@ -38,9 +40,9 @@ public sealed record GuardChannel
     /// <summary>Bytes from QEMU that the client's socket has taken.</summary>
     public required long BytesOut { get; init; }
 
-    /// <summary>Bytes per second in both directions together, since the snapshot before this one; 0 in the first.</summary>
+    /// <summary>Bytes per second in both directions together since the previous snapshot; 0 in the first snapshot of the channel.</summary>
     public required double BytesPerSecond { get; init; }
 
-    /// <summary>What becomes of it.</summary>
+    /// <summary>The state of the channel.</summary>
     public required GuardChannelState State { get; init; }
 }

@@ -3,42 +3,42 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard;
 
-/// <summary>A guarded VM at one moment. A copy: it does not change.</summary>
+/// <summary>The state of a guarded VM at one moment. It is a copy and does not change.</summary>
 public sealed record GuardSnapshot
 {
     /// <summary>The VM's name, from the options.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Where the guard listens, with real ports.</summary>
+    /// <summary>The addresses on which the guard listens, with their actual ports; empty before it listens.</summary>
     public required IReadOnlyList<ChannelAddress> Listen { get; init; }
 
-    /// <summary>Where QEMU listens; <see langword="null"/> before that is known.</summary>
+    /// <summary>The address on which QEMU listens; <see langword="null"/> before it is known.</summary>
     public required ChannelAddress? Qemu { get; init; }
 
-    /// <summary>QEMU's version, such as 10.0.13; <see langword="null"/> where nobody has said it.</summary>
+    /// <summary>QEMU's version, such as 10.0.13; <see langword="null"/> before it is known, and always without a monitor.</summary>
     public required string? QemuVersion { get; init; }
 
-    /// <summary>Where the migration stands.</summary>
+    /// <summary>The state of the migration.</summary>
     public required GuardState State { get; init; }
 
-    /// <summary>Why the migration failed, in one line; <see langword="null"/> unless it did.</summary>
+    /// <summary>The reason of the failure in one line; <see langword="null"/> unless the migration has failed.</summary>
     public required string? Failure { get; init; }
 
-    /// <summary>The channels of the migration: main, multifd by number, preempt.</summary>
+    /// <summary>The channels of the migration: main, multifd by number, preempt; or its TLS sessions in the order of arrival.</summary>
     public required IReadOnlyList<GuardChannel> Channels { get; init; }
 
-    /// <summary>Multifd channels that QEMU expects.</summary>
+    /// <summary>The number of multifd channels that QEMU expects; 0 before it is known.</summary>
     public required int ExpectedMultifdChannels { get; init; }
 
-    /// <summary>Whether QEMU expects a preempt channel.</summary>
+    /// <summary>Whether QEMU expects a preempt channel; <see langword="false"/> before it is known.</summary>
     public required bool ExpectsPreempt { get; init; }
 
-    /// <summary>Connections that are open and have not proved to be a channel: candidates and strangers alike.</summary>
+    /// <summary>The number of open connections that have not proved to be a channel: candidates and strangers alike.</summary>
     public required int Undecided { get; init; }
 
-    /// <summary>Of them, those of the main channel's own peer address: any may yet prove to be the preempt channel.</summary>
+    /// <summary>The number of undecided connections that are silent and may yet prove to be the preempt channel.</summary>
     public required int Candidates { get; init; }
 
-    /// <summary>Connections that were refused, by reason; every reason is there.</summary>
+    /// <summary>The number of connections that were refused, by reason; every reason has an entry.</summary>
     public required IReadOnlyDictionary<RefusalReason, long> Refused { get; init; }
 }

@@ -9,8 +9,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Guard;
 
 /// <summary>
-/// The front door of one QEMU that waits for a migration: connections come to the guard, and only those that have proved to be a channel
-/// of the migration are handed on, in an order that every version of QEMU understands.
+/// Guards one QEMU that waits for a migration. Connections come to the guard, and it hands on only those that have proved to be a channel
+/// of the migration, in an order that every version of QEMU understands.
 /// </summary>
 /// <remarks>
 /// <para>One object serves one incoming migration with all its recoveries, because QEMU accepts one per process.</para>
@@ -28,7 +28,7 @@ public sealed class GuardedVm : IAsyncDisposable
     private volatile GuardCourse? _course;
     private int _disposed;
 
-    /// <summary>Prepares a guard; nothing is opened before <see cref="StartAsync"/>.</summary>
+    /// <summary>Creates a guard. Nothing is opened before <see cref="StartAsync"/>.</summary>
     /// <exception cref="ArgumentException">An option is wrong; the message says which.</exception>
     public GuardedVm(GuardedVmOptions options, TimeProvider timeProvider, ILogger logger)
     {
@@ -38,15 +38,20 @@ public sealed class GuardedVm : IAsyncDisposable
         _logger = logger;
     }
 
-    /// <summary>Where the guard listens, with real ports; empty before <see cref="StartAsync"/> has ended.</summary>
+    /// <summary>
+    /// The addresses on which the guard listens, with their actual ports; empty before <see cref="StartAsync"/> has ended.
+    /// </summary>
     public IReadOnlyList<ChannelAddress> LocalAddresses => _course?.Door.LocalAddresses ?? [];
 
     /// <summary>
     /// Asks QEMU what it expects, makes it listen, and opens the public addresses. Returns when connections are accepted. Call it once;
-    /// after a failure, dispose.
+    /// after a failure, dispose of the object.
     /// </summary>
     /// <exception cref="GuardException">
-    /// QEMU cannot be reached or cannot receive a migration, or an address cannot be listened on.
+    /// QEMU cannot be reached, does not answer in time, or cannot receive a migration, or an address cannot be listened on.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">
+    /// <paramref name="cancellationToken"/> was cancelled, or <see cref="Retire"/> was called.
     /// </exception>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
@@ -54,7 +59,7 @@ public sealed class GuardedVm : IAsyncDisposable
         await PrepareAsync(either.Token).ConfigureAwait(false);
         if (_retiring.IsCancellationRequested)
         {
-            _course!.Retire(); // the address was opened meanwhile, and somebody may have come
+            _course!.Retire(); // Retire may have come before there was a course to end
         }
     }
 
@@ -106,13 +111,14 @@ public sealed class GuardedVm : IAsyncDisposable
     }
 
     /// <summary>
-    /// Serves the migration. Returns how it ended: <see cref="GuardState.Completed"/>, <see cref="GuardState.Failed"/>, or
+    /// Serves the migration to its end and returns <see cref="GuardState.Completed"/>, <see cref="GuardState.Failed"/>, or
     /// <see cref="GuardState.Stopped"/> after <see cref="Retire"/>. Call it once, after <see cref="StartAsync"/>.
     /// </summary>
     /// <exception cref="OperationCanceledException">
-    /// It was cancelled. Channels under way are reset when the guard is disposed: a migration that has begun does not survive its guard.
+    /// <paramref name="cancellationToken"/> was cancelled. Open channels are reset when the guard is disposed of: a migration that has
+    /// begun does not survive its guard.
     /// </exception>
-    /// <exception cref="InvalidOperationException">It was not started.</exception>
+    /// <exception cref="InvalidOperationException"><see cref="StartAsync"/> has not succeeded.</exception>
     public async Task<GuardState> RunAsync(CancellationToken cancellationToken = default)
     {
         var course = _course ?? throw new InvalidOperationException($"{nameof(StartAsync)} comes first.");
@@ -120,8 +126,8 @@ public sealed class GuardedVm : IAsyncDisposable
     }
 
     /// <summary>
-    /// Has the guard end: at once as long as no channel of a migration has been proved, else when that migration is over or its source has
-    /// given up. The two cannot be mixed up: a migration that begins at this moment is served to its end. Returns at once; idempotent.
+    /// Has the guard end: at once while no channel of a migration has proved itself, otherwise when that migration is over or its source
+    /// has given up. A migration that begins during this call is served to its end. Returns at once; idempotent.
     /// </summary>
     /// <remarks>A <see cref="StartAsync"/> that is under way ends with <see cref="OperationCanceledException"/>.</remarks>
     public void Retire()
@@ -135,7 +141,7 @@ public sealed class GuardedVm : IAsyncDisposable
         _course?.Retire();
     }
 
-    /// <summary>What there is to see now. Cheap enough for once a second.</summary>
+    /// <summary>Takes a snapshot of the present state. It is cheap enough to be taken once a second.</summary>
     public GuardSnapshot Snapshot()
     {
         var course = _course;
@@ -157,7 +163,7 @@ public sealed class GuardedVm : IAsyncDisposable
         };
     }
 
-    /// <summary>Closes everything: listeners, channels, QEMU's monitor. Idempotent.</summary>
+    /// <summary>Closes everything: the listeners, the channels and the connection to QEMU's monitor. Idempotent.</summary>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
@@ -181,8 +187,9 @@ public sealed class GuardedVm : IAsyncDisposable
     }
 
     /// <summary>
-    /// QEMU removes the socket that it made for us, unless it was killed. One that still waits needs it for the next guard. A name that this
-    /// guard has not given is not its to remove, and neither is what is no socket.
+    /// Removes the Unix socket that QEMU made for this guard, which only a QEMU that was killed leaves behind. A QEMU that still waits
+    /// needs it for the next guard. A name that this guard has not given to QEMU is not its to remove, and neither is anything but a
+    /// socket.
     /// </summary>
     private void RemoveIncomingSocket()
     {

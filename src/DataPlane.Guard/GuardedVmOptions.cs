@@ -6,105 +6,110 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Guard;
 
-/// <summary>One VM behind a guard. Immutable; change it through <c>with</c>.</summary>
+/// <summary>The options of one guarded VM. Immutable; change it through <c>with</c>.</summary>
 /// <remarks>
-/// Either <see cref="Qmp"/> or <see cref="To"/>: with a monitor QEMU is asked for everything and told to listen where only the guard
-/// connects; without one it listens already, and the options say what it expects.
+/// Set either <see cref="Qmp"/> or <see cref="To"/>. With a monitor, the guard asks QEMU for everything and has it listen where only the
+/// guard connects. Without one, QEMU listens already, and the options tell what it expects.
 /// </remarks>
 public sealed record GuardedVmOptions
 {
-    /// <summary>Two sockets, and two ends of a pipe in each direction.</summary>
+    /// <summary>A channel needs two sockets, and the two ends of a pipe in each direction.</summary>
     private const int DescriptorsPerChannel = 6;
 
-    /// <summary>Name of the VM, for messages and views.</summary>
+    /// <summary>The name of the VM in messages and views; it must not be empty.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Public addresses to listen on; at least one.</summary>
+    /// <summary>The public addresses on which the guard listens; at least one.</summary>
     public required IReadOnlyList<ChannelAddress> Listen { get; init; }
 
     /// <summary>
-    /// A QMP socket of QEMU that nobody else uses: a monitor serves one client. QEMU must have been started with
+    /// The address of a QMP socket of QEMU that nobody else uses: a monitor serves one client. QEMU must have been started with
     /// <c>-incoming defer</c>, and its migration capabilities and parameters must be set before the guard starts.
     /// </summary>
     public ChannelAddress? Qmp { get; init; }
 
     /// <summary>
-    /// Where QEMU is told to listen, with <see cref="Qmp"/> only. By default a Unix socket beside the QMP socket, or a loopback port when
-    /// QMP is TCP. Strangers must not reach it. A QEMU that listens elsewhere already is not guarded: its word alone is no reason to connect
-    /// anywhere.
+    /// The address on which QEMU is told to listen, together with <see cref="Qmp"/> only. The default is a Unix socket beside the QMP
+    /// socket, or a free loopback port when QMP is TCP. Strangers must not be able to reach it. A QEMU that already listens elsewhere is
+    /// not guarded: an address that only QEMU itself reports is no reason to connect to it.
     /// </summary>
     public ChannelAddress? Incoming { get; init; }
 
     /// <summary>
-    /// An existing folder where QEMU's socket goes when a path beside the QMP socket would be longer than
-    /// <see cref="ChannelAddress.MaxPathBytes"/>. Without it such a QEMU needs <see cref="Incoming"/>.
+    /// An existing folder for QEMU's socket, used when a path beside the QMP socket would be longer than
+    /// <see cref="ChannelAddress.MaxPathBytes"/>. Without it, such a QEMU needs <see cref="Incoming"/>.
     /// </summary>
     public string? RuntimeFolder { get; init; }
 
-    /// <summary>Where QEMU listens already, instead of <see cref="Qmp"/>. Strangers must not reach it.</summary>
+    /// <summary>The address on which QEMU listens already, instead of <see cref="Qmp"/>. Strangers must not be able to reach it.</summary>
     public ChannelAddress? To { get; init; }
 
-    /// <summary>Multifd channels, 0 to 255, 0 for none. With <see cref="To"/> only; a monitor tells it.</summary>
+    /// <summary>The number of multifd channels, 0 to 255. Default 0: none. With <see cref="To"/> only; a monitor reports it.</summary>
     public int Channels { get; init; }
 
-    /// <summary>Whether QEMU expects a preempt channel. With <see cref="To"/> only; a monitor tells it.</summary>
+    /// <summary>Whether QEMU expects a preempt channel. Default no. With <see cref="To"/> only; a monitor reports it.</summary>
     public bool Preempt { get; init; }
 
     /// <summary>
-    /// UUID of the VM, which every multifd channel must carry. A monitor tells it; without either the first one seen counts, which lets
-    /// strangers in the way.
+    /// The UUID of the VM, which every multifd channel must carry. By default it is what the monitor reports; without a monitor it is the
+    /// first UUID that a channel brings, which may be a stranger's.
     /// </summary>
     public Guid? Uuid { get; init; }
 
     /// <summary>
-    /// QEMU has TLS credentials, so that its channels are TLS sessions, which are passed on unopened. With <see cref="To"/> only; a monitor
-    /// tells it.
+    /// Whether QEMU has TLS credentials, so that its channels are TLS sessions, which the guard passes on unopened. Default no. With
+    /// <see cref="To"/> only; a monitor reports it.
     /// </summary>
     public bool TlsPassThrough { get; init; }
 
     /// <summary>
-    /// The guard ends TLS with these server credentials, and QEMU has none: what is inside is judged and relayed as without TLS.
-    /// <see langword="null"/>, the default, takes what QEMU says. The caller disposes of them, after the guard.
+    /// The server credentials with which the guard ends TLS in front of a QEMU that has none; what is inside is judged and relayed as
+    /// without TLS. With <see langword="null"/>, the default, the channels are TLS sessions if QEMU has credentials, and plain otherwise.
+    /// The caller disposes of the credentials, after the guard.
     /// </summary>
     public TlsCredentials? Tls { get; init; }
 
     /// <summary>
-    /// How long a TLS handshake may take. Default 5 s. Passed through, QEMU stands still for as long as a stranger takes.
+    /// The longest time for one TLS handshake, 1 ms to 1 day. Default 5 s. When TLS is passed through, a stranger can hold up QEMU for this
+    /// time.
     /// </summary>
     public TimeSpan TlsHandshakeTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>Peers that may connect at all; empty, the default, lets everybody.</summary>
+    /// <summary>The networks that may connect; empty, the default, means all.</summary>
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
 
-    /// <summary>Whether the preempt channel may come from another address than the main channel. Default no.</summary>
+    /// <summary>
+    /// Whether the preempt channel may come from another address than the main channel, and a TLS session that is passed through from
+    /// another address than the first session. Default no.
+    /// </summary>
     public bool AnyPeer { get; init; }
 
-    /// <summary>How long a connection may stay undecided. Default 30 s.</summary>
+    /// <summary>How long a connection may stay undecided, and a set of channels incomplete. Default 30 s.</summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>How long a connection may take from its first byte to the last of its proof. Default 10 s.</summary>
+    /// <summary>How long a connection may take from its first byte to the last byte of its proof. Default 10 s.</summary>
     public TimeSpan IncompleteTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Most undecided connections in all. Default 16384.</summary>
+    /// <summary>The largest number of undecided connections in all. Default 16384.</summary>
     public int MaxUndecided { get; init; } = 16384;
 
-    /// <summary>Most undecided connections of one peer address. Default 16384.</summary>
+    /// <summary>The largest number of undecided connections of one peer address. Default 16384.</summary>
     public int MaxUndecidedPerPeer { get; init; } = 16384;
 
-    /// <summary>How long a monitor may take to answer before it counts as standing still. Default 10 s.</summary>
+    /// <summary>The longest time for an answer of the monitor and for a connection to QEMU, 1 ms to 1 day. Default 10 s.</summary>
     public TimeSpan MonitorTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>
-    /// How long channels may still be relayed when the migration is over, so that everything under way arrives. Default 10 s.
+    /// How long channels are still relayed after the migration is over, so that everything under way arrives, 1 ms to 1 day. Default 10 s.
     /// </summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Socket options of the public connections. The default gives up a vanished peer after about 30 s.</summary>
+    /// <summary>The socket options of the public connections. By default a vanished peer is given up within about 30 s.</summary>
     public ChannelOptions Sockets { get; init; } = new() { ListenBacklog = 4096, UserTimeout = TimeSpan.FromSeconds(30) };
 
-    /// <summary>Checks every value.</summary>
+    /// <summary>Checks every option.</summary>
     /// <exception cref="ArgumentException">
-    /// A value is outside its range, or options contradict each other; the message says which.
+    /// A value is outside its range, or options contradict each other; the message tells which.
     /// </exception>
     public void Validate()
     {
@@ -151,7 +156,7 @@ public sealed record GuardedVmOptions
         Sockets.Validate();
     }
 
-    /// <summary>The admission that fits what QEMU expects.</summary>
+    /// <summary>Returns the admission options that fit what QEMU expects.</summary>
     internal AdmissionOptions AdmissionOptions(QemuTarget target) => new()
     {
         MultifdChannels = target.Channels,

@@ -4,21 +4,24 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Images;
 
-/// <summary>The SHA-256 of one RAM block over its whole length, holes as zeros.</summary>
-/// <param name="Name">The block's name.</param>
-/// <param name="Length">Its bytes.</param>
-/// <param name="Sha256">Lower-case hex.</param>
+/// <summary>The SHA-256 of one RAM block over its whole length, in which holes count as zeros.</summary>
+/// <param name="Name">Name of the block.</param>
+/// <param name="Length">Length of the block in bytes.</param>
+/// <param name="Sha256">The hash in lower-case hex.</param>
 public sealed record BlockDigest(string Name, long Length, string Sha256)
 {
     private const int ChunkBytes = 1 << 20;
 
     private static readonly byte[] s_zeros = new byte[ChunkBytes];
 
-    /// <summary>Of memory that is mapped.</summary>
+    /// <summary>Computes the digest of a block in mapped memory.</summary>
     internal static BlockDigest Compute(RamBlock block, PageBitmap holdingData) =>
         Compute(block.Name, block.Length, holdingData, (hash, from, to) => AppendMemory(hash, block, from, to));
 
-    /// <summary>Of a file, by reading it: a file that became shorter is an error then, and not the end of the process.</summary>
+    /// <summary>
+    /// Computes the digest of a block by reading its file. If the file has become shorter, this throws, whereas reading it through a
+    /// mapping would end the process.
+    /// </summary>
     internal static BlockDigest Compute(SafeFileHandle file, MappedRamBlock place, PageBitmap holdingData)
     {
         var buffer = new byte[ChunkBytes];

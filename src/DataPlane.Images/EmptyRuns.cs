@@ -2,7 +2,7 @@ using DataPlane.Memory;
 
 namespace DataPlane.Images;
 
-/// <summary>The runs of pages that a bitmap does not have.</summary>
+/// <summary>Enumerates the runs of pages that are not set in a bitmap.</summary>
 internal static class EmptyRuns
 {
     public static IEnumerable<(long First, long Count)> Of(PageBitmap bitmap)

@@ -4,15 +4,15 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Images;
 
 /// <summary>
-/// A new file takes the name of what it replaces, in two steps: until <see cref="Finish"/> the old file is still there under the new one's
-/// former name, and <see cref="Undo"/> brings it back.
+/// Replaces a file by a new one that takes its name, in two steps. Until <see cref="Finish"/> the old file still exists under another name,
+/// and <see cref="Undo"/> restores it.
 /// </summary>
 /// <remarks>Not thread-safe.</remarks>
 internal sealed class FileReplacement
 {
     private readonly string _path;
     private readonly string _former;
-    private readonly string? _aside; // the old file's name since then; null where there was none
+    private readonly string? _aside; // The present name of the old file; null if there was none.
     private readonly SafeFileHandle? _old;
 
     private FileReplacement(string path, string former, string? aside, SafeFileHandle? old)
@@ -24,10 +24,10 @@ internal sealed class FileReplacement
     }
 
     /// <summary>Gives the file at <paramref name="former"/> the name <paramref name="path"/>, in the same folder.</summary>
-    /// <exception cref="IOException">Nothing has changed.</exception>
+    /// <exception cref="IOException">The name could not be given, and nothing has changed.</exception>
     public static FileReplacement Begin(string former, string path) => Begin(former, path, LinuxFile.TryExchange);
 
-    /// <summary>The same with another exchange of names; a parameter for the tests.</summary>
+    /// <summary>Begins a replacement with a given function for exchanging two names, which is a parameter for the tests.</summary>
     internal static FileReplacement Begin(string former, string path, Func<string, string, bool> tryExchange)
     {
         if (!FileFacts.TryRead(path, out _))
@@ -44,9 +44,9 @@ internal sealed class FileReplacement
                 return new FileReplacement(path, former, former, old);
             }
 
-            // A file system that cannot exchange (NFS): for a moment between the two renames only the old name is missing, not the file. It
-            // keeps the name that it gets, since a third rename could fail when the new file has its name already; and that is no name which
-            // the next start sweeps, since a process that is killed in that moment leaves it as all that there is.
+            // This file system cannot exchange names (NFS). For a moment between the two renames the old file exists, but not under its own
+            // name. It keeps the name that it gets here, since a third rename could fail when the new file already has its name. The next
+            // start does not sweep files of this name: if the process is killed in that moment, the old file is all that is left.
             var aside = former + ".old";
             File.Move(path, aside);
             try
@@ -68,7 +68,7 @@ internal sealed class FileReplacement
         }
     }
 
-    /// <summary>The old file is given up. Never fails: the new one has its name for good.</summary>
+    /// <summary>Deletes the old file. Never fails: the new file has its name for good.</summary>
     public void Finish()
     {
         try
@@ -80,7 +80,7 @@ internal sealed class FileReplacement
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            // What is left over has mostly the name of a partial file, and goes at the next start.
+            // A file that is left over mostly has the name of a partial file, and is removed at the next start.
         }
         finally
         {
@@ -88,7 +88,7 @@ internal sealed class FileReplacement
         }
     }
 
-    /// <summary>The old file has its name again, and the new one its former name.</summary>
+    /// <summary>Gives the old file its name again, and the new one its former name.</summary>
     public void Undo()
     {
         if (_aside != _former)
@@ -110,7 +110,10 @@ internal sealed class FileReplacement
         _old?.Dispose();
     }
 
-    /// <summary>While the old file has the name of a partial one, the lock keeps a sweeper away from it.</summary>
+    /// <summary>
+    /// Opens and locks the old file, so that no sweeper removes it while it has the name of a partial file. Returns null if it cannot be
+    /// opened.
+    /// </summary>
     private static SafeFileHandle? LockOld(string path)
     {
         try
@@ -121,7 +124,7 @@ internal sealed class FileReplacement
         }
         catch (LinuxException)
         {
-            return null; // a link, or a file that this user cannot read
+            return null; // This is a link, or a file that this user cannot read.
         }
     }
 }

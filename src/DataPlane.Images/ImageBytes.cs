@@ -10,12 +10,13 @@ internal abstract class ImageBytes
     /// <summary>Fills the buffer from <paramref name="offset"/> on; returns less than its length only at the end of the image.</summary>
     public abstract int Read(long offset, Span<byte> buffer);
 
-    /// <param name="file">Stays the caller's.</param>
+    /// <summary>Gives access to the bytes of a file.</summary>
+    /// <param name="file">The file, which the caller disposes.</param>
     public static ImageBytes Of(SafeFileHandle file) => new FileBytes(file);
 
     private sealed class FileBytes(SafeFileHandle file) : ImageBytes
     {
-        // Read once: a file that grows meanwhile is read as it was.
+        // The length is read once, so a file that grows meanwhile is read up to its former end.
         public override long Length { get; } = RandomAccess.GetLength(file);
 
         public override int Read(long offset, Span<byte> buffer)

@@ -2,7 +2,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Images;
 
-/// <summary>What a mapped-ram file is made from, besides pages and device state; all of it is known before the first page.</summary>
+/// <summary>What a mapped-ram file is made from besides pages and device state. All of it is known before the first page.</summary>
 internal sealed record MappedRamContents
 {
     public required string MachineName { get; init; }
@@ -13,11 +13,11 @@ internal sealed record MappedRamContents
 
     public ReadOnlyMemory<byte> EarlySections { get; init; }
 
-    /// <summary>Id of the "ram" section: 1 to 7FFFFFFF, and none of an early section's.</summary>
+    /// <summary>Id of the ram section: 1 to 7FFFFFFF, and different from the ids of the early sections.</summary>
     public uint RamSectionId { get; init; } = 1;
 
     public required IReadOnlyList<RamBlockEntry> Blocks { get; init; }
 
-    /// <summary>Where the image begins in its file.</summary>
+    /// <summary>Offset of the image in its file, in bytes.</summary>
     public long BaseOffset { get; init; }
 }

@@ -8,20 +8,18 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Images;
 
 /// <summary>
-/// Receives a VM into a mapped-ram file, from which QEMU 9.0 and later load it. The file is the guest's memory: it is mapped, so pages go
-/// from the
-/// socket into the page cache at their final place.
+/// Receives a VM into a mapped-ram file, from which QEMU 9.0 and later can load it. The file is mapped as the guest's memory, so pages go
+/// from the socket to their final place in the page cache.
 /// </summary>
 /// <remarks>
-/// <para>The file grows under another name in the same folder and gets its own only when it is complete and on the disk; an earlier file of
-/// that name is
-/// replaced then. A migration that fails leaves no file.</para>
-/// <para>All space is reserved before the first page: a mapping over a full disk would end the process.</para>
-/// <para>Not thread-safe; the migration calls it in order.</para>
+/// <para>The file is written under another name in the same folder. It gets its own name only when it is complete and on the disk, and then
+/// replaces an earlier file of that name. A migration that fails leaves no file.</para>
+/// <para>All space is reserved before the first page, because writing to a mapping on a full disk would end the process.</para>
+/// <para>Not thread-safe; the migration makes its calls one after the other.</para>
 /// </remarks>
 public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
 {
-    /// <summary>Never an id of QEMU's own sections, and legal (specification, 2-main-stream section 1.3).</summary>
+    /// <summary>A legal id that none of QEMU's own sections has (specification, 2-main-stream section 1.3).</summary>
     private const uint RamSectionBesideEarlyOnes = 0x7FFFFFFF;
 
     private readonly string _path;
@@ -33,17 +31,20 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
 
     private readonly Action<string> _syncDirectory;
 
-    /// <summary>There is a file under the temporary name, which must not outlive a failure.</summary>
+    /// <summary>Whether there is a file under the temporary name, which must not outlive a failure.</summary>
     private bool _isPartial;
 
+    /// <summary>Creates a guest that is received into a file. The file is created when the memory is announced.</summary>
     /// <param name="path">The file that the VM becomes. Its folder must exist.</param>
+    /// <exception cref="ArgumentException"><paramref name="path"/> is empty.</exception>
     public MappedRamGuest(string path)
         : this(path, LinuxFile.SyncDirectory)
     {
     }
 
+    /// <summary>Creates a guest with a given function for making renames durable.</summary>
     /// <param name="path">The file that the VM becomes.</param>
-    /// <param name="syncDirectory">Makes a rename durable; a parameter for the tests.</param>
+    /// <param name="syncDirectory">Makes a rename in a folder durable; a parameter for the tests.</param>
     internal MappedRamGuest(string path, Action<string> syncDirectory)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
@@ -53,15 +54,15 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
     }
 
     /// <summary>
-    /// Looks whether a VM can be received into a file before one is awaited: the folder is there, files can be made in it and take its place,
-    /// and removes what killed processes of this user have left there.
+    /// Checks, before a VM is awaited, whether it can be received into a file: the folder must exist, files can be created in it, and a
+    /// file can take the given name. Also removes the files that killed processes of this user have left in the folder.
     /// </summary>
     /// <param name="path">The file that the VM is to become.</param>
     /// <returns>
-    /// Whether the file system reserves space at once. Where it does not (NFSv3, ext2), zeros are written for the whole memory before the
-    /// first page is taken.
+    /// True if the file system can reserve space at once. If it cannot (NFSv3, ext2), zeros are written for the whole memory before the
+    /// first page is received.
     /// </returns>
-    /// <exception cref="IOException">It cannot; the message says why.</exception>
+    /// <exception cref="IOException">The VM cannot be received into this file; the message explains why.</exception>
     public static bool Prepare(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
@@ -97,13 +98,13 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
         }
     }
 
-    /// <summary>The VM as announced; null before.</summary>
+    /// <summary>The VM as the source has announced it; null until then.</summary>
     public IncomingMachine? Machine { get; private set; }
 
-    /// <summary>Bytes of memory in all blocks; 0 before they are announced.</summary>
+    /// <summary>Number of bytes of memory in all blocks; 0 until they are announced.</summary>
     public long RamBytes => _memory?.TotalBytes ?? 0;
 
-    /// <summary>Its devices; null before the commit.</summary>
+    /// <summary>The devices of the VM; null before the commit.</summary>
     public DeviceState? Devices { get; private set; }
 
     /// <inheritdoc/>
@@ -149,7 +150,8 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
 
         RandomAccess.Write(file, layout.BuildTail(devices), layout.TailOffset);
         LinuxFile.SyncData(file);
-        // An earlier file of that name may be all that is left of its VM: it goes only when the disk has the new one under its name.
+        // An earlier file of that name may be all that is left of its VM, so it is deleted only when the disk has the new file under its
+        // name.
         var replacement = FileReplacement.Begin(_partialPath, _path);
         try
         {
@@ -157,7 +159,7 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
         }
         catch
         {
-            // Until it is undone the temporary name is the old file's, and must not be removed.
+            // Until the replacement is undone, the temporary name belongs to the old file, which must not be deleted.
             _isPartial = false;
             replacement.Undo();
             _isPartial = true;
@@ -170,7 +172,7 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
         return default;
     }
 
-    /// <summary>Gives the space of pages without data back to the disk: the file becomes sparse, as QEMU writes it.</summary>
+    /// <summary>Gives the space of pages without data back to the disk, so that the file becomes sparse, as QEMU writes it.</summary>
     public ValueTask StartAsync(CancellationToken cancellationToken)
     {
         foreach (var (place, block) in _layout!.Blocks.Zip(_memory!.Blocks))
@@ -197,11 +199,11 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
         return default;
     }
 
-    /// <summary>Hashes each block over its whole length; pages without data count as zeros. After the commit.</summary>
+    /// <summary>Hashes each block over its whole length; pages without data count as zeros. To be called only after the commit.</summary>
     public IReadOnlyList<BlockDigest> ComputeDigests() =>
         [.. _memory!.Blocks.Select(block => BlockDigest.Compute(block, _pages!.HoldingData(block)))];
 
-    /// <summary>Lets the mapping go; deletes the file unless it has been committed.</summary>
+    /// <summary>Releases the mapping, and deletes the file unless it has been committed.</summary>
     public void Dispose()
     {
         _memory?.Dispose();

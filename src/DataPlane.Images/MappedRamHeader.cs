@@ -4,7 +4,7 @@ using DataPlane.Wire;
 namespace DataPlane.Images;
 
 /// <summary>
-/// Stands after each block's entry in a mapped-ram file and says where its pages are.
+/// The header after each block's entry in a mapped-ram file, which tells where the pages of the block are.
 /// <code>
 ///  0  4  version 1
 ///  4  8  target page size

@@ -15,7 +15,7 @@ namespace DataPlane.Images;
 /// </summary>
 internal sealed class MappedRamLayout
 {
-    /// <summary>QEMU's choice; it also keeps pages apart for direct I/O and huge pages of the page cache.</summary>
+    /// <summary>QEMU's alignment of the pages. It also suits direct I/O and huge pages of the page cache.</summary>
     private const long PagesAlignment = 1 << 20;
 
     private const uint RamVersion = 4;
@@ -32,16 +32,21 @@ internal sealed class MappedRamLayout
     }
 
     /// <summary>
-    /// All bytes between the areas, ready to be written: the head with the first block's entry, then one piece per further block.
+    /// The bytes between the areas of pages and bitmaps, ready to be written: the head with the first block's entry, then one piece per
+    /// further block.
     /// </summary>
     public IReadOnlyList<MappedRamPiece> Pieces { get; }
 
     public IReadOnlyList<MappedRamBlock> Blocks { get; }
 
-    /// <summary>Where <see cref="BuildTail"/> goes; up to here the file can be reserved before the first page comes.</summary>
+    /// <summary>
+    /// Offset of the bytes from <see cref="BuildTail"/>. Up to here the file can be reserved before the first page arrives.
+    /// </summary>
     public long TailOffset => Blocks[^1].PagesEnd;
 
-    /// <exception cref="ArgumentException">No blocks, or the file would be longer than files can be.</exception>
+    /// <summary>Computes the layout of a file with the given contents.</summary>
+    /// <exception cref="ArgumentException">There is no block.</exception>
+    /// <exception cref="OverflowException">The file would be longer than a file can be.</exception>
     public static MappedRamLayout Create(MappedRamContents contents)
     {
         if (contents.Blocks.Count == 0)
@@ -56,7 +61,7 @@ internal sealed class MappedRamLayout
         var position = contents.BaseOffset;
         foreach (var entry in contents.Blocks)
         {
-            // Huge page size and physical address belong to streams: the list of a file has neither.
+            // Host page size and physical address belong to streams only; the list in a file has neither.
             new RamBlockEntry(entry.Name, entry.Length).Write(piece);
             var bitmap = checked(position + piece.WrittenCount + MappedRamHeader.Size);
             var pages = RoundUp(checked(bitmap + MappedRamBlock.BitmapLengthOf(entry.Length)), PagesAlignment);
@@ -73,10 +78,10 @@ internal sealed class MappedRamLayout
     }
 
     /// <summary>
-    /// The end of the file, which makes it complete. Early sections that came too late for the head (QEMU 10.0 sends them after the block
-    /// list) go here, where that QEMU has them in its own files.
+    /// Returns the end of the file, which makes it complete. Early sections that came too late for the head (QEMU 10.0 sends them after the
+    /// block list) go here, as in the files that QEMU 10.0 writes.
     /// </summary>
-    /// <exception cref="ArgumentException">The state's early sections do not begin with those of the head.</exception>
+    /// <exception cref="ArgumentException">The early sections of <paramref name="state"/> do not begin with those of the head.</exception>
     public byte[] BuildTail(DeviceState state)
     {
         if (!state.EarlySections.Span.StartsWith(_earlySections.Span))

@@ -3,7 +3,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Images;
 
-/// <content>The block list and the places that it points to.</content>
+/// <content>Reads the block list and checks the places that it points to.</content>
 internal sealed partial class MappedRamReader
 {
     private bool ReadBlocks(long baseOffset)
@@ -96,7 +96,7 @@ internal sealed partial class MappedRamReader
 
     private bool Fits(long offset, long length) => offset <= _image.Length && length <= _image.Length - offset;
 
-    /// <summary>Nothing that the list points to may overlap: pages written through one place would change another.</summary>
+    /// <summary>Checks that the places in the list do not overlap; otherwise pages written to one of them would change another.</summary>
     private bool CheckRanges()
     {
         _ranges.Sort();

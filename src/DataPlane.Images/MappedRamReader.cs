@@ -6,12 +6,14 @@ using DataPlane.Wire;
 namespace DataPlane.Images;
 
 /// <summary>
-/// Reads everything but pages and bitmaps of a mapped-ram file (<see cref="MappedRamLayout"/> shows its order; files of QEMU also hold
-/// commands and empty PART sections). Nothing is believed before it was compared with the file's length and its other parts.
+/// Reads everything in a mapped-ram file except pages and bitmaps. <see cref="MappedRamLayout"/> shows the order; files of QEMU also hold
+/// commands and empty PART sections. Everything is compared with the length of the file and its other parts before it is used.
 /// </summary>
 internal sealed partial class MappedRamReader
 {
-    /// <summary>More than any configuration or section header has; early sections ask for more.</summary>
+    /// <summary>
+    /// Number of bytes looked at for one element, which is more than any configuration or section header has. Early sections need more.
+    /// </summary>
     private const int ElementBytes = 32 << 10;
 
     private const int FirstStateBytes = 1 << 20;
@@ -37,11 +39,12 @@ internal sealed partial class MappedRamReader
         _position = baseOffset;
     }
 
-    /// <param name="image">The file.</param>
-    /// <param name="limits">What it may announce.</param>
-    /// <param name="baseOffset">Where the image begins in it.</param>
+    /// <summary>Reads an image. Returns false if it is damaged, incomplete or not in this format.</summary>
+    /// <param name="image">The bytes of the file.</param>
+    /// <param name="limits">Limits of what the file may announce.</param>
+    /// <param name="baseOffset">Offset of the image in the file.</param>
     /// <param name="info">The contents.</param>
-    /// <param name="error">What is wrong and where in the file.</param>
+    /// <param name="error">What is wrong, and where in the file.</param>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static bool TryRead(
         ImageBytes image, MappedRamLimits limits, long baseOffset,
@@ -132,8 +135,8 @@ internal sealed partial class MappedRamReader
     }
 
     /// <summary>
-    /// Behind the block list: its end, then empty PARTs, commands, early sections (QEMU 10.0 has them here) and the END. The END may be
-    /// missing: then what looked like early sections are the devices.
+    /// Reads what follows the block list: its end, then empty PART sections, commands, early sections (QEMU 10.0 has them here) and the
+    /// END. If the END is missing, what looked like early sections are the devices.
     /// </summary>
     private bool ReadUntilDevices()
     {
@@ -177,7 +180,7 @@ internal sealed partial class MappedRamReader
 
     private bool ReadEarly()
     {
-        // Looking for the end of each reads a megabyte.
+        // The search for the end of each section reads a megabyte.
         if (_early.Count == WireLimits.MaxEarlySections)
         {
             return Fail($"more than {WireLimits.MaxEarlySections} device sections among those of RAM");
@@ -205,7 +208,9 @@ internal sealed partial class MappedRamReader
         return Move(status, consumed, error) && ReadEmptyBody();
     }
 
-    /// <summary>In a file, a section of ram holds nothing but its end: pages have places of their own.</summary>
+    /// <summary>
+    /// Reads the body of a section of ram, which in a file holds nothing but its end, because pages have places of their own.
+    /// </summary>
     private bool ReadEmptyBody()
     {
         var status =
@@ -252,7 +257,9 @@ internal sealed partial class MappedRamReader
         return Move(size > _image.Length - _position ? OperationStatus.NeedMoreData : OperationStatus.Done, size, null);
     }
 
-    /// <summary>Reads ever larger beginnings of the rest, as garbage of any length may follow the description.</summary>
+    /// <summary>
+    /// Reads the device state in ever larger beginnings of the rest, because garbage of any length may follow the description.
+    /// </summary>
     private bool ReadDevices()
     {
         var splitter = new DeviceStateSplitter(_limits.MaxDeviceStateBytes, _early);
@@ -279,7 +286,7 @@ internal sealed partial class MappedRamReader
         }
     }
 
-    /// <summary>Up to <paramref name="count"/> bytes from the position on; valid until the next call.</summary>
+    /// <summary>Returns up to <paramref name="count"/> bytes from the position on, which are valid until the next call.</summary>
     private ReadOnlySpan<byte> Look(int count)
     {
         var available = (int)Math.Clamp(_image.Length - _position, 0, count);

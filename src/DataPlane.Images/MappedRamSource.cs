@@ -7,18 +7,19 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Images;
 
 /// <summary>
-/// A saved VM as a guest that can leave: a mapped-ram file, written by <see cref="MappedRamGuest"/> or by QEMU 9.0 and later (<c>migrate
-/// file:</c>), whose pages go from the page cache to the sockets.
+/// A saved VM as a guest that can be migrated: a mapped-ram file, written by <see cref="MappedRamGuest"/> or by QEMU 9.0 and later
+/// (<c>migrate file:</c>), whose pages go from the page cache to the sockets.
 /// </summary>
 /// <remarks>
-/// <para>The file is mapped for reading and stays as it is. Pages without data are known from the file's bitmaps and holes: they are
-/// neither read nor looked for, and no page of a plain channel is touched in user space. The file must not become shorter while it is
-/// open.</para>
-/// <para>Not thread-safe; a migration calls it in order.</para>
+/// <para>The file is mapped for reading and is not changed. Pages without data are known from the file's bitmaps and holes, so they are not
+/// read, and no page of a plain channel is touched in user space. The file must not become shorter while it is open.</para>
+/// <para>Not thread-safe; a migration makes its calls one after the other.</para>
 /// </remarks>
 public sealed class MappedRamSource : IMigratableGuest, IDisposable
 {
-    /// <summary>More memory than any machine has; a sparse file that claims more would only cost us its bitmaps.</summary>
+    /// <summary>
+    /// Limit of the RAM of a file, which is more than any machine has. A sparse file could claim more, and its bitmaps would cost memory.
+    /// </summary>
     private const long MaxRamBytes = 1L << 46;
 
     private readonly SafeFileHandle _file;
@@ -38,37 +39,39 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
     /// <inheritdoc/>
     public string MachineName => _info.Configuration.MachineName;
 
-    /// <summary>The UUID given when it was opened, else the file's, else <see cref="Guid.Empty"/>.</summary>
+    /// <summary>The UUID given to <see cref="Open"/>, otherwise that of the file; <see cref="Guid.Empty"/> if there is neither.</summary>
     public Guid Uuid => _uuid ?? _info.Configuration.Uuid ?? Guid.Empty;
 
-    /// <summary>The file carries a UUID, which every destination must have.</summary>
+    /// <summary>Whether the file carries a UUID, which every destination must then have.</summary>
     public bool ValidatesUuid => _info.Configuration.Uuid is not null;
 
-    /// <summary>The file states the target page size (Arm machines), which every destination must be told.</summary>
+    /// <summary>Whether the file states the target page size (Arm machines), which must then be sent to every destination.</summary>
     public bool AnnouncesTargetPageSize => _info.Configuration.TargetPageBits is not null;
 
     /// <inheritdoc/>
     public ReadOnlyMemory<byte> EarlySections => _info.State.EarlySections;
 
-    /// <summary>The file's pages, for reading only.</summary>
+    /// <summary>The pages of the file as the guest's memory, which may only be read.</summary>
     public GuestMemory Memory { get; }
 
     /// <inheritdoc/>
     public GuestPageSet PagesHoldingData => _holdingData;
 
-    /// <summary>Its devices, opaque but for their names and places.</summary>
+    /// <summary>The devices of the VM, opaque except for their names and places.</summary>
     public DeviceState Devices => _info.State;
 
-    /// <summary>False: a saved guest stands still.</summary>
+    /// <summary>Always false, because a saved guest does not run.</summary>
     public bool IsRunning => false;
 
-    /// <summary>Opens a file and reads everything but its pages.</summary>
+    /// <summary>Opens a file and reads everything except its pages.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="uuid">The VM's UUID where the file has none and the waiting QEMU has one; null otherwise.</param>
-    /// <exception cref="InvalidDataException">It is no saved VM, it is damaged, or it holds something that cannot be sent: says what and
-    /// where.</exception>
-    /// <exception cref="IOException">It cannot be read.</exception>
-    /// <exception cref="UnauthorizedAccessException">It may not be read.</exception>
+    /// <param name="uuid">The UUID of the VM, for a file without one if the waiting QEMU has one; otherwise null.</param>
+    /// <exception cref="InvalidDataException">
+    /// The file is not a saved VM, belongs to a VM with another UUID, is damaged, or holds something that cannot be sent. The message
+    /// explains what and where.
+    /// </exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">This user may not read the file.</exception>
     public static MappedRamSource Open(string path, Guid? uuid = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
@@ -118,7 +121,7 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
     /// <inheritdoc/>
     public ValueTask<DeviceState> SaveDeviceStateAsync(CancellationToken cancellationToken) => new(Devices);
 
-    /// <summary>Pages that the file holds data of; the others are zero.</summary>
+    /// <summary>Counts the pages of a block of which the file holds data; the others are zero.</summary>
     public long CountPagesHoldingData(RamBlock block) => _holdingData[block].CountSet();
 
     /// <summary>Hashes each block over its whole length; pages without data count as zeros.</summary>
@@ -126,7 +129,7 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
     public IReadOnlyList<BlockDigest> ComputeDigests() =>
         [.. _info.Blocks.Zip(Memory.Blocks, (place, block) => BlockDigest.Compute(_file, place, _holdingData[block]))];
 
-    /// <summary>Lets the file go.</summary>
+    /// <summary>Unmaps and closes the file.</summary>
     public void Dispose()
     {
         Memory.Dispose();
@@ -166,7 +169,10 @@ public sealed class MappedRamSource : IMigratableGuest, IDisposable
         }
     }
 
-    /// <summary>A page that lies in a hole is zero, whatever its bit says: a copy of a file may have more holes than the file.</summary>
+    /// <summary>
+    /// Clears the bits of pages that lie in holes. Such pages are zero even if their bits are set, because a copy of a file may have more
+    /// holes than the file.
+    /// </summary>
     private static void ClearHoles(SafeFileHandle file, MappedRamBlock place, PageBitmap pages)
     {
         foreach (var (start, end) in LinuxFile.Holes(file, place.PagesOffset, place.PagesEnd))

@@ -6,33 +6,33 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Images;
 
 /// <summary>
-/// A file under construction, <c>.NAME.ID.partial</c> in the folder of what it becomes: readable for its owner only, since it holds guest
-/// memory, with all its space reserved, and locked as long as its process lives.
+/// Handles files under construction, named <c>.NAME.ID.partial</c> in the folder of the final file. Such a file is readable for its owner
+/// only, since it holds guest memory. All its space is reserved, and it is locked as long as its process lives.
 /// </summary>
 internal static partial class PartialFile
 {
     private const int ChunkBytes = 1 << 20;
 
-    /// <summary>A new name beside <paramref name="path"/>.</summary>
+    /// <summary>Returns a new name for a partial file in the folder of <paramref name="path"/>.</summary>
     public static string NameFor(string path) =>
         Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Guid.NewGuid():N}.partial");
 
-    /// <summary>Creates the file.</summary>
-    /// <param name="path">A name of <see cref="NameFor"/>.</param>
-    /// <param name="length">Bytes, all of them reserved: a mapping over a full disk would end the process.</param>
-    /// <exception cref="IOException">
-    /// The folder is missing or not writable, or the disk has not enough space; nothing is left behind.
-    /// </exception>
+    /// <summary>Creates a partial file.</summary>
+    /// <param name="path">A name from <see cref="NameFor"/>.</param>
+    /// <param name="length">
+    /// Length in bytes, all of which are reserved, because writing to a mapping on a full disk would end the process.
+    /// </param>
+    /// <exception cref="IOException">The folder is missing or not writable, or the disk has not enough space. No file is left.</exception>
     public static SafeFileHandle Create(string path, long length) => Create(path, length, LinuxFile.TryLock);
 
-    /// <summary>The same with another lock; a parameter for the tests.</summary>
+    /// <summary>Creates a partial file with a given function for locking it, which is a parameter for the tests.</summary>
     internal static SafeFileHandle Create(string path, long length, Func<SafeFileHandle, bool> tryLock)
     {
         var file = LinuxFile.CreateNew(path);
         try
         {
-            // A sweeper may have come between the creation and the lock, and have taken the file for a dead one's: it holds the lock, or has
-            // removed the name already. A file system without locks has no sweepers either.
+            // Between the creation and the lock a sweeper may have taken the file for one that a dead process has left. Then it holds the
+            // lock, or has removed the name already. On a file system without locks nothing is swept.
             var isTaken = !tryLock(file) && Marshal.GetLastPInvokeError() == Errno.EAGAIN;
             if (isTaken || !FileFacts.TryRead(path, out _))
             {
@@ -52,10 +52,10 @@ internal static partial class PartialFile
     }
 
     /// <summary>
-    /// Removes what killed processes of this user have left in a folder. A file whose process lives is locked and stays, and so does what
-    /// cannot be opened.
+    /// Removes the partial files that killed processes of this user have left in a folder. A file whose process lives is locked and is not
+    /// removed, and neither is a file that cannot be opened.
     /// </summary>
-    /// <returns>How many were removed.</returns>
+    /// <returns>The number of files removed.</returns>
     public static int Sweep(string folder)
     {
         var removed = 0;
@@ -79,7 +79,7 @@ internal static partial class PartialFile
             }
             catch (IOException)
             {
-                // It has gone by itself, or is no business of ours.
+                // The file has been removed meanwhile, or this user cannot open it.
             }
         }
 
@@ -87,10 +87,10 @@ internal static partial class PartialFile
     }
 
     /// <summary>
-    /// Whether the file system of a folder can reserve space at once. Where it cannot (NFSv3, ext2), zeros are written over the whole length
-    /// of each file instead, which takes as long as the disk needs for them.
+    /// Finds out whether the file system of a folder can reserve space at once. If it cannot (NFSv3, ext2), zeros are written over the
+    /// whole length of each file instead, which takes as long as the disk needs for them.
     /// </summary>
-    /// <exception cref="IOException">No file can be made there; says why.</exception>
+    /// <exception cref="IOException">No file can be created there; the message explains why.</exception>
     public static bool CanReserve(string folder)
     {
         var path = NameFor(Path.Combine(folder, "trial"));
@@ -112,10 +112,10 @@ internal static partial class PartialFile
         }
     }
 
-    /// <summary>Reserves the whole length, by zeros where there is no other way.</summary>
+    /// <summary>Reserves the whole length, and writes zeros if the file system cannot reserve space otherwise.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="path">Its name, for the complaint.</param>
-    /// <param name="length">Bytes.</param>
+    /// <param name="path">Name of the file, for the error message.</param>
+    /// <param name="length">Length in bytes.</param>
     /// <param name="reserve">fallocate; a parameter for the tests.</param>
     internal static void Reserve(SafeFileHandle file, string path, long length, Action<SafeFileHandle, long, long> reserve)
     {

@@ -3,8 +3,8 @@ using System.Buffers.Binary;
 namespace DataPlane.Images;
 
 /// <summary>
-/// Says which kind of file it is that is no mapped-ram file from its first byte on: somebody has saved a VM in it, or something of a VM, in
-/// another way. Told by the first bytes only.
+/// Recognises files that are not mapped-ram files from their first byte on, but hold a VM or a part of one in another format. Only the
+/// beginning of the file is examined.
 /// </summary>
 internal static class SavedFormat
 {
@@ -27,7 +27,9 @@ internal static class SavedFormat
         ([0x89, .. "LZO"u8], "compressed with lzop: unpack it first"),
     ];
 
-    /// <summary>The kind in words; null where it is a mapped-ram file, or nothing known.</summary>
+    /// <summary>
+    /// Describes the kind of the file in words. Returns null if it is a migration stream from its first byte on, or of no known kind.
+    /// </summary>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static string? Describe(ImageBytes image)
     {

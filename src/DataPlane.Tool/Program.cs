@@ -8,7 +8,7 @@ internal static class Program
     private static Task<int> Main(string[] arguments) =>
         DescriptorFloor.Suffices() ? RunAsync(arguments) : Task.FromResult((int)ExitCode.Failed);
 
-    // A method of its own: what it needs is loaded when it is compiled, not before.
+    // RunAsync is kept out of line, so that the libraries it needs are loaded only after the limit of descriptors has been checked.
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static async Task<int> RunAsync(string[] arguments)
     {

@@ -8,7 +8,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Guard.Course;
 
 /// <summary>
-/// The public listeners. All places can be freed again for another attempt of the source, with the address open and the counts going on.
+/// The public listeners. All places of channels can be freed for another attempt of the source; the addresses stay open, and the counts of
+/// refusals go on.
 /// </summary>
 internal sealed class FrontDoor(
     GuardedVmOptions options, QemuTarget target, GuardContext context, ChannelWriter<GuardEvent> events, TimeProvider time, ILogger logger)
@@ -24,7 +25,7 @@ internal sealed class FrontDoor(
 
     internal IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
 
-    /// <summary>Counts the sets of channels: those of an earlier one come too late.</summary>
+    /// <summary>The number of the current set of channels. A channel of an earlier set comes too late.</summary>
     internal int Epoch { get; private set; }
 
     internal IReadOnlyList<UndecidedInfo> Undecided
@@ -38,7 +39,7 @@ internal sealed class FrontDoor(
         }
     }
 
-    /// <summary>Over all openings.</summary>
+    /// <summary>The number of refused connections by reason, over all openings.</summary>
     internal IReadOnlyDictionary<RefusalReason, long> Refused
     {
         get
@@ -70,7 +71,7 @@ internal sealed class FrontDoor(
         _pump = PumpAsync(admission);
     }
 
-    /// <summary>Closes, and refuses whatever is undecided.</summary>
+    /// <summary>Closes the listeners and refuses whatever is undecided.</summary>
     internal async ValueTask CloseAsync()
     {
         ChannelAdmission? admission;
@@ -95,7 +96,7 @@ internal sealed class FrontDoor(
         }
     }
 
-    /// <summary>Counts a connection that was refused behind the door.</summary>
+    /// <summary>Counts a connection that was refused after it had been admitted.</summary>
     internal void CountRefused(RefusalReason reason)
     {
         lock (_gate)
@@ -104,19 +105,19 @@ internal sealed class FrontDoor(
         }
     }
 
-    /// <summary>Tells of a set that was let in and came to nothing.</summary>
+    /// <summary>Reports a set of channels that was admitted and came to nothing.</summary>
     internal void NoteFalseStart(string peer, string why) => _admission?.NoteFalseStart(peer, why);
 
-    /// <summary>All places are free again, for another attempt of the source. Whoever is undecided stays so.</summary>
+    /// <summary>Frees all places for another attempt of the source. Undecided connections stay undecided.</summary>
     internal void StartAnew() => Epoch = _admission?.StartAnew() ?? Epoch;
 
-    /// <summary>Main and preempt are free again, for the recovery of the paused migration.</summary>
+    /// <summary>Frees the places of main and preempt for the recovery of the paused migration.</summary>
     internal void ExpectRecovery() => _admission?.ExpectRecovery();
 
-    /// <summary>Those whose proof could not be judged are judged again.</summary>
+    /// <summary>Has the connections judged again whose proof could not be judged before.</summary>
     internal void Recheck() => _admission?.Recheck();
 
-    /// <summary>Closes, and is not opened again.</summary>
+    /// <summary>Closes the listeners and keeps them closed.</summary>
     internal ValueTask CloseForGoodAsync()
     {
         lock (_gate)
@@ -127,7 +128,9 @@ internal sealed class FrontDoor(
         return CloseAsync();
     }
 
-    /// <summary>After the relays: what they have handed on is still on its way to the source.</summary>
+    /// <summary>
+    /// Closes the listeners, then TLS. Call it after the end of the relays: what they have handed on may still be on its way to the source.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         await CloseForGoodAsync().ConfigureAwait(false);
@@ -155,7 +158,7 @@ internal sealed class FrontDoor(
         }
         catch (ObjectDisposedException)
         {
-            // Closed.
+            // The admission was closed.
         }
         catch (Exception e)
         {

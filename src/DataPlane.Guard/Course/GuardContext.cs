@@ -4,10 +4,10 @@ using DataPlane.Guard.ReturnPath;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>What the guard has seen of its migration, as far as admission must know it. Thread-safe.</summary>
+/// <summary>What admission must know of the guarded migration. Thread-safe.</summary>
 /// <param name="requests">The pages that QEMU waits for.</param>
 /// <param name="blocks">The RAM blocks that QEMU has.</param>
-/// <param name="takesLoneEnd">Whether QEMU must hear the end of a preempt channel.</param>
+/// <param name="takesLoneEnd">Whether QEMU must be sent the end of a preempt channel that has carried no page.</param>
 internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bool takesLoneEnd) : IAdmissionContext
 {
     private volatile bool _isPaused;
@@ -25,19 +25,19 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
         set => _isPaused = value;
     }
 
-    /// <summary>Whether QEMU has been given the main channel: before, a set that does not become complete may be given up.</summary>
+    /// <summary>Whether QEMU has been given the main channel. Before that, a set that does not become complete may be given up.</summary>
     public bool MainIsSettled
     {
         get => _mainIsSettled;
         set => _mainIsSettled = value;
     }
 
-    /// <summary>Whether QEMU runs the guest, or is about to, and lives: its link may be lost at any time.</summary>
+    /// <summary>Whether QEMU has ever run the guest or been about to: its link may be lost at any time.</summary>
     public bool MayBePaused => _mayBePaused;
 
     internal bool TakesLoneEnd => takesLoneEnd;
 
-    /// <summary>Whether QEMU runs the guest, or is about to, and asks for its pages.</summary>
+    /// <summary>Whether QEMU runs the guest, or is about to, and asks for its pages. It is false again during a pause.</summary>
     internal bool IsPostcopy
     {
         get => _isPostcopy;
@@ -48,7 +48,7 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
         }
     }
 
-    /// <summary>Whether the return path cannot be understood: then a well-formed record must do.</summary>
+    /// <summary>Whether the return path cannot be understood, so that a well-formed page record must do as a proof.</summary>
     internal bool IsBlind
     {
         get => _isBlind;
@@ -56,8 +56,8 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
     }
 
     /// <summary>
-    /// Whether the first page of the preempt channel may be the answer to a request of the link that was lost: a QEMU source remembers those,
-    /// and may answer one before QEMU here has repeated it. So a page of a block that QEMU has is held until the request passes.
+    /// Whether the first page of the preempt channel may answer a request of the lost link: a QEMU source remembers those requests, and may
+    /// answer one before the QEMU here has repeated it. So a page of a block that QEMU has is held until its request passes.
     /// </summary>
     internal bool MayAnswerLostLink
     {
@@ -65,21 +65,21 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
         set => _mayAnswerLostLink = value;
     }
 
-    /// <summary>Knows whether the main channel has said everything.</summary>
+    /// <summary>Sees whether the main stream has ended; <see langword="null"/> where that does not matter.</summary>
     internal MainStreamEnd? MainEnd
     {
         set => _mainEnd = value;
     }
 
-    /// <summary>Whether a page may still come that was asked for: also without an open request it does no harm to say so.</summary>
+    /// <summary>Whether a page that was asked for may still come. The value does not matter while no request is open.</summary>
     internal bool AwaitsPages
     {
         set => _awaitsPages = value;
     }
 
     /// <summary>
-    /// Only where QEMU cannot do without it, and not before main has said everything: until then a page may be asked for and brought, and
-    /// whoever ends without one may be a stranger. QEMU would lose the pages.
+    /// Whether an end without a page may be that of the preempt channel: only where QEMU needs it, and not before the main stream has
+    /// ended. Until then a page may still be asked for and sent, and the end may come from a stranger; QEMU would lose the pages.
     /// </summary>
     public bool LoneEndIsPlausible =>
         takesLoneEnd && IsPostcopy && _mainEnd is { HasCome: true } && (requests.Count == 0 || !_awaitsPages);

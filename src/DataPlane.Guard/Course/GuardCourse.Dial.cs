@@ -4,13 +4,14 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>Connecting to the QEMU behind the guard.</summary>
+/// <summary>Connects to the QEMU behind the guard.</summary>
 internal sealed partial class GuardCourse
 {
     /// <summary>
-    /// Room for multifd's bytes in the Unix socket to QEMU. The kernel's 208 KiB let QEMU and the guard wake each other for every few
-    /// pages: 2.9 GB/s instead of 3.6 with 4 channels, and twice the CPU time in QEMU. More than this brought no more. Main keeps the small
-    /// one: in a postcopy without preempt channel the page that is waited for stands after what lies in there.
+    /// The send buffer in bytes of a multifd channel's Unix socket to QEMU. With the kernel's 208 KiB, QEMU and the guard wake each other
+    /// for every few pages: 2.9 GB/s instead of 3.6 with 4 channels, and twice the CPU time in QEMU. A larger buffer brought no more. Main
+    /// keeps the small one: in a postcopy without a preempt channel, the page that the guest waits for comes after all that is in that
+    /// buffer.
     /// </summary>
     private const int BulkSendBuffer = 1 << 20;
 
@@ -22,7 +23,7 @@ internal sealed partial class GuardCourse
         {
             NoDelay = true,
             ConnectTimeout = _options.MonitorTimeout,
-            // A TCP socket grows by itself.
+            // The kernel enlarges the buffer of a TCP socket by itself.
             SendBufferBytes = _target.Address.IsUnix && bulk ? BulkSendBuffer : null,
         };
         try
@@ -31,14 +32,16 @@ internal sealed partial class GuardCourse
         }
         catch (ChannelException) when (State == GuardState.Recovering && name == "main" && _monitor is not null)
         {
-            // Somebody had it listen elsewhere meanwhile. The command works out of band, and may be repeated.
+            // Somebody has had QEMU listen elsewhere meanwhile. The command works out of band, and may be repeated.
             GuardLog.ListensAgain(_logger, _options.Name, _target.Address.ToString());
             await ListenAgainAsync(_monitor, cancellationToken).ConfigureAwait(false);
             return await ConnectAsync(name, options, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    /// <summary>A Unix socket that QEMU has made is reached by its descriptor: QEMU could make a link of its name.</summary>
+    /// <summary>
+    /// Connects to QEMU. A Unix socket that QEMU has made is reached by its descriptor: QEMU could replace its name by a link.
+    /// </summary>
     private async Task<Channel> ConnectAsync(string name, ChannelOptions options, CancellationToken cancellationToken)
     {
         try

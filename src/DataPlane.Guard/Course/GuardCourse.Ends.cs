@@ -5,16 +5,16 @@ using DataPlane.Linux;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>What the end of a channel, or of QEMU, means.</summary>
+/// <summary>Decides what the end of a channel, or of QEMU, means for the migration.</summary>
 internal sealed partial class GuardCourse
 {
     /// <summary>
-    /// A migration says a dozen, and each recovery four more: thousands are a QEMU that its guest has taken over, and each costs a line of
-    /// the log and memory until its turn.
+    /// The number of <c>MIGRATION</c> events at which the migration is given up. A migration has a dozen, and each recovery four more.
+    /// Thousands come only from a QEMU that its guest has taken over, and each costs a line of the log, and memory until it is handled.
     /// </summary>
     internal const int MaxStatuses = 10_000;
 
-    /// <summary>The longest of QEMU's own has 21 characters.</summary>
+    /// <summary>The longest status in characters that is taken. The longest of QEMU's own has 21.</summary>
     private const int MaxStatusLength = 64;
 
     private int _statuses;
@@ -25,7 +25,10 @@ internal sealed partial class GuardCourse
     private uint? _shut;
     private bool _awaitsVerdict;
 
-    /// <summary>On the monitor's reader: what a recovery waits for must not wait for the recovery.</summary>
+    /// <summary>
+    /// Takes a status of QEMU's migration. It is called on the monitor's reader: a recovery waits for a status, which must not wait for the
+    /// recovery.
+    /// </summary>
     internal void ReportStatus(string status)
     {
         var said = Interlocked.Increment(ref _statuses);
@@ -91,7 +94,9 @@ internal sealed partial class GuardCourse
         }
     }
 
-    /// <summary>The guest is at QEMU and waits for its pages: the source may come again, and nobody else.</summary>
+    /// <summary>
+    /// Pauses the migration: the guest is at QEMU and waits for its pages, so its source may come again, and nobody else may.
+    /// </summary>
     private async ValueTask PauseAsync()
     {
         if (_monitor is { Ended.IsCompleted: true })
@@ -109,12 +114,14 @@ internal sealed partial class GuardCourse
 
         _preempt = null;
         _door.ExpectRecovery();
-        _context.IsPaused = true; // once the places are free
-        Enter(GuardState.Paused); // last: who sees it may come at once, and must find the door ready
+        _context.IsPaused = true; // only when the places are free
+        Enter(GuardState.Paused); // last: whoever sees this state may connect at once, and must find the door ready
         _door.Recheck();
     }
 
-    /// <summary>Without a return path the stream ends without a word from QEMU: only its monitor knows how.</summary>
+    /// <summary>
+    /// Finds out how the migration ended. Without a return path QEMU sends nothing at the end of the stream, so only its monitor knows.
+    /// </summary>
     private async ValueTask AwaitVerdictAsync()
     {
         if (_monitor is null || _qemuStatus == "completed")
@@ -161,7 +168,7 @@ internal sealed partial class GuardCourse
         }
         else
         {
-            Wait(_options.DrainTimeout); // the channels tell by themselves how QEMU ended; they get time to
+            Wait(_options.DrainTimeout); // the channels show how QEMU ended; they get time for it
         }
     }
 

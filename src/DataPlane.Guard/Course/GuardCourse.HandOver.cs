@@ -6,13 +6,13 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>From proof to QEMU: channels that wait for one another, then all of them in one go.</summary>
+/// <summary>Hands channels to QEMU: they wait for each other, and then all go in one go.</summary>
 internal sealed partial class GuardCourse
 {
-    /// <summary>Longest wait for QEMU to notice that its link is gone, before a recovery connects anyway.</summary>
+    /// <summary>The longest wait for QEMU to notice that its link is gone, before a recovery connects anyway.</summary>
     private static readonly TimeSpan s_pauseNotice = TimeSpan.FromSeconds(3);
 
-    /// <summary>The same where QEMU cannot say that it has noticed.</summary>
+    /// <summary>The time that QEMU gets to notice that its link is gone where no monitor can confirm it.</summary>
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
@@ -26,8 +26,8 @@ internal sealed partial class GuardCourse
         {
             await PlaceAsync(admitted, cancellationToken).ConfigureAwait(false);
         }
-        // No descriptors, no memory, no thread, or an error of ours: the attempt that met it is over, and the next one may come. Where the
-        // migration is under way already, it costs this connection alone.
+        // The guard has no descriptors, no memory or no thread, or has a fault: the attempt that met it is over, and the next one may come.
+        // Where the migration is under way already, only this connection is lost.
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             GuardLog.NotTaken(_logger, _options.Name, admitted.Channel.Kind, admitted.Channel.Peer, e.Message);
@@ -48,7 +48,7 @@ internal sealed partial class GuardCourse
         var channel = admitted.Channel;
         if (channel.Epoch != _door.Epoch)
         {
-            channel.Dispose(); // of a set that is given up
+            channel.Dispose(); // it belongs to a set that was given up
         }
         else if (channel.Kind == ChannelKind.Tls)
         {
@@ -79,8 +79,9 @@ internal sealed partial class GuardCourse
     }
 
     /// <summary>
-    /// Nothing goes to QEMU before everything is there: a source that gives up until then costs nothing, while a QEMU that has had one
-    /// channel of it must be started again. No source waits for an answer before all of its channels are connected.
+    /// Holds a channel until all of its migration are there. Before that nothing goes to QEMU: a source that gives up costs nothing then,
+    /// while a QEMU that has had one of its channels must be started again. No source waits for an answer before all of its channels are
+    /// connected.
     /// </summary>
     private async ValueTask HoldAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
@@ -89,7 +90,7 @@ internal sealed partial class GuardCourse
         _held.Add(step, (relay, channel.Consumed));
         AddView(relay);
         GuardLog.Held(_logger, _options.Name, relay.Name, channel.Peer);
-        // Each channel gives the others time: the next may be in its handshake.
+        // Each channel gives the others more time: the next one may be in its handshake.
         _setDue = _time.GetTimestamp() + (long)(_options.UndecidedTimeout.TotalSeconds * _time.TimestampFrequency);
         if (_held.Count == 1)
         {
@@ -111,11 +112,11 @@ internal sealed partial class GuardCourse
 
         if (_held.Values.Any(h => h.Relay.Ending != RelayEnding.None))
         {
-            return; // the news of it is on its way, and brings the next attempt
+            return; // the event of that end is on its way, and leads to the next attempt
         }
 
         Enter(GuardState.Relaying);
-        _context.MainIsSettled = true; // QEMU will never take another
+        _context.MainIsSettled = true; // QEMU will never take another main channel
         _door.Recheck();
         _main = _held[new HandOverStep(ChannelKind.Main, 0)].Relay;
         try
@@ -133,13 +134,13 @@ internal sealed partial class GuardCourse
             }
 
             GuardLog.HandedOver(_logger, _options.Name);
-            // Once more: memory may have been plugged in since. Nobody waits for the answer.
+            // The blocks are asked for once more, because memory may have been plugged in since. Nobody waits for the answer.
             if (_target.Postcopy && _monitor is not null)
             {
                 _ = _monitor.AskBlocksAsync(_blockList, _ending.Token);
             }
         }
-        // QEMU may have had one of the channels: no other source can come to it now, whatever the reason was.
+        // QEMU may have had one of the channels: no other source can come to it now, whatever the cause was.
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             await FailAsync(e is ChannelException { Channel: var name } ? $"{name}: {e.Message}"
@@ -150,8 +151,8 @@ internal sealed partial class GuardCourse
     }
 
     /// <summary>
-    /// A set whose channels do not come holds its places for the others of its migration, but not for ever: a stranger could take one in
-    /// passing.
+    /// Gives up a set whose channels have not come for too long. It holds its places for the other channels of its migration, but not for
+    /// ever: a stranger could block them with a single channel.
     /// </summary>
     private void TakeHeldForLong(GuardEvent.HeldForLong held)
     {
@@ -172,7 +173,7 @@ internal sealed partial class GuardCourse
         }
     }
 
-    /// <summary>QEMU never knew of it. Its other channels go too, and the next may come.</summary>
+    /// <summary>Gives up a set that QEMU never knew of. Its other channels are closed too, and the next set may come.</summary>
     private void GiveSetUp(ChannelRelay culprit, string why)
     {
         _door.NoteFalseStart(culprit.Peer ?? "", why);
@@ -191,7 +192,7 @@ internal sealed partial class GuardCourse
         _held.Clear();
     }
 
-    /// <summary>Connects to QEMU with the channel's proof in the first write; then the rest may flow.</summary>
+    /// <summary>Connects to QEMU and sends the channel's first bytes in one write; after that the relay begins.</summary>
     private async ValueTask HandOnAsync(ChannelRelay relay, ReadOnlyMemory<byte> opening, CancellationToken cancellationToken)
     {
         var qemu = await DialAsync(relay.Name, cancellationToken, relay.Kind == ChannelKind.Multifd).ConfigureAwait(false);
@@ -237,7 +238,7 @@ internal sealed partial class GuardCourse
         _context.MayAnswerLostLink = false;
     }
 
-    /// <summary>The same order once more, as soon as QEMU has noticed that its old channels are gone.</summary>
+    /// <summary>Hands main and preempt to QEMU again, as soon as QEMU has noticed that its old channels are gone.</summary>
     private async ValueTask RecoverAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
         await WaitAtMostAsync(_qemuPaused.Task, _monitor is null ? s_blindNotice : s_pauseNotice, cancellationToken).ConfigureAwait(false);
@@ -256,14 +257,14 @@ internal sealed partial class GuardCourse
                 await ReservePreemptAsync(cancellationToken).ConfigureAwait(false);
             }
         }
-        // What the guard lacks now it may have at the next attempt, and the guest waits for that one.
+        // What the guard lacks now it may have at the next attempt, and the guest waits for that.
         catch (ChannelException e) when (!Shortage.Is(e))
         {
             await FailAsync($"QEMU cannot be recovered: {e.Message}").ConfigureAwait(false);
         }
     }
 
-    /// <summary>QEMU pauses again when the channel that it may have had is closed.</summary>
+    /// <summary>Gives up a recovery. QEMU pauses again when the main channel that it may have had is closed.</summary>
     private async ValueTask GiveRecoveryUpAsync()
     {
         if (_main is { } main)
@@ -283,7 +284,9 @@ internal sealed partial class GuardCourse
         return _tap;
     }
 
-    /// <summary>On the relay's thread: QEMU has asked for a page, which may be the one that a connection has brought already.</summary>
+    /// <summary>
+    /// Has held connections judged again: one may have brought the page that QEMU has just asked for. Runs on the relay's thread.
+    /// </summary>
     private void JudgeHeldPages()
     {
         if (_context.MayAnswerLostLink)
@@ -293,7 +296,8 @@ internal sealed partial class GuardCourse
     }
 
     /// <summary>
-    /// On the relay's thread. A page that was asked for cannot be told from another any more: a well-formed record must do.
+    /// Notes that the return path is not understood any more. A page that was asked for cannot be told from another then, so a well-formed
+    /// record must do. Runs on the relay's thread.
     /// </summary>
     private void GoBlind(string error)
     {
@@ -309,7 +313,7 @@ internal sealed partial class GuardCourse
         }
         catch (TimeoutException)
         {
-            // Then without it.
+            // The caller goes on without it.
         }
     }
 }

@@ -4,12 +4,12 @@ using DataPlane.Guard.Relay;
 namespace DataPlane.Guard.Course;
 
 /// <summary>
-/// The end of a preempt channel that may never have carried a page, before a QEMU that must hear that end.
+/// Handles the end of a preempt channel that may never have carried a page, in front of a QEMU that needs that end.
 /// <code>
 /// main's stream has ended, and           a lone end that is held
-/// no request is open                     is the preempt channel's, whoever said it: nothing can come any more
-/// requests are open (their pages mostly  is, as soon as no other connection of main's peer could still bring a page,
-/// crossed with them on main)             or has not for as long as an undecided connection may take
+/// no request is open                     is the preempt channel's, whichever connection sent it: nothing can come any more
+/// requests are open (their pages mostly  is the preempt channel's as soon as no other connection of main's peer could still bring a page,
+/// crossed with them on main)             or after UndecidedTimeout
 /// </code>
 /// </summary>
 internal sealed partial class GuardCourse
@@ -32,8 +32,8 @@ internal sealed partial class GuardCourse
     private GuardEvent.MainStreamEnded SeenNow(MainStreamEnd end) => new(end, end.Sightings, _time.GetTimestamp());
 
     /// <summary>
-    /// One event lives as long as the end does, whatever number of times it is seen: it looks again after a while, and takes a newer
-    /// sighting for its own.
+    /// Takes the news that the main stream has ended, and looks for a lone end that may be passed on. However often the end is seen, there
+    /// is one such event: it is posted again after a while, and a newer sighting replaces its own.
     /// </summary>
     private void TakeMainStreamEnd(GuardEvent.MainStreamEnded ended)
     {
@@ -66,6 +66,6 @@ internal sealed partial class GuardCourse
     private bool MayBringPages(UndecidedInfo connection) =>
         connection.State != UndecidedState.Held && (_options.AnyPeer || AddressOf(connection.Peer) == AddressOf(_main?.Peer));
 
-    /// <summary>Without the port.</summary>
+    /// <summary>Returns the address of a peer without its port.</summary>
     private static string? AddressOf(string? peer) => peer?.LastIndexOf(':') is >= 0 and var colon ? peer[..colon] : peer;
 }

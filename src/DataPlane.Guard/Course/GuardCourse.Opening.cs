@@ -2,7 +2,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>What QEMU gets first.</summary>
+/// <summary>Sends QEMU the first bytes of a channel.</summary>
 internal sealed partial class GuardCourse
 {
     private static unsafe TransferResult SendOpening(Channel qemu, ReadOnlySpan<byte> opening)

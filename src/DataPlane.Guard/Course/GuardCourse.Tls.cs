@@ -6,8 +6,8 @@ using DataPlane.Transport;
 namespace DataPlane.Guard.Course;
 
 /// <summary>
-/// TLS that ends in QEMU. Sessions are introduced one at a time, and QEMU itself says where the migration stands: the return path cannot
-/// be read.
+/// Handles TLS that ends in QEMU. Sessions are introduced one at a time, and the monitor tells where the migration stands, because the
+/// return path cannot be read.
 /// </summary>
 internal sealed partial class GuardCourse
 {
@@ -18,7 +18,7 @@ internal sealed partial class GuardCourse
     private void AdmitSession(AdmittedChannel channel, CancellationToken cancellationToken)
     {
         var address = TlsSessions.AddressOf(channel.Peer);
-        // A source often notices the loss of its link before QEMU does: its recovery waits for that.
+        // A source often notices the loss of its link before QEMU does; its recovery waits until QEMU has noticed too.
         var mayCome = _sessions.MayCome(address) || (State == GuardState.Postcopy && _sessions.IsOwn(address));
         if (State is GuardState.Completed or GuardState.Failed || !mayCome)
         {
@@ -38,8 +38,8 @@ internal sealed partial class GuardCourse
 
     private void IntroduceNext(CancellationToken cancellationToken)
     {
-        // In postcopy QEMU has all it needs; what comes then waits for a pause. So does what comes while main is being lost: QEMU would take it
-        // for the preempt channel of that link.
+        // In postcopy QEMU has all it needs, so a session that comes then waits for a pause. One that comes while main is being lost waits
+        // too: QEMU would take it for the preempt channel of that link.
         if (_introduced is not null || _sessions.IsComplete || _main is { IsLosing: true } || State is GuardState.Postcopy or GuardState.Completed or GuardState.Failed)
         {
             return;
@@ -51,7 +51,7 @@ internal sealed partial class GuardCourse
             return;
         }
 
-        next.Relay.Claim(); // what ends it from now on is seen by the introduction
+        next.Relay.Claim(); // from now on the introduction sees what ends it
         _introduction = IntroduceAsync(next, cancellationToken);
     }
 
@@ -66,7 +66,7 @@ internal sealed partial class GuardCourse
         {
             introduced = new TlsIntroduced(session.Relay, IntroductionResult.Cut, null, 0, default, e.Message);
         }
-        // No descriptor, no memory, no thread for it: that is this session's end and nobody else's, and the turn goes to the next one.
+        // There is no descriptor, memory or thread for the session: it ends alone, and the next one gets its turn.
         catch (Exception e)
         {
             GuardLog.NotTaken(_logger, _options.Name, ChannelKind.Tls, session.Relay.Peer ?? "", e.Message);
@@ -177,7 +177,7 @@ internal sealed partial class GuardCourse
 
         if (session.Relay.Ending != RelayEnding.None)
         {
-            await TakeSessionEndAsync(session.Relay).ConfigureAwait(false); // before it was in: that news meant nothing yet
+            await TakeSessionEndAsync(session.Relay).ConfigureAwait(false); // it ended before it was in: that event meant nothing yet
         }
     }
 
@@ -191,7 +191,7 @@ internal sealed partial class GuardCourse
     {
         if (relay == _introduced?.Relay)
         {
-            return; // the introduction says what it means
+            return; // the introduction finds out what the end means
         }
 
         _sessions.Remove(relay);
@@ -223,7 +223,7 @@ internal sealed partial class GuardCourse
         }
     }
 
-    /// <summary>True when there is nothing else to say of it.</summary>
+    /// <summary>Handles a status of QEMU's migration; returns true when that was all there is to do.</summary>
     private async ValueTask<bool> TakeSessionStatusAsync(string status)
     {
         if (status == "postcopy-paused" && State is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering)
@@ -251,7 +251,7 @@ internal sealed partial class GuardCourse
         IntroduceNext(_ending.Token);
     }
 
-    /// <summary>The migration is over: nobody's turn comes any more.</summary>
+    /// <summary>Drops the sessions that wait, because the migration is over and none gets its turn any more.</summary>
     private void DropWaiting()
     {
         while (_sessions.TakeNext() is { } waiting)

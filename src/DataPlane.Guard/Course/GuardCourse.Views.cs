@@ -3,7 +3,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>The channels as people may look at them, from any thread.</summary>
+/// <summary>The channels as a snapshot shows them. Any thread may ask.</summary>
 internal sealed partial class GuardCourse
 {
     private readonly Lock _viewGate = new();
@@ -24,13 +24,14 @@ internal sealed partial class GuardCourse
     }
 
     /// <summary>
-    /// The sockets of both sides. A QEMU on another machine may rightly keep its window closed for long, so its sockets have no
-    /// TCP_USER_TIMEOUT, and the kernel alone would take a quarter of an hour to notice that the machine is gone.
+    /// The sockets of both sides, in which vanished peers are looked for. A QEMU on another machine may rightly keep its window closed for
+    /// long, so its sockets have no TCP_USER_TIMEOUT, and the kernel alone would take a quarter of an hour to notice that the machine is
+    /// gone.
     /// </summary>
     private IEnumerable<Transport.Channel> Ends() =>
         Views.SelectMany(static relay => (RelayEnd?[])[relay.Client, relay.Qemu]).OfType<RelayEnd>().Select(static end => end.Channel);
 
-    /// <summary>Rates are over the time since the call before this one.</summary>
+    /// <summary>Returns the channels, with rates over the time since the previous call.</summary>
     internal IReadOnlyList<GuardChannel> Channels()
     {
         lock (_viewGate)
@@ -60,7 +61,7 @@ internal sealed partial class GuardCourse
         };
     }
 
-    /// <summary>In the place of an earlier one of the same kind and number.</summary>
+    /// <summary>Adds a relay to the views, in the place of an earlier one of the same kind and number.</summary>
     private void AddView(ChannelRelay relay)
     {
         lock (_viewGate)

@@ -10,7 +10,7 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Guard.Course;
 
 /// <summary>
-/// The course of one guarded migration: takes events one at a time and decides.
+/// The course of one guarded migration: it takes events one at a time and decides what follows.
 /// <code>
 /// Waiting --(main and all multifd are there: handed over in one go)--> Relaying --(return path)--> Postcopy
 ///    ^  '--(one of them went: QEMU untouched, all anew)                    |                          |  ^
@@ -81,7 +81,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         }
     }
 
-    /// <summary>Until the migration has ended and nothing of it is left.</summary>
+    /// <summary>Takes events until the migration has ended and nothing of it is left.</summary>
     internal async Task<GuardState> RunAsync(CancellationToken cancellationToken)
     {
         while (!_isOver)
@@ -93,7 +93,9 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         return State;
     }
 
-    /// <summary>What no step has foreseen ends the migration with its name, rather than leave it standing.</summary>
+    /// <summary>
+    /// Takes an event. A fault that no step has foreseen ends the migration with its message, so that none stays without an end.
+    /// </summary>
     private async ValueTask TakeOrFailAsync(GuardEvent next, CancellationToken cancellationToken)
     {
         try
@@ -189,7 +191,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
 
     private void FinishIfOver()
     {
-        // Channels are admitted by events, as this is one: nobody comes in between.
+        // Channels are admitted by events too, so none can come in between.
         if (_isRetiring && State == GuardState.Waiting && _held.Count == 0 && _introduced is null)
         {
             Enter(GuardState.Stopped);
@@ -233,7 +235,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         }
         catch (Exception e)
         {
-            Post(new GuardEvent.Broken(e)); // no timer: what waits for this event would wait for ever
+            Post(new GuardEvent.Broken(e)); // without a timer, whatever waits for this event would wait for ever
         }
     }
 

@@ -4,29 +4,29 @@ using DataPlane.Wire;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>Something that moves a guarded migration on. One at a time, in the order in which they happened.</summary>
+/// <summary>An event that moves a guarded migration on. Events are taken one at a time, in the order in which they happened.</summary>
 internal abstract record GuardEvent
 {
-    /// <summary>A connection proved to be a channel.</summary>
+    /// <summary>A connection has proved to be a channel.</summary>
     /// <param name="Channel">The channel; whoever handles the event owns it.</param>
     internal sealed record Admitted(AdmittedChannel Channel) : GuardEvent;
 
     /// <summary>A relay is over.</summary>
     internal sealed record RelayEnded(ChannelRelay Relay) : GuardEvent;
 
-    /// <summary>A TLS session is through its handshake with QEMU, or will never be.</summary>
+    /// <summary>The handshake of a TLS session with QEMU is over, or has failed.</summary>
     internal sealed record Introduced(TlsIntroduced Session) : GuardEvent;
 
-    /// <summary>A message of the return path passed; of page requests only the first of a connection.</summary>
+    /// <summary>A message of the return path has passed. Of each kind only the first of a connection is reported.</summary>
     internal sealed record ReturnPathNews(ReturnPathType Type, uint Value) : GuardEvent;
 
-    /// <summary>QEMU says where its migration stands.</summary>
+    /// <summary>QEMU has reported the status of its migration.</summary>
     internal sealed record Status(string Text) : GuardEvent;
 
-    /// <summary>The main channel seems to have said everything, since that time.</summary>
+    /// <summary>The main stream seems to have ended at the time <c>At</c>, a timestamp of the clock.</summary>
     internal sealed record MainStreamEnded(MainStreamEnd End, int Sighting, long At) : GuardEvent;
 
-    /// <summary>A set that is not complete may have waited for its other channels for long enough.</summary>
+    /// <summary>A set that is not complete may have waited long enough for its other channels.</summary>
     internal sealed record HeldForLong(int Set) : GuardEvent;
 
     /// <summary>QEMU, or its monitor, is gone.</summary>
@@ -35,9 +35,9 @@ internal abstract record GuardEvent
     /// <summary>The guard is to end as soon as no migration is under way.</summary>
     internal sealed record Retired : GuardEvent;
 
-    /// <summary>A wait has lasted long enough.</summary>
+    /// <summary>A wait is over.</summary>
     internal sealed record TimeUp(int Wait) : GuardEvent;
 
-    /// <summary>Part of the guard itself broke.</summary>
+    /// <summary>Something has broken that ends the migration: a part of the guard, or the limit of what QEMU may send.</summary>
     internal sealed record Broken(Exception Cause) : GuardEvent;
 }

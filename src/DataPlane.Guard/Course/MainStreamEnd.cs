@@ -5,16 +5,16 @@ using DataPlane.Wire;
 namespace DataPlane.Guard.Course;
 
 /// <summary>
-/// Sees whether a main channel has said everything in postcopy: the mark that ends the last section, its footer, and the end of the stream.
-/// The socket stays open after it, so nothing else tells. More bytes take it back: then it was guest memory that looks like an end.
+/// Recognizes the end of a main stream in postcopy by its last bytes: the mark that ends the last section, its footer, and the end of the
+/// stream. The socket stays open after it, so nothing else shows it. If more bytes follow, it was guest memory that looks like an end.
 /// <code>
 /// 00 00 00 00 00 00 00 10 | 7e 00 00 xx xx | 00      RAM is the last section
-///                      01 | 7e 00 00 xx xx | 00      the bitmaps of a disk are
+///                      01 | 7e 00 00 xx xx | 00      the bitmaps of a disk are the last section
 /// </code>
 /// </summary>
 /// <param name="come">
-/// Told when it is seen, and not again before <see cref="Heard"/>: a source may end its stream as often as it likes. On the relay's thread,
-/// or on that of <see cref="TellIfMissed"/>.
+/// Called when the end is seen, and not again before <see cref="Heard"/>: a source may end its stream as often as it likes. Runs on the
+/// relay's thread, or on that of <see cref="TellIfMissed"/>.
 /// </param>
 internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
 {
@@ -30,10 +30,10 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
 
     public int Length => _last.Length;
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Whether the last bytes were the end of the stream. Any thread.</summary>
     internal bool HasCome => _hasCome;
 
-    /// <summary>How often it has been seen. Any thread.</summary>
+    /// <summary>How often the end has been seen. Any thread.</summary>
     internal int Sightings => _sightings;
 
     public void Take(ReadOnlySpan<byte> last)
@@ -43,7 +43,7 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
         var isEnd = IsEnd(_last);
         if (isEnd)
         {
-            _sightings++; // nobody else writes
+            _sightings++; // only this thread writes it
         }
 
         _hasCome = isEnd;
@@ -53,10 +53,10 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
         }
     }
 
-    /// <summary>Whoever was told has done with it: the next sighting is told again. Any thread.</summary>
+    /// <summary>Notes that the last report has been handled, so that the next sighting is reported again. Any thread.</summary>
     internal void Heard() => Interlocked.Exchange(ref _isTold, 0);
 
-    /// <summary>Tells of an end that came while whoever was told had not done with the one before. Any thread.</summary>
+    /// <summary>Reports an end that was seen before the previous report had been handled. Any thread.</summary>
     internal void TellIfMissed()
     {
         if (_hasCome && Interlocked.Exchange(ref _isTold, 1) == 0)

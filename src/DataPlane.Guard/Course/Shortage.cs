@@ -3,10 +3,10 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>Tells what the guard itself lacks from what QEMU or a client has done.</summary>
+/// <summary>Tells a shortage of the guard itself from what QEMU or a client has done.</summary>
 internal static class Shortage
 {
-    /// <summary>Whether the system had no descriptor or no memory left for a call: it may have both a moment later.</summary>
+    /// <summary>Whether the system had no descriptor or no memory left for a call; it may have both a moment later.</summary>
     internal static bool Is(Exception e) =>
         e is OutOfMemoryException || ErrnoOf(e) is Errno.EMFILE or Errno.ENFILE or Errno.ENOBUFS or Errno.ENOMEM;
 

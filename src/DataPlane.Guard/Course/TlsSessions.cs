@@ -4,16 +4,17 @@ using DataPlane.Guard.Relay;
 namespace DataPlane.Guard.Course;
 
 /// <summary>
-/// The TLS sessions of a migration that is passed on unopened: who waits to be introduced to QEMU, one at a time, and who is in.
+/// The TLS sessions of a migration that the guard passes on unopened: those that wait to be introduced to QEMU, one at a time, and those
+/// that were let in.
 /// </summary>
 /// <remarks>
-/// Nobody can see which channel a session is; QEMU goes by the order of arrival, and a source opens the next only when QEMU has taken the
-/// one before as far as it matters. So the order of arrival is kept among the sessions of an address. Between addresses that of the first
-/// session that was let in comes first, then those that have failed least.
+/// Nobody can see which channel a session is. QEMU goes by the order of arrival, and a source opens the next session only when QEMU has
+/// taken the one before as far as it matters. So the order of arrival is kept among the sessions of an address. Among addresses, that of
+/// the first session that was let in comes first, then those whose handshakes have failed least.
 /// </remarks>
 internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
 {
-    /// <summary>Beyond it those who would come last go.</summary>
+    /// <summary>The largest number of sessions that wait; beyond it, the one whose turn would come last is dropped.</summary>
     internal const int MaxWaiting = 256;
 
     private const int MaxFailed = 1 << 16;
@@ -24,24 +25,24 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     private string? _address;
     private int _expected = 1 + target.Channels + (target.Preempt ? 1 : 0);
 
-    /// <summary>A session whose whole hello has been read.</summary>
+    /// <summary>A session whose whole ClientHello has been read.</summary>
     internal sealed record Waiting(ChannelRelay Relay, ReadOnlyMemory<byte> Hello, string Address);
 
-    /// <summary>QEMU has as many as it expects.</summary>
+    /// <summary>Whether QEMU has as many sessions as it expects.</summary>
     internal bool IsComplete => _in.Count >= _expected;
 
     internal int Count => _in.Count;
 
-    /// <summary>An address without its port: those differ from session to session.</summary>
+    /// <summary>Returns an address without its port, which differs from session to session.</summary>
     internal static string AddressOf(string peer) => peer.LastIndexOf(':') is > 0 and var port ? peer[..port] : peer;
 
     /// <summary>Whether a session of this address may still be one of the migration.</summary>
     internal bool MayCome(string address) => !IsComplete && (_address is null || anyPeer || address == _address);
 
-    /// <summary>Whether it is the address of the first session that was let in.</summary>
+    /// <summary>Whether this is the address of the first session that was let in.</summary>
     internal bool IsOwn(string address) => address == _address;
 
-    /// <summary>Returns who must go because too many wait.</summary>
+    /// <summary>Adds a session that waits. Returns the session that must go because too many wait, or null.</summary>
     internal ChannelRelay? Add(Waiting session)
     {
         _waiting.Add(session);
@@ -50,15 +51,15 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
             return null;
         }
 
-        var last = _waiting.MaxBy(w => Rank(w.Address))!; // of several the first: fresh ones are likelier to be still there
+        var last = _waiting.MaxBy(w => Rank(w.Address))!; // the oldest among equals: newer ones are more likely to be still there
         _waiting.Remove(last);
         return last.Relay;
     }
 
-    /// <summary>Who is next, if anybody is.</summary>
+    /// <summary>Takes the session whose turn it is; null when none waits.</summary>
     internal Waiting? TakeNext()
     {
-        var next = _waiting.MinBy(w => Rank(w.Address)); // of several the first
+        var next = _waiting.MinBy(w => Rank(w.Address)); // the oldest among equals
         if (next is not null)
         {
             _waiting.Remove(next);
@@ -67,7 +68,7 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
         return next;
     }
 
-    /// <summary>All that wait and may not come any more.</summary>
+    /// <summary>Takes all waiting sessions that can no longer belong to the migration.</summary>
     internal List<ChannelRelay> TakeSurplus()
     {
         var surplus = _waiting.FindAll(w => !MayCome(w.Address));
@@ -81,7 +82,7 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
         _address ??= address;
     }
 
-    /// <summary>An address that could not finish its handshake stands behind the others.</summary>
+    /// <summary>Ranks an address after the others because one of its handshakes has failed.</summary>
     internal void Blame(string address)
     {
         if (_failed.Count >= MaxFailed)
@@ -92,14 +93,14 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
         _failed[address] = _failed.GetValueOrDefault(address) + 1;
     }
 
-    /// <summary>A session is over, whether it was in or waited.</summary>
+    /// <summary>Removes a session that is over, whether it was let in or waited.</summary>
     internal void Remove(ChannelRelay relay)
     {
         _in.Remove(relay);
         _waiting.RemoveAll(w => w.Relay == relay);
     }
 
-    /// <summary>Main and preempt will come anew, from wherever; multifd channels do not count any more.</summary>
+    /// <summary>Expects main and preempt anew, from any address; multifd channels do not count any more.</summary>
     internal void ExpectRecovery()
     {
         _in.Clear();

@@ -2,14 +2,14 @@ using DataPlane.Admission;
 
 namespace DataPlane.Guard.Order;
 
-/// <summary>One connection to QEMU, in the order in which they are made.</summary>
-/// <param name="Kind">Which channel.</param>
-/// <param name="Id">Number of a multifd channel, else 0.</param>
+/// <summary>One connection to QEMU in the order of the hand-over.</summary>
+/// <param name="Kind">The kind of the channel.</param>
+/// <param name="Id">The number of a multifd channel; 0 for other kinds.</param>
 internal readonly record struct HandOverStep(ChannelKind Kind, int Id);
 
 /// <summary>
 /// The order in which channels go to QEMU. QEMU identifies each connection completely before it accepts the next, in the order in which
-/// they were made, so one order is right for every version; what differs is why.
+/// they were made. So one order is right for every version, and only the reasons for it differ.
 /// <code>
 /// QEMU         first connection   then with multifd           without multifd          preempt, earliest      is it needed to start
 /// 7.2          main, unseen       each is multifd, unseen     each is preempt          after main             yes: main is not read before
@@ -24,7 +24,7 @@ internal static class HandOverOrder
     private static readonly Version s_preemptWithoutEnd = new(8, 0);
     private static readonly Version s_postcopyBesideMultifd = new(10, 1);
 
-    /// <summary>All connections of a migration, or of its recovery, in which multifd is not opened again.</summary>
+    /// <summary>Returns all connections of a migration, or of its recovery, in which multifd channels are not opened again.</summary>
     internal static IEnumerable<HandOverStep> Steps(QemuTarget target, bool recovery)
     {
         yield return new HandOverStep(ChannelKind.Main, 0);
@@ -32,7 +32,7 @@ internal static class HandOverOrder
         {
             yield return new HandOverStep(ChannelKind.Multifd, id);
         }
-        // The guard opens it itself, without waiting for a client: QEMU needs the connection to exist, not to speak.
+        // The guard opens this channel itself, without waiting for a client: QEMU needs the connection, but no bytes on it.
         if (target.Preempt)
         {
             yield return new HandOverStep(ChannelKind.Preempt, 0);
@@ -40,11 +40,12 @@ internal static class HandOverOrder
     }
 
     /// <summary>
-    /// Whether QEMU ends a migration only when its preempt channel has said its end. The others must not be told it: a stranger may have.
+    /// Whether QEMU ends a migration only after the end of its preempt channel. Other versions must not be sent that end, because it may
+    /// come from a stranger.
     /// </summary>
     internal static bool NeedsPreemptEnd(QemuTarget target) => target.Version is not { } version || version < s_preemptWithoutEnd;
 
-    /// <summary>Why a guard cannot serve this QEMU with these settings; null when it can.</summary>
+    /// <summary>Returns why a guard cannot serve this QEMU with these settings; null when it can.</summary>
     internal static string? WhyNot(QemuTarget target)
     {
         return target is { Postcopy: true, Channels: > 0, Version: { } version } && version < s_postcopyBesideMultifd

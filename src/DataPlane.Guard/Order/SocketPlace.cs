@@ -8,8 +8,8 @@ namespace DataPlane.Guard.Order;
 
 /// <summary>
 /// The place of the Unix socket that the guard has QEMU listen on: a name in a folder that is held open. QEMU can write there, and is less
-/// trusted than the guard: what is connected to, and what is removed, is a socket under this name in this folder, and never what a link
-/// points to. Thread-safe.
+/// trusted than the guard. So the guard connects to, and removes, only a socket of this name in this folder, and never what a link points
+/// to. Thread-safe.
 /// </summary>
 internal sealed class SocketPlace : IDisposable
 {
@@ -22,7 +22,7 @@ internal sealed class SocketPlace : IDisposable
         _name = name;
     }
 
-    /// <param name="path">Path of the socket; it need not be there yet, its folder must.</param>
+    /// <param name="path">The path of the socket. The socket need not exist yet, but its folder must.</param>
     /// <exception cref="LinuxException">The folder cannot be opened.</exception>
     internal static SocketPlace Open(string path)
     {
@@ -32,10 +32,10 @@ internal sealed class SocketPlace : IDisposable
     }
 
     /// <summary>
-    /// Holds on to the socket that is there now: connect to <see cref="PinnedSocket.Address"/>, which is this very socket whatever becomes
-    /// of its name meanwhile.
+    /// Holds on to the socket that is there now. <see cref="PinnedSocket.Address"/> leads to this very socket, whatever becomes of its name
+    /// meanwhile.
     /// </summary>
-    /// <exception cref="LinuxException">Nothing is there, or no socket is.</exception>
+    /// <exception cref="LinuxException">There is nothing, or it is not a socket.</exception>
     internal PinnedSocket Pin()
     {
         var descriptor = Libc.OpenAt(_folder, _name, Libc.OpenPath | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0);
@@ -54,17 +54,17 @@ internal sealed class SocketPlace : IDisposable
         throw new LinuxException("connect", Errno.ENOTSOCK, _name);
     }
 
-    /// <summary>Removes the socket. False where there is none, or what is there is none, or it is not ours to remove.</summary>
+    /// <summary>Removes the socket. Returns false when there is nothing, or no socket, or the guard may not remove it.</summary>
     internal bool TryRemove() =>
         Libc.FileTypeOf(_folder, _name) == Libc.FileTypeSocket && Libc.UnlinkAt(_folder, _name, 0) == 0;
 
     public void Dispose() => _folder.Dispose();
 }
 
-/// <summary>A Unix socket that is held on to; connect to it before it is disposed of.</summary>
+/// <summary>A Unix socket that is held on to. Connect to it before this object is disposed of.</summary>
 internal sealed class PinnedSocket(SafeFileHandle file) : IDisposable
 {
-    /// <summary>Leads to the socket by its descriptor, without a look at any name.</summary>
+    /// <summary>An address that leads to the socket by its descriptor, so that no name is looked up.</summary>
     internal ChannelAddress Address { get; } =
         ChannelAddress.Unix(string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{file.DangerousGetHandle()}"));
 

@@ -8,18 +8,18 @@ using DataPlane.Transport;
 namespace DataPlane.Guard.Qmp;
 
 /// <summary>
-/// Where QEMU is told to listen. The guard chooses it, or its operator has: a name that QEMU says is compared with that and never used,
-/// because the guard would connect to it, and remove it, with rights that QEMU does not have.
+/// The address on which QEMU is told to listen. The guard or its operator chooses it. An address that QEMU reports is compared with it and
+/// never used: the guard would connect to it, and remove it, with rights that QEMU does not have.
 /// </summary>
 internal static class IncomingAddress
 {
     private const int FreePortAttempts = 5;
 
     /// <summary>
-    /// The address as wanted, or beside the QMP socket, because QEMU may live in another root that shares only that folder with us: under a
-    /// shorter name where that path would be too long, and in the runtime folder where even the folder is. A monitor on TCP has QEMU listen
-    /// on the loopback address, at a port that <see cref="WithFreePort"/> finds. The same in every process, so that a guard that is started
-    /// again finds it.
+    /// Returns the address that the options name, else a path beside the QMP socket, because QEMU may live in another root that shares only
+    /// that folder with the guard. Where this path would be too long, the name is shorter; where even the folder's path is too long, it is
+    /// in the runtime folder. For a monitor on TCP it is the loopback address, with a port that <see cref="WithFreePort"/> finds. Every
+    /// process chooses the same, so that a guard that is started again finds it.
     /// </summary>
     /// <exception cref="QmpException">Every path would be too long.</exception>
     internal static ChannelAddress Choose(GuardedVmOptions options)
@@ -50,10 +50,10 @@ internal static class IncomingAddress
                 + "say with --incoming where QEMU is to listen");
     }
 
-    /// <summary>Whether QEMU has to be told a port that is free: nothing but the guard chooses one.</summary>
+    /// <summary>Whether the address has no port yet, so that the guard must find a free one.</summary>
     internal static bool NeedsPort(ChannelAddress address) => address is { IsUnix: false, Port: 0 };
 
-    /// <summary>The ports to try: each was free a moment ago, and another process may take it before QEMU does.</summary>
+    /// <summary>Returns addresses to try. Each port was free a moment ago, but another process may take it before QEMU does.</summary>
     internal static IEnumerable<ChannelAddress> WithFreePort(ChannelAddress address)
     {
         for (var i = 0; i < FreePortAttempts; i++)
@@ -62,9 +62,9 @@ internal static class IncomingAddress
         }
     }
 
-    /// <summary>Whether QEMU says that it listens where it would be told to.</summary>
-    /// <param name="expected">What the guard would tell it.</param>
-    /// <param name="said">One address of what <c>query-migrate</c> says.</param>
+    /// <summary>Whether QEMU reports that it listens where the guard would tell it to.</summary>
+    /// <param name="expected">The address that the guard would tell it.</param>
+    /// <param name="said">One address in the answer to <c>query-migrate</c>.</param>
     internal static bool IsThere(ChannelAddress expected, JsonElement said)
     {
         var type = QmpText.Of(said, "type");
@@ -78,7 +78,7 @@ internal static class IncomingAddress
             && QmpText.Of(said, "host") is { } host && (host == expected.Host || (IsEverywhere(host) && IsEverywhere(expected.Host)));
     }
 
-    /// <summary>What QEMU says, fit to be shown: every character that could drive a terminal is escaped.</summary>
+    /// <summary>Returns an address that QEMU reports as text to show: every character that could drive a terminal is escaped.</summary>
     internal static string Describe(JsonElement said)
     {
         var text = QmpText.Of(said, "type") switch

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>The RAM blocks that QEMU says it has, by name. Empty while nobody has said: then any name may be one. Thread-safe.</summary>
+/// <summary>The RAM blocks that QEMU reports, by name. While it is empty, any name may be a block. Thread-safe.</summary>
 internal sealed class KnownBlocks
 {
     private volatile Dictionary<string, long> _lengths = [];
@@ -15,7 +15,7 @@ internal sealed class KnownBlocks
         return lengths.Count == 0 || (lengths.TryGetValue(Encoding.UTF8.GetString(name), out var length) && offset < length);
     }
 
-    /// <summary>Takes QEMU's table (<see cref="RamBlockTable"/>); one without a row that can be read changes nothing.</summary>
+    /// <summary>Takes QEMU's table (<see cref="RamBlockTable"/>). A table without a row that can be read changes nothing.</summary>
     internal void Take(string table)
     {
         Dictionary<string, long> lengths = [];

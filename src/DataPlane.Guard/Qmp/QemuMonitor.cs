@@ -4,7 +4,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>What a guard asks and tells the monitor of a QEMU that waits for a migration.</summary>
+/// <summary>The questions and commands of a guard to the monitor of a QEMU that waits for a migration.</summary>
 internal sealed class QemuMonitor : IAsyncDisposable
 {
     private readonly QmpClient _client;
@@ -16,14 +16,16 @@ internal sealed class QemuMonitor : IAsyncDisposable
         _options = options;
     }
 
-    /// <summary>Ends when QEMU, or its monitor, has.</summary>
+    /// <summary>A task that completes when QEMU, or its monitor, is gone.</summary>
     internal Task Ended => _client.Ended;
 
-    /// <param name="options">Says where the monitor is and how long it may take.</param>
-    /// <param name="time">Clock of the limits.</param>
-    /// <param name="statusChanged">Told of each state of the migration. On the monitor's reader: it must not wait.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="QmpException">There is no monitor, or it does not answer.</exception>
+    /// <summary>Connects to the monitor.</summary>
+    /// <param name="options">The options tell where the monitor is and how long it may take.</param>
+    /// <param name="time">The clock of the time limits.</param>
+    /// <param name="statusChanged">Called with each status of the migration, on the monitor's reader: it must not wait.</param>
+    /// <param name="cancellationToken">Cancels the attempt.</param>
+    /// <exception cref="QmpException">There is no monitor, or it sends no usable greeting.</exception>
+    /// <exception cref="TimeoutException">The monitor does not answer in time.</exception>
     internal static async Task<QemuMonitor> ConnectAsync(
         GuardedVmOptions options, TimeProvider time, Action<string> statusChanged, CancellationToken cancellationToken)
     {
@@ -37,9 +39,9 @@ internal sealed class QemuMonitor : IAsyncDisposable
         return new QemuMonitor(client, options);
     }
 
-    /// <summary>Learns what QEMU expects, and makes it listen where only the guard connects.</summary>
-    /// <exception cref="QmpException">QEMU cannot receive a migration; says why.</exception>
-    /// <exception cref="TimeoutException">The monitor stands still.</exception>
+    /// <summary>Asks QEMU what it expects, and makes it listen where only the guard connects.</summary>
+    /// <exception cref="QmpException">QEMU cannot receive a migration; the message tells why.</exception>
+    /// <exception cref="TimeoutException">The monitor does not answer in time.</exception>
     internal async Task<QemuTarget> PrepareAsync(CancellationToken cancellationToken)
     {
         var address = IncomingAddress.Choose(_options);
@@ -54,7 +56,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
             Channels = capabilities.Contains("multifd") ? Read("query-migrate-parameters", parameters, Channels) : 0,
             Postcopy = capabilities.Contains("postcopy-ram"),
             Preempt = capabilities.Contains("postcopy-preempt"),
-            // A VM without one says zeros, here as in its channels.
+            // A VM without a UUID reports zeros, here as in its channels.
             Uuid = _options.Uuid ?? Read("query-uuid", uuid, static answer =>
                 Guid.ParseExact(answer.GetProperty("UUID").GetString() ?? "", "D")),
             Tls = Read("query-migrate-parameters", parameters, static answer =>
@@ -85,7 +87,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
         return await ListenAsync(target, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>The migration's state, or null when there is none yet or the monitor does not answer in time.</summary>
+    /// <summary>Returns the status of the migration; null when there is none yet or the monitor does not answer in time.</summary>
     internal async Task<string?> TryQueryStatusAsync(CancellationToken cancellationToken)
     {
         try
@@ -100,8 +102,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
     }
 
     /// <summary>
-    /// Learns which RAM blocks QEMU has; leaves <paramref name="blocks"/> as it is when the monitor does not say it in time. To be asked
-    /// while the guest is elsewhere: the monitor of a QEMU that runs it may stand still.
+    /// Asks QEMU which RAM blocks it has, and leaves <paramref name="blocks"/> as it is when no answer comes in time. Ask while the guest
+    /// is elsewhere: the monitor of a QEMU that runs the guest may stand still.
     /// </summary>
     internal async Task AskBlocksAsync(KnownBlocks blocks, CancellationToken cancellationToken)
     {
@@ -114,13 +116,11 @@ internal sealed class QemuMonitor : IAsyncDisposable
         }
         catch (Exception e) when (e is QmpException or TimeoutException or InvalidOperationException or OperationCanceledException)
         {
-            // A QEMU without the commands for people, or none any more.
+            // This QEMU has no commands for people, or is gone.
         }
     }
 
-    /// <summary>
-    /// Waits for an answer that only the main loop gives: false when none has come before the end of the wait, or none will.
-    /// </summary>
+    /// <summary>Waits for an answer that only QEMU's main loop gives. Returns false when none has come in time, or none can come.</summary>
     internal async Task<bool> IsTurningAsync(CancellationToken cancellationToken)
     {
         try
@@ -134,9 +134,11 @@ internal sealed class QemuMonitor : IAsyncDisposable
         }
     }
 
-    /// <summary>Makes a paused QEMU listen again; answered also while its monitor stands still otherwise.</summary>
-    /// <exception cref="QmpException">QEMU refused it, or is gone.</exception>
-    /// <exception cref="TimeoutException">No answer in time.</exception>
+    /// <summary>
+    /// Makes a paused QEMU listen again. Where the monitor takes commands out of band, this works even while it answers no others.
+    /// </summary>
+    /// <exception cref="QmpException">QEMU refused the command, or is gone.</exception>
+    /// <exception cref="TimeoutException">The monitor does not answer in time.</exception>
     internal async Task RecoverAsync(ChannelAddress address, CancellationToken cancellationToken) =>
         await _client.ExecuteAsync("migrate-recover", json => json.WriteString("uri", UriOf(address)),
             _options.MonitorTimeout, cancellationToken, outOfBand: _client.HasOutOfBand).ConfigureAwait(false);
@@ -145,7 +147,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
 
     private static string UriOf(ChannelAddress address) => address.IsUnix ? address.ToString() : $"tcp:{address}";
 
-    /// <summary>The capabilities that are on.</summary>
+    /// <summary>Returns the capabilities that are on.</summary>
     internal static HashSet<string> Capabilities(JsonElement answer) =>
     [
         .. answer.EnumerateArray().Where(static entry => entry.GetProperty("state").GetBoolean())
@@ -160,7 +162,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     }
 
     /// <summary>
-    /// Reads an answer of a process that is less trusted than this one: whatever it says that is not of the documented form is a
+    /// Reads an answer of QEMU, which is less trusted than the guard: an answer that is not of the documented form ends in a
     /// <see cref="QmpException"/>.
     /// </summary>
     internal static T Read<T>(string command, JsonElement answer, Func<JsonElement, T> read)
@@ -202,8 +204,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
         }, _options.MonitorTimeout, cancellationToken);
 
     /// <summary>
-    /// A guard that was started again finds QEMU listening where its predecessor told it to. Anywhere else is a name of QEMU's own, which
-    /// only the operator can vouch for.
+    /// Makes QEMU listen. A guard that was started again finds QEMU listening where the guard before it told it to. Any other address is
+    /// only QEMU's claim, for which the operator must vouch.
     /// </summary>
     private async Task<QemuTarget> ListenAsync(QemuTarget target, CancellationToken cancellationToken)
     {

@@ -8,11 +8,11 @@ using DataPlane.Transport;
 namespace DataPlane.Guard.Qmp;
 
 /// <summary>
-/// One session with QEMU's monitor: commands with a time limit, out-of-band where QEMU offers it, and events as they come. Thread-safe.
+/// A session with QEMU's monitor: commands with a time limit, out of band where QEMU offers it, and events as they come. Thread-safe.
 /// </summary>
 internal sealed class QmpClient : IAsyncDisposable
 {
-    /// <summary>Longest line that is taken from a monitor; real ones stay below 100 KB.</summary>
+    /// <summary>The longest line that is taken from a monitor; real ones stay below 100 KB.</summary>
     private const int MaxLineBytes = 4 << 20;
 
     private readonly string _name;
@@ -38,19 +38,19 @@ internal sealed class QmpClient : IAsyncDisposable
     /// <summary>The version in QEMU's greeting.</summary>
     internal Version Version { get; private set; } = new();
 
-    /// <summary>Whether commands may be sent out of band: those are answered also while the monitor stands still otherwise.</summary>
+    /// <summary>Whether commands may be sent out of band: those are answered even while the monitor answers no others.</summary>
     internal bool HasOutOfBand { get; private set; }
 
-    /// <summary>Ends, without failing, when the session has.</summary>
+    /// <summary>A task that completes, without failing, when the session is over.</summary>
     internal Task Ended => _pump;
 
     /// <summary>Connects, reads the greeting and leaves the negotiation mode.</summary>
     /// <param name="address">The monitor's socket.</param>
-    /// <param name="timeout">Time for each step.</param>
-    /// <param name="time">Clock of the limits.</param>
-    /// <param name="onEvent">Told of each event by name, with its data. On the session's reader: it must not wait.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="QmpException">There is no monitor, or it does not greet.</exception>
+    /// <param name="timeout">The time limit of each step.</param>
+    /// <param name="time">The clock of the time limits.</param>
+    /// <param name="onEvent">Called with the name and the data of each event, on the session's reader: it must not wait.</param>
+    /// <param name="cancellationToken">Cancels the attempt.</param>
+    /// <exception cref="QmpException">There is no monitor, or it sends no usable greeting.</exception>
     internal static async Task<QmpClient> ConnectAsync(
         ChannelAddress address,
         TimeSpan timeout,
@@ -73,13 +73,15 @@ internal sealed class QmpClient : IAsyncDisposable
     }
 
     /// <summary>Sends a command and returns its answer.</summary>
-    /// <param name="command">Name of the command.</param>
-    /// <param name="arguments">Writes the members of its arguments; null without any.</param>
-    /// <param name="timeout">Longest wait for the answer; the command itself cannot be taken back.</param>
+    /// <param name="command">The name of the command.</param>
+    /// <param name="arguments">Writes the members of the command's arguments; null when it has none.</param>
+    /// <param name="timeout">The longest time for sending, and then for the answer. A command that was sent cannot be taken back.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    /// <param name="outOfBand">Past a monitor that stands still; only some commands may, and only with <see cref="HasOutOfBand"/>.</param>
-    /// <exception cref="QmpException">QEMU refused it, or is gone.</exception>
-    /// <exception cref="TimeoutException">No answer in time.</exception>
+    /// <param name="outOfBand">
+    /// Sends it past a monitor that stands still; only some commands may, and only with <see cref="HasOutOfBand"/>.
+    /// </param>
+    /// <exception cref="QmpException">QEMU refused the command, or is gone.</exception>
+    /// <exception cref="TimeoutException">No answer has come in time.</exception>
     internal async Task<JsonElement> ExecuteAsync(
         string command, Action<Utf8JsonWriter>? arguments, TimeSpan timeout, CancellationToken cancellationToken, bool outOfBand = false)
     {
@@ -92,7 +94,7 @@ internal sealed class QmpClient : IAsyncDisposable
             {
                 throw end;
             }
-            // A monitor that does not read fills its socket: the wait for room is part of the limit.
+            // A monitor that does not read fills its socket, so the wait for room has a limit too.
             await SendAsync(Format(command, arguments, id, outOfBand), cancellationToken)
                 .WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
             var message = await answer.Task.WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
@@ -149,7 +151,7 @@ internal sealed class QmpClient : IAsyncDisposable
         }
         catch (TimeoutException)
         {
-            // A monitor serves one client and lets the next ones wait without a word.
+            // A monitor serves one client and keeps the next ones waiting without a greeting.
             throw new QmpException($"the monitor {_name} does not greet: another client holds it, it is no QMP socket "
                 + "(a human monitor needs mode=control), or QEMU stands still");
         }
@@ -226,10 +228,10 @@ internal sealed class QmpClient : IAsyncDisposable
         }
         catch (Exception e)
         {
-            cause = e; // gone, or no monitor at all; whatever it was, those who wait must hear of it
+            cause = e; // gone, or no monitor at all: whatever it was, those who wait must hear of it
         }
 
-        _end = Gone(cause); // before the pending ones are told, so that none slips in between
+        _end = Gone(cause); // set before the pending commands are told, so that none slips in between
         _greeting.TrySetException(_end);
         foreach (var answer in _pending.Values)
         {

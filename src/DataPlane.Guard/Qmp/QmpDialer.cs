@@ -4,10 +4,10 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>Connects to a monitor's socket, by whatever form of address a channel is connected by.</summary>
+/// <summary>Connects to a monitor's socket, with every form of address that channels support.</summary>
 internal static class QmpDialer
 {
-    /// <exception cref="QmpException">Nobody listens there, or not in time.</exception>
+    /// <exception cref="QmpException">Nobody listens there, or the connection does not come about in time.</exception>
     internal static async Task<Socket> ConnectAsync(
         ChannelAddress address, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {

@@ -3,12 +3,10 @@ using System.Text.Json;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>
-/// One line of a monitor: its greeting, an event, or the answer to a command. Lines that are none of them mean nothing to us.
-/// </summary>
-/// <param name="Kind">What the line is.</param>
-/// <param name="Event">Name of an event; empty for others.</param>
-/// <param name="Id">Which command is answered; 0 for others.</param>
+/// <summary>One line of a monitor: its greeting, an event, or the answer to a command. Other lines have no meaning for the guard.</summary>
+/// <param name="Kind">The kind of the line.</param>
+/// <param name="Event">The name of an event; empty for other kinds.</param>
+/// <param name="Id">The number of the command that is answered; 0 for other kinds.</param>
 /// <param name="Body">The greeting, the event's data (undefined where it has none) or the whole answer.</param>
 internal readonly record struct QmpMessage(QmpMessageKind Kind, string Event, int Id, JsonElement Body)
 {
@@ -35,7 +33,8 @@ internal readonly record struct QmpMessage(QmpMessageKind Kind, string Event, in
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {
-            // InvalidOperationException: no object, or another type than a field has. FormatException: a number that is no id of ours.
+            // InvalidOperationException: the line is no object, or a field has another type. FormatException: the id is not one of the
+            // guard's.
             throw new QmpException($"the monitor sent a line that is no message: {e.Message}", e);
         }
     }

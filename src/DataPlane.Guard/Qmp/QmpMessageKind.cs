@@ -1,17 +1,17 @@
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>What a line of a monitor is.</summary>
+/// <summary>The kind of a monitor's line.</summary>
 internal enum QmpMessageKind
 {
-    /// <summary>Nothing that we have asked for, or know.</summary>
+    /// <summary>A line that the guard does not know.</summary>
     Other,
 
-    /// <summary>The first line, with version and capabilities.</summary>
+    /// <summary>The greeting: the first line, with version and capabilities.</summary>
     Greeting,
 
-    /// <summary>News that nobody has asked for.</summary>
+    /// <summary>An event, which QEMU sends without being asked.</summary>
     Event,
 
-    /// <summary>What a command has returned, or its error.</summary>
+    /// <summary>The answer to a command: its result or its error.</summary>
     Answer,
 }

@@ -3,20 +3,22 @@ using System.Text.Json;
 namespace DataPlane.Guard.Qmp;
 
 /// <summary>
-/// Strings in what a monitor says. Null stands for what is no string, and for one with half a surrogate pair, which the reader of JSON
-/// makes no string of.
+/// Reads strings of a monitor. The result is null for a value that is not a string, and for a string with half a surrogate pair, which
+/// .NET's JSON reader does not decode.
 /// </summary>
 internal static class QmpText
 {
-    /// <summary>Longest word that is taken: they come out in messages. Paths of sockets and names of hosts are shorter.</summary>
+    /// <summary>
+    /// The largest number of characters that is taken of a member: they come out in messages. Socket paths and host names are shorter.
+    /// </summary>
     internal const int MaxLength = 256;
 
-    /// <summary>A member's text, at most <see cref="MaxLength"/> characters of it; null also when it is missing.</summary>
+    /// <summary>Returns at most <see cref="MaxLength"/> characters of a member's text; null when it is missing or not a string.</summary>
     internal static string? Of(JsonElement said, string name) =>
         said.ValueKind == JsonValueKind.Object && said.TryGetProperty(name, out var value) && Whole(value) is { } text
             ? Cut(text) : null;
 
-    /// <summary>The text itself, for what is long by its nature: as long as the monitor's line.</summary>
+    /// <summary>Returns a text that is long by its nature as a whole; only the limit of the monitor's line bounds it.</summary>
     internal static string? Whole(JsonElement value)
     {
         if (value.ValueKind != JsonValueKind.String)
@@ -34,7 +36,7 @@ internal static class QmpText
         }
     }
 
-    /// <summary>At most <see cref="MaxLength"/> characters, and never half a surrogate pair at the end.</summary>
+    /// <summary>Returns at most <see cref="MaxLength"/> characters of a text, and never half a surrogate pair at the end.</summary>
     internal static string Cut(string text) => text.Length <= MaxLength ? text
         : text[..(char.IsHighSurrogate(text[MaxLength - 1]) ? MaxLength - 1 : MaxLength)];
 }

@@ -3,20 +3,22 @@ using System.Text;
 
 namespace DataPlane.Guard.Qmp;
 
-/// <summary>One RAM block as QEMU says it has it.</summary>
-/// <param name="Name">Its name, as in the stream of a migration.</param>
-/// <param name="PageBytes">Size of the pages that back it; 0 where the table does not tell.</param>
-/// <param name="UsedBytes">Its length now.</param>
-/// <param name="TotalBytes">The length to which it may grow; the same for most.</param>
+/// <summary>One RAM block as QEMU lists it.</summary>
+/// <param name="Name">The name of the block, as in the stream of a migration.</param>
+/// <param name="PageBytes">The size of the pages that back the block; 0 where the table does not tell it.</param>
+/// <param name="UsedBytes">The present length of the block.</param>
+/// <param name="TotalBytes">The length to which the block may grow; most blocks have it already.</param>
 internal readonly record struct RamBlockRow(string Name, long PageBytes, long UsedBytes, long TotalBytes);
 
 /// <summary>
-/// The table that QEMU prints for people (<c>info ramblock</c>). Rows that cannot be read are left out. In one pass, and bounded: a QEMU
-/// that its guest has taken over may say anything.
+/// Reads the table that QEMU prints for people (<c>info ramblock</c>), and leaves out rows that cannot be read. It takes one pass and is
+/// bounded, because a QEMU that its guest has taken over may send anything.
 /// </summary>
 internal static class RamBlockTable
 {
-    /// <summary>A name has 255 bytes at most, and the numbers of a row less than as much again.</summary>
+    /// <summary>
+    /// The longest row in characters: a name has at most 255 bytes, and the numbers of a row take less than as much again.
+    /// </summary>
     private const int MaxRow = 512;
 
     private const int MaxBlocks = 4096;
@@ -36,8 +38,8 @@ internal static class RamBlockTable
     }
 
     /// <summary>
-    /// Block Name, PSize, Offset, Used, Total, in newer versions more: names are aligned to the right and may have spaces, so a row is
-    /// known by its first three hexadecimal numbers and read backwards from there.
+    /// Reads a row: Block Name, PSize, Offset, Used, Total, in newer versions more. Names are aligned to the right and may contain spaces,
+    /// so a row is known by its first three hexadecimal numbers and read backwards from there.
     /// </summary>
     private static bool TryRead(ReadOnlySpan<char> line, out RamBlockRow row)
     {

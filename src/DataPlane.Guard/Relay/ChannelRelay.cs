@@ -4,14 +4,15 @@ using DataPlane.Transport;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// One channel between client and QEMU. It may begin with one end only: a client that waits for the others of its migration, or a preempt
-/// channel whose client has not shown itself; then it only watches for the loss of that end.
+/// The relay of one channel between client and QEMU. It may begin with one end only: a client that waits for the other channels of its
+/// migration, or a preempt channel that has no client yet. Then it only watches for the loss of that end.
 /// <code>
 /// client FIN  -> bytes under way are delivered, QEMU gets FIN          QEMU FIN  -> the same the other way
-/// client lost -> QEMU's socket is closed at once                       QEMU lost -> its last words are delivered, the client is reset
+/// client lost -> QEMU's socket is closed at once                       QEMU lost -> what it sent last is delivered, the client is reset
 /// </code>
-/// The worker's thread does everything, except on the return path of main (<see cref="Relay.ReturnLane"/>); <see cref="ClientBytes"/>,
-/// <see cref="QemuBytes"/>, <see cref="Ending"/> and <see cref="State"/> may be read by anyone.
+/// In postcopy a <see cref="LossNotice"/> may delay what QEMU learns of its client. The worker's thread does everything, except on the
+/// return path of main (<see cref="Relay.ReturnLane"/>). Any thread may read <see cref="ClientBytes"/>, <see cref="QemuBytes"/>,
+/// <see cref="Ending"/> and <see cref="State"/>.
 /// </summary>
 internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : RelayJob
 {
@@ -36,14 +37,14 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     internal RelayEnd? Qemu { get; private set; }
 
-    /// <summary>The client's address; null while there is none.</summary>
+    /// <summary>The client's address; null while there is no client.</summary>
     internal string? Peer => Client?.Channel.Peer;
 
     internal RelayEnding Ending => (RelayEnding)_ending;
 
     internal int Errno { get; private set; }
 
-    /// <summary>Its client, held, has sent all that it has to say and closed.</summary>
+    /// <summary>Whether the client, while it was held, has sent its bytes and closed.</summary>
     internal bool HasFinished => _hasFinished;
 
     internal GuardChannelState State => (GuardChannelState)_state;
@@ -54,38 +55,38 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     /// <summary>Bytes from QEMU that the client's socket has taken.</summary>
     internal long QemuBytes => _backward?.Bytes ?? 0;
 
-    /// <summary>The direction from QEMU, where another worker looks after it.</summary>
+    /// <summary>The direction from QEMU where another worker runs it; null otherwise.</summary>
     internal ReturnLane? ReturnLane { get; private set; }
 
     internal override bool IsOver => Ending != RelayEnding.None;
 
-    /// <summary>Its client has ended or is lost, and QEMU is not told yet. Any thread.</summary>
+    /// <summary>Whether the client has ended or is lost, and QEMU has not been told yet. Any thread.</summary>
     internal bool IsLosing => _isLosing && !IsOver;
 
-    /// <summary>QEMU has been sent a byte in the place of its client, which cannot come any more.</summary>
+    /// <summary>Whether QEMU has been sent a byte in the place of the client, which cannot join any more.</summary>
     internal bool IsSpent { get; private set; }
 
-    /// <summary>
-    /// Its other end is under way: whatever the client has sent before it finished is to be delivered. Any thread.
-    /// </summary>
+    /// <summary>Notes that the other end is under way: whatever the client sent before it closed is delivered. Any thread.</summary>
     internal void Claim() => _isClaimed = true;
 
-    /// <summary>Counts first bytes that were handed to QEMU before the relay began.</summary>
+    /// <summary>Counts the first bytes that were handed to QEMU before the relay began.</summary>
     internal void CountFirst(long bytes) => Volatile.Write(ref _clientBytes, bytes);
 
     internal void SetClient(Channel channel) => Client = new RelayEnd(channel);
 
     internal void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
 
-    /// <summary>Before it begins: QEMU hears of the client's end or loss when <paramref name="loss"/> says so.</summary>
+    /// <summary>
+    /// Has QEMU told of the client's end or loss only when <paramref name="loss"/> permits it. Call it before <see cref="Begin"/>.
+    /// </summary>
     internal void Hold(LossNotice loss, Action again) => _mayTellOfLoss = () =>
     {
-        // Where QEMU has closed the channel itself there is nothing left to tell it.
+        // Where QEMU has closed the channel itself, there is nothing left to tell it.
         _isLosing = _backward is not { IsOver: true } && !Qemu!.HasHungUp && !loss.MayBeGiven(again);
         return !_isLosing;
     };
 
-    /// <summary>Both ends are there: bytes may flow, those of <paramref name="first"/> at the head.</summary>
+    /// <summary>Begins the relay with both ends in place. The bytes of <paramref name="first"/> go to QEMU before all others.</summary>
     internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
     {
         _forward = new SplicedDirection(Client!, Qemu!, pipes, first, tail) { MayFinish = _mayTellOfLoss };
@@ -97,7 +98,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     internal override void Fail(int errno) => End(RelayEnding.Aborted, errno);
 
-    /// <summary>One turn in each direction; true when there is more to do at once.</summary>
+    /// <summary>Runs one turn in each direction; returns true when there is more to do at once.</summary>
     internal override bool Run()
     {
         if (IsOver)
@@ -144,8 +145,8 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     }
 
     /// <summary>
-    /// Whether QEMU has read a byte of what it was sent. Where nothing was sent and there is no client, it is sent the first byte of a
-    /// record, as it may get from any link that is lost: QEMU throws it away with the link.
+    /// Whether QEMU has read a byte of this channel. If nothing was sent and there is no client, QEMU is sent the first byte of a record,
+    /// as any lost link may leave behind: QEMU throws it away with the link.
     /// </summary>
     internal bool IsReadByQemu()
     {
@@ -162,7 +163,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
         return SocketBytes.UnreadAtMost(Qemu.Channel.Handle) < (IsSpent ? 1 : 0) + ClientBytes;
     }
 
-    /// <summary>Ends it and closes both sockets: in order, or with a reset for the client where bytes were lost.</summary>
+    /// <summary>Ends the relay and closes both sockets. The client is reset unless both sides have finished in order.</summary>
     internal void End(RelayEnding ending, int errno)
     {
         if (IsOver)
@@ -181,7 +182,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
         }
 
         _ = CloseAsync(Client?.Channel);
-        // Never reset: QEMU would lose what it has not read yet, and a plain end tells it as much.
+        // QEMU's socket is never reset: QEMU would lose what it has not read yet, and a plain end tells it as much.
         _ = CloseAsync(Qemu?.Channel);
     }
 
@@ -194,7 +195,8 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     }
 
     /// <summary>
-    /// Ends it with a loss. QEMU may have said why before it went: that goes out first, and is read even when the client went.
+    /// Ends the relay with a loss. QEMU may have sent the reason before it went: that is delivered first, and the guard reads it even when
+    /// the client is lost.
     /// </summary>
     private void Lose(RelayEnding ending, int errno)
     {
@@ -205,7 +207,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
                 lane.Finish();
             }
 
-            _loss = (ending, errno); // until the lane says that it has finished
+            _loss = (ending, errno); // kept until the lane reports that it has finished
             return;
         }
 
@@ -215,18 +217,18 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
             return;
         }
 
-        Qemu!.IsReadable = true; // the news of its last words may still be on its way
+        Qemu!.IsReadable = true; // the event of its last bytes may still be on its way
         while (ReturnLane is null && _backward!.Pump() == PumpResult.Busy)
         {
-            // Until nothing more can be read, or the client takes no more.
+            // It goes on until nothing more can be read, or the client takes no more.
         }
 
         End(ending, errno);
     }
 
     /// <summary>
-    /// What a lone client sends stays in its socket; only the end of the connection is news. With bytes before it, it may be no loss: a
-    /// source without a return path closes as soon as it has sent everything, and counts its guest as moved.
+    /// Watches the only end. What a client sends stays in its socket, and only the end of the connection counts. An end after bytes may be
+    /// no loss: a source without a return path closes as soon as it has sent everything, and counts its guest as moved.
     /// </summary>
     private void WatchLoneEnd()
     {

@@ -1,13 +1,13 @@
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// Sees the last bytes of each piece that is relayed, before the receiver can. On the relay's thread: it must not wait or throw.
+/// Sees the last bytes of each piece that is relayed, before the receiver can. It runs on the relay's thread and must not wait or throw.
 /// </summary>
 internal interface IStreamTail
 {
-    /// <summary>How many bytes it wants to see of each piece at most.</summary>
+    /// <summary>The largest number of bytes that it wants to see of each piece.</summary>
     int Length { get; }
 
-    /// <param name="last">The last bytes of a piece; all of it when it is shorter.</param>
+    /// <param name="last">The last bytes of a piece; the whole piece when it is shorter.</param>
     void Take(ReadOnlySpan<byte> last);
 }

@@ -1,16 +1,16 @@
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// Empty pipes for the next direction that has bytes to move: a channel that is idle holds none. Used by one thread.
+/// Keeps empty pipes for the next direction that has bytes to move, so that an idle channel holds none. One thread uses it.
 /// </summary>
 internal sealed class PipePool(int kept) : IDisposable
 {
     private readonly Stack<RelayPipe> _free = [];
 
-    /// <summary>Null where the system has none to give: no descriptors, or no memory for pipes.</summary>
+    /// <summary>Returns a pipe; null where the system has no descriptors, or no memory for pipes.</summary>
     internal RelayPipe? TryRent() => _free.TryPop(out var pipe) ? pipe : RelayPipe.TryCreate();
 
-    /// <summary>A pipe that still holds bytes of a lost channel is of no more use.</summary>
+    /// <summary>Takes a pipe back. A pipe that still holds bytes of a lost channel is closed.</summary>
     internal void Return(RelayPipe pipe)
     {
         if (pipe.Count == 0 && _free.Count < kept)

@@ -3,13 +3,13 @@ namespace DataPlane.Guard.Relay;
 /// <summary>How one turn of a <see cref="RelayDirection"/> ended.</summary>
 internal enum PumpResult
 {
-    /// <summary>Nothing more can move before a socket says so.</summary>
+    /// <summary>Nothing more can move before a socket becomes ready.</summary>
     Waiting,
 
-    /// <summary>The turn was used up; there may be more to move.</summary>
+    /// <summary>The turn is used up, and there may be more to move.</summary>
     Busy,
 
-    /// <summary>The sender has finished, everything has been handed on, and so has its end.</summary>
+    /// <summary>The sender has finished, and all its bytes and its end have been handed on.</summary>
     Ended,
 
     /// <summary>The socket that was read from is broken.</summary>

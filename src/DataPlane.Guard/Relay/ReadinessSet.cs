@@ -7,8 +7,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// An edge-triggered epoll set for one thread: each socket is registered once and reports every change. Whoever uses it goes on with a
-/// socket until EAGAIN.
+/// An edge-triggered epoll set for one thread: each socket is registered once and reports every change. After an event the thread must use
+/// the socket until EAGAIN.
 /// </summary>
 internal sealed class ReadinessSet : IDisposable
 {
@@ -36,7 +36,7 @@ internal sealed class ReadinessSet : IDisposable
         var held = false;
         try
         {
-            socket.DangerousAddRef(ref held); // its number must not become another file's
+            socket.DangerousAddRef(ref held); // its descriptor must not become another file's
             Add((int)socket.DangerousGetHandle(), key, events | SpliceCalls.EpollEdge);
         }
         finally
@@ -50,7 +50,7 @@ internal sealed class ReadinessSet : IDisposable
 
     internal void Add(EventFd wake, ulong key) => Add(wake.Descriptor, key, SpliceCalls.EpollIn);
 
-    /// <summary>Waits for events, without limit or not at all; returns their number.</summary>
+    /// <summary>Waits for events, without limit or not at all; returns the number of events.</summary>
     internal unsafe int Wait(bool forEvents)
     {
         // SAFETY: the array holds 128 events, and no more than that are asked for.
@@ -67,7 +67,7 @@ internal sealed class ReadinessSet : IDisposable
         return errno == Errno.EINTR ? 0 : throw new LinuxException("epoll_wait", errno);
     }
 
-    /// <summary>Event <paramref name="index"/> of the last wait.</summary>
+    /// <summary>Returns event <paramref name="index"/> of the last wait.</summary>
     internal (ulong Key, uint Events) Event(int index)
     {
         ReadOnlySpan<byte> entry = _events.AsSpan(index * EpollSet.EventSize, EpollSet.EventSize);

@@ -3,28 +3,28 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// Moves bytes one way, as far as both sockets go along without waiting. Nothing is read that the other side has no room for: the sender
-/// feels the receiver's pace. Used by one thread only, except <see cref="Bytes"/> and <see cref="IsOver"/>.
+/// Moves bytes one way, as far as both sockets permit without waiting. Nothing is read that the receiver has no room for, so the sender is
+/// slowed down to the receiver's pace. One thread uses it, except <see cref="Bytes"/> and <see cref="IsOver"/>.
 /// </summary>
 internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
 {
-    /// <summary>Bytes per turn, so that a channel that never pauses does not keep its neighbours waiting.</summary>
+    /// <summary>The largest number of bytes per turn, so that a channel that never pauses does not keep its neighbours waiting.</summary>
     internal const long BytesPerTurn = 4 << 20;
 
     private long _bytes;
     private bool _sourceEnded;
     private volatile bool _isOver;
 
-    /// <summary>Bytes that the target has taken. Any thread.</summary>
+    /// <summary>The number of bytes that the target has taken. Any thread.</summary>
     internal long Bytes => Volatile.Read(ref _bytes);
 
-    /// <summary>Everything is over in this direction, in order. Any thread.</summary>
+    /// <summary>Whether this direction has ended in order. Any thread.</summary>
     internal bool IsOver => _isOver;
 
     /// <summary>The system's error number of a loss.</summary>
     internal int Errno { get; private set; }
 
-    /// <summary>Whether the target may hear of the source's end now; null says yes.</summary>
+    /// <summary>Tells whether the target may learn of the source's end now; null permits it.</summary>
     internal Func<bool>? MayFinish { get; init; }
 
     protected RelayEnd From { get; } = from;
@@ -87,7 +87,7 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
 
             if (read == 0 && From.IsBroken)
             {
-                Errno = Linux.Errno.ECONNRESET; // somebody else was told of it
+                Errno = Linux.Errno.ECONNRESET; // another reader was told of the error
                 return PumpResult.SourceLost;
             }
 
@@ -98,19 +98,19 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
         return PumpResult.Busy;
     }
 
-    /// <summary>Counts bytes that were handed on before this direction began.</summary>
+    /// <summary>Counts bytes that the target has taken.</summary>
     internal void Count(long bytes) => Volatile.Write(ref _bytes, _bytes + bytes);
 
-    /// <summary>Gives back what it holds, when the relay ends.</summary>
+    /// <summary>Gives back the resources of this direction when the relay ends.</summary>
     internal abstract void Release();
 
-    /// <summary>Reads once into the pending bytes, of which there are none now; as recv(2).</summary>
+    /// <summary>Reads once into the pending bytes, which are empty now; returns what recv(2) returns.</summary>
     protected abstract nint Take();
 
-    /// <summary>Writes pending bytes once; as send(2).</summary>
+    /// <summary>Writes pending bytes once; returns what send(2) returns.</summary>
     protected abstract nint Give();
 
-    /// <summary>Nothing is pending and nothing to be read.</summary>
+    /// <summary>Called when nothing is pending and nothing can be read.</summary>
     protected virtual void Idle()
     {
     }

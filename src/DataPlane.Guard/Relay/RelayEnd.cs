@@ -3,7 +3,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Relay;
 
-/// <summary>One of a relay's two sockets, with what the poll set has told about it. Used by the relay's thread only.</summary>
+/// <summary>One of the two sockets of a relay, with what the poll set has reported about it. One thread uses it.</summary>
 internal sealed class RelayEnd
 {
     private bool _isGone;
@@ -19,22 +19,23 @@ internal sealed class RelayEnd
 
     internal Channel Channel { get; }
 
-    /// <summary>Reading may bring something: until it says EAGAIN.</summary>
+    /// <summary>Whether reading may bring something: true until a call fails with EAGAIN.</summary>
     internal bool IsReadable { get; set; } = true;
 
-    /// <summary>Writing may take something: until it says EAGAIN.</summary>
+    /// <summary>Whether writing may take something: true until a call fails with EAGAIN.</summary>
     internal bool IsWritable { get; set; } = true;
 
-    /// <summary>The other side has ended its direction, or the connection. Bytes may still wait to be read.</summary>
+    /// <summary>Whether the other side has ended its direction, or the connection. Bytes may still wait to be read.</summary>
     internal bool HasHungUp { get; private set; }
 
     /// <summary>
-    /// Whether the other side went without reading everything: a Unix socket keeps that as its error. Asked once the connection is gone.
+    /// Whether the other side went without reading everything, which a Unix socket keeps as its error. False while the connection is open.
     /// </summary>
     internal bool HasLostBytes => _isGone && Libc.GetSocketOption(Channel.Handle, Libc.LevelSocket, Libc.OptionError) != 0;
 
     /// <summary>
-    /// The poll set has told of an error. It is kept here, because a socket tells its own only once: whoever asks next reads a plain end.
+    /// Whether the poll set has reported an error. It is kept here, because a socket reports its error only once: whoever asks next reads a
+    /// plain end.
     /// </summary>
     internal bool IsBroken { get; private set; }
 
@@ -62,6 +63,6 @@ internal sealed class RelayEnd
         IsBroken |= (events & SpliceCalls.EpollError) != 0;
     }
 
-    /// <summary>FIN, after everything that was sent.</summary>
+    /// <summary>Sends FIN after everything that was sent.</summary>
     internal void Finish() => _ = Libc.Shutdown(Channel.Handle, SpliceCalls.ShutdownSend);
 }

@@ -3,7 +3,7 @@ namespace DataPlane.Guard.Relay;
 /// <summary>Why a relay is over.</summary>
 internal enum RelayEnding
 {
-    /// <summary>It is not.</summary>
+    /// <summary>The relay is not over.</summary>
     None,
 
     /// <summary>Both sides finished in order.</summary>
@@ -15,6 +15,6 @@ internal enum RelayEnding
     /// <summary>QEMU closed with bytes of the client unread, or died.</summary>
     QemuLost,
 
-    /// <summary>The guard ended it.</summary>
+    /// <summary>The guard ended the relay.</summary>
     Aborted,
 }

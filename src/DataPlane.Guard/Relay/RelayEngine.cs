@@ -4,26 +4,29 @@ using DataPlane.Transport;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// The relays of one migration, on two or more threads. They start when they are needed: a VM that waits costs none. Any thread may call;
-/// the work happens on the workers. A channel that is given to a method is the engine's from then on, also when the method throws because
-/// the system has no thread or descriptor for it.
+/// The relays of one migration, on two or more threads, which start when they are needed: a VM that waits costs none. Any thread may call;
+/// the work happens on the workers. A channel that is given to a method belongs to the engine from then on, even when the method throws
+/// because the system has no thread or descriptor for it.
 /// </summary>
 internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Action<Exception> failed) : IDisposable
 {
-    /// <summary>Multifd's share of it is idle while a guest waits for pages. Not the first: it hears of the end of main's worker.</summary>
+    /// <summary>
+    /// The worker of urgent pages and their requests; multifd's share of it is idle while a guest waits for pages. It comes after main's
+    /// worker, which is disposed of first and still posts the end of main to this one.
+    /// </summary>
     private const int UrgentWorker = 1;
 
     private readonly Lock _gate = new();
     private readonly RelayWorker?[] _workers = new RelayWorker?[workers];
     private bool _disposed;
 
-    /// <summary>Enough threads to keep the others' pace, few enough to leave them the cores.</summary>
+    /// <summary>The default number of threads: enough to keep pace with QEMU and the source, few enough to leave them the cores.</summary>
     internal static int DefaultWorkers => Math.Clamp(Environment.ProcessorCount, 2, 4);
 
-    /// <summary>Relays that have not ended.</summary>
+    /// <summary>The number of relays that have not ended.</summary>
     internal int Relays => _workers.Sum(w => w?.Relays ?? 0);
 
-    /// <summary>Watches a client that must wait before it is joined.</summary>
+    /// <summary>Creates a relay that watches a client, which must wait before it is joined.</summary>
     internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)
     {
         var relay = new ChannelRelay(kind, id, client.Name);
@@ -34,7 +37,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         return relay;
     }
 
-    /// <summary>Watches a channel to QEMU that has no client yet.</summary>
+    /// <summary>Creates a relay that watches a channel to QEMU, which has no client yet.</summary>
     internal ChannelRelay Reserve(ChannelKind kind, int id, Channel qemu)
     {
         var relay = new ChannelRelay(kind, id, qemu.Name);
@@ -46,7 +49,8 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     }
 
     /// <summary>
-    /// Joins a held client with its connection to QEMU, which has had the client's first bytes already and gets <paramref name="next"/>.
+    /// Joins a held client with its connection to QEMU, which has had the client's first bytes already and gets <paramref name="next"/>
+    /// after them.
     /// </summary>
     internal void JoinQemu(
         ChannelRelay relay,
@@ -63,7 +67,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
             return relay.Qemu!;
         }, next, tap, tail, loss);
 
-    /// <summary>Joins a reserved channel with its client, whose first bytes were read from it already.</summary>
+    /// <summary>Joins a reserved channel with its client, whose first bytes have been read from it already.</summary>
     internal void JoinClient(ChannelRelay relay, Channel client, ReadOnlyMemory<byte> first) =>
         Join(relay, client, () =>
         {
@@ -72,8 +76,8 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         }, first, null, null, null);
 
     /// <summary>
-    /// Whether QEMU has read a byte of this channel, whose link is being lost with <paramref name="main"/>; false once main is over. Nobody
-    /// can join the channel after this. Only a Unix socket tells what has been read.
+    /// Whether QEMU has read a byte of this channel, whose link is being lost with <paramref name="main"/>; false once main is over. A
+    /// channel without a client cannot be joined after this. Only a Unix socket shows what has been read.
     /// </summary>
     internal Task<bool> IsReadAsync(ChannelRelay relay, ChannelRelay main)
     {
@@ -82,7 +86,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         return read.Task;
     }
 
-    /// <summary>Ends a relay: the client is reset, QEMU sees a plain end.</summary>
+    /// <summary>Ends a relay: the client is reset, and QEMU sees a plain end.</summary>
     internal void Abort(ChannelRelay relay)
     {
         var worker = WorkerFor(relay);
@@ -128,7 +132,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         {
             if (relay.IsOver || relay.IsSpent)
             {
-                other.Abort(); // its other half, or its link, went while it was on its way
+                other.Abort(); // the relay ended, or lost its link, while this end was on its way
                 return;
             }
 
@@ -146,13 +150,16 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
             else
             {
                 relay.Begin(worker.Pipes, first, new ReturnLane(relay, worker, urgent, tap), tail);
-                // What QEMU says there is no news for this thread.
+                // What QEMU sends there concerns the lane's thread, not this one.
                 worker.Watch(relay, end, SpliceCalls.EpollOut);
             }
         });
     }
 
-    /// <summary>Urgent pages and their requests apart from main, whose background pages would keep them waiting; multifd evenly.</summary>
+    /// <summary>
+    /// Returns the worker of a relay. Urgent pages and their requests stay apart from main, whose background pages would delay them;
+    /// multifd channels are spread evenly.
+    /// </summary>
     private RelayWorker WorkerFor(ChannelRelay relay) => Worker(relay.Kind switch
     {
         ChannelKind.Main => 0,
@@ -160,7 +167,9 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         _ => relay.Id % _workers.Length,
     });
 
-    /// <summary>The same for a channel that was given to the engine: it is closed when there can be no worker for it.</summary>
+    /// <summary>
+    /// Returns the worker of a relay for a channel that was given to the engine, and closes the channel when there can be no worker.
+    /// </summary>
     private RelayWorker WorkerFor(ChannelRelay relay, Channel given) => OrClose(() => WorkerFor(relay), given);
 
     private static RelayWorker OrClose(Func<RelayWorker> find, Channel given)

@@ -1,17 +1,17 @@
 namespace DataPlane.Guard.Relay;
 
-/// <summary>What a <see cref="RelayWorker"/> looks after whenever one of its sockets has news. Used by that worker's thread.</summary>
+/// <summary>A job that a <see cref="RelayWorker"/> runs whenever one of its sockets is ready. That worker's thread uses it.</summary>
 internal abstract class RelayJob
 {
-    /// <summary>Whether it is in its worker's queue of jobs with something to do.</summary>
+    /// <summary>Whether the job is in its worker's queue of jobs with something to do.</summary>
     internal bool IsQueued { get; set; }
 
-    /// <summary>There is nothing more to do.</summary>
+    /// <summary>Whether there is nothing more to do.</summary>
     internal abstract bool IsOver { get; }
 
-    /// <summary>A system call that was made for it failed: it ends, and nothing else does.</summary>
+    /// <summary>Ends this job, and no other, because a system call for it has failed.</summary>
     internal abstract void Fail(int errno);
 
-    /// <summary>One turn; true when there is more to do at once.</summary>
+    /// <summary>Runs one turn; returns true when there is more to do at once.</summary>
     internal abstract bool Run();
 }

@@ -4,12 +4,13 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Guard.Relay;
 
-/// <summary>A pipe in which the kernel keeps references to pages on their way from one socket to another. Used by one thread.</summary>
+/// <summary>A pipe in which the kernel keeps references to pages on their way from one socket to another. One thread uses it.</summary>
 internal sealed class RelayPipe : IDisposable
 {
     /// <summary>
-    /// Size of a pipe, and of one call. A kernel without preemption gives the core to nobody before the call returns: calls of 1 MiB on
-    /// main made a page request that comes meanwhile wait 0.3 ms longer (p50). Throughput is the same with 256 KiB, less with half of it.
+    /// The size in bytes of a pipe, and of one call. A kernel without preemption gives the core to nobody before the call returns: with
+    /// calls of 1 MiB on main, a page request that came meanwhile waited 0.3 ms longer (p50). Throughput is the same with 256 KiB, and
+    /// lower with 128 KiB.
     /// </summary>
     internal const int WantedBytes = 256 << 10;
 
@@ -22,10 +23,10 @@ internal sealed class RelayPipe : IDisposable
         _write = write;
     }
 
-    /// <summary>Bytes inside.</summary>
+    /// <summary>The number of bytes in the pipe.</summary>
     internal long Count { get; private set; }
 
-    /// <summary>Null where there are no descriptors or no memory for one.</summary>
+    /// <summary>Creates a pipe; returns null where there are no descriptors or no memory for one.</summary>
     internal static unsafe RelayPipe? TryCreate()
     {
         var descriptors = stackalloc int[2];
@@ -37,12 +38,15 @@ internal sealed class RelayPipe : IDisposable
 
         var pipe = new RelayPipe(
             new SafeFileHandle(descriptors[0], ownsHandle: true), new SafeFileHandle(descriptors[1], ownsHandle: true));
-        // A user with very many pipes gets small ones: slower, not wrong.
+        // A user with very many pipes gets small ones, which are slower and not wrong.
         _ = SpliceCalls.FileControl(pipe._write, SpliceCalls.SetPipeSize, WantedBytes);
         return pipe;
     }
 
-    /// <summary>Takes what is there; as splice(2): bytes, 0 at the end, or -1 with the reason in the last P/Invoke error.</summary>
+    /// <summary>
+    /// Takes what is in the socket. Returns what splice(2) returns: the bytes, 0 at the end, or -1 with the reason in the last P/Invoke
+    /// error.
+    /// </summary>
     internal nint Fill(System.Net.Sockets.SafeSocketHandle from)
     {
         var n = SpliceCalls.Splice(from, 0, _write, 0, WantedBytes, SpliceCalls.MoveNonBlocking);
@@ -50,7 +54,7 @@ internal sealed class RelayPipe : IDisposable
         return n;
     }
 
-    /// <summary>Gives what fits, all but the last <paramref name="kept"/> bytes; as splice(2).</summary>
+    /// <summary>Gives the socket what fits, all but the last <paramref name="kept"/> bytes; returns what splice(2) returns.</summary>
     internal nint Drain(System.Net.Sockets.SafeSocketHandle to, int kept = 0)
     {
         var n = SpliceCalls.Splice(_read, 0, to, 0, (nuint)(Count - kept), SpliceCalls.MoveNonBlocking);
@@ -58,7 +62,7 @@ internal sealed class RelayPipe : IDisposable
         return n;
     }
 
-    /// <summary>Takes everything that is inside out of it.</summary>
+    /// <summary>Takes all bytes out of the pipe.</summary>
     internal unsafe byte[] Empty()
     {
         var bytes = new byte[Count];

@@ -4,8 +4,8 @@ using DataPlane.Linux;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// One thread that moves the bytes of some relays. It waits in one place for all of their sockets, and none of them can make it wait
-/// anywhere else.
+/// One thread that moves the bytes of some relays. It waits for all of their sockets in one place, and no relay can make it wait anywhere
+/// else.
 /// </summary>
 internal sealed class RelayWorker : IDisposable
 {
@@ -25,9 +25,9 @@ internal sealed class RelayWorker : IDisposable
     private volatile bool _stopping;
     private volatile bool _hasEnded;
 
-    /// <param name="name">Name of the thread.</param>
-    /// <param name="ended">Told of each relay that is over. On the worker's thread: it must not wait.</param>
-    /// <param name="failed">Told of a failure of the worker itself, which ends all of its relays.</param>
+    /// <param name="name">The name of the thread.</param>
+    /// <param name="ended">Called with each relay that is over, on a worker's thread: it must not wait.</param>
+    /// <param name="failed">Called with a failure of the worker itself, which ends all of its relays.</param>
     internal RelayWorker(string name, Action<ChannelRelay> ended, Action<Exception> failed)
     {
         _ended = ended;
@@ -46,15 +46,15 @@ internal sealed class RelayWorker : IDisposable
         }
     }
 
-    /// <summary>Pipes of this worker's relays.</summary>
+    /// <summary>The pipes of this worker's relays.</summary>
     internal PipePool Pipes { get; } = new(kept: 8);
 
-    /// <summary>Relays that have not ended. Any thread.</summary>
+    /// <summary>The number of relays that have not ended. Any thread.</summary>
     internal int Relays => Volatile.Read(ref _relays);
 
     /// <summary>
-    /// Runs <paramref name="request"/> on the worker's thread, soon. A worker that has ended, or broke, runs it on the caller's: a relay
-    /// that comes to it then ends at once instead of standing there for ever.
+    /// Runs <paramref name="request"/> on the worker's thread, soon. When that thread has ended, the caller's thread runs it: a relay that
+    /// comes then ends at once instead of staying for ever.
     /// </summary>
     internal void Post(Action request)
     {
@@ -69,7 +69,7 @@ internal sealed class RelayWorker : IDisposable
         }
     }
 
-    /// <summary>On the worker's thread: watches an end of <paramref name="job"/> from now on.</summary>
+    /// <summary>Watches an end of <paramref name="job"/> from now on. Call it on the worker's thread.</summary>
     internal void Watch(RelayJob job, RelayEnd end, uint events = ReadinessSet.BothDirections)
     {
         if (_hasEnded)
@@ -92,7 +92,7 @@ internal sealed class RelayWorker : IDisposable
         Enqueue(job);
     }
 
-    /// <summary>No room in the poll set, or whatever else the system refuses one job, ends that job and none of its neighbours.</summary>
+    /// <summary>Ends one job, and none of its neighbours, when the system refuses it something, such as room in the poll set.</summary>
     private void Fail(RelayJob job, int errno)
     {
         if (job.IsOver)
@@ -107,7 +107,7 @@ internal sealed class RelayWorker : IDisposable
         }
     }
 
-    /// <summary>On the worker's thread: looks after <paramref name="job"/> in this turn.</summary>
+    /// <summary>Queues <paramref name="job"/> for its next turn. Call it on the worker's thread.</summary>
     internal void Enqueue(RelayJob job)
     {
         if (job.IsQueued)
@@ -119,13 +119,13 @@ internal sealed class RelayWorker : IDisposable
         _queue.Enqueue(job);
     }
 
-    /// <summary>One more relay that will end here. Any thread.</summary>
+    /// <summary>Counts one more relay that will end here. Any thread.</summary>
     internal void Adopt() => Interlocked.Increment(ref _relays);
 
-    /// <summary>On the worker's thread: the job is over, by whatever cause.</summary>
+    /// <summary>Removes a job that is over, for whatever reason. Call it on the worker's thread.</summary>
     internal void Forget(RelayJob job)
     {
-        // Their sockets are closed, which took them out of the poll set; late events of the same turn find no entry.
+        // The sockets of the job are closed, which took them out of the poll set; late events of the same turn find no entry.
         foreach (var key in _ends.Where(e => e.Value.Job == job).Select(e => e.Key).ToList())
         {
             _ends.Remove(key);
@@ -138,7 +138,7 @@ internal sealed class RelayWorker : IDisposable
 
         if (relay.ReturnLane is { } lane)
         {
-            // The end is told where the last words were read: whoever hears of it has heard of them before.
+            // The end is reported by the thread that read QEMU's last bytes: whoever hears of it has heard of them before.
             lane.Worker.Post(() =>
             {
                 lane.Worker.Forget(lane);
@@ -151,7 +151,7 @@ internal sealed class RelayWorker : IDisposable
         }
     }
 
-    /// <summary>Ends every relay and the thread; returns when it has ended.</summary>
+    /// <summary>Ends every relay and the thread; returns when the thread has ended.</summary>
     public void Dispose()
     {
         _stopping = true;
@@ -177,11 +177,11 @@ internal sealed class RelayWorker : IDisposable
         }
 
         _hasEnded = true;
-        Interlocked.MemoryBarrier(); // whoever has not seen that has left its request where this finds it
+        Interlocked.MemoryBarrier(); // whoever has not seen this has queued its request, and EndAll finds it
         EndAll();
     }
 
-    /// <summary>After the end of the thread's loop, on any thread.</summary>
+    /// <summary>Ends all relays after the end of the thread's loop. Any thread.</summary>
     private void EndAll()
     {
         lock (_afterEnd)

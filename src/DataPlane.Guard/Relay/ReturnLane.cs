@@ -3,7 +3,7 @@ namespace DataPlane.Guard.Relay;
 /// <summary>
 /// The return path of a main channel, on another worker than the pages. A vCPU waits for each request on it, and the thread that moves
 /// the background pages is always in the middle of some: requests took 0.8 ms (p50) there while main was busy, and take 0.1 ms here.
-/// <para>The relay remains one thing, decided in one place: its own worker is told how this direction ended, and closes.</para>
+/// <para>All decisions stay in one place: the relay's own worker is told how this direction ended, and closes the relay.</para>
 /// </summary>
 internal sealed class ReturnLane : RelayJob
 {
@@ -14,16 +14,16 @@ internal sealed class ReturnLane : RelayJob
     private volatile int _result;
     private volatile bool _isLast;
 
-    /// <param name="relay">The main channel, both ends in place.</param>
+    /// <param name="relay">The main channel, with both ends in place.</param>
     /// <param name="home">The worker of the relay.</param>
-    /// <param name="worker">The worker of this direction: another one.</param>
+    /// <param name="worker">The worker of this direction, which is another one.</param>
     /// <param name="tap">Sees the bytes.</param>
     internal ReturnLane(ChannelRelay relay, RelayWorker home, RelayWorker worker, IRelayTap tap)
     {
         _relay = relay;
         _home = home;
         Worker = worker;
-        // Ends of its own: what one poll set has told must not be forgotten by the other's thread.
+        // The lane has ends of its own: what one poll set has reported must not be cleared by the other's thread.
         _qemu = new RelayEnd(relay.Qemu!.Channel);
         _client = new RelayEnd(relay.Client!.Channel);
         Direction = new TappedDirection(_qemu, _client, tap);
@@ -33,7 +33,7 @@ internal sealed class ReturnLane : RelayJob
 
     internal RelayDirection Direction { get; }
 
-    /// <summary>How it ended: <see cref="PumpResult.Waiting"/> until then. Any thread.</summary>
+    /// <summary>How this direction ended; <see cref="PumpResult.Waiting"/> until then. Any thread.</summary>
     internal PumpResult Result => (PumpResult)_result;
 
     internal override bool IsOver => Result != PumpResult.Waiting || _relay.Ending != RelayEnding.None;
@@ -47,18 +47,18 @@ internal sealed class ReturnLane : RelayJob
         }
         catch (ObjectDisposedException)
         {
-            // Over before it began.
+            // The relay was over before the lane began.
         }
     });
 
-    /// <summary>The relay is told, and ends as if QEMU were lost.</summary>
+    /// <summary>Ends the lane, and with it the relay, as if QEMU were lost.</summary>
     internal override void Fail(int errno)
     {
         _result = (int)PumpResult.SourceLost;
         _home.Post(() => _home.Enqueue(_relay));
     }
 
-    /// <summary>The connection is lost: what QEMU has said goes out, as far as that is still possible, and then this is over.</summary>
+    /// <summary>Ends the lane after a loss: what QEMU has sent is delivered first, as far as that is still possible.</summary>
     internal void Finish()
     {
         _isLast = true;
@@ -75,7 +75,7 @@ internal sealed class ReturnLane : RelayJob
         var isLast = _isLast;
         if (isLast)
         {
-            _qemu.IsReadable = true; // the news of its last words may still be on its way
+            _qemu.IsReadable = true; // the event of its last bytes may still be on its way
         }
 
         try

@@ -3,7 +3,7 @@ using DataPlane.Linux;
 
 namespace DataPlane.Guard.Relay;
 
-/// <summary>Single socket calls that never wait; results as those of send(2) and recv(2).</summary>
+/// <summary>Single socket calls that never wait. They return what send(2) and recv(2) return.</summary>
 internal static class SocketBytes
 {
     private const int MessagePeek = 0x02;
@@ -27,8 +27,8 @@ internal static class SocketBytes
     }
 
     /// <summary>
-    /// Bytes that were sent on a Unix socket and that its other side has not read, or more: the kernel counts what they take with their
-    /// bookkeeping. 0 is exact.
+    /// Returns the number of bytes that were sent on a Unix socket and that the other side has not read, or more, because the kernel counts
+    /// its bookkeeping too. 0 is exact.
     /// </summary>
     internal static unsafe long UnreadAtMost(SafeSocketHandle socket)
     {
@@ -37,7 +37,7 @@ internal static class SocketBytes
         return SpliceCalls.Control(socket, SpliceCalls.UnreadBytes, &unread) == 0 ? unread : long.MaxValue;
     }
 
-    /// <summary>Whether there is a byte to be read; it stays where it is.</summary>
+    /// <summary>Whether there is a byte to read; it stays in the socket.</summary>
     internal static unsafe bool HasAny(SafeSocketHandle socket)
     {
         byte one;

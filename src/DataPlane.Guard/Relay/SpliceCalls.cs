@@ -5,8 +5,7 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// The calls that move bytes from socket to socket inside the kernel, by way of a pipe, and those that watch many sockets for both
-/// directions.
+/// The system calls that move bytes from socket to socket inside the kernel, by way of a pipe, and the constants for watching sockets.
 /// </summary>
 internal static unsafe partial class SpliceCalls
 {

@@ -1,9 +1,8 @@
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// Moves bytes without ever seeing them: they stay in the kernel, as references in a pipe. The pipe is taken when there is something to
-/// move and given back when there is not. Only where somebody must know the stream's end (<see cref="IStreamTail"/>) the last few bytes of
-/// each piece come out.
+/// Moves bytes that stay in the kernel, as references in a pipe. A pipe is held only while there is something to move. Where an
+/// <see cref="IStreamTail"/> must see the end of the stream, the last few bytes of each piece are read.
 /// </summary>
 internal sealed class SplicedDirection(
     RelayEnd from, RelayEnd to, PipePool pipes, ReadOnlyMemory<byte> first, IStreamTail? tail = null) : RelayDirection(from, to)
@@ -26,7 +25,8 @@ internal sealed class SplicedDirection(
     }
 
     /// <summary>
-    /// Without a pipe the bytes go through user space: slower, and no reason to end a migration. The next piece tries for a pipe again.
+    /// Reads through user space where there is no pipe. That is slower, and no reason to end a migration. The next piece tries for a pipe
+    /// again.
     /// </summary>
     private nint TakeCopy()
     {

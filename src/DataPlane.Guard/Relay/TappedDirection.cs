@@ -1,7 +1,7 @@
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
-/// Moves bytes through user space and shows them to <paramref name="tap"/> before they are handed on. For the small traffic that the
+/// Moves bytes through user space and shows them to <paramref name="tap"/> before they are handed on. It carries the small traffic that the
 /// guard must understand: the return path.
 /// </summary>
 internal sealed class TappedDirection(RelayEnd from, RelayEnd to, IRelayTap tap) : RelayDirection(from, to)

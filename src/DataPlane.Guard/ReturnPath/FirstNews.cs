@@ -3,13 +3,13 @@ using DataPlane.Wire;
 namespace DataPlane.Guard.ReturnPath;
 
 /// <summary>
-/// Of each kind of message that moves a migration on, lets the first one of a connection through: a QEMU that its guest has taken over may
-/// repeat them as fast as the socket carries them, and each would take memory until the course of the migration gets to it.
+/// Lets the first message of each kind on a connection through, among the kinds that move a migration on. A QEMU that its guest has taken
+/// over may repeat them as fast as the socket carries them, and each would take memory until it is handled.
 /// </summary>
-/// <param name="news">Told of those. On the relay's thread.</param>
+/// <param name="news">Called with these messages, on the relay's thread.</param>
 internal sealed class FirstNews(Action<ReturnPathType, uint> news)
 {
-    /// <summary>The first PONG that belongs to the switchover.</summary>
+    /// <summary>The number of the first PONG that belongs to the switchover.</summary>
     internal const uint PostcopyDiscards = 2;
 
     private uint _told;

@@ -2,10 +2,13 @@ using System.Text;
 
 namespace DataPlane.Guard.ReturnPath;
 
-/// <summary>The pages that QEMU has asked the source for since the preempt channel was last missing. Thread-safe.</summary>
+/// <summary>The pages that QEMU has asked the source for since its preempt channel has been missing. Thread-safe.</summary>
 internal sealed class PageRequests
 {
-    /// <summary>A vCPU waits for one page at a time, so real numbers are far below: the limit only bounds what a sick QEMU costs.</summary>
+    /// <summary>
+    /// The largest number of requests that are kept. A vCPU waits for one page at a time, so real numbers are far below it; it only bounds
+    /// what a faulty QEMU costs.
+    /// </summary>
     internal const int MaxRequests = 1 << 16;
 
     private readonly Lock _gate = new();
@@ -25,7 +28,7 @@ internal sealed class PageRequests
         }
     }
 
-    /// <summary>Following requests without a name are for this block.</summary>
+    /// <summary>Names the block to which the following requests without a name belong.</summary>
     internal void Select(ReadOnlySpan<byte> blockName)
     {
         lock (_gate)
@@ -62,7 +65,7 @@ internal sealed class PageRequests
         }
     }
 
-    /// <summary>Forgets the requests; the current block stays, because QEMU names it only once.</summary>
+    /// <summary>Forgets the requests. The current block stays, because QEMU names it only once.</summary>
     internal void Clear()
     {
         lock (_gate)

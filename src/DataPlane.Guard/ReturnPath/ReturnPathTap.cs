@@ -6,14 +6,14 @@ using DataPlane.Wire;
 namespace DataPlane.Guard.ReturnPath;
 
 /// <summary>
-/// Reads the return path as it passes. What cannot be understood is relayed all the same: from there on the guard knows nothing more of it
-/// (<see cref="IsLost"/>).
+/// Reads the return path as it passes. What cannot be understood is relayed all the same, and from then on the guard reads nothing more of
+/// it (<see cref="IsLost"/>).
 /// </summary>
-/// <param name="requests">Takes each page request, before the source can answer it.</param>
-/// <param name="news">Told of each other message, with its value; of page requests only that there is a first one.</param>
-/// <param name="asked">Told after each page request that was taken.</param>
-/// <param name="unknown">Told the number of the first message of a kind that is not known.</param>
-/// <param name="lost">Told why nothing more can be understood.</param>
+/// <param name="requests">Takes each page request before the source can answer it.</param>
+/// <param name="news">Called with each other message and its value, and with the first page request.</param>
+/// <param name="asked">Called after each page request that was taken.</param>
+/// <param name="unknown">Called with the number of the first message of a kind that is not known.</param>
+/// <param name="lost">Called with the reason why nothing more can be understood.</param>
 internal sealed class ReturnPathTap(
     PageRequests requests, Action<ReturnPathType, uint> news, Action asked, Action<ushort> unknown, Action<string> lost) : IRelayTap
 {
@@ -26,21 +26,21 @@ internal sealed class ReturnPathTap(
     private bool _hasRequested;
     private volatile bool _hasShut;
 
-    /// <summary>Why the return path is not understood any more; null while it is.</summary>
+    /// <summary>The reason why the return path is not understood any more; null while it is.</summary>
     internal string? Error { get; private set; }
 
     internal bool IsLost => Error is not null;
 
     /// <summary>
-    /// Messages of kinds that are newer than this guard. Each tells its length in the same place as all others, so the guard goes on after
-    /// it.
+    /// The number of messages whose kind is newer than this guard. Each has its length in the same place as all others, so the guard goes
+    /// on after it.
     /// </summary>
     internal long UnknownMessages { get; private set; }
 
-    /// <summary>Whether pages are still of interest: not when the preempt channel has been found.</summary>
+    /// <summary>Whether page requests are ignored, because the preempt channel has been found.</summary>
     internal volatile bool IgnoresRequests;
 
-    /// <summary>Whether QEMU has said that it needs nothing more. Any thread.</summary>
+    /// <summary>Whether QEMU has sent SHUT. Any thread.</summary>
     internal bool HasShut => _hasShut;
 
     public void Take(ReadOnlySpan<byte> bytes)
@@ -55,7 +55,7 @@ internal sealed class ReturnPathTap(
                 return;
             }
 
-            // One message at a time through the small buffer: the traffic is small, and messages come in pieces anyway.
+            // One message at a time goes through the small buffer: the traffic is small, and messages come in pieces anyway.
             var added = Math.Min(bytes.Length, _partial.Length - _held);
             bytes[..added].CopyTo(_partial.AsSpan(_held));
             ReadOnlySpan<byte> available = _partial.AsSpan(0, _held + added);
@@ -139,7 +139,9 @@ internal sealed class ReturnPathTap(
         news(message.Type, message.Value);
     }
 
-    /// <summary>Behind the message about a block comes its bitmap, outside the counted length, with an end mark.</summary>
+    /// <summary>
+    /// Takes the size of a bitmap, which follows the message about its block, outside the counted length and with an end mark.
+    /// </summary>
     private int TakeBitmapSize(ReadOnlySpan<byte> available)
     {
         if (!BinaryPrimitives.TryReadUInt64BigEndian(available, out var size))

@@ -5,9 +5,9 @@ using DataPlane.Linux;
 
 namespace DataPlane.Guard.Tls;
 
-/// <summary>One direction of a session while its handshake is watched. Used by one thread.</summary>
-/// <param name="from">Read from.</param>
-/// <param name="to">Written to; not read from faster than this takes it.</param>
+/// <summary>One direction of a TLS session while its handshake is watched. One thread uses it.</summary>
+/// <param name="from">The socket that is read.</param>
+/// <param name="to">The socket that is written; nothing is read faster than it takes.</param>
 /// <param name="watch">Sees the bytes.</param>
 internal sealed class IntroductionFlow(SafeSocketHandle from, SafeSocketHandle to, IntroductionFlow.Watch watch)
 {
@@ -17,18 +17,18 @@ internal sealed class IntroductionFlow(SafeSocketHandle from, SafeSocketHandle t
 
     internal delegate void Watch(ReadOnlySpan<byte> bytes);
 
-    /// <summary>Bytes that were handed on.</summary>
+    /// <summary>The number of bytes that were handed on.</summary>
     internal long Bytes { get; private set; }
 
     internal ReadOnlyMemory<byte> Pending => _buffer.AsMemory(_start.._end);
 
-    /// <summary>The sender has finished, or is lost.</summary>
+    /// <summary>Whether the sender has finished, or is lost.</summary>
     internal bool HasEnded { get; private set; }
 
-    /// <summary>The receiver takes no more.</summary>
+    /// <summary>Whether the receiver is lost and takes no more.</summary>
     internal bool IsStuck { get; private set; }
 
-    /// <summary>Moves once, without waiting; true when something moved.</summary>
+    /// <summary>Moves bytes once, without waiting; returns true when something moved.</summary>
     internal bool Pump()
     {
         if (IsStuck || (_start == _end && !TryRead()))

@@ -1,20 +1,20 @@
 namespace DataPlane.Guard.Tls;
 
-/// <summary>How a session's handshake with QEMU went.</summary>
+/// <summary>The result of a session's handshake with QEMU.</summary>
 internal enum IntroductionResult
 {
-    /// <summary>QEMU is past it and has kept the connection.</summary>
+    /// <summary>QEMU has finished the handshake and kept the connection.</summary>
     LetIn,
 
-    /// <summary>QEMU has ended the connection: another certificate, or none, or something that is no TLS.</summary>
+    /// <summary>QEMU has ended the connection: the client has no certificate, or a wrong one, or does not send TLS.</summary>
     Refused,
 
-    /// <summary>The client has not come to its end in time, or says what is no TLS.</summary>
+    /// <summary>The handshake did not end in time, bytes passed that are not TLS, or the introduction was cancelled.</summary>
     Cut,
 
-    /// <summary>The client went.</summary>
+    /// <summary>The client has closed the connection.</summary>
     Left,
 
-    /// <summary>The guard had no descriptor, memory or thread for it: nothing was found out about the client.</summary>
+    /// <summary>The guard had no descriptor, memory or thread for the session: nothing was found out about the client.</summary>
     NotServed,
 }

@@ -17,19 +17,19 @@ internal sealed class TlsHandshakeWatch
     private bool _serverChanged;
     private TlsServerHello? _hello;
 
-    /// <summary>The server has taken the client's hello and said its own.</summary>
+    /// <summary>Whether the server has answered the ClientHello with its own hello.</summary>
     internal bool IsAnswered => _hello is not null;
 
     /// <summary>
-    /// The client has begun to encrypt: it may have said its last word. Between its records nobody can tell, and a client that wants to
-    /// deceive may cut them as it likes.
+    /// Whether the client has begun to encrypt, so that its last message may have passed. The records do not show which one is the last,
+    /// and a client that wants to deceive may cut them as it likes.
     /// </summary>
     internal bool MayBeOver { get; private set; }
 
-    /// <summary>As an honest client and its server end a handshake: it is over.</summary>
+    /// <summary>Whether the records look as when an honest client and its server have ended the handshake.</summary>
     internal bool LooksOver { get; private set; }
 
-    /// <summary>What passes is no TLS.</summary>
+    /// <summary>Whether bytes have passed that are not TLS.</summary>
     internal bool IsBroken { get; private set; }
 
     internal void TakeClient(ReadOnlySpan<byte> bytes)
@@ -61,7 +61,7 @@ internal sealed class TlsHandshakeWatch
         }
         else if (_hello is { IsTls13: true } hello)
         {
-            // Each message of GnuTLS and OpenSSL is a record of its own; no other one of a handshake has the length of the last.
+            // GnuTLS and OpenSSL put each message into a record of its own, and no other one of a handshake has the length of the last.
             var isEncrypted = fromClient && record.Type == TlsRecordType.Data;
             MayBeOver |= isEncrypted;
             LooksOver |= isEncrypted && record.Length == hello.FinishedRecord;

@@ -8,7 +8,7 @@ namespace DataPlane.Guard.Tls;
 /// the bytes pass through here, and the client is cut when it takes too long. What it sends after its handshake may begin to pass as well.
 /// </summary>
 /// <remarks>
-/// That the handshake is over shows when QEMU's monitor answers a question asked since the client began to encrypt. Without a monitor it
+/// The handshake is over when QEMU's monitor answers a question that was asked after the client had begun to encrypt. Without a monitor it
 /// counts as over when it looks so.
 /// </remarks>
 internal sealed class TlsIntroduction : IDisposable
@@ -26,12 +26,12 @@ internal sealed class TlsIntroduction : IDisposable
     private bool _hasAsked;
     private volatile bool _isPast;
 
-    /// <param name="client">The session's client; its hello has been read.</param>
-    /// <param name="qemu">A connection to QEMU that has been handed the hello.</param>
-    /// <param name="isTurning">Asks QEMU's monitor for any answer; null without one.</param>
-    /// <param name="limit">Time for all of it.</param>
-    /// <param name="time">Clock of the limit.</param>
-    /// <param name="cancellationToken">Cuts it.</param>
+    /// <param name="client">The session's client, whose ClientHello has been read.</param>
+    /// <param name="qemu">A connection to QEMU that has been handed the ClientHello.</param>
+    /// <param name="isTurning">Asks QEMU's monitor for any answer; null without a monitor.</param>
+    /// <param name="limit">The time limit of the whole handshake.</param>
+    /// <param name="time">The clock of the limit.</param>
+    /// <param name="cancellationToken">Cuts the handshake.</param>
     internal TlsIntroduction(
         SafeSocketHandle client,
         SafeSocketHandle qemu,
@@ -50,20 +50,20 @@ internal sealed class TlsIntroduction : IDisposable
         _onEnd = _end.Token.Register(_wake.Signal);
     }
 
-    /// <summary>Bytes of the client that QEMU's socket has taken, beside its hello.</summary>
+    /// <summary>The number of the client's bytes that QEMU's socket has taken, without the ClientHello.</summary>
     internal long ClientBytes => _forward.Bytes;
 
-    /// <summary>What has been read of the client and not been taken by QEMU.</summary>
+    /// <summary>The bytes of the client that were read and that QEMU has not taken.</summary>
     internal ReadOnlyMemory<byte> Leftover => _forward.Pending;
 
-    /// <summary>Blocks its thread until the handshake is over in whatever way. The sockets do not block.</summary>
+    /// <summary>Runs the handshake, and blocks its thread until that is over in whatever way. The sockets do not block.</summary>
     internal IntroductionResult Run()
     {
         try
         {
             while (true)
             {
-                // Before anything is read: whatever QEMU said when it came past the handshake is there by then.
+                // This is read before the sockets are: whatever QEMU sent when it finished the handshake has arrived by then.
                 var isPast = _isPast;
                 var moved = _backward.Pump() | _forward.Pump();
                 if (_backward.HasEnded || _forward.IsStuck)
@@ -95,14 +95,14 @@ internal sealed class TlsIntroduction : IDisposable
         }
         catch (ObjectDisposedException)
         {
-            return IntroductionResult.Left; // somebody has ended the channels
+            return IntroductionResult.Left; // the channels were closed meanwhile
         }
     }
 
     public void Dispose()
     {
         _onEnd.Dispose();
-        _end.Cancel(); // a question may be open
+        _end.Cancel(); // a question to the monitor may be open
         _end.Dispose();
         _limit.Dispose();
         _wake.Dispose();
@@ -141,8 +141,8 @@ internal sealed class TlsIntroduction : IDisposable
             _client.DangerousAddRef(ref clientHeld);
             _qemu.DangerousAddRef(ref qemuHeld);
             var descriptors = stackalloc PollFd[3];
-            // SAFETY: three entries are there, and both sockets are held open for the call. The kernel passes over negative descriptors:
-            // an end that was seen would be reported again and again.
+            // SAFETY: three entries are there, and both sockets are held open for the call. The kernel passes over negative descriptors: an
+            // end that was seen would be reported again and again.
             descriptors[0] = new PollFd(_forward.HasEnded ? -1 : (int)_client.DangerousGetHandle(), Interest(_forward, _backward));
             descriptors[1] = new PollFd((int)_qemu.DangerousGetHandle(), Interest(_backward, _forward));
             descriptors[2] = new PollFd(_wake.Descriptor, Libc.PollIn);

@@ -2,13 +2,13 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Guard.Tls;
 
-/// <summary>Cuts one direction of a TLS session into records, of which it keeps the head only.</summary>
+/// <summary>Cuts one direction of a TLS session into records, and keeps only the head of each.</summary>
 internal sealed class TlsRecordReader
 {
     private const int HeaderSize = 5;
     private const int MaxLength = (1 << 14) + 256;
 
-    // A server's hello is below 200 bytes with any key share in use, and below 1400 with those that resist quantum computers.
+    // A ServerHello is below 200 bytes with any classical key share in use, and below 1400 with the post-quantum ones.
     private const int Kept = 2048;
 
     private readonly byte[] _header = new byte[HeaderSize];
@@ -19,16 +19,16 @@ internal sealed class TlsRecordReader
 
     internal byte Type => _header[0];
 
-    /// <summary>Bytes of the record after its header.</summary>
+    /// <summary>The number of bytes in the record after its header.</summary>
     internal int Length { get; private set; }
 
-    /// <summary>Its first bytes, all of them where it is small.</summary>
+    /// <summary>The record's first bytes; all of them where it is small.</summary>
     internal ReadOnlySpan<byte> Head => _head.AsSpan(0, _kept);
 
-    /// <summary>What came is no record: nothing more is read.</summary>
+    /// <summary>Whether bytes came that are not a record: nothing more is read.</summary>
     internal bool IsBroken { get; private set; }
 
-    /// <summary>Takes bytes up to the end of a record; true when it has come there.</summary>
+    /// <summary>Takes bytes up to the end of a record; returns true when the end has come.</summary>
     internal bool TryRead(ref ReadOnlySpan<byte> bytes)
     {
         while (!IsBroken && !bytes.IsEmpty)

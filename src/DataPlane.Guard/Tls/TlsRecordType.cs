@@ -1,6 +1,6 @@
 namespace DataPlane.Guard.Tls;
 
-/// <summary>The types of records that there are.</summary>
+/// <summary>The types of TLS records.</summary>
 internal static class TlsRecordType
 {
     internal const byte Change = 20;

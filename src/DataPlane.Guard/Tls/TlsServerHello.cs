@@ -2,8 +2,8 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Guard.Tls;
 
-/// <summary>What a server's hello says of the handshake that follows it.</summary>
-/// <param name="IsTls13">Version 1.3, in which all that follows is encrypted; else an older one.</param>
+/// <summary>What a ServerHello tells of the handshake that follows it.</summary>
+/// <param name="IsTls13">Whether the version is 1.3, in which all that follows is encrypted, and not an older one.</param>
 /// <param name="Suite">The cipher suite.</param>
 internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
 {
@@ -12,7 +12,7 @@ internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
     private const int Head = 4 + 1; // of a handshake message, and the true type after it
     private const int Tag = 16;
 
-    /// <summary>Bytes of an encrypted record with nothing but TLS 1.3's Finished message.</summary>
+    /// <summary>The length in bytes of an encrypted record that holds only the Finished message of TLS 1.3.</summary>
     internal int FinishedRecord => Suite switch
     {
         0x1302 => Head + 48 + Tag, // the only suite with SHA-384
@@ -20,7 +20,7 @@ internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
         _ => Head + 32 + Tag,
     };
 
-    /// <summary>Null when it is none.</summary>
+    /// <summary>Reads a ServerHello; returns null when the message is none.</summary>
     internal static TlsServerHello? Parse(ReadOnlySpan<byte> message)
     {
         const byte ServerHello = 2;
@@ -49,7 +49,7 @@ internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
             int length = BinaryPrimitives.ReadUInt16BigEndian(extensions[2..]);
             if (type == SupportedVersions)
             {
-                return new TlsServerHello(true, suite); // servers say it only to choose 1.3
+                return new TlsServerHello(true, suite); // servers send it only to choose 1.3
             }
 
             extensions = extensions[Math.Min(4 + length, extensions.Length)..];

@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary><c>dataplane bench</c>: moves a live guest to a destination, beside what the wire could do.</summary>
+/// <summary><c>dataplane bench</c>: migrates a live guest to a destination, and measures the wire limit beside it.</summary>
 internal sealed class BenchCommand
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
@@ -152,7 +152,7 @@ internal sealed class BenchCommand
 
     private static async Task<BenchSession> OpenAsync(BenchRequest request, ChannelAddress address, CommandContext context)
     {
-        // One that answers at once is not worth a line.
+        // A destination that answers at once is not worth a line.
         var waiting = context.Time.CreateTimer(
             _ => context.Progress.Report(new ProgressSample { Stage = $"waiting for a connection to {address}", IsWaiting = true }),
             null, s_patience, Timeout.InfiniteTimeSpan);
@@ -194,7 +194,7 @@ internal sealed class BenchCommand
         }
         finally
         {
-            // What has been measured is shown, also after a Ctrl-C.
+            // The runs that have ended are reported even after a Ctrl-C.
             if (document.Runs.Count > 0)
             {
                 BenchReport.Write(context.Results, document, request, isInterrupted: context.Stop.IsCancellationRequested);

@@ -5,21 +5,21 @@ namespace DataPlane.Tool.Bench;
 /// <summary>The JSON document of <c>dataplane bench</c>; also the form of the files in perf-results.</summary>
 internal sealed class BenchDocument() : CommandDocument("dataplane.bench/1")
 {
-    /// <summary>The destination's machine; the same as <c>host</c> when the destination is a process of the bench's own.</summary>
+    /// <summary>The machine of the destination; the same as <c>host</c> when the bench has started the destination itself.</summary>
     public HostFacts? DestinationHost { get; set; }
 
     public string? DestinationVersion { get; set; }
 
-    /// <summary>How writes of the guest were found: <c>pagemap</c> (the kernel) or <c>recorded</c> (the guest's own record).</summary>
+    /// <summary>How the guest's writes were found: <c>pagemap</c> (by the kernel) or <c>recorded</c> (by the guest's own record).</summary>
     public string? DirtyTracking { get; set; }
 
-    /// <summary>Why the kernel's tracking was not used.</summary>
+    /// <summary>Why the kernel's dirty tracking was not used; null when it was.</summary>
     public string? DirtyTrackingReason { get; set; }
 
-    /// <summary>Which way of sending turned out as the wire limit.</summary>
+    /// <summary>The way of sending that was the faster one in the calibration, and is the wire limit of all runs.</summary>
     public WireVariant? WireVariant { get; set; }
 
-    /// <summary>The samples that this choice was made from.</summary>
+    /// <summary>The samples of the calibration, from which the way of sending was chosen.</summary>
     public IList<WireLimitEntry> WireCalibration { get; } = [];
 
     public IList<RunEntry> Runs { get; } = [];
@@ -27,20 +27,20 @@ internal sealed class BenchDocument() : CommandDocument("dataplane.bench/1")
     public BenchSummary? Summary { get; set; }
 }
 
-/// <summary>One run: both legs, one after the other.</summary>
+/// <summary>One run: the migration, with --postcopy also the migration by postcopy, and the wire limit, one after the other.</summary>
 internal sealed record RunEntry
 {
     public MigrationSample? Migration { get; init; }
 
-    /// <summary>With --postcopy: the same guest the other way.</summary>
+    /// <summary>The migration of the same guest by postcopy; null without --postcopy.</summary>
     public PostcopySample? Postcopy { get; init; }
 
     public required WireLimitEntry WireLimit { get; init; }
 
-    /// <summary>Rate of the migration over the rate of the wire limit.</summary>
+    /// <summary>The rate of the migration divided by the rate of the wire limit; null without a migration.</summary>
     public double? Efficiency => Migration?.BytesPerSecond / WireLimit.BytesPerSecond;
 
-    /// <summary>Time of the migration by postcopy over that by precopy.</summary>
+    /// <summary>The time of the migration by postcopy divided by the time of the migration by precopy; null without --postcopy.</summary>
     public double? PostcopyTimeRatio => Postcopy?.Seconds / Migration?.Seconds;
 }
 
@@ -85,22 +85,24 @@ internal sealed record BenchSummary
 
     public CpuSummary? DestinationCpuSecondsPerGib { get; init; }
 
-    /// <summary>CPU time of both processes for the migration over that for the wire limit, per byte, medians.</summary>
+    /// <summary>
+    /// The CPU time of both processes per byte: that of the migration divided by that of the wire limit, both as medians.
+    /// </summary>
     public double? CpuRatio { get; init; }
 
-    /// <summary>With --postcopy.</summary>
+    /// <summary>The figures of the migrations by postcopy; null without --postcopy.</summary>
     public PostcopySummary? Postcopy { get; init; }
 
-    /// <summary>Every byte at the destination equalled the source's after every run.</summary>
+    /// <summary>Whether every byte at the destination equalled the source's after each of the planned runs.</summary>
     public required bool Verified { get; init; }
 }
 
-/// <summary>The migrations by postcopy; each figure over the runs.</summary>
+/// <summary>The migrations by postcopy; each figure is taken over the runs.</summary>
 internal sealed record PostcopySummary
 {
     public required Statistic Seconds { get; init; }
 
-    /// <summary>Over the time of the precopy of the same run.</summary>
+    /// <summary>The time of the migration by postcopy divided by the time of the precopy of the same run.</summary>
     public required Statistic TimeRatio { get; init; }
 
     public required Statistic PostcopySeconds { get; init; }
@@ -109,18 +111,18 @@ internal sealed record PostcopySummary
 
     public required Statistic StartDelaySeconds { get; init; }
 
-    /// <summary>Quantiles of each run; null when no page was missing when it was touched.</summary>
+    /// <summary>The P50 of each run's fault latencies; null when no page was missing when the guest touched it.</summary>
     public Statistic? FaultP50Seconds { get; init; }
 
     public Statistic? FaultP99Seconds { get; init; }
 
     public Statistic? FaultP999Seconds { get; init; }
 
-    /// <summary>Pages that the guest read at the destination and found right, all runs together.</summary>
+    /// <summary>The number of pages that the guest read at the destination and found right, in all runs together.</summary>
     public required long CheckedPages { get; init; }
 }
 
-/// <summary>CPU seconds per GiB transferred, medians.</summary>
+/// <summary>CPU seconds per GiB transferred, as medians over the runs.</summary>
 internal sealed record CpuSummary(double Migration, double WireLimit);
 
 /// <summary>Median and extremes of a few samples.</summary>

@@ -5,7 +5,7 @@ using DataPlane.Tool.Serve;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The options of <c>bench --postcopy</c>, and which others cannot stand beside them.</summary>
+/// <summary>The options of <c>bench --postcopy</c>, and the check for options that cannot be combined with them.</summary>
 internal sealed class BenchPostcopyOptions
 {
     private readonly ToolOption<bool> _postcopy = SharedOptions.Postcopy(
@@ -25,8 +25,8 @@ internal sealed class BenchPostcopyOptions
     {
     }
 
-    /// <param name="command">Gets the options.</param>
-    /// <param name="excluded">Options that say something that cannot be had with postcopy, and why.</param>
+    /// <param name="command">The command that gets the options.</param>
+    /// <param name="excluded">Options that cannot be combined with postcopy, each with the reason.</param>
     public static BenchPostcopyOptions AddTo(Command command, params (Option Option, string Why)[] excluded)
     {
         var options = new BenchPostcopyOptions();

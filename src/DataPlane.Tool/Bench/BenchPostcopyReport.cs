@@ -2,7 +2,7 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The migrations by postcopy for people.</summary>
+/// <summary>Writes the results of the migrations by postcopy for a person.</summary>
 internal static class BenchPostcopyReport
 {
     public static void Write(TextWriter output, IList<RunEntry> runs)

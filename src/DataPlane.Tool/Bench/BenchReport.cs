@@ -2,7 +2,7 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The results of a bench for people: one line per run, then the summary.</summary>
+/// <summary>Writes the results of a bench for a person: one line per run, then the summary.</summary>
 internal static class BenchReport
 {
     public static void Write(TextWriter output, BenchDocument document, BenchRequest request, bool isInterrupted)
@@ -50,7 +50,7 @@ internal static class BenchReport
         output.WriteLine($"verified     {Verdict(summary, document.Runs.Count, request.Runs, isInterrupted)}");
     }
 
-    // Every run that stands in the table of an interrupted bench has been compared: one that differs ends the bench by itself.
+    // Every run in the table of an interrupted bench has been compared: a run that differs ends the bench by itself.
     private static string Verdict(BenchSummary summary, int done, int planned, bool isInterrupted) =>
         summary.Verified ? "every byte, every run"
         : isInterrupted && done < planned ? $"every byte of the {done} finished runs (of {planned}, interrupted)"

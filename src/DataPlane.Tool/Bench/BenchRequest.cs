@@ -22,31 +22,31 @@ internal sealed record BenchRequest
 
     public required bool WireOnly { get; init; }
 
-    /// <summary>A migration by postcopy too, in every run.</summary>
+    /// <summary>Whether every run also migrates the guest by postcopy.</summary>
     public bool Postcopy { get; init; }
 
-    /// <summary>That with a preempt channel.</summary>
+    /// <summary>Whether the migration by postcopy has a preempt channel.</summary>
     public bool Preempt { get; init; }
 
-    /// <summary>Memory that the guest touches per second while it comes.</summary>
+    /// <summary>Bytes of memory that the guest touches per second at the destination while its memory comes.</summary>
     public long TouchBytesPerSecond { get; init; }
 
-    /// <summary>Threads that touch it.</summary>
+    /// <summary>The number of threads with which the guest touches its memory at the destination.</summary>
     public int TouchThreads { get; init; }
 
-    /// <summary>Most that a migration sends per second; pages that the guest waits for do not count.</summary>
+    /// <summary>The most bytes that a migration sends per second, without the pages that the guest waits for; null for no limit.</summary>
     public long? MaxBytesPerSecond { get; init; }
 
-    /// <summary>Puts the migration, not the wire limit beside it, inside TLS.</summary>
+    /// <summary>The credentials that put the migration inside TLS; null for none. The wire limit beside it is never inside TLS.</summary>
     public TlsCredentials? Tls { get; init; }
 
-    /// <summary>Name in the destination's certificate.</summary>
+    /// <summary>The name that the destination's certificate must carry; null for the host of the destination's address.</summary>
     public string? TlsHostName { get; init; }
 
-    /// <summary>Socket options of both legs alike.</summary>
+    /// <summary>The socket options of the migration and of the wire limit alike.</summary>
     public ChannelOptions ChannelOptions { get; init; } = new();
 
-    /// <summary>How a migration is made.</summary>
+    /// <summary>Makes the options of the migration's source.</summary>
     public MigrationSourceOptions SourceOptions(int channels) => new()
     {
         MultifdChannels = channels,

@@ -4,9 +4,9 @@ using DataPlane.Tool.Output;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// Runs a bench: warm-up, choice of the wire limit, then pairs of migration and wire limit whose order alternates, so that whatever
-/// drifts on the machine hits both alike; a migration by postcopy stands between them. All legs of a run see the same memory, connections
-/// and running guest.
+/// Runs a bench: a warm-up, the calibration that chooses the wire limit, then pairs of migration and wire limit in alternating order, so
+/// that a drift of the machine affects both alike. A migration by postcopy runs between the two. All legs of a run have the same memory,
+/// number of connections and running guest.
 /// </summary>
 internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload guest, BenchDocument document, CommandContext context)
 {
@@ -156,24 +156,25 @@ internal sealed class BenchRunner(BenchPlan plan, BenchSession session, Workload
     }
 }
 
-/// <summary>What a bench shall do.</summary>
+/// <summary>The plan of a bench: what it measures, and how often.</summary>
 internal sealed record BenchPlan
 {
     public required int Runs { get; init; }
 
-    /// <summary>Data connections of the wire limit, multifd channels of the migration.</summary>
+    /// <summary>The number of data connections of the wire limit, and of multifd channels of the migration.</summary>
     public required int Channels { get; init; }
 
-    /// <summary>The guest writes nothing, so its memory is the same in all runs.</summary>
+    /// <summary>Whether the guest writes nothing, so that its memory is the same in all runs.</summary>
     public required bool GuestIsIdle { get; init; }
 
     public required IReadOnlyList<WireLeg> WireLegs { get; init; }
 
     /// <summary>
-    /// Null measures the wire limit alone; the guest is idle then, since a plain send of changing memory ends with unequal memory.
+    /// The leg of the migration; null to measure the wire limit alone. The guest is idle then, since a plain send of memory that changes
+    /// leaves the two sides unequal.
     /// </summary>
     public required IBenchLeg<MigrationSample>? Migration { get; init; }
 
-    /// <summary>Beside the migration, the same guest by postcopy.</summary>
+    /// <summary>The leg that migrates the same guest by postcopy; null without --postcopy.</summary>
     public IBenchLeg<PostcopySample>? Postcopy { get; init; }
 }

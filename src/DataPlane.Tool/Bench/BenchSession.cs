@@ -9,10 +9,10 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The client's end of a session with <c>serve</c>: has legs prepared there, runs them here, compares memory.</summary>
+/// <summary>The client's end of a session with <c>serve</c>: it has legs prepared there, runs them here, and compares the memory.</summary>
 internal sealed class BenchSession : IAsyncDisposable
 {
-    // Preparing may populate memory anew, in small pages on an unlucky machine.
+    // To prepare a leg, the destination may have to populate its memory again, which takes long with small pages.
     private static readonly TimeSpan s_answerTimeout = TimeSpan.FromMinutes(5);
 
     private readonly ControlConnection _control;
@@ -27,7 +27,7 @@ internal sealed class BenchSession : IAsyncDisposable
 
     public WelcomeMessage Destination { get; }
 
-    /// <exception cref="CommandException">Nobody serves there, or not for us.</exception>
+    /// <exception cref="CommandException">No destination serves there, or it refuses this client.</exception>
     public static async Task<BenchSession> OpenAsync(
         string host, int port, long ramBytes, TlsCredentials? tls, string? tlsHost, TimeProvider time, CancellationToken cancellation)
     {
@@ -74,8 +74,8 @@ internal sealed class BenchSession : IAsyncDisposable
         }
     }
 
-    /// <summary>One leg from prepare to result.</summary>
-    /// <exception cref="CommandException">The destination refused, or its half failed.</exception>
+    /// <summary>Runs one leg, from the message <c>prepare</c> to the destination's result.</summary>
+    /// <exception cref="CommandException">The destination refused the leg, or its half of the leg failed.</exception>
     public async Task<TSample> RunAsync<TSample>(
         IBenchLeg<TSample> leg, Workload guest, int channels, Action<ProgressSample> report, CancellationToken cancellation)
         where TSample : LegSample
@@ -98,7 +98,7 @@ internal sealed class BenchSession : IAsyncDisposable
         }
         catch (IOException exception)
         {
-            // Often the destination knows better why the connection ended.
+            // The destination often knows better why the connection ended.
             var theirs = await TryReadErrorAsync(cancellation).ConfigureAwait(false);
             throw new CommandException(
                 theirs is null ? exception.Message : $"{exception.Message} (destination: {theirs})", ExitCode.Failed, exception);
@@ -113,10 +113,10 @@ internal sealed class BenchSession : IAsyncDisposable
         return leg.Complete(sample, result) with { DestinationCpuSeconds = result.CpuSeconds };
     }
 
-    /// <summary>Whether every byte of the destination's memory is the guest's, which must be paused.</summary>
+    /// <summary>Whether every byte of the destination's memory equals the guest's. The guest must be paused.</summary>
     public async Task<bool> VerifyAsync(Workload guest, string? knownDigest, CancellationToken cancellation)
     {
-        // Both sides hash at the same time.
+        // The answer is awaited only after this side has hashed, so that both sides hash at the same time.
         await _control.WriteAsync(new DigestMessage(), cancellation).ConfigureAwait(false);
         var theirs = ExpectAsync<DigestResultMessage>(_control, cancellation);
         var ours = knownDigest ?? MemoryDigest.Compute(guest.Block);

@@ -5,7 +5,7 @@ internal static class BenchSummaries
 {
     private const double Gib = 1L << 30;
 
-    /// <summary>Null before the first run is complete.</summary>
+    /// <summary>Sums up the runs so far; null before the first run is complete.</summary>
     public static BenchSummary? Of(IList<RunEntry> runs, bool verified)
     {
         if (Statistic.Of(runs.Select(run => run.WireLimit.BytesPerSecond)) is not { } wire)

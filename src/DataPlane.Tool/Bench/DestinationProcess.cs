@@ -6,8 +6,8 @@ using DataPlane.Transport;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// The destination of a bench on one machine: a process of its own, as it would be on another. It ends when its standard input does, so
-/// that it cannot outlive a bench that was killed.
+/// The destination of a bench on one machine: a separate process, as it would be on another machine. It ends when its standard input does,
+/// so that it cannot outlive a bench that was killed.
 /// </summary>
 internal sealed class DestinationProcess : IAsyncDisposable
 {
@@ -27,14 +27,14 @@ internal sealed class DestinationProcess : IAsyncDisposable
         _reading = ReadLinesAsync(tell);
     }
 
-    /// <summary>Where it answers.</summary>
+    /// <summary>The address at which the process listens; fails when the process ends before it listens.</summary>
     public Task<ChannelAddress> Address => _address.Task;
 
-    /// <summary>Starts it and waits until it listens.</summary>
-    /// <param name="maxRamBytes">The memory that it may take.</param>
-    /// <param name="tls">Its options of TLS, as the caller has them.</param>
-    /// <param name="tell">Gets whatever else it says.</param>
-    /// <exception cref="CommandException">It did not start.</exception>
+    /// <summary>Starts the process and waits until it listens.</summary>
+    /// <param name="maxRamBytes">The most memory that the process may take, in bytes.</param>
+    /// <param name="tls">The TLS options of the command line, for the process to use as well.</param>
+    /// <param name="tell">Gets every line of the process's stderr except the address at which it listens.</param>
+    /// <exception cref="CommandException">The process did not start, or did not listen in time.</exception>
     public static async Task<DestinationProcess> StartAsync(
         long maxRamBytes, IReadOnlyList<string> tls, Action<string> tell, CancellationToken cancellation)
     {
@@ -73,7 +73,7 @@ internal sealed class DestinationProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>This program as it was started: a native or app-host executable, or an assembly under dotnet.</summary>
+    /// <summary>The command that starts this program again: a native or app-host executable, or an assembly under dotnet.</summary>
     private static ProcessStartInfo OwnProgram()
     {
         var executable = Environment.ProcessPath;
@@ -122,7 +122,7 @@ internal sealed class DestinationProcess : IAsyncDisposable
         }
 
         await _reading.ConfigureAwait(false);
-        // Nobody may be waiting for the address any more.
+        // An address that failed while nobody waited for it counts as observed.
         _ = _address.Task.Exception;
         _process.Dispose();
     }

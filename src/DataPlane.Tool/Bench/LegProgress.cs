@@ -4,7 +4,7 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The progress of a migration as that of a leg.</summary>
+/// <summary>Reports the progress of a migration as the progress of its leg.</summary>
 internal sealed class LegProgress(Workload guest, Action<ProgressSample> report) : IProgress<MigrationProgress>
 {
     public void Report(MigrationProgress value) => report(ProgressStages.Waiting(value) ?? new ProgressSample

@@ -7,7 +7,9 @@ namespace DataPlane.Tool.Bench;
 /// </summary>
 internal static class MemoryChunks
 {
-    /// <summary>Large enough to amortise hand-out, small enough to balance, and whole pages.</summary>
+    /// <summary>
+    /// The bytes of a chunk: large enough to amortise the hand-out, small enough to balance the load, and a multiple of the page size.
+    /// </summary>
     public const int Size = 4 << 20;
 
     public static int Count(RamBlock block) => checked((int)((block.Length + Size - 1) / Size));

@@ -4,8 +4,8 @@ using DataPlane.Memory;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// A digest in which every byte of a block counts, computed on all cores: SHA-256 over the SHA-256 of each 4 MiB chunk in order.
-/// Both sides of a bench compute it; it is not the SHA-256 of the block that <c>receive</c> and <c>send</c> print.
+/// A digest in which every byte of a block counts, computed on all cores: SHA-256 over the SHA-256 of each 4 MiB chunk in order. Both sides
+/// of a bench compute it; it is not the SHA-256 of the block that <c>receive</c> and <c>send</c> print.
 /// </summary>
 internal static class MemoryDigest
 {

@@ -6,12 +6,12 @@ using DataPlane.Tool.CommandLine;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// Fills guest memory: a share of zero pages, in runs as real guests have them, and pages that look random and differ from each other
-/// everywhere else. The same seed gives the same memory.
+/// Fills guest memory with a share of zero pages, in runs as real guests have them, and elsewhere with pages that look random and differ
+/// from each other. The same seed gives the same memory.
 /// </summary>
 internal static class MemoryFill
 {
-    /// <summary>Zero pages come in runs of this many.</summary>
+    /// <summary>The number of zero pages in a run.</summary>
     public const int PagesPerRun = 16;
 
     public static void Fill(RamBlock block, int zeroPercent, ulong seed) => MemoryChunks.ForEach(block, index =>
@@ -25,7 +25,7 @@ internal static class MemoryFill
         }
     });
 
-    /// <summary>One page of such memory.</summary>
+    /// <summary>Fills one page with what <see cref="Fill"/> would put there.</summary>
     public static void FillPage(Span<byte> bytes, long page, int zeroPercent, ulong seed)
     {
         if (IsZeroPage(page, zeroPercent))
@@ -38,7 +38,9 @@ internal static class MemoryFill
         }
     }
 
-    /// <summary>The bytes of a file, again and again; the file's own zero pages come on top of the share.</summary>
+    /// <summary>
+    /// Fills a block with the bytes of a file, repeated. The file's own zero pages come on top of the share of zero pages.
+    /// </summary>
     /// <exception cref="CommandException">The file cannot be read, or holds less than a page.</exception>
     public static void FromFile(RamBlock block, int zeroPercent, string path)
     {
@@ -72,14 +74,16 @@ internal static class MemoryFill
 
     public static void Clear(RamBlock block) => MemoryChunks.ForEach(block, index => MemoryChunks.Chunk(block, index).Clear());
 
-    /// <summary>Spreads the zero runs evenly: run n is one when the running total of the percentage passes a whole number there.</summary>
+    /// <summary>
+    /// Whether a page is zero. The zero runs are spread evenly: run n is zero where the running total of the share passes a whole number.
+    /// </summary>
     public static bool IsZeroPage(long page, int zeroPercent)
     {
         var run = page / PagesPerRun;
         return (run + 1) * zeroPercent / 100 != run * zeroPercent / 100;
     }
 
-    // Xorshift on four lanes: far faster than memory, and no compressor or zero test finds anything in it.
+    // Xorshift on four lanes is far faster than memory, and no compressor or zero test finds anything in its output.
     private static void FillPage(Span<byte> page, ulong seed)
     {
         // The lowest bit keeps every lane from being zero, where xorshift would stay.

@@ -9,8 +9,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// The migration at the source: the live guest moves by the library's own source. The clock is the migration's: first connect to the
-/// destination's word.
+/// The migration at the source: the library's own source moves the live guest, and measures the time from the first connect to the
+/// destination's confirmation.
 /// </summary>
 internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource> logger) : IBenchLeg<MigrationSample>
 {

@@ -3,21 +3,21 @@ using System.Buffers.Binary;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// What each page of the bench's guest holds, derived from its number and from how often the guest has written to it: nobody has to be told
-/// to find a wrong byte. A write counts up the first eight bytes of a page.
+/// Computes what each page of the bench's guest must hold, from the page's number and from how often the guest has written to it: the
+/// destination can find a wrong byte without a copy of the memory. A write counts up the first eight bytes of a page.
 /// </summary>
-/// <param name="pages">Pages of the guest.</param>
-/// <param name="windowPages">The first pages of the memory, in which it writes.</param>
-/// <param name="zeroPercent">Share of pages that were zero at the start.</param>
-/// <param name="seed">Of the other pages.</param>
-/// <param name="writes">How often the guest has written in its life, in the order of <see cref="PageOrder"/>.</param>
+/// <param name="pages">The number of the guest's pages.</param>
+/// <param name="windowPages">The number of pages, from the start of the memory, in which the guest writes.</param>
+/// <param name="zeroPercent">The share of pages that were zero at the start, 0 to 100.</param>
+/// <param name="seed">The seed of the other pages.</param>
+/// <param name="writes">How many pages the guest has written in its life, in the order of <see cref="PageOrder"/>.</param>
 internal sealed class PageContent(long pages, long windowPages, int zeroPercent, ulong seed, long writes)
 {
     private readonly PageOrder _order = new(windowPages);
 
     public long Pages => pages;
 
-    /// <summary>How often the guest has written to a page.</summary>
+    /// <summary>How often the guest has written to a page at the source.</summary>
     public long Generation(long page) => page >= windowPages ? 0
         : (writes / windowPages) + (_order.PositionOf(page) < writes % windowPages ? 1 : 0);
 

@@ -1,7 +1,7 @@
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// Visits every page of a window once per lap in an order that looks random to caches and prefetchers, without a table: step by a
+/// An order that visits every page of a window once per lap and looks random to caches and prefetchers. It needs no table: every step is a
 /// constant that shares no factor with the window.
 /// </summary>
 internal struct PageOrder
@@ -15,7 +15,7 @@ internal struct PageOrder
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(pages);
         _pages = pages;
-        // About the golden ratio of the window: consecutive visits are far apart.
+        // The step is about the golden ratio of the window, so that consecutive visits are far apart.
         var step = Math.Max(1, (long)(pages * 0.6180339887));
         while (GreatestCommonDivisor(step, pages) != 1)
         {
@@ -26,7 +26,7 @@ internal struct PageOrder
         _inverse = InverseOf(step, pages);
     }
 
-    /// <summary>Which visit of each lap, from 0, is that of a page.</summary>
+    /// <summary>The position of a page in each lap, from 0.</summary>
     public readonly long PositionOf(long page) => (long)((Int128)page * _inverse % _pages);
 
     public long Next()
@@ -36,7 +36,9 @@ internal struct PageOrder
         return page;
     }
 
-    /// <summary>What <paramref name="step"/> has to be multiplied by to give 1, modulo <paramref name="pages"/>.</summary>
+    /// <summary>
+    /// The modular inverse: what <paramref name="step"/> has to be multiplied by to give 1, modulo <paramref name="pages"/>.
+    /// </summary>
     private static long InverseOf(long step, long pages)
     {
         (var remainder, var next) = (pages, step % pages);

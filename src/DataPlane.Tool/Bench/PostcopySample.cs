@@ -3,49 +3,49 @@ namespace DataPlane.Tool.Bench;
 /// <summary>What a migration by postcopy measured.</summary>
 internal sealed record PostcopySample : LegSample
 {
-    /// <summary>From the guest's pause at the source until the source heard that it starts at the destination.</summary>
+    /// <summary>The time from the guest's pause at the source until the source heard that the guest starts at the destination.</summary>
     public required double DowntimeSeconds { get; init; }
 
-    /// <summary>From the last byte of the device state to the guest's start, at the destination.</summary>
+    /// <summary>The time from the last byte of the device state to the guest's start, measured at the destination.</summary>
     public double StartDelaySeconds { get; init; }
 
-    /// <summary>From the device state's departure to the destination's word that it has all of the memory.</summary>
+    /// <summary>The time from the departure of the device state to the destination's confirmation that it has all of the memory.</summary>
     public required double PostcopySeconds { get; init; }
 
     public required long NormalPages { get; init; }
 
     public required long ZeroPages { get; init; }
 
-    /// <summary>Requests that the destination sent.</summary>
+    /// <summary>The number of page requests that the destination sent.</summary>
     public long Requests { get; init; }
 
-    /// <summary>Pages of 4 KiB that came while they were asked for.</summary>
+    /// <summary>The number of pages of 4 KiB that the destination had asked for when they came.</summary>
     public long RequestedPages { get; init; }
 
-    /// <summary>What the guest did there until all of its memory had come.</summary>
+    /// <summary>What the guest did at the destination until all of its memory had come.</summary>
     public TouchSample? Touches { get; init; }
 }
 
 /// <summary>What the guest did and saw at the destination.</summary>
 internal sealed record TouchSample
 {
-    /// <summary>Pages that it read, each compared byte by byte with what it must hold.</summary>
+    /// <summary>The number of pages that the guest read, each compared byte by byte with what it must hold.</summary>
     public required long CheckedPages { get; init; }
 
-    /// <summary>Pages among them that it then wrote to.</summary>
+    /// <summary>The number of checked pages that the guest then wrote to.</summary>
     public required long WrittenPages { get; init; }
 
-    /// <summary>Pages among them that were missing, so that it had to wait.</summary>
+    /// <summary>The number of checked pages that were missing, so that the guest had to wait.</summary>
     public required long Faults { get; init; }
 
-    /// <summary>How long it waited for them; null when none was missing.</summary>
+    /// <summary>How long the guest waited for the missing pages; null when none was missing.</summary>
     public Latency? FaultSeconds { get; init; }
 }
 
 /// <summary>Quantiles of a latency, in seconds.</summary>
 internal sealed record Latency(double P50, double P99, double P999, double Max)
 {
-    /// <summary>Nearest ranks; null without samples.</summary>
+    /// <summary>The quantiles of the samples by nearest rank; null without samples.</summary>
     public static Latency? Of(IEnumerable<double> samples)
     {
         double[] sorted = [.. samples.Order()];

@@ -4,12 +4,14 @@ using DataPlane.Memory;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The receiving half of one wire connection, for one thread. Ranges from the wire are checked before a byte is written.</summary>
+/// <summary>
+/// The receiving half of the wire connections, each with a thread. Ranges from the wire are checked before a byte is written.
+/// </summary>
 internal sealed class WireReceiver(RamBlock block)
 {
     private long _bytes;
 
-    /// <summary>Bytes of memory received by all connections.</summary>
+    /// <summary>Bytes of memory that all connections have received.</summary>
     public long Bytes => Interlocked.Read(ref _bytes);
 
     public void Receive(WireVariant variant, SafeSocketHandle socket)
@@ -38,7 +40,7 @@ internal sealed class WireReceiver(RamBlock block)
         for (long done = 0; done < length; done += WireSocket.ChunkBytes)
         {
             vector[0] = Chunk(start + done, length - done);
-            var received = vector[0].Length; // which receiving counts down
+            var received = vector[0].Length; // ReceiveAll counts the vector's length down
             WireSocket.ReceiveAll(socket, vector);
             Interlocked.Add(ref _bytes, (long)received);
         }
@@ -55,7 +57,7 @@ internal sealed class WireReceiver(RamBlock block)
             {
                 throw new IOException($"wire connection: a chunk at {offset} is not inside {block.Length}");
             }
-            // The next offset comes with the chunk: one call for both.
+            // The next offset comes with the chunk, so that one call receives both.
             var chunk = Chunk(offset, block.Length - offset);
             vectors[0] = chunk;
             vectors[1] = new IoVec((nint)(&offset), sizeof(long));

@@ -4,15 +4,17 @@ using DataPlane.Memory;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The sending half of one wire connection, for one thread. See <see cref="WireVariant"/> for what is sent.</summary>
+/// <summary>The sending half of the wire connections, each with a thread. See <see cref="WireVariant"/> for what is sent.</summary>
 internal sealed class WireSender(RamBlock block)
 {
-    /// <summary>In place of an offset: nothing follows on this connection.</summary>
+    /// <summary>The value sent in place of an offset when nothing follows on the connection.</summary>
     public const long EndOfChunks = -1;
 
     private long _cursor;
 
-    /// <summary>Sends part <paramref name="index"/> of <paramref name="count"/>, or whatever chunks the other connections leave.</summary>
+    /// <summary>
+    /// Sends part <paramref name="index"/> of <paramref name="count"/>, or the chunks that the other connections have not taken.
+    /// </summary>
     public void Send(WireVariant variant, SafeSocketHandle socket, int index, int count)
     {
         if (variant == WireVariant.Partition)

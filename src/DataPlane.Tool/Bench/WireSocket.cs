@@ -5,12 +5,12 @@ using DataPlane.Linux;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// The system calls of the wire limit and nothing around them: vectored sends and receives of guest memory on a blocking socket. Kept
-/// apart from the product's channels on purpose, so that nothing those cost is hidden in what they are compared with.
+/// The system calls of the wire limit and nothing around them: vectored sends and receives of guest memory on a blocking socket. The
+/// product's channels are not used, so that the wire limit contains none of their cost.
 /// </summary>
 internal static class WireSocket
 {
-    /// <summary>Memory per call: as much as a full multifd packet carries.</summary>
+    /// <summary>The bytes of memory per call: as many as a full multifd packet carries.</summary>
     public const int ChunkBytes = 512 * 1024;
 
     /// <exception cref="IOException">The connection failed.</exception>
@@ -39,7 +39,7 @@ internal static class WireSocket
     {
         while (!vectors.IsEmpty)
         {
-            // SAFETY: as in SendAll; the kernel writes within the vectors.
+            // SAFETY: the vectors name a local or guest memory, both of which outlive the call; the kernel writes within the vectors.
             fixed (IoVec* first = vectors)
             {
                 var message = new MsgHdr { Vectors = first, VectorCount = (nuint)vectors.Length };

@@ -3,8 +3,8 @@ using System.Net.Sockets;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// One thread per wire connection, created before the clock starts and let go together. The first failure counts; it closes every socket,
-/// which brings all the others back.
+/// One thread per wire connection. All threads are created before the clock starts, and start together. The first failure counts: it closes
+/// every socket, which ends the calls of all other threads.
 /// </summary>
 internal sealed class WireThreads : IDisposable
 {
@@ -19,7 +19,7 @@ internal sealed class WireThreads : IDisposable
 
     /// <param name="name">What the threads are called in a debugger.</param>
     /// <param name="count">Number of threads.</param>
-    /// <param name="work">What each does, told its number.</param>
+    /// <param name="work">What each thread does; it gets the thread's number.</param>
     public WireThreads(string name, int count, Action<WireThreads, int> work)
     {
         _running = count;
@@ -32,12 +32,14 @@ internal sealed class WireThreads : IDisposable
         }
     }
 
-    /// <summary>Cancelled when the threads shall end: for waits that no closed socket wakes.</summary>
+    /// <summary>Cancelled when the threads have to end, for waits that no closed socket ends.</summary>
     public CancellationToken Stopped => _stop.Token;
 
     public void Start() => _start.Set();
 
-    /// <summary>Closes the socket when the threads are stopped; false when they have been already, and the socket is closed now.</summary>
+    /// <summary>
+    /// Takes a socket, to close it when the threads are stopped; false when they are stopped already: the socket is closed then.
+    /// </summary>
     public bool Own(Socket socket)
     {
         lock (_sockets)
@@ -53,7 +55,7 @@ internal sealed class WireThreads : IDisposable
         return false;
     }
 
-    /// <summary>Ends when every thread has; fails with the first failure. Cancelling stops them.</summary>
+    /// <summary>Waits until every thread has ended, and throws the first failure. Cancellation stops the threads.</summary>
     public async Task WaitAsync(CancellationToken cancellation)
     {
         using var stop = cancellation.Register(Stop);
@@ -72,7 +74,7 @@ internal sealed class WireThreads : IDisposable
             _start.Wait(Stopped);
             work(this, index);
         }
-        // Whatever it is, WaitAsync reports it; a thread must not take the process down.
+        // WaitAsync reports every exception; one that left the thread would end the process.
 #pragma warning disable CA1031
         catch (Exception exception)
 #pragma warning restore CA1031

@@ -2,7 +2,7 @@ using System.Text.Json.Serialization;
 
 namespace DataPlane.Tool.Bench;
 
-/// <summary>The two barest ways to share memory out over connections. The faster one on a machine is its wire limit.</summary>
+/// <summary>The two simplest ways to distribute memory over connections. The faster one on a machine is its wire limit.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<WireVariant>))]
 internal enum WireVariant
 {

@@ -4,18 +4,20 @@ using DataPlane.Memory;
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// A live guest: memory, and a thread that keeps writing to it. Each write is a real store, a counter in the first bytes of a page, so
-/// whatever tracks dirty pages has something to track.
+/// A live guest: memory, and a thread that keeps writing to it. Each write is a real store, which counts up the first bytes of a page, so
+/// that every kind of dirty tracking finds it.
 /// </summary>
 /// <remarks>
+/// <code>
 /// | state   | Resume  | Pause               | thread                        |
 /// | paused  | running | -                   | waits, touches nothing        |
 /// | running | -       | paused, see Pause   | writes what the rate allows   |
-/// It starts paused. Resume and Pause are for one controlling thread; everything else may be read from any.
+/// </code>
+/// A new guest is paused. Only one controlling thread may call Resume and Pause; every thread may read everything else.
 /// </remarks>
 internal sealed class Workload : IDisposable
 {
-    // Writes under one hold of the lock: bounds how long Pause waits (a write to a protected page takes up to 10 us).
+    // The writes under one hold of the lock. They bound how long Pause waits: a write to a protected page takes up to 10 us.
     private const int BatchWrites = 32;
 
     private static readonly TimeSpan s_tick = TimeSpan.FromMilliseconds(1);
@@ -66,17 +68,17 @@ internal sealed class Workload : IDisposable
 
     public long PagesWritten => Volatile.Read(ref _pagesWritten);
 
-    /// <summary>CPU time of the writing thread so far: the guest's own work, which is no cost of moving it.</summary>
+    /// <summary>The CPU time of the writing thread so far. It is the guest's own work, and no cost of the migration.</summary>
     public TimeSpan CpuTime => TimeSpan.FromTicks(Volatile.Read(ref _cpuTicks));
 
     /// <summary>
-    /// The best tracker that this kernel allows: its own, else this guest's record of what it wrote, with the reason in
+    /// Creates the best tracker that this kernel allows: the kernel's own, else this guest's record of its writes, with the reason in
     /// <paramref name="fallbackReason"/>.
     /// </summary>
     public IDirtyTracker CreateTracker(out string? fallbackReason) =>
         PagemapDirtyTracker.IsSupported(out fallbackReason) ? new PagemapDirtyTracker(Memory) : _recorded;
 
-    /// <summary>The guest's own record of what it wrote. Works everywhere.</summary>
+    /// <summary>The guest's own record of its writes, which works on every kernel.</summary>
     public IDirtyTracker RecordedTracker => _recorded;
 
     public void Resume()
@@ -91,16 +93,17 @@ internal sealed class Workload : IDisposable
     }
 
     /// <summary>
-    /// When it returns no write is in flight, every write so far is recorded, and none follows until <see cref="Resume"/>.
+    /// Pauses the guest. When this returns, no write is in flight, every write so far is recorded, and none follows until
+    /// <see cref="Resume"/>.
     /// </summary>
     public void Pause()
     {
-        // Set before the lock is wanted: the thread looks at it between batches and steps aside, so this never starves.
+        // The flag is set before the lock is taken: the thread looks at it between batches and gives way, so that Pause never starves.
         _paused = true;
         _mayRun.Reset();
         lock (_writing)
         {
-            // Held once: whatever batch was being written is finished.
+            // To hold the lock once is enough: the batch that was being written is finished.
         }
     }
 
@@ -146,7 +149,7 @@ internal sealed class Workload : IDisposable
     {
         // SAFETY: the order stays within the block, which outlives this thread (Dispose joins it first).
         Interlocked.Increment(ref *(long*)(_block.Address + (nint)(page << TargetPage.Shift)));
-        // After the write, never before: see RecordedDirtyTracker.
+        // The record is made after the write, never before it: see RecordedDirtyTracker.
         _recorded.MarkWritten(_block, page, 1);
     }
 

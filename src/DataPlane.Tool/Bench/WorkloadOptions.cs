@@ -18,7 +18,7 @@ internal sealed record WorkloadOptions
     /// <summary>The writes stay within this much memory from the start of the block; null for all of it.</summary>
     public long? DirtyWindowBytes { get; init; }
 
-    /// <summary>Whose bytes, repeated, are the guest's memory at the start; null for random bytes.</summary>
+    /// <summary>Path of the file whose bytes, repeated, are the guest's memory at the start; null for random bytes.</summary>
     public string? MemoryFile { get; init; }
 
     public ulong Seed { get; init; } = 1;

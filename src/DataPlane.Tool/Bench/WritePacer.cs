@@ -1,11 +1,11 @@
 namespace DataPlane.Tool.Bench;
 
 /// <summary>
-/// How many page writes are due at a given rate. Pauses do not count, and no backlog is caught up in a burst beyond a bound.
+/// Counts how many page writes are due at a given rate. Pauses do not count, and a backlog is caught up only within a bound.
 /// </summary>
 internal sealed class WritePacer
 {
-    // A tenth of a second of writes: a thread that was not scheduled for longer has lost the rest, as a real vCPU would have.
+    // A tenth of a second of writes: a thread that was not scheduled for longer loses the rest, as a real vCPU would.
     private const double MaxBacklogSeconds = 0.1;
 
     private readonly TimeProvider _time;
@@ -21,7 +21,7 @@ internal sealed class WritePacer
         Restart();
     }
 
-    /// <summary>Forgets what was due: the clock stood still for the writer.</summary>
+    /// <summary>Drops the writes that were due and counts from now: a paused writer owes none.</summary>
     public void Restart()
     {
         _lastTimestamp = _time.GetTimestamp();

@@ -4,7 +4,7 @@ namespace DataPlane.Tool.CommandLine;
 internal readonly record struct Choice<T>(T Value)
     where T : struct, Enum
 {
-    /// <summary>All of them, as help shows them.</summary>
+    /// <summary>The names of all values of the enumeration, as help shows them.</summary>
     public static string Names { get; } = string.Join('|', Enum.GetValues<T>().Select(static value => new Choice<T>(value)));
 
     public static bool TryParse(string text, out Choice<T> choice, out string? error)

@@ -4,15 +4,15 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>What all commands do alike when they are called.</summary>
+/// <summary>Connects a command of the parser with the body that it runs.</summary>
 internal static class CommandBody
 {
     /// <summary>Has a command run a body that fills a document: see <see cref="CommandRunner"/>.</summary>
     /// <param name="command">The command.</param>
-    /// <param name="console">Where it speaks.</param>
-    /// <param name="output">Its options of output.</param>
-    /// <param name="body">What it does.</param>
-    /// <param name="whenStopped">How it ends when it is stopped; as interrupted where this is missing.</param>
+    /// <param name="console">Where the command writes.</param>
+    /// <param name="output">The command's output options.</param>
+    /// <param name="body">The work of the command.</param>
+    /// <param name="whenStopped">The exit code of a command that was stopped; null for <see cref="ExitCode.Interrupted"/>.</param>
     public static void SetBody<TDocument>(
         this Command command,
         ToolConsole console,
@@ -35,7 +35,7 @@ internal static class CommandBody
             (context, document) => body(arguments, context, document),
             stop));
 
-    /// <summary>As typed; the program has one name whatever started it.</summary>
+    /// <summary>The command's name as typed, which begins with <c>dataplane</c> whatever started the program.</summary>
     private static string NameOf(System.CommandLine.Parsing.CommandResult called) =>
         called.Parent is System.CommandLine.Parsing.CommandResult parent ? $"{NameOf(parent)} {called.Command.Name}" : "dataplane";
 

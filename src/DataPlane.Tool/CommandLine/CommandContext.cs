@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>What a running command works with: where its words go, and when it shall stop.</summary>
+/// <summary>What a running command works with: where it writes, and when it has to stop.</summary>
 internal sealed class CommandContext
 {
     private readonly ToolConsole _console;
@@ -21,8 +21,8 @@ internal sealed class CommandContext
     }
 
     /// <summary>
-    /// Results for people. They come out on stdout when the command has ended, whatever the end: a progress bar must be gone by then.
-    /// Goes nowhere when stdout belongs to JSON.
+    /// The results for people. They reach stdout when the command has ended, however it ends: a progress bar must be gone by then. They are
+    /// dropped when stdout belongs to JSON.
     /// </summary>
     public TextWriter Results { get; }
 
@@ -30,12 +30,14 @@ internal sealed class CommandContext
 
     public ILoggerFactory Logs { get; }
 
-    /// <summary>Cancelled by Ctrl-C or SIGTERM: leave cleanly by throwing <see cref="OperationCanceledException"/>.</summary>
+    /// <summary>
+    /// Cancelled by Ctrl-C, SIGTERM or SIGHUP. A command then leaves cleanly by throwing <see cref="OperationCanceledException"/>.
+    /// </summary>
     public CancellationToken Stop { get; }
 
     public TimeProvider Time => _console.Time;
 
-    /// <summary>Brings the results to stdout.</summary>
+    /// <summary>Writes the results to stdout.</summary>
     public void DeliverResults()
     {
         if (Results is StringWriter collected)
@@ -44,7 +46,7 @@ internal sealed class CommandContext
         }
     }
 
-    /// <summary>Something the user should know but that changes nothing; silenced by --quiet.</summary>
+    /// <summary>Writes something that the user should know but that changes nothing; --quiet silences it.</summary>
     public void Note(string text)
     {
         if (!_output.Quiet)
@@ -53,10 +55,10 @@ internal sealed class CommandContext
         }
     }
 
-    /// <summary>Something the user must know to read the results rightly; not silenced.</summary>
+    /// <summary>Writes a warning that the user needs to read the results rightly; --quiet does not silence it.</summary>
     public void Warn(string text) => Progress.Say("warning: " + OneLine.Of(text));
 
-    /// <summary>The line that scripts wait for: connections are accepted from now on. Not silenced by --quiet.</summary>
+    /// <summary>Writes the line that scripts wait for: connections are accepted from now on. --quiet does not silence it.</summary>
     public void AnnounceListening(string address)
     {
         Progress.Say($"listening on {address}");

@@ -1,6 +1,6 @@
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>A failure whose message is the one line for stderr: what, which channel, which phase.</summary>
+/// <summary>A failure whose message is the one line for stderr. The line names what failed, on which channel and in which phase.</summary>
 internal sealed class CommandException : Exception
 {
     public CommandException(string message, ExitCode exitCode = ExitCode.Failed, Exception? innerException = null)

@@ -5,8 +5,8 @@ using System.Runtime.CompilerServices;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// What commands demand of their options together. The parser would run these rules before it has converted the values, and a rule that
-/// asks for a value which cannot be converted throws: so they are taken out of the parser, and run when every value is known to be good.
+/// The rules of commands for their options together. The parser would run them before it has converted the values, and a rule that asks for
+/// a value which cannot be converted throws. So they are taken out of the parser, and run when every value is known to be good.
 /// </summary>
 internal static class CommandRules
 {

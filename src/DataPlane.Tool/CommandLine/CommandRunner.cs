@@ -6,16 +6,18 @@ using DataPlane.Tool.Output;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// The one way a command runs: its body does the work and fills its document; every way it can end becomes an exit code, at most one
-/// line on stderr and a complete JSON document.
+/// The one way in which commands run: the body does the work and fills the document. Every way in which it can end becomes an exit code, at
+/// most one line on stderr, and a complete JSON document.
 /// </summary>
 /// <remarks>
+/// <code>
 /// | the body                                         | exit code       | result        |
 /// | returns a code                                   | that code       | ok, or failed |
 /// | throws CommandException                          | its code        | failed        |
 /// | ... that cannot tell, also after a stop          | 3               | failed        |
 /// | throws anything after a stop was asked for       | 130, or 0 for a server (see WhenStopped) | interrupted, or ok |
 /// | throws anything else                             | 1               | failed        |
+/// </code>
 /// </remarks>
 internal static class CommandRunner
 {
@@ -53,7 +55,7 @@ internal static class CommandRunner
         try
         {
             using var logs = Logging.Create(output);
-            // A terminal has somebody before it; whoever reads a pipe or a file may stop, and nothing here waits for him.
+            // A terminal has somebody in front of it. The reader of a pipe or a file may stop, and nothing here waits for that reader.
             using var words = call.Console.ErrorIsTerminal ? null : new UnblockedWriter(call.Console.Error);
             var console = words is null ? call.Console : call.Console with { Error = words };
             var progress = ProgressDisplays.Create(console, output);
@@ -72,8 +74,8 @@ internal static class CommandRunner
                 context.DeliverResults();
             }
         }
-        // Whatever fails once a stop was asked for fails because of it: a closed socket, a child that got the same Ctrl-C. But for an
-        // answer that nobody here can give: the stop has not changed that.
+        // A failure after a stop was asked for comes from the stop: a closed socket, or a child that got the same Ctrl-C. An outcome that
+        // nobody here can know is the exception: the stop has not changed it.
         catch (Exception exception) when (stop.IsCancellationRequested
             && exception is not CommandException { ExitCode: ExitCode.CannotTell })
         {
@@ -154,7 +156,7 @@ internal static class CommandRunner
 internal sealed record CommandCall<TDocument>
     where TDocument : CommandDocument
 {
-    /// <summary>As typed: <c>dataplane bench</c>.</summary>
+    /// <summary>The command as typed, for example <c>dataplane bench</c>.</summary>
     public required string Name { get; init; }
 
     public required ToolConsole Console { get; init; }
@@ -167,9 +169,9 @@ internal sealed record CommandCall<TDocument>
 
     public required JsonTypeInfo<TDocument> Form { get; init; }
 
-    /// <summary>The same form on one line, for the JSON stream.</summary>
+    /// <summary>The form of the document on one line, for the JSON stream.</summary>
     public required JsonTypeInfo<TDocument> LineForm { get; init; }
 
-    /// <summary>Servers are meant to run until they are stopped: for them that is success.</summary>
+    /// <summary>The exit code when the command is stopped: success for a server, which is meant to run until then.</summary>
     public ExitCode WhenStopped { get; init; } = ExitCode.Interrupted;
 }

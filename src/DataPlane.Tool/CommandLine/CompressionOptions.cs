@@ -19,7 +19,7 @@ internal sealed class CompressionOptions
     /// <summary>The option that names the method.</summary>
     public Option Method => _method;
 
-    /// <summary><c>--compression</c> of a command that receives: it takes the method from the packets.</summary>
+    /// <summary>Makes <c>--compression</c> for a command that receives. Without it the command takes the method from the packets.</summary>
     public static ToolOption<Choice<CompressionMethod>?> Demanded() => Options.Choice<CompressionMethod>(
         "--compression", "accept only pages that are compressed so (default: whatever the source does)");
 
@@ -36,7 +36,7 @@ internal sealed class CompressionOptions
         command.Options.Add(_level);
     }
 
-    /// <exception cref="CommandException">The level is not one of the method, or there are no channels to compress.</exception>
+    /// <exception cref="CommandException">The level is not one of the method, or there are no multifd channels to compress.</exception>
     public CompressionSettings Read(ParseResult arguments, int channels)
     {
         var method = arguments.GetValue(_method)!.Value.Value;

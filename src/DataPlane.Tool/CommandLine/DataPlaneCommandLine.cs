@@ -14,7 +14,9 @@ namespace DataPlane.Tool.CommandLine;
 /// <summary>The whole command line: which commands there are, and how a line is parsed and answered.</summary>
 internal static class DataPlaneCommandLine
 {
-    /// <summary>A word that begins with @ is a word: what <see cref="MemoryDumps"/> sees is all that is parsed.</summary>
+    /// <summary>
+    /// Switches response files off: a word that begins with @ stays a word, so that the parser sees what <see cref="MemoryDumps"/> sees.
+    /// </summary>
     private static readonly ParserConfiguration s_plain = new() { ResponseFileTokenReplacer = null };
 
     public static RootCommand Build(ToolConsole console)
@@ -56,7 +58,7 @@ internal static class DataPlaneCommandLine
         {
             return (int)ReportUsage(result, fault, console);
         }
-        // No handler of the library's own: signals and exceptions are answered by CommandRunner, which keeps the JSON document complete.
+        // The library's own handlers are off: CommandRunner answers signals and exceptions, and keeps the JSON document complete.
         var configuration = new InvocationConfiguration
         {
             Output = console.Out,
@@ -67,7 +69,7 @@ internal static class DataPlaneCommandLine
         return await result.InvokeAsync(configuration, stop).ConfigureAwait(false);
     }
 
-    /// <summary>What people type first, in the words of the parser: <c>help bench</c> and <c>version</c>.</summary>
+    /// <summary>Translates what people type first, <c>help bench</c> and <c>version</c>, for the parser.</summary>
     private static IEnumerable<string> Spell(IReadOnlyList<string> arguments) => arguments.Count == 0 ? arguments
         : arguments[0] == "help" ? arguments.Skip(1).Append("--help")
         : arguments is ["version"] ? ["--version"]
@@ -80,7 +82,9 @@ internal static class DataPlaneCommandLine
         return ExitCode.Usage;
     }
 
-    /// <summary>A word that the command does not know, and what may have been meant; null when all are known.</summary>
+    /// <summary>
+    /// The complaint about a word that the command does not know, with what may have been meant; null when all are known.
+    /// </summary>
     private static string? FindUnknown(ParseResult result)
     {
         var command = result.CommandResult.Command;
@@ -106,7 +110,8 @@ internal static class DataPlaneCommandLine
     }
 
     /// <summary>
-    /// An option that the command does not have becomes the value of an argument, such as a file of that name, unless -- stands before it.
+    /// Finds an option that the command does not have. The parser takes it as the value of an argument, such as a file of that name, which
+    /// is right only when -- stands before it.
     /// </summary>
     private static string? FindOptionAsArgument(ParseResult result) =>
         result.Tokens.Any(static token => token.Type == TokenType.DoubleDash) ? null

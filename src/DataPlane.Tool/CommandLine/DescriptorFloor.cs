@@ -4,23 +4,23 @@ using System.Text;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// Whether this process may open enough files. The runtime keeps those of its libraries open (76 when <c>serve</c> has started), and when
-/// there is no room for one of them nothing can be said any more.
+/// Checks whether this process may open enough files. The runtime keeps those of its libraries open (76 when <c>serve</c> has started), and
+/// when there is no room for one of them the process cannot even report it.
 /// </summary>
 internal static partial class DescriptorFloor
 {
     private const long Usual = 1024;
     private const long Least = 256;
 
-    // Runtime, libraries, files, control socket, and some air.
+    // Runtime, libraries, files, control socket, and a reserve.
     private const int OfTheProcess = 200;
 
-    // Its socket, what wakes a thread that waits on it, and one that is being replaced.
+    // The channel's socket, the descriptor that wakes a thread waiting on it, and a socket that is being replaced.
     private const int PerChannel = 3;
 
     private const int StandardError = 2;
 
-    /// <summary>Raises the limit where that is allowed; false, after a line on stderr, where it stays too low for any command.</summary>
+    /// <summary>Raises the limit where that is allowed. False, after a line on stderr, where it stays too low for any command.</summary>
     public static bool Suffices()
     {
         var allowed = OpenFileLimit.Raise(Usual);
@@ -28,15 +28,15 @@ internal static partial class DescriptorFloor
         {
             return true;
         }
-        // By the system call: everything else would want to load a library.
+        // The system call is made directly: everything else would have to load a library.
         var line = Encoding.UTF8.GetBytes(
             $"dataplane: this process may open {allowed} files, and needs {Least}: raise the limit (ulimit -n, LimitNOFILE)\n");
         _ = Write(StandardError, line, line.Length);
         return false;
     }
 
-    /// <summary>Makes room for the channels of a migration.</summary>
-    /// <exception cref="CommandException">They are more than this process may have.</exception>
+    /// <summary>Raises the limit to what the channels of a migration need.</summary>
+    /// <exception cref="CommandException">This process may not have so many descriptors.</exception>
     public static void Require(int channels)
     {
         var needed = OfTheProcess + ((long)PerChannel * channels);

@@ -4,12 +4,12 @@ using DataPlane.Wire;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// Stdout and stderr for everything but a progress bar: ends of lines and tabs pass, whatever else would steer a terminal comes out escaped
-/// (<see cref="UntrustedText"/>). Thread-safe as the writer that it stands for.
+/// Stdout and stderr for everything but a progress bar. Ends of lines and tabs pass; whatever else would steer a terminal is escaped
+/// (<see cref="UntrustedText"/>). This writer is as thread-safe as the one it writes to.
 /// </summary>
 internal sealed class EscapingWriter(TextWriter target) : TextWriter
 {
-    /// <summary>Escapes what goes to <paramref name="target"/>, which stays the caller's.</summary>
+    /// <summary>Makes a writer that escapes what goes to <paramref name="target"/>, which the caller still owns.</summary>
     public static TextWriter Over(TextWriter target) => new EscapingWriter(target);
 
     public override Encoding Encoding => target.Encoding;

@@ -3,22 +3,20 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// SIGHUP, which a closed terminal sends. Most commands take it for a wish to stop; one on which a running guest depends goes on without
-/// its terminal (<see cref="Survive"/>), and SIGTERM still stops it.
+/// SIGHUP, which a closed terminal sends. Most commands take it as a request to stop. A command on which a running guest depends goes on
+/// without its terminal (<see cref="Survive"/>), and SIGTERM still stops it.
 /// </summary>
 internal static class HangUps
 {
     private static int s_surviving;
 
-    /// <summary>Whether somebody keeps this process alive.</summary>
+    /// <summary>Whether SIGHUP stops nothing, because somebody has called <see cref="Survive"/>.</summary>
     public static bool AreSurvived => Volatile.Read(ref s_surviving) != 0;
 
-    /// <summary>
-    /// Whether the process was started so that it does not hear of them (nohup, a service): a registration would undo that.
-    /// </summary>
+    /// <summary>Whether the process was started with SIGHUP ignored (by nohup, or as a service). A registration would undo that.</summary>
     public static bool AreIgnoredBySystem { get; } = IsIgnored();
 
-    /// <summary>Until the result is disposed of, a hang-up stops nothing.</summary>
+    /// <summary>Makes SIGHUP stop nothing until the result is disposed of.</summary>
     public static IDisposable Survive()
     {
         Interlocked.Increment(ref s_surviving);

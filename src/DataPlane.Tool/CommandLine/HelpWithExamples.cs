@@ -15,7 +15,7 @@ internal sealed class HelpWithExamples : SynchronousCommandLineAction
 
     private readonly HelpAction _help = new();
 
-    /// <summary>The hook for commands: their two examples, run as written before they are written down.</summary>
+    /// <summary>Sets the examples of a command. Each example has been run exactly as it is written.</summary>
     public static void SetExamples(Command command, params HelpExample[] examples) => s_examples.AddOrUpdate(command, examples);
 
     public static IReadOnlyList<HelpExample> ExamplesOf(Command command) =>

@@ -3,8 +3,8 @@ using System.Text;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// Stderr of a process that may outlive its terminal: what cannot be written there is lost, and ends nothing. Thread-safe as the writer
-/// that it stands for.
+/// Stderr of a process that may outlive its terminal: what cannot be written there is lost, and ends nothing. This writer is as thread-safe
+/// as the one it writes to.
 /// </summary>
 internal sealed class LastingWriter(TextWriter target) : TextWriter
 {
@@ -30,7 +30,7 @@ internal sealed class LastingWriter(TextWriter target) : TextWriter
         }
         catch (Exception lost) when (lost is IOException or UnauthorizedAccessException)
         {
-            // EIO of a terminal that is gone, ENOSPC of a full disk.
+            // The terminal is gone (EIO), or the disk is full (ENOSPC).
         }
     }
 }

@@ -1,9 +1,11 @@
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>Which known name somebody may have meant: the one with the fewest letters to insert, remove, replace or swap.</summary>
+/// <summary>
+/// Finds the known name that somebody may have meant: the one with the fewest letters to insert, remove, replace or swap.
+/// </summary>
 internal static class NearestName
 {
-    // A longer word is nobody's typing error, and must not cost time.
+    // A longer word is no typing error, and must not cost time.
     private const int MaxLength = 40;
 
     /// <summary>The nearest of the names; null when none is near enough to be meant.</summary>

@@ -5,10 +5,12 @@ using System.Text.Json.Nodes;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>Networks on the command line.</summary>
+/// <summary>The options about networks.</summary>
 internal static class NetworkOptions
 {
-    /// <summary>Who may connect at all. A new option: it belongs to one command.</summary>
+    /// <summary>
+    /// Makes the option that says which networks may connect. Each call makes a new option, which belongs to one command.
+    /// </summary>
     public static ToolOption<IPNetwork[]> Allow() =>
         new("--allow", "", networks => networks.Length == 0 ? null
             : new JsonArray([.. networks.Select(network => JsonValue.Create(network.ToString()))]))

@@ -1,6 +1,6 @@
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>Keeps promises of "one line": a message from below or from a peer never breaks the line or steers the terminal.</summary>
+/// <summary>Keeps the promise of one line: a text from a lower layer or from a peer never breaks the line or steers the terminal.</summary>
 internal static class OneLine
 {
     public static string Of(string text)

@@ -3,14 +3,14 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// The process' limit of open descriptors (RLIMIT_NOFILE). The system calls are bound here: where the limit is too low there may be no
-/// descriptor left for the library that has the others.
+/// The process' limit of open descriptors (RLIMIT_NOFILE). The system calls are declared here: where the limit is too low, there may be no
+/// descriptor left for the library that declares the others.
 /// </summary>
 internal static partial class OpenFileLimit
 {
     private const int NumberOfFiles = 7;
 
-    /// <summary>Raises the limit as far as is needed and allowed; returns what is allowed now.</summary>
+    /// <summary>Raises the limit as far as is needed and allowed, and returns what is allowed now.</summary>
     public static long Raise(long needed)
     {
         if (GetLimit(NumberOfFiles, out var limit) != 0)
@@ -23,7 +23,7 @@ internal static partial class OpenFileLimit
         {
             return Clamp(limit.Soft);
         }
-        // Beyond the hard limit only root may go; within it everybody.
+        // Only root may raise the hard limit; everybody may go up to it.
         if (limit.Hard < target && SetLimit(NumberOfFiles, new Limit { Soft = target, Hard = target }) == 0)
         {
             return needed;
@@ -41,7 +41,7 @@ internal static partial class OpenFileLimit
     [LibraryImport("libc", EntryPoint = "setrlimit")]
     private static partial int SetLimit(int resource, in Limit limit);
 
-    // struct rlimit on 64-bit Linux; all ones is no limit.
+    // This is struct rlimit of 64-bit Linux; all ones mean no limit.
     [StructLayout(LayoutKind.Sequential)]
     private record struct Limit
     {

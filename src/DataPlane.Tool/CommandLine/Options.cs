@@ -28,7 +28,9 @@ internal static class Options
         Make(name, "TIME", description, "_seconds", whenMissing, time => time.Value.TotalSeconds,
             (string text, out Duration value, out string? error) => Duration.TryParse(text, out value, out error));
 
-    /// <summary>A time for which a bare number is refused: QEMU and virsh count this one in milliseconds.</summary>
+    /// <summary>
+    /// Makes an option for a time that needs a unit: QEMU and virsh count this time in milliseconds, so a bare number is refused.
+    /// </summary>
     public static ToolOption<Duration?> TimeWithUnit(string name, string description, Duration? whenMissing = null) =>
         Make(name, "TIME", description, "_seconds", whenMissing, time => time.Value.TotalSeconds,
             (string text, out Duration value, out string? error) =>
@@ -47,7 +49,7 @@ internal static class Options
                 return false;
             });
 
-    /// <summary>A whole number between <paramref name="min"/> and <paramref name="max"/>, both allowed.</summary>
+    /// <summary>Makes an option for a whole number from <paramref name="min"/> to <paramref name="max"/>, both included.</summary>
     public static ToolOption<int?> Number(string name, string description, int min, int max, int? whenMissing = null) =>
         Make(name, "N", description, "", whenMissing, number => number, (string text, out int value, out string? error) =>
         {
@@ -56,14 +58,14 @@ internal static class Options
             return fits;
         });
 
-    /// <summary>One of the values of an enumeration, by its name in lower case.</summary>
+    /// <summary>Makes an option for one of the values of an enumeration, by its name in lower case.</summary>
     public static ToolOption<Choice<T>?> Choice<T>(string name, string description, T? whenMissing = null)
         where T : struct, Enum =>
         Make(name, CommandLine.Choice<T>.Names, description, "",
             whenMissing is { } value ? new Choice<T>(value) : null, choice => choice.ToString(),
             (string text, out Choice<T> value, out string? error) => CommandLine.Choice<T>.TryParse(text, out value, out error));
 
-    /// <summary>ADDR; <paramref name="defaultPort"/> allows a host alone.</summary>
+    /// <summary>Makes an option for an address. With <paramref name="defaultPort"/> a host alone is enough.</summary>
     public static ToolOption<ChannelAddress?> Address(
         string name, string helpName, string description, int? defaultPort = null, bool required = false) =>
         new(name, "", address => address?.ToString())
@@ -84,7 +86,7 @@ internal static class Options
             },
         };
 
-    /// <summary>ADDR as an argument.</summary>
+    /// <summary>Makes an argument for an address.</summary>
     public static Argument<ChannelAddress?> AddressArgument(string name, string description) =>
         new(name)
         {
@@ -119,7 +121,7 @@ internal static class Options
         return option;
     }
 
-    /// <summary>An empty word names nothing: an unset variable of a script, most likely.</summary>
+    /// <summary>Refuses an empty value: most likely it comes from an unset variable of a script.</summary>
     public static void RefuseEmpty(SymbolResult result, string name)
     {
         foreach (var token in result.Tokens)
@@ -141,7 +143,7 @@ internal static class Options
             DefaultValueFactory = _ => [],
         };
 
-    /// <summary>X.Y of a QEMU that is supported.</summary>
+    /// <summary>Makes an option for a QEMU version X.Y that is supported.</summary>
     public static ToolOption<Version?> PeerVersion(string name, string description) =>
         new(name, "", version => version?.ToString())
         {

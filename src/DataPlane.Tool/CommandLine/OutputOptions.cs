@@ -2,7 +2,9 @@ using System.CommandLine;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>What every command says and where: documents, progress and logs. Added to a command as a group.</summary>
+/// <summary>
+/// The options for what a command writes and where: documents, progress and logs. They are added to a command as a group.
+/// </summary>
 internal sealed class OutputOptions
 {
     public ToolOption<string?> Json { get; } =
@@ -52,7 +54,7 @@ internal sealed class OutputOptions
         return options;
     }
 
-    /// <summary>The values given on the command line.</summary>
+    /// <summary>Reads the values given on the command line.</summary>
     public OutputSettings Read(ParseResult result) => new()
     {
         JsonPath = result.GetValue(Json),
@@ -82,6 +84,6 @@ internal sealed record OutputSettings
 
     public bool NoProgress { get; init; }
 
-    /// <summary>Stdout belongs to JSON: people's tables have no place there.</summary>
+    /// <summary>Whether stdout belongs to JSON, so that no tables for people may go there.</summary>
     public bool StdoutIsJson => JsonStream || JsonPath == "-";
 }

@@ -1,8 +1,8 @@
 namespace DataPlane.Tool.CommandLine;
 
 /// <summary>
-/// The last fence of the process: whatever went wrong outside a command's own body (help into a full disk, no descriptor left for a
-/// pipe of the runtime) is one line and exit code 1. A stack trace is for --verbose.
+/// Turns every failure outside a command's own body (help into a full disk, no descriptor left for a pipe of the runtime) into one line and
+/// exit code 1. --verbose adds the stack trace.
 /// </summary>
 internal static class ProcessEdge
 {
@@ -21,7 +21,7 @@ internal static class ProcessEdge
         }
     }
 
-    /// <summary>The same for a thread that nobody waits for: the process ends, with a line and without a dump.</summary>
+    /// <summary>Makes an exception that leaves a thread end the process with one line and exit code 1, and without a dump.</summary>
     public static void GuardThreads(IReadOnlyList<string> arguments, ToolConsole console) =>
         AppDomain.CurrentDomain.UnhandledException += (_, unhandled) =>
         {
@@ -48,7 +48,7 @@ internal static class ProcessEdge
         }
         catch (IOException)
         {
-            // Stderr takes nothing either: the exit code is what is left.
+            // Stderr cannot be written either: only the exit code is left.
         }
     }
 }

@@ -9,7 +9,7 @@ namespace DataPlane.Tool.CommandLine;
 /// </summary>
 internal static class SharedOptions
 {
-    /// <summary>The id of a multifd channel is one byte on the wire.</summary>
+    /// <summary>The most multifd channels: the id of a channel is one byte on the wire.</summary>
     public const int MaxChannels = 255;
 
     public static ToolOption<int?> Channels(int whenMissing) =>

@@ -3,7 +3,7 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.CommandLine;
 
-/// <summary>The options of TLS, for the commands that have one end of a migration or both.</summary>
+/// <summary>The TLS options of a command that has one end of a migration, or both.</summary>
 internal sealed class TlsOptions
 {
     private readonly ToolOption<string?> _folder;
@@ -34,39 +34,40 @@ internal sealed class TlsOptions
         _user = Options.Text("--tls-psk-user", "NAME", "whose key of the file of --tls-psk is used (default: qemu)");
     }
 
-    /// <summary>The options of a server that shares this end's files.</summary>
+    /// <summary>The options for a server that uses the same files as this end.</summary>
     public IReadOnlyList<string> ForServer(ParseResult arguments) => Folder(arguments) is { } folder ? ["--tls-dir", folder]
         : SharedKeys(arguments) is { } keys ? ["--tls-psk", keys] : [];
 
-    /// <summary>The host name as given; the host of the address counts without one.</summary>
+    /// <summary>The host name as given; null for the host of the address.</summary>
     public string? HostName(ParseResult arguments) => _hostName is null ? null : arguments.GetValue(_hostName);
 
-    /// <summary>The folder as given.</summary>
+    /// <summary>The folder of certificates as given; null without one.</summary>
     public string? Folder(ParseResult arguments) => arguments.GetValue(_folder);
 
-    /// <summary>The file of shared keys as given.</summary>
+    /// <summary>The file of shared keys as given; null without one.</summary>
     public string? SharedKeys(ParseResult arguments) => arguments.GetValue(_sharedKeys);
 
-    /// <summary>For a destination.</summary>
+    /// <summary>Adds the TLS options of a destination.</summary>
     public static TlsOptions AddServerTo(Command command) => new TlsOptions(TlsEnd.Server).AddTo(command);
 
-    /// <summary>For a source, which also checks whom it has reached.</summary>
+    /// <summary>Adds the TLS options of a source, which also checks whom it has reached.</summary>
     public static TlsOptions AddClientTo(Command command) => new TlsOptions(TlsEnd.Client).AddTo(command);
 
-    /// <summary>Wherever TLS is received.</summary>
+    /// <summary>Makes the option that lets in only sources of certain names, for every end that accepts TLS.</summary>
     public static ToolOption<string[]> Allow() => Options.Texts(
         "--tls-allow", "NAME",
         "let in only sources of this name (repeat it): the whole distinguished name of the certificate, or the user of --tls-psk; "
         + "* and ? are wildcards");
 
-    /// <summary>Wherever certificates are checked.</summary>
+    /// <summary>Makes the option that checks the purpose of certificates strictly, for every end that checks certificates.</summary>
     public static ToolOption<bool> StrictPurpose() => Options.Flag(
         "--tls-strict-eku", "refuse certificates whose extended key usage names another use; QEMU does not look at it");
 
     /// <summary>
-    /// The credentials of the folder or file; null without one. The caller disposes of them. Warns of a key that everybody can read.
+    /// Loads the credentials of the folder or file; null without one. The caller disposes of them. A key that everybody can read causes a
+    /// warning.
     /// </summary>
-    /// <exception cref="CommandException">They cannot be used; the line names the file.</exception>
+    /// <exception cref="CommandException">The credentials cannot be used; the message names the file.</exception>
     public TlsCredentials? Load(ParseResult arguments, CommandContext context)
     {
         var credentials = Read(arguments);

@@ -31,13 +31,13 @@ internal sealed record ToolConsole
     /// <summary>Stderr for the progress bar, which escapes its own texts.</summary>
     public TextWriter RawError { get; private init; } = TextWriter.Null;
 
-    /// <summary>Stdout is a terminal: a live table may redraw it.</summary>
+    /// <summary>Whether stdout is a terminal, on which a live table may be redrawn.</summary>
     public bool OutIsTerminal { get; init; }
 
-    /// <summary>Stderr is a terminal: progress may redraw it.</summary>
+    /// <summary>Whether stderr is a terminal, on which progress may be redrawn.</summary>
     public bool ErrorIsTerminal { get; init; }
 
-    /// <summary>The user's wish of no colours (NO_COLOR, any non-empty value).</summary>
+    /// <summary>Whether the user wants no colours (NO_COLOR, any non-empty value).</summary>
     public bool NoColor { get; init; }
 
     public TimeProvider Time { get; init; } = TimeProvider.System;
@@ -51,6 +51,6 @@ internal sealed record ToolConsole
         NoColor = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
     };
 
-    // TERM=dumb is a terminal that cannot.
+    // A terminal with TERM=dumb cannot move its cursor.
     private static bool CanMoveCursor => Environment.GetEnvironmentVariable("TERM") != "dumb";
 }

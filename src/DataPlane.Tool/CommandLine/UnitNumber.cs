@@ -6,7 +6,7 @@ namespace DataPlane.Tool.CommandLine;
 /// <summary>A number followed by a unit, as people write sizes, rates and times: exact decimal arithmetic, no culture, no sign.</summary>
 internal static class UnitNumber
 {
-    // More digits than any 64-bit quantity needs; keeps hostile arguments from costing time.
+    // More digits than any 64-bit quantity needs. The limit keeps hostile arguments from costing time.
     private const int MaxLength = 40;
 
     /// <summary>Splits <paramref name="text"/> into its number and whatever follows; false when it does not start with a number.</summary>

@@ -3,30 +3,32 @@ using System.Globalization;
 namespace DataPlane.Tool.Control;
 
 /// <summary>
-/// Where commands keep their control sockets when they are not told: one per process in a folder that only its user can enter, so that
-/// <c>guard status</c> and <c>postcopy</c> find all of them.
+/// The folders of the control sockets of commands that were given no path. Each process has one socket, in a folder that only its user can
+/// enter, so that <c>guard status</c> and <c>postcopy</c> find all of them.
 /// </summary>
 /// <remarks>
+/// <code>
 /// | folder                       | when                                        |
 /// | $RUNTIME_DIRECTORY           | a service of systemd with RuntimeDirectory= |
 /// | $XDG_RUNTIME_DIR/dataplane   | a user's session                            |
 /// | /run/dataplane               | root                                        |
 /// | /tmp/dataplane-USER          | else                                        |
+/// </code>
 /// </remarks>
 internal static class ControlPaths
 {
     private const string FolderName = "dataplane";
     private const string Suffix = ".sock";
 
-    /// <summary>Sockets of guards.</summary>
+    /// <summary>The kind of the sockets of guards.</summary>
     public const string Guard = "guard";
 
-    /// <summary>Sockets of migrations that may be in postcopy.</summary>
+    /// <summary>The kind of the sockets of migrations that may be in postcopy.</summary>
     public const string Postcopy = "postcopy";
 
-    /// <summary>The socket of this process.</summary>
-    /// <param name="kind">What the name begins with.</param>
-    /// <param name="environment">The environment's variables.</param>
+    /// <summary>The path of this process's own socket.</summary>
+    /// <param name="kind">The beginning of the socket's name.</param>
+    /// <param name="environment">Reads a variable of the environment.</param>
     public static string Own(string kind, Func<string, string?> environment)
     {
         var folder = Folders(environment).First();
@@ -34,7 +36,7 @@ internal static class ControlPaths
         return Path.Combine(folder, name);
     }
 
-    /// <summary>Sockets of a kind that commands of this user may have left; some may be dead.</summary>
+    /// <summary>Finds the sockets of a kind that commands of this user may have left. Some of them may be dead.</summary>
     public static IReadOnlyList<string> Find(string kind, Func<string, string?> environment) =>
         [.. Folders(environment).Distinct().Where(RuntimeFolder.IsTrusted).SelectMany(folder => Sockets(folder, kind))
             .Order(StringComparer.Ordinal)];
@@ -58,7 +60,7 @@ internal static class ControlPaths
         yield return Environment.IsPrivilegedProcess
             ? Path.Combine("/run", FolderName)
             : Path.Combine(Path.GetTempPath(), $"{FolderName}-{Environment.UserName}");
-        // A service that runs as root, or lets this user in.
+        // A service that runs as root keeps its sockets there, or one that lets this user in.
         yield return Path.Combine("/run", FolderName);
     }
 

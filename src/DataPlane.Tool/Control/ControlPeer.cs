@@ -5,15 +5,17 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Control;
 
-/// <summary>Whose process is at the other end of a Unix socket, as the kernel recorded it when the two met (SO_PEERCRED).</summary>
+/// <summary>
+/// Tells whose process is at the other end of a Unix socket, as the kernel recorded it when the two connected (SO_PEERCRED).
+/// </summary>
 internal static class ControlPeer
 {
     private const int PeerCredentials = 17;
 
-    /// <summary>Process, user and group.</summary>
+    /// <summary>The size of the kernel's answer: process, user and group.</summary>
     private const int CredentialsBytes = 3 * sizeof(int);
 
-    /// <summary>The number of the user of the process that connected, or that began to listen.</summary>
+    /// <summary>The user number of the process that connected, or that began to listen.</summary>
     public static uint UserOf(Socket socket)
     {
         Span<int> credentials = stackalloc int[CredentialsBytes / sizeof(int)];
@@ -21,12 +23,12 @@ internal static class ControlPeer
         return (uint)credentials[1];
     }
 
-    /// <summary>Refuses to talk to a socket of another user: its answers would be taken for those of a command of ours.</summary>
+    /// <summary>Refuses a socket of another user, whose answers would be taken for those of a command of this user.</summary>
     /// <remarks>
-    /// Root may ask a service that runs as a user of its own: the service's folder can only be made by root, and what it answers is checked
-    /// and escaped like all text from outside.
+    /// Root may ask a service that runs as another user: only root can have made the service's folder, and the answers are checked and
+    /// escaped like all text from outside.
     /// </remarks>
-    /// <exception cref="CommandException">It belongs to somebody else.</exception>
+    /// <exception cref="CommandException">The socket belongs to another user.</exception>
     public static void Check(Socket socket, string path)
     {
         var user = UserOf(socket);

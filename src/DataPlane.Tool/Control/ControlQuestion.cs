@@ -3,22 +3,23 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Control;
 
-/// <summary>The other end of a <see cref="ControlSocket"/>: one question, one answer.</summary>
+/// <summary>The client's end of a <see cref="ControlSocket"/>: sends one question and reads one answer.</summary>
 internal static class ControlQuestion
 {
-    // 255 channels of many VMs; whatever is larger is no answer of ours.
+    // An answer about the 255 channels of many VMs fits; anything larger comes from something else.
     private const int MaxAnswerBytes = 64 << 20;
 
-    /// <summary>How long an answer may take that needs nothing but to be written down.</summary>
+    /// <summary>The time limit for every answer but that of <c>postcopy resume</c>, which waits for the migration.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
 
-    /// <param name="path">The socket.</param>
-    /// <param name="question">What is said first; may be nothing.</param>
-    /// <param name="patience">How long the answer may take; null for ever.</param>
+    /// <summary>Sends a question to the socket at a path, and reads the answer up to the end of the connection.</summary>
+    /// <param name="path">The socket's path.</param>
+    /// <param name="question">What is sent first; may be empty.</param>
+    /// <param name="patience">How long the answer may take; null for no limit.</param>
     /// <param name="time">The clock.</param>
     /// <param name="cancellation">Ends the wait.</param>
-    /// <returns>Everything up to the end of the connection; null when nobody lives at the path any more.</returns>
-    /// <exception cref="CommandException">Something is there, but it does not answer.</exception>
+    /// <returns>The answer; null when no command listens at the path any more.</returns>
+    /// <exception cref="CommandException">The socket belongs to another user, or does not answer in time.</exception>
     public static async Task<byte[]?> AskAsync(
         string path, ReadOnlyMemory<byte> question, TimeSpan? patience, TimeProvider time, CancellationToken cancellation)
     {

@@ -5,11 +5,12 @@ using DataPlane.Tool.CommandLine;
 namespace DataPlane.Tool.Control;
 
 /// <summary>
-/// A Unix socket at which a running command answers. Only the command's own user may connect; its name goes with the command.
+/// A Unix socket at which a running command answers. Only the command's own user and root may connect. The socket's file goes with the
+/// command.
 /// </summary>
 internal sealed class ControlSocket : IAsyncDisposable
 {
-    /// <summary>Whoever comes when so many wait for their answers has to wait to be heard.</summary>
+    /// <summary>The most clients that are answered at the same time; others wait until it is their turn.</summary>
     private const int MaxClients = 16;
 
     private readonly Socket _listener;
@@ -28,11 +29,11 @@ internal sealed class ControlSocket : IAsyncDisposable
 
     public string Path { get; }
 
-    /// <summary>Listens at once.</summary>
-    /// <param name="path">Where; what a killed command has left there is taken over.</param>
-    /// <param name="what">Who might be there already, for the complaint.</param>
-    /// <param name="answer">Serves one client, bounded in time; the socket is closed after it.</param>
-    /// <exception cref="CommandException">The socket cannot be there, or somebody answers at it.</exception>
+    /// <summary>Opens the socket and listens at once.</summary>
+    /// <param name="path">The socket's path; a socket that a killed command has left there is replaced.</param>
+    /// <param name="what">What else might answer at the path, for the error message.</param>
+    /// <param name="answer">Serves one client, for a limited time; the client's socket is closed afterwards.</param>
+    /// <exception cref="CommandException">The socket cannot be made at the path, or somebody answers there.</exception>
     public static ControlSocket Open(string path, string what, Func<Socket, CancellationToken, Task> answer)
     {
         if (OperatingSystem.IsWindows())
@@ -63,7 +64,7 @@ internal sealed class ControlSocket : IAsyncDisposable
         }
     }
 
-    /// <summary>Sends all of an answer and its end.</summary>
+    /// <summary>Sends all of an answer, and then the end of the stream.</summary>
     public static async Task SendAsync(Socket client, ReadOnlyMemory<byte> answer, CancellationToken cancellation)
     {
         while (!answer.IsEmpty)
@@ -74,7 +75,7 @@ internal sealed class ControlSocket : IAsyncDisposable
         client.Shutdown(SocketShutdown.Send);
     }
 
-    /// <summary>A command that was killed leaves its socket behind: nobody answers there, and the name is free.</summary>
+    /// <summary>Removes the socket of a command that was killed: nobody answers there, and the name is free.</summary>
     private static void RemoveDead(string path, string what)
     {
         if (!FileFacts.TryRead(path, out var there))
@@ -129,7 +130,7 @@ internal sealed class ControlSocket : IAsyncDisposable
             }
             catch (Exception exception) when (exception is SocketException or OperationCanceledException)
             {
-                // The client went away, or did not read: it asked, so it is its loss.
+                // The client went away, or did not read the answer. The loss is only its own.
             }
             finally
             {
@@ -142,7 +143,7 @@ internal sealed class ControlSocket : IAsyncDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        // Its name goes with it.
+        // The socket's file is deleted with the listener.
         _listener.Dispose();
         _stop.Dispose();
     }

@@ -4,21 +4,19 @@ using DataPlane.Tool.CommandLine;
 namespace DataPlane.Tool.Control;
 
 /// <summary>
-/// The folders of control sockets. Whoever can put a socket into one answers for our commands, so a folder counts only when it belongs to
-/// this user or to root and nobody else may write in it. A folder in /tmp may have been made by anybody under our name.
+/// The folders of control sockets. Whoever can put a socket into one answers in place of this user's commands. A folder therefore counts
+/// only when it belongs to this user or to root, and nobody else may write in it: anybody may have made a folder of that name in /tmp.
 /// </summary>
 internal static class RuntimeFolder
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private const UnixFileMode WritableForOthers = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
 
-    /// <summary>Root and this user: each can do to this process what it wants anyway.</summary>
+    /// <summary>Whether a user is root or this user; each of them can do to this process what it wants anyway.</summary>
     public static bool IsTrusted(uint user) => user == 0 || user == Libc.GetEffectiveUser();
 
-    /// <summary>Whether the sockets in a folder can be believed.</summary>
-    /// <remarks>
-    /// Root also looks into the folder of a service that runs as a user of its own, where only root can have made that folder.
-    /// </remarks>
+    /// <summary>Whether the sockets in a folder can be trusted.</summary>
+    /// <remarks>Root also trusts the folder of a service that runs as another user, where only root can have made that folder.</remarks>
     public static bool IsTrusted(string folder) =>
         FileFacts.TryRead(folder, out var facts)
         && (WhyNot(facts) is null
@@ -28,10 +26,11 @@ internal static class RuntimeFolder
     /// <summary>Makes the folder where it is missing, for this user only.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="isOwn">
-    /// It is one of the folders that commands find by themselves, which must be of the right user; another one was chosen by the caller.
+    /// Whether it is one of the folders that commands find by themselves, which must belong to the right user. The caller has chosen any
+    /// other one.
     /// </param>
-    /// <exception cref="CommandException">The folder is not to be trusted.</exception>
-    /// <exception cref="IOException">It cannot be made.</exception>
+    /// <exception cref="CommandException">The folder cannot be trusted.</exception>
+    /// <exception cref="IOException">The folder cannot be made.</exception>
     public static void Prepare(string folder, bool isOwn)
     {
         if (OperatingSystem.IsWindows())
@@ -42,7 +41,7 @@ internal static class RuntimeFolder
         if (!FileFacts.TryRead(folder, out var facts))
         {
             Directory.CreateDirectory(folder, OwnerOnly);
-            // Somebody may have been faster.
+            // Somebody else may have made it meanwhile.
             if (!FileFacts.TryRead(folder, out facts))
             {
                 throw new IOException($"the folder {folder} cannot be looked at");

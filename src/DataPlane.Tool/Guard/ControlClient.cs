@@ -5,11 +5,11 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>Asks a guard how its VMs are.</summary>
+/// <summary>Asks a guard for the state of its VMs.</summary>
 internal static class ControlClient
 {
-    /// <returns>Its answer; <see langword="null"/> when no guard lives at the path any more.</returns>
-    /// <exception cref="CommandException">Something is there, but it gives no answer that can be understood.</exception>
+    /// <returns>The guard's answer; null when no guard listens at the path any more.</returns>
+    /// <exception cref="CommandException">Something is at the path, but it gives no answer that can be understood.</exception>
     public static async Task<ControlAnswer?> AskAsync(string path, TimeProvider time, CancellationToken cancellation)
     {
         var bytes = await ControlQuestion.AskAsync(path, default, ControlQuestion.Patience, time, cancellation).ConfigureAwait(false);
@@ -25,7 +25,7 @@ internal static class ControlClient
             {
                 throw new CommandException($"{path}: no guard of this version answers there");
             }
-            // The serializer looks at members, not at what lists hold.
+            // The serializer refuses null in members, but not in the elements of lists.
             return answer.Vms.All(static vm => vm is not null && vm.Channels.All(static channel => channel is not null)) ? answer
                 : throw new CommandException($"{path}: its answer has null in a list");
         }

@@ -7,12 +7,12 @@ using DataPlane.Tool.Output;
 namespace DataPlane.Tool.Guard;
 
 /// <summary>
-/// The control socket of a guard: whoever connects gets the state of its VMs as one line of JSON, and the end. Nothing can be changed
-/// through it.
+/// The control socket of a guard: a client gets the state of the VMs as one line of JSON, and then the end of the connection. It can change
+/// nothing.
 /// </summary>
 internal sealed class ControlServer : IAsyncDisposable
 {
-    // For all of an answer, on a machine whose cores a migration keeps busy.
+    // The limit for the whole answer, on a machine whose cores a migration keeps busy.
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
 
     private readonly Func<IReadOnlyList<VmStatus>> _status;
@@ -28,7 +28,7 @@ internal sealed class ControlServer : IAsyncDisposable
 
     public string Path => _socket.Path;
 
-    /// <exception cref="CommandException">The socket cannot be there, or another guard answers at it.</exception>
+    /// <exception cref="CommandException">The socket cannot be made at the path, or another guard answers there.</exception>
     public static ControlServer Open(string path, Func<IReadOnlyList<VmStatus>> status, TimeProvider time) => new(path, status, time);
 
     private async Task AnswerAsync(Socket client, CancellationToken stop)

@@ -2,19 +2,19 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>Open descriptors that a guard needs: each undecided connection holds one.</summary>
+/// <summary>The open descriptors that a guard needs. Each undecided connection holds one.</summary>
 internal static class DescriptorLimit
 {
-    // Runtime, libraries, control socket, metrics, and some air.
+    // Runtime, libraries, control socket, metrics, and a reserve.
     private const long OfTheProcess = 256;
 
-    // Two sockets, and two ends of a pipe in each direction.
+    // Two sockets, and the two ends of a pipe in each direction.
     private const int PerChannel = 6;
 
-    // Where TLS ends here: the two ends of what is inside, beside the connection.
+    // Where TLS ends in the guard, the two ends of the decrypted stream come on top of the connection.
     private const int MoreInside = 2;
 
-    /// <summary>Descriptors that the VMs may hold at their limits.</summary>
+    /// <summary>The descriptors that the VMs hold when all their limits are reached.</summary>
     public static long Needed(IEnumerable<VmSettings> vms) =>
         OfTheProcess + vms.Sum(static vm =>
         {

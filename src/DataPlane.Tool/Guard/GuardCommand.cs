@@ -6,7 +6,7 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary><c>dataplane guard</c>: the front door of a QEMU that waits for a migration, or of several.</summary>
+/// <summary><c>dataplane guard</c>: guards a QEMU that waits for a migration, or several.</summary>
 internal sealed class GuardCommand
 {
     private readonly ToolOption<string?> _config =
@@ -30,7 +30,7 @@ internal sealed class GuardCommand
         {
             command.Options.Add(option);
         }
-        // Before the rules of a single VM, which would ask for --listen.
+        // This rule comes before the rules of a single VM, which would ask for --listen.
         command.Validators.Insert(0, result =>
         {
             if (result.GetValue(_check) && result.GetResult(_config) is null)
@@ -79,7 +79,7 @@ internal sealed class GuardCommand
         var control = arguments.GetValue(_control) ?? ControlPaths.Own(ControlPaths.Guard, Environment.GetEnvironmentVariable);
         var server = OpenControl(control, isDefault: arguments.GetValue(_control) is null, service, context);
         document.Control = server?.Path;
-        // Migrations under way go through this process; with a file, SIGHUP means to read it again.
+        // Migrations under way go through this process, so a closed terminal must not end it. With a file, SIGHUP means to read it again.
         using var lasting = HangUps.Survive();
         using var metrics = arguments.GetValue(_metrics) is { } address ? service.OpenMetrics(address) : null;
         try
@@ -106,7 +106,7 @@ internal sealed class GuardCommand
         }
     }
 
-    /// <summary>What a reload would come to; nothing is opened and no QEMU is asked.</summary>
+    /// <summary>Checks what a reload would come to. Opens no address and asks no QEMU.</summary>
     private static void Check(string config, IReadOnlyList<VmSettings> vms, CommandContext context, GuardDocument document)
     {
         foreach (var vm in vms)
@@ -132,7 +132,7 @@ internal sealed class GuardCommand
         context.Results.WriteLine($"{config}: {vms.Count} {(vms.Count == 1 ? "VM" : "VMs")}, nothing is wrong with it");
     }
 
-    /// <summary>A guard that nobody can look into still guards, unless it was told where it has to be seen.</summary>
+    /// <summary>Opens the control socket. A guard that cannot have its default socket guards without one, after a warning.</summary>
     private static ControlServer? OpenControl(string path, bool isDefault, GuardService service, CommandContext context)
     {
         try

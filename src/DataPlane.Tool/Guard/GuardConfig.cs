@@ -4,9 +4,7 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>
-/// The config file: a section per VM, whose keys are the options of the command line without their dashes.
-/// </summary>
+/// <summary>The config file: a section per VM, whose keys are the options of the command line without their dashes.</summary>
 /// <remarks>
 /// <code>
 /// # lines before the first section hold for every VM that does not say otherwise
@@ -26,7 +24,7 @@ internal static class GuardConfig
     private static readonly ParserConfiguration s_plain = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
     /// <exception cref="CommandException">
-    /// The file cannot be read, or what it says cannot be done; the message names file and line.
+    /// The file cannot be read, or something in it is wrong; the message names the file and, where possible, the line.
     /// </exception>
     public static IReadOnlyList<VmSettings> Load(string path)
     {
@@ -60,7 +58,7 @@ internal static class GuardConfig
             {
                 throw Fault(path, section.Line, $"[{vm.Name}] listens where [{taken.Name}] does");
             }
-            // A monitor serves one client. Two addresses before one --to are two ways to the same QEMU.
+            // A monitor serves one client, so no two VMs may share one. Two VMs with the same --to are two addresses of one QEMU.
             if (vms.Find(other => other.Qmp is not null && other.Qmp == vm.Qmp) is { } behind)
             {
                 throw Fault(path, section.Line, $"[{vm.Name}] guards the QEMU of [{behind.Name}]: {vm.Qmp}");
@@ -104,7 +102,8 @@ internal static class GuardConfig
     }
 
     /// <summary>
-    /// A comment begins with # or ; at the start of the line or after a blank, outside of double quotes. Null where quotes are not closed.
+    /// The line without its comment and outer blanks; null where double quotes are not closed. A comment begins with # or ; at the start of
+    /// the line or after a blank, outside of double quotes.
     /// </summary>
     private static string? WithoutComment(string line)
     {
@@ -126,7 +125,7 @@ internal static class GuardConfig
 
     private static string Unquote(string value) => value is ['"', .. var inner, '"'] && !inner.Contains('"') ? inner : value;
 
-    /// <summary>Reads a section by way of the command line's own parser: same values, same complaints.</summary>
+    /// <summary>Reads a section with the command line's own parser, so that values and complaints are the same.</summary>
     private static VmSettings ReadSection(string path, Section section)
     {
         var command = new Command("vm");

@@ -5,7 +5,7 @@ namespace DataPlane.Tool.Guard;
 /// <summary>The JSON document of <c>dataplane guard</c>: the VMs as they were at the end.</summary>
 internal sealed class GuardDocument() : CommandDocument("dataplane.guard/1")
 {
-    /// <summary>Where <c>guard status</c> found it; absent without a control socket.</summary>
+    /// <summary>The path at which <c>guard status</c> could ask the guard; absent without a control socket.</summary>
     public string? Control { get; set; }
 
     public IReadOnlyList<VmStatus> Vms { get; set; } = [];
@@ -17,14 +17,14 @@ internal sealed class GuardStatusDocument() : CommandDocument("dataplane.guard_s
     /// <summary>The guards that answered.</summary>
     public IReadOnlyList<GuardEntry> Guards { get; set; } = [];
 
-    /// <summary>Their VMs.</summary>
+    /// <summary>The VMs of all guards that answered.</summary>
     public IReadOnlyList<VmStatus> Vms { get; set; } = [];
 }
 
 /// <summary>A guard process that answered.</summary>
 internal sealed record GuardEntry(string Control, int Pid, string DataplaneVersion);
 
-/// <summary>What a guard says to whoever connects to its control socket, before it closes.</summary>
+/// <summary>The answer of a guard to whoever connects to its control socket.</summary>
 internal sealed record ControlAnswer
 {
     public const string CurrentSchema = "dataplane.guard_control/1";

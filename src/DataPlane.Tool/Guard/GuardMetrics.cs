@@ -3,7 +3,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>The VMs as instruments: read when somebody collects, so they cost nothing while nobody does.</summary>
+/// <summary>The state of the VMs as instruments. They are read when somebody collects, so they cost nothing otherwise.</summary>
 internal sealed class GuardMetrics : IDisposable
 {
     public const string MeterName = "DataPlane.Tool.Guard";
@@ -36,7 +36,7 @@ internal sealed class GuardMetrics : IDisposable
         from kind in vm.Channels.GroupBy(static channel => (channel.Kind, channel.State))
         select new Measurement<int>(kind.Count(), Tag("vm", vm.Name), Tag("kind", kind.Key.Kind), Tag("state", kind.Key.State));
 
-    // By kind, not by channel: 255 channels of many VMs would be too many series for the limits of collectors.
+    // The series are per kind and not per channel: 255 channels of many VMs would be too many for the limits of collectors.
     private IEnumerable<Measurement<long>> Relayed() =>
         from vm in _status()
         from kind in vm.Channels.GroupBy(static channel => channel.Kind)

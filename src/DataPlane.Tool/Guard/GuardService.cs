@@ -8,8 +8,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Tool.Guard;
 
 /// <summary>
-/// A guard at work: one VM until its migration is over, or those of a config file until it is stopped; with everything that looks at
-/// them.
+/// A running guard, with its status, metrics and notices to systemd. It guards one VM until its migration is over, or the VMs of a config
+/// file until it is stopped.
 /// </summary>
 internal sealed class GuardService : IGuardEvents, IDisposable
 {
@@ -26,10 +26,10 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         _stopping = context.Stop.Register(_systemd.Stopping);
     }
 
-    /// <summary>All VMs at this moment. Safe from any thread.</summary>
+    /// <summary>The state of all VMs at this moment. May be called from any thread.</summary>
     public IReadOnlyList<VmStatus> Status() => Volatile.Read(ref _status)();
 
-    /// <summary>Raises the descriptor limit to what the VMs may need, and says so where that is not allowed.</summary>
+    /// <summary>Raises the descriptor limit to what the VMs may need, and warns where that is not allowed.</summary>
     public void CheckDescriptors(IReadOnlyList<VmSettings> vms)
     {
         var needed = DescriptorLimit.Needed(vms);
@@ -55,8 +55,8 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         }
     }
 
-    /// <summary>Guards one migration.</summary>
-    /// <exception cref="CommandException">It could not begin, or it failed.</exception>
+    /// <summary>Guards one VM until its migration is over.</summary>
+    /// <exception cref="CommandException">The guard could not begin, or the migration failed.</exception>
     public async Task ServeOneAsync(VmSettings settings)
     {
         using var worker = Hire(settings);
@@ -88,7 +88,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     }
 
     /// <summary>Guards the VMs of a file until the command is stopped; SIGHUP reads the file again.</summary>
-    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    /// <exception cref="OperationCanceledException">The command was stopped.</exception>
     public async Task ServeFileAsync(string path, IReadOnlyList<VmSettings> vms)
     {
         var reload = System.Threading.Channels.Channel.CreateBounded<bool>(1);
@@ -126,7 +126,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
             CheckDescriptors(vms);
             fleet.Apply(vms);
         }
-        // Whatever it is, the next SIGHUP must find somebody who reads the file again.
+        // Whatever the failure is, the next SIGHUP must still make the guard read the file again.
 #pragma warning disable CA1031
         catch (Exception exception)
 #pragma warning restore CA1031
@@ -147,7 +147,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
             var vms = Status();
             var summary = StatusTable.Summarize(vms);
             _systemd.Status(summary);
-            // A guard that waits for days says so once.
+            // A guard that waits for days reports it once.
             if (summary == shown && !vms.Any(static vm => vm.IsBusy()))
             {
                 continue;
@@ -165,7 +165,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         }
     }
 
-    /// <summary>The last look stays when the workers are gone: it is what the document says.</summary>
+    /// <summary>Keeps the last state for the document when the workers are gone.</summary>
     private void KeepLast()
     {
         var last = Status();
@@ -184,7 +184,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
 
     void IGuardEvents.Ended(VmStatus vm) => _context.Note($"{vm.Name}: {vm.State}{(vm.Error is { } error ? ": " + error : "")}");
 
-    // The guard of a VM names it; what fails around it does not.
+    // A failure of the library's guard names the VM already; any other one does not.
     void IGuardEvents.CannotStart(string name, string reason) =>
         _context.Note($"{(reason.StartsWith(name, StringComparison.Ordinal) ? reason : $"{name}: {reason}")}; trying again");
 

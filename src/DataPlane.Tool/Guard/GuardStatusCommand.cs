@@ -4,10 +4,10 @@ using DataPlane.Tool.Control;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary><c>dataplane guard status</c>: what the guards on this machine are doing.</summary>
+/// <summary><c>dataplane guard status</c>: shows what the guards on this machine are doing.</summary>
 internal sealed class GuardStatusCommand
 {
-    // Cursor home, and clear what is below: no flicker as with clearing first.
+    // The cursor goes home and everything below is cleared, which does not flicker as it would to clear first.
     private const string Home = "\e[H\e[J";
 
     private readonly ToolOption<string?> _control =
@@ -104,7 +104,7 @@ internal sealed class GuardStatusCommand
         }
         catch (CommandException exception) when (!isOnlyOne)
         {
-            // One guard that is stuck, or not ours to ask, must not hide the others.
+            // A guard that is stuck, or that this user may not ask, must not hide the others.
             context.Warn(exception.Message);
             return null;
         }

@@ -6,10 +6,10 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>The library's guard of one VM, its options taken from and its snapshots turned into the command's own forms.</summary>
+/// <summary>The library's guard of one VM, with options and snapshots translated from and to the command's own types.</summary>
 internal sealed class GuardedVmAdapter : IGuardedVm
 {
-    /// <summary>A path of the monitor that is no longer than this leaves room for a name beside it.</summary>
+    /// <summary>The longest path of a monitor that leaves room for the name of a socket beside it.</summary>
     private const int MostBeside = 90;
 
     private readonly VmSettings _settings;
@@ -87,7 +87,9 @@ internal sealed class GuardedVmAdapter : IGuardedVm
         MaxUndecidedPerPeer = settings.MaxUndecidedPerPeer,
     };
 
-    /// <summary>Where QEMU's socket goes when the monitor's path is too long to have one beside it; made only then.</summary>
+    /// <summary>
+    /// The folder for QEMU's socket when the monitor's path is too long to have one beside it, made only then; null otherwise.
+    /// </summary>
     private static string? RuntimeFolder(VmSettings settings)
     {
         if (settings.Incoming is not null || settings.Qmp is not { IsUnix: true, Path.Length: > MostBeside } || OperatingSystem.IsWindows())
@@ -96,7 +98,7 @@ internal sealed class GuardedVmAdapter : IGuardedVm
         }
 
         var folder = ControlPaths.Folders(Environment.GetEnvironmentVariable).First();
-        // What lies in a folder of somebody else is not QEMU's: the guard would send it the guest.
+        // A socket in a folder of somebody else may not be QEMU's, and the guard would send it the guest.
         Control.RuntimeFolder.Prepare(folder, isOwn: true);
         return folder;
     }

@@ -8,15 +8,15 @@ using OpenTelemetry.Metrics;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>Prometheus text under <c>http://ADDR/metrics</c>.</summary>
+/// <summary>Serves the metrics as Prometheus text at <c>http://ADDR/metrics</c>.</summary>
 internal static class MetricsEndpoint
 {
-    /// <summary>A problem of the address, found before anything is started.</summary>
+    /// <summary>What is wrong with an address, before anything is started; null when nothing is.</summary>
     public static string? FindFault(ChannelAddress address) =>
         address.IsUnix || address.Port == 0 ? "--metrics: a TCP address with a port is needed, as 127.0.0.1:9464" : null;
 
     /// <exception cref="CommandException">The address cannot be listened on.</exception>
-    // A method of its own: the libraries behind it are loaded only when somebody wants metrics.
+    // Open is kept out of line, so that the libraries behind it are loaded only when metrics are wanted.
     [MethodImpl(MethodImplOptions.NoInlining)]
     public static IDisposable Open(ChannelAddress address)
     {
@@ -35,7 +35,7 @@ internal static class MetricsEndpoint
                 })
                 .Build();
         }
-        // The exporter wraps what the listener says.
+        // The exporter wraps the exceptions of the listener.
         catch (Exception exception) when (exception.GetBaseException() is HttpListenerException or SocketException)
         {
             throw new CommandException($"--metrics {address}: {exception.GetBaseException().Message}", innerException: exception);

@@ -4,7 +4,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Tool.Guard;
 
-/// <summary>VMs and their channels for a person.</summary>
+/// <summary>Writes VMs and their channels for a person.</summary>
 internal static class StatusTable
 {
     public static void Write(TextWriter output, IReadOnlyList<VmStatus> vms)
@@ -22,7 +22,7 @@ internal static class StatusTable
         }
     }
 
-    /// <summary>All VMs in a few words, for a progress line and the service manager.</summary>
+    /// <summary>Sums up all VMs in a few words, for a progress line and the service manager.</summary>
     public static string Summarize(IReadOnlyList<VmStatus> vms)
     {
         if (vms is [VmStatus only])

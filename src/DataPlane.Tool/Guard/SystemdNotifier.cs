@@ -6,7 +6,7 @@ using DataPlane.Tool.CommandLine;
 namespace DataPlane.Tool.Guard;
 
 /// <summary>
-/// Tells systemd how a service of <c>Type=notify</c> is doing: one datagram per change, as sd_notify(3) says. Does nothing where no
+/// Tells systemd how a service of <c>Type=notify</c> is doing: one datagram per change, as described in sd_notify(3). Does nothing where no
 /// service manager listens, and never fails a guard.
 /// </summary>
 internal sealed class SystemdNotifier : IDisposable
@@ -14,7 +14,7 @@ internal sealed class SystemdNotifier : IDisposable
     private readonly Socket? _socket;
     private string? _status;
 
-    /// <param name="socketPath">Value of NOTIFY_SOCKET.</param>
+    /// <param name="socketPath">The value of NOTIFY_SOCKET; null where no service manager listens.</param>
     public SystemdNotifier(string? socketPath)
     {
         if (socketPath is not ['/' or '@', _, ..])
@@ -35,20 +35,20 @@ internal sealed class SystemdNotifier : IDisposable
         }
     }
 
-    /// <summary>The service does its work: everything that can listen does.</summary>
+    /// <summary>Tells that the service is at work, or that a reload is over.</summary>
     public void Ready() => Send("READY=1");
 
-    /// <summary>The config file is being read again; <see cref="Ready"/> ends it.</summary>
+    /// <summary>Tells that the config file is being read again, until <see cref="Ready"/> is called.</summary>
     public void Reloading()
     {
-        // systemd compares it with its own CLOCK_MONOTONIC, which is what the stopwatch counts here.
+        // systemd compares this time with its own CLOCK_MONOTONIC, which is what the stopwatch counts here.
         var microseconds = System.Diagnostics.Stopwatch.GetTimestamp() / (System.Diagnostics.Stopwatch.Frequency / 1_000_000);
         Send(string.Create(CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
     public void Stopping() => Send("STOPPING=1");
 
-    /// <summary>The line in <c>systemctl status</c>.</summary>
+    /// <summary>Sets the line that <c>systemctl status</c> shows.</summary>
     public void Status(string text)
     {
         if (text == _status)
@@ -68,7 +68,7 @@ internal sealed class SystemdNotifier : IDisposable
         }
         catch (SocketException)
         {
-            // The service manager is being replaced; it asks for nothing that is lost.
+            // The service manager is being replaced; what is lost is not needed.
         }
     }
 

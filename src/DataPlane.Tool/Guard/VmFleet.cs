@@ -1,6 +1,6 @@
 namespace DataPlane.Tool.Guard;
 
-/// <summary>The VMs of a config file, each with its worker; a reload adds and retires without touching the others.</summary>
+/// <summary>The VMs of a config file, each with its worker. A reload adds and retires VMs without touching the others.</summary>
 internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> note, CancellationToken stop) : IDisposable
 {
     private readonly Lock _lock = new();
@@ -8,8 +8,8 @@ internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> no
 
     /// <summary>Makes the fleet what the settings say.</summary>
     /// <remarks>
-    /// A VM that is gone is retired, now or when its migration is over. One that reads differently changes with its next attempt: the
-    /// address that is open, and the migration behind it, stay as they are.
+    /// A VM that is no longer there is retired, now or when its migration is over. A VM whose settings have changed gets them with its next
+    /// attempt: the address that is open, and the migration behind it, stay as they are.
     /// </remarks>
     public void Apply(IReadOnlyList<VmSettings> wanted)
     {
@@ -37,7 +37,7 @@ internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> no
         }
     }
 
-    /// <summary>All VMs, in the order of the file; those that leave after a migration among them.</summary>
+    /// <summary>All VMs in the order in which they were added, including those that leave when their migration is over.</summary>
     public IReadOnlyList<VmStatus> Status()
     {
         lock (_lock)
@@ -47,7 +47,7 @@ internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> no
         }
     }
 
-    /// <summary>Waits until every worker has ended; after a stop.</summary>
+    /// <summary>Waits until every worker has ended, after a stop.</summary>
     public async Task EndAsync()
     {
         Task[] serving;

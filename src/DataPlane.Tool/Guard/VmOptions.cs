@@ -7,15 +7,15 @@ using DataPlane.Transport;
 namespace DataPlane.Tool.Guard;
 
 /// <summary>
-/// The options that describe one VM. They are the command line's, and the keys of a section of the config file are their names: both are
-/// parsed, explained and complained about here.
+/// The options that describe one VM, on the command line and as the keys of a section of the config file. Both are parsed, explained and
+/// checked here.
 /// </summary>
 internal sealed class VmOptions
 {
     private const int DefaultMaxUndecided = 16384;
     private const int MostUndecided = 1 << 20;
 
-    // Main and preempt; multifd channels come on top.
+    // The main and the preempt channel. Multifd channels come on top.
     private const int LeastUndecided = 2;
 
     private readonly ToolOption<string?> _name =
@@ -65,7 +65,7 @@ internal sealed class VmOptions
 
     private readonly VmTlsOptions _tls = new();
 
-    /// <summary>Adds the options; <paramref name="isNeeded"/> says whether this call has to describe a VM.</summary>
+    /// <summary>Adds the options; <paramref name="isNeeded"/> tells whether this call has to describe a VM.</summary>
     public static VmOptions AddTo(Command command, Func<CommandResult, bool> isNeeded)
     {
         var options = new VmOptions();
@@ -88,13 +88,13 @@ internal sealed class VmOptions
             }
             catch (InvalidOperationException)
             {
-                // A value that cannot be read cannot be asked for; its own option complains about it.
+                // A value that cannot be read cannot be checked here; its own option complains about it.
             }
         });
         return options;
     }
 
-    /// <summary>The VM that the arguments describe; they have been validated.</summary>
+    /// <summary>Reads the VM that the arguments describe. They must have been validated.</summary>
     public VmSettings Read(ParseResult arguments)
     {
         var qmp = arguments.GetValue(_qmp);
@@ -111,7 +111,7 @@ internal sealed class VmOptions
             Preempt = arguments.GetValue(_preempt),
             Uuid = arguments.GetValue(_uuid),
             MaxUndecided = maxUndecided,
-            // One address can never hold more than all together.
+            // One address can never hold more connections than all addresses together.
             MaxUndecidedPerPeer = Math.Min(arguments.GetValue(_maxUndecidedPerPeer) ?? maxUndecided, maxUndecided),
             UndecidedTimeout = arguments.GetValue(_undecidedTimeout)!.Value.Value,
             Allow = arguments.GetValue(_allow)!,

@@ -1,6 +1,6 @@
 namespace DataPlane.Tool.Guard;
 
-/// <summary>One guarded VM at a moment, for people, JSON and metrics alike.</summary>
+/// <summary>The state of one guarded VM at one moment, for people, JSON and metrics alike.</summary>
 internal sealed record VmStatus
 {
     /// <summary>The guard looks for a QEMU that it can serve; the address is not open.</summary>
@@ -18,10 +18,10 @@ internal sealed record VmStatus
 
     public required string Name { get; init; }
 
-    /// <summary>QEMU's version, where it is known.</summary>
+    /// <summary>QEMU's version; null where it is not known.</summary>
     public string? QemuVersion { get; init; }
 
-    /// <summary>Where the source connects, with the real port once it is open.</summary>
+    /// <summary>The address to which the source connects, with the real port once it is open.</summary>
     public required string Listen { get; init; }
 
     /// <summary>
@@ -35,22 +35,22 @@ internal sealed record VmStatus
     /// <summary>Connections that are not known to be a channel yet.</summary>
     public int Undecided { get; init; }
 
-    /// <summary>Of them those that may yet prove to be the preempt channel.</summary>
+    /// <summary>The undecided connections that may still prove to be the preempt channel.</summary>
     public int Candidates { get; init; }
 
-    /// <summary>Connections turned away, by reason.</summary>
+    /// <summary>The number of refused connections, by reason.</summary>
     public IReadOnlyDictionary<string, long> Refused { get; init; } = new Dictionary<string, long>();
 
     /// <summary>Migrations of this VM that the guard has seen complete.</summary>
     public int Completed { get; init; }
 
-    /// <summary>Migrations of this VM that failed behind the guard.</summary>
+    /// <summary>Migrations of this VM that the guard has seen fail.</summary>
     public int Failed { get; init; }
 
-    /// <summary>Why the last try or the last migration failed.</summary>
+    /// <summary>Why the last attempt or the last migration failed; null when it did not.</summary>
     public string? Error { get; init; }
 
-    /// <summary>A migration is under way: not the moment to stop the guard.</summary>
+    /// <summary>Whether a migration is under way, so that this is no moment to stop the guard.</summary>
     public bool IsBusy() => State is not (StatePreparing or StateWaiting or StateCompleted or StateFailed or StateStopped);
 }
 
@@ -62,7 +62,7 @@ internal sealed record ChannelStatus
 
     public required int Id { get; init; }
 
-    /// <summary>The client; absent for a preempt channel that is open to QEMU and has not met its client.</summary>
+    /// <summary>The address of the client; absent for a preempt channel that is open to QEMU and has no client yet.</summary>
     public string? Peer { get; init; }
 
     /// <summary><c>held</c>, <c>open</c>, <c>half_closed</c> or <c>closed</c>.</summary>

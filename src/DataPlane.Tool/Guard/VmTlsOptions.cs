@@ -6,7 +6,7 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Tool.Guard;
 
 /// <summary>
-/// The options about TLS of one VM: it ends in the guard, with its credentials, or in a QEMU that no monitor can be asked about.
+/// The TLS options of one VM: TLS ends in the guard, with the guard's credentials, or in a QEMU that no monitor can be asked about.
 /// </summary>
 internal sealed class VmTlsOptions
 {

@@ -1,21 +1,19 @@
 namespace DataPlane.Tool.Guard;
 
-/// <summary>What a worker tells its surroundings; may be called from any thread.</summary>
+/// <summary>The events of a worker. They may come from any thread.</summary>
 internal interface IGuardEvents
 {
-    /// <summary>The VM's address is open and QEMU is ready behind it.</summary>
+    /// <summary>The VM's address has been opened, and QEMU is ready behind it.</summary>
     void Listening(VmStatus vm);
 
-    /// <summary>A migration is over, well or badly.</summary>
+    /// <summary>A migration has completed or failed.</summary>
     void Ended(VmStatus vm);
 
-    /// <summary>The VM cannot be guarded now. Said once per reason; the worker goes on trying.</summary>
+    /// <summary>The VM cannot be guarded now. This is reported once per reason; the worker goes on trying.</summary>
     void CannotStart(string name, string reason);
 }
 
-/// <summary>
-/// Guards one VM: one migration for a command that ends with it, or one QEMU after the other for a service.
-/// </summary>
+/// <summary>Guards one VM: a single migration for a command that ends with it, or one QEMU after the other for a service.</summary>
 /// <remarks>
 /// <code>
 /// preparing --QEMU waits, address open--> waiting .. relaying .. --the migration is over--> completed | failed
@@ -29,7 +27,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     private static readonly TimeSpan s_firstPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_longestPause = TimeSpan.FromSeconds(10);
 
-    // Rates are counted between two looks: looks at short intervals share one.
+    // Rates are counted between two snapshots, so calls at short intervals share one.
     private static readonly TimeSpan s_freshness = TimeSpan.FromMilliseconds(200);
 
     private readonly Lock _lock = new();
@@ -46,7 +44,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
 
     public string Name { get; } = initial.Name;
 
-    /// <summary>What the next attempt will guard. A migration that is under way, or awaited, keeps what it began with.</summary>
+    /// <summary>The settings of the next attempt. A migration that is under way, or awaited, keeps those it began with.</summary>
     public VmSettings Settings
     {
         get
@@ -66,8 +64,8 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
     }
 
-    /// <summary>Guards one migration and returns how it ended.</summary>
-    /// <exception cref="Exception">It could not begin.</exception>
+    /// <summary>Guards one migration, and returns the state in which it ended.</summary>
+    /// <exception cref="Exception">The guard could not begin.</exception>
     public async Task<VmStatus> ServeOnceAsync(CancellationToken cancellation)
     {
         var vm = create(Settings);
@@ -97,7 +95,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     }
 
     /// <summary>Guards one QEMU after the other until it is retired.</summary>
-    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
     public async Task ServeForeverAsync(CancellationToken cancellation)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _retire.Token);
@@ -109,7 +107,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
                 await ServeOnceAsync(stop.Token).ConfigureAwait(false);
                 pause = s_firstPause;
             }
-            // Whatever is in the way of one VM must not end the guard of the others: it is said, and tried again.
+            // Whatever is wrong with one VM must not end the guard of the others: it is reported, and the worker tries again.
 #pragma warning disable CA1031
             catch (Exception exception) when (!stop.IsCancellationRequested && !IsRetired)
 #pragma warning restore CA1031
@@ -133,8 +131,8 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     }
 
     /// <summary>
-    /// Ends the guard of this VM: at once, or when the migration that is under way is over. Which of the two is decided where channels are
-    /// let in, so that no migration that has just begun is taken for none.
+    /// Ends the guard of this VM: at once, or when the migration that is under way is over. This is decided where channels are admitted, so
+    /// that a migration that has just begun is not overlooked.
     /// </summary>
     public void Retire()
     {
@@ -148,11 +146,11 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
 
         if (employed is null)
         {
-            _retire.Cancel(); // it waits for its next attempt
+            _retire.Cancel(); // the worker waits for its next attempt
         }
     }
 
-    /// <summary>How things stand; while a new QEMU is awaited, how they ended.</summary>
+    /// <summary>The state of the VM; while a new QEMU is awaited, the state in which the last migration ended.</summary>
     public VmStatus Status()
     {
         lock (_lock)

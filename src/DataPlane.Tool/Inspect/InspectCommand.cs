@@ -5,7 +5,7 @@ using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Inspect;
 
-/// <summary><c>dataplane inspect</c>: what is in a saved VM. Reads no page of it.</summary>
+/// <summary><c>dataplane inspect</c>: shows what is in a saved VM, without reading any of its pages.</summary>
 internal sealed class InspectCommand
 {
     private readonly Argument<string> _file = SharedOptions.SavedVm();
@@ -28,7 +28,7 @@ internal sealed class InspectCommand
         return command;
     }
 
-    /// <summary>The part of the pages that is zero.</summary>
+    /// <summary>The zero pages as a part of all pages, 0 to 1.</summary>
     public static double Share(long zeroPages, long dataPages) => (double)zeroPages / (zeroPages + dataPages);
 
     private ExitCode Run(ParseResult arguments, CommandContext context, InspectDocument document)

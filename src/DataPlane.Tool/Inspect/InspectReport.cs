@@ -4,7 +4,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Tool.Inspect;
 
-/// <summary>A saved VM in words for a person: blocks, then every device with its fields, indented as they contain each other.</summary>
+/// <summary>Writes a saved VM for a person: the blocks, then every device with its fields, indented as they contain each other.</summary>
 internal static class InspectReport
 {
     public static void Write(TextWriter output, InspectDocument document)

@@ -3,13 +3,13 @@ using DataPlane.MainStream.Devices;
 
 namespace DataPlane.Tool.Inspect;
 
-/// <summary>The VM description of a saved VM as a tree of fields, matched with its device sections.</summary>
+/// <summary>Reads the VM description of a saved VM as a tree of fields, matched with its device sections.</summary>
 internal static class StateDescription
 {
-    /// <summary>QEMU's deepest structs have about twenty levels; what is deeper is left out.</summary>
+    /// <summary>The most levels that are read. QEMU's deepest structs have about twenty; what is deeper is left out.</summary>
     private const int MaxLevels = 60;
 
-    /// <summary>The devices in their order; without fields where the description says nothing of them.</summary>
+    /// <summary>The devices in the order of their sections. A device has no fields where the description does not mention it.</summary>
     public static IReadOnlyList<InspectedDevice> Read(DeviceState state)
     {
         Dictionary<(string, long), DescribedStruct> described = [];

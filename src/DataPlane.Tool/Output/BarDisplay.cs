@@ -6,8 +6,8 @@ using Spectre.Console.Rendering;
 namespace DataPlane.Tool.Output;
 
 /// <summary>
-/// A progress bar on a terminal. Kept apart so that the library behind it is loaded only when a bar is drawn. The bar appears with the
-/// first report and redraws itself on its own schedule; reports only leave the newest sample.
+/// A progress bar on a terminal. The class is separate, so that the library that draws is loaded only when a bar is drawn. The bar appears
+/// with the first report and redraws itself on its own schedule; a report only leaves the newest sample.
 /// </summary>
 internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
 {
@@ -36,7 +36,7 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
     {
         lock (_lock)
         {
-            // Through the bar's own console the line goes above the bar.
+            // A line that is written through the bar's own console goes above the bar.
             if (_terminal is null || _ended.Task.IsCompleted)
             {
                 console.Error.WriteLine(line);
@@ -49,8 +49,8 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
     }
 
     /// <summary>
-    /// A line that takes the place of the bar, which is drawn again below it. What is left of the old bar is erased first: a line that is
-    /// wrapped ends with a short piece, beside which the bar would still be seen.
+    /// A line that takes the place of the bar, which is drawn again below it. The rest of the old bar is erased first: a wrapped line ends
+    /// with a short piece, beside which the old bar would still be seen.
     /// </summary>
     private sealed class LineAboveBar(string text) : Renderable
     {
@@ -80,7 +80,7 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
                 using var ticks = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
                 while (!_ended.Task.IsCompleted)
                 {
-                    // The terminal may have got another width meanwhile.
+                    // The width of the terminal may have changed.
                     var line = BarLine.Fit(_sample!, terminal.Profile.Width);
                     column.Width = line.BarWidth;
                     Show(bar, line, _sample!);
@@ -99,7 +99,7 @@ internal sealed class BarDisplay(ToolConsole console) : IProgressDisplay
         bar.Value = sample.DoneBytes ?? 0;
     }
 
-    /// <summary>Takes the bar away; what is written afterwards stands where it was.</summary>
+    /// <summary>Removes the bar; what is written afterwards stands in its place.</summary>
     public async ValueTask DisposeAsync()
     {
         lock (_lock)

@@ -1,7 +1,7 @@
 namespace DataPlane.Tool.Output;
 
-/// <summary>A progress sample in one line of a terminal: what matters least is left out where there is no room for it.</summary>
-/// <param name="Text">What stands before the bar.</param>
+/// <summary>A progress sample as one line of a terminal. What matters least is left out where there is no room for it.</summary>
+/// <param name="Text">The text before the bar.</param>
 /// <param name="BarWidth">Columns that are left for the bar.</param>
 internal readonly record struct BarLine(string Text, int BarWidth)
 {
@@ -11,7 +11,7 @@ internal readonly record struct BarLine(string Text, int BarWidth)
     // The spinner, and a blank after each of the three columns.
     private const int Around = 4;
 
-    /// <summary>Fits a sample into a terminal of so many columns.</summary>
+    /// <summary>Fits a sample into a terminal of <paramref name="columns"/> columns.</summary>
     public static BarLine Fit(ProgressSample sample, int columns)
     {
         var room = Math.Max(1, columns - Around - LeastBar);
@@ -27,7 +27,7 @@ internal readonly record struct BarLine(string Text, int BarWidth)
         return new BarLine(text, Math.Clamp(columns - Around - text.Length, LeastBar, MostBar));
     }
 
-    /// <summary>The most wanted first.</summary>
+    /// <summary>The parts of the line, the most important first.</summary>
     private static IEnumerable<string?> Pieces(ProgressSample sample)
     {
         var isCounted = sample is { DoneBytes: not null, TotalBytes: > 0 };

@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace DataPlane.Tool.Output;
 
 /// <summary>
-/// The JSON document of a command: the keys that every command has. A command derives its own document with its own keys and fills it
-/// while it runs, so that whatever is known is there when it fails.
+/// The JSON document of a command: the keys that every command has. A command derives its own document with its own keys and fills it while
+/// it runs, so that a command that fails still delivers what it knows.
 /// </summary>
 internal abstract class CommandDocument(string schema)
 {
@@ -31,7 +31,7 @@ internal abstract class CommandDocument(string schema)
     [JsonPropertyOrder(-2)]
     public CommandResult Result { get; set; } = CommandResult.Failed;
 
-    /// <summary>The line that stderr got; absent when the result is ok.</summary>
+    /// <summary>The line that went to stderr; absent when the result is ok.</summary>
     [JsonPropertyOrder(-1)]
     public string? Error { get; set; }
 }

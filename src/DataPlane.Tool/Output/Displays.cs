@@ -1,6 +1,6 @@
 namespace DataPlane.Tool.Output;
 
-/// <summary>Shows no progress: --quiet and --no-progress.</summary>
+/// <summary>Shows no progress, for --quiet and --no-progress; lines still go to stderr.</summary>
 internal sealed class SilentDisplay(TextWriter error) : IProgressDisplay
 {
     public void Report(ProgressSample sample)
@@ -26,7 +26,7 @@ internal sealed class StreamedDisplay(IProgressDisplay people, JsonStream stream
     public ValueTask DisposeAsync() => people.DisposeAsync();
 }
 
-/// <summary>Lets one sample through per interval, and the first of every stage at once.</summary>
+/// <summary>Lets through one sample per interval, and the first of every stage at once. A stage that waits passes only once.</summary>
 internal sealed class SampleGate(TimeProvider time, TimeSpan interval)
 {
     private string? _stage;

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace DataPlane.Tool.Output;
 
-/// <summary>The machine that a result was measured on: a number without it compares with nothing.</summary>
+/// <summary>The machine on which a result was measured. Without it the result cannot be compared.</summary>
 internal sealed record HostFacts
 {
     /// <summary>Release of the running kernel, as <c>uname -r</c> prints it.</summary>
@@ -30,7 +30,7 @@ internal sealed record HostFacts
         Runtime = RuntimeInformation.FrameworkDescription,
     };
 
-    /// <summary>Memory of the machine; within a container with a limit, what the runtime was told of it, if that is less.</summary>
+    /// <summary>The memory of the machine, or the limit of a container as the runtime knows it, whichever is less.</summary>
     private static long MemoryTotal()
     {
         var limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;

@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace DataPlane.Tool.Output;
 
-/// <summary>Quantities for people: sizes in binary units as on the command line, rates in decimal GB/s or MB/s as network people count.</summary>
+/// <summary>
+/// Quantities for people: sizes in binary units as on the command line, rates in decimal MB/s or GB/s as is usual for networks.
+/// </summary>
 internal static class Human
 {
     private static readonly string[] s_units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -23,7 +25,7 @@ internal static class Human
         ? Format("0.00", bytesPerSecond / 1e9) + " GB/s"
         : Format("0.0", bytesPerSecond / 1e6) + " MB/s";
 
-    /// <summary>A time that is an estimate: whole seconds, minutes or hours; null when it is too long to mean anything.</summary>
+    /// <summary>An estimated time in whole seconds, minutes or hours; null when it is too long to mean anything.</summary>
     public static string? About(double seconds) => seconds switch
     {
         < 100 => Format("0", Math.Max(1, Math.Ceiling(seconds))) + " s",

@@ -1,12 +1,12 @@
 namespace DataPlane.Tool.Output;
 
-/// <summary>What a command knows of its progress at one moment. Values that make no sense yet stay null.</summary>
+/// <summary>The progress of a command at one moment. Values that make no sense yet are null.</summary>
 internal sealed record ProgressSample
 {
-    /// <summary>What is being done, for a person: <c>run 2 of 7, migration</c>.</summary>
+    /// <summary>What the command is doing, for a person: <c>run 2 of 7, migration</c>.</summary>
     public required string Stage { get; init; }
 
-    /// <summary>Nothing moves: the stage says what is awaited, and saying it once is enough for a log.</summary>
+    /// <summary>Whether nothing moves. The stage then names what is awaited, and a log needs it only once.</summary>
     public bool IsWaiting { get; init; }
 
     public long? DoneBytes { get; init; }
@@ -17,11 +17,11 @@ internal sealed record ProgressSample
 
     public int? Round { get; init; }
 
-    /// <summary>More about this moment, for a person.</summary>
+    /// <summary>Further details about this moment, for a person.</summary>
     public string? Detail { get; init; }
 }
 
-/// <summary>Shows progress; may be called from any thread, as often as wanted: what is too often is dropped here.</summary>
+/// <summary>Shows progress. It may be called from any thread and as often as wanted: what is too frequent is dropped here.</summary>
 internal interface IProgressDisplay : IAsyncDisposable
 {
     void Report(ProgressSample sample);

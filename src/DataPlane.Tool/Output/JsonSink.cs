@@ -8,8 +8,8 @@ using DataPlane.Tool.CommandLine;
 namespace DataPlane.Tool.Output;
 
 /// <summary>
-/// Where the JSON document goes. A file is reserved before the command starts, so that an hour of measuring is not lost to a wrong
-/// path, and appears under its name in one step: a reader never sees half a document.
+/// The destination of the JSON document. A file is reserved before the command starts, so that a wrong path does not cost an hour of
+/// measuring, and it appears under its name in one step, so that a reader never sees half a document.
 /// </summary>
 internal sealed partial class JsonSink : IDisposable
 {
@@ -54,8 +54,8 @@ internal sealed partial class JsonSink : IDisposable
     }
 
     /// <summary>
-    /// A new file beside the target, under a name that nobody can know before: in a folder that others write to, a file or link that waits
-    /// there is never opened.
+    /// Makes a new file beside the target, under a name that nobody can know beforehand: in a folder to which others write, a file or link
+    /// that was put there in advance is never opened.
     /// </summary>
     private static FileStream Reserve(string target)
     {
@@ -63,7 +63,7 @@ internal sealed partial class JsonSink : IDisposable
         return new FileStream(name, FileMode.CreateNew, FileAccess.Write, FileShare.Read);
     }
 
-    /// <summary>Why a path cannot be written, without the name of the file that stands in for it meanwhile.</summary>
+    /// <summary>Why a path cannot be written, without the name of the temporary file.</summary>
     private static string Reason(string path, Exception exception) => exception switch
     {
         _ when Directory.Exists(path) => "it is a folder",
@@ -74,7 +74,7 @@ internal sealed partial class JsonSink : IDisposable
     };
 
     /// <summary>
-    /// The open target where it must not be replaced by a finished file: a pipe, a device, or another name of an open file.
+    /// Opens the target where a finished file must not replace it: a pipe, a device, or another name of an open file. Null otherwise.
     /// </summary>
     private static FileStream? OpenInPlace(string path, string target)
     {
@@ -96,8 +96,10 @@ internal sealed partial class JsonSink : IDisposable
     private static bool IsAlias(string path) =>
         path.StartsWith("/dev/", StringComparison.Ordinal) || path.StartsWith("/proc/", StringComparison.Ordinal);
 
-    /// <summary>Writes the finished document. Called once, at the end, whatever the end is.</summary>
-    /// <exception cref="CommandException">The file could not be completed; nothing is left under its name then.</exception>
+    /// <summary>Writes the finished document. It is called once, at the end, however the command ends.</summary>
+    /// <exception cref="CommandException">
+    /// The file could not be completed. A target that would have been replaced is still as it was.
+    /// </exception>
     public void Write<T>(T document, JsonTypeInfo<T> typeInfo)
     {
         if (_path is null)

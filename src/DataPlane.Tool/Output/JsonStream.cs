@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace DataPlane.Tool.Output;
 
-/// <summary>One JSON line per interval and per new stage on stdout (--json-stream). The document follows as the last line.</summary>
+/// <summary>Writes one JSON line per interval and per new stage to stdout (--json-stream). The document follows as the last line.</summary>
 internal sealed class JsonStream(TextWriter output, TimeProvider time, TimeSpan interval)
 {
     private readonly Lock _lock = new();

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace DataPlane.Tool.Output;
 
-/// <summary>Progress as plain lines on stderr, for logs and pipes: one per interval and one per new stage.</summary>
+/// <summary>Shows progress as plain lines on stderr, for logs and pipes: one per interval and one per new stage.</summary>
 internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan interval) : IProgressDisplay
 {
     private readonly Lock _lock = new();
@@ -63,11 +63,11 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
         return line.ToString();
     }
 
-    /// <summary>Whole percent that are done; only where both numbers are there.</summary>
+    /// <summary>The part that is done, in whole percent. The sample must have both numbers of bytes.</summary>
     internal static int Percent(ProgressSample sample) =>
         (int)Math.Floor(100.0 * Math.Clamp(sample.DoneBytes!.Value, 0, sample.TotalBytes!.Value) / sample.TotalBytes.Value);
 
-    /// <summary>How long the rest takes at the rate of now; null where nothing can be said.</summary>
+    /// <summary>How long the rest takes at the present rate; null where that is not known.</summary>
     internal static string? TimeLeft(ProgressSample sample) =>
         sample is { DoneBytes: { } done and > 0, TotalBytes: { } total, BytesPerSecond: { } rate and > 0 } && done < total
             ? Human.About((total - done) / rate) : null;

@@ -12,11 +12,11 @@ internal static class Logging
     public static ILoggerFactory Create(OutputSettings output) =>
         output.Verbose || output.LogJson ? CreateConsole(output) : NullLoggerFactory.Instance;
 
-    // Kept out of line: the logging libraries are loaded only when somebody wants logs.
+    // CreateConsole is kept out of line, so that the logging libraries are loaded only when logs are wanted.
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static ILoggerFactory CreateConsole(OutputSettings output)
     {
-        // The logger takes the process' stderr as it is when it is made; peers' texts stand in its lines.
+        // The logger keeps the stderr that it finds when it is made. Its lines contain texts of peers, so they have to be escaped.
         Console.SetError(new EscapingWriter(Console.Error));
         return LoggerFactory.Create(builder => Configure(builder, output));
     }
@@ -27,7 +27,7 @@ internal static class Logging
         builder.AddConsole(console =>
         {
             console.LogToStandardErrorThreshold = LogLevel.Trace;
-            // Never the threads that log: a reader of stderr that stops would stop admission and migrations. What is left out is counted.
+            // A thread that logs must not wait: a reader of stderr that stops would stop admission and migrations. Lost lines are counted.
             console.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite;
         });
         if (output.LogJson)

@@ -21,11 +21,11 @@ internal static class ProgressDisplays
         {
             return new SilentDisplay(console.Error);
         }
-        // Log lines would tear a bar apart.
+        // Log lines would break a bar apart.
         var logs = output.Verbose || output.LogJson;
         return console.ErrorIsTerminal && !logs ? Bar(console) : new LineDisplay(console.Error, console.Time, output.Interval);
     }
 
-    // A method of its own: the terminal library is loaded when this is compiled, not before.
+    // Bar is a method of its own, so that the terminal library is loaded only when a bar is shown.
     private static BarDisplay Bar(ToolConsole console) => new(console);
 }

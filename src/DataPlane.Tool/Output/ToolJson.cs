@@ -12,12 +12,13 @@ using DataPlane.Tool.Serve;
 namespace DataPlane.Tool.Output;
 
 /// <summary>
-/// The generated serializers of all documents: no reflection, so it survives trimming and starts fast. A command adds its document here.
+/// The generated serializers of all documents. They use no reflection, so they survive trimming and start fast. A command adds its document
+/// here.
 /// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-    // What is read comes from other processes: null where there must be something is an error there and not later.
+    // What is read comes from other processes: null in place of a required value is an error here and not later.
     RespectNullableAnnotations = true)]
 [JsonSerializable(typeof(ProgressLine))]
 [JsonSerializable(typeof(BenchDocument))]
@@ -33,17 +34,17 @@ namespace DataPlane.Tool.Output;
 [JsonSerializable(typeof(ServeDocument))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {
-    /// <summary>Documents for people and files: indented.</summary>
-    // Lazy: the order of static initializers across the parts of this type is not defined.
+    /// <summary>The serializers for documents that people and files get, which are indented.</summary>
+    // They are made late, because the order of static initializers across the parts of this type is not defined.
     public static ToolJson Documents => field ??= Create(indented: true);
 
-    /// <summary>The same documents on one line each.</summary>
+    /// <summary>The serializers for documents on one line each.</summary>
     public static ToolJson Lines => field ??= Create(indented: false);
 
     private static ToolJson Create(bool indented) => new(new JsonSerializerOptions(Default.Options)
     {
         WriteIndented = indented,
-        // Structs within structs of a device: two levels each.
+        // Every struct within a struct of a device takes two levels.
         MaxDepth = 256,
         // The documents are never pasted into HTML: a plus sign may stay a plus sign.
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,

@@ -4,19 +4,19 @@ using DataPlane.Tool.Control;
 namespace DataPlane.Tool.Output;
 
 /// <summary>
-/// Where a path leads. A link is somebody's word for where to write, and it counts from this user and from root. Whoever writes uses the
-/// path at the end alone: the one at the beginning may be another link by then.
+/// Finds where a path leads. A link decides where somebody writes, so only links of this user and of root count. Whoever writes must use
+/// the resulting path only: the path at the beginning may be another link by then.
 /// </summary>
 internal static class TrustedLinks
 {
-    private const int MaxLinks = 40; // as the kernel
+    private const int MaxLinks = 40; // as many as the kernel follows
 
-    /// <summary>The open files of a process, whose links name no path: the kernel alone can follow them.</summary>
+    /// <summary>The folders of a process's open files. Their links name no path, and only the kernel can follow them.</summary>
     private static readonly string[] s_openFiles = ["/proc/", "/dev/fd/"];
 
-    /// <param name="path">A full path. Links among its folders are the kernel's to follow.</param>
+    /// <param name="path">A full path. The kernel follows the links among its folders.</param>
     /// <returns>A path that was no link, and that need not exist.</returns>
-    /// <exception cref="IOException">A link on the way belongs to another user, or there is no end of them.</exception>
+    /// <exception cref="IOException">A link on the way belongs to another user, or there are too many links.</exception>
     public static string Follow(string path)
     {
         for (var hop = 0; hop <= MaxLinks; hop++)

@@ -5,14 +5,14 @@ using System.Text;
 namespace DataPlane.Tool.Output;
 
 /// <summary>
-/// Lets nobody wait for a reader of stderr: a bounded queue before the stream, written by a thread of its own. What finds the queue full is
-/// left out, and the number of it is said as soon as somebody reads again. Thread-safe.
+/// Lets nobody wait for a reader of stderr: the writes go into a bounded queue, which a thread of its own empties. What finds the queue
+/// full is left out, and the number of losses is written as soon as somebody reads again. Thread-safe.
 /// </summary>
 internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInfo.InvariantCulture)
 {
     private const int MaxPieces = 1024;
 
-    // A pipe that nobody reads must not keep the process from its end.
+    // A pipe that nobody reads must not keep the process from ending.
     private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(2);
 
     private readonly BlockingCollection<string> _pieces = new(MaxPieces);
@@ -51,7 +51,7 @@ internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInf
 
     public override void WriteLine(string? value) => Write(value + Environment.NewLine);
 
-    /// <summary>Each piece is flushed when it has been written.</summary>
+    /// <summary>Does nothing: the thread flushes each piece when it has written it.</summary>
     public override void Flush()
     {
     }
@@ -108,7 +108,7 @@ internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInf
         }
         catch (IOException)
         {
-            // The reader is gone for good; what is said from now on is left out.
+            // The reader is gone for good; whatever is written from now on is left out.
         }
     }
 }

@@ -5,12 +5,12 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Postcopy;
 
-/// <summary>Talks to running migrations.</summary>
+/// <summary>Sends questions to running migrations.</summary>
 internal sealed class PostcopyClient(CommandContext context)
 {
-    /// <summary>Says it to the migration at a path. It may take as long as the migration takes to do it.</summary>
-    /// <returns>Null when nobody lives there any more.</returns>
-    /// <exception cref="CommandException">Something is there, but it gives no answer that can be understood.</exception>
+    /// <summary>Sends a question to the migration at a path. The answer to <c>resume</c> may take as long as the migration needs.</summary>
+    /// <returns>The answer; null when no migration listens at the path any more.</returns>
+    /// <exception cref="CommandException">Something is at the path, but it gives no answer that can be understood.</exception>
     public async Task<PostcopyAnswer?> AskAsync(string path, PostcopyQuestion question)
     {
         byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(question, ToolJson.Lines.PostcopyQuestion), (byte)'\n'];
@@ -33,7 +33,7 @@ internal sealed class PostcopyClient(CommandContext context)
             {
                 throw new CommandException($"{path}: no migration of this version answers there");
             }
-            // Where it is asked is known here: an answer may not send the next question elsewhere.
+            // The path that was asked counts: an answer must not send the next question elsewhere.
             return answer with { Migration = answer.Migration with { Control = path } };
         }
         catch (JsonException exception)
@@ -42,8 +42,8 @@ internal sealed class PostcopyClient(CommandContext context)
         }
     }
 
-    /// <summary>The migrations of this user, or the one at a path.</summary>
-    /// <exception cref="CommandException">There is none.</exception>
+    /// <summary>Finds the running migrations of this user, or the one at a path.</summary>
+    /// <exception cref="CommandException">No migration answers.</exception>
     public async Task<IReadOnlyList<PostcopyStatus>> FindAsync(string? control)
     {
         var paths = control is not null ? [Path.GetFullPath(control)]
@@ -61,7 +61,7 @@ internal sealed class PostcopyClient(CommandContext context)
             }
             catch (CommandException exception) when (control is null)
             {
-                // One that is stuck, or not ours to ask, must not hide the others.
+                // A migration that is stuck, or that this user may not ask, must not hide the others.
                 context.Warn(exception.Message);
             }
         }
@@ -75,8 +75,8 @@ internal sealed class PostcopyClient(CommandContext context)
             : "no 'send --postcopy' or 'receive --postcopy' of this user is running");
     }
 
-    /// <summary>The one that is meant.</summary>
-    /// <exception cref="CommandException">There is none, or more than one.</exception>
+    /// <summary>Finds the one migration that a command means.</summary>
+    /// <exception cref="CommandException">There is no such migration, or more than one.</exception>
     public async Task<PostcopyStatus> FindOneAsync(string? control, Func<PostcopyStatus, bool> isMeant)
     {
         var found = await FindAsync(control).ConfigureAwait(false);

@@ -7,12 +7,14 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tool.Postcopy;
 
-/// <summary>The control socket of a migration that may be in postcopy: answers, pauses and resumes.</summary>
+/// <summary>
+/// The control socket of a migration that may be in postcopy: it answers questions, and pauses and resumes the migration.
+/// </summary>
 internal sealed class PostcopyControl : IAsyncDisposable
 {
     private const int MaxQuestionBytes = 4096;
 
-    /// <summary>How long a question and an answer may be under way; not how long it takes to do what is asked.</summary>
+    /// <summary>The time limit for receiving a question, and for sending an answer. Doing what is asked is not limited by it.</summary>
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
 
     private readonly PostcopyDesk _desk;
@@ -28,9 +30,9 @@ internal sealed class PostcopyControl : IAsyncDisposable
 
     public string Path => _socket.Path;
 
-    /// <summary>Opens the socket of a command that is told where, or has a place of its own in the runtime folder.</summary>
-    /// <returns>Null, and a warning, where the command's own place cannot be had.</returns>
-    /// <exception cref="CommandException">It was told where, and that cannot be.</exception>
+    /// <summary>Opens the socket at the path that the command was given, or else at its own path in the runtime folder.</summary>
+    /// <returns>The socket; null, after a warning, where the command's own path cannot be used.</returns>
+    /// <exception cref="CommandException">The path that was given cannot be used.</exception>
     public static PostcopyControl? Open(string? told, PostcopyDesk desk, CommandContext context)
     {
         var path = told ?? ControlPaths.Own(ControlPaths.Postcopy, Environment.GetEnvironmentVariable);
@@ -80,7 +82,7 @@ internal sealed class PostcopyControl : IAsyncDisposable
         };
     }
 
-    /// <summary>One line of JSON.</summary>
+    /// <summary>Reads a question, which is one line of JSON.</summary>
     private async Task<PostcopyQuestion> ReadAsync(Socket client, CancellationToken stop)
     {
         using var deadline = Deadline(stop);

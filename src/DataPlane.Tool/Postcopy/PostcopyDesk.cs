@@ -4,11 +4,12 @@ using DataPlane.Transport;
 namespace DataPlane.Tool.Postcopy;
 
 /// <summary>
-/// One running migration as <c>dataplane postcopy</c> sees it: follows its progress, gives its link up, goes on over a new one.
+/// One running migration as <c>dataplane postcopy</c> sees it: the desk follows its progress, gives its link up, and resumes it over a new
+/// one.
 /// </summary>
 /// <param name="command"><c>send</c> or <c>receive</c>.</param>
-/// <param name="file">The saved VM.</param>
-/// <param name="address">Where the destination waits.</param>
+/// <param name="file">The path of the saved VM.</param>
+/// <param name="address">The address at which the destination waits.</param>
 /// <remarks>Thread-safe.</remarks>
 internal sealed class PostcopyDesk(string command, string file, ChannelAddress address) : IProgress<MigrationProgress>
 {
@@ -22,18 +23,18 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
     private int _pauses;
     private int _failedAttempts;
 
-    /// <summary>Gives the link up; throws <see cref="InvalidOperationException"/> where there is none.</summary>
+    /// <summary>Gives the link up; throws <see cref="InvalidOperationException"/> where there is no link.</summary>
     public required Action GiveUpLink { get; init; }
 
-    /// <summary>Goes on over a new link; null at a destination, to which the source comes.</summary>
+    /// <summary>Resumes the migration over a new link; null at a destination, to which the source comes.</summary>
     public Action<ChannelAddress>? GoOn { get; init; }
 
-    /// <summary>Told at each pause: why, and whether an attempt to end the one before has failed.</summary>
+    /// <summary>Called at each pause, with its reason and with whether an attempt to end the pause before has failed.</summary>
     public required Action<string, bool> OnPaused { get; init; }
 
     public required Action OnResumed { get; init; }
 
-    /// <summary>What there is to see now.</summary>
+    /// <summary>The state of the migration now.</summary>
     public PostcopyStatus Status(string control)
     {
         lock (_gate)
@@ -54,7 +55,7 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         }
     }
 
-    /// <summary>The newest report; null before the first.</summary>
+    /// <summary>The newest report of the progress; null before the first.</summary>
     public MigrationProgress? Last
     {
         get
@@ -66,7 +67,7 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         }
     }
 
-    /// <summary>A destination that has failed waits for its source.</summary>
+    /// <summary>Notes that the destination has failed and waits for its source.</summary>
     public void EnterReturning()
     {
         lock (_gate)
@@ -110,7 +111,7 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         }
     }
 
-    /// <summary>Gives the link up and returns when the migration is paused; else says why not.</summary>
+    /// <summary>Gives the link up, and returns null when the migration is paused, else the reason why it is not.</summary>
     public async Task<string?> PauseAsync(TimeProvider time, CancellationToken cancellation)
     {
         if (StateNow() is var state && state != PostcopyStates.Postcopy)
@@ -136,8 +137,8 @@ internal sealed class PostcopyDesk(string command, string file, ChannelAddress a
         return StateNow() == PostcopyStates.Completed ? "it has completed instead" : null;
     }
 
-    /// <summary>Returns when pages flow again; else says why not.</summary>
-    /// <param name="destination">Where the destination waits now; null for where it was.</param>
+    /// <summary>Resumes the migration, and returns null when pages flow again, else the reason why they do not.</summary>
+    /// <param name="destination">The address at which the destination waits now; null when it is the same as before.</param>
     /// <param name="cancellation">Ends the wait, not the attempt.</param>
     public async Task<string?> ResumeAsync(ChannelAddress? destination, CancellationToken cancellation)
     {

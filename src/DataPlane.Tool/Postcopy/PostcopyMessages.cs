@@ -1,6 +1,6 @@
 namespace DataPlane.Tool.Postcopy;
 
-/// <summary>What <c>dataplane postcopy</c> says to a running migration: one line of JSON.</summary>
+/// <summary>A question of <c>dataplane postcopy</c> to a running migration: one line of JSON.</summary>
 internal sealed record PostcopyQuestion
 {
     public const string CurrentSchema = "dataplane.postcopy_control/1";
@@ -13,18 +13,18 @@ internal sealed record PostcopyQuestion
 
     public required string Command { get; init; }
 
-    /// <summary>With <see cref="Resume"/>: where the destination waits now; null for where it was.</summary>
+    /// <summary>With <see cref="Resume"/>: the address at which the destination waits now; null when it is the same as before.</summary>
     public string? Address { get; init; }
 }
 
-/// <summary>The answer, when the command has done what it can.</summary>
+/// <summary>The answer of a migration, which is sent when the command has done what it can.</summary>
 internal sealed record PostcopyAnswer
 {
     public string? Schema { get; init; } = PostcopyQuestion.CurrentSchema;
 
     public required PostcopyStatus Migration { get; init; }
 
-    /// <summary>Why it was not done; null when it was.</summary>
+    /// <summary>Why the question's command was not done; null when it was.</summary>
     public string? Error { get; init; }
 }
 
@@ -36,34 +36,34 @@ internal sealed record PostcopyStatus
 
     public required int Pid { get; init; }
 
-    /// <summary>Where it is asked.</summary>
+    /// <summary>The path of the migration's control socket.</summary>
     public required string Control { get; init; }
 
-    /// <summary>The saved VM.</summary>
+    /// <summary>The path of the saved VM.</summary>
     public required string File { get; init; }
 
-    /// <summary>Where the destination waits, or waited last.</summary>
+    /// <summary>The address at which the destination waits, or waited last.</summary>
     public required string Address { get; init; }
 
     /// <summary>One of <see cref="PostcopyStates"/>.</summary>
     public required string State { get; init; }
 
-    /// <summary>What ended the link, or the last attempt at a new one.</summary>
+    /// <summary>Why the link was lost, or the last attempt at a new one failed; null while there is a link.</summary>
     public string? PauseReason { get; init; }
 
-    /// <summary>How often the link was lost; attempts that failed do not count.</summary>
+    /// <summary>How often the link was lost. Attempts at a new link that failed do not count.</summary>
     public required int Pauses { get; init; }
 
     public required long TransferredBytes { get; init; }
 
-    /// <summary>Pages that are to be sent still; the destination does not know, and without a link nobody does.</summary>
+    /// <summary>The pages that are still to be sent; null at a destination, which does not know them, and while there is no link.</summary>
     public long? RemainingPages { get; init; }
 }
 
-/// <summary>States of a migration that may go over to postcopy.</summary>
+/// <summary>The states of a migration that may go over to postcopy.</summary>
 internal static class PostcopyStates
 {
-    /// <summary>No channel yet.</summary>
+    /// <summary>The migration has no channel yet.</summary>
     public const string Waiting = "waiting";
 
     /// <summary>The guest is at its source.</summary>

@@ -4,7 +4,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Tool.Postcopy;
 
-/// <summary>Running migrations for a person.</summary>
+/// <summary>Writes running migrations for a person.</summary>
 internal static class PostcopyTable
 {
     public static void Write(TextWriter output, IReadOnlyList<PostcopyStatus> migrations)

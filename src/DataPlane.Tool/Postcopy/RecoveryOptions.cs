@@ -6,7 +6,7 @@ namespace DataPlane.Tool.Postcopy;
 /// <summary>The options of a command whose migration may lose its link in postcopy and get another one.</summary>
 internal sealed class RecoveryOptions
 {
-    /// <summary>As good as for ever, and still something that a timer takes.</summary>
+    /// <summary>As good as no limit, and still short enough for a timer.</summary>
     private static readonly TimeSpan s_forEver = TimeSpan.FromDays(49);
 
     private readonly ToolOption<string?> _control = Options.Text(
@@ -44,7 +44,7 @@ internal sealed class RecoveryOptions
         return options;
     }
 
-    /// <summary>Where the control socket shall be; null for a place of its own.</summary>
+    /// <summary>The path that was given for the control socket; null for the command's own path.</summary>
     public string? Control(ParseResult arguments) => arguments.GetValue(_control);
 
     /// <summary>How long a pause may last.</summary>

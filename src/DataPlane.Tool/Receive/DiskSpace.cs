@@ -2,10 +2,12 @@ using DataPlane.Memory;
 
 namespace DataPlane.Tool.Receive;
 
-/// <summary>What a VM may be at most, where nobody has said it: its memory is reserved on the disk as a whole.</summary>
+/// <summary>The limit of a VM's size where none was given: its memory is reserved on the disk as a whole.</summary>
 internal static class DiskSpace
 {
-    /// <summary>Bytes that are free for a file at <paramref name="path"/>, and one page where nothing is.</summary>
+    /// <summary>
+    /// The bytes that are free for a file at <paramref name="path"/>, at least one page; no limit where that is not known.
+    /// </summary>
     public static long FreeFor(string path)
     {
         var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
@@ -15,7 +17,7 @@ internal static class DiskSpace
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return long.MaxValue; // the reservation says what there is
+            return long.MaxValue; // the reservation will tell
         }
     }
 }

@@ -129,7 +129,7 @@ internal sealed class ReceiveCommand
             var postcopy = options.Postcopy
                 ? new ReceivePostcopy(destination, path, _recovery.Control(arguments), _recovery.Timeout(arguments), context) : null;
             document.Control = postcopy?.Path;
-            // A source that has handed its guest over can only go on with the process that fetches it.
+            // A source that has handed its guest over can only go on with the process that fetches the memory.
             using var lasting = options.Postcopy ? HangUps.Survive() : null;
             context.AnnounceListening(document.Listen);
             var report = await ReceiveAsync(destination, guest, postcopy, context, document).ConfigureAwait(false);
@@ -157,7 +157,7 @@ internal sealed class ReceiveCommand
         return ExitCode.Done;
     }
 
-    /// <summary>All that can be known of the file beforehand is known before anybody is told to connect.</summary>
+    /// <summary>Finds out all that can be known of the file before anybody is told to connect.</summary>
     private static void Prepare(string path, CommandContext context)
     {
         try

@@ -5,12 +5,12 @@ using DataPlane.Tool.Postcopy;
 namespace DataPlane.Tool.Receive;
 
 /// <summary>
-/// What a <c>receive --postcopy</c> has beside the migration: its control socket, words about pauses, and the end of one that lasts too
-/// long. A Ctrl-C does not end it: only at the end of the stream can a source take its guest back.
+/// What <c>receive --postcopy</c> adds to the migration: its control socket, messages about pauses, and the end of a pause that lasts too
+/// long. A Ctrl-C does not end a pause: a source can take its guest back only at the end of the stream.
 /// </summary>
 internal sealed class ReceivePostcopy : IAsyncDisposable
 {
-    /// <summary>A QEMU from 10.2 on whose link ended before it had heard that its guest is here.</summary>
+    /// <summary>A warning about a QEMU from 10.2 on, whose link may have ended before it heard that its guest is here.</summary>
     private const string ForgottenBySource =
         ". It may not have heard that its guest is here: if 'query-migrate' there says failing or failed, the guest runs there and nobody "
         + "will come, so end this with Ctrl-C twice";
@@ -41,15 +41,15 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
 
     public PostcopyDesk Desk { get; }
 
-    /// <summary>Where it can be asked.</summary>
+    /// <summary>The path of the control socket; null without one.</summary>
     public string? Path => _control?.Path;
 
-    /// <summary>A pause lasted too long.</summary>
+    /// <summary>Whether a pause has lasted too long.</summary>
     public bool HasGivenUp { get; private set; }
 
     /// <summary>
     /// The source that this failure may have left without its guest; null where there can be none. A pause in which the migration failed
-    /// is over with that: its limit is not that of the wait for the source.
+    /// ends here, because its limit is not the limit of the wait for the source.
     /// </summary>
     public StrandedSource? StrandedBy(Exception failure)
     {
@@ -81,7 +81,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         EndPause();
     }
 
-    /// <summary>Gives up when the pause is over its limit.</summary>
+    /// <summary>Gives up when the pause exceeds its limit.</summary>
     private async Task WatchAsync(CancellationToken resumed)
     {
         using var limit = new CancellationTokenSource(_limit, _context.Time);
@@ -97,7 +97,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
             HasGivenUp = true;
         }
 
-        // Nobody can come in any more, so nothing more comes for the guest.
+        // Nobody can connect any more, so nothing more comes for the guest.
         await _destination.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -110,7 +110,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         }
     }
 
-    /// <summary>The migration has ended: no pause lasts any longer, and none begins.</summary>
+    /// <summary>Notes that the migration has ended: the present pause ends, and no other one begins.</summary>
     private void End()
     {
         lock (_gate)

@@ -6,10 +6,10 @@ using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Receive;
 
-/// <summary>Shows a migration under way as pages of the announced memory.</summary>
-/// <param name="display">Where it is shown.</param>
+/// <summary>Shows the progress of a migration as pages of the announced memory.</summary>
+/// <param name="display">Where the progress is shown.</param>
 /// <param name="guest">The VM.</param>
-/// <param name="desk">With postcopy: who else follows.</param>
+/// <param name="desk">Also gets the progress, with postcopy; null otherwise.</param>
 internal sealed class ReceiveProgress(IProgressDisplay display, MappedRamGuest guest, PostcopyDesk? desk) : IProgress<MigrationProgress>
 {
     public void Report(MigrationProgress value)

@@ -5,7 +5,7 @@ using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Receive;
 
-/// <summary>What a received VM is: as a document, and in words for a person.</summary>
+/// <summary>Reports a received VM, in a document and in words for a person.</summary>
 internal static class ReceiveReport
 {
     public static void Fill(ReceiveDocument document, MigrationReport report, MappedRamGuest guest)
@@ -19,7 +19,7 @@ internal static class ReceiveReport
             : null;
         document.Guest = report.IsBackgroundSnapshot ? GuestPlace.AtSource : GuestPlace.Here;
         document.BackgroundSnapshot = report.IsBackgroundSnapshot;
-        // The source's guest has been released by now: only we wait for the hashes.
+        // The source's guest has been released by now, so only this command waits for the hashes.
         document.Blocks = [.. guest.ComputeDigests().Select(static block => new BlockEntry(block.Name, block.Length, block.Sha256))];
     }
 

@@ -6,14 +6,14 @@ using DataPlane.Tool.SavedVms;
 namespace DataPlane.Tool.Receive;
 
 /// <summary>
-/// Warnings about refused connections that may be the source's own. They are raised on the thread that admits channels, so they are
-/// written by another one; strangers decide their number, so of each reason only some are told and the others counted.
+/// Warns about refused connections that may be the source's own. Refusals are raised on the thread that admits channels, so another thread
+/// writes the warnings. Strangers decide how many there are, so only some of each reason are written, and the others are counted.
 /// </summary>
 internal sealed class RefusalNotes : IDisposable
 {
     private const int MaxWaiting = 256;
 
-    // Somebody who reads no stderr must not keep the command from its end.
+    // A reader of stderr that has stopped must not keep the command from ending.
     private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(1);
 
     private readonly CommandContext _context;
@@ -31,7 +31,7 @@ internal sealed class RefusalNotes : IDisposable
         _thread.Start();
     }
 
-    /// <summary>Any thread; returns at once.</summary>
+    /// <summary>Takes a refusal and returns at once. May be called from any thread.</summary>
     public void Take(RefusalEventArgs refusal)
     {
         if (Describe(refusal) is not { } what)
@@ -75,7 +75,7 @@ internal sealed class RefusalNotes : IDisposable
         }
     }
 
-    /// <summary>Null where the peer cannot be one that means this destination.</summary>
+    /// <summary>Describes a refusal; null where the peer cannot be one that means this destination.</summary>
     private static string? Describe(RefusalEventArgs refusal) => refusal.Reason switch
     {
         RefusalReason.TlsHandshake => $"the TLS handshake failed: {refusal.Detail}",

@@ -7,21 +7,23 @@ using DataPlane.Transport;
 namespace DataPlane.Tool.Receive;
 
 /// <summary>
-/// What a <c>receive --postcopy</c> that has failed still owes its source. A QEMU up to 10.1 counts its guest as gone once the package is
-/// in its own socket buffers; when the link is lost then, its guest stands still, and only this destination can give it back.
+/// The source of a failed <c>receive --postcopy</c>, which may be without its guest. A QEMU up to 10.1 counts its guest as gone once the
+/// package is in its own socket buffers. When the link is lost then, the guest stands still, and only this destination can give it back.
 /// </summary>
-/// <param name="destination">It has failed.</param>
-/// <param name="desk">Knows how far it had come, and shows that it waits.</param>
+/// <param name="destination">The destination, which has failed.</param>
+/// <param name="desk">Knows how far the migration had come, and shows the wait.</param>
 /// <param name="limit">How long the source may take to come again.</param>
-/// <param name="context">For the words.</param>
+/// <param name="context">Gets the messages.</param>
 internal sealed class StrandedSource(MigrationDestination destination, PostcopyDesk desk, TimeSpan limit, CommandContext context)
 {
-    /// <summary>Whoever has pressed Ctrl-C before the switch was seen is there, and needs no more time to look at the source.</summary>
+    /// <summary>
+    /// The limit after a Ctrl-C before the switch was seen: whoever pressed it is there, and needs no more time to look at the source.
+    /// </summary>
     private static readonly TimeSpan s_afterCtrlC = TimeSpan.FromMinutes(1);
 
     /// <summary>
-    /// Whether the source may stand still. It does not when main came to an orderly end before the switch: TCP keeps the order, so all that
-    /// the source had written before it closed was read, and there was no package in it.
+    /// Whether the source's guest may stand still. It does not when main came to an orderly end before the switch: TCP keeps the order, so
+    /// all that the source had written before it closed was read, and there was no package in it.
     /// </summary>
     public bool MayExist(Exception failure) => destination.MayReturnGuest && (HasSwitched || failure is not MigrationException
     {
@@ -31,9 +33,9 @@ internal sealed class StrandedSource(MigrationDestination destination, PostcopyD
 
     private bool HasSwitched => desk.Last is { Phase: >= MigrationPhase.Switchover };
 
-    /// <summary>Waits for the source and gives it its guest back. False when it has not come within the limit.</summary>
+    /// <summary>Waits for the source and gives its guest back. False when the source has not come within the limit.</summary>
     /// <exception cref="OperationCanceledException">
-    /// Ctrl-C. Where one had ended the migration, the next is the system's: it ends the process.
+    /// Ctrl-C was pressed. Where a Ctrl-C had already ended the migration, the system takes the next one and ends the process.
     /// </exception>
     public async Task<bool> ReturnGuestAsync(Exception failure)
     {

@@ -2,11 +2,11 @@ using System.Text.Json.Serialization;
 
 namespace DataPlane.Tool.SavedVms;
 
-/// <summary>Who has the guest when the command ends.</summary>
+/// <summary>Where the guest is when the command ends.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<GuestPlace>))]
 internal enum GuestPlace
 {
-    /// <summary>It is in the file: it did not start at the destination (send), or it has come from its source (receive).</summary>
+    /// <summary>The guest is in the file: it did not start at the destination (send), or it has come from its source (receive).</summary>
     [JsonStringEnumMemberName("here")]
     Here,
 
@@ -16,7 +16,7 @@ internal enum GuestPlace
     [JsonStringEnumMemberName("at_source")]
     AtSource,
 
-    /// <summary>Nobody here can know whether the other side has it.</summary>
+    /// <summary>It cannot be known here whether the other side has the guest.</summary>
     [JsonStringEnumMemberName("unknown")]
     Unknown,
 }

@@ -2,13 +2,15 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.SavedVms;
 
-/// <summary>What the documents of <c>dataplane receive</c> and <c>dataplane send</c> say alike: a VM in a file, and how it moved.</summary>
+/// <summary>
+/// The common keys of the documents of <c>dataplane receive</c> and <c>dataplane send</c>: a VM in a file, and how it moved.
+/// </summary>
 internal abstract class SavedVmDocument(string schema) : CommandDocument(schema)
 {
-    /// <summary>Where the VM is saved; as the outcome of receive, once it is complete.</summary>
+    /// <summary>The path of the saved VM; in the document of <c>receive</c> only once the VM is complete.</summary>
     public string? File { get; set; }
 
-    /// <summary>With --postcopy: where the command could be asked.</summary>
+    /// <summary>The path of the control socket; null without --postcopy.</summary>
     public string? Control { get; set; }
 
     /// <summary>Machine type of the VM.</summary>
@@ -19,7 +21,7 @@ internal abstract class SavedVmDocument(string schema) : CommandDocument(schema)
     /// <summary>What the guest does when it goes on: <c>running</c>, <c>paused</c> or another of QEMU's run states.</summary>
     public string? RunState { get; set; }
 
-    /// <summary>Names and sizes as soon as they are known, hashes when everything has moved.</summary>
+    /// <summary>The RAM blocks: names and sizes as soon as they are known, hashes when everything has moved.</summary>
     public IReadOnlyList<BlockEntry> Blocks { get; set; } = [];
 
     public IReadOnlyList<ChannelEntry> Channels { get; set; } = [];
@@ -37,7 +39,7 @@ internal abstract class SavedVmDocument(string schema) : CommandDocument(schema)
     public IReadOnlyList<DeviceEntry> Devices { get; set; } = [];
 }
 
-/// <summary>One RAM block; the hash is over its whole length, holes are zeros.</summary>
+/// <summary>One RAM block. The hash covers its whole length, with zeros for the holes.</summary>
 internal sealed record BlockEntry(string Name, long SizeBytes, string? Sha256);
 
 internal sealed record ChannelEntry(string Kind, int Id, string Peer, long Bytes);

@@ -4,10 +4,10 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.SavedVms;
 
-/// <summary>A VM in a file and how it moved: as a document, and in words for a person.</summary>
+/// <summary>Reports a VM in a file and how it moved, in a document and in words for a person.</summary>
 internal static class SavedVmReport
 {
-    /// <summary>What stands in its device state.</summary>
+    /// <summary>Fills in what the device state tells.</summary>
     public static void Fill(SavedVmDocument document, DeviceState devices)
     {
         document.RunState = devices.RunState;
@@ -15,7 +15,7 @@ internal static class SavedVmReport
             new DeviceEntry(device.Name, device.Instance, device.Version, device.Length))];
     }
 
-    /// <summary>How it moved.</summary>
+    /// <summary>Fills in how the VM moved.</summary>
     public static void Fill(SavedVmDocument document, MigrationReport report)
     {
         document.Channels = [.. report.Channels.Select(static channel =>
@@ -27,9 +27,10 @@ internal static class SavedVmReport
         document.ZeroPages = report.ZeroPages;
     }
 
+    /// <summary>Writes the report for a person.</summary>
     /// <param name="output">Gets the lines.</param>
-    /// <param name="document">Of a VM that has moved.</param>
-    /// <param name="target">Where it is now.</param>
+    /// <param name="document">The document of a VM that has moved.</param>
+    /// <param name="target">Where the VM is now.</param>
     public static void Write(TextWriter output, SavedVmDocument document, string? target)
     {
         output.WriteLine($"{document.Machine}, {document.RunState ?? "run state unknown"}, {document.Devices.Count} devices -> {target}");

@@ -9,15 +9,15 @@ using DataPlane.Tool.Output;
 namespace DataPlane.Tool.Send;
 
 /// <summary>
-/// Compares a saved VM, and how it shall be sent, with the QEMU that waits for it. QEMU itself finds most of this only when the guest's
-/// memory or devices arrive, and says it in its own log.
+/// Compares a saved VM, and how it will be sent, with the QEMU that waits for it. QEMU itself finds most of the differences only when the
+/// guest's memory or devices arrive, and reports them in its own log.
 /// </summary>
 internal static class DestinationDifferences
 {
-    /// <summary>Blocks that a firmware file system grows and shrinks; QEMU takes another length for them.</summary>
+    /// <summary>The name's beginning of blocks that a firmware file system grows and shrinks; QEMU takes another length for them.</summary>
     private const string ResizablePrefix = "/rom@";
 
-    /// <summary>What cannot work, one sentence each; empty where nothing is known to be in the way.</summary>
+    /// <summary>Finds what cannot work, one sentence each; empty where nothing is known to be in the way.</summary>
     public static IReadOnlyList<string> Find(
         WaitingQemu there, string machine, IReadOnlyList<RamBlock> blocks, MigrationSourceOptions options) =>
     [
@@ -25,7 +25,9 @@ internal static class DestinationDifferences
         .. Memory(there, blocks), .. Pages(there, blocks, options),
     ];
 
-    /// <summary>Larger pages than the usual ones there, as <see cref="MigrationSourceOptions.HostPageSizes"/>.</summary>
+    /// <summary>
+    /// The sizes of pages that are larger than usual at the destination, as <see cref="MigrationSourceOptions.HostPageSizes"/>.
+    /// </summary>
     public static Dictionary<string, long> PageSizes(WaitingQemu there, IReadOnlyList<RamBlock> blocks) => blocks
         .Select(block => (block.Name, Size: PageSize(there, block)))
         .Where(static one => one.Size > TargetPage.Size)
@@ -148,7 +150,10 @@ internal static class DestinationDifferences
         }
     }
 
-    /// <summary>0 where it is not known: what the table says may also be a size that no block, or not this one, can have.</summary>
+    /// <summary>
+    /// The size of the pages of a block at the destination; 0 where it is not known. The destination's table may also name a size that no
+    /// block, or not this one, can have.
+    /// </summary>
     private static long PageSize(WaitingQemu there, RamBlock block) =>
         Row(there, block) is { } row && HostPages.Fit(block, row.PageBytes) ? row.PageBytes : 0;
 

@@ -10,7 +10,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Tool.Send;
 
-/// <summary>What a <c>send</c> is told of its destination beside its address: its monitor, and the pages of its memory.</summary>
+/// <summary>The options of <c>send</c> about its destination, besides the address: the monitor, and the pages of the memory.</summary>
 internal sealed class DestinationOptions
 {
     private readonly ToolOption<ChannelAddress?> _qmp = Options.Address("--qmp", "ADDR",
@@ -34,13 +34,13 @@ internal sealed class DestinationOptions
         return options;
     }
 
-    /// <summary>Whether the monitor's address is known.</summary>
+    /// <summary>Whether the address of the monitor was given.</summary>
     public bool HasMonitor(ParseResult arguments) => arguments.GetValue(_qmp) is not null;
 
     /// <summary>
-    /// The options of the migration with what is known of the destination's pages, after the destination has been asked where it can be.
+    /// Completes the migration's options with what is known of the destination's pages. Where a monitor was given, it is asked first.
     /// </summary>
-    /// <exception cref="CommandException">Something would not work; each thing is named.</exception>
+    /// <exception cref="CommandException">Something would not work; the message names each thing.</exception>
     public async Task<MigrationSourceOptions> ApplyAsync(
         ParseResult arguments, MigrationSourceOptions options, MappedRamSource guest, CommandContext context)
     {
@@ -86,7 +86,7 @@ internal sealed class DestinationOptions
         return options with { Peer = options.Peer ?? Known(there.Version) };
     }
 
-    /// <summary>A version that the options take; nothing is known of others.</summary>
+    /// <summary>The version as X.Y where the options take it; null for older ones, of which nothing is known.</summary>
     private static Version? Known(Version version) =>
         new Version(version.Major, version.Minor) is var known && known >= new Version(7, 2) ? known : null;
 
@@ -110,7 +110,7 @@ internal sealed class DestinationOptions
     private static (string Name, long Size) Split(string text) =>
         TrySplit(text, out var name, out var size, out var error) ? (name, size) : throw new CommandException(error!);
 
-    /// <summary>Names of blocks may have '=' in them; a size has none.</summary>
+    /// <summary>Splits [BLOCK=]SIZE. Names of blocks may have '=' in them; a size has none.</summary>
     private static bool TrySplit(string text, out string name, out long size, out string? error)
     {
         var equals = text.LastIndexOf('=');

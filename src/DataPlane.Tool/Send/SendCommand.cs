@@ -110,7 +110,7 @@ internal sealed class SendCommand
         var (desk, control) = options.Postcopy
             ? SendPostcopy.Open(source, path, destination, _recovery.Control(arguments), context) : (null, null);
         document.Control = control?.Path;
-        // Its guest runs elsewhere before its memory is there: a closed terminal must not take the rest of it away.
+        // The guest runs elsewhere before its memory is there: a closed terminal must not take the rest of it away.
         using var lasting = options.Postcopy ? HangUps.Survive() : null;
         var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes, desk);
         try
@@ -127,7 +127,7 @@ internal sealed class SendCommand
         catch (MigrationException failure) when (failure.Owner == GuestOwner.Destination)
         {
             document.Guest = GuestPlace.AtDestination;
-            // Behind a Ctrl-C in a pause nobody else says it.
+            // After a Ctrl-C in a pause nothing else reports the failure.
             if (context.Stop.IsCancellationRequested)
             {
                 context.Warn(failure.Message);

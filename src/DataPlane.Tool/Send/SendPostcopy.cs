@@ -5,15 +5,15 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tool.Send;
 
-/// <summary>What a <c>send --postcopy</c> has beside the migration: its control socket, and words about pauses.</summary>
+/// <summary>What <c>send --postcopy</c> adds to the migration: its control socket, and messages about pauses.</summary>
 internal static class SendPostcopy
 {
-    /// <summary>Follows the migration and lets <c>dataplane postcopy</c> at it.</summary>
+    /// <summary>Makes the desk that follows the migration, and the control socket at which <c>dataplane postcopy</c> reaches it.</summary>
     /// <param name="source">The migration.</param>
-    /// <param name="path">The saved VM.</param>
-    /// <param name="destination">Where it goes.</param>
-    /// <param name="told">Where the control socket shall be, if that was said.</param>
-    /// <param name="context">Takes the words.</param>
+    /// <param name="path">The path of the saved VM.</param>
+    /// <param name="destination">The address of the destination.</param>
+    /// <param name="told">The path that was given for the control socket; null for the command's own path.</param>
+    /// <param name="context">Gets the messages.</param>
     public static (PostcopyDesk Desk, PostcopyControl? Control) Open(
         MigrationSource source, string path, ChannelAddress destination, string? told, CommandContext context)
     {

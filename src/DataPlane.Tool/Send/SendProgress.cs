@@ -5,10 +5,10 @@ using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Send;
 
-/// <summary>Shows a guest that leaves as pages of its memory.</summary>
-/// <param name="display">Where it is shown.</param>
-/// <param name="ramBytes">The guest's memory.</param>
-/// <param name="desk">With postcopy: who else follows.</param>
+/// <summary>Shows the progress of a guest that leaves, as pages of its memory.</summary>
+/// <param name="display">Where the progress is shown.</param>
+/// <param name="ramBytes">The length of the guest's memory, in bytes.</param>
+/// <param name="desk">Also gets the progress, with postcopy; null otherwise.</param>
 internal sealed class SendProgress(IProgressDisplay display, long ramBytes, PostcopyDesk? desk) : IProgress<MigrationProgress>
 {
     public void Report(MigrationProgress value)

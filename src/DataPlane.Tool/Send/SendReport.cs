@@ -5,10 +5,10 @@ using DataPlane.Tool.SavedVms;
 
 namespace DataPlane.Tool.Send;
 
-/// <summary>What was sent: as a document, and in words for a person.</summary>
+/// <summary>Reports what was sent, in a document and in words for a person.</summary>
 internal static class SendReport
 {
-    /// <summary>What the file alone tells.</summary>
+    /// <summary>Fills in what the file alone tells.</summary>
     public static void Fill(SendDocument document, MappedRamSource guest)
     {
         document.Machine = guest.MachineName;
@@ -25,7 +25,7 @@ internal static class SendReport
             ? new PostcopyEntry(
                 postcopy.StartDelay?.TotalSeconds, postcopy.PackageBytes, postcopy.Requests, postcopy.RequestedPages, postcopy.Recoveries)
             : null;
-        // The guest runs there by now: only we wait for the hashes.
+        // The guest runs at the destination by now, so only this command waits for the hashes.
         document.Blocks = [.. guest.ComputeDigests().Select(static block => new BlockEntry(block.Name, block.Length, block.Sha256))];
     }
 

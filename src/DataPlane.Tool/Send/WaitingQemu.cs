@@ -5,10 +5,10 @@ using DataPlane.Transport;
 
 namespace DataPlane.Tool.Send;
 
-/// <summary>What the monitor of the QEMU at the destination says about it, before anything is sent.</summary>
+/// <summary>What the QEMU at the destination tells about itself through its monitor, before anything is sent.</summary>
 internal sealed record WaitingQemu
 {
-    /// <summary>Time for each answer.</summary>
+    /// <summary>The time limit for each answer of the monitor.</summary>
     private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(10);
 
     private const string MachineSuffix = "-machine";
@@ -25,19 +25,19 @@ internal sealed record WaitingQemu
     /// <summary>The migration capabilities that are on.</summary>
     public required IReadOnlySet<string> Capabilities { get; init; }
 
-    /// <summary>The parameter multifd-channels, which counts with capability multifd.</summary>
+    /// <summary>The parameter multifd-channels, which counts only with capability multifd.</summary>
     public required int Channels { get; init; }
 
     /// <summary>The parameter multifd-compression.</summary>
     public required string Compression { get; init; }
 
-    /// <summary>Whether its channels are inside TLS.</summary>
+    /// <summary>Whether the channels of its migrations are inside TLS.</summary>
     public required bool Tls { get; init; }
 
     /// <summary>Its RAM blocks; empty where the monitor does not tell.</summary>
     public required IReadOnlyList<RamBlockRow> Blocks { get; init; }
 
-    /// <summary>Asks; changes nothing there.</summary>
+    /// <summary>Asks the monitor, and changes nothing there.</summary>
     /// <exception cref="CommandException">There is no monitor, or its answers cannot be used.</exception>
     public static async Task<WaitingQemu> AskAsync(ChannelAddress monitor, TimeProvider time, CancellationToken cancellation)
     {
@@ -86,7 +86,7 @@ internal sealed record WaitingQemu
     private static Task<JsonElement> AskAsync(QmpClient client, string command, CancellationToken cancellation) =>
         client.ExecuteAsync(command, null, s_answerTimeout, cancellation);
 
-    /// <summary>For what some QEMUs do not tell; null then.</summary>
+    /// <summary>Asks for something that some QEMUs do not tell; null then.</summary>
     private static async Task<string?> TryAskTextAsync(
         QmpClient client, string command, Action<Utf8JsonWriter> arguments, CancellationToken cancellation)
     {

@@ -9,8 +9,8 @@ namespace DataPlane.Tool.Serve;
 internal sealed class ControlException(string message, Exception? innerException = null) : IOException(message, innerException);
 
 /// <summary>
-/// Control messages over a stream: four bytes of length (big-endian), then that much JSON in UTF-8. Nothing from the peer is trusted:
-/// the length is limited before anything is allocated for it, and a message that has begun must end in time.
+/// Control messages over a stream: four bytes of length (big-endian), then that many bytes of JSON in UTF-8. Nothing from the peer is
+/// trusted: the length is checked before anything is allocated for it, and a message that has begun must end in time.
 /// </summary>
 internal sealed class ControlConnection : IAsyncDisposable
 {
@@ -31,12 +31,12 @@ internal sealed class ControlConnection : IAsyncDisposable
         _time = time;
     }
 
-    /// <summary>The other side, for messages.</summary>
+    /// <summary>The name of the other side, for messages.</summary>
     public string Peer { get; }
 
-    /// <summary>The next message; null when the peer has closed between two messages.</summary>
-    /// <param name="idleTimeout">Longest wait for its first byte; null waits for ever.</param>
-    /// <exception cref="ControlException">Too long, truncated, late, or not a message.</exception>
+    /// <summary>Reads the next message; null when the peer has closed between two messages.</summary>
+    /// <param name="idleTimeout">The longest wait for the first byte of the message; null waits for ever.</param>
+    /// <exception cref="ControlException">The message is too long, truncated or late, or is no message.</exception>
     public async Task<ControlMessage?> ReadAsync(TimeSpan? idleTimeout, CancellationToken cancellation)
     {
         var length = new byte[LengthBytes];
@@ -83,7 +83,7 @@ internal sealed class ControlConnection : IAsyncDisposable
     }
 
     /// <summary>
-    /// Waits while it is not the peer's turn: true when the peer closes, fails or speaks anyway, after which the connection is of no
+    /// Waits while it is not the peer's turn. True when the peer closes, fails or sends all the same, after which the connection is of no
     /// more use; false when cancelled first, with nothing lost.
     /// </summary>
     public async Task<bool> WaitForPeerAsync(CancellationToken cancellation)

@@ -5,16 +5,16 @@ using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Serve;
 
-/// <summary>
-/// What <c>bench</c> (the client) and <c>serve</c> say to each other beside the data. One session:
-/// </summary>
+/// <summary>A message between <c>bench</c> (the client) and <c>serve</c> on the control connection, beside the data.</summary>
 /// <remarks>
+/// <code>
 /// | client  | server                                                             |
 /// | hello   | welcome, or error (busy, version)                                  |
 /// | prepare | ready with the port where the leg's data connections are accepted  |
 /// | (data connections, no message) | result when the leg is over, also a failed one |
 /// | digest  | digest_result over the memory that the last leg filled             |
-/// prepare and digest may repeat; the session ends when the client closes. Any message out of turn ends it with an error.
+/// </code>
+/// In a session, prepare and digest may repeat; it ends when the client closes. Any message out of turn ends it with an error.
 /// </remarks>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "type")]
 [JsonDerivedType(typeof(HelloMessage), "hello")]
@@ -27,21 +27,23 @@ namespace DataPlane.Tool.Serve;
 [JsonDerivedType(typeof(ErrorMessage), "error")]
 internal abstract record ControlMessage;
 
-/// <summary>First word of the client.</summary>
+/// <summary>The client's first message.</summary>
 internal sealed record HelloMessage : ControlMessage
 {
-    /// <summary>Version of this protocol. Raised when an older side could misunderstand; new optional keys do not raise it.</summary>
+    /// <summary>
+    /// The version of this protocol. It is raised when an older side could misunderstand; new optional keys do not raise it.
+    /// </summary>
     public const int CurrentVersion = 1;
 
     public required int Version { get; init; }
 
     public required string DataplaneVersion { get; init; }
 
-    /// <summary>Memory of the guest to come: the client may be filling it before it asks for anything.</summary>
+    /// <summary>The memory of the guest to come, in bytes: the client may be filling it before it asks for anything.</summary>
     public long RamBytes { get; init; }
 }
 
-/// <summary>The session is open.</summary>
+/// <summary>The server's answer to <c>hello</c>: the session is open.</summary>
 internal sealed record WelcomeMessage : ControlMessage
 {
     public required int Version { get; init; }
@@ -50,36 +52,38 @@ internal sealed record WelcomeMessage : ControlMessage
 
     public required HostFacts Host { get; init; }
 
-    /// <summary>Most memory that <c>prepare</c> may ask for.</summary>
+    /// <summary>The most memory that <c>prepare</c> may ask for, in bytes.</summary>
     public required long MaxRamBytes { get; init; }
 
-    /// <summary>Why the leg by postcopy would be refused; null where it would not.</summary>
+    /// <summary>Why the server would refuse the leg by postcopy; null where it would not.</summary>
     public string? PostcopyObstacle { get; init; }
 }
 
-/// <summary>Prepare the destination of one leg: memory as after a fresh start (populated, all zero), listening.</summary>
+/// <summary>
+/// Asks for the destination of one leg: a listener, and memory as after a fresh start (all zero, and populated except for postcopy).
+/// </summary>
 internal sealed record PrepareMessage : ControlMessage
 {
-    /// <summary>Which leg; the names are those of the legs on both sides.</summary>
+    /// <summary>The name of the leg, which is the same on both sides.</summary>
     public required string Leg { get; init; }
 
     public required long RamBytes { get; init; }
 
-    /// <summary>Data connections for the wire legs, multifd channels for a migration.</summary>
+    /// <summary>The number of data connections of the wire limit, or of multifd channels of a migration.</summary>
     public required int Channels { get; init; }
 
     /// <summary>How the pages of a migration are compressed: the destination refuses anything else.</summary>
     [JsonConverter(typeof(JsonStringEnumConverter<CompressionMethod>))]
     public CompressionMethod Compression { get; init; }
 
-    /// <summary>What the guest does at the destination; only with the leg of that name.</summary>
+    /// <summary>What the guest does at the destination; null for every leg but the one by postcopy.</summary>
     public PostcopyRequest? Postcopy { get; init; }
 }
 
-/// <summary>A guest that runs at the destination before its memory is there, and everything it needs to know what that must hold.</summary>
+/// <summary>A guest that runs at the destination before its memory is there, and everything that tells what the memory must hold.</summary>
 internal sealed record PostcopyRequest
 {
-    /// <summary>More threads than a guest here has processors.</summary>
+    /// <summary>The most threads of the guest, which are more than the processors of any guest here.</summary>
     public const int MaxThreads = 64;
 
     public required bool Preempt { get; init; }
@@ -88,16 +92,16 @@ internal sealed record PostcopyRequest
 
     public required int ZeroPercent { get; init; }
 
-    /// <summary>The memory from the start in which the guest has written.</summary>
+    /// <summary>Bytes from the start of the memory in which the guest has written at the source.</summary>
     public required long WindowBytes { get; init; }
 
-    /// <summary>Memory that it touches per second, all threads together.</summary>
+    /// <summary>Bytes of memory that the guest touches per second, all threads together.</summary>
     public required long TouchBytesPerSecond { get; init; }
 
     public required int Threads { get; init; }
 }
 
-/// <summary>The leg's data connections are accepted now.</summary>
+/// <summary>The server's answer to <c>prepare</c>: the leg's data connections are accepted now.</summary>
 internal sealed record ReadyMessage : ControlMessage
 {
     public required int Port { get; init; }
@@ -106,13 +110,13 @@ internal sealed record ReadyMessage : ControlMessage
 /// <summary>How the leg ended at the destination.</summary>
 internal sealed record ResultMessage : ControlMessage
 {
-    /// <summary>From the first connection to the commit, by the destination's clock.</summary>
+    /// <summary>The time from the first connection to the commit, by the destination's clock.</summary>
     public double Seconds { get; init; }
 
-    /// <summary>CPU time of the destination process from ready to the commit.</summary>
+    /// <summary>The CPU time of the destination process from <c>ready</c> to the commit.</summary>
     public double CpuSeconds { get; init; }
 
-    /// <summary>Bytes received on the leg's connections.</summary>
+    /// <summary>The bytes received on the leg's connections.</summary>
     public long Bytes { get; init; }
 
     public long? NormalPages { get; init; }
@@ -125,7 +129,7 @@ internal sealed record ResultMessage : ControlMessage
     public string? Error { get; init; }
 }
 
-/// <summary>How a guest was whose memory followed it.</summary>
+/// <summary>What the destination measured of a guest whose memory followed it.</summary>
 internal sealed record PostcopyResult
 {
     public required double StartDelaySeconds { get; init; }
@@ -137,7 +141,7 @@ internal sealed record PostcopyResult
     public required TouchSample Touches { get; init; }
 }
 
-/// <summary>Asks for the digest of the memory.</summary>
+/// <summary>Asks for the digest of the memory that the last leg filled.</summary>
 internal sealed record DigestMessage : ControlMessage;
 
 internal sealed record DigestResultMessage : ControlMessage
@@ -147,7 +151,7 @@ internal sealed record DigestResultMessage : ControlMessage
     public required string Value { get; init; }
 }
 
-/// <summary>The server's last word before it closes.</summary>
+/// <summary>The server's last message before it closes.</summary>
 internal sealed record ErrorMessage : ControlMessage
 {
     public const string Busy = "busy";

@@ -4,20 +4,24 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Serve;
 
-/// <summary>Takes the control connection inside TLS where the channels of the migration are: what it says decides about them.</summary>
+/// <summary>
+/// Takes the control connection inside TLS where the channels of the migration are, because its messages decide about them.
+/// </summary>
 internal static class ControlTls
 {
-    /// <summary>Longest time for the handshake.</summary>
+    /// <summary>The time limit for the handshake.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
 
-    /// <summary>The stream for a control connection's messages; plain without credentials.</summary>
-    /// <param name="socket">Belongs to the stream, and is closed on failure.</param>
-    /// <param name="credentials">Of either end; null for none.</param>
+    /// <summary>Makes the stream for a control connection's messages, which is plain without credentials.</summary>
+    /// <param name="socket">The connection. The stream owns it, and it is closed on failure.</param>
+    /// <param name="credentials">The credentials of either end; null for a plain connection.</param>
     /// <param name="host">For a client: the name or address that the server's certificate must carry.</param>
-    /// <param name="time">Clock of the handshake's limit.</param>
+    /// <param name="time">The clock of the handshake's limit.</param>
     /// <param name="cancellation">Ends the handshake early.</param>
-    /// <exception cref="System.Security.Authentication.AuthenticationException">There will be no TLS; says why.</exception>
-    /// <exception cref="TlsCredentialsException">The TLS that is there cannot do what the credentials ask for.</exception>
+    /// <exception cref="System.Security.Authentication.AuthenticationException">
+    /// There is no TLS with this peer; the message tells why.
+    /// </exception>
+    /// <exception cref="TlsCredentialsException">The TLS library here cannot do what the credentials ask for.</exception>
     public static async Task<Stream> SecureAsync(
         Socket socket, TlsCredentials? credentials, string? host, TimeProvider time, CancellationToken cancellation)
     {

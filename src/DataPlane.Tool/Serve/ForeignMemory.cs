@@ -4,13 +4,13 @@ using DataPlane.Linux;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>
-/// Reads and writes memory whose pages may be missing, as another process would: by system calls. A thread that waited for a page in
-/// managed code would stop the garbage collector, and with it everything that could bring the page; a page that will never come is an
-/// error here, and no signal.
+/// Reads and writes memory whose pages may be missing by system calls, as another process would. A thread that waited for a page in managed
+/// code would stop the garbage collector, and with it everything that could bring the page. A page that will never come is an error here,
+/// and no signal.
 /// </summary>
 internal static partial class ForeignMemory
 {
-    /// <summary>Why these calls are refused to this process (a filter of system calls); null where they work.</summary>
+    /// <summary>Why these calls are refused to this process (by a filter of system calls); null where they work.</summary>
     public static unsafe string? FindObstacle()
     {
         byte here = 1;
@@ -47,7 +47,7 @@ internal static partial class ForeignMemory
             {
                 return;
             }
-            // A part can only mean that it was interrupted: it lies within one page.
+            // The range lies within one page, so a partial transfer can only mean an interruption.
             var errno = moved < 0 ? Marshal.GetLastPInvokeError() : Errno.EINTR;
             if (errno != Errno.EINTR)
             {

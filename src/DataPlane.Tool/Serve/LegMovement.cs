@@ -5,7 +5,7 @@ namespace DataPlane.Tool.Serve;
 /// <summary>A migration's progress as one number that changes whenever something has come. Thread-safe.</summary>
 internal sealed class LegMovement : IProgress<MigrationProgress>
 {
-    /// <summary>How often it is looked at: well below any time limit.</summary>
+    /// <summary>How often the progress is reported: well below any time limit.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(200);
 
     private long _value;

@@ -6,8 +6,8 @@ using DataPlane.Tool.Bench;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>
-/// One virtual processor of a guest that runs before its memory is there: touches pages at random, compares each with what it must hold,
-/// and writes to one in four. The pages of all threads are disjoint, so each knows exactly what it will read.
+/// One virtual processor of a guest that runs before its memory is there. It touches pages at random, compares each with what it must hold,
+/// and writes to one in four. Every thread has pages of its own, so it knows exactly what it will read.
 /// </summary>
 internal sealed class PageToucher : IDisposable
 {
@@ -27,12 +27,12 @@ internal sealed class PageToucher : IDisposable
     private readonly Thread _thread;
     private volatile bool _stop;
 
-    /// <param name="block">The memory; never touched in managed code.</param>
-    /// <param name="content">What it must hold.</param>
-    /// <param name="index">Which thread of <paramref name="threads"/>.</param>
-    /// <param name="threads">How many there are.</param>
-    /// <param name="written">Counts the writes to each page.</param>
-    /// <param name="pacer">How many touches are due.</param>
+    /// <param name="block">The guest's memory, which managed code never touches.</param>
+    /// <param name="content">What the pages must hold.</param>
+    /// <param name="index">The number of this thread among <paramref name="threads"/>.</param>
+    /// <param name="threads">The number of threads.</param>
+    /// <param name="written">The number of writes to each page.</param>
+    /// <param name="pacer">Counts the touches that are due.</param>
     /// <param name="start">Lets the guest run.</param>
     public PageToucher(
         RamBlock block, PageContent content, int index, int threads, int[] written, WritePacer pacer, ManualResetEventSlim start)
@@ -52,16 +52,16 @@ internal sealed class PageToucher : IDisposable
 
     public long Written { get; private set; }
 
-    /// <summary>The first page that was wrong; the thread has ended then.</summary>
+    /// <summary>The first page that was wrong; null while there is none. The thread has ended after one.</summary>
     public string? Damage { get; private set; }
 
-    /// <summary>Why it could not read a page: it will never come. The thread has ended then.</summary>
+    /// <summary>Why a page could not be read: it will never come. The thread has ended then. Null while all pages could be read.</summary>
     public string? Unreadable { get; private set; }
 
-    /// <summary>How long it waited for each page that was missing, in seconds. Only when it has ended.</summary>
+    /// <summary>How long the thread waited for each missing page, in seconds. May be read only when the thread has ended.</summary>
     public IEnumerable<double> Waits => _waits.Select(static ticks => ticks / (double)Stopwatch.Frequency);
 
-    /// <summary>Ends the thread; it may be waiting for a page.</summary>
+    /// <summary>Ends the thread and waits for it, even while it waits for a page.</summary>
     public void Stop()
     {
         _stop = true;

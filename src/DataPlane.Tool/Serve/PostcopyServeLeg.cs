@@ -10,8 +10,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>
-/// The migration by postcopy at the destination: the guest runs here while its memory comes. A bench has no second attempt: a lost link
-/// ends the leg.
+/// The migration by postcopy at the destination: the guest runs here while its memory comes. A lost link ends the leg, because a bench
+/// makes no second attempt.
 /// </summary>
 internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions channelOptions, TlsCredentials? tls,
     ILogger<MigrationDestination> logger, TimeProvider time) : IServeLeg
@@ -85,7 +85,7 @@ internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions c
             },
         };
 
-        /// <summary>What is missing will not come: the threads that wait for it are let go.</summary>
+        /// <summary>Ends the destination. Missing pages will not come then, and the threads that wait for them are let go.</summary>
         private void GiveUp() => _ = Task.Run(() => _destination.DisposeAsync().AsTask());
 
         public async ValueTask DisposeAsync()

@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Tool.Serve;
 
-/// <summary>Which pages of this process are there: asks the kernel, and touches none.</summary>
+/// <summary>Asks the kernel which pages of this process are present, and touches none.</summary>
 internal sealed class PresentPages : IDisposable
 {
     private const ulong Present = 1UL << 63;

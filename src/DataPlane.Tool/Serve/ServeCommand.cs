@@ -11,7 +11,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;
 
-/// <summary><c>dataplane serve</c>: the other half of a pair.</summary>
+/// <summary><c>dataplane serve</c>: the destination of a <c>bench</c> on another machine.</summary>
 internal sealed class ServeCommand
 {
     private readonly ToolOption<ChannelAddress?> _listen = SharedOptions.Listen("HOST:PORT, [v6]:PORT or :PORT");
@@ -101,8 +101,8 @@ internal sealed class ServeCommand
     }
 
     /// <summary>
-    /// For a child of bench. A Ctrl-C reaches the parent and this process alike; the parent decides what becomes of it, so here only the
-    /// end of input and SIGTERM count.
+    /// Serves as a child of a bench. A Ctrl-C reaches parent and child alike, and the parent decides what becomes of the child: only the
+    /// end of input and SIGTERM count here.
     /// </summary>
     private static async Task ServeUntilEofAsync(ServeServer server)
     {
@@ -130,7 +130,7 @@ internal sealed class ServeCommand
         {
             return new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, address.Port);
         }
-        // Name resolution takes no wildcard address.
+        // Name resolution does not take a wildcard address.
         if (IPAddress.TryParse(address.Host, out var literal))
         {
             return new IPEndPoint(literal, address.Port);

@@ -9,16 +9,16 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>
-/// Accepts control connections and serves one session at a time; a client that comes meanwhile is told so and closed. The seat is taken
-/// after the handshake of TLS and the client's hello, so that a silent connection holds nobody up. A broken session ends alone: the server
-/// goes on.
+/// Accepts control connections and serves one session at a time; a client that comes meanwhile is told that the server is busy. The session
+/// begins only after the TLS handshake and the client's hello, so a silent connection holds nobody up. A broken session ends alone, and the
+/// server goes on.
 /// </summary>
 internal sealed class ServeServer : IDisposable
 {
-    /// <summary>Connections that have not said hello yet, at most; one more ends the oldest.</summary>
+    /// <summary>The most connections that have not sent hello yet; one more ends the oldest.</summary>
     private const int MaxUndecided = 16;
 
-    /// <summary>How long what is under way may take to end when the server does.</summary>
+    /// <summary>How long the clients under way may take to end when the server ends.</summary>
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(40);
 
     private readonly Socket _listener;
@@ -31,9 +31,11 @@ internal sealed class ServeServer : IDisposable
     private readonly HashSet<Task> _clients = [];
     private int _seatIsTaken;
 
-    /// <summary>Listens from the moment it exists.</summary>
+    /// <summary>Opens the listener at once.</summary>
     /// <param name="tell">Gets a line about each session, for the person who watches.</param>
-    /// <param name="tls">Of a server: control connections are inside TLS then. The caller disposes of them.</param>
+    /// <param name="tls">
+    /// The server's credentials; control connections are inside TLS then. The caller disposes of them. Null for no TLS.
+    /// </param>
     public ServeServer(
         IPEndPoint address, ServeSettings settings, IReadOnlyList<IServeLeg> legs, TimeProvider time, Action<string> tell,
         TlsCredentials? tls = null)
@@ -46,7 +48,7 @@ internal sealed class ServeServer : IDisposable
         _listener = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            // Not by the runtime's option of that name: it lets a second serve take the same port, and each would get half of the clients.
+            // The runtime's own option is not used: it lets a second serve take the same port, and each would get half of the clients.
             _ = Libc.TrySetSocketOption(_listener.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
             if (address.Address.Equals(IPAddress.IPv6Any))
             {
@@ -65,13 +67,13 @@ internal sealed class ServeServer : IDisposable
 
     public IPEndPoint LocalEndPoint => (IPEndPoint)_listener.LocalEndPoint!;
 
-    /// <summary>Sessions that ended, well or badly.</summary>
+    /// <summary>The number of sessions that ended, well or badly.</summary>
     public int Sessions { get; private set; }
 
-    /// <summary>Legs that ended without an error, over all sessions.</summary>
+    /// <summary>The number of legs that ended without an error, over all sessions.</summary>
     public int CompletedLegs { get; private set; }
 
-    /// <summary>Serves until cancelled; sessions and refusals under way have ended then.</summary>
+    /// <summary>Serves until cancelled, and then waits a limited time for the sessions and refusals under way.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
         try
@@ -113,7 +115,7 @@ internal sealed class ServeServer : IDisposable
         return new ControlConnection(stream, peer, _time);
     }
 
-    /// <summary>One client from its first byte to its last; whatever goes wrong with it is told and ends here.</summary>
+    /// <summary>Serves one client from its first byte to its last. Whatever goes wrong with it is reported, and ends here.</summary>
     private async Task ReceiveAsync(Socket client, CancellationToken cancellation)
     {
         try
@@ -133,7 +135,7 @@ internal sealed class ServeServer : IDisposable
             }
             finally
             {
-                // After its memory: another session gets memory of its own.
+                // The next session gets memory of its own, so it may begin only when this one's is gone.
                 if (isSeated)
                 {
                     Volatile.Write(ref _seatIsTaken, 0);
@@ -146,11 +148,11 @@ internal sealed class ServeServer : IDisposable
         }
         catch (OperationCanceledException)
         {
-            // The server ends.
+            // The server is ending.
         }
     }
 
-    /// <summary>Handshake and hello; null where the client has been told that the server is busy, or more urgent ones came.</summary>
+    /// <summary>Waits for the handshake and the hello; null where the client has been told that the server is busy.</summary>
     private async Task<Visit?> MeetAsync(Socket client, CancellationToken cancellation)
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -192,7 +194,7 @@ internal sealed class ServeServer : IDisposable
         }
     }
 
-    /// <summary>Notes one more that has not said hello; the oldest of too many is ended.</summary>
+    /// <summary>Notes one more connection that has not sent hello, and ends the oldest when there are too many.</summary>
     private LinkedListNode<CancellationTokenSource> Enter(CancellationTokenSource patience)
     {
         lock (_undecided)
@@ -201,7 +203,7 @@ internal sealed class ServeServer : IDisposable
             {
                 var oldest = _undecided.First!.Value;
                 _undecided.RemoveFirst();
-                _ = oldest.CancelAsync(); // its callbacks run elsewhere
+                _ = oldest.CancelAsync(); // its callbacks run on another thread
             }
 
             return _undecided.AddLast(patience);
@@ -217,7 +219,7 @@ internal sealed class ServeServer : IDisposable
             await session.RunAsync(cancellation).ConfigureAwait(false);
             _tell($"session of {control.Peer} closed, {session.CompletedLegs} legs completed");
         }
-        // One session's trouble, a defect included, is not the next one's.
+        // A failure of one session, even a defect, must not touch the next one.
 #pragma warning disable CA1031
         catch (Exception exception)
 #pragma warning restore CA1031
@@ -242,7 +244,7 @@ internal sealed class ServeServer : IDisposable
         _tell($"session of {control.Peer} refused: busy");
     }
 
-    /// <summary>A client that has made itself known.</summary>
+    /// <summary>A client that has sent its hello.</summary>
     private sealed record Visit(ControlConnection Control, ServeSession Session);
 
     public void Dispose() => _listener.Dispose();

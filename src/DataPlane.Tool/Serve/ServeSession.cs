@@ -7,13 +7,14 @@ using DataPlane.Tool.Output;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>
-/// One client's session: answers its requests in turn, keeps the memory between them. See <see cref="ControlMessage"/> for the order.
+/// The session of one client: answers its requests in turn, and keeps the memory between them. See <see cref="ControlMessage"/> for the
+/// order.
 /// </summary>
 internal sealed class ServeSession(
     ControlConnection control, ServeSettings settings, IReadOnlyList<IServeLeg> legs, TimeProvider time, Func<TimeSpan> cpuTime)
     : IAsyncDisposable
 {
-    /// <summary>How long a leg may take to end once it has been told to.</summary>
+    /// <summary>How long a leg may take to end once it has been told to end.</summary>
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(30);
 
     private DestinationRam? _ram;
@@ -23,8 +24,10 @@ internal sealed class ServeSession(
     /// <summary>Legs that ended without an error.</summary>
     public int CompletedLegs { get; private set; }
 
-    /// <summary>Hears the client's first word. Nothing is held for a client that has not said it.</summary>
-    /// <exception cref="ControlException">It is not one of ours, or of another version; it has been told where possible.</exception>
+    /// <summary>Waits for the client's hello. Nothing is held for a client that has not sent it.</summary>
+    /// <exception cref="ControlException">
+    /// The client is not one of ours, or has another version; it has been told where possible.
+    /// </exception>
     public Task MeetAsync(CancellationToken cancellation) => TellRefusalAsync(async () =>
     {
         var first = await control.ReadAsync(settings.HelloTimeout, cancellation).ConfigureAwait(false);
@@ -45,7 +48,7 @@ internal sealed class ServeSession(
         _announcedBytes = hello.RamBytes;
     }, cancellation);
 
-    /// <summary>Runs until the client closes; after <see cref="MeetAsync"/>.</summary>
+    /// <summary>Serves the client until it closes. <see cref="MeetAsync"/> must have succeeded.</summary>
     /// <exception cref="ControlException">
     /// The client broke the protocol, vanished or did nothing for too long; it has been told where possible.
     /// </exception>
@@ -115,14 +118,14 @@ internal sealed class ServeSession(
 
         if (result.Error is not null && leg.NeedsUntouchedMemory)
         {
-            DropMemory(); // pages of it may be poisoned: whoever read them would be stopped by the kernel
+            DropMemory(); // pages of it may be poisoned: the kernel would stop whoever reads them
         }
 
         await control.WriteAsync(result, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>
-    /// Waits for the leg and, beside it, for the client: a client that goes away, speaks out of turn or does nothing ends the leg.
+    /// Waits for the leg and, at the same time, for the client: a client that goes away, sends out of turn or does nothing ends the leg.
     /// </summary>
     private async Task<ResultMessage> AwaitLegAsync(IServeLegRun run, CancellationToken cancellation)
     {
@@ -163,7 +166,9 @@ internal sealed class ServeSession(
         }
     }
 
-    /// <summary>Waits for what has been told to end. What does not end keeps its memory, into which it may still write.</summary>
+    /// <summary>
+    /// Waits for a task that has been told to end. One that does not end keeps its memory, into which it may still write.
+    /// </summary>
     private async Task WithinAsync(Task ending)
     {
         try
@@ -270,7 +275,7 @@ internal sealed class ServeSession(
         await control.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>The client asked for what it cannot have; it is told, then the session ends.</summary>
+    /// <summary>A request that cannot be served. The client is told, and then the session ends.</summary>
     private sealed class BadRequestException(string code, string message) : Exception(message)
     {
         public string Code { get; } = code;

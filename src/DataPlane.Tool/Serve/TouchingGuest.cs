@@ -7,8 +7,8 @@ using DataPlane.Tool.Bench;
 namespace DataPlane.Tool.Serve;
 
 /// <summary>
-/// The bench's guest at the destination of a postcopy: runs from the switch on, on memory of which it knows every byte. When all of it has
-/// come, every page is compared once more, and the guest takes its own writes back, so that both sides hold the same again.
+/// The bench's guest at the destination of a postcopy. It runs from the switch on, on memory of which it knows every byte. When all of it
+/// has come, every page is compared once more, and the guest takes its own writes back, so that both sides hold the same again.
 /// </summary>
 internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request, TimeProvider time) : IPostcopyGuest, IDisposable
 {
@@ -19,13 +19,13 @@ internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request,
     private PageContent? _content;
     private string? _damage;
 
-    /// <summary>Told when the link is lost.</summary>
+    /// <summary>Called when the link is lost.</summary>
     public Action? OnLost { get; init; }
 
-    /// <summary>The first page that was wrong.</summary>
+    /// <summary>The first page that was wrong; null when there is none.</summary>
     public string? Damage => _damage ?? _threads.Select(static thread => thread.Damage).FirstOrDefault(static damage => damage is not null);
 
-    /// <summary>Why pages could not be read.</summary>
+    /// <summary>Why pages could not be read; null when all could.</summary>
     public string? Unreadable => _threads.Select(static thread => thread.Unreadable).FirstOrDefault(static reason => reason is not null);
 
     public ValueTask<GuestMemory> CreateMemoryAsync(
@@ -61,7 +61,7 @@ internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request,
     public ValueTask CompleteAsync(ReceivedPages pages)
     {
         Stop();
-        // Ordinary memory by now: managed code may touch it.
+        // All pages are there by now, so managed code may touch them.
         MemoryChunks.ForEach(_block, CheckChunk);
         return default;
     }
@@ -73,7 +73,7 @@ internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request,
 
     public void OnPaused(PostcopyPause pause) => OnLost?.Invoke();
 
-    /// <summary>What it did; when it has been stopped.</summary>
+    /// <summary>What the guest did. It must have been stopped.</summary>
     public TouchSample Describe() => new()
     {
         CheckedPages = _threads.Sum(static thread => thread.Checked),
@@ -82,7 +82,7 @@ internal sealed class TouchingGuest(GuestMemory memory, PostcopyRequest request,
         FaultSeconds = Latency.Of(_threads.SelectMany(static thread => thread.Waits)),
     };
 
-    /// <summary>The guest stands still. Its pages have come, or never will: a thread that waits for one is let go by the kernel.</summary>
+    /// <summary>Stops the guest's threads. Their pages have come or never will: the kernel lets go a thread that waits for one.</summary>
     public void Stop() => _threads.ForEach(static thread => thread.Stop());
 
     private void CheckChunk(int index)

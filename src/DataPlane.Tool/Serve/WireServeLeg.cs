@@ -46,7 +46,7 @@ internal sealed class WireServeLeg(WireVariant variant, IPAddress listenAddress,
 
         public long Progress => _receiver.Bytes;
 
-        // Every thread takes whichever connection comes next: there is no order among them.
+        // Every thread takes whichever connection comes next, because the connections have no order.
         private void ReceiveOne(WireThreads owner, WireVariant variant)
         {
             var socket = _listener.Accept();
@@ -57,7 +57,7 @@ internal sealed class WireServeLeg(WireVariant variant, IPAddress listenAddress,
 
             Interlocked.CompareExchange(ref _firstConnection, Stopwatch.GetTimestamp(), 0);
             _receiver.Receive(variant, socket.SafeHandle);
-            // The acknowledgement is for all of the memory: nobody sends it before everybody has finished.
+            // The acknowledgement is for all of the memory: no thread sends it before all have finished.
             _unfinished.Signal();
             _unfinished.Wait(owner.Stopped);
             Acknowledge(socket.SafeHandle);

@@ -3,8 +3,8 @@ using DataPlane.Linux;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// The deadlines of the admission thread: the earliest one is a timer of the <see cref="TimeProvider"/> that wakes the thread out of its
-/// poll. Used by that thread only.
+/// The timer of the admission thread: it wakes the thread out of its poll at the earliest deadline, by a <see cref="TimeProvider"/>. Its
+/// members are called by that thread only; the callback of the timer runs on another one.
 /// </summary>
 internal sealed class AdmissionClock : IDisposable
 {
@@ -26,13 +26,14 @@ internal sealed class AdmissionClock : IDisposable
     internal long After(TimeSpan delay) => Now + (long)(delay.TotalSeconds * _time.TimestampFrequency);
 
     /// <summary>
-    /// Sees to it that the thread is woken at <paramref name="due"/> (<see cref="long.MaxValue"/>: never). A timer that is set for earlier
-    /// is left alone: it costs one idle turn, and resetting it whenever the first connection goes would cost more.
+    /// Wakes the thread at <paramref name="due"/>, a timestamp of the clock; <see cref="long.MaxValue"/> means never. A timer that is set
+    /// for an earlier time is left alone: it costs one idle turn, and resetting it whenever the connection with the earliest deadline
+    /// leaves would cost more.
     /// </summary>
     internal void WakeAt(long due)
     {
-        // Only the timer itself says that it has fired. The system's timers go by a coarser clock than timestamps do and may fire some
-        // milliseconds early, so a timer that is due later than now may be spent already.
+        // Only the callback shows that the timer has fired. The system's timers go by a coarser clock than timestamps do and may fire some
+        // milliseconds early, so a timer that is due later than now may have fired already.
         if (_hasFired)
         {
             _hasFired = false;
@@ -52,7 +53,7 @@ internal sealed class AdmissionClock : IDisposable
             return;
         }
 
-        // Rounded up: a timer counts whole milliseconds.
+        // A timer counts whole milliseconds, and rounding down would wake the thread before the deadline.
         var milliseconds = (due - now) * 1000.0 / _time.TimestampFrequency;
         _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(milliseconds)), Timeout.InfiniteTimeSpan);
     }

@@ -4,8 +4,8 @@ using System.Diagnostics.Metrics;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// What admission has done, for its properties and as metrics of the meter "DataPlane.Admission". Written by the admission thread only,
-/// read from anywhere.
+/// Counts what admission has done, for the properties of <see cref="ChannelAdmission"/> and for the metrics of the meter
+/// "DataPlane.Admission". Only the admission thread counts; any thread may read.
 /// </summary>
 internal sealed class AdmissionCounters
 {
@@ -58,7 +58,7 @@ internal sealed class AdmissionCounters
         RefuseAdmitted(reason);
     }
 
-    /// <summary>One that was admitted before.</summary>
+    /// <summary>Counts a refusal of something that had been admitted and is not undecided any more.</summary>
     internal void RefuseAdmitted(RefusalReason reason)
     {
         s_refused.Add(1, new TagList { { "reason", reason.ToString() } });

@@ -3,15 +3,15 @@ using System.Collections;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// What the rules look at beside a connection's own bytes: what is expected, and what is established already. Changed by the admission
-/// thread only.
+/// What the rules look at besides a connection's own bytes: what is expected, and what has been established. Only the admission thread
+/// changes the facts.
 /// </summary>
 internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext context)
 {
     private readonly BitArray _taken = new(options.MultifdChannels);
     private readonly HashSet<string> _peers = [];
 
-    // Boxed, because hosts read it while the admission thread sets it: a reference cannot be seen half written.
+    // Boxed, because hosts read it while the admission thread sets it: a Guid can be read half written, a reference cannot.
     private volatile object? _uuid = options.Uuid;
     private int _recoveriesAsked;
     private int _recoveriesKnown;
@@ -31,27 +31,36 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
 
     internal bool HasPreempt { get; private set; }
 
-    /// <summary>Counts the sets of channels: how often all places have been freed.</summary>
+    /// <summary>The number of the current set of channels: how often <see cref="AskAnew"/> had been called when it began.</summary>
     internal int Epoch { get; private set; }
 
-    /// <summary>The migration has been paused at least once: multifd channels and the magic have had their time.</summary>
+    /// <summary>
+    /// Whether the migration has been paused since this set began. Then multifd channels and main channels with the magic are refused.
+    /// </summary>
     internal bool IsRecovery { get; private set; }
 
-    /// <summary>As configured, else the first one that was admitted, else unknown.</summary>
+    /// <summary>
+    /// The VM's UUID: as configured, else that of the first multifd channel admitted, else <see langword="null"/>. Any thread may read it.
+    /// </summary>
     internal Guid? Uuid => (Guid?)_uuid;
 
     internal bool IsTaken(int id) => _taken[id];
 
     /// <summary>
-    /// Whether a channel of this set, or of this link since a loss, has come from there: the others of the source come from there as well,
-    /// and a main channel is silent until its multifd channels are connected.
+    /// Whether a channel of this set (after a loss: of the new link) has come from this address. The other channels of the source come from
+    /// there as well, and a main channel is silent until its multifd channels are connected.
     /// </summary>
     internal bool IsOfMigration(string peerGroup) => _peers.Contains(peerGroup);
 
-    /// <summary>Whether a connection of this peer cannot be the preempt channel, whatever it says.</summary>
+    /// <summary>
+    /// Whether a connection of this peer cannot be the preempt channel, whatever it sends, because main has come from another address.
+    /// </summary>
     internal bool IsForeign(string peerGroup) => HasMain && !options.AnyPeer && _mainPeer != peerGroup;
 
-    /// <summary>Whether nothing but the preempt channel is missing, and this peer may bring it: its silence is legal for ever.</summary>
+    /// <summary>
+    /// Whether only the preempt channel is missing and may come from this peer. A silent connection then has no deadline, because a preempt
+    /// channel may never have anything to send.
+    /// </summary>
     internal bool AwaitsPreemptFrom(string peerGroup) =>
         options.Preempt && !HasPreempt && HasMain && (IsRecovery || _multifd == options.MultifdChannels) && !IsForeign(peerGroup);
 
@@ -76,14 +85,15 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
         HasPreempt = true;
     }
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Asks for a recovery, which begins with the next decision. Any thread may call it.</summary>
     internal void AskRecovery() => Interlocked.Increment(ref _recoveriesAsked);
 
-    /// <summary>Any thread. The epoch of what is admitted from now on.</summary>
+    /// <summary>Asks for a new set of channels, which begins with the next decision; returns its epoch. Any thread may call it.</summary>
     internal int AskAnew() => Interlocked.Increment(ref _epochAsked);
 
     /// <summary>
-    /// Frees all places if that was asked for since the last call. Looked at before each decision, as <see cref="TryBeginRecovery"/>.
+    /// Frees all places if <see cref="AskAnew"/> has been called since the last call. It is called before each decision, so that bytes
+    /// which come after the host's call are judged by the new facts.
     /// </summary>
     internal bool TryBeginAnew()
     {
@@ -105,8 +115,8 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     }
 
     /// <summary>
-    /// Frees the places of main and preempt if that was asked for since the last call. Looked at before each decision, so that bytes which
-    /// come after the host's call are judged by the new facts.
+    /// Frees the places of main and preempt if <see cref="AskRecovery"/> has been called since the last call. It is called before each
+    /// decision, so that bytes which come after the host's call are judged by the new facts.
     /// </summary>
     internal bool TryBeginRecovery()
     {
@@ -118,7 +128,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
 
         _recoveriesKnown = asked;
         _mainPeer = null;
-        _peers.Clear(); // the source may come from another address, and whoever named a RAM block in the pause before has been let in
+        _peers.Clear(); // the source may have another address now, and in an earlier pause anyone who named a RAM block was admitted
         HasPreempt = false;
         IsRecovery = true;
         return true;

@@ -1,6 +1,6 @@
 namespace DataPlane.Admission;
 
-/// <summary>Sets of channels that are given up.</summary>
+/// <content>Sets of channels that are given up, and false starts.</content>
 internal sealed partial class AdmissionLoop
 {
     private void BeginAnew()
@@ -10,7 +10,7 @@ internal sealed partial class AdmissionLoop
             return;
         }
 
-        TakeFalseStarts(); // what was told before has been counted before anybody takes the free places
+        TakeFalseStarts(); // those of the old set are counted before anything takes a free place
         AdmissionLog.StartedAnew(_logger);
         _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
     }

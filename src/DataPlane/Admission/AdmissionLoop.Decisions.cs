@@ -3,7 +3,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Admission;
 
-/// <summary>What becomes of one connection.</summary>
+/// <content>Decisions on single connections: read, judge, hold, admit, refuse.</content>
 internal sealed partial class AdmissionLoop
 {
     private void Add(AcceptedSocket accepted)
@@ -20,10 +20,10 @@ internal sealed partial class AdmissionLoop
         Begin(connection);
     }
 
-    /// <summary>Looks at a connection that is new in the set, and has it watched as long as it is undecided.</summary>
+    /// <summary>Reads and judges a connection that is new in the set, and has it polled if it stays undecided.</summary>
     private void Begin(UndecidedConnection connection)
     {
-        // Most honest peers have spoken before they are accepted: they are decided here, need no room, and the poll set never knows them.
+        // Most honest peers have sent something before they are accepted. They are decided here, need no room, and are never polled.
         Read(connection);
         if (!_undecided.Contains(connection))
         {
@@ -40,7 +40,7 @@ internal sealed partial class AdmissionLoop
             }
         }
 
-        // More than one where another door has been opened meanwhile: the share has become smaller.
+        // More than one may have to go: the share of descriptors shrinks when another admission is opened in this process.
         for (var looks = 0;
             _undecided.Count > 0 && _undecided.VictimFor(connection.PeerGroup, _options, MaxUndecided, _facts) is { } victim; looks++)
         {
@@ -53,8 +53,9 @@ internal sealed partial class AdmissionLoop
     }
 
     /// <summary>
-    /// It may have spoken since the thread last looked at it: new connections may have their turn before it in the same round. So it is
-    /// looked at once more, and what it has said may make another the one to go.
+    /// Gives up <paramref name="victim"/> for want of room. It may have sent something since the thread last read from it, because new
+    /// connections may have had their turn before it. So it is read once more, unless <paramref name="isLookedAt"/> rules that out, and
+    /// what it has sent may make another connection the one to go.
     /// </summary>
     private void Evict(UndecidedConnection victim, bool isLookedAt)
     {
@@ -74,7 +75,10 @@ internal sealed partial class AdmissionLoop
             + $"{_time.GetElapsedTime(victim.Accepted).TotalSeconds:0.###} s before");
     }
 
-    /// <summary>As configured, or as many as have descriptors; the channels of a migration at least, which may all be undecided at once.</summary>
+    /// <summary>
+    /// How many connections may be undecided: as configured, or fewer where descriptors are short, but never fewer than one migration has
+    /// channels, which may all be undecided at once.
+    /// </summary>
     private int MaxUndecided => (int)Math.Min(_options.MaxUndecided,
         Math.Max(_options.MultifdChannels + 2, _descriptors.ForStrangers / _options.DescriptorsPerUndecided));
 
@@ -140,21 +144,22 @@ internal sealed partial class AdmissionLoop
         }
         catch (Exception e)
         {
-            // A mistake of the host must not close the door for everybody.
+            // An error of the host must not end admission for all connections.
             AdmissionLog.ContextThrew(_logger, connection.Peer, e);
             return AdmissionVerdict.Held;
         }
     }
 
     /// <summary>
-    /// Nothing more is read from it: what follows stays in the socket, and an end after a proof does not take the proof back.
+    /// Keeps a connection without reading more from it. What follows stays in the socket, and an end of the stream after a proof does not
+    /// take the proof back.
     /// </summary>
     private void Hold(UndecidedConnection connection)
     {
         connection.IsHeld = true;
         var isRecovery = AdmissionRules.IsRecovery(connection.Opening);
-        // Recoveries twice as long: the host may need that to find out that nobody is at the other end of its link any more. A main channel
-        // waits until the one before it is settled or given up, which has a deadline of the host's.
+        // A recovery is held twice as long: the host may need that time to find out that its link is dead. A main channel waits until the
+        // one before it is settled or given up, for which the host has a deadline.
         _undecided.Defer(connection, AdmissionRules.IsMain(connection.Opening) ? long.MaxValue
             : _clock.After(isRecovery ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
         Unpoll(connection);
@@ -190,7 +195,7 @@ internal sealed partial class AdmissionLoop
 
         Deliver(admitted);
 
-        // Last: a host that looks at the undecided ones and then at the admitted ones must find it.
+        // This comes last: a host that looks at the undecided connections and then at the admitted channels must find it in one of them.
         _undecided.Remove(connection);
         _undecided.Rearm(connection.PeerGroup, _clock.After(_options.UndecidedTimeout));
         if (kind == ChannelKind.Preempt)
@@ -204,13 +209,13 @@ internal sealed partial class AdmissionLoop
         }
     }
 
-    /// <summary>Notes who it is, and returns its number.</summary>
+    /// <summary>Records the new channel in the facts, and returns the id of a multifd channel or 0.</summary>
     private int Establish(UndecidedConnection connection, ChannelKind kind, bool recovered)
     {
         switch (kind)
         {
             case ChannelKind.Main when recovered && _facts.Context.ChoosesRecovery:
-                return 0; // the host says when it is main
+                return 0; // it becomes main by ConfirmMain
             case ChannelKind.Main:
                 _facts.AddMain(connection.PeerGroup, recovered);
                 return 0;
@@ -226,12 +231,13 @@ internal sealed partial class AdmissionLoop
                 _facts.AddMultifd(init.Id, init.Uuid, connection.PeerGroup);
                 return init.Id;
             default:
-                return 0; // a TLS session: who it is nobody here can see
+                return 0; // a TLS session does not show which channel it is
         }
     }
 
     /// <summary>
-    /// Looks again at those that began with a page record, a recovery or a main channel: the facts or the host's answers have changed.
+    /// Judges the connections again that began with a page record, a recovery command or the magic of main, because the facts or the host's
+    /// answers have changed.
     /// </summary>
     private void DecideRecords()
     {
@@ -267,7 +273,7 @@ internal sealed partial class AdmissionLoop
     {
         if (connection.IsHeld && AdmissionRules.IsLoneEnd(connection.Opening) && _facts.AwaitsPreemptFrom(connection.PeerGroup))
         {
-            _undecided.Defer(connection, long.MaxValue); // main's own end may be long under way
+            _undecided.Defer(connection, long.MaxValue); // the end of main, which makes it plausible, may come much later
         }
         else if (!connection.IsSilent)
         {
@@ -310,12 +316,12 @@ internal sealed partial class AdmissionLoop
 
         _undecided.Remove(connection);
         _inHandshake.Remove(connection);
-        // A handshake hears of it when a thread of its own has time. The socket goes now: descriptors that nobody counts any more would
-        // add up, as fast as strangers come.
+        // A handshake notices that only when its own thread runs. The socket is closed at once: descriptors that are no longer counted
+        // would pile up as fast as strangers connect.
         connection.Upgrading?.Cancel();
         connection.Close(); // which also takes it out of the poll set
         _counters.Refuse(reason, _undecided.Count);
-        // Apart from the others, so that no crowd of strangers keeps untold what became of a connection from the source's address.
+        // Refusals at the migration's addresses are throttled apart, so that a crowd of strangers cannot keep them out of the log.
         if ((_facts.IsOfMigration(connection.PeerGroup) ? _throttleOfMigration : _throttle).TryPass(reason, connection.Peer))
         {
             AdmissionLog.Refused(_logger, connection.Peer, connection.Opening.Length, reason, detail is null ? "" : $" ({detail})");

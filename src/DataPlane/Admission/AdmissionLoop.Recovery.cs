@@ -1,6 +1,6 @@
 namespace DataPlane.Admission;
 
-/// <summary>Main and preempt again, after a loss.</summary>
+/// <content>Main and preempt channels that come again after the loss of a link.</content>
 internal sealed partial class AdmissionLoop
 {
     private void BeginRecovery()

@@ -3,7 +3,7 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
 
-/// <summary>Connections whose TLS ends here: between their first record and their first byte inside.</summary>
+/// <content>Connections whose TLS ends here, between their ClientHello and their first byte inside TLS.</content>
 internal sealed partial class AdmissionLoop
 {
     private readonly Lock _upgradeGate = new();
@@ -12,8 +12,8 @@ internal sealed partial class AdmissionLoop
     private bool _takesUpgrades = true;
 
     /// <summary>
-    /// It stays undecided, with a deadline of its own, and can be refused like any other. A handshake costs memory and work that a silent
-    /// connection does not cost, so only so many are under way at once.
+    /// Starts the TLS handshake of a connection. The connection stays undecided, with a deadline of its own, and can be refused like any
+    /// other. A handshake costs memory and work that a silent connection does not cost, so the number of handshakes under way is limited.
     /// </summary>
     private void BeginUpgrade(UndecidedConnection connection, IChannelUpgrade upgrade)
     {
@@ -28,7 +28,7 @@ internal sealed partial class AdmissionLoop
             Refuse(victim, RefusalReason.Evicted, $"more than {_options.HandshakesAtOnce} TLS handshakes were under way");
         }
 
-        if (!upgrading.IsCancellationRequested) // else it was its own victim, and is closed
+        if (!upgrading.IsCancellationRequested) // else it was the victim itself, and is closed
         {
             _ = UpgradeAsync(connection, upgrade, upgrading);
         }
@@ -96,7 +96,9 @@ internal sealed partial class AdmissionLoop
         }
     }
 
-    /// <summary>From here on it is a connection like any other, as silent as if it had just come.</summary>
+    /// <summary>
+    /// Replaces a connection whose handshake is done by the one inside TLS, which is as silent and undecided as a new one.
+    /// </summary>
     private void GoInside(UndecidedConnection connection, UpgradedConnection upgraded)
     {
         _undecided.Remove(connection);
@@ -112,7 +114,7 @@ internal sealed partial class AdmissionLoop
         Begin(inside);
     }
 
-    /// <summary>What comes back from now on is closed at once.</summary>
+    /// <summary>Closes what finished handshakes have left; results that come later are closed at once.</summary>
     private void EndUpgrades()
     {
         lock (_upgradeGate)

@@ -6,7 +6,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// The admission thread: one epoll set over the listeners and all undecided connections. It never waits for any one of them; each is
+/// The admission thread: one epoll set over the listeners and all undecided connections. It never waits for a single connection. These are
+/// the states of a connection:
 /// <code>
 /// accepted -> undecided --(bytes prove it)---------------------------------> admitted
 ///                 |   |---(bytes that only the host can judge)--> held --------^ |
@@ -17,11 +18,11 @@ internal sealed partial class AdmissionLoop : IDisposable
 {
     private const ulong WakeKey = 0;
 
-    // Per turn, so that a flood of new connections cannot keep those that are about to be decided waiting.
+    // Limits of one turn, so that a flood of new connections cannot delay those that are about to be decided.
     private const int AcceptsPerTurn = 64;
     private const int EventsPerTurn = 256;
 
-    /// <summary>Connections that are read once more before one of them goes.</summary>
+    /// <summary>How many connections are read once more, at most, before one is given up for want of room.</summary>
     private const int MostLooks = 8;
 
     private static readonly TimeSpan s_backOff = TimeSpan.FromMilliseconds(100);
@@ -81,27 +82,30 @@ internal sealed partial class AdmissionLoop : IDisposable
         _nextKey = (ulong)listeners.Length + 1;
     }
 
-    /// <summary>Takes over each admitted channel. On the admission thread, as the next: it must not wait.</summary>
+    /// <summary>Takes over each admitted channel. It is called on the admission thread and must not wait.</summary>
     internal required Action<AdmittedChannel> Deliver { get; init; }
 
+    /// <summary>Reports each refusal: reason, peer and detail. It is called on the admission thread and must not wait.</summary>
     internal required Action<RefusalReason, string, string?> Report { get; init; }
 
-    /// <summary>Any thread; also after the loop has ended.</summary>
+    /// <summary>Ends <see cref="Run"/>. Any thread may call it, also after the loop has ended.</summary>
     internal void Stop()
     {
         _stopping = true;
         _wake.Signal();
     }
 
-    /// <summary>Any thread; holds for every byte that comes after its return.</summary>
+    /// <summary>Frees the places of main and preempt for every byte that comes after its return. Any thread may call it.</summary>
     internal void ExpectRecovery()
     {
-        _ = Interlocked.Exchange(ref _confirmed, null); // it is lost again
+        _ = Interlocked.Exchange(ref _confirmed, null); // the link of that main channel is lost
         _facts.AskRecovery();
         _wake.Signal();
     }
 
-    /// <summary>Any thread; holds for every byte that comes after its return.</summary>
+    /// <summary>
+    /// Frees all places for every byte that comes after its return, and returns the epoch of the new set. Any thread may call it.
+    /// </summary>
     internal int StartAnew()
     {
         var epoch = _facts.AskAnew();
@@ -110,21 +114,21 @@ internal sealed partial class AdmissionLoop : IDisposable
         return epoch;
     }
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Has a false start counted, logged and reported. Any thread may call it.</summary>
     internal void NoteFalseStart(string peer, string detail)
     {
         _falseStarts.Enqueue((peer, detail));
         _wake.Signal();
     }
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Gives main's place to the recovered main channel of <paramref name="peerGroup"/>. Any thread may call it.</summary>
     internal void ConfirmMain(string peerGroup)
     {
         _ = Interlocked.Exchange(ref _confirmed, peerGroup);
         _wake.Signal();
     }
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Has the held connections judged again. Any thread may call it.</summary>
     internal void Recheck()
     {
         if (Interlocked.Exchange(ref _recheck, 1) == 0)
@@ -133,10 +137,12 @@ internal sealed partial class AdmissionLoop : IDisposable
         }
     }
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Describes all undecided connections. Any thread may call it.</summary>
     internal List<UndecidedInfo> Snapshot() => _undecided.Snapshot(_time);
 
-    /// <summary>Runs until <see cref="Stop"/>; returns the failure that ended it before, if one did.</summary>
+    /// <summary>
+    /// Runs until <see cref="Stop"/> is called. Returns the failure that has ended it earlier, else <see langword="null"/>.
+    /// </summary>
     internal Exception? Run()
     {
         try
@@ -164,7 +170,7 @@ internal sealed partial class AdmissionLoop : IDisposable
         }
     }
 
-    /// <summary>Closes everything that was not handed on. On the admission thread, after <see cref="Run"/>.</summary>
+    /// <summary>Closes everything that was not handed on. Call it on the admission thread, after <see cref="Run"/>.</summary>
     public void Dispose()
     {
         while (_undecided.First is { } connection)
@@ -213,7 +219,7 @@ internal sealed partial class AdmissionLoop : IDisposable
         }
         else if (_undecided.TryGet(key, out var connection))
         {
-            Read(connection); // else it went earlier in this turn
+            Read(connection); // else it was decided earlier in this turn
         }
     }
 
@@ -246,7 +252,9 @@ internal sealed partial class AdmissionLoop : IDisposable
         }
     }
 
-    /// <summary>All listeners at once: descriptors are short for all of them. Said once, until a connection is accepted again.</summary>
+    /// <summary>
+    /// Pauses all listeners, because descriptors or memory are short for all of them. That is logged once until a connection is accepted.
+    /// </summary>
     private void BackOff(ChannelListener listener, int errno)
     {
         if (!_isShort)

@@ -3,61 +3,70 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
 
-/// <summary>What admission expects, and how much it lets undecided connections cost. Immutable; change it through <c>with</c>.</summary>
+/// <summary>What admission expects, and how much undecided connections may cost. Immutable; change it through <c>with</c>.</summary>
 public sealed record AdmissionOptions
 {
     /// <summary>The protocol's largest number of multifd channels.</summary>
     public const int MaxMultifdChannels = 255;
 
-    /// <summary>Where TLS ends here: the two ends of what is inside.</summary>
+    /// <summary>Additional descriptors of a connection whose TLS ends here: both ends of the socket pair for the bytes inside.</summary>
     private const int DescriptorsPerUpgrade = 2;
 
-    /// <summary>Number of multifd channels, 0 to 255. Default 0: none. Nothing on the wire says it, both sides are configured.</summary>
+    /// <summary>
+    /// Number of multifd channels, 0 to 255. Default 0. Nothing on the wire announces it, so both sides are configured with the same number
+    /// (specification, 1-channels section 1.5).
+    /// </summary>
     public int MultifdChannels { get; init; }
 
     /// <summary>
-    /// UUID of the VM, which every multifd channel must carry. <see langword="null"/>, the default, accepts the first one seen and then
-    /// only that one: whoever comes first decides, so set it where strangers can reach the listener.
+    /// UUID of the VM, which every multifd channel must carry. With <see langword="null"/>, the default, the first multifd channel sets it
+    /// and the others must carry the same. Then whoever connects first decides, so set it where strangers can reach the listener.
     /// </summary>
     public Guid? Uuid { get; init; }
 
     /// <summary>
-    /// Whether a preempt channel may come, early or late. Default <see langword="false"/>. It is never waited for.
+    /// Whether a preempt channel may come, before or after the others. Default <see langword="false"/>. Admission never waits for it.
     /// </summary>
     public bool Preempt { get; init; }
 
     /// <summary>
-    /// Whether all channels are TLS sessions that the host passes on unopened. Default <see langword="false"/>. Each is admitted, as
-    /// <see cref="ChannelKind.Tls"/> and in order, once its ClientHello is whole; nothing plain is.
+    /// Whether all channels are TLS sessions that the host passes on unopened. Default <see langword="false"/>. Each session is admitted as
+    /// <see cref="ChannelKind.Tls"/> once its ClientHello is whole, and plain connections are refused.
     /// </summary>
     public bool TlsPassThrough { get; init; }
 
-    /// <summary>Ends TLS here; what is inside is judged as without it. By default there is no TLS.</summary>
+    /// <summary>
+    /// Ends TLS here, so that the rules judge the bytes inside. With <see langword="null"/>, the default, no TLS ends here.
+    /// </summary>
     internal IChannelUpgrade? Upgrade { get; init; }
 
-    /// <summary>How long <see cref="Upgrade"/> may take for one connection.</summary>
+    /// <summary>How long <see cref="Upgrade"/> may take for one connection. Default 5 s.</summary>
     internal TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>Descriptors that the host needs for a channel of the migration, its connection included.</summary>
+    /// <summary>Descriptors that the host needs for each channel of the migration, including its connection. Default 1.</summary>
     internal int DescriptorsPerChannel { get; init; } = 1;
 
-    /// <summary>Descriptors that the channels of one migration need, and strangers never get.</summary>
+    /// <summary>Descriptors that are set aside for the channels of one migration, so that strangers cannot use them up.</summary>
     internal long ReservedDescriptors => (long)(DescriptorsPerChannel + (Upgrade is null ? 0 : DescriptorsPerUpgrade)) * (MultifdChannels + 2);
 
-    /// <summary>Descriptors of an undecided connection at most.</summary>
+    /// <summary>The most descriptors that one undecided connection can have.</summary>
     internal int DescriptorsPerUndecided => 1 + (Upgrade is null ? 0 : DescriptorsPerUpgrade);
 
     /// <summary>
-    /// Most handshakes under way at once; at least twice the channels of a migration, so that those of one source, which all come at once,
-    /// never are the most of one address beside a crowd of another. Beyond it the oldest goes of the address that has most, if that has more
-    /// than a migration has channels; else the oldest of all.
+    /// The most TLS handshakes under way at once. Default 128; <see cref="HandshakesAtOnce"/> is the limit that applies. Beyond it
+    /// <see cref="HandshakeCrowd.VictimBeyond"/> decides which one is given up.
     /// </summary>
     internal int MaxHandshakes { get; init; } = 128;
 
-    /// <summary>What <see cref="MaxHandshakes"/> comes to.</summary>
+    /// <summary>
+    /// <see cref="MaxHandshakes"/>, but at least twice the number of channels of a migration: the handshakes of one source all come at
+    /// once, and must not be the most of one address beside a crowd from another.
+    /// </summary>
     internal int HandshakesAtOnce => Math.Max(MaxHandshakes, 2 * (MultifdChannels + 2));
 
-    /// <summary>Networks that may connect; empty, the default, means all. Unix sockets are not asked.</summary>
+    /// <summary>
+    /// Networks that may connect. An empty list, the default, allows all. Connections over Unix sockets are always allowed.
+    /// </summary>
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
 
     /// <summary>
@@ -66,34 +75,36 @@ public sealed record AdmissionOptions
     public bool AnyPeer { get; init; }
 
     /// <summary>
-    /// How long a connection may stay silent. Default 30 s. Starts again whenever a channel of the same peer address is admitted,
-    /// because a main channel is rightly silent until the last multifd channel has connected.
-    /// Where a preempt channel may come it ends when everything else is admitted: that channel may be silent for ever.
+    /// How long a connection may stay silent. Default 30 s, from 1 ms to 1 day. The time starts again whenever a channel of the same peer
+    /// address is admitted, because a main channel is rightly silent until the last multifd channel has connected. A connection that may be
+    /// the preempt channel has no limit once everything else is admitted, because that channel may be silent for ever.
     /// </summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// How long a connection may take from its first byte to its proof, or the host to judge a proof. Default 10 s. Nothing extends it.
+    /// How long a connection may take from its first byte to its proof, and how long the host may take to judge a page record that is held.
+    /// Default 10 s, from 1 ms to 1 day. Further bytes do not extend it.
     /// </summary>
     public TimeSpan IncompleteTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>
-    /// Most undecided connections in all. Default 1024. Beyond it one goes of the address that holds most, if that is more than a migration
-    /// has channels, else of the address that holds the oldest; addresses that have brought channels of the migration come last. Of an
-    /// address the oldest goes of those that are silent or of those that speak, whichever are more. Fewer are kept where RLIMIT_NOFILE
-    /// allows fewer: the descriptors of the migration are set aside first.
+    /// The most undecided connections in all. Default 1024. Beyond it one is given up: at the address that holds the most, if that is more
+    /// than a migration has channels, else at the address that holds the oldest. Addresses that have brought channels of the migration come
+    /// last. Within an address the silent connections and those that have sent something are counted apart, and the oldest of the more
+    /// numerous kind goes. Fewer are kept where RLIMIT_NOFILE allows fewer, because the descriptors of the migration are set aside first.
     /// </summary>
     public int MaxUndecided { get; init; } = 1024;
 
     /// <summary>
-    /// Most undecided connections of one peer address, or of one Unix listener. Default 512. Beyond it one of that address goes, as with
-    /// <see cref="MaxUndecided"/>.
-    /// At least the number of channels of one migration: they may all be undecided at once.
+    /// The most undecided connections of one peer address, or of one Unix listener. Default 512. Beyond it one connection of that address
+    /// is given up, chosen as for <see cref="MaxUndecided"/>. It must be at least the number of channels of one migration, which may all be
+    /// undecided at once, and at most <see cref="MaxUndecided"/>.
     /// </summary>
     public int MaxUndecidedPerPeer { get; init; } = 512;
 
     /// <summary>Checks every value.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names option, value and range.</exception>
+    /// <exception cref="ArgumentNullException"><see cref="Allow"/> is <see langword="null"/>.</exception>
     public void Validate()
     {
         var least = MultifdChannels + 2; // main and preempt beside them

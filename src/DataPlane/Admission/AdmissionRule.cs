@@ -1,10 +1,10 @@
 namespace DataPlane.Admission;
 
-/// <summary>What a connection is judged by.</summary>
-/// <param name="opening">Its first bytes so far.</param>
-/// <param name="peerGroup">Its peer's address.</param>
+/// <summary>What the rules judge a connection by.</summary>
+/// <param name="opening">The first bytes of the connection, as far as they have come.</param>
+/// <param name="peerGroup">The address of the connection's peer.</param>
 /// <param name="facts">What is expected and established.</param>
-/// <param name="isTls">Whether it must be TLS.</param>
+/// <param name="isTls">Whether the connection must be TLS.</param>
 internal readonly ref struct Evidence(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts, bool isTls)
 {
     internal ReadOnlySpan<byte> Opening { get; } = opening;
@@ -16,20 +16,20 @@ internal readonly ref struct Evidence(ReadOnlySpan<byte> opening, string peerGro
     internal bool IsTls { get; } = isTls;
 }
 
-/// <summary>Whether a connection fails a check, judged by at least the bytes that the check asks for.</summary>
+/// <summary>Whether a connection fails a check. It is called only when the bytes that the check asks for are there.</summary>
 internal delegate bool FailsCheck(Evidence evidence);
 
-/// <summary>How many bytes make a proof, as far as the bytes so far tell: it grows until it is reached.</summary>
+/// <summary>How many bytes make a proof whole, as far as the bytes so far show: the number may grow until that many are there.</summary>
 internal delegate int WholeLength(ReadOnlySpan<byte> opening);
 
-/// <summary>What a whole proof that passed every check comes to.</summary>
+/// <summary>Decides about a connection whose proof is whole and has passed every check.</summary>
 internal delegate AdmissionVerdict Proof(Evidence evidence);
 
 /// <summary>
-/// One reason to refuse a connection that a rule is about, decidable once <paramref name="Bytes"/> of its bytes are there.
+/// One reason of a rule to refuse a connection, which can be decided once <paramref name="Bytes"/> of its bytes are there.
 /// </summary>
 /// <param name="Bytes">Bytes from the start of the connection that the check looks at.</param>
-/// <param name="Reason">The reason when it fails.</param>
+/// <param name="Reason">The reason of the refusal when the check fails.</param>
 /// <param name="Fails">The check.</param>
 internal sealed record AdmissionCheck(int Bytes, RefusalReason Reason, FailsCheck Fails);
 
@@ -37,12 +37,12 @@ internal sealed record AdmissionCheck(int Bytes, RefusalReason Reason, FailsChec
 /// One row of the table: a connection that begins with <paramref name="Signature"/> is refused for the first of <paramref name="Checks"/>
 /// that fails; when none does and <paramref name="Whole"/> bytes are there, <paramref name="Proof"/> decides.
 /// </summary>
-/// <param name="Name">What people call it.</param>
-/// <param name="Signature">First bytes that are like those of no other row.</param>
-/// <param name="Whole">Bytes that make the proof complete.</param>
-/// <param name="Proof">What it proves then.</param>
-/// <param name="Checks">Reasons to refuse, in the order of their bytes: so the reason is the same whether the bytes come one by one or all
-/// at once.</param>
+/// <param name="Name">Name of the row, for readers.</param>
+/// <param name="Signature">First bytes of the connection; the first of them differs from that of every other row.</param>
+/// <param name="Whole">How many bytes make the proof whole.</param>
+/// <param name="Proof">Decides once the proof is whole.</param>
+/// <param name="Checks">Reasons to refuse, in the order of the bytes they ask for, so that the reason is the same whether the bytes come
+/// one by one or all at once.</param>
 internal sealed record AdmissionRule(string Name, byte[] Signature, WholeLength Whole, Proof Proof, params AdmissionCheck[] Checks)
 {
     internal bool MayBegin(ReadOnlySpan<byte> opening) =>

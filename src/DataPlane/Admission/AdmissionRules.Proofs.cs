@@ -4,7 +4,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Admission;
 
-/// <summary>The proofs whose length depends on their bytes, and those that only the host can judge.</summary>
+/// <content>Proofs whose length depends on their bytes, and proofs that only the host can judge.</content>
 internal static partial class AdmissionRules
 {
     private const byte MainStart = 0x51;
@@ -21,7 +21,7 @@ internal static partial class AdmissionRules
     private const int HelloHeaderSize = 5;
     private const int HelloLengthStart = 3;
     private const int MinHello = 4;
-    private const int MaxHello = 1 << 14; // of any TLS record
+    private const int MaxHello = 1 << 14; // the limit of every TLS record
     private const byte ClientHello = 1;
 
     internal static bool IsMain(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == MainStart;
@@ -32,7 +32,7 @@ internal static partial class AdmissionRules
         return needed;
     }
 
-    /// <summary>Beside one that may still be given up it waits for what becomes of that one.</summary>
+    /// <summary>Holds a main channel beside one that may still be given up, until the host has decided about that one.</summary>
     private static AdmissionVerdict ProveMain(Evidence evidence) =>
         evidence.Facts.HasMain ? AdmissionVerdict.Held : AdmissionVerdict.Admit(ChannelKind.Main);
 
@@ -62,14 +62,15 @@ internal static partial class AdmissionRules
 
     internal static bool IsRecord(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == 0;
 
-    /// <summary>Whether it has said the end of a preempt channel, and nothing before.</summary>
+    /// <summary>Whether a connection has sent a lone end: the end of a preempt channel, and nothing before it.</summary>
     internal static bool IsLoneEnd(ReadOnlySpan<byte> opening) =>
         opening.Length >= RamRecordHeader.MinSize && IsRecord(opening) && IsEnd(opening);
 
     private static bool IsEnd(ReadOnlySpan<byte> opening) => FlagsOf(opening) == RamFlags.EndOfSection;
 
     /// <summary>
-    /// A channel has no previous block that its first record could continue, and carries neither lists nor compressed pages.
+    /// Whether a record can be the first of a preempt channel. There is no previous block that it could continue, and the channel carries
+    /// neither lists nor compressed pages.
     /// </summary>
     private static bool IsFirstRecord(ReadOnlySpan<byte> opening) => FlagsOf(opening) switch
     {
@@ -88,7 +89,7 @@ internal static partial class AdmissionRules
         var facts = evidence.Facts;
         if (!facts.HasMain)
         {
-            return AdmissionVerdict.Held; // nobody has asked anybody yet, and whose address it must have is unknown
+            return AdmissionVerdict.Held; // without main no page has been asked for, and the source's address is unknown
         }
 
         if (IsEnd(evidence.Opening))
@@ -113,7 +114,8 @@ internal static partial class AdmissionRules
         : HelloHeaderSize + BinaryPrimitives.ReadUInt16BigEndian(opening[HelloLengthStart..]);
 
     /// <summary>
-    /// A server that has got less waits for more, and a record is all that admission has of it. Nothing follows a hello in its record.
+    /// Whether a ClientHello is whole and alone in its TLS record. A server that gets only a part waits for more, and admission reads no
+    /// more than one record.
     /// </summary>
     private static bool IsWholeHello(ReadOnlySpan<byte> opening) =>
         (opening[HelloHeaderSize + 1] << 16) + BinaryPrimitives.ReadUInt16BigEndian(opening[(HelloHeaderSize + 2)..])

@@ -3,7 +3,8 @@ using DataPlane.Wire;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// The rules, as a table over a connection's first bytes. Nothing else decides: not the order of arrival, not time, not silence.
+/// The rules, as a table over a connection's first bytes (specification, 1-channels section 1.7). Nothing else decides: not the order of
+/// arrival, not time, not silence.
 /// <code>
 /// first bytes                            decision
 /// ---------------------------------------------------------------------------------------------------------------
@@ -28,8 +29,9 @@ namespace DataPlane.Admission;
 internal static partial class AdmissionRules
 {
     /// <summary>
-    /// Bytes that are read of any connection. No more than a multifd channel's init packet: the packets after it must stay in the socket,
-    /// to go from there to their place in guest memory. Only a row whose proof is longer reads more, and no more than its proof.
+    /// The number of bytes that may be read of any connection: the size of a multifd channel's init packet. The packets after it must stay
+    /// in the socket, to be received straight into guest memory. More bytes are read only where the proof of a row is longer, and no more
+    /// than that proof.
     /// </summary>
     internal const int FirstRead = MultifdInit.Size;
 
@@ -96,11 +98,11 @@ internal static partial class AdmissionRules
             : AdmissionVerdict.Refuse(RefusalReason.Garbage);
     }
 
-    /// <summary>How many of a connection's bytes may be read as long as it is undecided.</summary>
+    /// <summary>How many bytes may be read of a connection while it is undecided.</summary>
     internal static int ReadLimit(ReadOnlySpan<byte> opening) =>
         opening.IsEmpty || Find(opening[0]) is not { } rule ? FirstRead : Math.Max(FirstRead, rule.Whole(opening));
 
-    /// <summary>The signatures differ from one another in their first byte: one row at most can fit.</summary>
+    /// <summary>Finds the only row that can fit: the signatures differ from one another in their first byte.</summary>
     private static AdmissionRule? Find(byte first)
     {
         foreach (var rule in Table)
@@ -114,7 +116,9 @@ internal static partial class AdmissionRules
         return null;
     }
 
-    /// <summary>Byte by byte, so that a wrong version is refused at its first wrong byte.</summary>
+    /// <summary>
+    /// A check of one byte of a version. The bytes are checked one by one, so that a wrong version is refused at its first wrong byte.
+    /// </summary>
     private static AdmissionCheck Version(int bytes, byte expected) =>
         new(bytes, RefusalReason.Version, e => e.Opening[bytes - 1] != expected);
 }

@@ -5,7 +5,7 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// A connection that has proved itself. It is the receiver's: take its socket with <see cref="TakeSocket"/>, or dispose of it.
+/// A connection that has proved which channel it is. The receiver owns it: take its socket with <see cref="TakeSocket"/>, or dispose of it.
 /// </summary>
 /// <remarks>Thread-safe. The socket is in blocking mode and in no poll set; the runtime's socket engine has never seen it.</remarks>
 public sealed class AdmittedChannel : IDisposable
@@ -25,42 +25,44 @@ public sealed class AdmittedChannel : IDisposable
         _time = time;
     }
 
-    /// <summary>What it is.</summary>
+    /// <summary>The kind of the channel.</summary>
     public required ChannelKind Kind { get; init; }
 
-    /// <summary>Number of a multifd channel, else 0.</summary>
+    /// <summary>The number of a multifd channel; 0 for all other kinds.</summary>
     public int Id { get; init; }
 
-    /// <summary>Whether it belongs to the recovery of a paused migration.</summary>
+    /// <summary>Whether the channel belongs to the recovery of a paused migration.</summary>
     public bool Recovered { get; init; }
 
     /// <summary>
-    /// The set of channels that it belongs to: how often <see cref="ChannelAdmission.StartAnew"/> had been called when it was admitted.
+    /// The set of channels that this one belongs to: how often <see cref="ChannelAdmission.StartAnew"/> had been called when it was
+    /// admitted.
     /// </summary>
     public int Epoch { get; init; }
 
     /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
     public required string Peer { get; init; }
 
-    /// <summary>What the peer is known by, whatever its port.</summary>
+    /// <summary>The peer's address without its port, or the path of the Unix listener it came to.</summary>
     internal string PeerGroup { get; init; } = "";
 
     /// <summary>
-    /// All bytes that were taken from the socket, at least those that proved it: a multifd channel's are exactly its 64-byte init packet;
-    /// those of the others may run on into what follows. Whoever takes the socket treats them as read from it.
+    /// All bytes that were read from the connection, at least those that proved it. For a multifd channel they are exactly its 64-byte init
+    /// packet; for other kinds they may reach into what follows the proof. Whoever takes the socket treats them as read from it.
     /// </summary>
     public required ReadOnlyMemory<byte> Consumed { get; init; }
 
     /// <summary>
-    /// From the poll that brought the deciding byte, or the host's <see cref="ChannelAdmission.Recheck"/>, to the admission.
+    /// The time from the poll that brought the deciding byte, or the host's <see cref="ChannelAdmission.Recheck"/>, to the admission.
     /// </summary>
     public TimeSpan Decision { get; init; }
 
-    /// <summary>"main", "multifd 3", "preempt": for messages.</summary>
+    /// <summary>The name of the channel for messages, such as "main", "multifd 3" or "preempt".</summary>
     internal string Name => Kind == ChannelKind.Multifd ? $"multifd {Id}" : Kind.ToString().ToLowerInvariant();
 
     /// <summary>
-    /// The connection as a channel, which delivers the consumed bytes first; a multifd channel's init packet is not delivered again.
+    /// The connection as a channel, which delivers the consumed bytes first; a multifd channel's init packet is not delivered again. The
+    /// first access takes the socket.
     /// </summary>
     internal Channel Channel
     {
@@ -84,8 +86,8 @@ public sealed class AdmittedChannel : IDisposable
         }
     }
 
-    /// <summary>The connected socket, in blocking mode; the caller owns it from now on.</summary>
-    /// <exception cref="InvalidOperationException">It was taken or disposed of before.</exception>
+    /// <summary>Takes the connected socket, which is in blocking mode. The caller owns it from now on.</summary>
+    /// <exception cref="InvalidOperationException">The socket was taken before, or this object was disposed of.</exception>
     public SafeSocketHandle TakeSocket()
     {
         lock (_gate)

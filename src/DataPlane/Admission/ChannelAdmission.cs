@@ -6,15 +6,16 @@ using ChannelOptions = DataPlane.Transport.ChannelOptions;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// The front door of a migration's destination: accepts connections on one or several listeners and finds out which channel each is, by
-/// nothing but its first bytes. They may come in any order and as slowly as they like; no connection delays another.
+/// The front door of a migration's destination: accepts connections on one or several listeners and finds out which channel each of them
+/// is, by nothing but its first bytes (specification, 1-channels section 1.7). Connections may come in any order and as slowly as they
+/// like, and none delays another.
 /// </summary>
 /// <remarks>
 /// <para>A connection is refused, that is closed, when its bytes begin no channel that is expected and free, when it closes, when its
 /// deadline passes, or when strangers have taken all the room. None of that touches the channels that are admitted.</para>
-/// <para>One background thread does all of it. The members may be used from any thread. It goes on until it is disposed: what still comes
-/// when
-/// everything expected is admitted is refused, and the places can be freed again by <see cref="ExpectRecovery"/> and <see cref="StartAnew"/>.</para>
+/// <para>One background thread does all of the work. Any thread may use the members. Admission goes on until it is disposed of: connections
+/// that come when everything expected is admitted are refused, and <see cref="ExpectRecovery"/> and <see cref="StartAnew"/> free places
+/// again.</para>
 /// </remarks>
 public sealed class ChannelAdmission : IAsyncDisposable
 {
@@ -43,32 +44,35 @@ public sealed class ChannelAdmission : IAsyncDisposable
         _thread = new Thread(Run) { Name = "dp-admission", IsBackground = true };
     }
 
-    /// <summary>Raised for every refused connection, on the admission thread: a handler must return at once.</summary>
+    /// <summary>
+    /// Raised for every refused connection, on the admission thread: a handler must return at once. An exception of a handler is logged and
+    /// changes nothing.
+    /// </summary>
     public event EventHandler<RefusalEventArgs>? Refusal;
 
-    /// <summary>Where it listens, with real ports, in the order asked for.</summary>
+    /// <summary>The addresses that admission listens on, with real ports, in the order asked for.</summary>
     public IReadOnlyList<ChannelAddress> LocalAddresses { get; }
 
-    /// <summary>Connections that became channels.</summary>
+    /// <summary>The number of connections that became channels.</summary>
     public long Admitted => _counters.Admitted;
 
-    /// <summary>Connections that were refused, by reason; every reason is there. A copy.</summary>
+    /// <summary>The number of refused connections for every reason. A copy.</summary>
     public IReadOnlyDictionary<RefusalReason, long> Refused => _counters.Refused;
 
-    /// <summary>Connections that are open and not decided.</summary>
+    /// <summary>The number of connections that are open and not decided yet.</summary>
     public int Undecided => _counters.Undecided;
 
-    /// <summary>The VM's UUID: as configured, else that of the first multifd channel admitted, else unknown.</summary>
+    /// <summary>The VM's UUID: as configured, else that of the first multifd channel admitted, else <see langword="null"/>.</summary>
     public Guid? Uuid => _facts.Uuid;
 
     /// <summary>Listens on <paramref name="addresses"/> and starts to admit.</summary>
-    /// <param name="addresses">Where to listen, one at least; port 0 takes a free one.</param>
-    /// <param name="options">What is expected, and limits.</param>
+    /// <param name="addresses">Where to listen: at least one address. Port 0 takes a free port.</param>
+    /// <param name="options">What is expected, and the limits.</param>
     /// <param name="channelOptions">Socket options, which accepted connections inherit.</param>
-    /// <param name="timeProvider">Clock of every deadline.</param>
+    /// <param name="timeProvider">The clock of every deadline.</param>
     /// <param name="logger">Takes log events 3100 to 3199.</param>
-    /// <param name="context">What only the host knows; needed for preempt channels and recovery.</param>
-    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    /// <param name="context">Answers what only the host knows; needed for preempt channels and recovery.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no address, or an option is outside its range.</exception>
     /// <exception cref="IOException">An address cannot be listened on; the message says which and why.</exception>
     public static ChannelAdmission Listen(
         IReadOnlyList<ChannelAddress> addresses,
@@ -112,10 +116,12 @@ public sealed class ChannelAdmission : IAsyncDisposable
     }
 
     /// <summary>
-    /// The next admitted channel, in the order of admission; the caller owns it. Channels that were admitted and not taken are reset when
-    /// this object is disposed.
+    /// Waits for the next admitted channel, in the order of admission; the caller owns it. Channels that were admitted and not taken are
+    /// reset when this object is disposed of.
     /// </summary>
-    /// <exception cref="ObjectDisposedException">Admission was disposed.</exception>
+    /// <param name="cancellationToken">Ends the wait. No channel is lost by that.</param>
+    /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
+    /// <exception cref="ObjectDisposedException">Admission was disposed of.</exception>
     /// <exception cref="IOException">Admission failed: a listener broke.</exception>
     public async ValueTask<AdmittedChannel> AcceptAsync(CancellationToken cancellationToken)
     {
@@ -131,33 +137,33 @@ public sealed class ChannelAdmission : IAsyncDisposable
     }
 
     /// <summary>
-    /// The migration is paused and will be recovered: from the return of this call on one more main channel, which begins with a recovery
-    /// command, and one more preempt channel are let in. Multifd channels are not reopened and are refused from now on.
+    /// Announces that the migration is paused and will be recovered. From the return of this call on, one more main channel, which begins
+    /// with a recovery command, and one more preempt channel are admitted; multifd channels are refused, because a recovery opens none.
     /// </summary>
-    /// <remarks>Call it at every pause; also at the start, in front of a destination that is paused already. Never blocks.</remarks>
+    /// <remarks>Call it at every pause, and at the start in front of a destination that is paused already. Never blocks.</remarks>
     public void ExpectRecovery() => _loop.ExpectRecovery();
 
     /// <summary>
-    /// The set of channels admitted so far is given up: from the return of this call on every place is free again, main, multifd and
-    /// preempt, and a UUID that was not configured is unknown. Main channels that are held beside the old one are judged again, the latest
-    /// first. What is undecided stays undecided, and the address stays open.
+    /// Gives up the set of channels admitted so far. From the return of this call on, every place is free again: main, multifd and preempt.
+    /// A UUID that was not configured is unknown again. Main channels that are held beside the old one are judged again, the latest first.
+    /// Undecided connections stay undecided, and the listeners stay open.
     /// </summary>
     /// <remarks>
-    /// The channels of the old set are the caller's to close, those too that are still to be taken with <see cref="AcceptAsync"/>: their
-    /// <see cref="AdmittedChannel.Epoch"/> is lower than what this returns. Any thread; never blocks.
+    /// The caller closes the channels of the old set, including those that are still to be taken with <see cref="AcceptAsync"/>: their
+    /// <see cref="AdmittedChannel.Epoch"/> is lower than the one that this call returns. Never blocks.
     /// </remarks>
     /// <returns>The epoch of the new set.</returns>
     public int StartAnew() => _loop.StartAnew();
 
     /// <summary>
-    /// A main channel or a set that was admitted turned out to be no migration before anything came of it. Counted, logged and reported as
-    /// <see cref="RefusalReason.FalseStart"/>, as any other refusal. Any thread; returns at once.
+    /// Counts, logs and reports as <see cref="RefusalReason.FalseStart"/> that an admitted main channel or set turned out to be no
+    /// migration before anything came of it. Any thread may call it; returns at once.
     /// </summary>
     internal void NoteFalseStart(string peer, string detail) => _loop.NoteFalseStart(peer, detail);
 
     /// <summary>
-    /// This recovered main channel is the source's: for a host that <see cref="IAdmissionContext.ChoosesRecovery"/>. From now on its
-    /// peer may bring the preempt channel. Returns at once.
+    /// Announces that this recovered main channel is the source's, for a host with <see cref="IAdmissionContext.ChoosesRecovery"/>. From
+    /// now on its peer may bring the preempt channel. Returns at once.
     /// </summary>
     public void ConfirmMain(AdmittedChannel main)
     {
@@ -165,22 +171,21 @@ public sealed class ChannelAdmission : IAsyncDisposable
         _loop.ConfirmMain(main.PeerGroup);
     }
 
-    /// <summary>
-    /// Has the held connections judged again, because the context's answers have changed. Returns at once, the thread does it.
-    /// </summary>
+    /// <summary>Has the held connections judged again, because the context's answers have changed. Returns before that is done.</summary>
     public void Recheck() => _loop.Recheck();
 
-    /// <summary>The undecided connections of this moment, in no particular order. A copy, for people to look at.</summary>
+    /// <summary>Describes the connections that are undecided at this moment, in no particular order, for status views. A copy.</summary>
     public IReadOnlyList<UndecidedInfo> Snapshot() => _loop.Snapshot();
 
     /// <summary>
-    /// Stops listening, refuses what is undecided, resets what nobody took, and returns when the thread has ended. Idempotent.
+    /// Stops listening, refuses the undecided connections, resets the admitted channels that nobody took, and completes when the thread has
+    /// ended. Idempotent.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
         _loop.Stop();
         await _ended.Task.ConfigureAwait(false);
-        _thread.Join(); // it is past its last statement
+        _thread.Join(); // does not wait: the thread has run its last statement
         while (_admitted.Reader.TryRead(out var unclaimed))
         {
             unclaimed.Dispose();
@@ -210,7 +215,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
         }
         catch (Exception e)
         {
-            // A mistake of the host must not close the door for everybody.
+            // An error of the host must not end admission for all connections.
             AdmissionLog.HandlerThrew(_logger, e);
         }
     }

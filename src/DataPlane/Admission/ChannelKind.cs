@@ -12,6 +12,6 @@ public enum ChannelKind
     /// <summary>The preempt channel of postcopy, which carries the pages that were asked for.</summary>
     Preempt,
 
-    /// <summary>A TLS session that is passed on unopened: which channel it is only its ends know.</summary>
+    /// <summary>A TLS session that is passed on unopened: only its two ends know which channel it is.</summary>
     Tls,
 }

@@ -1,14 +1,14 @@
 namespace DataPlane.Admission;
 
 /// <summary>
-/// Undecided connections by deadline: a binary heap in which each connection knows its place, so that one can leave, or get another
+/// Orders undecided connections by deadline: a binary heap in which each connection knows its index, so that it can leave, or get another
 /// deadline, without a search. Used by the admission thread only.
 /// </summary>
 internal sealed class DeadlineHeap
 {
     private readonly List<UndecidedConnection> _items = [];
 
-    /// <summary>The connection that is due first.</summary>
+    /// <summary>The connection with the earliest deadline; <see langword="null"/> if there is none.</summary>
     internal UndecidedConnection? First => _items.Count == 0 ? null : _items[0];
 
     internal void Add(UndecidedConnection connection)

@@ -1,14 +1,16 @@
 namespace DataPlane.Admission;
 
 /// <summary>
-/// Which addresses have lost connections for want of room lately: when a channel of the migration comes from one of them, another of its
-/// channels may have been among those. Used by the admission thread only.
+/// Remembers which addresses have lost connections for want of room lately: when a channel of the migration comes from one of them, another
+/// of its channels may have been lost. Used by the admission thread only.
 /// </summary>
 /// <param name="time">The clock.</param>
-/// <param name="kept">How long a loss is remembered.</param>
+/// <param name="kept">How long an address is remembered after its last loss.</param>
 internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
 {
-    /// <summary>Strangers decide from how many addresses they come.</summary>
+    /// <summary>
+    /// The most addresses remembered, because strangers decide from how many addresses they connect. One more replaces the oldest.
+    /// </summary>
     internal const int MostAddresses = 256;
 
     private readonly Dictionary<string, LinkedListNode<Entry>> _byAddress = [];
@@ -32,7 +34,10 @@ internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
         node.Value.At = time.GetTimestamp();
     }
 
-    /// <summary>How many connections of an address were given up since this was last asked, and the last of them; 0 when it is long ago.</summary>
+    /// <summary>
+    /// Returns how many connections of an address were given up since the last call for it, and the peer of the last of them, and forgets
+    /// the address. The number is 0 when the last loss is too long ago.
+    /// </summary>
     internal (long Count, string Last) Take(string address)
     {
         if (!_byAddress.TryGetValue(address, out var node))

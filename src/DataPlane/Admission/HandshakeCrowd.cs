@@ -18,7 +18,7 @@ internal sealed class HandshakeCrowd
         _nodes.Add(connection, own.AddLast(connection));
     }
 
-    /// <summary>Does nothing for one that is not in a handshake.</summary>
+    /// <summary>Removes a connection if its handshake is under way; otherwise does nothing.</summary>
     internal void Remove(UndecidedConnection connection)
     {
         if (!_nodes.Remove(connection, out var node))
@@ -35,13 +35,14 @@ internal sealed class HandshakeCrowd
     }
 
     /// <summary>
-    /// Who must go because more than <paramref name="limit"/> are here: the oldest of the address that has most, of those that have more
-    /// than a source needs. A crowd of many addresses with few each has none such, and then the oldest of all goes: an honest peer is
-    /// through within milliseconds, so the oldest is the likeliest to stall. Addresses that have brought channels of the migration go only
-    /// when there is no other, the one that has most first.
+    /// The connection whose handshake must be given up because more than <paramref name="limit"/> are under way, else
+    /// <see langword="null"/>. It is the oldest of the address that has the most, among the addresses that have more than a source needs. A
+    /// crowd from many addresses with few handshakes each has no such address. Then the oldest of all goes: an honest peer is through
+    /// within milliseconds, so the oldest is the likeliest to stall. Addresses that have brought channels of the migration pay only when
+    /// there is no other, and then the one that has the most.
     /// </summary>
-    /// <param name="limit">Handshakes that may be under way.</param>
-    /// <param name="need">Channels of one migration, which may all come at once from one address.</param>
+    /// <param name="limit">How many handshakes may be under way.</param>
+    /// <param name="need">The number of channels of one migration, which may all come at once from one address.</param>
     /// <param name="facts">Knows the addresses of the migration.</param>
     internal UndecidedConnection? VictimBeyond(int limit, int need, AdmissionFacts facts)
     {

@@ -4,7 +4,8 @@ using DataPlane.Wire;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// The first bytes of a main channel, as far as they can be told from a stranger's: more than any source sends in one piece and stops.
+/// The first bytes of a main channel that prove it. They are more than the magic and the version, which any stranger can send, and every
+/// source sends them in one piece:
 /// <code>
 /// 51 45 56 4d 00 00 00 03                                    header
 /// 07 | u32 n | machine name | 01, 04 or 08                   configuration, and the first byte of what follows it
@@ -12,13 +13,13 @@ namespace DataPlane.Admission;
 /// 01 or 04 | u32 id | u8 n | name | u32 | u32                no configuration (machine types up to 2.3): the head of a section,
 /// 08 | u16 | u16 length                                      or of a command
 /// </code>
-/// Every QEMU from 7.2 to 11.1 has all of it in one buffer, which it first flushes after the command that opens the return path, or
-/// without one after the list of the START section of ram; no setting puts a wait between these bytes. What the machine or the subsections are is not
-/// looked at: that is a matter for whoever receives the VM.
+/// Every QEMU from 7.2 to 11.1 has all of them in one buffer, which it first flushes after the command that opens the return path, or
+/// without that command after the block list in the START section of ram. No setting puts a wait between these bytes. The names of the
+/// machine and of the subsections are not checked: that is a matter for whoever receives the VM.
 /// </summary>
 internal static class MainOpening
 {
-    /// <summary>The longest proof there can be: what one undecided connection may cost.</summary>
+    /// <summary>The length of the longest proof, and so the most bytes of a main channel that an undecided connection can hold.</summary>
     internal const int MaxSize = SubsectionStart + WireLimits.MaxMachineNameLength + SubsectionHead + WireLimits.MaxNameLength;
 
     private const int NameStart = StreamHeader.Size + 1 + sizeof(uint);
@@ -27,12 +28,12 @@ internal static class MainOpening
     private const int SectionNameStart = StreamHeader.Size + 1 + sizeof(uint) + 1;
     private const uint SubsectionVersion = 1;
 
-    /// <summary>The commands that may come first carry 4 bytes (PING) or 16 (POSTCOPY_ADVISE) at most.</summary>
+    /// <summary>The largest payload of the commands that may come first: PING has 4 bytes, POSTCOPY_ADVISE at most 16.</summary>
     private const int MaxCommandLength = 16;
 
-    /// <summary>Whether it is one, as far as the bytes tell.</summary>
+    /// <summary>Whether the bytes so far can begin a main channel.</summary>
     /// <param name="opening">The first bytes; those of the header have been checked.</param>
-    /// <param name="needed">Bytes that make the proof whole, as far as known: it grows until it is reached.</param>
+    /// <param name="needed">The number of bytes that make the proof whole, as far as known: it may grow until that many are there.</param>
     internal static bool TryMeasure(ReadOnlySpan<byte> opening, out int needed)
     {
         needed = StreamHeader.Size + 1;

@@ -14,21 +14,22 @@ internal sealed class PeerCrowd(string peerGroup, int need)
     internal int Count => _all.Count;
 
     /// <summary>
-    /// How much it crowds the others out. A source with all of its channels counts no more than one connection does: else it would pay
-    /// among many addresses that hold one each.
+    /// How much the address crowds the others out. A source with all of its channels counts no more than an address with one connection:
+    /// otherwise it would pay among many addresses that hold one connection each.
     /// </summary>
     internal int Weight => Math.Max(Count, need);
 
-    /// <summary>Silent ones may wait at least until then, whatever their own deadline was.</summary>
+    /// <summary>The timestamp until which silent connections of this address may wait at least, whatever their own deadlines are.</summary>
     internal long SilentUntil { get; set; }
 
-    /// <summary>Grows with each connection. That of the oldest here, whoever is the next to go.</summary>
+    /// <summary>The key of the oldest connection of this address. Keys grow with each connection.</summary>
     internal ulong Age => _all.First!.Value.Key;
 
     /// <summary>
-    /// Who goes when one must. Strangers at the source's own address may be silent or may say a part of a proof, and neither of the two may
-    /// cost the source its connection of the other kind. So the kind that is more numerous pays, the oldest first, and as many silent ones
-    /// as a source may have never pay while there are others. <see langword="null"/> only when it is empty.
+    /// The connection that goes when this address must give one up; <see langword="null"/> only when it has none. Strangers at the source's
+    /// own address may be silent or may send a part of a proof, and neither may cost the source its connection of the other kind. So the
+    /// kind that is more numerous pays, the oldest connection first, and as many silent connections as a source may have never pay while
+    /// there are others.
     /// </summary>
     internal UndecidedConnection? Victim =>
         (_speaking.Count > 0 && _silent.Count <= Math.Max(need, _speaking.Count) ? _speaking : _silent).First?.Value;
@@ -51,7 +52,9 @@ internal sealed class PeerCrowd(string peerGroup, int need)
         _speaking.AddLast(connection.InKind);
     }
 
-    /// <summary>The heaviest first; of several as heavy, the one that holds the oldest connection. None may be empty.</summary>
+    /// <summary>
+    /// Orders addresses by weight, the heaviest first; of equal ones, the one with the oldest connection comes first. None may be empty.
+    /// </summary>
     internal sealed class BySize : IComparer<PeerCrowd>
     {
         public int Compare(PeerCrowd? x, PeerCrowd? y) =>

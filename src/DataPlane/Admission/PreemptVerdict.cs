@@ -1,12 +1,12 @@
 namespace DataPlane.Admission;
 
-/// <summary>What a host says of the first page record on a connection (<see cref="IAdmissionContext.Judge"/>).</summary>
+/// <summary>How a host judges the first page record on a connection (<see cref="IAdmissionContext.Judge"/>).</summary>
 public enum PreemptVerdict
 {
-    /// <summary>It cannot be said yet, for example because the RAM blocks are unknown: keep the connection.</summary>
+    /// <summary>The host cannot judge it yet, for example because the RAM blocks are unknown: the connection is held.</summary>
     NotYet,
 
-    /// <summary>No such block or page, or nobody has asked for it: this is not the preempt channel.</summary>
+    /// <summary>There is no such block or page, or nobody has asked for it: this is not the preempt channel.</summary>
     Refuse,
 
     /// <summary>The page was asked for and has not come: this is the preempt channel.</summary>

@@ -3,25 +3,25 @@ namespace DataPlane.Admission;
 /// <summary>Why a connection was closed without becoming a channel. Such a connection never affects the migration itself.</summary>
 public enum RefusalReason
 {
-    /// <summary>It had not sent a byte by its deadline.</summary>
+    /// <summary>The connection had not sent a byte by its deadline.</summary>
     Silent,
 
-    /// <summary>Its first bytes were right so far but not complete by its deadline.</summary>
+    /// <summary>The connection's first bytes were right so far but not complete by its deadline.</summary>
     Incomplete,
 
-    /// <summary>It proved to be a main channel, but there is one already: the first stays.</summary>
+    /// <summary>The connection proved to be a main channel, but there is one already, which stays.</summary>
     SecondMain,
 
     /// <summary>A known magic with a version that is not supported.</summary>
     Version,
 
-    /// <summary>A multifd channel where no multifd channels are expected.</summary>
+    /// <summary>A multifd channel where none is expected, or in a recovery.</summary>
     NoMultifd,
 
     /// <summary>A multifd channel id that is not below the number of channels.</summary>
     IdRange,
 
-    /// <summary>A multifd channel id that is already taken: the first stays.</summary>
+    /// <summary>A multifd channel id that is already taken; the first channel stays.</summary>
     IdTaken,
 
     /// <summary>A multifd channel of another VM.</summary>
@@ -45,7 +45,7 @@ public enum RefusalReason
     /// <summary>A page record from another address than the main channel's.</summary>
     ForeignPeer,
 
-    /// <summary>Its address is in none of the networks that may connect.</summary>
+    /// <summary>The peer's address is in none of the networks that may connect.</summary>
     NotAllowed,
 
     /// <summary>A TLS handshake on a listener without TLS.</summary>
@@ -60,20 +60,20 @@ public enum RefusalReason
     /// <summary>Bytes that begin no channel.</summary>
     Garbage,
 
-    /// <summary>The peer closed or reset it before it was decided.</summary>
+    /// <summary>The peer closed or reset the connection before it was decided.</summary>
     Closed,
 
     /// <summary>
-    /// It was the next to go when room was needed: <see cref="AdmissionOptions.MaxUndecided"/> says who that is.
+    /// The connection had to go when room was needed; <see cref="AdmissionOptions.MaxUndecided"/> describes which one goes.
     /// </summary>
     Evicted,
 
-    /// <summary>Admission ended before it was decided.</summary>
+    /// <summary>Admission ended before the connection was decided.</summary>
     Stopped,
 
     /// <summary>
-    /// It was admitted, and its migration failed before anything had been made for it: its stream went wrong or ended at once, or its other
-    /// channels did not come. The next may come.
+    /// The connection was admitted, and its migration failed before anything had been made for it: its stream was wrong or ended at once,
+    /// or its other channels did not come. Another migration may come.
     /// </summary>
     FalseStart,
 }

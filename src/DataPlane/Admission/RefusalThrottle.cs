@@ -1,8 +1,9 @@
 namespace DataPlane.Admission;
 
 /// <summary>
-/// How many refusals are told one by one: of each reason the first <see cref="Burst"/> of a <see cref="Window"/>, and the number of the
-/// others when it is over. Strangers decide how many there are, and must not decide how much is written. Not thread-safe.
+/// Decides which refusals are logged one by one: for each reason the first <see cref="Burst"/> within a <see cref="Window"/>. The others
+/// are counted, and their number is logged when the window is over. Strangers decide how many refusals there are, and must not decide how
+/// much is written. Not thread-safe.
 /// </summary>
 internal sealed class RefusalThrottle(TimeProvider time)
 {
@@ -12,10 +13,13 @@ internal sealed class RefusalThrottle(TimeProvider time)
 
     private readonly Dictionary<RefusalReason, Slot> _slots = [];
 
-    /// <summary>Timestamp of the clock at which <see cref="TakeLeftOut"/> has something; <see cref="long.MaxValue"/>: never.</summary>
+    /// <summary>
+    /// The time at which <see cref="TakeLeftOut"/> has something to return, as a timestamp of the clock; <see cref="long.MaxValue"/> if it
+    /// has nothing.
+    /// </summary>
     internal long Due { get; private set; } = long.MaxValue;
 
-    /// <summary>Whether this one is told.</summary>
+    /// <summary>Whether this refusal is logged; otherwise it is counted.</summary>
     internal bool TryPass(RefusalReason reason, string peer)
     {
         var now = time.GetTimestamp();
@@ -42,7 +46,7 @@ internal sealed class RefusalThrottle(TimeProvider time)
         return false;
     }
 
-    /// <summary>What was left out in windows that are over, or in all.</summary>
+    /// <summary>Takes the counts of the windows that are over, or of all windows if <paramref name="all"/> is set.</summary>
     internal List<(RefusalReason Reason, long Count, string LastPeer)> TakeLeftOut(bool all = false)
     {
         List<(RefusalReason, long, string)> taken = [];

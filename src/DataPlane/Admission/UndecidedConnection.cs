@@ -8,8 +8,8 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// A connection between accept and decision. Small on purpose: strangers may hold thousands of them. Used by the admission thread only, but
-/// for <see cref="Describe"/>.
+/// A connection between accept and decision. It is kept small, because strangers may hold thousands of them. Used by the admission thread
+/// only, except for <see cref="Describe"/>.
 /// </summary>
 internal sealed class UndecidedConnection
 {
@@ -26,16 +26,16 @@ internal sealed class UndecidedConnection
         Socket = accepted.Socket;
         Peer = accepted.Peer;
         Address = accepted.Address is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4() : accepted.Address;
-        // Ports tell nothing, so a peer is its address. Unix peers have none: they count per listener.
+        // A peer is known by its address, because its port tells nothing. Peers on Unix sockets have no address and count per listener.
         PeerGroup = Address?.ToString() ?? accepted.Peer;
         InCrowd = new LinkedListNode<UndecidedConnection>(this);
         InKind = new LinkedListNode<UndecidedConnection>(this);
     }
 
-    /// <summary>Names it in the poll set; never used again, unlike the descriptor's number.</summary>
+    /// <summary>Identifies the connection in the poll set. Unlike the number of a descriptor, a key is never used again.</summary>
     internal ulong Key { get; }
 
-    /// <summary>Timestamp of the admission's clock.</summary>
+    /// <summary>The time at which the connection was accepted, as a timestamp of the admission's clock.</summary>
     internal long Accepted { get; }
 
     internal SafeSocketHandle Socket { get; }
@@ -44,42 +44,46 @@ internal sealed class UndecidedConnection
 
     internal string PeerGroup { get; }
 
-    /// <summary>The peer's; <see langword="null"/> for Unix sockets.</summary>
+    /// <summary>The peer's address; <see langword="null"/> for Unix sockets.</summary>
     internal IPAddress? Address { get; }
 
-    /// <summary>Timestamp of the admission's clock; <see cref="long.MaxValue"/> without one.</summary>
+    /// <summary>The deadline, as a timestamp of the admission's clock; <see cref="long.MaxValue"/> if there is none.</summary>
     internal long Deadline { get; set; }
 
     internal int HeapIndex { get; set; }
 
-    /// <summary>Whether it is in the poll set: not when its first bytes were there at accept and decided it, nor when it is held.</summary>
+    /// <summary>
+    /// Whether the connection is in the poll set. It is not when its first bytes were there at accept and decided it, nor when it is held.
+    /// </summary>
     internal bool IsPolled { get; set; }
 
-    /// <summary>Among all of its address.</summary>
+    /// <summary>The connection's place among all connections of its address.</summary>
     internal LinkedListNode<UndecidedConnection> InCrowd { get; }
 
-    /// <summary>Among the silent ones of its address, or among those that have begun to speak.</summary>
+    /// <summary>The connection's place among the silent connections of its address, or among those that have sent something.</summary>
     internal LinkedListNode<UndecidedConnection> InKind { get; }
 
     internal LinkedListNode<UndecidedConnection>? InRecords { get; set; }
 
     internal bool IsSilent => _count == 0;
 
-    /// <summary>Whether nothing it says can help: the host must know more first.</summary>
+    /// <summary>
+    /// Whether nothing more is read from the connection: the host must know more first, or a TLS handshake has the socket.
+    /// </summary>
     internal bool IsHeld { get; set; }
 
-    /// <summary>Ends the handshake that has its socket; <see langword="null"/> when none has.</summary>
+    /// <summary>Cancels the TLS handshake that has the socket; <see langword="null"/> when none has.</summary>
     internal CancellationTokenSource? Upgrading { get; set; }
 
-    /// <summary>Whether its TLS has ended already: what it says is plain.</summary>
+    /// <summary>Whether TLS has ended here already, so that the connection's bytes are those inside TLS.</summary>
     internal bool IsInside { get; init; }
 
-    /// <summary>Through which its bytes are read, where TLS ends here.</summary>
+    /// <summary>The TLS session that the bytes are read through, where TLS ends here; else <see langword="null"/>.</summary>
     internal TlsSession? Session { get; init; }
 
     /// <summary>
-    /// What there is to say of its end inside TLS. QEMU looks at the other side's certificate after the handshake, and closes without a
-    /// word.
+    /// How the connection ended inside TLS, as far as that is known; else <see langword="null"/>. QEMU checks the other side's certificate
+    /// after the handshake, and closes without a message if it does not accept it.
     /// </summary>
     internal string? LastWord => Session is null ? null
         : Session.Failure ?? (IsSilent ? "it closed right after the handshake, as a source does that does not accept our certificate"
@@ -90,8 +94,8 @@ internal sealed class UndecidedConnection
     internal ReadOnlyMemory<byte> Consumed => _opening.AsMemory(0, _count);
 
     /// <summary>
-    /// Takes what is there, without waiting and never past the bytes that a decision needs. Nothing is peeked: a peek at part of a magic
-    /// would report the same bytes for ever.
+    /// Reads what is there, without waiting and no further than the rules allow (<see cref="AdmissionRules.ReadLimit"/>). Nothing is
+    /// peeked: a peek at part of a magic would report the same bytes for ever.
     /// </summary>
     internal unsafe ReadOutcome Read()
     {
@@ -130,16 +134,16 @@ internal sealed class UndecidedConnection
         {
             Array.Resize(ref _opening, Math.Max(needed, AdmissionRules.FirstRead));
         }
-        // SAFETY: that many bytes of it have been filled.
+        // SAFETY: the caller has filled that many bytes of the buffer.
         new ReadOnlySpan<byte>(buffer, count).CopyTo(_opening.AsSpan(_count));
         _count = needed;
         return outcome;
     }
 
-    /// <summary>Lets <see cref="Describe"/> tell what has been read and judged.</summary>
+    /// <summary>Makes <see cref="Describe"/> show the bytes that have been read and judged.</summary>
     internal void Show() => Volatile.Write(ref _shown, _count);
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Describes the connection for status views. Any thread may call it.</summary>
     internal UndecidedInfo Describe(TimeProvider time)
     {
         var bytes = Volatile.Read(ref _shown);

@@ -3,14 +3,13 @@ using System.Diagnostics.CodeAnalysis;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// All undecided connections: by key, by deadline, and by peer. No operation but <see cref="EndCandidacies"/> and
-/// <see cref="Snapshot"/> grows with their number by more than its logarithm. Used by the admission thread only, but for
-/// <see cref="Snapshot"/>.
+/// All undecided connections: by key, by deadline, and by peer. No operation but <see cref="EndCandidacies"/> and <see cref="Snapshot"/>
+/// grows with their number by more than its logarithm. Used by the admission thread only, except for <see cref="Snapshot"/>.
 /// </summary>
-/// <param name="need">Channels of one migration, which may all be undecided at once.</param>
+/// <param name="need">The number of channels of one migration, which may all be undecided at once.</param>
 internal sealed class UndecidedSet(int need)
 {
-    private readonly Lock _gate = new(); // between changes of _byKey and those who look at it from other threads
+    private readonly Lock _gate = new(); // guards changes of _byKey against readers on other threads
     private readonly Dictionary<ulong, UndecidedConnection> _byKey = [];
     private readonly DeadlineHeap _byDeadline = new();
     private readonly Dictionary<string, PeerCrowd> _byPeer = [];
@@ -19,12 +18,13 @@ internal sealed class UndecidedSet(int need)
 
     internal int Count => _byKey.Count;
 
-    /// <summary>The connection that is due first.</summary>
+    /// <summary>The connection with the earliest deadline; <see langword="null"/> if there is none.</summary>
     internal UndecidedConnection? First => _byDeadline.First;
 
     /// <summary>
-    /// Those that began with a page record, a recovery command or a main channel's magic: what others say or the host learns may decide
-    /// them. The latest first: a source that recovers comes after the loss of its link, a stranger may have lain in wait for it.
+    /// The connections that began with a page record, a recovery command or the magic of main: what other connections send or what the host
+    /// learns may decide them. The latest comes first, because a source that recovers connects after the loss of its link, and a stranger
+    /// may have connected earlier to wait for that.
     /// </summary>
     internal UndecidedConnection[] Records => [.. _records];
 
@@ -78,7 +78,7 @@ internal sealed class UndecidedSet(int need)
         }
     }
 
-    /// <summary>Its first bytes have come.</summary>
+    /// <summary>Notes that the first bytes of a connection have come, and sets the deadline for its proof.</summary>
     internal void BeginToSpeak(UndecidedConnection connection, long deadline)
     {
         var crowd = _byPeer[connection.PeerGroup];
@@ -93,10 +93,12 @@ internal sealed class UndecidedSet(int need)
         }
     }
 
-    /// <summary>Gives a connection another deadline; <see cref="long.MaxValue"/> is none.</summary>
+    /// <summary>Sets another deadline for a connection; <see cref="long.MaxValue"/> means none.</summary>
     internal void Defer(UndecidedConnection connection, long deadline) => _byDeadline.Change(connection, deadline);
 
-    /// <summary>Gives the silent connections of a peer until then; they notice it when their own deadline is over.</summary>
+    /// <summary>
+    /// Lets the silent connections of a peer wait until <paramref name="deadline"/> at least; they notice when their own deadline ends.
+    /// </summary>
     internal void Rearm(string peerGroup, long deadline)
     {
         if (_byPeer.TryGetValue(peerGroup, out var crowd))
@@ -107,7 +109,9 @@ internal sealed class UndecidedSet(int need)
 
     internal long SilentUntil(UndecidedConnection connection) => _byPeer[connection.PeerGroup].SilentUntil;
 
-    /// <summary>Gives those that had no deadline one, but for main channels, which wait for what becomes of the one before them.</summary>
+    /// <summary>
+    /// Sets a deadline for the connections that have none, except for main channels: those wait for what becomes of the one before them.
+    /// </summary>
     internal void EndCandidacies(long deadline)
     {
         foreach (var connection in _byKey.Values)
@@ -120,10 +124,11 @@ internal sealed class UndecidedSet(int need)
     }
 
     /// <summary>
-    /// Who must go now that one more connection of <paramref name="peerGroup"/> is in the set; nobody within the limits. Beyond the limit
-    /// in all (<paramref name="maxUndecided"/>) the address that holds most pays, if that is more than a migration has channels; else the
-    /// one that holds the oldest. Addresses that have brought channels of the migration pay only when there is no other, or when they hold
-    /// more than half of the room: a stranger may have brought one, and strangers may share the source's address.
+    /// The connection that must go now that one more connection of <paramref name="peerGroup"/> is in the set; <see langword="null"/>
+    /// within the limits. Beyond the limit of one address that address pays. Beyond the limit in all (<paramref name="maxUndecided"/>) the
+    /// address that holds the most pays, if that is more than a migration has channels; else the one that holds the oldest connection.
+    /// Addresses that have brought channels of the migration pay only when there is no other, or when they hold more than half of the room:
+    /// a stranger may have brought a channel, and strangers may share the source's address.
     /// </summary>
     internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
     {
@@ -158,7 +163,7 @@ internal sealed class UndecidedSet(int need)
 
     internal int CountOf(string peerGroup) => _byPeer[peerGroup].Count;
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Describes all undecided connections. Any thread may call it.</summary>
     internal List<UndecidedInfo> Snapshot(TimeProvider time)
     {
         lock (_gate)

@@ -1,12 +1,13 @@
 namespace DataPlane.Linux;
 
 /// <summary>
-/// Shares the descriptors that this process may have open (RLIMIT_NOFILE) out among its front doors: what the channels of their migrations
-/// need, and the process itself, is set aside before strangers get any. Thread-safe.
+/// Shares the descriptors that this process may have open (RLIMIT_NOFILE) among its admission loops, each of which holds a
+/// <see cref="Door"/>. What the process itself and the channels of the migrations need is set aside first; undecided connections get the
+/// rest. Thread-safe.
 /// </summary>
 internal sealed class DescriptorBudget
 {
-    /// <summary>Runtime, libraries, logs, monitors, listeners, poll sets.</summary>
+    /// <summary>Descriptors that are set aside for the process itself: runtime, libraries, logs, monitors, listeners, poll sets.</summary>
     internal const long OfTheProcess = 256;
 
     private readonly Func<long> _limit;
@@ -15,12 +16,12 @@ internal sealed class DescriptorBudget
     private int _doors;
     private long _perDoor;
 
-    /// <param name="limit">Descriptors that may be open; asked whenever a door comes or goes.</param>
+    /// <param name="limit">Returns how many descriptors may be open; called whenever a door is opened or closed.</param>
     internal DescriptorBudget(Func<long> limit) => _limit = limit;
 
     internal static DescriptorBudget Process { get; } = new(ReadLimit);
 
-    /// <summary>One more door, whose migration needs as many.</summary>
+    /// <summary>Opens a door for an admission loop whose migration needs <paramref name="reserve"/> descriptors.</summary>
     internal Door Open(long reserve) => new(this, reserve);
 
     private static unsafe long ReadLimit()
@@ -38,13 +39,13 @@ internal sealed class DescriptorBudget
             _doors += doors;
             _reserved += reserve;
             var limit = _limit();
-            // A process with very few keeps a quarter for itself, so that something is left to share out.
+            // A process with a very low limit keeps a quarter of it for itself, so that something is left to share.
             var free = limit - Math.Min(OfTheProcess, limit / 4) - _reserved;
             Volatile.Write(ref _perDoor, Math.Max(0, free / Math.Max(1, _doors)));
         }
     }
 
-    /// <summary>The part of one door.</summary>
+    /// <summary>The share of one admission loop, which ends when this is disposed of.</summary>
     internal sealed class Door : IDisposable
     {
         private readonly DescriptorBudget _budget;
@@ -58,7 +59,7 @@ internal sealed class DescriptorBudget
             budget.Change(1, reserve);
         }
 
-        /// <summary>Descriptors that undecided connections may have now; less when other doors are opened.</summary>
+        /// <summary>Descriptors that undecided connections of this door may have now; fewer while other doors are open.</summary>
         internal long ForStrangers => Volatile.Read(ref _budget._perDoor);
 
         public void Dispose()

@@ -6,8 +6,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// A level-triggered epoll set for one waiting thread. Each descriptor carries a key of the caller's choice, and only keys come back:
-/// a number that was closed and reused meanwhile cannot be mistaken for the old one.
+/// A level-triggered epoll set for one waiting thread. Each descriptor carries a key of the caller's choice, and <see cref="Wait"/> returns
+/// keys only. So a descriptor that was closed, and whose number was reused, cannot be mistaken for the new one.
 /// </summary>
 internal sealed class EpollSet : IDisposable
 {
@@ -33,7 +33,10 @@ internal sealed class EpollSet : IDisposable
         _events = new byte[capacity * EventSize];
     }
 
-    /// <summary>Watches for readable, hang-up and error. False leaves the reason in the last P/Invoke error.</summary>
+    /// <summary>
+    /// Watches <paramref name="descriptor"/> for readable data, hang-up and error. When it returns false, the last P/Invoke error has the
+    /// reason.
+    /// </summary>
     internal unsafe bool TryAdd(int descriptor, ulong key)
     {
         var epollEvent = stackalloc byte[16];
@@ -46,17 +49,19 @@ internal sealed class EpollSet : IDisposable
     internal bool TryAdd(SafeSocketHandle socket, ulong key) => TryAdd((int)socket.DangerousGetHandle(), key);
 
     /// <summary>
-    /// Forgets a descriptor that is still open. Needed before it is given away: a registration lives as long as the socket.
+    /// Removes a socket that is still open. This is needed before the socket is given away, because a registration lives as long as the
+    /// socket.
     /// </summary>
     internal unsafe void Remove(SafeSocketHandle socket)
     {
         var ignored = stackalloc byte[16];
-        // SAFETY: the event of a removal is not read, but kernels before 2.6.9 wanted a pointer.
+        // SAFETY: the kernel does not read the event of a removal, but kernels before 2.6.9 require a pointer.
         _ = Libc.EpollControl(_handle, Libc.EpollDelete, (int)socket.DangerousGetHandle(), ignored);
     }
 
     /// <summary>
-    /// Waits without limit for at least one event; fills <paramref name="keys"/> and returns their number (0 when interrupted).
+    /// Waits without a time limit for at least one event. Fills <paramref name="keys"/> and returns their number, which is 0 when a signal
+    /// has interrupted the wait.
     /// </summary>
     internal unsafe int Wait(Span<ulong> keys)
     {

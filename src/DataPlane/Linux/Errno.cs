@@ -51,6 +51,8 @@ internal static class Errno
     internal const int EINPROGRESS = 115;
     internal const int EHWPOISON = 133;
 
-    /// <summary>"Connection reset by peer (104)": the text for people, the number for searching.</summary>
+    /// <summary>
+    /// The text and the number of an error, such as "Connection reset by peer (104)": the text for people, the number for searching.
+    /// </summary>
     internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} ({errno})";
 }

@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// Wakes a thread that sits in poll or epoll. <see cref="Signal"/> may come from any thread, also after <see cref="Dispose"/>.
+/// Wakes a thread that waits in poll or epoll. <see cref="Signal"/> may be called by any thread, also after <see cref="Dispose"/>.
 /// </summary>
 internal sealed class EventFd : IDisposable
 {
@@ -21,7 +21,7 @@ internal sealed class EventFd : IDisposable
         _handle = new SafeFileHandle(descriptor, ownsHandle: true);
     }
 
-    /// <summary>For poll and epoll sets of the owner, who keeps this object alive while it is in them.</summary>
+    /// <summary>The descriptor for poll and epoll sets. The owner keeps this object alive while it is in one.</summary>
     internal int Descriptor => (int)_handle.DangerousGetHandle();
 
     internal unsafe void Signal()
@@ -29,19 +29,20 @@ internal sealed class EventFd : IDisposable
         ulong one = 1;
         try
         {
-            // SAFETY: eight bytes of the local are read. It fails only when the counter is full, and then it is signalled already.
+            // SAFETY: eight bytes of the local are read. The call fails only when the counter is full, and then the event is signalled
+            // already.
             _ = Libc.WriteEventFd(_handle, &one, sizeof(ulong));
         }
         catch (ObjectDisposedException)
         {
-            // A timer or a token came late: nobody is waiting any more.
+            // A timer or a cancellation token fired late: nobody waits any more.
         }
     }
 
     internal unsafe void Reset()
     {
         ulong count;
-        // SAFETY: eight bytes of the local are written. EAGAIN says that it was not signalled.
+        // SAFETY: eight bytes of the local are written. EAGAIN means that it was not signalled.
         _ = Libc.ReadEventFd(_handle, &count, sizeof(ulong));
     }
 

@@ -11,16 +11,20 @@ internal enum FileKind
     Link,
 }
 
-/// <summary>Who owns a file and what it is, by lstat: a symbolic link is told as such and never followed.</summary>
-/// <param name="Owner">Number of the user.</param>
-/// <param name="Kind">What it is.</param>
-/// <param name="Permissions">The twelve bits of rights.</param>
+/// <summary>
+/// The owner, kind and permissions of a file. A symbolic link is never followed but reported as <see cref="FileKind.Link"/>.
+/// </summary>
+/// <param name="Owner">The number of the user who owns it.</param>
+/// <param name="Kind">The kind of file that it is.</param>
+/// <param name="Permissions">The twelve permission bits.</param>
 internal readonly record struct FileFacts(uint Owner, FileKind Kind, UnixFileMode Permissions)
 {
-    /// <summary>Whether <paramref name="path"/> is a Unix socket. Connecting cannot tell: it is refused by plain files too.</summary>
+    /// <summary>
+    /// Whether <paramref name="path"/> is a Unix socket. Connecting cannot tell, because a connection to a plain file is refused as well.
+    /// </summary>
     internal static bool IsSocket(string path) => TryRead(path, out var facts) && facts.Kind == FileKind.Socket;
 
-    /// <returns>False where there is no such name, or none that may be looked at.</returns>
+    /// <returns>False when the name does not exist, or may not be looked at.</returns>
     internal static unsafe bool TryRead(string path, out FileFacts facts)
     {
         const int NoFollow = 0x100;

@@ -13,8 +13,8 @@ internal readonly struct IoVec(nint address, nuint length)
     internal readonly nuint Length = length;
 
     /// <summary>
-    /// What is left of <paramref name="vectors"/> once <paramref name="bytes"/> have been transferred. A vector that was done in part is
-    /// shortened in place; empty vectors are passed over, so the result either is empty or starts with work.
+    /// The part of <paramref name="vectors"/> that is left after <paramref name="bytes"/> have been transferred. A vector that was
+    /// transferred in part is shortened in place. Empty vectors are skipped, so the result is empty or begins with bytes to transfer.
     /// </summary>
     internal static Span<IoVec> Advance(Span<IoVec> vectors, nuint bytes)
     {

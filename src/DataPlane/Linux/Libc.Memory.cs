@@ -22,7 +22,7 @@ internal static unsafe partial class Libc
     /// <summary>MAP_HUGETLB with a size of 2 MiB.</summary>
     internal const int MapHugePages = 0x40000 | (21 << 26);
 
-    /// <summary>What <see cref="MapMemory(nint, nuint, int, int, int, long)"/> returns when it failed.</summary>
+    /// <summary>The value that <see cref="MapMemory(nint, nuint, int, int, int, long)"/> returns on failure.</summary>
     internal const nint MapFailed = -1;
 
     internal const int AdviceDontNeed = 4;
@@ -53,8 +53,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
     internal static partial int Advise(nint address, nuint length, int advice);
 
-    /// <summary>Numbers of system calls that libc wraps in later versions only; the same on x64 and Arm64.</summary>
+    /// <summary>Number of the system call pidfd_open, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
     internal const nint OpenProcessCall = 434;
+    /// <summary>Number of the system call process_madvise, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
     internal const nint AdviseProcessCall = 440;
 
     // Variadic: see Libc.Tracking.cs.
@@ -65,8 +66,8 @@ internal static unsafe partial class Libc
     internal static partial nint AdviseProcess(nint number, SafeFileHandle process, IoVec* ranges, nuint count, nint advice, nint flags);
 
     /// <param name="address">First byte of a page.</param>
-    /// <param name="length">In bytes.</param>
-    /// <param name="pages">Takes a byte for each page of the machine; its lowest bit says that the page is there.</param>
+    /// <param name="length">Length in bytes.</param>
+    /// <param name="pages">Receives a byte for each page of the machine, whose lowest bit is set when the page is in memory.</param>
     [LibraryImport("libc", EntryPoint = "mincore", SetLastError = true)]
     internal static partial int FindPages(nint address, nuint length, byte* pages);
 

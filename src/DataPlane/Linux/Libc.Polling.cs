@@ -10,7 +10,7 @@ internal static unsafe partial class Libc
     internal const short PollIn = 1;
     internal const short PollOut = 4;
 
-    /// <summary>The peer has ended its direction (POLLRDHUP).</summary>
+    /// <summary>The peer has shut down its sending direction (POLLRDHUP).</summary>
     internal const short PollPeerEnded = 0x2000;
 
     internal const int EpollCloseOnExec = 0x80000;
@@ -43,7 +43,8 @@ internal static unsafe partial class Libc
     internal static partial nint WriteEventFd(SafeFileHandle descriptor, ulong* value, nuint length);
 
     /// <summary>
-    /// Waits until <paramref name="socket"/> takes bytes, or <paramref name="companion"/> shows that it has ended. False for the latter.
+    /// Waits until <paramref name="socket"/> can take bytes, or the peer of <paramref name="companion"/> has ended its direction. Returns
+    /// false in the second case.
     /// </summary>
     internal static bool WaitToSend(SafeSocketHandle socket, SafeSocketHandle companion)
     {
@@ -72,9 +73,9 @@ internal static unsafe partial class Libc
     }
 
     /// <summary>
-    /// Waits until <paramref name="socket"/> shows one of <paramref name="events"/>, an error or a hang-up, or <paramref name="wake"/>
-    /// (when given) is signalled. False when the time is over (-1: no limit); an interrupted wait counts as an event, the caller tries
-    /// again anyway.
+    /// Waits until <paramref name="socket"/> shows one of <paramref name="events"/>, an error or a hang-up, or until
+    /// <paramref name="wake"/>, if given, is signalled. Returns false when <paramref name="timeoutMilliseconds"/> have passed (-1: no
+    /// limit). An interrupted wait counts as an event, because the caller then tries again in any case.
     /// </summary>
     internal static bool WaitFor(SafeSocketHandle socket, short events, EventFd? wake, int timeoutMilliseconds)
     {
@@ -84,7 +85,7 @@ internal static unsafe partial class Libc
             socket.DangerousAddRef(ref held);
             var descriptors = stackalloc PollFd[2];
             descriptors[0] = new PollFd((int)socket.DangerousGetHandle(), events);
-            descriptors[1] = new PollFd(wake?.Descriptor ?? -1, PollIn); // the kernel passes over negative descriptors
+            descriptors[1] = new PollFd(wake?.Descriptor ?? -1, PollIn); // the kernel ignores negative descriptors
             return Poll(descriptors, 2, timeoutMilliseconds) != 0;
         }
         finally

@@ -3,10 +3,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Linux;
 
-/// <summary>Calls about names inside a folder that is held open.</summary>
+/// <summary>System calls on names inside a folder that is held open.</summary>
 internal static unsafe partial class Libc
 {
-    /// <summary>O_PATH: the file as a place, for neither reading nor writing.</summary>
+    /// <summary>O_PATH: opens a file as a location only, for neither reading nor writing.</summary>
     internal const int OpenPath = 0x200000;
 
     internal const int StatusOfLinks = 0x100; // AT_SYMLINK_NOFOLLOW
@@ -27,9 +27,11 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int FileStatusAt(SafeFileHandle folder, string name, int flags, uint mask, byte* status);
 
-    /// <summary>Type of a name in <paramref name="folder"/>, links not followed; 0 where there is nothing, or it cannot be seen.</summary>
-    /// <param name="folder">The folder; with an empty name the file itself.</param>
-    /// <param name="name">A name without a slash, or nothing.</param>
+    /// <summary>
+    /// The type of a name in <paramref name="folder"/>, without following links; 0 when nothing is there, or it cannot be seen.
+    /// </summary>
+    /// <param name="folder">The folder; if <paramref name="name"/> is empty, the file itself.</param>
+    /// <param name="name">A name without a slash, or an empty string.</param>
     internal static int FileTypeOf(SafeFileHandle folder, string name)
     {
         const uint TypeMask = 1;

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace DataPlane.Linux;
 
-/// <summary>Pairs of connected sockets inside the process, and whether the other one is still there.</summary>
+/// <summary>Pairs of connected sockets inside the process, and the test whether a peer has hung up.</summary>
 internal static unsafe partial class Libc
 {
     internal const short PollHangUp = 0x10;
@@ -11,8 +11,8 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "socketpair", SetLastError = true)]
     private static partial int SocketPair(int family, int type, int protocol, int* descriptors);
 
-    /// <summary>Two blocking stream sockets, each the other's peer.</summary>
-    /// <exception cref="LinuxException">There are no more descriptors.</exception>
+    /// <summary>Creates two blocking stream sockets that are connected to each other.</summary>
+    /// <exception cref="LinuxException">No descriptors are left, or the system refused the call for another reason.</exception>
     internal static (SafeSocketHandle One, SafeSocketHandle Other) CreateSocketPair()
     {
         var descriptors = stackalloc int[2];
@@ -25,7 +25,9 @@ internal static unsafe partial class Libc
         return (new SafeSocketHandle(descriptors[0], ownsHandle: true), new SafeSocketHandle(descriptors[1], ownsHandle: true));
     }
 
-    /// <summary>Whether both directions are over: a Unix socket's peer that has only finished its own is still there.</summary>
+    /// <summary>
+    /// Whether both directions of a socket are over. The peer of a Unix socket that has only shut down its own direction has not hung up.
+    /// </summary>
     internal static bool HasHungUp(SafeSocketHandle socket)
     {
         var held = false;

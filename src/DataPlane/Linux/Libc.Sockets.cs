@@ -5,8 +5,8 @@ namespace DataPlane.Linux;
 
 /// <summary>
 /// Socket calls that the BCL does not offer: vectored transfer on native memory, accept without a managed socket, connect without the
-/// runtime's epoll thread. The marshaller holds a reference on the handle during each call, so a descriptor number is never reused under
-/// a thread that is still inside.
+/// runtime's epoll thread. The marshaller holds a reference on the handle during each call, so a descriptor number is never reused while a
+/// thread is still inside a call on it.
 /// </summary>
 internal static unsafe partial class Libc
 {
@@ -84,7 +84,7 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     internal static partial int SocketControl(SafeSocketHandle socket, int command, int argument);
 
-    /// <summary>Reads an integer option, or 0 where it cannot be read.</summary>
+    /// <summary>Reads an integer option; returns 0 when it cannot be read.</summary>
     internal static int GetSocketOption(SafeSocketHandle socket, int level, int option)
     {
         var value = 0;
@@ -92,11 +92,11 @@ internal static unsafe partial class Libc
         return GetSocketOption(socket, level, option, &value, &length) == 0 ? value : 0;
     }
 
-    /// <summary>Sets an integer option; <see langword="false"/> leaves the reason in the last P/Invoke error.</summary>
+    /// <summary>Sets an integer option. When it returns <see langword="false"/>, the last P/Invoke error has the reason.</summary>
     internal static bool TrySetSocketOption(SafeSocketHandle socket, int level, int option, int value) =>
         SetSocketOption(socket, level, option, &value, sizeof(int)) == 0;
 
-    /// <summary>From now on the last close of this socket discards what is queued and resets the connection.</summary>
+    /// <summary>Makes the last close of this socket discard what is queued and reset the connection.</summary>
     internal static bool TrySetLingerZero(SafeSocketHandle socket)
     {
         long onAndZeroSeconds = 1; // struct linger { int l_onoff; int l_linger; }, little-endian
@@ -104,8 +104,8 @@ internal static unsafe partial class Libc
     }
 
     /// <summary>
-    /// Dissolves a TCP association by connecting to AF_UNSPEC: the peer gets a reset at once, and every thread inside a call on this
-    /// socket comes back. Unix sockets, and kernels 6.4 to 6.6 while a thread waits, refuse it.
+    /// Dissolves a TCP association by connecting to AF_UNSPEC: the peer gets a reset at once, and every thread inside a call on this socket
+    /// returns. Unix sockets refuse it, and so do kernels 6.4 to 6.6 while a thread waits.
     /// </summary>
     internal static bool TryDisconnect(SafeSocketHandle socket)
     {

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace DataPlane.Linux;
 
-/// <summary>A system call failed; says which one and why.</summary>
+/// <summary>A system call failed. The message names the call and the reason.</summary>
 internal sealed class LinuxException : IOException
 {
     internal LinuxException(string call, int errno, string? subject = null)
@@ -18,8 +18,8 @@ internal sealed class LinuxException : IOException
     internal int Errno { get; }
 
     /// <summary>
-    /// Throws for the system call that this thread made last. Nothing may stand between that call and this one: any other P/Invoke
-    /// that keeps the error number, <see cref="Console"/> included, overwrites it.
+    /// Throws for the system call that this thread made last. Nothing may come between that call and this one: any other P/Invoke that
+    /// keeps the error number, also inside <see cref="Console"/>, overwrites it.
     /// </summary>
     [DoesNotReturn]
     internal static void ThrowLast(string call, string? subject = null)

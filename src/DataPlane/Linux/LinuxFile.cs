@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Linux;
 
-/// <summary>File operations beyond the BCL: reserved space, holes, memory files, directories made durable.</summary>
+/// <summary>File operations that the BCL lacks: reserved space, holes, memory files, locks, durable directories.</summary>
 internal static class LinuxFile
 {
     /// <summary>Opens an existing file or device without the advisory lock that the BCL takes.</summary>
@@ -13,7 +13,7 @@ internal static class LinuxFile
     internal static SafeFileHandle CreateNew(string path) =>
         Own(Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCreate | Libc.OpenExclusive | Libc.OpenCloseOnExec, 0b110_000_000), "open", path);
 
-    /// <summary>A file of <paramref name="length"/> bytes that lives in memory only and reads as zero.</summary>
+    /// <summary>Creates a file of <paramref name="length"/> bytes that exists in memory only and reads as zero.</summary>
     internal static SafeFileHandle CreateInMemory(string name, long length, uint flags = 0)
     {
         var file = Own(Libc.CreateMemoryFile(name, Libc.MemfdCloseOnExec | flags), "memfd_create", name);
@@ -30,16 +30,16 @@ internal static class LinuxFile
     }
 
     /// <summary>
-    /// Locks a file for its open description (flock): the lock ends with the process that holds it, however that ends, and with it the sign
-    /// that the file is in use.
+    /// Takes the exclusive advisory lock of a file (flock), which shows that the file is in use. The lock belongs to the open file
+    /// description, so it ends with the process that holds it, however that ends.
     /// </summary>
-    /// <returns>False where somebody else holds the lock, or the file system knows none.</returns>
+    /// <returns>False when somebody else holds the lock, or the file system has no locks.</returns>
     internal static bool TryLock(SafeFileHandle file) => Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking) == 0;
 
     internal static void Unlock(SafeFileHandle file) => _ = Libc.Lock(file, Libc.LockRelease);
 
-    /// <summary>Two files of one folder take each other's names, at once: at no moment is either name missing.</summary>
-    /// <returns>False where the file system cannot.</returns>
+    /// <summary>Exchanges the names of two files of one folder in one step, so that neither name is missing at any moment.</summary>
+    /// <returns>False when the file system cannot do it, or one of the names does not exist.</returns>
     internal static bool TryExchange(string path, string other)
     {
         if (Libc.Rename(Libc.CurrentDirectory, path, Libc.CurrentDirectory, other, Libc.RenameExchange) == 0)
@@ -60,8 +60,8 @@ internal static class LinuxFile
     }
 
     /// <summary>
-    /// Reserves the blocks of a range, growing the file if need be. A mapped file without reserved space ends the process with SIGBUS
-    /// when the disk fills up; this call says ENOSPC instead.
+    /// Reserves the blocks of a range and grows the file if need be. A mapped file without reserved space ends the process with SIGBUS when
+    /// the disk is full; this call throws with ENOSPC instead.
     /// </summary>
     internal static void Reserve(SafeFileHandle file, long offset, long length)
     {
@@ -71,8 +71,8 @@ internal static class LinuxFile
         }
     }
 
-    /// <summary>Gives the blocks of a range back; it reads as zero. The length of the file stays.</summary>
-    /// <returns>False where the file system has no holes; the contents are unchanged then.</returns>
+    /// <summary>Frees the blocks of a range, which reads as zero afterwards. The length of the file does not change.</summary>
+    /// <returns>False when the file system has no holes; the contents are unchanged then.</returns>
     internal static bool TryPunchHole(SafeFileHandle file, long offset, long length)
     {
         var errno = RetryAllocate(file, Libc.AllocatePunchHole | Libc.AllocateKeepSize, offset, length);
@@ -84,7 +84,9 @@ internal static class LinuxFile
         return errno == 0;
     }
 
-    /// <summary>The holes of a range, which read as zero and cost no read to find; none where the file system does not tell.</summary>
+    /// <summary>
+    /// The holes of a range, which read as zero and need not be read. There are none when the file system does not report them.
+    /// </summary>
     internal static IEnumerable<(long Start, long End)> Holes(SafeFileHandle file, long start, long end)
     {
         while (start < end)
@@ -94,7 +96,7 @@ internal static class LinuxFile
             {
                 yield break;
             }
-            // No data after it: the hole goes to the end of the file.
+            // Without data after it, the hole extends to the end of the file.
             var data = Libc.Seek(file, hole, Libc.SeekData);
             var next = data < 0 || data > end ? end : data;
             yield return (hole, next);
@@ -102,7 +104,7 @@ internal static class LinuxFile
         }
     }
 
-    /// <summary>Returns when the contents, and what is needed to read them, are on the disk.</summary>
+    /// <summary>Returns when the contents, and the metadata that is needed to read them, are on the disk.</summary>
     internal static void SyncData(SafeFileHandle file)
     {
         if (Libc.SyncData(file) != 0)
@@ -111,7 +113,9 @@ internal static class LinuxFile
         }
     }
 
-    /// <summary>Starts writing a range to the disk and does not wait: a later <see cref="SyncData"/> has less left to do.</summary>
+    /// <summary>
+    /// Starts to write a range to the disk and does not wait, so that a later <see cref="SyncData"/> has less left to do.
+    /// </summary>
     internal static void BeginWriteBack(SafeFileHandle file, long offset, long length)
     {
         if (Libc.SyncFileRange(file, offset, length, Libc.SyncRangeWrite) != 0)
@@ -140,7 +144,7 @@ internal static class LinuxFile
         return new SafeFileHandle(fd, ownsHandle: true);
     }
 
-    // Large reservations are interruptible: a signal to the process (a profiler's timer will do) gives EINTR.
+    // A large fallocate can be interrupted: any signal to the process, such as that of a profiler's timer, gives EINTR.
     private static int RetryAllocate(SafeFileHandle file, int mode, long offset, long length)
     {
         while (true)

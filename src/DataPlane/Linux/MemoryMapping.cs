@@ -5,8 +5,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// A range of addresses from mmap, readable and writable. It has no finalizer on purpose: raw addresses into it are in use where
-/// the garbage collector cannot see them, so only its owner knows when it may go.
+/// A range of memory from mmap. It has no finalizer on purpose: raw addresses into it are in use where the garbage collector cannot see
+/// them, so only its owner knows when it may be unmapped.
 /// </summary>
 internal sealed class MemoryMapping : IDisposable
 {
@@ -26,19 +26,22 @@ internal sealed class MemoryMapping : IDisposable
 
     internal long Length { get; }
 
-    /// <summary>Private memory that reads as zero.</summary>
-    /// <param name="length">In bytes.</param>
-    /// <param name="alignment">Of the address: a power of two; 0 for whatever mmap gives.</param>
+    /// <summary>Maps private memory that reads as zero.</summary>
+    /// <param name="length">Length in bytes.</param>
+    /// <param name="alignment">Alignment of the address, a power of two; 0 for whatever mmap gives.</param>
     internal static MemoryMapping Anonymous(long length, long alignment = 0) => Create(null, 0, length, alignment);
 
-    /// <summary>Memory that is the contents of a file, shared with everyone who has it open or mapped.</summary>
+    /// <summary>Maps a range of a file, shared with everyone who has the file open or mapped.</summary>
     internal static MemoryMapping OfFile(SafeFileHandle file, long offset, long length, long alignment = 0)
         => Create(file, offset, length, alignment);
 
     /// <summary>
-    /// The contents of a file, readable only: a range at any place that is a multiple of 4 KiB, also where the host's pages are larger.
+    /// Maps a range of a file for reading only. <paramref name="offset"/> need not be a multiple of the machine's page size: the bytes
+    /// asked for begin at <see cref="FirstByte"/>.
     /// </summary>
-    /// <remarks>A file that becomes shorter meanwhile faults: system calls say EFAULT, reading it directly ends the process.</remarks>
+    /// <remarks>
+    /// If the file becomes shorter meanwhile, what is missing faults: system calls fail with EFAULT, and a direct read ends the process.
+    /// </remarks>
     internal static MemoryMapping OfFileToRead(SafeFileHandle file, long offset, long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
@@ -52,10 +55,11 @@ internal sealed class MemoryMapping : IDisposable
         return new MemoryMapping(mapped, length + before) { FirstByte = mapped + (nint)before };
     }
 
-    /// <summary>Where the bytes asked for begin.</summary>
+    /// <summary>The address of the first byte that was asked for.</summary>
     internal nint FirstByte { get; private init; }
 
-    /// <summary>Memory of huge pages that the system has reserved; fails at once when there are too few of them.</summary>
+    /// <summary>Maps memory of huge pages that the system has reserved.</summary>
+    /// <exception cref="IOException">Too few reserved huge pages are left. It fails now and not at the first touch.</exception>
     internal static MemoryMapping OfReservedHugePages(long length, bool shared)
     {
         try
@@ -74,13 +78,15 @@ internal sealed class MemoryMapping : IDisposable
         }
     }
 
-    /// <summary>Asks for huge pages, or for none. Advice only: a kernel without them says EINVAL and the memory works as it is.</summary>
+    /// <summary>
+    /// Asks for huge pages, or for none. This is advice only: a kernel without them returns EINVAL, and the memory works as it is.
+    /// </summary>
     internal void PreferHugePages(bool huge)
         => _ = Libc.Advise(_address, (nuint)Length, huge ? Libc.AdviceHugePage : Libc.AdviceNoHugePage);
 
     /// <summary>
-    /// Gives a range its pages now, writable, contents unchanged. First touch costs more than the network: see docs/memory.md.
-    /// May run on several threads for different ranges.
+    /// Allocates the pages of a range now, writable and with unchanged contents. The first touch of a page costs more than the network
+    /// (docs/memory.md). Several threads may do this at once for different ranges.
     /// </summary>
     internal void Populate(long offset, long length)
     {
@@ -100,11 +106,12 @@ internal sealed class MemoryMapping : IDisposable
         }
     }
 
-    /// <summary>Writes one byte per page with the value that it has.</summary>
+    /// <summary>Writes one word of every page with the value that it has.</summary>
     internal unsafe void Touch(long offset, long length)
     {
         CheckRange(offset, length);
-        // SAFETY: the range lies in this mapping. The atomic or leaves a byte unchanged even if another thread writes it meanwhile.
+        // SAFETY: the range lies in this mapping. The atomic OR with 0 leaves the word unchanged even if another thread writes it
+        // meanwhile.
         var start = (byte*)_address + offset;
         for (long at = 0; at < length; at += Environment.SystemPageSize)
         {

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace DataPlane.Linux;
 
-/// <summary><c>struct msghdr</c> of 64-bit Linux: 56 bytes, the padding after the two 32-bit members comes from the layout rules.</summary>
+/// <summary><c>struct msghdr</c> of 64-bit Linux, 56 bytes. The padding after the two 32-bit members comes from the layout rules.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MsgHdr
 {

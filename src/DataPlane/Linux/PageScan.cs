@@ -41,6 +41,6 @@ internal static class PageScan
     /// <summary>PM_SCAN_CHECK_WPASYNC: fail where the memory is not registered for asynchronous write protection.</summary>
     internal const ulong RequireAsyncProtection = 2;
 
-    /// <summary>PAGE_IS_WRITTEN: not write-protected, so written since it last was.</summary>
+    /// <summary>PAGE_IS_WRITTEN: the page is not write-protected, so it was written after it was last protected.</summary>
     internal const ulong IsWritten = 2;
 }

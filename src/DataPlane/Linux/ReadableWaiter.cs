@@ -5,8 +5,7 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// Lets async code wait for many sockets, with one thread and without the runtime's socket engine, which would keep them registered for
-/// life.
+/// Lets async code wait for many sockets with one thread. The runtime's socket engine would keep the sockets registered for life.
 /// Thread-safe.
 /// </summary>
 internal sealed class ReadableWaiter : IDisposable
@@ -44,9 +43,10 @@ internal sealed class ReadableWaiter : IDisposable
 
     /// <summary>
     /// Completes when <paramref name="socket"/> has bytes, an end or an error; the socket is in no poll set then. It may be disposed of
-    /// meanwhile: its descriptor stays open until the wait has ended, and so its number is nobody else's.
+    /// meanwhile: its descriptor stays open until the wait has ended, so the number cannot be reused.
     /// </summary>
-    /// <exception cref="OperationCanceledException">The token has fired.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="LinuxException">The socket cannot be watched.</exception>
     /// <exception cref="ObjectDisposedException">The waiter, or the socket, was disposed of.</exception>
     internal async Task WaitAsync(SafeSocketHandle socket, CancellationToken cancellationToken)
     {
@@ -61,7 +61,7 @@ internal sealed class ReadableWaiter : IDisposable
             }
 
             ObjectDisposedException.ThrowIf(_stopping, this);
-            // At once, and not when somebody has time for the waiting method: whoever cancels may be about to count descriptors.
+            // The socket is released at once, and not when the continuation runs: whoever cancels may be about to count descriptors.
             using var onCancel = cancellationToken.UnsafeRegister(_ =>
             {
                 TakeOut(key);
@@ -103,7 +103,7 @@ internal sealed class ReadableWaiter : IDisposable
             var count = _epoll.Wait(keys);
             foreach (var key in keys[..count])
             {
-                // As soon as it is ready: a level that stays up would have the thread spin.
+                // The set is level-triggered: a socket that stayed in it while it is readable would make this thread spin.
                 if (key != WakeKey)
                 {
                     TakeOut(key)?.Done.TrySetResult();
@@ -112,7 +112,7 @@ internal sealed class ReadableWaiter : IDisposable
         }
     }
 
-    /// <summary>Whoever gets the entry here is the only one, and has let go of its descriptor after it left the poll set.</summary>
+    /// <summary>Removes the wait and its socket from the poll set, then releases the descriptor. Only one caller gets the entry.</summary>
     private Waiting? TakeOut(ulong key)
     {
         if (!_waiting.TryRemove(key, out var waiting))
@@ -126,14 +126,14 @@ internal sealed class ReadableWaiter : IDisposable
         }
         catch (ObjectDisposedException)
         {
-            // The set is gone, and with it all that was in it.
+            // The set has been disposed of, with all that was in it.
         }
 
         waiting.Socket.DangerousRelease();
         return waiting;
     }
 
-    /// <summary>Holds the descriptor open.</summary>
+    /// <summary>One wait, which holds a reference on its socket so that the descriptor stays open.</summary>
     private sealed class Waiting
     {
         internal Waiting(SafeSocketHandle socket)

@@ -11,7 +11,9 @@ internal struct ResourceUsage
     internal long SystemSeconds;
     internal long SystemMicroseconds;
 
-    /// <summary>CPU time of user and kernel that the process, its ended children or the calling thread used so far.</summary>
+    /// <summary>
+    /// The CPU time, in user mode and in the kernel, that the process, its ended children or the calling thread has used so far.
+    /// </summary>
     /// <param name="who"><see cref="Libc.UsageOfProcess"/>, <see cref="Libc.UsageOfChildren"/> or <see cref="Libc.UsageOfThread"/>.</param>
     internal static unsafe TimeSpan CpuTime(int who)
     {

@@ -43,7 +43,7 @@ internal struct UserfaultCopy
     internal ulong Length;
     internal ulong Mode;
 
-    /// <summary>Out: bytes done, or a negative error number.</summary>
+    /// <summary>Set by the kernel: the number of bytes done, or a negative error number.</summary>
     internal long Done;
 }
 
@@ -55,11 +55,11 @@ internal struct UserfaultFill
     internal ulong Length;
     internal ulong Mode;
 
-    /// <summary>Out: bytes done, or a negative error number.</summary>
+    /// <summary>Set by the kernel: the number of bytes done, or a negative error number.</summary>
     internal long Done;
 }
 
-/// <summary>struct uffd_msg, as a fault fills it.</summary>
+/// <summary>struct uffd_msg, with the fields of a page fault.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 32)]
 internal struct UserfaultMessage
 {
@@ -71,12 +71,12 @@ internal struct UserfaultMessage
     [FieldOffset(8)]
     internal ulong Flags;
 
-    /// <summary>Of the page that was touched, rounded down to a page of this machine.</summary>
+    /// <summary>The address of the page that was touched, rounded down to a page of this machine.</summary>
     [FieldOffset(16)]
     internal ulong Address;
 }
 
-/// <summary>UFFD_FEATURE_*: what a userfaultfd is asked for when it is opened.</summary>
+/// <summary>The features (UFFD_FEATURE_*) that a userfaultfd is asked for when it is opened.</summary>
 [Flags]
 internal enum UserfaultFeatures : ulong
 {

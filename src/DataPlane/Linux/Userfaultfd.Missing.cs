@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace DataPlane.Linux;
 
-/// <content>Pages that are not there: faults are read, pages are placed.</content>
+/// <content>Missing pages: faults are read, and pages are placed.</content>
 internal sealed partial class Userfaultfd
 {
     internal const uint UnregisterRequest = 0x8010_AA01;
@@ -15,16 +15,15 @@ internal sealed partial class Userfaultfd
     internal const int CopyNumber = 3;
     internal const int ZeroPageNumber = 4;
 
-    /// <summary>For a poll set beside an <see cref="EventFd"/>; readable when there are faults.</summary>
+    /// <summary>The descriptor for a poll set beside an <see cref="EventFd"/>; readable when there are faults.</summary>
     internal int Descriptor => (int)_file.DangerousGetHandle();
 
     /// <summary>
-    /// Opens one for missing pages. Faults inside system calls must be seen too (a guest's memory is touched by KVM and by the kernel's own
-    /// I/O), so
-    /// this needs a privilege or access to /dev/userfaultfd. <see cref="UserfaultFeatures.Poison"/> is among the features where the kernel
-    /// has it.
+    /// Opens a userfaultfd for missing pages. It must also see faults inside system calls, because KVM and the kernel's own I/O touch a
+    /// guest's memory, so it needs a privilege or access to /dev/userfaultfd. <see cref="UserfaultFeatures.Poison"/> is among its features
+    /// if the kernel has it.
     /// </summary>
-    /// <param name="wanted">What the kernel is asked for at most; a test leaves out what older kernels do not have.</param>
+    /// <param name="wanted">The optional features that the kernel is asked for; a test leaves out those that older kernels lack.</param>
     internal static Userfaultfd OpenForMissingPages(UserfaultFeatures wanted = UserfaultFeatures.Poison)
     {
         const UserfaultFeatures Needed = UserfaultFeatures.MissingShared | UserfaultFeatures.MissingHuge;
@@ -38,7 +37,7 @@ internal sealed partial class Userfaultfd
         }
     }
 
-    /// <summary>Forgets a range: threads that wait for pages of it go on, pages that are still missing read as zero.</summary>
+    /// <summary>Unregisters a range: threads that wait for pages of it continue, and pages that are still missing read as zero.</summary>
     internal unsafe void Unregister(nint address, long length)
     {
         UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
@@ -61,8 +60,8 @@ internal sealed partial class Userfaultfd
     }
 
     /// <summary>
-    /// Places copies of pages and wakes who waits for them. Returns 0 or the error number; <paramref name="done"/> bytes are placed in any
-    /// case.
+    /// Places copies of pages and wakes the threads that wait for them. Returns 0 or the error number; <paramref name="done"/> bytes have
+    /// been placed in either case.
     /// </summary>
     internal unsafe int Copy(nint destination, nint source, long length, out long done)
     {
@@ -73,7 +72,10 @@ internal sealed partial class Userfaultfd
         return errno;
     }
 
-    /// <summary>Like <see cref="Copy"/>, with zeros. Huge page memory refuses it.</summary>
+    /// <summary>
+    /// Places pages of zeros and wakes the threads that wait for them; huge page memory refuses it. Returns 0 or the error number;
+    /// <paramref name="done"/> bytes have been placed in either case.
+    /// </summary>
     internal unsafe int ZeroPages(nint address, long length, out long done)
     {
         UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
@@ -84,8 +86,8 @@ internal sealed partial class Userfaultfd
     }
 
     /// <summary>
-    /// Makes missing pages unreadable for good: who touches one gets SIGBUS, a system call EFAULT. Kernels before Linux 6.6 have no such
-    /// thing.
+    /// Makes missing pages unreadable for good (Linux 6.6 and later): a thread that touches one gets SIGBUS, a system call EFAULT. Returns
+    /// 0 or the error number; <paramref name="done"/> bytes have been marked in either case.
     /// </summary>
     internal unsafe int Poison(nint address, long length, out long done)
     {
@@ -96,7 +98,7 @@ internal sealed partial class Userfaultfd
         return errno;
     }
 
-    /// <summary>Takes the faults that are there; returns their number, 0 when there is none.</summary>
+    /// <summary>Reads the pending faults and returns their number, 0 when there is none.</summary>
     internal unsafe int ReadFaults(Span<UserfaultMessage> messages)
     {
         fixed (UserfaultMessage* first = messages)
@@ -113,7 +115,7 @@ internal sealed partial class Userfaultfd
         }
     }
 
-    /// <summary>Waits until there are faults or <paramref name="wake"/> is signalled; false without faults.</summary>
+    /// <summary>Waits until there are faults or <paramref name="wake"/> is signalled. Returns false when there are no faults.</summary>
     internal unsafe bool WaitForFaults(EventFd wake)
     {
         var descriptors = stackalloc PollFd[2];

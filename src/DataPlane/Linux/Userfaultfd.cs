@@ -4,8 +4,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// A userfaultfd. Closing it unregisters all its memory and lifts every protection; for memory registered for missing pages that
-/// means that blocked readers go on with zero pages, so there the owner must know what it does.
+/// A userfaultfd. Closing it unregisters all its memory and lifts every protection. Where memory is registered for missing pages, threads
+/// that wait for one then continue with a page of zeros, so the owner must be sure that this does no harm.
 /// </summary>
 internal sealed partial class Userfaultfd : IDisposable
 {
@@ -21,12 +21,13 @@ internal sealed partial class Userfaultfd : IDisposable
 
     private Userfaultfd(SafeFileHandle file) => _file = file;
 
-    /// <summary>What was asked for and granted.</summary>
+    /// <summary>The features that were asked for; the kernel has granted all of them.</summary>
     internal UserfaultFeatures Features { get; private set; }
 
     /// <summary>
-    /// Opens one for asynchronous write protection. User-mode-only, which the kernel grants every user: the restriction is about
-    /// faults that somebody has to handle, and here the kernel handles all of them, those of system calls included.
+    /// Opens a userfaultfd for asynchronous write protection. Its mode is user-mode-only, which the kernel grants every user. That mode
+    /// leaves out only faults of the kernel that somebody has to handle; here the kernel handles all faults by itself, also those inside
+    /// system calls.
     /// </summary>
     internal static Userfaultfd OpenForWriteTracking()
         => Open(
@@ -50,9 +51,8 @@ internal sealed partial class Userfaultfd : IDisposable
     }
 
     /// <summary>
-    /// Registers a range for <paramref name="mode"/>, one of <see cref="UserfaultRegister"/>'s constants; returns the set of calls that
-    /// work on it,
-    /// a bit for each number.
+    /// Registers a range for <paramref name="mode"/>, one of the constants of <see cref="UserfaultRegister"/>. Returns the set of ioctls
+    /// that work on the range, a bit for each number.
     /// </summary>
     internal unsafe ulong Register(nint address, long length, ulong mode)
     {
@@ -68,7 +68,7 @@ internal sealed partial class Userfaultfd : IDisposable
 
     public void Dispose() => _file.Dispose();
 
-    // Where the system call is filtered out (containers), the device may still be there for those whom its mode admits.
+    // Where the system call is filtered out (containers), the device may still be usable for those whom its permissions admit.
     private static SafeFileHandle OpenFile(int flags)
     {
         var fd = (int)Libc.SystemCall(Libc.UserfaultfdCall, flags);

@@ -5,13 +5,13 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// The section that a source with capability <c>dirty-bitmaps</c> always sends: passed over while there is no bitmap in it, refused by the
-/// bitmap's name otherwise. It begins before any page.
+/// Reads the section that a source with capability <c>dirty-bitmaps</c> always sends. It skips a section without a bitmap, and refuses any
+/// other with the name of its bitmap. The section begins before any page.
 /// </summary>
 internal sealed class DirtyBitmapSectionReader(StreamCursor stream)
 {
-    /// <summary>Reads one body, which ends with its only record.</summary>
-    /// <exception cref="ChannelException">There is a bitmap.</exception>
+    /// <summary>Reads one body of the section, which consists of a single record.</summary>
+    /// <exception cref="ChannelException">The section holds a bitmap, or the stream ends inside the section.</exception>
     public async ValueTask ReadBodyAsync(CancellationToken cancellationToken)
     {
         for (long wanted = 1; ; wanted = stream.Buffered + 1)

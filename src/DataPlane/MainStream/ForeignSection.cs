@@ -3,13 +3,13 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Iterable sections beside <c>ram</c>: each has a form of its own without any length, so none can be kept without being understood
-/// (specification, 2-main-stream section 5.6). They begin before any page, when nothing is lost yet.
+/// Describes iterable sections other than <c>ram</c>. Each has a format of its own without any length, so none can be kept without being
+/// understood (specification, 2-main-stream section 5.6). They begin before any page, so nothing is lost yet when they are refused.
 /// </summary>
 internal static class ForeignSection
 {
-    /// <summary>Says what a section is, and what to do so that the source does not send it.</summary>
-    /// <param name="name">As it came.</param>
+    /// <summary>Describes a section, and what to do so that the source does not send it.</summary>
+    /// <param name="name">The name of the section, as received.</param>
     public static string Describe(ReadOnlySpan<byte> name)
     {
         var section = $"section {WireName.Quote(name)}";

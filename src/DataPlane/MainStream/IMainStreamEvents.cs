@@ -4,36 +4,43 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// What the reader of a main stream asks from, and tells to, the floor above. All calls come from the reading loop, one at a time.
+/// Receives the events of a <see cref="MainStreamReader"/> and supplies what it needs. All calls come from the reading loop, one at a time.
 /// </summary>
 internal interface IMainStreamEvents
 {
-    /// <summary>The configuration section has been read: the machine type of the VM is known.</summary>
+    /// <summary>Called when the configuration section has been read, which names the machine type of the VM.</summary>
     void OnConfiguration(ConfigurationSection configuration);
 
     /// <summary>
-    /// The source has opened the return path: from now on the destination may send on it. Called once, and nothing is read before it ends.
+    /// Called once, when the source has opened the return path: from now on the destination may send on it. The reader reads nothing more
+    /// until the returned task has completed.
     /// </summary>
     ValueTask OnReturnPathOpenedAsync(CancellationToken cancellationToken);
 
     /// <summary>
-    /// The list of RAM blocks is complete: creates the memory and returns the record of its pages. No page is placed before.
+    /// Called when the list of RAM blocks is complete. Creates the guest's memory and returns the record of its pages; the reader places no
+    /// page before that.
     /// </summary>
     /// <param name="blocks">The announced blocks, checked against the limits.</param>
-    /// <param name="earlySections">Device sections that came before, as they came.</param>
+    /// <param name="earlySections">The device sections that came before the ram section, as received.</param>
     /// <param name="cancellationToken">Cancelled when the migration ends.</param>
     ValueTask<ReceivedPages> OnRamBlocksAsync(
         IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken);
 
-    /// <summary>The stream is at a multifd mark: completes when all channels have reached it.</summary>
+    /// <summary>
+    /// Called at a multifd mark in the stream. The returned task completes when all multifd channels have reached the mark.
+    /// </summary>
     Task OnSyncMarkAsync();
 
     /// <summary>
-    /// Device sections follow the pages without an END of RAM: a background snapshot, whose guest goes on at the source. Called before <see
-    /// cref="OnRamComplete"/>.
+    /// Called when device sections follow the pages without an END of RAM: the stream is a background snapshot, whose guest runs on at the
+    /// source. <see cref="OnRamComplete"/> is called after it.
     /// </summary>
     void OnBackgroundSnapshot();
 
-    /// <summary>The source's guest has stopped and its last pages have been placed; device state follows.</summary>
+    /// <summary>
+    /// Called when the last pages of precopy have been placed; the device state follows, or has arrived in the package of postcopy. The
+    /// source's guest has stopped, except in a background snapshot.
+    /// </summary>
     void OnRamComplete();
 }

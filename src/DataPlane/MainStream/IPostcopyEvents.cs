@@ -3,17 +3,22 @@ using DataPlane.Memory;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// What the reader of a main stream tells, and asks from, a destination that takes postcopy. All calls come from the reading loop, one at a
-/// time.
+/// Receives the events of a <see cref="MainStreamReader"/> at a destination that accepts postcopy, and supplies what the reader needs. All
+/// calls come from the reading loop, one at a time.
 /// </summary>
 internal interface IPostcopyEvents
 {
-    /// <summary>The source may switch to postcopy later: the last moment to refuse it without stopping the guest.</summary>
+    /// <summary>
+    /// Called when the source announces that it may switch to postcopy later. This is the last moment at which postcopy can be refused
+    /// without stopping the guest.
+    /// </summary>
     void OnAdvise();
 
-    /// <summary>Bytes of a host page of a block of the announced list.</summary>
+    /// <summary>Returns the size in bytes of the host pages of a block, which comes from the announced list.</summary>
     long HostPageSizeOf(RamBlock block);
 
-    /// <summary>The source's guest has stopped. Pages that are stale or were never sent; they come after the switch.</summary>
+    /// <summary>
+    /// Called for pages that are stale or were never sent, and that will come after the switch. The source's guest has stopped.
+    /// </summary>
     void OnDiscard(RamBlock block, long firstPage, long pageCount);
 }

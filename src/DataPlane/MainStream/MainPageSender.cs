@@ -6,12 +6,12 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Sends pages on the main channel itself, where there is no multifd: record headers from a pooled block, pages straight from guest memory.
+/// Sends pages on the main channel, for migrations without multifd. Record headers come from a pooled block, and pages directly from guest
+/// memory.
 /// </summary>
 /// <remarks>
-/// The caller has flushed what it wrote to main before, and writes nothing until the round is over. A batch is one vectored call: header,
-/// page, header,
-/// page... Zero records stand in the header block one after the other.
+/// The caller must have flushed what it wrote to main before, and must write nothing until the round is over. A batch is sent by one
+/// vectored call, with headers and pages in turn. Zero records follow one another in the header block.
 /// </remarks>
 internal sealed class MainPageSender(Channel channel, BlockPool pool, SendLimit? limit = null) : IPageSender
 {
@@ -95,7 +95,10 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool, SendLimit?
         Volatile.Write(ref _zeroPages, _zeroPages + zero);
     }
 
-    /// <summary>Writes the record header of one page; a zero page's one byte of payload with it. At most 265 bytes.</summary>
+    /// <summary>
+    /// Writes the record header of one page, and for a zero page also its payload of one byte. Returns the size, which is at most 265
+    /// bytes.
+    /// </summary>
     private int WriteHeader(Span<byte> destination, RamBlock block, bool isZero, long offset)
     {
         var named = block != _lastBlock;

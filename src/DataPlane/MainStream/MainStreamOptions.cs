@@ -1,20 +1,22 @@
 namespace DataPlane.MainStream;
 
-/// <summary>What a reader of a main stream must know, since the stream does not say it, and its limits.</summary>
+/// <summary>Settings of a main stream reader that the stream itself does not show, and its limits.</summary>
 internal sealed record MainStreamOptions
 {
-    /// <summary>Multifd is in use: sync marks count, and XBZRLE or compressed pages are errors.</summary>
+    /// <summary>Whether multifd is in use. If so, sync marks count, and XBZRLE or compressed pages are errors.</summary>
     public required bool Multifd { get; init; }
 
-    /// <summary>Most RAM blocks a source may announce.</summary>
+    /// <summary>Largest number of RAM blocks that a source may announce (default 4096).</summary>
     public int MaxBlocks { get; init; } = 4096;
 
-    /// <summary>Most bytes of RAM a source may announce, in all blocks.</summary>
+    /// <summary>Largest number of bytes of RAM that a source may announce, in all blocks together.</summary>
     public required long MaxRamBytes { get; init; }
 
-    /// <summary>Takes a switch to postcopy; null where the source must finish by precopy.</summary>
+    /// <summary>Handles a switch to postcopy; null if the source must finish by precopy.</summary>
     public IPostcopyEvents? Postcopy { get; init; }
 
-    /// <summary>Most bytes of device state and VM description, or of the package of postcopy.</summary>
+    /// <summary>
+    /// Largest number of bytes of the device state with its VM description, or of the package of postcopy (default 1 GiB).
+    /// </summary>
     public int MaxDeviceStateBytes { get; init; } = 1 << 30;
 }

@@ -25,7 +25,7 @@ internal sealed partial class MainStreamReader
         switch (command.Type)
         {
             case CommandType.OpenReturnPath:
-                // A second one is ignored, as QEMU does.
+                // QEMU ignores a second OPEN_RETURN_PATH, too.
                 if (!_returnPathOpen)
                 {
                     _returnPathOpen = true;
@@ -81,7 +81,7 @@ internal sealed partial class MainStreamReader
         _adviseRead = true;
         if (length == 0)
         {
-            return; // Only dirty bitmaps may follow the switch; the block list is as in precopy.
+            return; // Such an ADVISE allows postcopy of dirty bitmaps only, and the block list is that of precopy.
         }
 
         if (!PostcopyAdvise.TryRead(_stream.Peek(PostcopyAdvise.Size), out var advise, out var error))

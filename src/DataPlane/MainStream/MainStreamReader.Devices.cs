@@ -5,11 +5,12 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <content>Device sections: those among the sections of ram, and the device state after them.</content>
+/// <content>Reads the device sections that stand among the sections of ram, and the device state after them.</content>
 internal sealed partial class MainStreamReader
 {
     /// <summary>
-    /// What is looked at first, in bytes, and doubled while no end is in it: many small sections must not cost a look at everything each.
+    /// Bytes in which the end of an early section is searched first; doubled while the end is not found. With many small sections,
+    /// searching everything that is buffered for each of them would cost too much.
     /// </summary>
     private const int FirstLook = 1024;
 
@@ -46,7 +47,8 @@ internal sealed partial class MainStreamReader
     }
 
     /// <summary>
-    /// Before the guest's memory is created anybody may be at the other end: what is kept for him is little, and more than a source sends.
+    /// Keeps an early section. Before the guest's memory is created the peer may be a stranger, so only little is kept for it, although
+    /// more than any source sends.
     /// </summary>
     private void KeepEarlySection(EarlySection section)
     {
@@ -69,7 +71,7 @@ internal sealed partial class MainStreamReader
         }
     }
 
-    /// <summary>All early sections, one after the other.</summary>
+    /// <summary>Joins all early sections into one array.</summary>
     private byte[] JoinEarlySections()
     {
         var joined = new byte[_earlyBytes];

@@ -6,7 +6,8 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <content>
-/// The switch to postcopy: what is legal up to it (specification, 4-postcopy section 4.1.7). With the package the stream is in other hands.
+/// The switch to postcopy, and what is legal up to it (specification, 4-postcopy section 4.1.7). After the package another reader takes the
+/// stream over.
 /// <code>
 ///   none      ADVISE -> advised
 ///   advised   setup and pages as in precopy; DISCARD -> discarding; PACKAGED -> the switch; END of ram: no switch after all
@@ -15,26 +16,30 @@ namespace DataPlane.MainStream;
 /// </content>
 internal sealed partial class MainStreamReader
 {
-    /// <summary>What a package grows by at most before its bytes are there: its announced length is only a claim.</summary>
+    /// <summary>
+    /// Largest first buffer for a package, in bytes. The buffer doubles whenever it is full, since the announced length is only a claim of
+    /// the peer.
+    /// </summary>
     private const int PackageStep = 1 << 20;
 
     private bool _discarding;
 
     /// <summary>
-    /// The source has switched to postcopy: the values that it wants back when the device state is loaded. Null after a precopy.
+    /// The values of the PINGs in the package of postcopy, which the source wants back when the device state has been loaded. Null if the
+    /// source has not switched to postcopy.
     /// </summary>
     public IReadOnlyList<uint>? SwitchPings { get; private set; }
 
-    /// <summary>The source may switch to postcopy.</summary>
+    /// <summary>Whether the source has announced that it may switch its RAM to postcopy.</summary>
     public bool IsPostcopyAdvised => _ram.AdvisedPageSizes != 0;
 
-    /// <summary>Bytes of the package.</summary>
+    /// <summary>Size of the package of postcopy in bytes; 0 without a package.</summary>
     public long PackageBytes { get; private set; }
 
-    /// <summary>The id of the ram section, for who reads on after the switch.</summary>
+    /// <summary>The id of the ram section, which the reader after the switch needs.</summary>
     public uint RamSection => _ramSection;
 
-    /// <summary>Everything that was received and not read: the beginning of what follows the package.</summary>
+    /// <summary>Returns and consumes everything that has been received but not read: the beginning of what follows the package.</summary>
     public byte[] TakeRest()
     {
         var rest = new byte[_stream.Buffered];
@@ -93,7 +98,7 @@ internal sealed partial class MainStreamReader
     }
 
     /// <summary>
-    /// Reads all of the package before anything is done with it: the pages that its devices need come after it on this channel.
+    /// Reads the whole package before any of it is used, because the pages that its devices need follow it on this channel.
     /// </summary>
     private async ValueTask ReadPackageAsync(CancellationToken cancellationToken)
     {

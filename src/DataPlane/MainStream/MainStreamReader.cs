@@ -6,8 +6,8 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Reads one main stream from its first byte to the last of precopy, or to the switch to postcopy (specification, 2-main-stream sections 1,
-/// 3 and 5).
+/// Reads one main stream from its first byte to the last byte of precopy, or to the switch to postcopy (specification,
+/// 2-main-stream sections 1, 3 and 5).
 /// </summary>
 /// <remarks>
 /// <code>
@@ -44,14 +44,16 @@ internal sealed partial class MainStreamReader
         _bitmaps = new DirtyBitmapSectionReader(stream);
     }
 
-    /// <summary>Pages that came with their bytes on the main channel.</summary>
+    /// <summary>Number of pages that came with their contents on the main channel.</summary>
     public long NormalPages => _ram.NormalPages;
 
-    /// <summary>Pages that came as zero records on the main channel.</summary>
+    /// <summary>Number of pages that came as zero records on the main channel.</summary>
     public long ZeroPages => _ram.ZeroPages;
 
-    /// <summary>Reads everything. Returns the device state: the last thing in the stream, or what the switch to postcopy brings.</summary>
-    /// <exception cref="ChannelException">The stream is broken, ends early, or uses what is not supported.</exception>
+    /// <summary>
+    /// Reads the stream and returns the device state, which comes at the end of the stream or in the package of postcopy.
+    /// </summary>
+    /// <exception cref="ChannelException">The stream is broken, ends early, or uses a feature that is not supported.</exception>
     public async Task<DeviceState> ReadAsync(CancellationToken cancellationToken)
     {
         await ReadHeaderAsync(cancellationToken).ConfigureAwait(false);
@@ -96,7 +98,10 @@ internal sealed partial class MainStreamReader
         }
     }
 
-    /// <summary>Reads one section or command. True after the END of ram, or the package of postcopy.</summary>
+    /// <summary>
+    /// Reads one section or command. Returns true after the END of ram, after the package of postcopy, and at the devices of a background
+    /// snapshot.
+    /// </summary>
     private async ValueTask<bool> ReadSectionAsync(CancellationToken cancellationToken)
     {
         await _stream.RequireAsync(1, "the stream: no end of RAM", cancellationToken).ConfigureAwait(false);
@@ -124,8 +129,8 @@ internal sealed partial class MainStreamReader
     }
 
     /// <summary>
-    /// Device sections after pages, and no END of RAM: so ends a background snapshot. It has neither a return path nor multifd nor
-    /// postcopy, and no other source sends devices between its pages.
+    /// Handles a device section that follows pages without an END of RAM, as in a background snapshot. Such a snapshot has neither a return
+    /// path nor multifd nor postcopy, and no other source sends devices between its pages.
     /// </summary>
     private void BeginSnapshot()
     {
@@ -137,7 +142,7 @@ internal sealed partial class MainStreamReader
         _events.OnBackgroundSnapshot();
     }
 
-    /// <summary>Reads a START, PART or END. True after the END of ram.</summary>
+    /// <summary>Reads a START, PART or END section. Returns true after the END of ram.</summary>
     private async ValueTask<bool> ReadIterableSectionAsync(SectionType type, CancellationToken cancellationToken)
     {
         var section = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
@@ -167,7 +172,7 @@ internal sealed partial class MainStreamReader
         return isRam && type == SectionType.End;
     }
 
-    /// <summary>Reads and checks the header of a START, PART or END; returns the section's id.</summary>
+    /// <summary>Reads and checks the header of a START, PART or END section, and returns the id of the section.</summary>
     private async ValueTask<uint> ReadSectionHeaderAsync(CancellationToken cancellationToken)
     {
         for (long wanted = 1; ; wanted = _stream.Buffered + 1)

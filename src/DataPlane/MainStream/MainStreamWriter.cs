@@ -8,14 +8,14 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Writes the parts of a precopy main stream that are not pages (specification, 2-main-stream section 1). Buffered until
+/// Writes the parts of a precopy main stream that are not pages (specification, 2-main-stream section 1). Everything is buffered until
 /// <see cref="FlushAsync"/>.
 /// </summary>
 internal sealed class MainStreamWriter(PipeWriter output, string channel)
 {
     /// <summary>
-    /// Any id from 1 on binds the sections of ram together; 0 would hit the wrong state in QEMU (2-main-stream section 1.3). The
-    /// highest is no other section's.
+    /// The id that binds the sections of ram together. It may be any from 1 on; 0 would hit the wrong state in QEMU
+    /// (2-main-stream section 1.3). No other section has the highest id.
     /// </summary>
     internal const uint RamSection = 0x7FFFFFFF;
 
@@ -35,10 +35,10 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     public void WriteRaw(ReadOnlySpan<byte> bytes) => output.Write(bytes);
 
     /// <summary>
-    /// Begins the START section of ram with the list of blocks. The caller goes on with its sync mark and ends the section.
+    /// Begins the START section of ram with the list of blocks. The caller then writes its sync mark and ends the section.
     /// </summary>
-    /// <param name="memory">The blocks.</param>
-    /// <param name="pageSizeOf">With postcopy: the page size of a block at the destination.</param>
+    /// <param name="memory">The memory whose blocks are listed.</param>
+    /// <param name="pageSizeOf">With postcopy, returns the page size of a block at the destination; null without.</param>
     public void BeginRam(GuestMemory memory, Func<RamBlock, long>? pageSizeOf = null)
     {
         var span = output.GetSpan(SectionHeader.MaxSize);
@@ -50,7 +50,7 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
         }
     }
 
-    /// <summary>Begins a PART, or with <paramref name="last"/> the END section of ram.</summary>
+    /// <summary>Begins a PART section of ram, or the END section if <paramref name="last"/> is true.</summary>
     public void BeginPages(bool last)
     {
         output.Advance(SectionHeader.Write(output.GetSpan(SectionHeader.MaxSize), last ? SectionType.End : SectionType.Part, RamSection));
@@ -59,7 +59,7 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     /// <summary>Writes the mark that belongs to the SYNC packets just sent.</summary>
     public void WriteSyncMark() => WriteRecord(RamFlags.MultifdFlush, offset: 0);
 
-    /// <summary>Ends a section of ram: EOS record and footer.</summary>
+    /// <summary>Ends a section of ram with its EOS record and its footer.</summary>
     public void EndSection()
     {
         WriteRecord(RamFlags.EndOfSection, offset: 0);
@@ -68,9 +68,8 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     }
 
     /// <summary>
-    /// Writes the device sections, the EOF byte and the VM description, but for its last byte, which is returned: without it no destination
-    /// can finish,
-    /// so it is the hand-over and the caller's to send.
+    /// Writes the device sections, the EOF byte, and the VM description except for its last byte, which is returned. No destination can
+    /// finish without that byte, so it hands the guest over, and the caller decides when to send it.
     /// </summary>
     public byte WriteDeviceState(DeviceState devices)
     {
@@ -82,8 +81,8 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
         return devices.Description.Span[^1];
     }
 
-    /// <summary>Hands everything written so far to the socket.</summary>
-    /// <exception cref="ChannelException">The peer is gone.</exception>
+    /// <summary>Sends everything that has been written so far.</summary>
+    /// <exception cref="ChannelException">The connection was lost.</exception>
     public async ValueTask FlushAsync(CancellationToken cancellationToken)
     {
         try

@@ -4,14 +4,15 @@ using DataPlane.Memory;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Decodes COMPRESS_PAGE records: one complete zlib stream of exactly one page each (specification, 2-main-stream section 2.5).
+/// Decodes COMPRESS_PAGE records. Each of them holds one complete zlib stream of exactly one page (specification,
+/// 2-main-stream section 2.5).
 /// </summary>
 internal sealed class PageInflater
 {
     private byte[] _input = [];
     private int _length;
 
-    /// <summary>A buffer of <paramref name="length"/> bytes to put the compressed page into.</summary>
+    /// <summary>Returns a buffer of <paramref name="length"/> bytes, which the caller fills with the compressed page.</summary>
     public Span<byte> Input(int length)
     {
         if (_input.Length < length)
@@ -23,7 +24,7 @@ internal sealed class PageInflater
         return _input.AsSpan(0, length);
     }
 
-    /// <summary>Decodes the input into <paramref name="page"/>. False unless it yields exactly one page.</summary>
+    /// <summary>Decompresses the input buffer into <paramref name="page"/>. Returns false unless the result is exactly one page.</summary>
     public bool TryInflate(Span<byte> page)
     {
         using var zlib = new ZLibStream(new MemoryStream(_input, 0, _length, writable: false), CompressionMode.Decompress);
@@ -31,7 +32,7 @@ internal sealed class PageInflater
         {
             return zlib.ReadAtLeast(page, TargetPage.Size, throwOnEndOfStream: false) == TargetPage.Size && zlib.ReadByte() < 0;
         }
-        // The runtime has IOException for what it does not expect of zlib, as a stream that wants a dictionary.
+        // ZLibStream throws IOException where it does not expect the result of zlib, for example for a stream that needs a dictionary.
         catch (Exception broken) when (broken is InvalidDataException or IOException)
         {
             return false;

@@ -5,7 +5,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <content>The list of RAM blocks in the START section.</content>
+/// <content>Reads the list of RAM blocks in the START section.</content>
 internal sealed partial class RamSectionReader
 {
     private async ValueTask<ReceivedPages> ReadBlockListAsync(long total, CancellationToken cancellationToken)
@@ -28,9 +28,9 @@ internal sealed partial class RamSectionReader
     }
 
     /// <summary>
-    /// Memory is made for a source that goes on: after the list its sync mark and the end of the section, which every source flushes with
-    /// the list. Without multifd also a byte of what comes then. With it that byte may come after pages on the other channels, of which
-    /// none is read before there is memory.
+    /// Waits until the source has gone on after the list, because memory is created only for such a source. Every source flushes its sync
+    /// mark and the end of the section together with the list. Without multifd, one more byte is awaited. With multifd, that byte may come
+    /// only after pages on the other channels, none of which is read before there is memory.
     /// </summary>
     private async ValueTask RequireMoreAsync(CancellationToken cancellationToken)
     {

@@ -5,7 +5,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <content>Pages in all their forms, put into place.</content>
+/// <content>Reads pages in all their forms and places them.</content>
 internal sealed partial class RamSectionReader
 {
     private readonly PageInflater _inflater = new();
@@ -42,7 +42,7 @@ internal sealed partial class RamSectionReader
         }
     }
 
-    /// <summary>The fast path: places every PAGE and ZERO record that is buffered as a whole, without waiting.</summary>
+    /// <summary>Places every PAGE and ZERO record that is completely buffered, without waiting. This is the fast path.</summary>
     private void PlaceBufferedPages(ReceivedPages pages)
     {
         while (stream.Buffered >= RamRecordHeader.MinSize)

@@ -6,39 +6,40 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Reads the bodies of the "ram" sections: START with the block list, PART and END with pages (specification, 2-main-stream section 2).
+/// Reads the bodies of the ram sections: START with the block list, PART and END with pages (specification, 2-main-stream section 2).
 /// </summary>
 /// <remarks>
-/// The sync mode is told from the START section: a FLUSH record between the block list and its EOS means that FLUSH records are the marks,
-/// else every EOS of
-/// the section is one (3-multifd section 3.3). The block of the last page is kept across sections.
+/// The START section shows the sync mode: a FLUSH record between the block list and its EOS means that FLUSH records are the marks;
+/// otherwise every EOS of the section is one (3-multifd section 3.3). The block of the last page is kept across sections.
 /// </remarks>
 internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOptions options, IMainStreamEvents events)
 {
-    /// <summary>The version of the ram section that all of QEMU 7.2 to 11.1 send.</summary>
+    /// <summary>The version of the ram section that QEMU 7.2 to 11.1 send.</summary>
     public const uint Version = 4;
 
     private ReceivedPages? _pages;
     private RamBlock? _lastBlock;
     private bool _flushIsMark;
 
-    /// <summary>The page sizes of a 16-byte ADVISE, ORed: the block list may carry page sizes. 0 without one.</summary>
+    /// <summary>
+    /// The page sizes of a 16-byte ADVISE, combined with OR; 0 without such an ADVISE. With one, the block list may carry page sizes.
+    /// </summary>
     public ulong AdvisedPageSizes { get; set; }
 
-    /// <summary>Device sections that came before START, as they came.</summary>
+    /// <summary>The device sections that came before START, as received.</summary>
     public ReadOnlyMemory<byte> EarlySections { get; set; }
 
     public long NormalPages { get; private set; }
 
     public long ZeroPages { get; private set; }
 
-    /// <summary>The block list has been read.</summary>
+    /// <summary>Whether the block list has been read.</summary>
     public bool Started => _pages is not null;
 
-    /// <summary>The memory of the listed blocks; null before.</summary>
+    /// <summary>The memory of the listed blocks; null until the list has been read.</summary>
     public GuestMemory? Memory => _pages?.Memory;
 
-    /// <summary>Reads one body up to and with its EOS record.</summary>
+    /// <summary>Reads one body including its EOS record.</summary>
     public async ValueTask ReadBodyAsync(bool start, CancellationToken cancellationToken)
     {
         while (true)
@@ -71,7 +72,7 @@ internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOp
 
     private async Task OnFlushAsync(bool start)
     {
-        // Sources of 8.1.0 send FLUSH also without multifd; there it means nothing.
+        // QEMU 8.1.0 also sends FLUSH without multifd, where it means nothing.
         if (!options.Multifd)
         {
             return;
@@ -108,7 +109,7 @@ internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOp
         }
     }
 
-    /// <summary>Reads a record header, sets the block it names, and leaves the stream at the record's payload.</summary>
+    /// <summary>Reads a record header, selects the block that it names, and leaves the stream at the payload of the record.</summary>
     private async ValueTask<Record> ReadHeaderAsync(CancellationToken cancellationToken)
     {
         for (long wanted = RamRecordHeader.MinSize; ; wanted = stream.Buffered + 1)

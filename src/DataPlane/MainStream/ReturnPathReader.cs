@@ -4,26 +4,28 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <summary>The source's ear: reads the destination's messages until its last word (specification, 2-main-stream section 4).</summary>
-/// <param name="stream">The main channel, as it comes back.</param>
-/// <param name="onPong">Told the value of every PONG.</param>
-/// <param name="onVmStarted">Told that the destination says its guest runs.</param>
-/// <param name="ifSilent">What it may mean when it ends before its first message.</param>
+/// <summary>Reads the destination's messages at the source until SHUT, the last of them (specification, 2-main-stream section 4).</summary>
+/// <param name="stream">The receiving direction of the main channel.</param>
+/// <param name="onPong">Called with the value of every PONG.</param>
+/// <param name="onVmStarted">Called when the destination reports that its guest runs.</param>
+/// <param name="ifSilent">Text for the error message: what it may mean when the return path ends before its first message.</param>
 internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong, Action onVmStarted, string ifSilent)
 {
     private string WithoutWord =>
         $"without its word (SHUT){(stream.Position > 0 ? "" : $", before it answered anything: {ifSilent}")}; its own log says why";
 
-    /// <summary>Reads until SHUT; returns its value: 0 when the destination has taken the guest over.</summary>
-    /// <exception cref="ChannelException">The return path ends without SHUT, or carries what it must not.</exception>
+    /// <summary>Reads until SHUT and returns its value, which is 0 if the destination has taken the guest over.</summary>
+    /// <exception cref="ChannelException">
+    /// The return path ends without SHUT, or carries a message that is not allowed in precopy.
+    /// </exception>
     public async Task<uint> ReadToShutAsync(CancellationToken cancellationToken)
     {
         try
         {
             while (true)
             {
-                // Nothing is buffered here but the beginning of the next message: an end at this point is a destination that closes without
-                // a word.
+                // Only the beginning of the next message can be buffered here, so an end at this point means that the destination has
+                // closed without SHUT.
                 if (!await stream.FillAsync(1, cancellationToken).ConfigureAwait(false))
                 {
                     throw new ChannelException(FailureReason.PeerClosed, stream.Channel,
@@ -43,7 +45,7 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong,
         }
     }
 
-    /// <summary>Reads one message; returns the value of SHUT, null for others.</summary>
+    /// <summary>Reads one message. Returns the value of SHUT, and null for any other message.</summary>
     private async ValueTask<uint?> ReadMessageAsync(CancellationToken cancellationToken)
     {
         for (long wanted = ReturnPathHeader.Size; ; wanted = stream.Buffered + 1)

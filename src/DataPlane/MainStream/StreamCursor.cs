@@ -5,13 +5,16 @@ using DataPlane.Transport;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// Reads a stream of small records from a pipe: asks for a number of bytes, looks at them in one piece, moves on. Knows its offset for
-/// error messages.
+/// Reads a stream of small records from a pipe: the caller asks for a number of bytes, looks at them in one piece, and moves on. The cursor
+/// counts the offset for error messages.
 /// </summary>
-/// <remarks>Synchronous as long as the bytes are buffered; one reader at a time. Cancelling a read keeps the stream usable.</remarks>
+/// <remarks>
+/// Calls complete synchronously while the bytes are buffered. Only one caller may read at a time. The stream stays usable after a cancelled
+/// read.
+/// </remarks>
 internal sealed class StreamCursor(PipeReader input, string channel)
 {
-    /// <summary>More than any record header: a section header with a name of 255 bytes has 273.</summary>
+    /// <summary>Larger than anything that is looked at in one piece: a message of the return path has at most 516 bytes.</summary>
     private readonly byte[] _joined = new byte[1024];
     private ReadOnlySequence<byte> _buffer;
     private bool _reading;
@@ -19,21 +22,22 @@ internal sealed class StreamCursor(PipeReader input, string channel)
 
     public string Channel { get; } = channel;
 
-    /// <summary>Bytes consumed so far: the stream offset of the next record.</summary>
+    /// <summary>Number of bytes consumed so far, which is the stream offset of the next record.</summary>
     public long Position { get; private set; }
 
-    /// <summary>Bytes that can be read without waiting.</summary>
+    /// <summary>Number of bytes that can be read without waiting.</summary>
     public long Buffered => _buffer.Length;
 
-    /// <summary>The peer has ended the stream; what is buffered is all there will be.</summary>
+    /// <summary>Whether the peer has ended the stream. Then nothing follows what is buffered.</summary>
     public bool Ended => _ended;
 
-    /// <summary>Waits until <paramref name="count"/> bytes are buffered. False when the stream ends before.</summary>
+    /// <summary>Waits until <paramref name="count"/> bytes are buffered. Returns false if the stream ends before that.</summary>
+    /// <exception cref="ChannelException">The connection was lost.</exception>
     public ValueTask<bool> FillAsync(long count, CancellationToken cancellationToken) =>
         _buffer.Length >= count ? ValueTask.FromResult(true) : FillSlowAsync(count, cancellationToken);
 
     /// <summary>Waits until <paramref name="count"/> bytes are buffered.</summary>
-    /// <exception cref="ChannelException">The stream ends before.</exception>
+    /// <exception cref="ChannelException">The stream ends before that, or the connection was lost.</exception>
     public async ValueTask RequireAsync(long count, string what, CancellationToken cancellationToken)
     {
         if (!await FillAsync(count, cancellationToken).ConfigureAwait(false))
@@ -47,7 +51,10 @@ internal sealed class StreamCursor(PipeReader input, string channel)
 
     public ChannelException Malformed(string message) => ChannelException.Malformed(Channel, $"{message}, at offset {Position}");
 
-    /// <summary>Up to <paramref name="limit"/> (1024) buffered bytes in one piece. Valid until the next call of any other method.</summary>
+    /// <summary>
+    /// Returns up to <paramref name="limit"/> buffered bytes in one piece (at most 1024). The result is valid until the next call of any
+    /// method.
+    /// </summary>
     public ReadOnlySpan<byte> Peek(int limit)
     {
         var first = _buffer.FirstSpan;
@@ -69,7 +76,7 @@ internal sealed class StreamCursor(PipeReader input, string channel)
         Position += count;
     }
 
-    /// <summary>Moves buffered bytes to <paramref name="destination"/>, which must not be longer than what is buffered.</summary>
+    /// <summary>Moves buffered bytes to <paramref name="destination"/>, which must not be longer than <see cref="Buffered"/>.</summary>
     public void CopyTo(Span<byte> destination)
     {
         var first = _buffer.FirstSpan;

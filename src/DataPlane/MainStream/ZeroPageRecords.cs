@@ -6,27 +6,29 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream;
 
 /// <summary>
-/// The zero pages that multifd channels find, as records on the main channel: for destinations that know no zero pages in packets
+/// Sends the zero pages that multifd channels find as records on the main channel, for destinations that do not know zero pages in packets
 /// (specification, 3-multifd section 2.6).
 /// </summary>
 /// <remarks>
-/// Thread-safe. Records collect in one of two blocks. When it is full, whoever has filled it sends it, while the others go on with the
-/// other one: a destination that does not read main for a while stops only those who have nowhere left to write, and nobody holds a lock
-/// then. The session writes the rest itself before it ends the section. During a round nobody else writes to main.
+/// Thread-safe. Records are collected in one of two blocks. The thread that has filled a block sends it, while the others go on with the
+/// other block. If the destination does not read main for a while, only threads that find no room left wait, and none of them holds the
+/// lock meanwhile. The session writes the remaining records itself before it ends the section. During a round nobody else writes to main.
 /// </remarks>
 internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposable
 {
     private const int RecordSize = RamRecordHeader.MaxSize + 1;
 
     private readonly Lock _gate = new();
-    private readonly SemaphoreSlim _turn = new(1); // of those who send; whoever waits for it holds nothing
+    private readonly SemaphoreSlim _turn = new(1); // Held by the thread that sends; a thread that waits for it does not hold the lock.
     private PooledBlock _filling = pool.RentBlock("zero records");
     private PooledBlock _sending = pool.RentBlock("zero records");
     private int _used;
     private RamBlock? _lastBlock;
 
-    /// <summary>Adds pages of <paramref name="block"/> by their offsets.</summary>
-    /// <exception cref="ChannelException">Main has ended.</exception>
+    /// <summary>
+    /// Adds zero pages of <paramref name="block"/> by their offsets in bytes. Waits while both blocks are full and main accepts nothing.
+    /// </summary>
+    /// <exception cref="ChannelException">The main channel has ended.</exception>
     public void Add(RamBlock block, ReadOnlySpan<long> offsets)
     {
         while (true)
@@ -45,7 +47,10 @@ internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposabl
         }
     }
 
-    /// <summary>Hands over the records that have not gone out yet. Only between rounds; valid until the next round begins.</summary>
+    /// <summary>
+    /// Returns and removes the records that have not been sent yet. To be called only between rounds; the result is valid until the next
+    /// round begins.
+    /// </summary>
     public ReadOnlySpan<byte> TakeRest()
     {
         var rest = _filling.Span[.._used];
@@ -60,7 +65,7 @@ internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposabl
         _turn.Dispose();
     }
 
-    /// <summary>Writes as many as there is room for; returns how many.</summary>
+    /// <summary>Writes as many records as there is room for, and returns their number.</summary>
     private int Fill(RamBlock block, ReadOnlySpan<long> offsets)
     {
         var done = 0;
@@ -76,10 +81,13 @@ internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposabl
         return done;
     }
 
-    /// <summary>Records go out in the order in which they were written: each may name no block because the one before it has.</summary>
+    /// <summary>
+    /// Sends the full block. Records must be sent in the order in which they were written, because a record names no block if the one
+    /// before it belongs to the same block.
+    /// </summary>
     private void Send()
     {
-        _turn.Wait(); // until main takes what another sends, or is aborted
+        _turn.Wait(); // Waits until main has taken what another thread sends, or is aborted.
         try
         {
             Span<IoVec> vectors = [default];
@@ -87,7 +95,7 @@ internal sealed class ZeroPageRecords(Channel main, BlockPool pool) : IDisposabl
             {
                 if (_filling.Length - _used >= RecordSize)
                 {
-                    return; // another has sent it meanwhile
+                    return; // Another thread has sent it meanwhile.
                 }
 
                 (_filling, _sending) = (_sending, _filling);

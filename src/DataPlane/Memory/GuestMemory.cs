@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace DataPlane.Memory;
 
-/// <summary>All RAM blocks of one guest, in the order in which they are announced. Thread-safe but for <see cref="Dispose"/>.</summary>
+/// <summary>All RAM blocks of one guest, in the order in which they are announced. Thread-safe except for <see cref="Dispose"/>.</summary>
 public sealed class GuestMemory : IDisposable
 {
     private readonly RamBlock[] _blocks;
@@ -10,9 +10,12 @@ public sealed class GuestMemory : IDisposable
     private readonly Dictionary<byte[], RamBlock>.AlternateLookup<ReadOnlySpan<byte>> _byUtf8Span;
     private readonly Dictionary<string, RamBlock> _byName;
 
-    /// <summary>Takes the blocks over: it gives each its <see cref="RamBlock.Index"/> and disposes them with itself.</summary>
+    /// <summary>
+    /// Creates the memory from blocks, which then belong to it: it sets the <see cref="RamBlock.Index"/> of each, and disposes them with
+    /// itself.
+    /// </summary>
     /// <exception cref="ArgumentException">
-    /// No block, a name twice, a block that belongs to a guest already, or a total beyond 2^63 bytes.
+    /// There is no block, a name occurs twice, a block already belongs to a guest, or the total exceeds 2^63 bytes.
     /// </exception>
     public GuestMemory(IReadOnlyList<RamBlock> blocks)
     {
@@ -55,16 +58,16 @@ public sealed class GuestMemory : IDisposable
     /// <summary>The blocks, in the order given.</summary>
     public IReadOnlyList<RamBlock> Blocks => _blocks;
 
-    /// <summary>The same for loops that must not allocate an enumerator.</summary>
+    /// <summary>The blocks in the order of <see cref="Blocks"/>, for loops that must not allocate an enumerator.</summary>
     internal ReadOnlySpan<RamBlock> BlockSpan => _blocks;
 
     /// <summary>Sum of the blocks' lengths in bytes.</summary>
     public long TotalBytes { get; }
 
-    /// <summary>Sum of the blocks' pages.</summary>
+    /// <summary>Number of target pages in all blocks.</summary>
     public long TotalPages => TotalBytes >> TargetPage.Shift;
 
-    /// <summary>Finds a block by its name as it came from the wire; any bytes may be asked for. Allocates nothing.</summary>
+    /// <summary>Finds a block by its name as received, which may be any bytes. Allocates nothing.</summary>
     public bool TryGetBlock(ReadOnlySpan<byte> utf8Name, [NotNullWhen(true)] out RamBlock? block)
         => _byUtf8Span.TryGetValue(utf8Name, out block);
 
@@ -80,7 +83,7 @@ public sealed class GuestMemory : IDisposable
         }
     }
 
-    /// <summary>Compares names byte by byte, held as arrays and asked for as spans.</summary>
+    /// <summary>Compares names byte by byte. The keys are arrays, and lookups use spans.</summary>
     private sealed class Utf8NameComparer : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
     {
         internal static readonly Utf8NameComparer Instance = new();

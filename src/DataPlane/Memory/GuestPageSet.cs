@@ -1,11 +1,11 @@
 namespace DataPlane.Memory;
 
-/// <summary>A set of pages of one guest: a <see cref="PageBitmap"/> per block. As thread-safe as those.</summary>
+/// <summary>A set of target pages of one guest, with one <see cref="PageBitmap"/> per block. As thread-safe as these bitmaps.</summary>
 public sealed class GuestPageSet
 {
     private readonly PageBitmap[] _bitmaps;
 
-    /// <summary>The empty set.</summary>
+    /// <summary>Creates an empty set.</summary>
     public GuestPageSet(GuestMemory memory)
     {
         ArgumentNullException.ThrowIfNull(memory);
@@ -17,10 +17,10 @@ public sealed class GuestPageSet
         }
     }
 
-    /// <summary>Whose pages these are.</summary>
+    /// <summary>The memory to which the pages belong.</summary>
     public GuestMemory Memory { get; }
 
-    /// <summary>The pages of one block.</summary>
+    /// <summary>The bitmap of the pages of one block.</summary>
     /// <exception cref="ArgumentException">The block belongs to another guest.</exception>
     public PageBitmap this[RamBlock block]
     {
@@ -77,6 +77,7 @@ public sealed class GuestPageSet
     }
 
     /// <summary>Adds the pages of another set of the same guest.</summary>
+    /// <exception cref="ArgumentException">The other set belongs to another guest.</exception>
     public void UnionWith(GuestPageSet other)
     {
         ArgumentNullException.ThrowIfNull(other);

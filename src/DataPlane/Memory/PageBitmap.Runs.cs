@@ -10,11 +10,14 @@ public sealed partial class PageBitmap
     /// Finds the next run of set bits at or after <paramref name="from"/>. To visit all runs, go on from <c>first + count</c>: a run longer
     /// than <paramref name="maxPages"/> then comes in pieces. Allocates nothing.
     /// </summary>
-    /// <param name="from">0 to <see cref="PageCount"/>.</param>
-    /// <param name="maxPages">At least 1; longest run to report.</param>
+    /// <param name="from">Page at which the search begins: 0 to <see cref="PageCount"/>.</param>
+    /// <param name="maxPages">Longest run to report, in pages; at least 1.</param>
     /// <param name="first">First page of the run; <see cref="PageCount"/> if there is none.</param>
     /// <param name="count">Pages in the run; 0 if there is none.</param>
-    /// <returns>False if no bit is set from there on.</returns>
+    /// <returns>True if a run was found; false if no bit is set from <paramref name="from"/> on.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="from"/> or <paramref name="maxPages"/> is out of its range.
+    /// </exception>
     public bool TryFindSetRun(long from, long maxPages, out long first, out long count)
     {
         if ((ulong)from > (ulong)PageCount)
@@ -34,7 +37,7 @@ public sealed partial class PageBitmap
         return true;
     }
 
-    // The first set bit at or after `from`, or PageCount.
+    // Returns the first set bit at or after `from`, or PageCount if there is none.
     private long FindSet(long from)
     {
         if (from == PageCount)
@@ -57,7 +60,7 @@ public sealed partial class PageBitmap
         return ((long)index << WordShift) + BitOperations.TrailingZeroCount(word);
     }
 
-    // The first clear bit after the set bit `from`, or from + limit if that comes first.
+    // Returns the first clear bit after the set bit `from`, or from + limit if that comes first.
     private long FindClear(long from, long limit)
     {
         var end = from + limit;
@@ -76,7 +79,8 @@ public sealed partial class PageBitmap
         return Math.Min(end, ((long)index << WordShift) + BitOperations.TrailingZeroCount(clear));
     }
 
-    // The first non-zero word at or after `index`, or the number of words. 256 bytes a step: as fast as memory allows.
+    // Returns the first non-zero word at or after `index`, or the number of words. Steps of 256 bytes (with 512-bit vectors) are as fast as
+    // memory allows.
     private int SkipZeroWords(int index)
     {
         const int Step = 32;

@@ -4,15 +4,16 @@ using System.Runtime.CompilerServices;
 namespace DataPlane.Memory;
 
 /// <summary>
-/// One bit per page. Bit i is bit i % 64 of word i / 64, so on a little-endian machine the bytes are those of QEMU's mapped-ram bitmaps.
+/// A bitmap with one bit per page. Bit i is bit i % 64 of word i / 64, so on a little-endian machine the bytes are those of QEMU's
+/// mapped-ram bitmaps.
 /// </summary>
 /// <remarks>
-/// Not thread-safe, except that any number of threads may use the members named ...Atomic at the same time, and readers beside them see
+/// Not thread-safe, except that any number of threads may use the members named ...Atomic at the same time. Concurrent readers then see
 /// each word either before or after a change.
 /// </remarks>
 public sealed partial class PageBitmap
 {
-    /// <summary>Most pages that one bitmap can hold.</summary>
+    /// <summary>Largest number of pages that one bitmap can hold.</summary>
     public const long MaxPages = int.MaxValue / 2 * 64L;
 
     private const int WordBits = 64;
@@ -21,8 +22,9 @@ public sealed partial class PageBitmap
     // Bits beyond PageCount are always zero; every member relies on it.
     private readonly ulong[] _words;
 
-    /// <summary>All bits clear.</summary>
-    /// <param name="pageCount">0 to <see cref="MaxPages"/>.</param>
+    /// <summary>Creates a bitmap with all bits clear.</summary>
+    /// <param name="pageCount">Number of pages: 0 to <see cref="MaxPages"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="pageCount"/> is out of this range.</exception>
     public PageBitmap(long pageCount)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(pageCount);
@@ -34,8 +36,11 @@ public sealed partial class PageBitmap
     /// <summary>Number of bits.</summary>
     public long PageCount { get; }
 
-    /// <summary>Takes the words from somewhere else; bits beyond <see cref="PageCount"/> are dropped.</summary>
-    /// <param name="fill">Fills the words as bytes; returns false when it cannot.</param>
+    /// <summary>
+    /// Overwrites the words with bytes from elsewhere, and clears the bits beyond <see cref="PageCount"/>. Returns the result of
+    /// <paramref name="fill"/>.
+    /// </summary>
+    /// <param name="fill">Fills the words, which it gets as bytes; returns false if it cannot.</param>
     internal bool TryFill(Func<Span<byte>, bool> fill)
     {
         var filled = fill(System.Runtime.InteropServices.MemoryMarshal.AsBytes(_words.AsSpan()));
@@ -47,10 +52,11 @@ public sealed partial class PageBitmap
         return filled;
     }
 
-    /// <summary>The words; bits from <see cref="PageCount"/> on are zero.</summary>
+    /// <summary>The words of the bitmap, in which the bits from <see cref="PageCount"/> on are zero.</summary>
     public ReadOnlySpan<ulong> Words => _words;
 
-    /// <summary>Whether a page's bit is set.</summary>
+    /// <summary>Whether the bit of a page is set.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The page is not in the bitmap.</exception>
     public bool this[long page]
     {
         get
@@ -60,14 +66,16 @@ public sealed partial class PageBitmap
         }
     }
 
-    /// <summary>Sets one bit.</summary>
+    /// <summary>Sets the bit of one page.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The page is not in the bitmap.</exception>
     public void Set(long page)
     {
         CheckPage(page);
         _words[page >> WordShift] |= Bit(page);
     }
 
-    /// <summary>Clears one bit.</summary>
+    /// <summary>Clears the bit of one page.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The page is not in the bitmap.</exception>
     public void Clear(long page)
     {
         CheckPage(page);
@@ -75,6 +83,7 @@ public sealed partial class PageBitmap
     }
 
     /// <summary>Sets <paramref name="count"/> bits from <paramref name="first"/> on.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside the bitmap.</exception>
     public void SetRange(long first, long count)
     {
         if (!TrySplit(first, count, out var range))
@@ -93,6 +102,7 @@ public sealed partial class PageBitmap
     }
 
     /// <summary>Clears <paramref name="count"/> bits from <paramref name="first"/> on.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside the bitmap.</exception>
     public void ClearRange(long first, long count)
     {
         if (!TrySplit(first, count, out var range))
@@ -116,10 +126,14 @@ public sealed partial class PageBitmap
     /// <summary>Clears every bit.</summary>
     public void ClearAll() => Array.Clear(_words);
 
-    /// <summary>Like <see cref="SetRange"/>, safe against other atomic members; each word changes at once, the range does not.</summary>
+    /// <summary>
+    /// Sets <paramref name="count"/> bits from <paramref name="first"/> on, at the same time as other atomic members. Each word changes
+    /// atomically, but the range as a whole does not.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside the bitmap.</exception>
     /// <remarks>
-    /// Always a locked operation, also where the bits are set already: looking first would let the look overtake the caller's earlier
-    /// write to the page, and a mark that somebody takes away in between would be lost.
+    /// This is always a locked operation, even where the bits are set already. A plain read before it could overtake the caller's earlier
+    /// write to the page, and if another thread took the old mark away in between, the new one would be lost.
     /// </remarks>
     public void SetRangeAtomic(long first, long count)
     {
@@ -134,7 +148,11 @@ public sealed partial class PageBitmap
         }
     }
 
-    /// <summary>Like <see cref="ClearRange"/>, safe against other atomic members; each word changes at once, the range does not.</summary>
+    /// <summary>
+    /// Clears <paramref name="count"/> bits from <paramref name="first"/> on, at the same time as other atomic members. Each word changes
+    /// atomically, but the range as a whole does not.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside the bitmap.</exception>
     public void ClearRangeAtomic(long first, long count)
     {
         if (!TrySplit(first, count, out var range))
@@ -148,14 +166,16 @@ public sealed partial class PageBitmap
         }
     }
 
-    /// <summary>Moves every set bit to <paramref name="target"/>, each word read and cleared in one step; returns the bits moved.</summary>
+    /// <summary>
+    /// Moves every set bit to <paramref name="target"/>, and returns the number of bits moved. Each word is read and cleared in one step.
+    /// </summary>
     internal long TakeAtomic(PageBitmap target)
     {
         CheckSameSize(target);
         long moved = 0;
         for (var i = 0; i < _words.Length; i++)
         {
-            // A mark that this look misses was not ordered before the call; the next call finds it.
+            // A mark that this read misses was not ordered before the call, so the next call finds it.
             if (Volatile.Read(ref _words[i]) == 0)
             {
                 continue;
@@ -181,6 +201,7 @@ public sealed partial class PageBitmap
     }
 
     /// <summary>Sets every bit that is set in <paramref name="other"/>, which must be of the same size.</summary>
+    /// <exception cref="ArgumentException">The sizes differ.</exception>
     public void UnionWith(PageBitmap other)
     {
         CheckSameSize(other);
@@ -190,14 +211,15 @@ public sealed partial class PageBitmap
         }
     }
 
-    /// <summary>Makes this equal to <paramref name="other"/>, which must be of the same size.</summary>
+    /// <summary>Makes this bitmap equal to <paramref name="other"/>, which must be of the same size.</summary>
+    /// <exception cref="ArgumentException">The sizes differ.</exception>
     public void CopyFrom(PageBitmap other)
     {
         CheckSameSize(other);
         other._words.CopyTo(_words, 0);
     }
 
-    private static ulong Bit(long page) => 1UL << (int)page; // the shift takes the low six bits
+    private static ulong Bit(long page) => 1UL << (int)page; // The shift uses only the low six bits of its count.
 
     private bool TrySplit(long first, long count, out WordRange range)
     {
@@ -210,7 +232,7 @@ public sealed partial class PageBitmap
         return count != 0;
     }
 
-    /// <summary>Clears every bit that is set in another bitmap of as many pages.</summary>
+    /// <summary>Clears every bit that is set in <paramref name="other"/>, which must be of the same size.</summary>
     internal void ExceptWith(PageBitmap other)
     {
         CheckSameSize(other);
@@ -242,7 +264,7 @@ public sealed partial class PageBitmap
     private void ThrowRange(long first, long count)
         => throw new ArgumentOutOfRangeException(nameof(first), $"{count} pages from {first} are not inside {PageCount}.");
 
-    /// <summary>A range of bits as words: the bits of the first word from the head mask, of the last from the tail mask.</summary>
+    /// <summary>A range of bits as words. The head mask selects the bits of the first word, and the tail mask those of the last.</summary>
     private readonly struct WordRange(long firstBit, long lastBit)
     {
         internal int First { get; } = (int)(firstBit >> WordShift);

@@ -1,13 +1,10 @@
 namespace DataPlane.Memory;
 
-/// <summary>
-/// Hands out the pages of one round in batches to any number of senders.
-/// </summary>
+/// <summary>Hands out the pages of one round in batches to any number of senders.</summary>
 /// <remarks>
-/// Senders take the next batch themselves, under a lock that is held for the search of at most one packet (about 100 ns on a dense map).
+/// Senders take the next batch themselves, under a lock that is held while one packet at most is searched (about 100 ns on a dense bitmap).
 /// There is no queue and no producer thread between the bitmap and the senders: the first idle channel gets the next packet, memory is
-/// bounded by
-/// one batch per sender, and no thread is woken per packet.
+/// bounded by one batch per sender, and no thread is woken per packet.
 /// </remarks>
 internal sealed class PageFeed
 {
@@ -22,7 +19,7 @@ internal sealed class PageFeed
 
     /// <param name="memory">The guest's memory.</param>
     /// <param name="pages">The pages of the first round.</param>
-    /// <param name="holdingData">The pages that are not zero, where the host knows them.</param>
+    /// <param name="holdingData">The pages that are not zero if the host knows them; otherwise null.</param>
     public PageFeed(GuestMemory memory, GuestPageSet pages, GuestPageSet? holdingData = null)
     {
         _memory = memory;
@@ -30,7 +27,7 @@ internal sealed class PageFeed
         _pages = pages;
     }
 
-    /// <summary>Pages handed out in this round so far. Safe to read from any thread.</summary>
+    /// <summary>Number of pages handed out in this round so far. Thread-safe.</summary>
     public long Taken => Volatile.Read(ref _taken);
 
     /// <summary>Begins a round over <paramref name="pages"/>, which must not change until the round is over.</summary>
@@ -45,7 +42,7 @@ internal sealed class PageFeed
         }
     }
 
-    /// <summary>Ends the round, and every later one: what has not been taken stays where it is.</summary>
+    /// <summary>Ends this round and every later one. Pages that have not been taken stay in the set of the round.</summary>
     public void Stop()
     {
         lock (_gate)
@@ -54,7 +51,7 @@ internal sealed class PageFeed
         }
     }
 
-    /// <summary>Removes from the round's set what was taken. When the round is over.</summary>
+    /// <summary>Removes from the set of the round the pages that were taken. To be called when the round is over.</summary>
     public void RemoveTaken()
     {
         lock (_gate)
@@ -71,7 +68,7 @@ internal sealed class PageFeed
         }
     }
 
-    /// <summary>Fills <paramref name="batch"/> with the next pages of one block. False when the round has no more.</summary>
+    /// <summary>Fills <paramref name="batch"/> with the next pages of one block. Returns false if the round has no more pages.</summary>
     public bool TryTake(PageBatch batch)
     {
         batch.Clear();

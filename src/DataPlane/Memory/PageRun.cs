@@ -1,7 +1,7 @@
 namespace DataPlane.Memory;
 
-/// <summary>Contiguous pages of one block. On a page channel a run is one vector of a system call, however long it is.</summary>
-/// <param name="Block">Where the pages are.</param>
+/// <summary>A run of contiguous pages of one block. On a page channel a run is one vector of a system call, however long it is.</summary>
+/// <param name="Block">The block that contains the pages.</param>
 /// <param name="FirstPage">Number of the first page in the block.</param>
 /// <param name="PageCount">Number of pages.</param>
 public readonly record struct PageRun(RamBlock Block, long FirstPage, long PageCount)
@@ -12,6 +12,6 @@ public readonly record struct PageRun(RamBlock Block, long FirstPage, long PageC
     /// <summary>Bytes in the run.</summary>
     public long Bytes => PageCount << TargetPage.Shift;
 
-    /// <summary>Where the first page is in this process.</summary>
+    /// <summary>Address of the first page in this process.</summary>
     public nint Address => Block.Address + (nint)Offset;
 }

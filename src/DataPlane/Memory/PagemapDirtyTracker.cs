@@ -4,18 +4,19 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Memory;
 
 /// <summary>
-/// Dirty pages as the kernel sees them: asynchronous write protection by userfaultfd, read and renewed by PAGEMAP_SCAN (Linux 6.7).
-/// Catches every write through this process's page tables: its own, those that system calls make for it, a vCPU's.
+/// Tracks dirty pages with the kernel's help: userfaultfd write-protects them asynchronously, and PAGEMAP_SCAN reads and renews the
+/// protection (Linux 6.7). Every write through this process's page tables is tracked: those of the process, of system calls made for it,
+/// and of a vCPU.
 /// </summary>
 /// <remarks>
-/// <para>Pages discarded with MADV_DONTNEED are reported too: their bytes changed. Not seen are another process that writes shared memory
-/// through its own mapping, and devices that write to pages pinned earlier.</para>
-/// <para>The first write to a page after each <see cref="Collect"/> costs the guest about a microsecond, and splits the huge page it hits:
-/// only the 4 KiB page written is reported.</para>
+/// <para>Pages discarded with MADV_DONTNEED are reported too, because their contents have changed. Writes of another process through its
+/// own mapping of shared memory are not seen, nor are writes of devices to pages pinned earlier.</para>
+/// <para>The first write to a page after each <see cref="Collect"/> costs the guest about a microsecond. It splits the huge page that it
+/// hits, and only the 4 KiB page written is reported.</para>
 /// </remarks>
 public sealed class PagemapDirtyTracker : IDirtyTracker
 {
-    // 48 KiB of results per system call: a scan with more regions takes another call.
+    // This makes 48 KiB of results per system call; a scan that finds more regions takes another call.
     private const int RegionsPerScan = 2048;
 
     private readonly GuestMemory _memory;
@@ -23,9 +24,11 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     private Userfaultfd? _userfaultfd;
     private SafeFileHandle? _pageMap;
 
-    /// <summary>Makes a tracker that has not started.</summary>
-    /// <param name="memory">The guest; blocks must start and end at pages of this machine, and outlive the tracker.</param>
-    /// <exception cref="ArgumentException">A block does not start or end at a page of this machine.</exception>
+    /// <summary>Creates a tracker that has not started.</summary>
+    /// <param name="memory">
+    /// The guest. Its blocks must start and end at page boundaries of this machine, and must outlive the tracker.
+    /// </param>
+    /// <exception cref="ArgumentException">A block does not start or end at a page boundary of this machine.</exception>
     public PagemapDirtyTracker(GuestMemory memory)
     {
         ArgumentNullException.ThrowIfNull(memory);
@@ -34,9 +37,9 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     }
 
     /// <summary>
-    /// Whether this kernel offers this kind of tracking to this user, found by trying it on one page. Takes well under a millisecond.
+    /// Finds out whether this kernel offers this kind of tracking to this user by trying it on one page. Takes well under a millisecond.
     /// </summary>
-    /// <param name="reason">What is missing, for people; null if nothing is.</param>
+    /// <param name="reason">A text that explains what is missing; null if tracking is supported.</param>
     public static bool IsSupported(out string? reason)
     {
         using var page = RamBlock.Allocate("probe", Environment.SystemPageSize, new RamAllocation { HugePages = false });
@@ -113,7 +116,9 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     /// <inheritdoc/>
     public void Dispose() => Stop();
 
-    /// <summary>The kernel protects whole pages of its own, which may be larger than the guest's.</summary>
+    /// <summary>
+    /// Checks the alignment of the blocks, because the kernel protects whole pages of its own, which may be larger than target pages.
+    /// </summary>
     internal static void CheckAlignment(GuestMemory memory, int systemPageSize)
     {
         foreach (var block in memory.BlockSpan)
@@ -144,7 +149,8 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
         return pages;
     }
 
-    // A scan without room for results only protects, pages that are not there yet included: otherwise reading those would count as writing.
+    // A scan without room for results only protects pages. It includes pages that are not there yet, since reading those would otherwise
+    // count as writing.
     private static void Protect(SafeFileHandle pageMap, RamBlock block)
     {
         var end = (ulong)block.Address + (ulong)block.Length;
@@ -158,7 +164,8 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
     private static ulong Advance(ulong from, ulong next, RamBlock block)
         => next > from ? next : throw new IOException($"PAGEMAP_SCAN made no progress in block {block.Name}.");
 
-    // Reports and protects pages from `from` on until the results are full or `end` is reached; `next` says how far it came.
+    // Reports and protects pages from `from` on until the results are full or `end` is reached. `next` is the address at which the next
+    // scan begins.
     private static unsafe int Scan(SafeFileHandle pageMap, ulong from, ulong end, Span<PageRegion> results, out ulong next)
     {
         fixed (PageRegion* regions = results)

@@ -1,20 +1,21 @@
 namespace DataPlane.Memory;
 
-/// <summary>How <see cref="RamBlock.Allocate"/> gets its memory. Any combination is valid.</summary>
+/// <summary>Options of <see cref="RamBlock.Allocate"/>. Any combination is valid.</summary>
 public sealed record RamAllocation
 {
-    /// <summary>Huge pages, not populated, private.</summary>
+    /// <summary>The default options: huge pages, not populated, private.</summary>
     public static RamAllocation Default { get; } = new();
 
     /// <summary>
-    /// Ask for huge pages (default true): populating is then about ten times as fast. The kernel may decline; the memory works all the
-    /// same. False asks for none, also where the system gives them unasked: for memory whose single pages userfaultfd will place.
+    /// Whether to ask for huge pages (default true), which makes populating about ten times as fast. The kernel may decline; the memory
+    /// works all the same. False refuses huge pages even where the system gives them unasked; it is meant for memory whose single pages
+    /// userfaultfd will place. Ignored if <see cref="HostPageSize"/> is not 4096.
     /// </summary>
     public bool HugePages { get; init; } = true;
 
     /// <summary>
-    /// Give the block all its pages before <see cref="RamBlock.Allocate"/> returns (default false). Without it each page costs a fault
-    /// at its first write.
+    /// Whether the block gets all its pages before <see cref="RamBlock.Allocate"/> returns (default false). Otherwise each page costs a
+    /// fault at its first write.
     /// </summary>
     public bool Populate { get; init; }
 
@@ -24,6 +25,8 @@ public sealed record RamAllocation
     /// </summary>
     public long HostPageSize { get; init; } = TargetPage.Size;
 
-    /// <summary>Back the block by a memory file that other processes could map (default false). Costs more to populate.</summary>
+    /// <summary>
+    /// Whether the block is backed by a memory file that other processes could map (default false), which costs more to populate.
+    /// </summary>
     public bool Shared { get; init; }
 }

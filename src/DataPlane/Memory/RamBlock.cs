@@ -8,16 +8,15 @@ namespace DataPlane.Memory;
 /// One named, contiguous part of guest memory ("pc.ram"). It never moves; its length is a multiple of <see cref="TargetPage.Size"/>.
 /// </summary>
 /// <remarks>
-/// Thread-safe but for <see cref="Dispose"/>: no thread may use the memory, or an address taken from it, during or after that.
-/// Reading and writing the bytes at the same time is the guest's business; whoever sends pages relies on dirty tracking to send torn ones
-/// again.
+/// Thread-safe except for <see cref="Dispose"/>: no thread may use the memory, or an address taken from it, during or after that call. The
+/// guest may write bytes while they are read; senders of pages rely on dirty tracking to send torn pages again.
 /// </remarks>
 public sealed class RamBlock : IDisposable
 {
-    /// <summary>Longest name that fits the wire, in bytes of UTF-8 (the shortest is 1).</summary>
+    /// <summary>Length of the longest name that can be sent, in bytes of UTF-8 (the shortest is 1).</summary>
     public const int MaxNameBytes = 255;
 
-    // Lone surrogates must not become '?' on the wire.
+    // The encoding is strict, since lone surrogates must not become '?' on the wire.
     private static readonly UTF8Encoding s_strictUtf8 = new(false, throwOnInvalidBytes: true);
 
     private readonly byte[] _utf8Name;
@@ -35,37 +34,41 @@ public sealed class RamBlock : IDisposable
         _owner = owner;
     }
 
-    /// <summary>The name as on the wire: 1 to 255 bytes of UTF-8, none of them zero.</summary>
+    /// <summary>The name as it is sent: 1 to 255 bytes of UTF-8, none of them zero.</summary>
     public string Name { get; }
 
-    /// <summary>Bytes; a positive multiple of <see cref="TargetPage.Size"/>.</summary>
+    /// <summary>Length in bytes; a positive multiple of <see cref="TargetPage.Size"/>.</summary>
     public long Length { get; }
 
-    /// <summary>Pages of <see cref="TargetPage.Size"/> bytes.</summary>
+    /// <summary>Number of pages of <see cref="TargetPage.Size"/> bytes.</summary>
     public long PageCount => Length >> TargetPage.Shift;
 
-    /// <summary>Where the first byte is in this process; a multiple of <see cref="TargetPage.Size"/>. Zero once disposed.</summary>
+    /// <summary>
+    /// Address of the first byte in this process; a multiple of <see cref="TargetPage.Size"/>, and zero after <see cref="Dispose"/>.
+    /// </summary>
     public nint Address => _address;
 
-    /// <summary>Position among the blocks of its <see cref="GuestMemory"/>; -1 before it belongs to one.</summary>
+    /// <summary>Position among the blocks of its <see cref="GuestMemory"/>; -1 until the block belongs to one.</summary>
     public int Index { get; internal set; } = -1;
 
-    /// <summary>The memory is known to read as zero until the migration writes it, so an arriving zero page needs no write.</summary>
+    /// <summary>
+    /// Whether the memory is known to read as zero until the migration writes it. If so, a zero page that arrives need not be written.
+    /// </summary>
     public bool StartsZeroed { get; }
 
     /// <summary>
-    /// Bytes of the pages that back the memory: 4096, or 2 MiB where they are reserved huge pages. The kernel places no less.
+    /// Size in bytes of the pages that back the memory: 4096, or 2 MiB for reserved huge pages. userfaultfd places no smaller unit.
     /// </summary>
     public long HostPageSize { get; }
 
     internal ReadOnlySpan<byte> Utf8Name => _utf8Name;
 
-    /// <summary>Allocates memory that reads as zero, on 2 MiB alignment when that helps huge pages. Disposing the block frees it.</summary>
+    /// <summary>Allocates memory that reads as zero, aligned to 2 MiB where that helps huge pages. Disposing the block frees it.</summary>
     /// <param name="name">1 to 255 bytes of UTF-8 without zero bytes.</param>
-    /// <param name="length">Bytes; a positive multiple of <see cref="TargetPage.Size"/>.</param>
-    /// <param name="options">Kind of memory.</param>
-    /// <exception cref="ArgumentException">Name or length is not allowed.</exception>
-    /// <exception cref="IOException">The kernel has no such memory to give.</exception>
+    /// <param name="length">Length in bytes; a positive multiple of <see cref="TargetPage.Size"/> and of the host page size.</param>
+    /// <param name="options">The kind of memory.</param>
+    /// <exception cref="ArgumentException">The name, the length or the host page size is not allowed.</exception>
+    /// <exception cref="IOException">The kernel cannot provide such memory.</exception>
     public static RamBlock Allocate(string name, long length, RamAllocation options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -95,14 +98,16 @@ public sealed class RamBlock : IDisposable
         }
     }
 
-    /// <summary>Takes memory that the host already has. It must stay mapped, readable and writable until the block is disposed.</summary>
+    /// <summary>
+    /// Creates a block of memory that the host already has. The memory must stay mapped, readable and writable until the block is disposed.
+    /// </summary>
     /// <param name="name">1 to 255 bytes of UTF-8 without zero bytes.</param>
-    /// <param name="address">First byte; a positive multiple of <see cref="TargetPage.Size"/>.</param>
-    /// <param name="length">Bytes; a positive multiple of <see cref="TargetPage.Size"/>.</param>
-    /// <param name="startsZeroed">The host knows that every byte is zero now.</param>
+    /// <param name="address">Address of the first byte; a positive multiple of <paramref name="hostPageSize"/>.</param>
+    /// <param name="length">Length in bytes; a positive multiple of <paramref name="hostPageSize"/>.</param>
+    /// <param name="startsZeroed">True if the host knows that every byte is zero now.</param>
     /// <param name="owner">Disposed with the block; null if the host frees the memory itself.</param>
-    /// <param name="hostPageSize">Bytes of the pages that back it: 4096 or 2 MiB.</param>
-    /// <exception cref="ArgumentException">Name, address or length is not allowed.</exception>
+    /// <param name="hostPageSize">Size in bytes of the pages that back the memory: 4096 (default) or 2 MiB.</param>
+    /// <exception cref="ArgumentException">The name, the address, the length or the host page size is not allowed.</exception>
     public static RamBlock Wrap(
         string name, nint address, long length, bool startsZeroed, IDisposable? owner = null, long hostPageSize = TargetPage.Size)
     {
@@ -122,8 +127,11 @@ public sealed class RamBlock : IDisposable
         return new RamBlock(name, utf8Name, address, length, startsZeroed, hostPageSize, owner);
     }
 
-    /// <summary>The bytes from <paramref name="offset"/>; bounds are checked, allocates nothing.</summary>
+    /// <summary>
+    /// Returns <paramref name="length"/> bytes of the memory from <paramref name="offset"/> on. Checks the bounds, and allocates nothing.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The range is not inside the block.</exception>
+    /// <exception cref="ObjectDisposedException">The block has been disposed.</exception>
     public unsafe Span<byte> Span(long offset, int length)
     {
         ObjectDisposedException.ThrowIf(_address == 0, this);

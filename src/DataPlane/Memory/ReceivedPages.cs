@@ -1,16 +1,13 @@
 namespace DataPlane.Memory;
 
 /// <summary>
-/// What has arrived of one guest's memory: which pages came at all, and which of them hold data rather than zeros.
+/// Records what has arrived of one guest's memory: which pages came at all, and which of them hold data rather than zeros.
 /// </summary>
 /// <remarks>
-/// <para>Several receivers (the main channel and every multifd channel) record pages concurrently; between two multifd syncs no page is
-/// written by
-/// two of them (specification, 3-multifd section 7), so bits are updated atomically and contents need no lock.</para>
-/// <para>
-/// A zero page is written only where it is needed: memory that is known to be fresh and was never filled stays untouched, and so
-/// unpopulated.
-/// </para>
+/// <para>Several receivers (the main channel and every multifd channel) record pages concurrently. Between two multifd syncs no page is
+/// written by two of them (specification, 3-multifd section 7), so bits are updated atomically and contents need no lock.</para>
+/// <para>A zero page is written only where that is needed: memory that is known to be fresh and was never filled stays untouched, and
+/// therefore unpopulated.</para>
 /// </remarks>
 public sealed class ReceivedPages
 {
@@ -45,7 +42,7 @@ public sealed class ReceivedPages
         _holdingData[block].SetRangeAtomic(firstPage, pageCount);
     }
 
-    /// <summary>Makes one page read as zero, touching it only where it might not.</summary>
+    /// <summary>Makes one page read as zero, and touches it only if it might hold something else.</summary>
     internal void PlaceZero(RamBlock block, long page)
     {
         var holdingData = _holdingData[block];
@@ -62,17 +59,19 @@ public sealed class ReceivedPages
         _received[block].SetRangeAtomic(page, 1);
     }
 
-    /// <summary>The source will send these pages again: what is here is stale or nothing. The memory is as it was.</summary>
+    /// <summary>
+    /// Records that the source will send pages again, because they are stale or missing here. The memory is left as it is.
+    /// </summary>
     internal void Forget(RamBlock block, long firstPage, long pageCount) => _received[block].ClearRangeAtomic(firstPage, pageCount);
 
     /// <summary>Records that pages have lost their contents and read as zero.</summary>
     internal void RecordDropped(RamBlock block, long firstPage, long pageCount) =>
         _holdingData[block].ClearRangeAtomic(firstPage, pageCount);
 
-    /// <summary>Records that pages which read as zero have arrived as such.</summary>
+    /// <summary>Records that pages which already read as zero have arrived as zero pages.</summary>
     internal void RecordZeros(RamBlock block, long firstPage, long pageCount) => _received[block].SetRangeAtomic(firstPage, pageCount);
 
-    /// <summary>The bytes of one page, to be written by a receiver.</summary>
+    /// <summary>Returns the bytes of one page, for a receiver to write.</summary>
     internal static Span<byte> Page(RamBlock block, long page) => block.Span(page << TargetPage.Shift, TargetPage.Size);
 
     private static void ClearUnlessZero(Span<byte> page)

@@ -1,22 +1,24 @@
 namespace DataPlane.Memory;
 
 /// <summary>
-/// Dirty pages as the writers themselves record them: for guests that know what they write, and for kernels without
+/// Tracks dirty pages that the writers themselves record: for guests that know what they write, and for kernels that do not support
 /// <see cref="PagemapDirtyTracker"/>.
 /// </summary>
 /// <remarks>
 /// <para>The order matters: write first, then mark. <see cref="Collect"/> takes each mark away in one step before the page is read and
-/// sent. A mark that follows its write is therefore either taken before the page is read, so the new bytes are sent, or it stays for the
-/// next call. A mark that precedes its write could be taken, the old bytes sent, and the write lost.</para>
-/// <para>Between a write and its mark the page may be sent torn; the mark that follows has it sent again. Before the last
-/// <see cref="Collect"/> every writer must have marked: pause writers after marking, not between.</para>
+/// sent. A mark that follows its write is therefore either taken before the page is read, so that the new bytes are sent, or it stays for
+/// the next call. A mark that precedes its write could be taken and the old bytes sent; the write would then be lost.</para>
+/// <para>Between a write and its mark the page may be sent torn; because of the mark it is then sent again. Before the last
+/// <see cref="Collect"/> every writer must have marked its writes: pause a writer after a mark, not between a write and its mark.</para>
 /// </remarks>
 public sealed class RecordedDirtyTracker : IDirtyTracker
 {
     private readonly GuestPageSet _written;
     private bool _tracking;
 
-    /// <summary>Not tracking yet; marks may come already.</summary>
+    /// <summary>
+    /// Creates a tracker that has not started. <see cref="MarkWritten"/> may be called already, but <see cref="Start"/> discards its marks.
+    /// </summary>
     public RecordedDirtyTracker(GuestMemory memory) => _written = new GuestPageSet(memory);
 
     /// <summary>
@@ -33,7 +35,7 @@ public sealed class RecordedDirtyTracker : IDirtyTracker
         {
             throw new InvalidOperationException("Dirty tracking has started already.");
         }
-        // What was marked so far was written before this call returned.
+        // Everything marked so far was written before this call returned, so it need not be reported.
         foreach (var block in _written.Memory.BlockSpan)
         {
             _written[block].ClearRangeAtomic(0, block.PageCount);

@@ -1,6 +1,6 @@
 namespace DataPlane.Memory;
 
-/// <summary>The unit in which guest memory is tracked and sent; QEMU's target page, 4 KiB for the guests we serve.</summary>
+/// <summary>The unit in which guest memory is tracked and sent: QEMU's target page, which is 4 KiB for all supported guests.</summary>
 public static class TargetPage
 {
     /// <summary>Bytes in a page.</summary>

@@ -2,7 +2,7 @@ using DataPlane.Linux;
 
 namespace DataPlane.Memory;
 
-/// <summary>Says to people why the kernel does not track writes for this user.</summary>
+/// <summary>Explains in a text for people why the kernel does not track writes for this user.</summary>
 internal static class TrackingSupport
 {
     internal static string Explain(string call, int errno, Version kernel) => (call, errno) switch

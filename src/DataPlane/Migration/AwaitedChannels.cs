@@ -2,10 +2,12 @@ using DataPlane.Admission;
 
 namespace DataPlane.Migration;
 
-/// <summary>The channels that a migration still waits for, in words.</summary>
+/// <summary>Describes, for people, the channels that a migration still waits for.</summary>
 internal static class AwaitedChannels
 {
-    /// <summary>At a destination; null when all are there without which no page comes.</summary>
+    /// <summary>
+    /// Describes what a destination still waits for; null when main and all multifd channels are there. It never waits for preempt.
+    /// </summary>
     internal static string? Describe(IReadOnlyCollection<AdmittedChannel> admitted, int multifdChannels)
     {
         var multifd = admitted.Count(static one => one.Kind == ChannelKind.Multifd);
@@ -14,7 +16,9 @@ internal static class AwaitedChannels
             : "the main channel";
     }
 
-    /// <summary>Of the multifd channels alone, at either end.</summary>
+    /// <summary>
+    /// Describes the <paramref name="missing"/> multifd channels out of <paramref name="all"/>, at either end; null when none is missing.
+    /// </summary>
     internal static string? DescribeMultifd(int missing, int all) =>
         missing <= 0 ? null : all == 1 ? "the multifd channel" : $"{missing} of {all} multifd channels";
 }

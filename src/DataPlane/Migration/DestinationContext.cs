@@ -4,8 +4,13 @@ using DataPlane.Postcopy;
 
 namespace DataPlane.Migration;
 
-/// <summary>What admission asks a destination: whether it is paused, which blocks there are, which pages it has asked for.</summary>
-/// <param name="probeLimit">How long the source's end of a link may be silent when somebody says that the link is given up.</param>
+/// <summary>
+/// Answers what admission asks a destination: whether it is paused, which RAM blocks there are, and which pages it has asked for.
+/// </summary>
+/// <param name="probeLimit">
+/// How long the source's end of the link may leave a probe unanswered. The link is probed when a connection from the same peer begins a
+/// recovery although the link is not known to be lost.
+/// </param>
 internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContext
 {
     private volatile PostcopyReceiver? _receiver;
@@ -13,14 +18,16 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
     private volatile bool _mainIsSettled = true;
     private long _handed;
 
-    /// <summary>Null until the RAM blocks are known, and where no postcopy is expected.</summary>
+    /// <summary>The receiver of the postcopy; null until the RAM blocks are known, and where no postcopy is expected.</summary>
     public PostcopyReceiver? Receiver
     {
         get => _receiver;
         set => _receiver = value;
     }
 
-    /// <summary>The link is lost, admission has been told to expect a recovery, and none has been taken.</summary>
+    /// <summary>
+    /// Whether the link is lost and no recovery has been taken yet. It is set after admission has been told to expect a recovery.
+    /// </summary>
     public bool IsPaused
     {
         get => _isPaused;
@@ -28,34 +35,41 @@ internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContex
     }
 
     /// <summary>
-    /// Channels that a session has been given, over all sets of channels. Admission counts those that it has admitted in the same way; the
-    /// difference is on its way.
+    /// How many channels sessions have been given so far, over all sets of channels. Admission counts the channels that it has admitted in
+    /// the same way; the difference is on its way to a session.
     /// </summary>
     public long Handed => Volatile.Read(ref _handed);
 
-    /// <summary>Whether the guest's memory is being created: before, another main channel may yet take the place of the first.</summary>
+    /// <summary>
+    /// Whether the main channel stays, because the guest's memory is being created or
+    /// <see cref="MigrationDestinationOptions.KeepsWaiting"/> is off. While it is false, another main channel may take the place of the
+    /// first.
+    /// </summary>
     public bool MainIsSettled
     {
         get => _mainIsSettled;
         set => _mainIsSettled = value;
     }
 
-    /// <summary>One more has been given to its session, or closed because its set was given up.</summary>
+    /// <summary>Counts one more channel that has been given to its session, or closed because its set was given up.</summary>
     public void NoteHanded() => Interlocked.Increment(ref _handed);
 
     /// <summary>
-    /// A source of QEMU 7.2 that is refused once never comes again, so one that is earlier than our notice waits for it. Its word alone
-    /// pauses nothing.
+    /// Whether the link may be lost without our having noticed. A QEMU 7.2 source that is refused once never comes again, so a recovery
+    /// that begins before we have noticed the loss is held. Such a connection alone does not pause the migration.
     /// </summary>
     public bool MayBePaused => _receiver is { MayBePaused: true };
 
     /// <summary>
-    /// Never: nothing here waits for a channel that carried no page, and whoever took its place would keep the channel out whose pages
-    /// were asked for.
+    /// Always false: nothing here waits for a preempt channel that has carried no page, and a connection that took its place would keep out
+    /// the channel with the pages that were asked for.
     /// </summary>
     public bool LoneEndIsPlausible => false;
 
-    /// <summary>Any number may begin a recovery: who finishes the handshake is the source, and a stranger holds nobody up.</summary>
+    /// <summary>
+    /// Always true: any number of connections may begin a recovery, because the one that finishes the handshake is the source, and a
+    /// stranger delays nobody.
+    /// </summary>
     public bool ChoosesRecovery => true;
 
     public void OnRecoveryHeld() => _receiver?.Probe(probeLimit);

@@ -5,17 +5,19 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <content>Behind the package: a guest that runs at once, or one that is fetched.</content>
+/// <content>What follows the package: a guest that runs at once, or a guest that is fetched.</content>
 internal sealed partial class DestinationSession
 {
-    /// <summary>Loads the devices while their pages come. A link that is lost meanwhile ends it: the guest is its source's.</summary>
+    /// <summary>
+    /// Loads the devices while the pages that they need arrive. If the link is lost meanwhile, this fails and the guest stays its source's.
+    /// </summary>
     private async Task LoadAsync(IPostcopyGuest live, DeviceState devices)
     {
         var loading = Task.Run(() => live.LoadAsync(devices, _failure.Token).AsTask());
         var first = await Task.WhenAny(loading, _postcopy!.Completion).ConfigureAwait(false);
         if (first != loading && !_postcopy.Completion.IsCompletedSuccessfully)
         {
-            // Whoever loads may wait for a page that never comes; nobody will run on what it gets instead.
+            // The loading may wait for a page that never comes. The release ends that wait, and no guest ever runs on what was loaded.
             _postcopy.Release();
             await loading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await _postcopy.Completion.ConfigureAwait(false);
@@ -46,7 +48,7 @@ internal sealed partial class DestinationSession
         var failedStart = await StartLiveAsync().ConfigureAwait(false);
         if (_pause is { } lost && _custody.Owner == GuestOwner.Unknown)
         {
-            TellOfPause(lost); // the link went first, and the guest that has just been started should stand still
+            TellOfPause(lost); // the link was lost before the start: the host should stop the guest again
         }
 
         var downtime = _time.GetElapsedTime(_ramComplete);
@@ -58,7 +60,7 @@ internal sealed partial class DestinationSession
         postcopy.Release();
         await CloseAsync(main).ConfigureAwait(false);
         await live.CompleteAsync(_pages!).ConfigureAwait(false);
-        // A source of ours knows that it has given the guest away; a QEMU may run it again when the connection ends without SHUT 0.
+        // A source of this library knows that it has given the guest away; a QEMU may run it again when the connection ends without SHUT 0.
         var report = Complete(downtime) with
         {
             Owner = isTold || postcopy.Source.IsOurs ? GuestOwner.Destination : GuestOwner.Unknown,
@@ -66,7 +68,9 @@ internal sealed partial class DestinationSession
         return failedStart is null ? report : throw NotStarted(failedStart);
     }
 
-    /// <summary>A guest that does not start is ours nevertheless: its memory goes on coming.</summary>
+    /// <summary>
+    /// Starts the guest and returns the exception of a failed start: such a guest is ours nevertheless, and its memory continues to arrive.
+    /// </summary>
     private async Task<Exception?> StartLiveAsync()
     {
         try
@@ -103,8 +107,8 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>
-    /// The source must hear that all is well, or it may run the guest a second time; but if it is gone, the guest is here all the same. False
-    /// when it was gone.
+    /// Sends SHUT 0, without which the source may run the guest a second time. Returns false if the source was gone; the guest is here all
+    /// the same.
     /// </summary>
     private bool TrySendSuccess(Channel main)
     {
@@ -133,14 +137,16 @@ internal sealed partial class DestinationSession
 
         if (TryTell(main, pings))
         {
-            // Sources from QEMU 10.0 on can neither cancel now nor let the guest go on: they get it back when all is sent, not before.
+            // From now on a source from QEMU 10.0 on can neither cancel nor let its guest run: it gets the guest back when it has sent
+            // everything, not before.
             stall?.Dispose();
             postcopy.Pull();
             await WaitForMemoryAsync(postcopy).ConfigureAwait(false);
         }
         else
         {
-            // Sources up to QEMU 10.1 pause now and may come again, whenever that is; later ones run the guest, and nobody comes.
+            // Sources up to QEMU 10.1 pause now and may come again at any later time, so no limit applies. Later ones run the guest and
+            // never come.
             if (!postcopy.Source.TakesBack)
             {
                 stall?.Dispose();
@@ -157,7 +163,7 @@ internal sealed partial class DestinationSession
         return await StartAsync(main, Complete()).ConfigureAwait(false);
     }
 
-    /// <summary>Answers the PINGs of the package: with that the source gives the guest up. False when it is gone.</summary>
+    /// <summary>Answers the PINGs of the package, whereupon the source gives the guest up. Returns false if the source is gone.</summary>
     private bool TryTell(Channel main, IReadOnlyList<uint> pings)
     {
         using var deadline = PeerDeadline.Start(main, _options.CloseTimeout, "it was to be told that its guest has been loaded", _time);

@@ -8,7 +8,7 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// The end of a migration at its destination. Who has the guest at which moment is for <see cref="DestinationCustody"/> to say.
+/// The end of a migration at its destination. <see cref="DestinationCustody"/> decides who has the guest at which moment.
 /// </summary>
 internal sealed partial class DestinationSession
 {
@@ -18,7 +18,7 @@ internal sealed partial class DestinationSession
 
     private async Task CommitAsync(Channel main, DeviceState devices)
     {
-        _multifd.CloseMemory(); // what the host commits is what it has: nobody writes to it any more
+        _multifd.CloseMemory(); // nothing may write to the memory while the host commits it
         if (_custody.On(DestinationEvent.CommitBegins) != DestinationVerdict.GoOn)
         {
             throw new OperationCanceledException();
@@ -34,7 +34,7 @@ internal sealed partial class DestinationSession
             }
             catch (IOException failure) when (_custody.IsSnapshot)
             {
-                MigrationLog.SourceNotTold(_logger, failure.Message); // its guest goes on there, whatever it hears
+                MigrationLog.SourceNotTold(_logger, failure.Message); // the guest of a snapshot goes on at its source without SHUT 0, too
             }
             catch (IOException failure)
             {
@@ -51,7 +51,9 @@ internal sealed partial class DestinationSession
         _custody.On(DestinationEvent.SourceTold);
     }
 
-    /// <summary>The last word, on whatever main channel there is now.</summary>
+    /// <summary>
+    /// Sends SHUT on the present main channel, and aborts <paramref name="main"/> if that takes longer than <paramref name="limit"/>.
+    /// </summary>
     private async Task SendShutAsync(bool success, Channel main, TimeSpan limit)
     {
         using var deadline = PeerDeadline.Start(main, limit, "it was to be told the last word", _time);
@@ -93,9 +95,9 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>
-    /// The guest starts at once, unless it goes on at its source: how long the source takes to close its channels is no downtime.
+    /// Starts the guest, or has the host keep a snapshot, without waiting for the source to close its channels: that time is no downtime.
     /// </summary>
-    /// <returns>What is to be reported: with what the source has done after its word.</returns>
+    /// <returns><paramref name="report"/>, changed if the source has kept main open after SHUT 0.</returns>
     private async Task<MigrationReport> StartAsync(Channel main, MigrationReport report)
     {
         var closing = CloseAsync(main);
@@ -128,8 +130,8 @@ internal sealed partial class DestinationSession
             await closing.ConfigureAwait(false);
         }
 
-        // A source that has migrated its guest closes at once. One that replicates it (COLO, QEMU 11.0 and later) sends the very same
-        // stream and shows itself only now: it waits on its end of main for a partner.
+        // A source that has migrated its guest closes its channels at once. A source that replicates it (COLO, QEMU 11.0 and later) sends
+        // the very same stream, and the difference shows only now: it keeps its end of main open and waits for a partner.
         return _returnPathOpen && !_custody.IsSnapshot && await closing.ConfigureAwait(false)
             ? report with { SourceStaysConnected = true, Owner = GuestOwner.Unknown }
             : report;
@@ -145,8 +147,11 @@ internal sealed partial class DestinationSession
         Owner = GuestOwner.Destination,
     };
 
-    /// <summary>Reads every channel to its end, so that no unread byte turns our close into a reset that eats the word just sent.</summary>
-    /// <returns>Whether the source still held main when the time was over.</returns>
+    /// <summary>
+    /// Reads every channel to its end and closes it. An unread byte would turn the close into a reset, which may destroy the SHUT just
+    /// sent.
+    /// </summary>
+    /// <returns>Whether the source still held main open when <see cref="MigrationDestinationOptions.CloseTimeout"/> had passed.</returns>
     private async Task<bool> CloseAsync(Channel main)
     {
         var preempt = Admitted().Where(static one => one.Kind == ChannelKind.Preempt)
@@ -163,7 +168,10 @@ internal sealed partial class DestinationSession
         return !ended && limit.IsCancellationRequested;
     }
 
-    /// <summary>Ends a failed migration: the source is told where it listens, everything is closed, the host lets go.</summary>
+    /// <summary>
+    /// Ends a failed migration: sends SHUT 1 where the source may hear it, closes every channel, and has the host abandon a guest that is
+    /// not ours.
+    /// </summary>
     private async Task<Exception> EndAsync(Exception failure, CancellationToken cancellationToken)
     {
         var phase = _clock.Phase;
@@ -201,7 +209,7 @@ internal sealed partial class DestinationSession
 
         if (IsFalseStart)
         {
-            return error; // admission tells of it
+            return error; // admission has logged and reported it
         }
 
         MigrationMetrics.Failed(error.Reason);
@@ -210,23 +218,22 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>
-    /// Whether the source may hear that it goes on with its guest. While pages are to come in postcopy it hears nothing: a link that just
-    /// ends gives it the guest back or
-    /// pauses it, a word in between would not be understood.
+    /// Whether the source may be sent SHUT 1. A source that still sends pages in postcopy may not, because it would not understand the
+    /// message; the end of the link gives the guest back to it or pauses it.
     /// </summary>
     private bool MayTakeGuestBack(FailureReason reason) =>
         reason != FailureReason.OutcomeUnknown && _postcopy is not { IsListening: true, SourceHasEnded: false } && !WouldDeafen;
 
     /// <summary>
-    /// Whether the word could take the guest from its source: a QEMU up to 8.1 that has switched already, in its own socket buffers, stops
-    /// listening when it hears SHUT 1, and then no return of its guest reaches it. The end of the link says the same to one that has not
-    /// switched.
+    /// Whether SHUT 1 could take the guest from its source. A QEMU up to 8.1 stops listening when it hears SHUT 1. If it has already
+    /// switched to postcopy, with the switch still in its own socket buffers, no return of its guest reaches it after that. A QEMU that has
+    /// not switched learns the same from the end of the link.
     /// </summary>
     private bool WouldDeafen =>
         _reader is { IsPostcopyAdvised: true } && _clock.Phase < MigrationPhase.DeviceState
         && !SourceTraits.DoListenAgain(PeerDialect.VersionOf(_configuration!.MachineName));
 
-    /// <summary>SHUT 1, where the source listens and the guest is still its own; then main is closed.</summary>
+    /// <summary>Sends SHUT 1 where the source listens and the guest is still its own, and aborts main.</summary>
     private async Task SendFarewellAsync(FailureReason reason)
     {
         foreach (var admitted in Admitted().Where(static one => one.Kind == ChannelKind.Main))
@@ -241,7 +248,7 @@ internal sealed partial class DestinationSession
                 }
                 catch (Exception lost) when (lost is IOException or OperationCanceledException)
                 {
-                    // It will see the end of the channel instead.
+                    // The source sees the end of the channel instead.
                 }
             }
 

@@ -6,7 +6,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
-/// <summary>What the main stream tells the session while it is read.</summary>
+/// <summary>How the session takes what <see cref="MainStreamReader"/> reports while it reads the main stream.</summary>
 internal sealed partial class DestinationSession : IMainStreamEvents
 {
     private ConfigurationSection? _configuration;
@@ -32,13 +32,14 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     }
 
     /// <summary>
-    /// What the configuration says (capability validate-uuid) is the VM's UUID; the multifd channels come before it, after it, or both.
+    /// Checks the UUID of the configuration section (capability validate-uuid) against the expected one or that of the multifd channels,
+    /// which come before the section, after it, or both.
     /// </summary>
     private void CheckUuid()
     {
         if (_configuration?.Uuid is { } said && (_options.Uuid ?? _admission.Uuid) is { } expected && said != expected)
         {
-            _isOfAnotherVm = _options.Uuid is not null; // else it is only not that of a channel which anybody may have brought
+            _isOfAnotherVm = _options.Uuid is not null; // without an expected UUID it differs only from one that a stranger may have sent
             throw ChannelException.Violation(
                 "main", $"the source's VM has UUID {said}, "
                 + (_options.Uuid is null ? $"but its multifd channels carry {expected}" : $"expected is {expected}"));
@@ -126,7 +127,9 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         Enter(MigrationPhase.DeviceState);
     }
 
-    /// <summary>The first sign that the source's guest stands still.</summary>
+    /// <summary>
+    /// Notes the time of the first DISCARD or of the end of RAM, which is taken for the time at which the guest stopped at its source.
+    /// </summary>
     private void NoteStop()
     {
         if (_ramComplete == 0)

@@ -9,21 +9,20 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// The other way to arrive: the guest comes before its memory (specification, 4-postcopy section 4.8).
+/// A postcopy at its destination: the guest comes before its memory (specification, 4-postcopy section 4.8).
 /// <code>
 ///   live       devices loaded -> the source is told (PONG) -> guest started -> memory complete -> SHUT 0
 ///   captured   the source is told -> everything is fetched -> the host commits -> SHUT 0
 /// </code>
-/// A live guest is ours from the moment the source is told: from then on a lost link is a pause and nothing lets the guest go. A captured
-/// one runs nowhere, so up to
-/// SHUT 0 its source, which keeps all of it, may have it back.
+/// A live guest is ours from the moment at which the source is told. From then on a lost link is a pause, and no failure gives the guest
+/// up. A captured guest runs nowhere, so up to SHUT 0 its source, which keeps all of it, may have it back.
 /// </summary>
 internal sealed partial class DestinationSession : IPostcopyEvents
 {
     private PostcopyReceiver? _postcopy;
     private long _packageRead;
     private TimeSpan? _startDelay;
-    private volatile Exception? _pause; // what the link was lost by; null while there is one
+    private volatile Exception? _pause; // why the link was lost; null while there is a link
     private bool _hasGivenBack; // the source had ended its stream, heard SHUT 1, and closed
 
     void IPostcopyEvents.OnAdvise()
@@ -62,7 +61,9 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         }
     }
 
-    /// <summary>The blocks are known: whether postcopy works with them shows now, while the guest runs at its source.</summary>
+    /// <summary>
+    /// Prepares for postcopy when the RAM blocks are known. Whether postcopy works with them shows now, while the guest runs at its source.
+    /// </summary>
     private void PreparePostcopy(ReceivedPages pages, IReadOnlyList<IncomingBlock> announced)
     {
         if (!_options.Postcopy)
@@ -70,7 +71,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             return;
         }
 
-        // Where nobody runs the guest the pages here do not matter, nor do they when it comes whole.
+        // The sizes of our host pages matter only if the guest may run here before its memory is complete.
         var sizes = announced.ToDictionary(static block => block.Name, static block => block.HostPageSize);
         var live = _guest is IPostcopyGuest;
         if (live && _reader!.IsPostcopyAdvised)
@@ -94,7 +95,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     {
         _packageRead = _time.GetTimestamp();
         var postcopy = _postcopy!;
-        _multifd.CloseMemory(); // a packet that comes now is an error of its channel alone, and touches nothing
+        _multifd.CloseMemory(); // a packet that comes now fails its channel alone and writes nothing
         postcopy.Source = SourceTraits.Of(pings);
         CheckLive(() => postcopy.Listen(main, _reader!.TakeRest(), _reader.RamSection));
         _failure.Token.ThrowIfCancellationRequested();
@@ -109,15 +110,18 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         return await RunLiveAsync(live, main, pings).ConfigureAwait(false);
     }
 
-    /// <summary>Whether the preempt channel may be there without having come to us yet: undecided, or admitted this moment.</summary>
+    /// <summary>
+    /// Whether the preempt channel may have connected without having reached the receiver yet: it is undecided, or was admitted this
+    /// moment.
+    /// </summary>
     private bool MayHavePreempt() =>
         _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > _context.Handed);
 
-    /// <summary>One of the source's address that has not said anything else.</summary>
+    /// <summary>Whether <paramref name="connection"/> comes from main's address and has not shown yet what it is.</summary>
     private bool MayBringPages(UndecidedInfo connection) =>
         connection.State != UndecidedState.Held && AddressOf(connection.Peer) == AddressOf(_postcopy!.Main?.Peer);
 
-    /// <summary>Without the port.</summary>
+    /// <summary>The address in <paramref name="peer"/>, without the port.</summary>
     private static string? AddressOf(string? peer) => peer?.LastIndexOf(':') is >= 0 and var colon ? peer[..colon] : peer;
 
     private async Task WatchMultifdAsync()
@@ -125,13 +129,13 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         var failure = await _multifd.Failed.ConfigureAwait(false);
         if (_postcopy is not { IsListening: true })
         {
-            _failure.Record(failure); // else pages come elsewhere
+            _failure.Record(failure); // in postcopy no pages come on multifd
         }
     }
 
     private void OnPaused(Exception cause)
     {
-        // In this order: one that comes in between is held, and judged when everything is known.
+        // The order matters: a recovery that comes in between is held, and is judged again when everything is known.
         _admission.ExpectRecovery();
         _pause = cause;
         NoteLostLink(_postcopy!);
@@ -141,7 +145,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         TellOfPause(cause);
     }
 
-    /// <summary>The link is lost: what the source has not been proved to have heard, it may not have heard.</summary>
+    /// <summary>Tells the custody that the link is lost, unless the source is proved to have heard that its guest is here.</summary>
     private void NoteLostLink(PostcopyReceiver postcopy)
     {
         if (postcopy.Proof.IsMissing)
@@ -154,7 +158,10 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
             MigrationException.From(cause, _clock.Phase, _custody.Owner), _postcopy!.Proof.IsMissing));
 
-    /// <summary>This recovered main channel has shown that it is the source's: the others were strangers'.</summary>
+    /// <summary>
+    /// Takes <paramref name="admitted"/> as the link, because it has shown that it is the source's; the other recovered channels were
+    /// strangers'.
+    /// </summary>
     private void TakeRecovered(AdmittedChannel admitted)
     {
         _context.IsPaused = false;
@@ -171,8 +178,9 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     }
 
     /// <summary>
-    /// How a source that has paused gets its guest back after this has failed: one that may have switched to postcopy, while the guest has
-    /// not become ours. Null when no such source can exist: it would not come back, or has its guest already.
+    /// The way in which a paused source gets its guest back after this migration has failed. Null where no source can need it: the source
+    /// has not announced a postcopy, the guest may run here, the source has its guest already, or it is one that never comes for it (a QEMU
+    /// from 10.2 on, or this library).
     /// </summary>
     public GuestReturn? OfferReturn(BlockPool pool) =>
         !_hasGivenBack && _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
@@ -180,7 +188,9 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             && !SourceTraits.DoTakeBack(PeerDialect.VersionOf(_configuration!.MachineName))
             ? new GuestReturn(pages.Memory, reader.RamSection, pool, SourceGroup(), _options.UndecidedTimeout, _time) : null;
 
-    /// <summary>What main's peer is known by; null where TLS has shown of every peer that it is the source.</summary>
+    /// <summary>
+    /// The <see cref="AdmittedChannel.PeerGroup"/> of main; null with TLS, which has shown of every peer that it is the source.
+    /// </summary>
     private string? SourceGroup() =>
         _options.Tls is null ? Admitted().First(static one => one.Kind == ChannelKind.Main).PeerGroup : null;
 

@@ -4,8 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// What comes before the guest's memory is created. Nothing has been made or reserved for the source until then, so with
-/// <see cref="MigrationDestinationOptions.KeepsWaiting"/> what fails here is no more than a connection that should not have come.
+/// The part of a migration before the guest's memory is created. Nothing has been created or reserved for the source until then, so with
+/// <see cref="MigrationDestinationOptions.KeepsWaiting"/> a failure here is no more than a connection that should not have come.
 /// </summary>
 internal sealed partial class DestinationSession
 {
@@ -15,16 +15,18 @@ internal sealed partial class DestinationSession
     private bool _isOfAnotherVm;
     private volatile bool _setupExpired;
 
-    /// <summary>The set of channels that it takes: those of an earlier one are closed.</summary>
+    /// <summary>
+    /// The set of channels (<see cref="AdmittedChannel.Epoch"/>) that this session takes; channels of another set are closed.
+    /// </summary>
     public int Epoch { get; init; }
 
-    /// <summary>Whether it has failed as a connection that should not have come: the destination waits for the next.</summary>
+    /// <summary>Whether the session has failed as a false start, after which the destination waits for the next migration.</summary>
     public bool IsFalseStart => NextEpoch > Epoch;
 
-    /// <summary>After a false start: the set of channels that has the places now.</summary>
+    /// <summary>The set of channels that has the places after a false start; 0 before one.</summary>
     public int NextEpoch { get; private set; }
 
-    /// <summary>Who made the false start.</summary>
+    /// <summary>The address of the peer that made the false start.</summary>
     private string Peer => Admitted() is { Length: > 0 } admitted
         ? (admitted.FirstOrDefault(static one => one.Kind == ChannelKind.Main) ?? admitted[0]).Peer : "nobody";
 
@@ -56,8 +58,8 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>
-    /// The source has announced its memory and gone on from there. It is created once every channel is there too: from then on what fails is
-    /// a migration.
+    /// Ends the setup when the source has announced its memory and gone on from there: waits for the channels that are still missing. The
+    /// memory is created next, and from then on a failure is that of a migration.
     /// </summary>
     private async Task EndSetupAsync(CancellationToken cancellationToken)
     {
@@ -73,7 +75,8 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>
-    /// Gives the places up before anybody can see that they are free: a source that comes then must not be taken for part of this set.
+    /// Gives the places of this set up. No more channels are taken before the places are seen to be free: a source that connects then must
+    /// not be taken for part of this set.
     /// </summary>
     private async Task LeaveAsync(string why)
     {
@@ -84,8 +87,9 @@ internal sealed partial class DestinationSession
     }
 
     /// <summary>
-    /// A source that asks for what is not supported here, is beyond the limits or sends another VM is one that should hear it, and whoever
-    /// waits for it as well. <see cref="MigrationDestinationOptions.StallTimeout"/> is a limit of the whole call.
+    /// Whether a failure is a false start. It is none if the source asks for what is not supported here, exceeds the limits or sends
+    /// another VM: the source and the caller should hear of that. <see cref="MigrationDestinationOptions.StallTimeout"/> limits the whole
+    /// call, so it does not make a false start either.
     /// </summary>
     private bool MayWaitForAnother(FailureReason reason) =>
         _options.KeepsWaiting && !_custody.IsCreated && !_isOfAnotherVm && Admitted().Length > 0

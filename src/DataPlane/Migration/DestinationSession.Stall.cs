@@ -3,7 +3,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <summary>When nothing moves: what there is to say of it.</summary>
+/// <summary>How a session notices that nothing moves, and what it reports then.</summary>
 internal sealed partial class DestinationSession
 {
     private readonly HostWork _work = new();
@@ -14,7 +14,7 @@ internal sealed partial class DestinationSession
         var admitted = Admitted();
         if (admitted.Length == 0 && _options.StallTimeout is null)
         {
-            return _idleLooks++; // the first channel is awaited for ever by default
+            return _idleLooks++; // by default the first channel is awaited without a limit
         }
 
         return _work.Count(admitted.Length + admitted.Sum(static one => one.Channel.BytesReceived));

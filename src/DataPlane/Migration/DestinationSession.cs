@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration;
 
-/// <summary>One migration seen from its destination: admit channels, read main and multifd beside each other, commit.</summary>
+/// <summary>One migration at its destination: it admits channels, reads main and multifd side by side, and commits the guest.</summary>
 internal sealed partial class DestinationSession : IAsyncDisposable
 {
     private readonly ChannelAdmission _admission;
@@ -20,7 +20,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     private readonly PhaseClock _clock;
     private readonly ProgressMeter _progress;
     private readonly FirstCause _failure = new();
-    private readonly CancellationTokenSource _over = new(); // the last thing to happen: a guest that is ours outlives failures
+    private readonly CancellationTokenSource _over = new(); // cancelled last: a guest that is ours outlives failures
     private readonly BlockPool _pool;
     private readonly MultifdReceiver _multifd;
     private readonly StagingBudget _staging;
@@ -131,7 +131,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         Postcopy = _options.Postcopy ? this : null,
     };
 
-    /// <summary>Takes channels as they come until the migration ends; main may be the last of them.</summary>
+    /// <summary>Takes channels as they come until the migration ends. Main may be the last of them.</summary>
     private async Task AdmitAsync()
     {
         try
@@ -141,14 +141,14 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 var admitted = await _admission.AcceptAsync(_over.Token).ConfigureAwait(false);
                 if (admitted.Epoch != Epoch)
                 {
-                    admitted.Dispose(); // of a set that was given up
+                    admitted.Dispose(); // it belongs to a set that was given up
                     _context.NoteHanded();
                     continue;
                 }
 
                 if (!admitted.Recovered || admitted.Kind != ChannelKind.Main)
                 {
-                    Add(admitted); // else once it has proved to be the source's
+                    Add(admitted); // a recovered main is added once it has proved to be the source's
                 }
 
                 Hand(admitted);
@@ -157,7 +157,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            // The migration is over, one way or the other.
+            // The migration is over.
         }
         catch (Exception failure)
         {
@@ -202,12 +202,12 @@ internal sealed partial class DestinationSession : IAsyncDisposable
     {
         if (_postcopy is { OutlivesLinks: true })
         {
-            return; // the guest is nowhere else, or is being fetched: what has begun ends by itself
+            return; // the guest is nowhere else, or is being fetched: its link must not end for this
         }
 
         _postcopy?.Break(_failure.Cause ?? new OperationCanceledException());
 
-        // Main is left to EndAsync: the source is told before its channel goes.
+        // EndAsync aborts main, after it has told the source.
         foreach (var admitted in Admitted())
         {
             if (admitted.Kind != ChannelKind.Main)

@@ -1,7 +1,7 @@
 namespace DataPlane.Migration;
 
 /// <summary>
-/// The first failure of a migration wins: it is recorded once and stops everything; what follows from it is not reported.
+/// Records the first failure of a migration, which stops everything. Later failures follow from it and are not reported. Thread-safe.
 /// </summary>
 internal sealed class FirstCause : IDisposable
 {

@@ -8,27 +8,29 @@ using DataPlane.Wire;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// Gives a guest back to a source that has paused although its guest never started here. A QEMU up to 10.1 counts its guest as gone once
-/// the package is in its socket: it refuses to cancel and to run the guest then, and only a destination that answers its recovery and
-/// reports a failure at the end of the stream releases it. So every page is reported as received, which has the source send nothing more.
+/// Gives a guest back to a source that has paused although the guest never started here. A QEMU up to 10.1 counts its guest as gone once
+/// the package is in its socket: from then on it refuses to cancel and to run the guest. Only a destination that answers its recovery and
+/// reports a failure at the end of the stream releases it. Every page is therefore reported as received, so that the source has no page
+/// left to send.
 /// </summary>
 /// <remarks>
-/// Whoever knows the protocol gets this answer, so it says something of the source only where it goes to the address that main came from,
-/// or where TLS has shown who the peer is. One that went elsewhere ends nothing: a stranger would leave the source alone with it.
+/// Anyone who knows the protocol gets this answer. It proves something about the source only if it goes to the address that main came from,
+/// or if TLS has shown who the peer is. An answer to another address does not end the wait, because its peer may be a stranger and the
+/// source would stay paused.
 /// </remarks>
-/// <param name="blocks">The blocks that the source has announced. Only names and lengths are used.</param>
+/// <param name="blocks">The RAM blocks that the source has announced. Only their names and lengths are used.</param>
 /// <param name="ramSection">The id of the source's ram section.</param>
-/// <param name="pool">Gives a block per connection.</param>
+/// <param name="pool">The pool from which each connection takes one block.</param>
 /// <param name="source">The <see cref="AdmittedChannel.PeerGroup"/> of main; null where every admitted peer is the source.</param>
-/// <param name="limit">Longest time for one connection.</param>
-/// <param name="time">Measures it.</param>
+/// <param name="limit">The longest time that one connection may take.</param>
+/// <param name="time">The clock that measures <paramref name="limit"/>.</param>
 internal sealed class GuestReturn(
     GuestMemory blocks, uint ramSection, BlockPool pool, string? source, TimeSpan limit, TimeProvider time)
 {
-    /// <summary>A source has one connection at a time; the others are strangers'.</summary>
+    /// <summary>How many connections are answered at the same time. The source has one of them; the others are strangers'.</summary>
     private const int MaxConnections = 16;
 
-    /// <summary>Strangers decide how many there are, so only some are told of.</summary>
+    /// <summary>How many other addresses are reported at most, because strangers decide how many there are.</summary>
     private const int MaxTold = 16;
 
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
@@ -36,10 +38,12 @@ internal sealed class GuestReturn(
     private readonly ReceivedPages _everything = Everything(blocks);
 
     /// <summary>
-    /// Answers every connection that begins a recovery until one of the source's has been told that the guest is its own.
+    /// Answers every connection that begins a recovery, until a connection of the source has been told that the guest is the source's.
     /// </summary>
-    /// <param name="admission">Lets them in.</param>
-    /// <param name="elsewhere">Told of each other address whose connection has been told the same, the first of them.</param>
+    /// <param name="admission">Admits the connections.</param>
+    /// <param name="elsewhere">
+    /// Called with the address and port of a connection that was given the guest from another address, once for each such address.
+    /// </param>
     /// <param name="cancellationToken">Ends the waiting.</param>
     /// <returns>The source's address and port.</returns>
     public async Task<string> RunAsync(ChannelAdmission admission, Action<string> elsewhere, CancellationToken cancellationToken)
@@ -110,7 +114,9 @@ internal sealed class GuestReturn(
         return await admission.AcceptAsync(over).ConfigureAwait(false);
     }
 
-    /// <summary>The channel whose peer has heard that the guest is its own and has closed; null where that is not so.</summary>
+    /// <summary>
+    /// Answers one connection. Returns it if its peer has been told that the guest is its own, and has closed; otherwise null.
+    /// </summary>
     private async Task<AdmittedChannel?> AnswerAsync(AdmittedChannel admitted, SemaphoreSlim places, CancellationToken over)
     {
         var channel = admitted.Channel;
@@ -126,7 +132,7 @@ internal sealed class GuestReturn(
 
             await Task.Factory.StartNew(
                 () => Give(channel), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
-            // A source that has not closed may not have heard it: then it comes again.
+            // A source that has not closed may not have heard SHUT 1; it comes again in that case.
             return await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false) ? admitted : null;
         }
         catch (Exception failure) when (failure is IOException or InvalidOperationException or OperationCanceledException)
@@ -153,7 +159,10 @@ internal sealed class GuestReturn(
         returnPath.SendShut(success: false);
     }
 
-    /// <summary>A source takes the word for what it is only at the end of its stream: before, it is one more lost link.</summary>
+    /// <summary>
+    /// Reads to the end of the source's stream: a source takes SHUT 1 for a failure only there; before that, SHUT 1 is one more lost link
+    /// to it.
+    /// </summary>
     private void ReadToEnd(RecordBuffer input)
     {
         while (true)

@@ -3,8 +3,8 @@ using DataPlane.Memory;
 
 namespace DataPlane.Migration;
 
-/// <summary>What a host implements to let a guest leave: its memory, a way to know what it writes, and a way to stand still.</summary>
-/// <remarks>All members are called by one <see cref="MigrationSource"/> at a time, never concurrently.</remarks>
+/// <summary>What a host implements to let a guest leave: its memory, a way to know what it writes, and a way to stop it.</summary>
+/// <remarks>One <see cref="MigrationSource"/> calls all members, never concurrently.</remarks>
 public interface IMigratableGuest
 {
     /// <summary>
@@ -12,49 +12,57 @@ public interface IMigratableGuest
     /// </summary>
     string MachineName { get; }
 
-    /// <summary>The VM's identity, carried by every multifd channel. <see cref="Guid.Empty"/> when it has none.</summary>
+    /// <summary>The VM's UUID, which every multifd channel carries; <see cref="Guid.Empty"/> when the VM has none.</summary>
     Guid Uuid { get; }
 
     /// <summary>
-    /// The configuration carries the UUID too, so that the destination refuses the guest where it has another one. Default: no.
+    /// Whether the configuration section carries the UUID, too, so that a destination whose VM has another UUID refuses the guest. Default:
+    /// false.
     /// </summary>
     bool ValidatesUuid => false;
 
     /// <summary>
-    /// The configuration states the target page size of <see cref="TargetPage.Size"/> bytes, as it must for Arm machines and must not for
-    /// x86. Default: no.
+    /// Whether the configuration section states the target page size of <see cref="TargetPage.Size"/> bytes, as it must for Arm machines
+    /// and must not for x86. Default: false.
     /// </summary>
     bool AnnouncesTargetPageSize => false;
 
     /// <summary>
-    /// Device sections that belong before the memory (virtio-mem), each with header and footer. Default: none, as with most guests.
+    /// The device sections that belong before the memory (virtio-mem), each with its header and footer. Default: empty, as for most guests.
     /// </summary>
     ReadOnlyMemory<byte> EarlySections => default;
 
-    /// <summary>All RAM blocks of the guest. Owned by the host and unchanged during the migration.</summary>
+    /// <summary>All RAM blocks of the guest. The host owns them, and they do not change during the migration.</summary>
     GuestMemory Memory { get; }
 
     /// <summary>
-    /// The pages that may hold anything but zeros, where the host knows: all others go as zero pages, and none is looked at. Asked once,
-    /// and meant for guests that stand still. Default: null, every page is looked at.
+    /// The pages that may hold anything but zeros, where the host knows them. All other pages are sent as zero pages without being read.
+    /// This is meant for guests that stand still. Default: null, so every page is read.
     /// </summary>
     GuestPageSet? PagesHoldingData => null;
 
-    /// <summary>True while the guest can write its memory. A guest that stands still needs no dirty tracking.</summary>
+    /// <summary>Whether the guest runs and can write to its memory. A guest that stands still needs no dirty tracking.</summary>
     bool IsRunning { get; }
 
-    /// <summary>Creates the tracker of the pages that the guest writes. The migration disposes it.</summary>
+    /// <summary>
+    /// Creates the tracker of the pages that the guest writes. It is called for a running guest only, and the migration disposes of the
+    /// tracker.
+    /// </summary>
     IDirtyTracker CreateDirtyTracker();
 
-    /// <summary>Stops the guest: when the task completes, nothing writes its memory any more.</summary>
-    /// <param name="cancellationToken">Cancels the waiting; the migration then ends and calls <see cref="ResumeAsync"/>.</param>
+    /// <summary>Stops the guest. When the task completes, nothing writes to its memory any more.</summary>
+    /// <param name="cancellationToken">
+    /// Cancelled when the migration is cancelled or fails; the migration then ends and calls <see cref="ResumeAsync"/>.
+    /// </param>
     ValueTask PauseAsync(CancellationToken cancellationToken);
 
     /// <summary>
-    /// Lets a paused guest run on here: the migration has failed or was cancelled before the destination could take it over. Must not fail.
+    /// Lets the guest that <see cref="PauseAsync"/> has stopped run on, because the migration has failed or was cancelled before the
+    /// destination could take the guest over. Must not fail.
     /// </summary>
     ValueTask ResumeAsync();
 
-    /// <summary>The state of the paused guest's devices, as the destination expects it.</summary>
+    /// <summary>Saves the state of the stopped guest's devices in the form that the destination expects.</summary>
+    /// <param name="cancellationToken">Cancelled when the migration is cancelled or fails.</param>
     ValueTask<DeviceState> SaveDeviceStateAsync(CancellationToken cancellationToken);
 }

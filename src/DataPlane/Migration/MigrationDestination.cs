@@ -10,9 +10,8 @@ namespace DataPlane.Migration;
 /// Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: by precopy or postcopy, with or without multifd.
 /// </summary>
 /// <remarks>
-/// Listens from the constructor's return on, so that <see cref="LocalAddresses"/> can be told to the source before
-/// <see cref="ReceiveAsync"/> is called.
-/// One migration per instance; members are thread-safe.
+/// It listens when the constructor has returned, so that the source can be told <see cref="LocalAddresses"/> before
+/// <see cref="ReceiveAsync"/> is called. An instance takes in one guest. All members are thread-safe.
 /// </remarks>
 public sealed class MigrationDestination : IAsyncDisposable
 {
@@ -24,12 +23,17 @@ public sealed class MigrationDestination : IAsyncDisposable
     private readonly IChannelUpgrade? _tls;
     private readonly DestinationContext _context;
 
-    /// <summary>Of all channels: one bound for whatever the peers send.</summary>
+    /// <summary>The pool of all channels, so that one bound holds for whatever the peers send.</summary>
     private readonly BlockPool _pool = new();
     private GuestReturn? _return;
     private int _used;
 
-    /// <summary>Opens <paramref name="addresses"/>.</summary>
+    /// <summary>Creates a destination, which listens on <paramref name="addresses"/> from now on.</summary>
+    /// <param name="addresses">The addresses to listen on.</param>
+    /// <param name="guest">The host's part of the migration.</param>
+    /// <param name="options">What to expect, and how much to accept.</param>
+    /// <param name="logger">The log; null for none.</param>
+    /// <param name="timeProvider">The clock; null for the system's.</param>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
     /// <exception cref="IOException">An address cannot be opened, or the TLS credentials cannot be used.</exception>
     public MigrationDestination(
@@ -71,33 +75,43 @@ public sealed class MigrationDestination : IAsyncDisposable
         MigrationLog.Listening(_logger, string.Join(", ", LocalAddresses), options.MultifdChannels);
     }
 
-    /// <summary>Where it listens, with the real ports.</summary>
+    /// <summary>The addresses on which the destination listens, with the real ports.</summary>
     public IReadOnlyList<ChannelAddress> LocalAddresses => _admission.LocalAddresses;
 
-    /// <summary>Channels admitted so far.</summary>
+    /// <summary>The number of channels admitted so far.</summary>
     internal long Admitted => _admission.Admitted;
 
-    /// <summary>Connections that have not shown yet what they are.</summary>
+    /// <summary>The connections that have not shown yet what they are.</summary>
     internal IReadOnlyList<UndecidedInfo> Undecided => _admission.Snapshot();
 
-    /// <summary>Raised for every connection turned away, on the thread that admits them: a handler must return at once.</summary>
+    /// <summary>
+    /// Raised for every connection that is turned away, on the thread that admits connections: a handler must return at once.
+    /// </summary>
     public event EventHandler<RefusalEventArgs>? Refusal
     {
         add => _admission.Refusal += value;
         remove => _admission.Refusal -= value;
     }
 
-    /// <summary>Connections turned away so far, by reason. They never influence the migration.</summary>
+    /// <summary>The number of connections turned away so far, by reason. Such connections never influence the migration.</summary>
     public IReadOnlyDictionary<RefusalReason, long> Refused => _admission.Refused;
 
     /// <summary>Waits for the source's channels and receives the guest.</summary>
-    /// <param name="progress">Receives a report at every change of phase and at each interval. Called on any thread.</param>
-    /// <param name="cancellationToken">
-    /// Cancels up to the commit; the guest then goes on at the source. Without effect afterwards, and once a guest runs here by postcopy. A
-    /// guest that is fetched by postcopy goes back when all is fetched: its source cannot take it back before.
+    /// <param name="progress">
+    /// Receives a report at every change of phase and at each interval. It is called on any thread, one call at a time, and must return at
+    /// once. What it throws is ignored.
     /// </param>
-    /// <exception cref="MigrationException">The migration failed; the exception says where the guest is.</exception>
-    /// <exception cref="OperationCanceledException">It was cancelled; the guest is at its source.</exception>
+    /// <param name="cancellationToken">
+    /// Cancels the migration up to the commit; the guest then goes on at its source. It has no effect afterwards, nor once a guest runs
+    /// here by postcopy. A guest that is fetched by postcopy goes back only when all of it is fetched, because its source cannot take it
+    /// back before.
+    /// </param>
+    /// <returns>What the completed migration was like.</returns>
+    /// <exception cref="MigrationException">
+    /// The migration failed; <see cref="MigrationException.Owner"/> says where the guest is.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">The migration was cancelled; the guest is at its source.</exception>
+    /// <exception cref="InvalidOperationException">This was called before.</exception>
     public async Task<MigrationReport> ReceiveAsync(
         IProgress<MigrationProgress>? progress = null, CancellationToken cancellationToken = default)
     {
@@ -118,7 +132,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         }
     }
 
-    /// <summary>Null when what came was no migration at all, and another may come.</summary>
+    /// <summary>Runs one session; returns null when what came was no migration at all, and another may come.</summary>
     private async Task<MigrationReport?> TryReceiveAsync(DestinationSession session, CancellationToken cancellationToken)
     {
         try
@@ -134,36 +148,38 @@ public sealed class MigrationDestination : IAsyncDisposable
         }
         catch
         {
-            // What has failed is what the caller hears, and not what fails after it.
+            // The caller must hear of the migration's failure, not of a failure of this step.
             new Teardown().Run(() => ExpectReturn(session.OfferReturn(_pool)));
             throw;
         }
     }
 
     /// <summary>
-    /// Whether <see cref="ReceiveAsync"/> has failed in a way in which a QEMU source up to 10.1 may stand still: it had announced that it
-    /// may switch to postcopy, and the guest has not started here. Its <c>query-migrate</c> says then whether it does
-    /// (<c>postcopy-paused</c>). Never true when the guest is here.
+    /// Whether <see cref="ReceiveAsync"/> has failed in a way that may have left a QEMU source up to 10.1 paused: the source had announced
+    /// that it may switch to postcopy, and the guest has not started here. The source's <c>query-migrate</c> tells whether it is paused
+    /// (<c>postcopy-paused</c>). This is never true when the guest is here, nor while <see cref="ReturnGuestAsync"/> runs.
     /// </summary>
     public bool MayReturnGuest => Volatile.Read(ref _return) is not null;
 
     /// <summary>
-    /// Waits for a source that is paused (<c>postcopy-paused</c>) and told to go on (<c>migrate</c> with <c>resume</c>), and gives it its
-    /// guest back: its migration fails, and its guest runs on there from QEMU 8.2 on; an older one waits for <c>cont</c>. No other way out
-    /// of that state exists: such a source refuses <c>cont</c>, and cancelling has no effect (specification, 4-postcopy section 4.8.4).
+    /// Waits for a source that is paused (<c>postcopy-paused</c>) and is told to go on (<c>migrate</c> with <c>resume</c>), and gives the
+    /// guest back to it: the source's migration fails, and its guest runs on there from QEMU 8.2 on; an older one waits for <c>cont</c>.
+    /// There is no other way out of that state: such a source refuses <c>cont</c>, and cancelling has no effect (specification, 4-postcopy
+    /// section 4.8.4).
     /// </summary>
     /// <remarks>
-    /// Nothing of the guest's memory is needed or kept. Connections that are not a source's change nothing. Without TLS anybody who speaks
-    /// the protocol is answered, and the wait ends only with one from the address that main came from.
+    /// Nothing of the guest's memory is needed or kept. Connections that are not a source's change nothing. Without TLS, any peer that
+    /// speaks the protocol is answered, and the wait ends only with a peer from the address that main came from.
     /// </remarks>
     /// <param name="elsewhere">
-    /// Told the address and port of one that was given the guest and came from another address, once for each address and no more than
-    /// sixteen times: the source by another way, or a stranger. The wait goes on. Called on any thread, and must return at once.
+    /// Receives the address and port of a peer that was given the guest from another address than main's: the source by another way, or a
+    /// stranger. Each such address is reported once, sixteen of them at most, and the wait goes on. It is called on any thread and must
+    /// return at once.
     /// </param>
     /// <param name="cancellationToken">Ends the waiting; the source stays as it is, and this may be called again.</param>
     /// <returns>The address and port of the source that has its guest back.</returns>
     /// <exception cref="InvalidOperationException"><see cref="MayReturnGuest"/> is false.</exception>
-    /// <exception cref="OperationCanceledException">It was cancelled before a source had been told.</exception>
+    /// <exception cref="OperationCanceledException">The wait was cancelled before a source had been told.</exception>
     /// <exception cref="ObjectDisposedException">The destination was closed.</exception>
     public async Task<string> ReturnGuestAsync(IProgress<string>? elsewhere = null, CancellationToken cancellationToken = default)
     {
@@ -189,16 +205,15 @@ public sealed class MigrationDestination : IAsyncDisposable
     }
 
     /// <summary>
-    /// Breaks the connections of a postcopy whose guest is here: both sides pause until the source comes again. Without effect at any other
-    /// time.
+    /// Breaks the connections of a postcopy whose guest is here or is being fetched: both sides pause until the source comes again. It has
+    /// no effect at any other time.
     /// </summary>
     public void Pause() => _context.Receiver?.Pause();
 
     /// <summary>
-    /// Closes the addresses and every connection that is not part of the migration. A guest that runs here already and whose memory is not
-    /// complete can never get the rest
-    /// then: the migration ends with <see cref="FailureReason.GuestAtDestination"/>, and who touches missing memory is stopped by the
-    /// kernel.
+    /// Closes the addresses and every connection that is not part of the migration. A guest that already runs here while its memory is
+    /// incomplete can never get the rest then: the migration ends with <see cref="FailureReason.GuestAtDestination"/>, and the kernel stops
+    /// whoever touches missing memory.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -208,7 +223,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         _pool.Dispose();
     }
 
-    /// <summary>From now on a source that comes again is let in, and waits for <see cref="ReturnGuestAsync"/>.</summary>
+    /// <summary>From now on lets a source in that comes again; it waits for <see cref="ReturnGuestAsync"/>.</summary>
     private void ExpectReturn(GuestReturn? giving)
     {
         if (giving is null)

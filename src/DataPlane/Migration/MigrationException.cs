@@ -2,11 +2,11 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <summary>A migration has failed. Says what happened, on which channel, in which phase.</summary>
-/// <remarks><see cref="Owner"/> says where the guest is.</remarks>
+/// <summary>Thrown when a migration has failed. It carries what happened, on which channel and in which phase.</summary>
+/// <remarks><see cref="Owner"/> tells where the guest is.</remarks>
 public sealed class MigrationException : Exception
 {
-    /// <summary>Creates the exception; the message is completed with channel and phase.</summary>
+    /// <summary>Creates the exception; channel and phase are appended to the message.</summary>
     public MigrationException(FailureReason reason, MigrationPhase phase, string? channel, string message, Exception? innerException = null)
         : base(Describe(phase, channel, message), innerException)
     {
@@ -25,12 +25,14 @@ public sealed class MigrationException : Exception
     public string? Channel { get; }
 
     /// <summary>
-    /// Who has the guest. Mostly <see cref="GuestOwner.Source"/>, where it goes on running; <see cref="GuestOwner.Destination"/> when it has
-    /// arrived and only its memory or its start has failed; <see cref="GuestOwner.Unknown"/> when only the other side can tell.
+    /// Who has the guest. Mostly <see cref="GuestOwner.Source"/>, where it runs on; <see cref="GuestOwner.Destination"/> if the guest has
+    /// arrived and only its memory or its start has failed; <see cref="GuestOwner.Unknown"/> if only the other side can tell.
     /// </summary>
     public GuestOwner Owner { get; internal init; }
 
-    /// <summary>One that is known already stays as it is.</summary>
+    /// <summary>
+    /// Describes <paramref name="cause"/> as a migration's failure; a <see cref="MigrationException"/> is returned as it is.
+    /// </summary>
     internal static MigrationException From(Exception cause, MigrationPhase phase, GuestOwner owner) => cause switch
     {
         MigrationException known => known,

@@ -69,7 +69,9 @@ internal static partial class MigrationLog
     [LoggerMessage(5024, LogLevel.Debug, "SWITCHOVER_ACK sent, as machine type {Machine} may wait for it")]
     public static partial void SwitchoverAckSent(ILogger logger, string machine);
 
-    /// <summary>A migration that has ended holds no block: anything else is a fault of ours, and this is where it shows.</summary>
+    /// <summary>
+    /// Logs the blocks that a migration has not given back at its end. It must hold none then, so each of them is a fault of ours.
+    /// </summary>
     public static void CheckReturned(ILogger logger, BlockPool pool)
     {
         if (pool.OutstandingBlocks > 0)

@@ -4,7 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// Instruments of the meter <c>DataPlane.Migration</c>, recorded once per migration: nothing here is on the path of a packet.
+/// The instruments of the meter <c>DataPlane.Migration</c>. They are recorded once per migration, so none of them costs anything per
+/// packet.
 /// </summary>
 internal static class MigrationMetrics
 {

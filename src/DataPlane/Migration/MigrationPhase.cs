@@ -1,27 +1,27 @@
 namespace DataPlane.Migration;
 
-/// <summary>Where a migration is. Phases only advance.</summary>
+/// <summary>The phases of a migration. A migration may skip a phase but never goes back to one.</summary>
 public enum MigrationPhase
 {
-    /// <summary>Source: connecting its channels. Destination: waiting for them.</summary>
+    /// <summary>The source connects its channels, and the destination waits for them.</summary>
     Connecting,
 
-    /// <summary>Header, configuration and the list of RAM blocks.</summary>
+    /// <summary>The source sends header, configuration and the list of RAM blocks.</summary>
     Setup,
 
-    /// <summary>Rounds of pages while the guest runs at the source.</summary>
+    /// <summary>The source sends rounds of pages while the guest runs there.</summary>
     Precopy,
 
-    /// <summary>The guest stands still: last pages.</summary>
+    /// <summary>The guest stands still, and its last pages are sent.</summary>
     Switchover,
 
-    /// <summary>Device state.</summary>
+    /// <summary>The state of the guest's devices is saved and sent.</summary>
     DeviceState,
 
-    /// <summary>The guest is handed over and its memory follows.</summary>
+    /// <summary>The guest is handed over by postcopy, and its memory follows.</summary>
     Postcopy,
 
-    /// <summary>The destination makes the guest its own; the source waits for its word.</summary>
+    /// <summary>The destination makes the guest its own; the source waits for SHUT.</summary>
     Commit,
 
     /// <summary>The guest is at the destination.</summary>

@@ -5,15 +5,14 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// Moves a guest from here to a destination while it runs: precopy, over the main channel or over multifd channels, or postcopy, in which
-/// the memory follows the guest.
+/// Moves a guest from here to a destination while it runs: by precopy, over the main channel or over multifd channels, or by postcopy, in
+/// which the memory follows the guest.
 /// </summary>
 /// <remarks>
-/// <para>One migration at a time per instance; members are thread-safe.</para>
-/// <para>The guest belongs here until the last byte of the stream is handed to the network; whatever fails before that, it runs on here.
-/// From then on the
-/// destination decides, and if its word does not come the outcome is unknown: the guest stays stopped here and only the operator can decide
-/// (specification, 2-main-stream section 4.4).</para>
+/// <para>An instance runs one migration at a time. All members are thread-safe.</para>
+/// <para>The guest belongs here until the last byte of the stream, or in postcopy the first byte of the package, is handed to the network;
+/// whatever fails before that, the guest runs on here. From then on the destination decides. If its SHUT does not come, the outcome is
+/// unknown: the guest stays stopped here, and only the operator can decide (specification, 2-main-stream section 4.4).</para>
 /// </remarks>
 public sealed class MigrationSource
 {
@@ -26,6 +25,10 @@ public sealed class MigrationSource
     private int _running;
 
     /// <summary>Creates a source for <paramref name="guest"/>.</summary>
+    /// <param name="guest">The guest, and the host's part of the migration.</param>
+    /// <param name="options">How to send the guest.</param>
+    /// <param name="logger">The log; null for none.</param>
+    /// <param name="timeProvider">The clock; null for the system's.</param>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
     public MigrationSource(IMigratableGuest guest, MigrationSourceOptions options, ILogger<MigrationSource>? logger = null,
         TimeProvider? timeProvider = null)
@@ -40,9 +43,9 @@ public sealed class MigrationSource
     }
 
     /// <summary>
-    /// Goes over to postcopy as soon as the destination answers: the round under way ends, the guest stops here, starts there, and the rest
-    /// of its memory follows. Called
-    /// before the migration it holds for it. Without effect once the migration has begun to end by precopy.
+    /// Goes over to postcopy as soon as the destination answers: the round under way ends, the guest stops here and starts there, and the
+    /// rest of its memory follows. A call before the migration applies to that migration. It has no effect once the migration has begun to
+    /// end by precopy.
     /// </summary>
     /// <exception cref="InvalidOperationException"><see cref="MigrationSourceOptions.Postcopy"/> is not set.</exception>
     public void SwitchToPostcopy()
@@ -56,12 +59,12 @@ public sealed class MigrationSource
     }
 
     /// <summary>
-    /// Goes on with a migration that has lost its link in postcopy (<see cref="MigrationProgress.IsPaused"/>), over new connections. If
-    /// they are lost too, before or after pages
-    /// flow, it waits again; a QEMU before 8.2 takes one attempt only, and dies when it fails.
+    /// Goes on, over new connections, with a migration that has lost its link in postcopy (<see cref="MigrationProgress.IsPaused"/>). If
+    /// these connections are lost too, before or after pages flow, the migration waits again. A QEMU before 8.2 takes one attempt only, and
+    /// dies if it fails.
     /// </summary>
-    /// <param name="destination">Where the destination waits now.</param>
-    /// <exception cref="InvalidOperationException">No migration waits for it.</exception>
+    /// <param name="destination">The address at which the destination waits now.</param>
+    /// <exception cref="InvalidOperationException">No migration waits for a new link.</exception>
     public void Resume(ChannelAddress destination)
     {
         ArgumentNullException.ThrowIfNull(destination);
@@ -72,9 +75,8 @@ public sealed class MigrationSource
     }
 
     /// <summary>
-    /// Gives the link up while the memory follows the guest, as if the network had broken it: for a link that is half dead, which only
-    /// timeouts of the network would notice. The
-    /// migration then waits for <see cref="Resume"/>.
+    /// Gives the link of a postcopy up, as if the network had broken it: for a link that is half dead, which only timeouts of the network
+    /// would notice. The migration then waits for <see cref="Resume"/>. While a new link is being tried, this ends the attempt.
     /// </summary>
     /// <exception cref="InvalidOperationException">
     /// No migration is in postcopy with a link, the destination has not confirmed yet that the guest starts there, or
@@ -89,18 +91,26 @@ public sealed class MigrationSource
     }
 
     /// <summary>Connects to <paramref name="destination"/> and moves the guest there.</summary>
-    /// <param name="destination">Where the destination listens; all channels go there.</param>
+    /// <param name="destination">The address at which the destination listens; all channels go there.</param>
     /// <param name="progress">
-    /// Receives a report at every change of phase, after every round and at each interval. Called on any thread.
+    /// Receives a report at every change of phase, after every round and at each interval. It is called on any thread, one call at a time,
+    /// and must return at once. What it throws is ignored.
     /// </param>
     /// <param name="cancellationToken">
-    /// Cancels at any moment up to the hand-over: the guest then runs on here. Without effect afterwards.
+    /// Cancels the migration at any moment up to the hand-over; the guest then runs on here. Afterwards it only ends the wait for
+    /// <see cref="Resume"/>, and the migration fails with the reason <see cref="FailureReason.OutcomeUnknown"/> or
+    /// <see cref="FailureReason.GuestAtDestination"/>.
     /// </param>
+    /// <returns>What the completed migration was like.</returns>
     /// <exception cref="MigrationException">
     /// The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/> or
     /// <see cref="FailureReason.GuestAtDestination"/>, the guest runs on here.
     /// </exception>
-    /// <exception cref="OperationCanceledException">It was cancelled; the guest runs on here.</exception>
+    /// <exception cref="OperationCanceledException">The migration was cancelled; the guest runs on here.</exception>
+    /// <exception cref="InvalidOperationException">Another call is under way.</exception>
+    /// <exception cref="ArgumentException">
+    /// <see cref="MigrationSourceOptions.HostPageSizes"/> names a block that does not exist, or a size that does not fit its block.
+    /// </exception>
     public async Task<MigrationReport> MigrateAsync(
         ChannelAddress destination,
         IProgress<MigrationProgress>? progress = null,

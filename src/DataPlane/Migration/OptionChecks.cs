@@ -2,7 +2,7 @@ using DataPlane.Transport.Tls;
 
 namespace DataPlane.Migration;
 
-/// <summary>Checks that name the option, its value and the allowed range.</summary>
+/// <summary>Checks of options; their exceptions name the option, its value and the allowed range.</summary>
 internal static class OptionChecks
 {
     public static void InRange(long value, long min, long max, string name)
@@ -21,7 +21,7 @@ internal static class OptionChecks
         }
     }
 
-    /// <summary>Null is left to the option's default.</summary>
+    /// <summary>Accepts a positive or infinite time; null, for which the option has a default, is accepted, too.</summary>
     public static void PositiveOrInfinite(TimeSpan? value, string name)
     {
         if (value is { } limit && limit != Timeout.InfiniteTimeSpan)
@@ -30,7 +30,7 @@ internal static class OptionChecks
         }
     }
 
-    /// <summary>A limit for those to whom null means none.</summary>
+    /// <summary>Turns <see cref="Timeout.InfiniteTimeSpan"/> into null, which means no limit to the timers here.</summary>
     public static TimeSpan? Limit(TimeSpan value) => value == Timeout.InfiniteTimeSpan ? null : value;
 
     public static void Tls(TlsCredentials? credentials, TlsEnd end, string name)

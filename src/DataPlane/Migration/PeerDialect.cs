@@ -2,40 +2,42 @@ using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
-/// <summary>Where a multifd destination waits for all channels, and a source therefore synchronises them.</summary>
+/// <summary>Where a multifd destination waits for all channels, so that a source must synchronise them there.</summary>
 internal enum MultifdSync
 {
-    /// <summary>At the end of every ram section: its EOS record is the mark.</summary>
+    /// <summary>The destination waits at the end of every ram section, whose EOS record is the mark.</summary>
     EverySection,
 
-    /// <summary>At FLUSH records only.</summary>
+    /// <summary>The destination waits at FLUSH records only.</summary>
     FlushRecord,
 }
 
 /// <summary>How zero pages travel when there are multifd channels.</summary>
 internal enum ZeroPagePlace
 {
-    /// <summary>As ZERO records on the main channel, which every destination takes.</summary>
+    /// <summary>Zero pages travel as ZERO records on the main channel, which every destination takes.</summary>
     Main,
 
-    /// <summary>In the packets; a destination before 9.0 would leave the pages as they were, without a word.</summary>
+    /// <summary>
+    /// Zero pages travel in the multifd packets. A destination before 9.0 would leave the pages as they were, without an error.
+    /// </summary>
     Packets,
 }
 
 /// <summary>
-/// What a source emits, and to whom. Nothing on the wire tells which of these a destination speaks, and a wrong sync is a hang
-/// (specification, 3-multifd section 8, 2-main-stream section 7.1).
+/// What a source sends, depending on its destination. Nothing on the wire tells which of these dialects a destination speaks, and a wrong
+/// sync is a hang (specification, 3-multifd section 8, 2-main-stream section 7.1).
 /// </summary>
 /// <remarks>
-/// The destination's machine type decides, since QEMU's behaviour is a property of it; a program older than 8.1 or 9.0 cannot do more than
-/// it knows, and has no newer machine types: so it is the older of the two versions. What is the same for all is not in the table: main
-/// connects first and sends its header at once, then all multifd channels connect; the return path is opened and a PING sent; SYNC packets
-/// carry no pages, and there is none without a mark; a SWITCHOVER_ACK is taken and not waited for; the multifd channels end before main,
-/// after the destination's word.
+/// The destination's machine type decides, since QEMU's behaviour is a property of it. A program older than 8.1 or 9.0 can do no more than
+/// it knows and has no newer machine types, so the older of the two versions counts. The table leaves out what is the same for all
+/// destinations: main connects first and sends its header at once, then all multifd channels connect; the return path is opened and a PING
+/// is sent; SYNC packets carry no pages, and none is sent without a mark; a SWITCHOVER_ACK is accepted and not waited for; the multifd
+/// channels end before main, after the destination's SHUT.
 /// </remarks>
 internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlace ZeroPages, bool SendsSwitchoverStart)
 {
-    /// <summary>Machine types of hosts that embed this library on both sides.</summary>
+    /// <summary>The prefix of the machine types of hosts that embed this library on both sides.</summary>
     private const string OwnPrefix = "dataplane-";
 
     private static readonly PeerDialect[] s_table =
@@ -47,15 +49,15 @@ internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlac
         new(new(10, 0), MultifdSync.FlushRecord, ZeroPagePlace.Packets, true),
     ];
 
-    /// <summary>From this version on the machine type decides how multifd synchronises; before it there is only one way.</summary>
+    /// <summary>The first version whose machine type decides how multifd synchronises; before it there is only one way.</summary>
     private static readonly Version s_flushSince = s_table[1].Since;
 
-    /// <summary>What our own destination, which takes everything, gets.</summary>
+    /// <summary>The dialect for our own destination, which takes everything.</summary>
     public static PeerDialect Newest => s_table[^1];
 
-    /// <summary>The dialect of a destination.</summary>
-    /// <param name="machine">Machine type name, the destination's own.</param>
-    /// <param name="peer">Version of the destination's QEMU, where it is known.</param>
+    /// <summary>Returns the dialect of a destination.</summary>
+    /// <param name="machine">The name of the destination's machine type.</param>
+    /// <param name="peer">The version of the destination's QEMU, where it is known.</param>
     public static PeerDialect Of(string machine, Version? peer)
     {
         if (IsOwn(machine))
@@ -65,21 +67,21 @@ internal sealed record PeerDialect(Version Since, MultifdSync Sync, ZeroPagePlac
 
         var version = VersionOf(machine);
         var older = version is null || (peer is not null && peer < version) ? peer : version;
-        // Nobody needs SWITCHOVER_START, and a destination that does not know it fails.
+        // No destination needs SWITCHOVER_START, and one that does not know it fails.
         return older is null ? Newest with { SendsSwitchoverStart = false } : Array.FindLast(s_table, row => row.Since <= older)!;
     }
 
     /// <summary>
-    /// Whether name and version say enough: a distribution's machine type tells nothing, and then a QEMU of 8.1 or later may be of either
-    /// kind.
+    /// Whether machine type and version are enough to choose a dialect. A distribution's machine type tells nothing, and a QEMU of 8.1 or
+    /// later may synchronise in either way then.
     /// </summary>
     public static bool IsKnown(string machine, Version? peer) =>
         IsOwn(machine) || VersionOf(machine) is not null || (peer is not null && peer < s_flushSince);
 
-    /// <summary>A machine of this library's on both sides.</summary>
+    /// <summary>Whether the machine type is of this library, which both sides use then.</summary>
     public static bool IsOwn(string machine) => machine.StartsWith(OwnPrefix, StringComparison.Ordinal);
 
-    /// <summary>The version in a machine type's name, null where it has none.</summary>
+    /// <summary>The version in a machine type's name; null if it has none.</summary>
     public static Version? VersionOf(string machine) => MachineType.Parse(machine).Version is { } version
         ? new Version(version.Major, version.Minor) : null;
 }

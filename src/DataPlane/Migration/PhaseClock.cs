@@ -31,7 +31,7 @@ internal sealed class PhaseClock(TimeProvider time)
         }
     }
 
-    /// <summary>Counts from now on: a destination's clock starts with its first channel, not with its listening.</summary>
+    /// <summary>Begins to count anew: a destination's clock starts with its first channel, not when it begins to listen.</summary>
     public void Restart()
     {
         lock (_gate)
@@ -40,7 +40,7 @@ internal sealed class PhaseClock(TimeProvider time)
         }
     }
 
-    /// <summary>Enters <paramref name="phase"/>. False when the migration is there already.</summary>
+    /// <summary>Enters <paramref name="phase"/>. Returns false if the migration is in that phase or a later one already.</summary>
     public bool Enter(MigrationPhase phase)
     {
         lock (_gate)

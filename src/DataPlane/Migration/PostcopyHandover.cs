@@ -7,11 +7,11 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// What a migration that may go on in postcopy has beside the others: the preempt channel, and the memory that follows.
+/// The postcopy part of a source's migration: its preempt channel, the memory that follows the guest, and what the return path brings.
 /// </summary>
 internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 {
-    /// <summary>What main may hold back in the kernel: an urgent page that goes there waits for no more.</summary>
+    /// <summary>How many unsent bytes main may have in the kernel: an urgent page on main waits for no more than these.</summary>
     private const int MaxUnsentBytes = 128 * 1024;
 
     private readonly SourceCustody _custody;
@@ -58,29 +58,29 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 
     public Channel? Preempt { get; set; }
 
-    /// <summary>Completes with PONG(1): the destination reads, and knows main for what it is.</summary>
+    /// <summary>Completes with the first PONG, normally PONG(1): the destination reads, and knows main for what it is.</summary>
     public Task Answered => _answered.Task;
 
-    /// <summary>Completes with PONG(0x42): the guest starts there.</summary>
+    /// <summary>Completes with PONG(0x42): the destination has loaded the devices, and the guest starts there.</summary>
     public Task Loaded => _loaded.Task;
 
-    /// <summary>When it did; 0 before.</summary>
+    /// <summary>The time at which PONG(0x42) came, as a timestamp of the clock; 0 until then.</summary>
     public long LoadedAt => Volatile.Read(ref _loadedAt);
 
     public long NormalPages => _before.Normal + (_mainPages?.NormalPages ?? 0) + (_preemptPages?.NormalPages ?? 0);
 
     public long ZeroPages => _before.Zero + (_mainPages?.ZeroPages ?? 0) + (_preemptPages?.ZeroPages ?? 0);
 
-    /// <summary>Requests so far, over all links.</summary>
+    /// <summary>The number of requests for pages so far, over all links.</summary>
     public long Requests => _before.Requests + (_source?.Requests ?? 0);
 
-    /// <summary>Pages to send in the background; null before the switch.</summary>
+    /// <summary>The number of pages that the background has still to send; null before the switch and while there is no link.</summary>
     public long? PagesLeft => _source?.PagesLeft;
 
-    /// <summary>Reads the destination's messages from now on.</summary>
-    /// <param name="main">The main channel of a new link.</param>
-    /// <param name="memory">What the destination may ask for.</param>
-    /// <param name="ifSilent">What it may mean when it ends before its first message; null in a recovery.</param>
+    /// <summary>Starts to read the destination's messages. The result is the value of its SHUT.</summary>
+    /// <param name="main">The main channel of the present link.</param>
+    /// <param name="memory">The memory whose pages the destination may ask for.</param>
+    /// <param name="ifSilent">What the end of the channel before the first message may mean; null in a recovery.</param>
     public Task<uint> Listen(Channel main, GuestMemory memory, string? ifSilent = null)
     {
         _listening = new ReturnPathThread(main, _pool, memory, HostPages, this, ifSilent)
@@ -91,14 +91,14 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         return _listening.Start();
     }
 
-    /// <summary>Makes ready to answer requests: before the package leaves.</summary>
+    /// <summary>Prepares the answers to requests; to be called before the package leaves.</summary>
     public void Prepare(Channel main, GuestPageSet unsent, GuestPageSet? holdingData, SendLimit? limit)
     {
         SocketSetup.LimitUnsent(main.Handle, MaxUnsentBytes);
         _mainPages = PageRecordSender.OnMain(main, _pool, MainStreamWriter.RamSection, holdingData);
         if (Preempt is { } preempt)
         {
-            preempt.SendsWith = main; // who answers requests there is the one who would hear of main's end
+            preempt.SendsWith = main; // the thread that sends on preempt is the one that would notice the end of main
             _preemptPages = PageRecordSender.OnPreempt(preempt, _pool, holdingData);
         }
 
@@ -109,8 +109,8 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
             MainUntilLoaded = early,
             PreemptIsOver = _preemptIsOver,
         };
-        // A request for a zero page that was left out could cross with the end. Where the preempt channel is ended by a record it could not
-        // be answered any more, and from 8.0 on a destination waits for it: so nothing is left out there.
+        // A request for a zero page that was left out could cross with the end of the stream. Where a record ends the preempt channel, such
+        // a request could not be answered any more, and a destination from 8.0 on waits for the answer: so no page is left out there.
         var pages = new UnsentPages(unsent, HostPages, early ? null : holdingData);
         var source = new PostcopySource(
             pages, channels, limit, _time, () => _custody.On(SourceEvent.EverythingSent));
@@ -122,7 +122,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         _source = source;
     }
 
-    /// <summary>After a lost link: what the destination answers from now on is about its recovery.</summary>
+    /// <summary>Expects the answers of a recovery from the destination from now on; to be called after a lost link.</summary>
     public RecoveryAnswers ExpectAnswers(GuestMemory memory)
     {
         var answers = new RecoveryAnswers(memory);
@@ -130,14 +130,14 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         return answers;
     }
 
-    /// <summary>The package has left.</summary>
+    /// <summary>Notes that the package of <paramref name="bytes"/> bytes has left.</summary>
     public void NotePackage(long bytes)
     {
         _packageBytes = bytes;
         Volatile.Write(ref _packageSentAt, _time.GetTimestamp());
     }
 
-    /// <summary>All memory follows. The task ends when the end of the stream has left.</summary>
+    /// <summary>Starts to send all of the memory. The task ends when the end of the stream has left.</summary>
     public Task Follow()
     {
         _everythingSent = _source!.Start();
@@ -170,7 +170,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         {
             throw ChannelException.Violation("main", $"a request for pages of {block.Name} before the guest was handed over");
         }
-        // Else it is left over from the lost link: the destination asks again after RESUME.
+        // Otherwise the request is left over from the lost link: the destination asks again after RESUME.
     }
 
     public bool OnReceivedBitmap(RamBlock block, PageBitmap received)
@@ -196,7 +196,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         var sent = Volatile.Read(ref _packageSentAt);
         return new PostcopyReport
         {
-            // The answer may overtake the note that the package has left.
+            // PONG(0x42) may overtake the note that the package has left.
             StartDelay = LoadedAt == 0 ? null : TimeSpan.FromTicks(Math.Max(0, _time.GetElapsedTime(sent, LoadedAt).Ticks)),
             PackageBytes = _packageBytes,
             Requests = _before.Requests + source.Requests,
@@ -205,7 +205,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         };
     }
 
-    /// <summary>The link is lost: its threads end, and what they did is remembered. Abort the channels first.</summary>
+    /// <summary>Ends the threads of a lost link and remembers what they have done. The channels must have been aborted before.</summary>
     public async Task EndLinkAsync()
     {
         await StopAsync().ConfigureAwait(false);
@@ -215,7 +215,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         (_mainPages, _preemptPages, _source, _everythingSent) = (null, null, null, Task.CompletedTask);
     }
 
-    /// <summary>Waits for the threads to end. Abort the channels first.</summary>
+    /// <summary>Stops sending and waits for the end of it. The channels must have been aborted before.</summary>
     public async Task StopAsync()
     {
         _source?.Stop();

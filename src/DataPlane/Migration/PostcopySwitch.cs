@@ -1,6 +1,6 @@
 namespace DataPlane.Migration;
 
-/// <summary>The host's wish to go over to postcopy: may be uttered at any time, from any thread, once.</summary>
+/// <summary>The host's request to switch to postcopy, which may come once, at any time and from any thread.</summary>
 internal sealed class PostcopySwitch
 {
     private readonly Lock _gate = new();
@@ -36,7 +36,7 @@ internal sealed class PostcopySwitch
         react?.Invoke();
     }
 
-    /// <summary>Calls back once the wish is uttered; at once if it has been.</summary>
+    /// <summary>Calls <paramref name="react"/> when the switch is requested; at once if it has been requested already.</summary>
     public void WhenRequested(Action react)
     {
         bool now;
@@ -52,7 +52,9 @@ internal sealed class PostcopySwitch
         }
     }
 
-    /// <summary>The migration ends by precopy: a wish that comes now is too late. False when it has come.</summary>
+    /// <summary>
+    /// Ignores later requests, because the migration ends by precopy. Returns false if the switch has been requested already.
+    /// </summary>
     public bool TryClose()
     {
         lock (_gate)

@@ -1,8 +1,8 @@
 namespace DataPlane.Migration;
 
 /// <summary>
-/// Adds time and rate to the samples of a migration and hands them on, one at a time. What the receiver throws is lost: it would end a
-/// migration in the middle of its hand-over, or the process where a timer asks.
+/// Adds time and rate to the samples of a migration and reports them, one at a time. An exception of the receiver is ignored: it would end
+/// a migration in the middle of its hand-over, or the process if it came in a timer.
 /// </summary>
 internal sealed class ProgressMeter(IProgress<MigrationProgress>? target, PhaseClock clock)
 {
@@ -10,7 +10,7 @@ internal sealed class ProgressMeter(IProgress<MigrationProgress>? target, PhaseC
     private TimeSpan _lastTime;
     private long _lastBytes;
 
-    /// <summary>Whether anyone listens.</summary>
+    /// <summary>Whether there is a receiver of reports.</summary>
     public bool IsWanted => target is not null;
 
     public void Report(Func<MigrationProgress> sample)
@@ -35,7 +35,7 @@ internal sealed class ProgressMeter(IProgress<MigrationProgress>? target, PhaseC
             }
             catch (Exception)
             {
-                // The host's own affair.
+                // The host's receiver has failed, which must not end the migration.
             }
 
             _lastTime = now;

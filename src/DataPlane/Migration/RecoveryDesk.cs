@@ -2,7 +2,9 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <summary>Where a migration waits while its link is lost, and the host comes with an address. Thread-safe.</summary>
+/// <summary>
+/// Connects a migration with the host's calls about its link: the host resumes a migration that has lost it, or breaks it. Thread-safe.
+/// </summary>
 internal sealed class RecoveryDesk
 {
     private readonly Lock _gate = new();
@@ -10,7 +12,7 @@ internal sealed class RecoveryDesk
     private Action? _breakLink;
     private Func<bool>? _mayBreak;
 
-    /// <summary>How the host can end the link in use, and when it may; null for no link.</summary>
+    /// <summary>Sets how the host can break the link in use, and a condition under which it may; null if there is no link.</summary>
     public void Use(Action? breakLink, Func<bool>? mayBreak = null)
     {
         lock (_gate)
@@ -19,7 +21,7 @@ internal sealed class RecoveryDesk
         }
     }
 
-    /// <summary>False when there is no link that may be ended.</summary>
+    /// <summary>Breaks the link. Returns false if there is none that may be broken.</summary>
     public bool TryBreak()
     {
         Action? breakLink;
@@ -38,7 +40,7 @@ internal sealed class RecoveryDesk
         return breakLink is not null;
     }
 
-    /// <summary>Waits for the next address.</summary>
+    /// <summary>Waits for the next address to which the host resumes the migration.</summary>
     public Task<ChannelAddress> WaitAsync()
     {
         lock (_gate)
@@ -48,7 +50,7 @@ internal sealed class RecoveryDesk
         }
     }
 
-    /// <summary>False when nobody waits.</summary>
+    /// <summary>Gives <paramref name="address"/> to the migration that waits for it. Returns false if none waits.</summary>
     public bool TryResume(ChannelAddress address)
     {
         lock (_gate)
@@ -59,7 +61,7 @@ internal sealed class RecoveryDesk
         }
     }
 
-    /// <summary>Nobody waits any more.</summary>
+    /// <summary>Ends the wait for an address without one.</summary>
     public void Leave()
     {
         lock (_gate)

@@ -1,8 +1,8 @@
 namespace DataPlane.Migration;
 
 /// <summary>
-/// How long a migration may take from one of its channels to the next, and from the last to the end of its block list. It ends in one of
-/// two ways, whichever comes first: the time is over, or the guest's memory is about to be created.
+/// The limit on the time that a migration may take from one of its channels to the next, and from the last one to the end of its block
+/// list. It ends in one of two ways, whichever comes first: the time is over, or the guest's memory is about to be created.
 /// </summary>
 /// <remarks>Thread-safe.</remarks>
 internal sealed class SetupDeadline : IDisposable
@@ -16,7 +16,7 @@ internal sealed class SetupDeadline : IDisposable
     private int _state;
 
     /// <param name="limit">The longest wait.</param>
-    /// <param name="expired">What happens when it is over; at most once.</param>
+    /// <param name="expired">Called when the time is over; at most once.</param>
     /// <param name="time">The clock.</param>
     public SetupDeadline(TimeSpan limit, Action expired, TimeProvider time)
     {
@@ -32,7 +32,7 @@ internal sealed class SetupDeadline : IDisposable
             null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Something has come: the time begins again.</summary>
+    /// <summary>Begins the time anew, because something has come. The first call starts it.</summary>
     public void Rearm()
     {
         if (Volatile.Read(ref _state) == Running)
@@ -41,7 +41,7 @@ internal sealed class SetupDeadline : IDisposable
         }
     }
 
-    /// <summary>Whether it was still running; from now on it never expires.</summary>
+    /// <summary>Ends the limit, which never expires from now on. Returns false if it has expired already.</summary>
     public bool TryPass() => Interlocked.CompareExchange(ref _state, Passed, Running) == Running;
 
     public void Dispose() => _timer.Dispose();

@@ -8,15 +8,18 @@ using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
-/// <summary>How a source's channels come and go.</summary>
+/// <summary>How a source opens and closes its channels.</summary>
 internal sealed partial class SourceSession
 {
     private long _listensSince;
 
-    /// <summary>A destination that reads answers the first PING at once; this is much more than a slow link needs.</summary>
+    /// <summary>
+    /// How long the first answer may take before progress mentions that it is missing. A destination that reads answers the first PING at
+    /// once; this is much more than a slow link needs.
+    /// </summary>
     private static readonly TimeSpan s_patienceForFirstAnswer = TimeSpan.FromSeconds(3);
 
-    /// <summary>All channels go where main went, also those of a recovery.</summary>
+    /// <summary>The address that main connected to: all channels go there, also those of a recovery.</summary>
     private readonly HostRoute _route = new();
 
     private string? WaitingFor => _clock.Phase switch
@@ -32,15 +35,14 @@ internal sealed partial class SourceSession
     };
 
     /// <summary>
-    /// Main first with its header, for which destinations from 8.0 on wait, then all multifd channels at once, each with its init packet:
-    /// the order that every
-    /// destination understands (1-channels section 1.7).
+    /// Connects main first and sends its header, for which destinations from 8.0 on wait, then connects all multifd channels at once, each
+    /// with its init packet. Every destination understands this order (1-channels section 1.7).
     /// </summary>
     private async Task ConnectAsync(ChannelAddress destination)
     {
         _clock.Restart();
         _destination = destination;
-        using (_work.Begin()) // the dialler has a limit and words of its own
+        using (_work.Begin()) // the dialler has its own time limit and error messages
         {
             _main = await DialAsync(destination, "main", 0, _failure.Token).ConfigureAwait(false);
         }
@@ -75,7 +77,7 @@ internal sealed partial class SourceSession
             PostcopyCommands.WriteAdvise(_main!.Output, _postcopy.HostPages);
         }
 
-        // Before anything is sent: should that fail, the destination's reason lies here.
+        // It listens before anything is sent: if the sending fails, the return path has the destination's reason.
         _listensSince = _time.GetTimestamp();
         _returnPath = ListenAsync();
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
@@ -91,7 +93,8 @@ internal sealed partial class SourceSession
     private async Task ConnectMultifdAsync(ChannelAddress destination, int id)
     {
         var channel = await DialAsync(destination, $"multifd {id}", id + 1, _failure.Token).ConfigureAwait(false);
-        // Destinations from QEMU 10.0 on take an end without it for a tear; on main QEMU itself never sends it (1-channels section 1.6).
+        // Destinations from QEMU 10.0 on take an end without close_notify for a broken channel; on main QEMU itself never sends it
+        // (1-channels section 1.6).
         channel.EndWithGoodbye();
         _multifd.Add(id, channel);
         MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
@@ -111,7 +114,7 @@ internal sealed partial class SourceSession
         _main?.Abort();
     }
 
-    /// <summary>Ends the channels as a source does after the destination's word: main last.</summary>
+    /// <summary>Closes the channels as a source does after the destination's SHUT: main last.</summary>
     private async Task CloseAsync()
     {
         if (_multifdSender is not null)
@@ -121,7 +124,8 @@ internal sealed partial class SourceSession
 
         if (_postcopy?.Preempt is { } preempt)
         {
-            // Nothing comes back on it, and a destination that was never sent anything there may not have looked at it yet.
+            // Nothing comes back on preempt, and a destination that has received nothing on it may not have looked at it yet, so nothing is
+            // waited for.
             await preempt.DisposeAsync().ConfigureAwait(false);
         }
 

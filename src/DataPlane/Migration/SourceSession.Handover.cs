@@ -6,9 +6,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 
-/// <summary>
-/// The guest stands still and changes hands. Who has it at which moment is for <see cref="SourceCustody"/> to say.
-/// </summary>
+/// <summary>How the stopped guest is handed over. <see cref="SourceCustody"/> decides who has it at which moment.</summary>
 internal sealed partial class SourceSession
 {
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
@@ -19,8 +17,8 @@ internal sealed partial class SourceSession
     private void Cancel() => CallOff(new OperationCanceledException("the migration was cancelled"));
 
     /// <summary>
-    /// Ends the migration from beside the thread that hands the guest over, unless the guest has begun to leave. Which of the two comes first
-    /// is decided in one place: a guest that leaves over channels which are aborted already would be started again by nobody.
+    /// Ends the migration from outside of the thread that hands the guest over, unless the guest has begun to leave. The custody decides
+    /// which of the two comes first, because nobody would start a guest again that leaves over channels which have been aborted.
     /// </summary>
     private void CallOff(Exception cause)
     {
@@ -30,7 +28,7 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>Stops the guest; what it wrote last is added to <paramref name="remaining"/>.</summary>
+    /// <summary>Stops the guest, and adds the pages that it wrote last to <paramref name="remaining"/>.</summary>
     private async Task StopGuestAsync(GuestPageSet remaining)
     {
         Enter(MigrationPhase.Switchover);
@@ -42,7 +40,7 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>Stops the guest and sends its last pages and its device state, all but the last byte.</summary>
+    /// <summary>Stops the guest, and sends its last pages and its device state, except for the last byte.</summary>
     private async Task SwitchOverAsync(GuestPageSet remaining)
     {
         await StopGuestAsync(remaining).ConfigureAwait(false);
@@ -76,13 +74,16 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// A guest stands still meanwhile: whatever limit there is for one that runs, it gets up again when its destination takes nothing for
-    /// the time that it has for its word.
+    /// Watches the stream while the guest stands still. Whatever limit there is while it runs, the guest runs again when the destination
+    /// takes nothing for <see cref="MigrationSourceOptions.CommitTimeout"/>.
     /// </summary>
     private StallWatch? WatchWhileStopped() =>
         StallWatch.Start(_time, _options.CommitTimeout, Progress, () => CallOff(Stalled(_options.CommitTimeout)));
 
-    /// <summary>The END section holds no pages: between them and it stands the PING whose answer says that they have all arrived.</summary>
+    /// <summary>
+    /// Ends the memory with an END section without pages. Between the last pages and this section stands a PING, whose PONG means that all
+    /// pages have arrived.
+    /// </summary>
     private async Task EndMemoryAsync(MainStreamWriter writer)
     {
         writer.WritePing(MemoryPing);
@@ -97,7 +98,7 @@ internal sealed partial class SourceSession
 
     private byte _tail;
 
-    /// <summary>Sends the last byte and waits for the destination's word.</summary>
+    /// <summary>Sends the last byte and waits for the destination's SHUT.</summary>
     private async Task HandOverAsync()
     {
         _failure.Token.ThrowIfCancellationRequested();
@@ -108,7 +109,7 @@ internal sealed partial class SourceSession
 
         Enter(MigrationPhase.Commit);
         _writer!.WriteRaw([_tail]);
-        // A byte that the kernel has not taken when the time is over never left: the guest goes on here.
+        // If the kernel has not taken the byte when the time is over, it has never left, and the guest goes on here.
         using (PeerDeadline.Start(_main!, _options.CommitTimeout, "the last byte was to be sent", _time))
         {
             await _writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
@@ -140,7 +141,9 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>Ends a failed migration: everything is torn down, and the guest runs on here unless the destination may have it.</summary>
+    /// <summary>
+    /// Ends a failed migration: tears everything down, and lets the guest run on here unless the destination may have it.
+    /// </summary>
     private async Task<Exception> EndAsync(Exception failure, CancellationToken cancellationToken)
     {
         var phase = _clock.Phase;
@@ -150,7 +153,7 @@ internal sealed partial class SourceSession
         var owner = _custody.Owner;
         if (owner != GuestOwner.Source)
         {
-            // Not the teardown's consequences: the word itself is what is missing.
+            // The first recorded cause may be a consequence of the teardown; here the failure is that SHUT is missing.
             cause = failure;
         }
 

@@ -6,21 +6,24 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// The other way to end: the guest goes before its memory (specification, 4-postcopy). Up to the first byte of the package every failure
-/// gives the guest back;
-/// from then on none does, because the destination may run it.
+/// A postcopy at its source: the guest goes before its memory (specification, 4-postcopy). Up to the first byte of the package every
+/// failure gives the guest back; from then on no failure does, because the destination may run it.
 /// </summary>
 internal sealed partial class SourceSession
 {
-    /// <summary>How long the destination may take for its first answer, without which nobody hands a guest over (4-postcopy 4.10).</summary>
+    /// <summary>
+    /// How long the destination may take for its first answer, without which the guest is not handed over (4-postcopy 4.10).
+    /// </summary>
     private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(30);
 
-    /// <summary>After so long without a word something is to be said about it; nothing else is done.</summary>
+    /// <summary>How often a message of the destination that has not come is mentioned in the log; nothing else follows from it.</summary>
     private static readonly TimeSpan s_remark = TimeSpan.FromSeconds(30);
 
     private PostcopyHandover? _postcopy;
 
-    /// <summary>Decides how the migration ends. A guest that stood still from the beginning goes before its memory.</summary>
+    /// <summary>
+    /// Whether the migration ends by postcopy, as it does when it was requested or when the guest stood still from the beginning.
+    /// </summary>
     private bool DecideForPostcopy() => _postcopy is not null && (_tracker is null || !_switch.TryClose());
 
     private async Task ConnectPreemptAsync(PreemptTiming now, CancellationToken cancellationToken)
@@ -44,7 +47,9 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>Hands the guest over with its device state; its memory follows. Returns when the destination has all of it.</summary>
+    /// <summary>
+    /// Hands the guest over with its device state, and lets its memory follow. Returns when the destination has all of it.
+    /// </summary>
     private async Task PostcopyAsync(
         GuestPageSet remaining, StallWatch? stall, PeerLiveness? liveness, CancellationToken cancellationToken)
     {
@@ -65,11 +70,11 @@ internal sealed partial class SourceSession
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
         postcopy.Prepare(main, remaining, _guest.PagesHoldingData, _postcopyLimit);
         GiveAway();
-        // No time limit may cut a running guest off from its memory: that the link is lost is for the network to say.
+        // No time limit may cut a running guest off from its memory: only the network decides that the link is lost.
         stall?.Dispose();
         if (_options.RecoveryTimeout == TimeSpan.Zero)
         {
-            liveness?.Dispose(); // to notice it early is worth something only where another link may follow: the kernel has more patience
+            liveness?.Dispose(); // an early notice is of use only if another link may follow; the kernel waits longer
         }
 
         var packageBytes = PostcopyCommands.WritePackage(main.Output, devices.Sections.Span, postcopy.Preempt is not null);
@@ -98,9 +103,10 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// While the guest still runs: most of what it has written since it was sent is known already, and giving that up takes the destination
-    /// time for which the guest need not stand still; no more than the pages that are still in the sockets. Null where it stands still
-    /// anyway.
+    /// Sends the DISCARDs for most of the pages ahead, while the guest still runs: what it has written so far is known already, and the
+    /// time that the destination takes to give these pages up is not downtime then. After this, the guest stands still for no more than
+    /// what is still in the sockets. Returns the pages that were announced; null if the guest stands still anyway or there is nothing to
+    /// announce.
     /// </summary>
     private async Task<GuestPageSet?> DiscardAheadAsync(GuestPageSet remaining)
     {
@@ -133,7 +139,7 @@ internal sealed partial class SourceSession
         PostcopyCommands.WriteRanges(_main!.Output, written);
     }
 
-    /// <summary>From here on nobody starts the guest again here, whatever happens.</summary>
+    /// <summary>Gives the guest away: from here on nobody starts it again here, whatever happens.</summary>
     private void GiveAway()
     {
         _failure.Token.ThrowIfCancellationRequested();
@@ -143,12 +149,13 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>What ended the link, null when the destination has everything.</summary>
+    /// <summary>Uses a link. Returns the exception that ended it, or null if the destination has everything.</summary>
     private async Task<Exception?> TryLinkAsync(Func<Task> useAsync)
     {
         try
         {
-            // Before it is confirmed, a link that ends might be the end of the guest.
+            // The link must not be broken before the destination has confirmed that the guest runs there: its end might be the end of the
+            // guest.
             _desk.Use(BreakLink, () => _options.RecoveryTimeout > TimeSpan.Zero && _custody.Owner == GuestOwner.Destination);
             await useAsync().ConfigureAwait(false);
             return null;
@@ -164,7 +171,8 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// Both channels at once, before anything is awaited: a thread may be inside a call on either, and cannot hear of the other.
+    /// Aborts both channels at once, before anything is awaited: a thread may be inside a call on either, and cannot notice the abort of
+    /// the other.
     /// </summary>
     private void BreakLink(ChannelException? cause)
     {
@@ -175,8 +183,9 @@ internal sealed partial class SourceSession
     private void BreakLink() => BreakLink(cause: null);
 
     /// <summary>
-    /// Until the destination confirms that it runs the guest, nobody runs it: a destination that neither takes nor says anything for the
-    /// time that it has for its word leaves an unknown outcome behind. Afterwards no time limit applies.
+    /// Watches the link until the destination confirms that it runs the guest. Until then nobody runs it: if the destination neither takes
+    /// nor sends anything for <see cref="MigrationSourceOptions.CommitTimeout"/>, the link is broken and the outcome is unknown. Afterwards
+    /// no time limit applies.
     /// </summary>
     private StallWatch? WatchUnconfirmed() => StallWatch.Start(
         _time, _options.CommitTimeout, Progress, () =>
@@ -214,7 +223,7 @@ internal sealed partial class SourceSession
             }
         }
 
-        // The destination may answer before the thread that has sent the end has counted it.
+        // The destination may answer before the thread that has sent the end of the stream has counted it.
         await ((Task)everythingSent.WaitAsync(s_closeTimeout, _time)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 

@@ -6,8 +6,8 @@ using DataPlane.Transport;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// A lost link in postcopy is a pause: the guest stays stopped here, its pages are kept, and a new link is enough to go on (specification,
-/// 4-postcopy section 4.6).
+/// The recovery from a lost link in postcopy, which is a pause: the guest stays stopped here, its pages are kept, and a new link is enough
+/// to go on (specification, 4-postcopy section 4.6).
 /// </summary>
 internal sealed partial class SourceSession
 {
@@ -15,7 +15,8 @@ internal sealed partial class SourceSession
     private static readonly TimeSpan s_recoveryTimeout = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Older destinations have one attempt, and die if it fails: it is never given up by time (specification, 4-postcopy section 4.11).
+    /// The first version that can repeat a recovery. An older destination has one attempt and dies if it fails, so no time limit ends that
+    /// attempt (specification, 4-postcopy section 4.11).
     /// </summary>
     private static readonly Version s_repeatsRecovery = new(8, 2);
 
@@ -26,7 +27,7 @@ internal sealed partial class SourceSession
     private int _recoveries;
     private long _lostLinksBytes;
 
-    /// <summary>Waits for the host to come with an address, as often as it takes; returns when pages flow again.</summary>
+    /// <summary>Waits for the host to resume with an address, as often as it takes. Returns when pages flow again.</summary>
     private async Task RecoverAsync(Exception lost, CancellationToken cancellationToken)
     {
         var postcopy = _postcopy!;
@@ -34,7 +35,7 @@ internal sealed partial class SourceSession
         {
             await EndLinkAsync().ConfigureAwait(false);
             MigrationLog.LinkLost(_logger, lost.Message);
-            // Whoever sees the pause may resume: nothing says so before an address is waited for.
+            // Anyone who sees the pause may resume, so it is not reported before an address is waited for.
             var next = _desk.WaitAsync();
             _pauseReason = lost.Message;
             (_linkIsLost, _recovering) = (true, false);
@@ -59,8 +60,8 @@ internal sealed partial class SourceSession
             }
             catch (Exception failure)
             {
-                // Whatever it was, also a fault of this process: the guest at the destination needs the memory here, and the next attempt
-                // may succeed.
+                // This goes for every failure, even a fault of this process: the guest at the destination needs the memory here, and the
+                // next attempt may succeed.
                 _custody.On(SourceEvent.Failed);
                 lost = failure switch
                 {
@@ -86,7 +87,7 @@ internal sealed partial class SourceSession
 
         if (_returnPath is not null)
         {
-            // First: it answers requests itself, from what the next line gives back.
+            // This comes first, because this thread answers requests itself, with what EndLinkAsync then disposes of.
             await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
@@ -100,7 +101,7 @@ internal sealed partial class SourceSession
         (_main, postcopy.Preempt, _returnPath) = (null, null, null);
     }
 
-    /// <summary>One attempt, which cancelling the migration and <see cref="MigrationSource.Pause"/> end at once.</summary>
+    /// <summary>Makes one attempt at a new link. Cancelling the migration and <see cref="MigrationSource.Pause"/> end it at once.</summary>
     private async Task TryReconnectAsync(PostcopyHandover postcopy, ChannelAddress address, CancellationToken cancellationToken)
     {
         using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -134,14 +135,16 @@ internal sealed partial class SourceSession
         PostcopyCommands.WriteBitmapQuestions(main.Output, _guest.Memory);
         await AskAsync(main, writer, answers.Missing, cancellationToken).ConfigureAwait(false);
         await ConnectPreemptAsync(PreemptTiming.AtSwitch, cancellationToken).ConfigureAwait(false);
-        // Requests follow the answer at once: everything is ready for them before the question.
+        // Requests follow the answer to RESUME at once, so everything is ready for them before RESUME is sent.
         postcopy.Prepare(main, await answers.Missing.ConfigureAwait(false), _guest.PagesHoldingData, _postcopyLimit);
         answers.AskToResume();
         PostcopyCommands.WriteResume(main.Output);
         await AskAsync(main, writer, answers.Resumed, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Sends what has been written and waits for the answer: each has its limit, and the sending of much may need it.</summary>
+    /// <summary>
+    /// Sends what has been written and waits for the answer. Each has its own limit, because much data may take that long to send.
+    /// </summary>
     private async Task AskAsync(Channel main, MainStreamWriter writer, Task answer, CancellationToken cancellationToken)
     {
         var oldest = _options.Peer ?? PeerDialect.VersionOf(_options.Machine ?? _guest.MachineName);

@@ -6,14 +6,14 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// What the destination says, and what can be concluded from its silence.
+/// What the destination sends on the return path, and what its silence may mean.
 /// <code>
 ///   PONG 1    it reads: main and, at a QEMU, all multifd channels that it expects are there
 ///   PONG 2    all of the memory has arrived: only now may the last byte go; before a postcopy of a running guest, all that was sent of it
 ///   SHUT 0    the guest is there
 ///   SHUT 1..  it is not, and stays here
 /// </code>
-/// Without PONG 2 a destination that waits for something that never comes, behind socket buffers that hold all of a small guest, would look
+/// Without PONG 2, a destination that waits for something that never comes, while the socket buffers hold all of a small guest, would look
 /// like one that is just about to run it.
 /// </summary>
 internal sealed partial class SourceSession
@@ -21,12 +21,12 @@ internal sealed partial class SourceSession
     private const uint OpeningPing = 1;
     private const uint MemoryPing = 2;
 
-    /// <summary>How long after a page channel has broken the destination may still say why, on main.</summary>
+    /// <summary>How long the destination may still take to give its reason on main after a page channel has broken.</summary>
     private static readonly TimeSpan s_reasonTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>
-    /// QEMU looks at our certificate when the handshake is over, and sends no alert: it closes, as it does when it reads of another
-    /// machine.
+    /// What it may mean if the destination closes main before its first message. QEMU checks our certificate after the handshake and sends
+    /// no alert: it just closes, as it does when it reads the name of another machine.
     /// </summary>
     private string IfSilent => _options.Tls switch
     {
@@ -40,7 +40,8 @@ internal sealed partial class SourceSession
     private int _vmStartedMessages;
 
     /// <summary>
-    /// Reads the destination's messages beside everything else. Its word before our end, or its end, fails the migration at once.
+    /// Reads the destination's messages beside everything else. A SHUT before the end of our stream, or the end of the channel, fails the
+    /// migration at once.
     /// </summary>
     private async Task<uint> ListenAsync()
     {
@@ -107,9 +108,8 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// Where a channel broke because the destination gave up, what it says on main is the reason, and it may come a moment later: an
-    /// answer,
-    /// or the alert of TLS, that lies before the reset in the socket.
+    /// Waits for the destination's reason after a channel has broken, and returns the better explanation. If the destination gave up, its
+    /// reason comes on main, perhaps a moment later: an answer, or a TLS alert, that lies before the reset in the socket.
     /// </summary>
     private async Task<Exception> WithReasonAsync(Exception failure)
     {

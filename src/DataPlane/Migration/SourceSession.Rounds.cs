@@ -4,11 +4,14 @@ using DataPlane.Memory;
 namespace DataPlane.Migration;
 
 /// <summary>
-/// Rounds of pages while the guest runs: each sends what was written since the round before, until what is left fits the downtime allowed.
+/// The rounds of pages while the guest runs. Each round sends what was written since the round before, until what is left fits the allowed
+/// downtime.
 /// </summary>
 internal sealed partial class SourceSession
 {
-    /// <summary>A round of fewer pages says nothing about the bandwidth: connection and scheduling times outweigh it.</summary>
+    /// <summary>
+    /// The fewest pages of a round from which the bandwidth is measured: in a smaller round, connection and scheduling times outweigh it.
+    /// </summary>
     private const long LeastPagesToMeasure = 2048;
 
     private PageFeed? _feed;
@@ -17,7 +20,7 @@ internal sealed partial class SourceSession
     private double _dirtyPagesPerSecond;
     private TimeSpan? _expectedDowntime;
 
-    /// <summary>Sends rounds as long as the guest runs. Returns the pages that are left for the guest at rest.</summary>
+    /// <summary>Sends rounds while the guest runs. Returns the pages that are left to send when it has stopped.</summary>
     private async Task<GuestPageSet> PrecopyAsync()
     {
         var memory = _guest.Memory;
@@ -59,7 +62,7 @@ internal sealed partial class SourceSession
         }
     }
 
-    /// <summary>One section of ram with one round of pages, and with multifd one sync.</summary>
+    /// <summary>Sends one round of pages as one section of ram, and with multifd one sync.</summary>
     private async Task SendPagesAsync(GuestPageSet pages)
     {
         _rounds++;
@@ -79,7 +82,9 @@ internal sealed partial class SourceSession
         await writer.FlushAsync(_failure.Token).ConfigureAwait(false);
     }
 
-    /// <summary>A sync without pages: SYNC on every channel, and the mark on main unless the end of the section is it.</summary>
+    /// <summary>
+    /// Sends a sync without pages: SYNC on every multifd channel, and the mark on main unless the end of the section is the mark.
+    /// </summary>
     private async Task SyncAsync(MainStreamWriter writer)
     {
         if (_multifdSender is not null)
@@ -98,7 +103,7 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// Measures the round that has just ended, and tells whether <paramref name="remaining"/> pages fit the downtime allowed.
+    /// Measures the round that has just ended. Returns whether <paramref name="remaining"/> pages fit the allowed downtime.
     /// </summary>
     private bool Fits(long remaining, TimeSpan elapsed)
     {

@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration;
 
-/// <summary>One migration seen from its source: connect, set up, rounds of pages, hand-over.</summary>
+/// <summary>One migration at its source: it connects, sets up, sends rounds of pages, and hands the guest over.</summary>
 internal sealed partial class SourceSession : IAsyncDisposable
 {
     private readonly IMigratableGuest _guest;
@@ -63,7 +63,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             : null;
     }
 
-    /// <summary>Those that are there now; timers look at any moment.</summary>
+    /// <summary>The channels that are there now. Timers read this at any moment.</summary>
     private IReadOnlyList<Channel> Channels
     {
         get
@@ -79,7 +79,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
 
     private long SentBytes => _lostLinksBytes + Channels.Sum(static channel => channel.BytesSent);
 
-    /// <summary>Changes with every sign of life.</summary>
+    /// <summary>A number that changes with every sign of life, for a <see cref="StallWatch"/>.</summary>
     private long Progress() =>
         _work.Count(SentBytes + (_limit?.Pauses ?? 0) + Volatile.Read(ref _pongs) + (_postcopy?.Requests ?? 0));
 
@@ -104,7 +104,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
             else
             {
                 await SwitchOverAsync(remaining).ConfigureAwait(false);
-                // From here on nothing moves until the destination has committed: that has a time limit of its own.
+                // From here on nothing moves until the destination has committed; a time limit of its own covers that.
                 stall?.Dispose();
                 await HandOverAsync().ConfigureAwait(false);
             }
@@ -126,7 +126,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         await teardown.RunAsync(() => _multifdSender?.StopAsync() ?? Task.CompletedTask).ConfigureAwait(false);
         if (_returnPath is not null)
         {
-            // The abort ends its read; only then may the blocks that it reads into go back.
+            // The abort ends the read of the return path. Only after that may the blocks that it reads into be returned to the pool.
             await ((Task)_returnPath).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 

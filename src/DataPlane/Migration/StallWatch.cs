@@ -1,7 +1,7 @@
 namespace DataPlane.Migration;
 
 /// <summary>
-/// Calls back once when a counter has not moved for a time. Checked four times per limit, so it fires after 1 to 1.25 limits.
+/// Calls back once when a counter has not moved for a time. It looks four times per limit, so it fires after 1 to 1.25 limits.
 /// </summary>
 internal sealed class StallWatch : IDisposable
 {

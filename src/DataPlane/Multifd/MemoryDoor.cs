@@ -1,10 +1,13 @@
 namespace DataPlane.Multifd;
 
 /// <summary>
-/// Lets one multifd channel into guest memory, a packet at a time, until memory is closed to all of them. Taking a packet in and closing
-/// are atomic to each other: after <see cref="TryClose"/> the channel touches nothing any more, not even by a call that is under way.
+/// Lets one multifd channel write to guest memory, one packet at a time, until memory is closed to all channels. Receiving a packet and
+/// closing the memory exclude each other: after <see cref="TryClose"/> has returned true, the channel writes nothing to guest memory any
+/// more.
 /// </summary>
-/// <remarks>One thread enters and leaves; any thread closes. No lock: two exchanges per packet.</remarks>
+/// <remarks>
+/// Only the thread of the channel enters and leaves; any thread may close. Entering costs one interlocked exchange, and there is no lock.
+/// </remarks>
 internal sealed class MemoryDoor
 {
     private const int Outside = 0;
@@ -13,12 +16,14 @@ internal sealed class MemoryDoor
 
     private int _state;
 
-    /// <summary>False when memory is closed; else the thread is inside until <see cref="Leave"/>.</summary>
+    /// <summary>Enters the memory until <see cref="Leave"/>. Returns false if the memory is closed.</summary>
     public bool TryEnter() => Interlocked.CompareExchange(ref _state, Inside, Outside) == Outside;
 
-    /// <summary>The packet is placed and recorded.</summary>
+    /// <summary>To be called when the pages of the packet have been placed and recorded.</summary>
     public void Leave() => Volatile.Write(ref _state, Outside);
 
-    /// <summary>False when the thread is inside: its packet has come after the source's last sync.</summary>
+    /// <summary>
+    /// Closes the memory for good. Returns false if the channel is placing a packet: it came after the source's last sync.
+    /// </summary>
     public bool TryClose() => Interlocked.CompareExchange(ref _state, Closed, Outside) is Outside or Closed;
 }

@@ -6,7 +6,7 @@ using DataPlane.Wire;
 
 namespace DataPlane.Multifd;
 
-/// <summary>Pages of a packet whose header has been checked: into their places.</summary>
+/// <content>Places the pages of a packet whose header has been checked.</content>
 internal sealed partial class MultifdReceiveChannel
 {
     private void ReceivePages(Channel channel, in MultifdPacketReader packet, PooledBlock block, Span<IoVec> vectors)
@@ -48,9 +48,8 @@ internal sealed partial class MultifdReceiveChannel
     }
 
     /// <summary>
-    /// Receives the payload and, in the same call, the header of the next packet: every channel's pages are followed by a SYNC at least, so
-    /// waiting for it
-    /// delays nobody. Behind a packet that is itself the SYNC nothing may be awaited.
+    /// Receives the payload and, in the same call, the header of the next packet. Waiting for that header delays nobody, because at least a
+    /// SYNC follows the pages of every channel. After a SYNC packet no header is awaited: nothing need follow it.
     /// </summary>
     private void ReceivePayload(Channel channel, in MultifdPacketReader packet, PooledBlock block, Span<IoVec> vectors, int runs)
     {
@@ -70,9 +69,8 @@ internal sealed partial class MultifdReceiveChannel
     }
 
     /// <summary>
-    /// Receives the payload alone, then decodes it into the pages. Not the next header with it: that comes when the source has compressed
-    /// another packet, and
-    /// both sides would take turns.
+    /// Receives the payload without the next header, then decodes it into the pages. The next header comes only when the source has
+    /// compressed another packet: waiting for it would make the two sides work in turn.
     /// </summary>
     private void ReceiveCompressed(Channel channel, in MultifdPacketReader packet, ReadOnlySpan<IoVec> pages)
     {
@@ -85,7 +83,8 @@ internal sealed partial class MultifdReceiveChannel
         }
 
         var error = _decompressor.Decompress(packet.PayloadBytes, pages);
-        // Known only now: the stream itself says how far back it refers. One window at most is over the limit for a moment.
+        // The stream itself holds the size of the window it refers back to, so it is known only now: for a moment the memory may exceed the
+        // limit by one window.
         _owner.Staging.Change(ref _staged, _decompressor.MemoryBytes, channel.Name, "what its compressed stream refers back to");
         if (error is not null)
         {

@@ -6,15 +6,15 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd;
 
 /// <summary>
-/// One multifd channel of a destination: a named thread that reads a header, checks it as a whole, then scatters the payload into guest
-/// memory.
+/// One multifd channel of a destination: a named thread that reads a header, checks all of it, then receives the payload into guest memory.
 /// </summary>
 /// <remarks>
-/// One receive call per packet in the steady state, no copy in user space, no managed allocation. Specification: 3-multifd section 2.1.
+/// In the steady state a packet costs one receive call, no copy in user space and no managed allocation. With compression the payload is
+/// received into a buffer and decoded from there. Specification: 3-multifd section 2.1.
 /// </remarks>
 internal sealed partial class MultifdReceiveChannel
 {
-    /// <summary>Two headers at a time: the one whose pages are being placed, and the next.</summary>
+    /// <summary>The block holds two headers: that of the packet whose pages are being placed, and the next one.</summary>
     private const int HeaderSlotSize = 2048;
 
     private readonly int _id;
@@ -43,18 +43,23 @@ internal sealed partial class MultifdReceiveChannel
         _thread = new Thread(Run) { Name = $"dp-recv-{id}", IsBackground = true };
     }
 
+    /// <summary>Pages that came with their bytes. Any thread may read it.</summary>
     public long NormalPages => Volatile.Read(ref _normalPages);
 
+    /// <summary>Pages that came as zero pages. Any thread may read it.</summary>
     public long ZeroPages => Volatile.Read(ref _zeroPages);
 
+    /// <summary>Packets received so far, SYNC packets included. Any thread may read it.</summary>
     public long Packets => Volatile.Read(ref _packets);
 
-    /// <summary>Completes when the thread has left the channel.</summary>
+    /// <summary>Completes when the thread no longer uses the channel.</summary>
     public Task Stopped => _stopped.Task;
 
     public void Start() => _thread.Start();
 
-    /// <summary>From now on nothing that comes here touches guest memory. False when something is being placed.</summary>
+    /// <summary>
+    /// Closes guest memory to this channel. Returns false if the channel is placing a packet; see <see cref="MemoryDoor.TryClose"/>.
+    /// </summary>
     public bool TryCloseMemory() => _door.TryClose();
 
     /// <summary>Gives the thread its connection, whose init packet has been read.</summary>
@@ -71,7 +76,7 @@ internal sealed partial class MultifdReceiveChannel
         }
     }
 
-    /// <summary>Resets the connection, if there is one, and frees the thread.</summary>
+    /// <summary>Resets the connection, if there is one, and ends the thread.</summary>
     public void Abort()
     {
         lock (_gate)
@@ -82,6 +87,7 @@ internal sealed partial class MultifdReceiveChannel
         }
     }
 
+    /// <summary>Closes the connection, reading it to its end for at most <paramref name="drain"/>, and waits for the thread.</summary>
     public async Task FinishAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
         if (_channel is null)
@@ -90,7 +96,7 @@ internal sealed partial class MultifdReceiveChannel
         }
         else
         {
-            // A thread that still waits for a packet after the last sync sees the peer's end, or that of the drain.
+            // A thread that waits for a packet after the last sync returns when the peer closes, or when the drain ends.
             await _channel.CloseAsync(drain, cancellationToken).ConfigureAwait(false);
         }
 
@@ -138,7 +144,9 @@ internal sealed partial class MultifdReceiveChannel
         }
     }
 
-    /// <summary>Receives one packet. False when the channel has ended at a packet boundary or the migration is over.</summary>
+    /// <summary>
+    /// Receives one packet. Returns false when the channel has ended at a packet boundary, or when the migration is over.
+    /// </summary>
     internal bool ReceivePacket(Channel channel, PooledBlock block)
     {
         Span<IoVec> vectors = stackalloc IoVec[MultifdPacket.PagesPerPacket + 1];
@@ -161,7 +169,7 @@ internal sealed partial class MultifdReceiveChannel
                 throw ChannelException.Violation(channel.Name, "a packet with pages after the source's last sync");
             }
 
-            // Not left on a failure: half a packet is no state to commit.
+            // A failure leaves the door entered, so that memory with half a packet in it can never be closed and committed.
             ReceivePages(channel, in packet, block, vectors);
             _door.Leave();
         }
@@ -182,7 +190,7 @@ internal sealed partial class MultifdReceiveChannel
         return result switch
         {
             { Complete: true } => true,
-            // Before the guest's memory is there no source ends a channel: it has died, or was none.
+            // No source ends a channel before it has sent the list of RAM blocks: this peer has died, or was never a source.
             { Bytes: 0, End: ChannelEnd.Closed } when _owner.Pages is not null => false,
             _ => throw ChannelException.From(result, channel, "reading a multifd packet header"),
         };

@@ -5,12 +5,12 @@ using DataPlane.Transport;
 namespace DataPlane.Multifd;
 
 /// <summary>
-/// The destination's multifd channels: one thread per channel places pages straight into guest memory, and all of them meet main at every
-/// sync.
+/// The multifd channels of a destination. One thread per channel places pages straight into guest memory, and all channels wait for main at
+/// every sync.
 /// </summary>
 /// <remarks>
-/// Channels are added as they are admitted, in any order. The first failure is reported once through <see cref="Failed"/>; the owner then
-/// ends all channels.
+/// Channels are attached as they are admitted, in any order. The first failure is reported once through <see cref="Failed"/>; the owner
+/// then aborts all channels.
 /// </remarks>
 internal sealed class MultifdReceiver
 {
@@ -18,7 +18,7 @@ internal sealed class MultifdReceiver
     private readonly TaskCompletionSource<ChannelException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile ReceivedPages? _pages;
 
-    /// <summary>Starts the threads: before the channels come, since a start takes up to a millisecond and they would add up.</summary>
+    /// <summary>Starts the threads before the channels come: starting one takes up to a millisecond, which would add up.</summary>
     public MultifdReceiver(int channels, BlockPool pool, CompressionMethod? compression = null, StagingBudget? staging = null)
     {
         Staging = staging ?? new StagingBudget(long.MaxValue);
@@ -31,36 +31,41 @@ internal sealed class MultifdReceiver
         }
     }
 
+    /// <summary>The barrier at which the channels and main wait for each other.</summary>
     public SyncBarrier Barrier { get; }
 
-    /// <summary>What the decompressors may take in all.</summary>
+    /// <summary>The limit on the memory of all decompressors together.</summary>
     public StagingBudget Staging { get; }
 
-    /// <summary>How the pages of all channels are compressed.</summary>
+    /// <summary>The compression method of the migration, the same for all channels.</summary>
     public MethodAgreement Methods { get; }
 
-    /// <summary>Completes with the first failure of any channel. Never completes when all goes well.</summary>
+    /// <summary>Completes with the first failure of any channel. Never completes if no channel fails.</summary>
     public Task<ChannelException> Failed => _failed.Task;
 
-    /// <summary>Where pages go: unknown until main has read the block list, and no page may come before that.</summary>
+    /// <summary>
+    /// The memory that pages are placed in; null until main has read the list of RAM blocks. A page that comes before is a violation.
+    /// </summary>
     public ReceivedPages? Pages
     {
         get => _pages;
         set => _pages = value;
     }
 
+    /// <summary>Pages that came with their bytes, over all channels.</summary>
     public long NormalPages => Sum(static channel => channel.NormalPages);
 
+    /// <summary>Pages that came as zero pages, over all channels.</summary>
     public long ZeroPages => Sum(static channel => channel.ZeroPages);
 
     /// <summary>Takes over an admitted channel whose init packet has been read.</summary>
     public void Attach(int id, Channel channel) => _channels[id].Attach(channel);
 
     /// <summary>
-    /// Closes guest memory to all channels: after the source's last sync no page may come on them. What comes nevertheless is that
-    /// channel's failure and touches nothing.
+    /// Closes guest memory to all channels, because no page may come on them after the source's last sync. A later packet with pages fails
+    /// its channel and writes nothing.
     /// </summary>
-    /// <exception cref="ChannelException">A channel is placing pages that came after the last sync.</exception>
+    /// <exception cref="ChannelException">A channel is placing pages, which came after the last sync.</exception>
     public void CloseMemory()
     {
         for (var id = 0; id < _channels.Length; id++)
@@ -73,7 +78,7 @@ internal sealed class MultifdReceiver
     }
 
     /// <summary>
-    /// Ends all threads after the main stream has ended well, then closes the channels: reads each to its end, at most for
+    /// Closes all channels after the main stream has ended well, and waits for their threads. Each channel is read to its end for at most
     /// <paramref name="drain"/>.
     /// </summary>
     public async Task FinishAsync(TimeSpan drain, CancellationToken cancellationToken)

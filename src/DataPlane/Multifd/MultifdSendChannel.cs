@@ -11,7 +11,7 @@ namespace DataPlane.Multifd;
 /// One multifd channel of a source: a named thread that sends header and pages of a packet in one vectored call, straight from guest
 /// memory.
 /// </summary>
-/// <remarks>One send call per packet, no copy in user space, no managed allocation.</remarks>
+/// <remarks>A packet costs one send call and no managed allocation, and without compression no copy in user space.</remarks>
 internal sealed class MultifdSendChannel
 {
     private readonly BlockPool _pool;
@@ -38,10 +38,13 @@ internal sealed class MultifdSendChannel
         _thread = new Thread(Run) { Name = $"dp-send-{id}", IsBackground = true };
     }
 
+    /// <summary>Pages that were sent with their bytes. Any thread may read it.</summary>
     public long NormalPages => Volatile.Read(ref _normalPages);
 
+    /// <summary>Zero pages that were sent in packets or handed over to main. Any thread may read it.</summary>
     public long ZeroPages => Volatile.Read(ref _zeroPages);
 
+    /// <summary>Packets sent so far, SYNC packets included. Any thread may read it.</summary>
     public long Packets => Volatile.Read(ref _packets);
 
     /// <summary>Completes when the thread has ended.</summary>
@@ -49,10 +52,10 @@ internal sealed class MultifdSendChannel
 
     public void Start() => _thread.Start();
 
-    /// <summary>Gives the thread its connection, before the first round.</summary>
+    /// <summary>Gives the thread its connection. To be called before the first round.</summary>
     /// <param name="channel">The connection.</param>
-    /// <param name="zeroRecords">Takes zero pages; null where they may travel in packets.</param>
-    /// <param name="limit">The rate of all channels together; null for none.</param>
+    /// <param name="zeroRecords">Takes the zero pages, to be sent on main; null if they are sent in packets.</param>
+    /// <param name="limit">The rate limit of all channels together; null for none.</param>
     public void Attach(Channel channel, ZeroPageRecords? zeroRecords = null, SendLimit? limit = null)
     {
         _channel = channel;
@@ -60,6 +63,7 @@ internal sealed class MultifdSendChannel
         _limit = limit;
     }
 
+    /// <summary>Lets the thread work on <paramref name="round"/>. The round before must have ended.</summary>
     public void Begin(SendRound round)
     {
         lock (_gate)
@@ -69,6 +73,7 @@ internal sealed class MultifdSendChannel
         }
     }
 
+    /// <summary>Lets the thread end after the round it works on. Returns at once.</summary>
     public void Stop()
     {
         lock (_gate)
@@ -93,7 +98,7 @@ internal sealed class MultifdSendChannel
         _stopped.SetResult();
     }
 
-    /// <summary>Waits for the next round; null when there will be none.</summary>
+    /// <summary>Waits for the next round. Returns null if there will be none.</summary>
     private SendRound? TakeRound()
     {
         lock (_gate)
@@ -196,7 +201,8 @@ internal sealed class MultifdSendChannel
     }
 
     /// <summary>
-    /// A SYNC packet has no pages: destinations of QEMU 9.2.0 lose pages that ride on one (specification, 3-multifd section 3.4).
+    /// Sends a SYNC packet, always without pages: destinations of QEMU 9.2.0 lose the pages of a SYNC packet (specification, 3-multifd
+    /// section 3.4).
     /// </summary>
     internal void SendSync(PooledBlock headerBlock)
     {

@@ -8,12 +8,12 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd;
 
 /// <summary>
-/// The source's multifd channels: one thread per channel takes the next batch of the round, recognises zero pages and sends one packet.
+/// The multifd channels of a source. The thread of each channel takes the next batch of pages of the round, finds its zero pages and sends
+/// it as one packet.
 /// </summary>
 /// <remarks>
 /// A round ends with one SYNC packet on every channel; the caller then writes the mark on main (specification, 3-multifd section 3.4).
-/// Between two rounds the
-/// threads wait. The first failure ends the round; the owner then ends the other channels.
+/// Between two rounds the threads wait. The first failure ends the round; the owner then aborts the other channels.
 /// </remarks>
 internal sealed class MultifdSender : IPageSender
 {
@@ -21,7 +21,7 @@ internal sealed class MultifdSender : IPageSender
     private readonly PacketCounter _packetNumbers = new();
     private SendRound? _round;
 
-    /// <summary>Starts the threads: before anything is connected, since a start takes up to a millisecond and they would add up.</summary>
+    /// <summary>Starts the threads before anything is connected: starting one takes up to a millisecond, which would add up.</summary>
     public MultifdSender(int channels, BlockPool pool, CompressionSettings compression = default)
     {
         _channels = [.. Enumerable.Range(0, channels).Select(id => new MultifdSendChannel(id, pool, _packetNumbers, compression))];
@@ -32,8 +32,10 @@ internal sealed class MultifdSender : IPageSender
     }
 
     /// <summary>
-    /// Sends the init packet, by which the destination knows the channel (specification, 3-multifd section 1). At once after connecting.
+    /// Sends the init packet, by which the destination identifies the channel (specification, 3-multifd section 1). To be called right
+    /// after connecting.
     /// </summary>
+    /// <exception cref="ChannelException">The connection is lost.</exception>
     public static void Introduce(Channel channel, Guid uuid, byte id, BlockPool pool)
     {
         using var block = pool.RentBlock(channel.Name);
@@ -46,17 +48,21 @@ internal sealed class MultifdSender : IPageSender
         }
     }
 
+    /// <summary>Pages that were sent with their bytes, over all channels.</summary>
     public long NormalPages => _channels.Sum(static channel => channel.NormalPages);
 
+    /// <summary>Zero pages that were sent in packets or on main, over all channels.</summary>
     public long ZeroPages => _channels.Sum(static channel => channel.ZeroPages);
 
-    /// <summary>Packets sent so far, SYNC packets included.</summary>
+    /// <summary>Packets sent so far over all channels, SYNC packets included.</summary>
     public long Packets => _channels.Sum(static channel => channel.Packets);
 
-    /// <summary>Gives the threads their connections, whose init packets have been sent. Once, before the first round.</summary>
-    /// <param name="channels">As many as there are threads.</param>
-    /// <param name="zeroRecords">Takes zero pages to main; null where the destination takes them in packets.</param>
-    /// <param name="limit">The rate of all channels together; null for none.</param>
+    /// <summary>
+    /// Gives the threads their connections, whose init packets have been sent. To be called once, before the first round.
+    /// </summary>
+    /// <param name="channels">As many connections as there are threads.</param>
+    /// <param name="zeroRecords">Takes the zero pages, to be sent on main; null if the destination takes them in packets.</param>
+    /// <param name="limit">The rate limit of all channels together; null for none.</param>
     public void Attach(IReadOnlyList<Channel> channels, ZeroPageRecords? zeroRecords = null, SendLimit? limit = null)
     {
         foreach (var (sender, channel) in _channels.Zip(channels))
@@ -68,11 +74,12 @@ internal sealed class MultifdSender : IPageSender
     /// <inheritdoc/>
     public Task SendRoundAsync(PageFeed feed) => RunRoundAsync(feed);
 
-    /// <summary>Sends one SYNC packet on every channel and nothing else: the setup sync.</summary>
+    /// <summary>Sends only a SYNC packet on every channel: the sync of the setup.</summary>
     public Task SendSyncAsync() => RunRoundAsync(feed: null);
 
     /// <summary>
-    /// Lets the threads go once they have finished what they are doing. End the channels first where they may be blocked.
+    /// Ends the threads; the task completes when they have finished what they are doing. Channels that may be blocked must be aborted
+    /// first.
     /// </summary>
     public Task StopAsync()
     {
@@ -101,7 +108,7 @@ internal sealed class MultifdSender : IPageSender
     }
 }
 
-/// <summary>Numbers packets over all channels (specification, 3-multifd section 2.3).</summary>
+/// <summary>Numbers the packets of all channels (specification, 3-multifd section 2.3).</summary>
 internal sealed class PacketCounter
 {
     private long _next = -1;
@@ -109,16 +116,16 @@ internal sealed class PacketCounter
     public ulong Next() => (ulong)Interlocked.Increment(ref _next);
 }
 
-/// <summary>One round that all channels work on.</summary>
+/// <summary>One round of a migration, which all channels work on together.</summary>
 internal sealed class SendRound(PageFeed? feed, int channels)
 {
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _working = channels;
 
-    /// <summary>The pages to send; none for a round that is only a sync.</summary>
+    /// <summary>The pages to send; null for a round that consists only of SYNC packets.</summary>
     public PageFeed? Feed { get; } = feed;
 
-    /// <summary>Completes when every channel has sent its SYNC, or fails with the first failure.</summary>
+    /// <summary>Completes when every channel has sent its SYNC packet; fails with the first failure of a channel.</summary>
     public Task Done => _done.Task;
 
     public bool Failed => _done.Task.IsFaulted;

@@ -4,10 +4,10 @@ using DataPlane.Wire;
 
 namespace DataPlane.Multifd;
 
-/// <summary>The normal pages of a received packet, as runs of contiguous pages.</summary>
+/// <summary>Treats the normal pages of a received packet as runs of contiguous pages.</summary>
 internal static class PacketPages
 {
-    /// <summary>One vector per run of contiguous pages.</summary>
+    /// <summary>Fills <paramref name="vectors"/> with one vector per run of contiguous pages, and returns their number.</summary>
     public static int PlanScatter(in MultifdPacketReader packet, RamBlock block, Span<IoVec> vectors)
     {
         var runs = 0;

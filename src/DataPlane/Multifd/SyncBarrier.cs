@@ -1,15 +1,14 @@
 namespace DataPlane.Multifd;
 
-/// <summary>
-/// The destination's barrier between the main stream and the multifd channels (specification, 3-multifd section 3).
-/// </summary>
+/// <summary>The destination's barrier between the main stream and the multifd channels (specification, 3-multifd section 3).</summary>
 /// <remarks>
 /// <code>
 ///   channel i   ... packet, packet, SYNC k | blocked until mark k ...   ArriveAndWait
 ///   main        ... records ...     mark k | blocked until SYNC k of all channels ...   PassMarkAsync
 /// </code>
-/// The k-th SYNC of every channel belongs to the k-th mark. A channel that ends at a packet boundary is no error by itself; it is one when
-/// main comes to a mark which that channel has not reached (3-multifd section 6, EOF rule). The first failure cancels everybody.
+/// The k-th SYNC of every channel belongs to the k-th mark. A channel that ends at a packet boundary is no error by itself; it becomes one
+/// when main comes to a mark that this channel has not reached (specification, 3-multifd section 6, EOF rule). The first failure ends all
+/// waits. Thread-safe.
 /// </remarks>
 internal sealed class SyncBarrier
 {
@@ -27,12 +26,12 @@ internal sealed class SyncBarrier
         _ended = new bool[channels];
     }
 
-    /// <summary>Marks that main has passed.</summary>
+    /// <summary>The number of marks that main has passed.</summary>
     public long Marks => Volatile.Read(ref _marks);
 
     /// <summary>
-    /// Reports a SYNC of channel <paramref name="id"/> and blocks until main has passed its mark. False: the migration is over, stop
-    /// reading.
+    /// Reports a SYNC of channel <paramref name="id"/> and blocks until main has passed the mark of that SYNC. Returns false if the
+    /// migration is over; the channel must stop reading then.
     /// </summary>
     public bool ArriveAndWait(int id)
     {
@@ -59,8 +58,10 @@ internal sealed class SyncBarrier
         }
     }
 
-    /// <summary>Main has come to a mark: completes when every channel has reached it, and lets them go on.</summary>
-    /// <exception cref="SyncBarrierBrokenException">A channel ended before this mark.</exception>
+    /// <summary>
+    /// To be called when main has come to a mark. The task completes when every channel has reached the mark, and the channels then go on.
+    /// </summary>
+    /// <exception cref="SyncBarrierBrokenException">A channel ended before it reached this mark. It is thrown through the task.</exception>
     public Task PassMarkAsync()
     {
         lock (_gate)
@@ -78,7 +79,8 @@ internal sealed class SyncBarrier
     }
 
     /// <summary>
-    /// The main stream has ended well: channels waiting after a trailing SYNC without a mark are let go (sources of QEMU 9.1 and 9.2).
+    /// To be called when the main stream has ended well. Releases channels that wait after a trailing SYNC without a mark, which sources of
+    /// QEMU 9.1 and 9.2 send.
     /// </summary>
     public void Open()
     {
@@ -89,7 +91,9 @@ internal sealed class SyncBarrier
         }
     }
 
-    /// <summary>Cancels everybody with <paramref name="failure"/>. The first failure stays.</summary>
+    /// <summary>
+    /// Ends all waits of channels and of main with <paramref name="failure"/>, unless there was a failure before: the first one stays.
+    /// </summary>
     public void Fail(Exception failure)
     {
         lock (_gate)
@@ -131,7 +135,7 @@ internal sealed class SyncBarrier
     }
 }
 
-/// <summary>Main came to a mark that a channel will never reach, because it has ended.</summary>
+/// <summary>Main has come to a mark that a channel will never reach, because that channel has ended.</summary>
 internal sealed class SyncBarrierBrokenException(int channelId, long mark)
     : Exception($"multifd channel {channelId} ended before sync {mark}")
 {

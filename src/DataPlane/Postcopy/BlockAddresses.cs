@@ -2,7 +2,7 @@ using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>Finds the block that an address of this process belongs to.</summary>
+/// <summary>Finds the RAM block that an address of this process belongs to. Thread-safe.</summary>
 internal sealed class BlockAddresses
 {
     private readonly RamBlock[] _byAddress;
@@ -14,6 +14,7 @@ internal sealed class BlockAddresses
         _starts = [.. _byAddress.Select(static block => (ulong)block.Address)];
     }
 
+    /// <summary>Finds the block and the target page of an address. Returns false if no block contains it.</summary>
     public bool TryFind(ulong address, out RamBlock block, out long page)
     {
         var index = Array.BinarySearch(_starts, address);

@@ -2,7 +2,9 @@ using DataPlane.Linux;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>The thread that hears of every touch of a missing page, and asks the source for the page unless somebody has.</summary>
+/// <summary>
+/// The thread that reads every fault on a missing page, and requests the page from the source unless it has been requested before.
+/// </summary>
 internal sealed class FaultReader : IDisposable
 {
     private const int FaultsPerRead = 64;
@@ -16,10 +18,10 @@ internal sealed class FaultReader : IDisposable
     private volatile bool _stopped;
     private long _faults;
 
-    /// <param name="memory">The registered memory.</param>
-    /// <param name="ledger">What is here and what is asked for.</param>
-    /// <param name="returnPath">Takes the requests.</param>
-    /// <param name="failed">Told when a fault cannot be handled; reading goes on.</param>
+    /// <param name="memory">The memory, which is registered with userfaultfd.</param>
+    /// <param name="ledger">The record of the pages that are here and of those that are asked for.</param>
+    /// <param name="returnPath">Sends the requests.</param>
+    /// <param name="failed">Called when a fault cannot be handled; reading goes on.</param>
     public FaultReader(LiveMemory memory, PageLedger ledger, PostcopyReturnPath returnPath, Action<Exception> failed)
     {
         _memory = memory;
@@ -30,10 +32,10 @@ internal sealed class FaultReader : IDisposable
         _thread.Start();
     }
 
-    /// <summary>Faults so far: every thread that had to wait counts.</summary>
+    /// <summary>The number of faults so far. Every thread that had to wait counts. Any thread may read it.</summary>
     public long Faults => Volatile.Read(ref _faults);
 
-    /// <summary>Ends the thread. Faults are read by nobody then: the memory is released first or next.</summary>
+    /// <summary>Ends the thread. Nobody reads faults from then on, so the memory must be released right before or right after.</summary>
     public void Dispose()
     {
         _stopped = true;
@@ -57,7 +59,7 @@ internal sealed class FaultReader : IDisposable
             }
             catch (Exception failure)
             {
-                // Whoever waits for this page goes on waiting; the others must not.
+                // The thread that waits for this page goes on waiting, but other faults must still be handled.
                 _failed(failure);
             }
         }

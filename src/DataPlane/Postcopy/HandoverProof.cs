@@ -3,9 +3,9 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Whether the source is known to have heard that its guest starts here. A QEMU from 10.2 on runs the guest again when the link is lost
-/// before it has read PONG(0x42), and its pages flow before that: what arrives proves nothing but where it was asked for after the PONG.
-/// Only the preempt channel carries nothing else; on main the background brings a page that was asked for all the same.
+/// Tells whether the source is proven to have read PONG(0x42), the message that its guest starts here. A QEMU from 10.2 on runs the guest
+/// again if the link is lost before it has read that PONG, and its pages flow before that. Only a page that was requested after the PONG
+/// and comes on the preempt channel proves anything: on main, the background may send a requested page although the request was never read.
 /// </summary>
 /// <remarks>Thread-safe.</remarks>
 internal sealed class HandoverProof
@@ -16,14 +16,16 @@ internal sealed class HandoverProof
     private HashSet<(RamBlock Block, long Page)>? _askedBefore;
     private volatile bool _isMissing;
 
-    /// <summary>The source may not have heard it, and run the guest again.</summary>
+    /// <summary>Whether the source may not have read PONG(0x42), and so might run the guest again.</summary>
     public bool IsMissing => _isMissing;
 
-    /// <summary>The PINGs of the package are about to be answered.</summary>
+    /// <summary>To be called before the PINGs of the package are answered.</summary>
     public void Tell(SourceTraits source) => _isMissing = source.TakesBack;
 
-    /// <summary>They have been.</summary>
-    /// <param name="asked">What is asked for: some of it may have been asked for before.</param>
+    /// <summary>To be called after the PINGs of the package have been answered.</summary>
+    /// <param name="asked">
+    /// The host pages that are asked for now. Any of them may have been requested before the PONG, so their arrival proves nothing.
+    /// </param>
     public void Told(IReadOnlyList<(RamBlock Block, long Page)> asked)
     {
         lock (_gate)
@@ -32,7 +34,7 @@ internal sealed class HandoverProof
         }
     }
 
-    /// <summary>A host page that was asked for has come.</summary>
+    /// <summary>To be called when a host page that was asked for has arrived on <paramref name="channel"/>.</summary>
     public void OnAnswer(RamBlock block, long hostPage, string channel)
     {
         if (!_isMissing || channel != PreemptChannel)
@@ -46,6 +48,6 @@ internal sealed class HandoverProof
         }
     }
 
-    /// <summary>The source has come again: it waits for nobody but a guest that is here.</summary>
+    /// <summary>To be called when the source has recovered the link: it does so only for a guest that runs at its destination.</summary>
     public void OnRecovered() => _isMissing = false;
 }

@@ -5,8 +5,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Puts one channel's target pages together to host pages: nothing of a host page may be seen before its last target page is there. Used by
-/// one thread.
+/// Assembles the target pages of one channel into host pages, because nothing of a host page may be visible before its last target page has
+/// come. Used by one thread.
 /// </summary>
 internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : IDisposable
 {
@@ -19,8 +19,8 @@ internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : 
     private long _count;
     private bool _holdsData;
 
-    /// <summary>Takes one target page; <paramref name="source"/> is 0 for a page of zeros.</summary>
-    /// <exception cref="ChannelException">Its host page is not the one that the channel is in the middle of, or it came before.</exception>
+    /// <summary>Adds one target page. A <paramref name="source"/> of 0 means a zero page.</summary>
+    /// <exception cref="ChannelException">The page is outside of the host page that the channel has begun, or has come before.</exception>
     public void Add(RamBlock block, long offset, nint source)
     {
         var size = arrivals.Ledger.HostPageSize(block);
@@ -94,7 +94,7 @@ internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : 
         var page = new Span<byte>((void*)(_staging!.Address + (nint)(index << TargetPage.Shift)), TargetPage.Size);
         if (source == 0)
         {
-            page.Clear(); // of the host page before
+            page.Clear(); // the memory still holds the host page before this one
         }
         else
         {

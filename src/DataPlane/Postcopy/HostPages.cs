@@ -5,17 +5,17 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The size of the pages that back each block at the destination. A host page is placed as a whole, so it is asked for, discarded and sent
-/// as a whole
-/// (specification, 4-postcopy section 4.3.1). Nothing on the wire tells the source; both sides must have been given the same.
+/// The size of the pages that back each RAM block at the destination. A host page is placed as a whole, so it is requested, discarded and
+/// sent as a whole (specification, 4-postcopy section 4.3.1). Nothing on the wire tells the source these sizes, so both sides must be
+/// configured with the same.
 /// </summary>
 internal sealed class HostPages
 {
     private readonly long[] _pages;
 
     /// <param name="memory">The guest's memory.</param>
-    /// <param name="sizes">Page sizes in bytes by block name, where they are not those of the blocks here.</param>
-    /// <exception cref="ArgumentException">A block does not exist, or is no multiple of its page size.</exception>
+    /// <param name="sizes">Page sizes in bytes by block name, for blocks whose size at the destination differs from the size here.</param>
+    /// <exception cref="ArgumentException">A named block does not exist, or cannot consist of pages of the given size.</exception>
     public HostPages(GuestMemory memory, IReadOnlyDictionary<string, long>? sizes = null)
     {
         _pages = [.. memory.Blocks.Select(static block => block.HostPageSize >> TargetPage.Shift)];
@@ -40,20 +40,20 @@ internal sealed class HostPages
         }
     }
 
-    /// <summary>Whether a block can have pages of that many bytes.</summary>
+    /// <summary>Whether <paramref name="block"/> can consist of pages of <paramref name="size"/> bytes.</summary>
     public static bool Fit(RamBlock block, long size) =>
         BitOperations.IsPow2(size) && size is >= TargetPage.Size and <= WireLimits.MaxBlockPageSize && block.Length % size == 0;
 
-    /// <summary>All sizes, ORed: what ADVISE tells.</summary>
+    /// <summary>The bitwise OR of all sizes in bytes, which ADVISE carries.</summary>
     public ulong Summary { get; }
 
-    /// <summary>Target pages in one host page of <paramref name="block"/>.</summary>
+    /// <summary>The number of target pages in one host page of <paramref name="block"/>.</summary>
     public long PagesOf(RamBlock block) => _pages[block.Index];
 
-    /// <summary>Bytes in one host page of <paramref name="block"/>.</summary>
+    /// <summary>The number of bytes in one host page of <paramref name="block"/>.</summary>
     public long SizeOf(RamBlock block) => PagesOf(block) << TargetPage.Shift;
 
-    /// <summary>Makes every host page that has a page in the set belong to it as a whole.</summary>
+    /// <summary>Widens the set so that it has all pages of every host page of which it has any.</summary>
     public void Widen(GuestPageSet set)
     {
         foreach (var block in set.Memory.Blocks)

@@ -4,7 +4,7 @@ using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 
-/// <content>What has not been received is given up: pages that are there would never be faults.</content>
+/// <content>Drops the contents of pages that have not been received: the kernel reports no fault for a page that is there.</content>
 internal sealed partial class LiveMemory
 {
     private readonly RangeDropper _dropper = new();
@@ -13,8 +13,9 @@ internal sealed partial class LiveMemory
     private readonly GuestPageSet _dropped;
 
     /// <summary>
-    /// Gives up pages that the source will send anew, ahead of <see cref="Arm"/>: the guest may still run at its source then. Everything is
-    /// registered first: a touch in between would be answered with a page of zeros, which nobody would ever take for missing.
+    /// Drops the contents of pages that the source will send again. May be called before <see cref="Arm"/>, while the guest still runs at
+    /// its source. All memory is registered first: a touch in between would otherwise get a page of zeros, which would never count as
+    /// missing.
     /// </summary>
     public void Drop(RamBlock block, long firstPage, long pageCount)
     {
@@ -24,7 +25,10 @@ internal sealed partial class LiveMemory
         _dropped[block].SetRange(firstPage, pageCount);
     }
 
-    /// <summary>First: the kernel would make huge pages of what lies between the gaps, and so fill these.</summary>
+    /// <summary>
+    /// Prepares a block before its first pages are dropped: otherwise the kernel might merge what lies between the gaps into huge pages,
+    /// and so fill the gaps.
+    /// </summary>
     private void Prepare(RamBlock block)
     {
         if (!_prepared[block.Index] && block.HostPageSize == TargetPage.Size)
@@ -35,7 +39,7 @@ internal sealed partial class LiveMemory
         _prepared[block.Index] = true;
     }
 
-    /// <summary>All that is missing and not given up yet.</summary>
+    /// <summary>Drops all pages of the block that are missing and have not been dropped before.</summary>
     private void DropMissing(RamBlock block)
     {
         var dropped = _dropped[block];
@@ -59,6 +63,7 @@ internal sealed partial class LiveMemory
         });
     }
 
+    /// <summary>Drops a range: at once from a memory file, and from private memory with the next call of the dropper.</summary>
     private void DropRange(RamBlock block, long offset, long length)
     {
         _isPrivate[block.Index] = _isPrivate[block.Index] || !TryRemove(block, offset, length);
@@ -70,7 +75,9 @@ internal sealed partial class LiveMemory
         _pages.RecordDropped(block, offset >> TargetPage.Shift, length >> TargetPage.Shift);
     }
 
-    /// <summary>Calls back with each range of host pages that have not been received.</summary>
+    /// <summary>
+    /// Calls <paramref name="action"/> with offset and length, in bytes, of each range of host pages that have not been received.
+    /// </summary>
     private void ForEachMissing(RamBlock block, Action<long, long> action)
     {
         var received = _pages.Received(block);
@@ -83,7 +90,7 @@ internal sealed partial class LiveMemory
                 next = block.PageCount;
             }
 
-            // A host page that has come in part (zero pages before the switch) is here: what it lacks never had contents.
+            // A host page that has come in part (zero pages before the switch) counts as received: the rest of it never had contents.
             var begin = (from + unit - 1) & -unit;
             var end = next == block.PageCount ? next : next & -unit;
             if (end > begin)
@@ -96,8 +103,8 @@ internal sealed partial class LiveMemory
     }
 
     /// <summary>
-    /// A memory file's pages must go from the file; private memory has none, and the kernel says so. Private huge pages have one that
-    /// nobody sees, which may not be changed through them.
+    /// Removes pages from a memory file. Returns false for private memory, which has no file, as the kernel reports. Private huge pages
+    /// have a hidden file, which may not be changed through them.
     /// </summary>
     private static bool TryRemove(RamBlock block, long offset, long length)
     {
@@ -106,7 +113,7 @@ internal sealed partial class LiveMemory
         return errno == 0 || isPrivate ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
     }
 
-    /// <summary>Whether a host page is there; true where the kernel does not tell.</summary>
+    /// <summary>Whether a host page is present; always true for 4 KiB pages, and where the kernel does not tell.</summary>
     private static unsafe bool IsThere(RamBlock block, long offset)
     {
         if (block.HostPageSize == TargetPage.Size)
@@ -115,7 +122,7 @@ internal sealed partial class LiveMemory
         }
 
         byte page;
-        // SAFETY: one page of the machine is asked for, at the first byte of a larger one; the answer is one byte.
+        // SAFETY: the call asks about one 4 KiB page, at the first byte of a huge page, and its answer is one byte.
         return Libc.FindPages(block.Address + (nint)offset, TargetPage.Size, &page) != 0 || (page & 1) != 0;
     }
 

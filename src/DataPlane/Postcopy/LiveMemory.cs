@@ -6,25 +6,25 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The memory of a guest that runs while pages are missing: registered with userfaultfd, so that who touches a missing page waits for it.
+/// The memory of a guest that runs while pages are missing. It is registered with userfaultfd, so that a thread that touches a missing page
+/// waits for it.
 /// </summary>
 /// <remarks>
 /// <para>Managed code must not touch this memory between <see cref="Arm"/> and <see cref="Release"/>: a thread that waits for a page in
-/// managed code holds up
-/// the garbage collector, and with it whoever could bring the page. System calls and P/Invoke may.</para>
-/// <para>It is given back in two ways only: <see cref="Release"/> when nothing is missing or nobody will ever run on it, else <see
-/// cref="Poison()"/>. Plain closing
-/// would let the guest read zeros for what is missing.</para>
+/// managed code blocks the garbage collector, and with it the threads that could bring the page. System calls and P/Invoke may touch
+/// it.</para>
+/// <para>The memory is given back in only two ways: by <see cref="Release"/> if nothing is missing or nobody will ever run on it, else by
+/// <see cref="Poison()"/>. Just closing the userfaultfd would let the guest read zeros for missing pages.</para>
 /// </remarks>
 internal sealed partial class LiveMemory : IPageStore
 {
     /// <summary>
-    /// Those of memory that could not be closed to its readers. Nobody uses them any more, so the garbage collector would close them, and
-    /// that lets every blocked reader go on with zeros: a guest that computes with them is worse than one that stands.
+    /// The userfaultfds of memory whose missing pages could not be made unreadable. Without a reference the garbage collector would close
+    /// them, and every blocked reader would go on with zeros: a guest that computes with zeros is worse than one that stands still.
     /// </summary>
     private static readonly ConcurrentBag<Userfaultfd> s_keptForEver = [];
 
-    /// <summary>For the test that has made one.</summary>
+    /// <summary>Gives tests the userfaultfds that are kept open for ever, so that they can close their own.</summary>
     internal static ConcurrentBag<Userfaultfd> KeptForEver => s_keptForEver;
 
     private const ulong NeededCalls = (1UL << Userfaultfd.CopyNumber) | (1UL << Userfaultfd.WakeNumber);
@@ -36,9 +36,9 @@ internal sealed partial class LiveMemory : IPageStore
 
     private readonly UserfaultFeatures _wanted;
 
-    /// <param name="pages">What has arrived, and the memory.</param>
-    /// <param name="ledger">What is here and what is asked for.</param>
-    /// <param name="wanted">Features that the kernel is asked for where it has them.</param>
+    /// <param name="pages">The record of the pages that have arrived, and the memory.</param>
+    /// <param name="ledger">The record of the pages that are here and of those that are asked for.</param>
+    /// <param name="wanted">Optional features, which the kernel is asked for if it has them.</param>
     public LiveMemory(ReceivedPages pages, PageLedger ledger, UserfaultFeatures wanted = UserfaultFeatures.Poison)
     {
         _wanted = wanted;
@@ -50,11 +50,11 @@ internal sealed partial class LiveMemory : IPageStore
         _dropped = new GuestPageSet(pages.Memory);
     }
 
-    /// <summary>Where faults are read, from <see cref="Arm"/> on.</summary>
+    /// <summary>The userfaultfd from which faults are read. It exists from the first <see cref="Drop"/> or <see cref="Arm"/> on.</summary>
     public Userfaultfd Faults => _faults ?? throw new InvalidOperationException("the memory is not registered");
 
-    /// <summary>Whether this process may handle missing pages at all.</summary>
-    /// <exception cref="IOException">It may not; says why and what opens it.</exception>
+    /// <summary>Checks that this process may handle missing pages at all.</summary>
+    /// <exception cref="IOException">It may not. The message tells the reason, and how to permit it.</exception>
     public static void CheckSupported()
     {
         if (MissingPageSupport.FindObstacle() is { } obstacle)
@@ -63,8 +63,8 @@ internal sealed partial class LiveMemory : IPageStore
         }
     }
 
-    /// <summary>Whether the kernel can place missing pages in every block.</summary>
-    /// <exception cref="IOException">It cannot.</exception>
+    /// <summary>Checks that the kernel can place missing pages in every block.</summary>
+    /// <exception cref="IOException">It cannot for one of the blocks, or this process may not handle missing pages.</exception>
     public static void CheckBlocks(GuestMemory memory)
     {
         using var faults = Userfaultfd.OpenForMissingPages();
@@ -75,8 +75,8 @@ internal sealed partial class LiveMemory : IPageStore
     }
 
     /// <summary>
-    /// Gives up whatever is not received, and registers everything unless <see cref="Drop"/> has: from now on each touch of a missing page
-    /// is a fault that somebody reads.
+    /// Drops the contents of all pages that have not been received, and registers all memory unless <see cref="Drop"/> has done so. From
+    /// now on each touch of a missing page is a fault, which somebody must read from <see cref="Faults"/>.
     /// </summary>
     public void Arm()
     {
@@ -91,7 +91,7 @@ internal sealed partial class LiveMemory : IPageStore
         EnsureRegistered();
     }
 
-    /// <summary>The block and page of an address.</summary>
+    /// <summary>Finds the block and the target page of an address. Returns false if no block contains it.</summary>
     public bool TryFind(ulong address, out RamBlock block, out long page) => _addresses.TryFind(address, out block, out page);
 
     /// <inheritdoc/>
@@ -104,7 +104,7 @@ internal sealed partial class LiveMemory : IPageStore
             done += placed;
             if (errno == Errno.EEXIST && !IsThere(block, offset + done))
             {
-                // Of huge pages the kernel says so too when the system has none left, and there is nothing at this place.
+                // For huge pages the kernel also reports EEXIST when the system has none left, although the place is empty.
                 errno = Errno.ENOMEM;
             }
 
@@ -120,7 +120,7 @@ internal sealed partial class LiveMemory : IPageStore
         var absent = true;
         if (block.HostPageSize != TargetPage.Size)
         {
-            // There is no call for zeros of reserved huge pages.
+            // The kernel has no call that places zeros in reserved huge pages.
             for (long done = 0; done < length; done += block.HostPageSize)
             {
                 absent &= Place(block, offset + done, ZeroBuffer.Address, block.HostPageSize);
@@ -140,7 +140,8 @@ internal sealed partial class LiveMemory : IPageStore
     }
 
     /// <summary>
-    /// Somebody waits for a page that has been received: it came in between, or it came as zeros before the switch and was never touched.
+    /// Lets threads go on that wait for a page that has been received. The page came meanwhile, or it came as a zero page before the switch
+    /// and has never been touched.
     /// </summary>
     public void PlaceReceived(RamBlock block, long page)
     {
@@ -152,7 +153,8 @@ internal sealed partial class LiveMemory : IPageStore
     }
 
     /// <summary>
-    /// Nothing is missing any more, or nobody will run on this memory: it is ordinary memory again, and what has not come reads as zero.
+    /// Turns the memory into ordinary memory again, because nothing is missing or nobody will run on it. Pages that have not come read as
+    /// zero.
     /// </summary>
     public void Release()
     {
@@ -172,16 +174,18 @@ internal sealed partial class LiveMemory : IPageStore
     }
 
     /// <summary>
-    /// The guest will never get what is missing: whoever touches a missing page from now on is stopped by the kernel (SIGBUS, before Linux
-    /// 6.6 SIGSEGV; in system calls and for a vCPU EFAULT) instead of reading zeros.
+    /// Makes all missing pages unreadable for good, because they will never come. From now on the kernel stops a thread that touches one
+    /// (with SIGBUS, before Linux 6.6 with SIGSEGV; system calls and vCPUs get EFAULT) instead of giving it zeros.
     /// </summary>
     /// <exception cref="LinuxException">
-    /// A block can be made unreadable in no way: its memory stays registered, and who touches a missing page waits for as long as this
-    /// process lives.
+    /// There is no way to make the missing pages of some block unreadable. All memory stays registered then, and a thread that touches a
+    /// missing page waits for as long as this process lives.
     /// </exception>
     public void Poison() => Poison(MissingPageGuard.Close);
 
-    /// <summary>The same with another way to close a block's missing pages; a parameter for the tests.</summary>
+    /// <summary>
+    /// Does what <see cref="Poison()"/> does, but closes the missing pages of each block by <paramref name="close"/>; for tests.
+    /// </summary>
     internal void Poison(Action<Userfaultfd, RamBlock, Action<Action<long, long>>> close)
     {
         if (_faults is not { } faults)
@@ -246,7 +250,9 @@ internal sealed partial class LiveMemory : IPageStore
         }
     }
 
-    /// <summary>What one call has come to: true with nothing wrong, false for a page that was there, which is stepped over.</summary>
+    /// <summary>
+    /// Evaluates the result of one call. Returns true if nothing was wrong, and false for a page that was there already, which is skipped.
+    /// </summary>
     private static bool IsPlaced(int errno, string call, RamBlock block, long offset, ref long done)
     {
         switch (errno)

@@ -4,12 +4,12 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Small messages of many threads to one channel, in the order in which they were added, without a lock that is held while anybody sends:
-/// whoever finds nobody sending sends all there is, and what others add meanwhile with its next call.
+/// Sends small messages of many threads on one channel, in the order in which they were added. No lock is held while sending: a thread that
+/// finds nobody sending sends all there is, and messages that others add meanwhile leave with its next call.
 /// </summary>
 /// <remarks>
-/// Bounded by its users: as many messages wait as there are pages asked for. A message alone is one system call, and nothing is allocated
-/// once the two buffers have their size. Thread-safe.
+/// The users of an outbox bound its size: there are at most as many messages as pages that are asked for. A single message costs one system
+/// call, and nothing is allocated once the two buffers have grown to their size. Thread-safe.
 /// </remarks>
 /// <param name="channel">The channel, on which nobody else sends.</param>
 internal sealed class MessageOutbox(Channel channel)
@@ -26,8 +26,8 @@ internal sealed class MessageOutbox(Channel channel)
     private ChannelException? _failure;
 
     /// <summary>
-    /// Adds a message; <paramref name="end"/> is what <see cref="SendUpTo"/> takes. False when the channel has failed:
-    /// nothing is kept then.
+    /// Adds a message, and sets <paramref name="end"/> to the position up to which <see cref="SendUpTo"/> must send to include it. Returns
+    /// false if the channel has failed; the message is not kept then.
     /// </summary>
     public bool TryAdd(ReadOnlySpan<byte> message, out long end)
     {
@@ -52,7 +52,10 @@ internal sealed class MessageOutbox(Channel channel)
         }
     }
 
-    /// <summary>Sees to it that everything leaves: by this thread, unless another is sending. Failures are found by the readers.</summary>
+    /// <summary>
+    /// Sends all messages, unless another thread is sending: then that thread sends them. Does not report failures, because the readers of
+    /// the channel find them.
+    /// </summary>
     public void TrySendAll()
     {
         lock (_gate)
@@ -68,13 +71,13 @@ internal sealed class MessageOutbox(Channel channel)
         SendAll("asking for a page");
     }
 
-    /// <summary>Returns when everything up to <paramref name="end"/> has left.</summary>
-    /// <exception cref="ChannelException">The link is gone.</exception>
+    /// <summary>Returns when all messages up to <paramref name="end"/> have been sent.</summary>
+    /// <exception cref="ChannelException">The link is lost.</exception>
     public void SendUpTo(long end, string doing)
     {
         lock (_gate)
         {
-            // Whoever sends comes back when the channel is aborted, at the latest.
+            // The thread that sends returns when the channel is aborted, at the latest.
             while (_isSending && _failure is null && _sent < end)
             {
                 Monitor.Wait(_gate);
@@ -139,7 +142,7 @@ internal sealed class MessageOutbox(Channel channel)
     {
         fixed (byte* first = _leaving)
         {
-            // SAFETY: the array is pinned for good, and belongs to the one who sends.
+            // SAFETY: the array is pinned for as long as it lives, and only the thread that sends uses it.
             Span<IoVec> vector = [new IoVec((nint)first, (nuint)bytes)];
             var result = channel.Send(vector);
             return result.Complete ? null : ChannelException.From(result, channel, doing);

@@ -5,17 +5,20 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Makes pages that will never come unreadable for good, so that nobody takes them for zeros: by UFFDIO_POISON where the kernel has it
-/// (Linux 6.6), else by taking their protection away. A process has a limited number of mappings (65,530 by default); where the gaps are
-/// more than that, the whole block becomes unreadable: what it still holds is worth less than a guest that computes with zeros.
+/// Makes pages that will never come unreadable for good, so that nobody takes them for zeros. It uses UFFDIO_POISON where the kernel has it
+/// (Linux 6.6), else it takes away the protection of the pages. A process has a limited number of mappings (65,530 by default). If the
+/// missing ranges need more, the whole block becomes unreadable, because a guest that computes with zeros is worse than the loss of what
+/// the block holds.
 /// </summary>
 internal static class MissingPageGuard
 {
-    /// <summary>Closes all missing pages of a block. Who waits for one of them goes on waiting until the block is unregistered.</summary>
-    /// <param name="faults">Where the block is registered.</param>
+    /// <summary>
+    /// Makes all missing pages of a block unreadable. Threads that wait for one of them go on waiting until the block is unregistered.
+    /// </summary>
+    /// <param name="faults">The userfaultfd that the block is registered with.</param>
     /// <param name="block">The block.</param>
-    /// <param name="forEachMissing">Calls back with offset and length of each range.</param>
-    /// <exception cref="LinuxException">The kernel refuses every way.</exception>
+    /// <param name="forEachMissing">Calls back with offset and length, in bytes, of each missing range.</param>
+    /// <exception cref="LinuxException">The kernel permits no way to make them unreadable.</exception>
     public static void Close(Userfaultfd faults, RamBlock block, Action<Action<long, long>> forEachMissing)
     {
         try

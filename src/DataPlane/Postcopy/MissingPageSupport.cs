@@ -3,12 +3,12 @@ using DataPlane.Linux;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>Says to people what keeps this process from running a guest before its memory has come, and what opens it.</summary>
+/// <summary>Explains to users what keeps this process from running a guest before its memory has come, and how to permit it.</summary>
 internal static class MissingPageSupport
 {
     private const string Sysctl = "/proc/sys/vm/unprivileged_userfaultfd";
 
-    /// <summary>Null where it may; asks the kernel.</summary>
+    /// <summary>Returns what keeps this process from handling missing pages, or null if it may. Asks the kernel.</summary>
     internal static string? FindObstacle()
     {
         try
@@ -22,10 +22,11 @@ internal static class MissingPageSupport
         }
     }
 
+    /// <summary>Returns the explanation for a refused call, in one line.</summary>
     /// <param name="call">The call that was refused.</param>
-    /// <param name="errno">How.</param>
-    /// <param name="sysctl">Value of vm.unprivileged_userfaultfd; null where it cannot be read.</param>
-    /// <param name="isFiltered">Whether the system calls of this process pass a filter (seccomp).</param>
+    /// <param name="errno">The error of the call.</param>
+    /// <param name="sysctl">The value of vm.unprivileged_userfaultfd; null if it cannot be read.</param>
+    /// <param name="isFiltered">Whether a filter (seccomp) checks the system calls of this process.</param>
     internal static string Explain(string call, int errno, string? sysctl, bool isFiltered) => (call, errno) switch
     {
         ("userfaultfd", Errno.EPERM or Errno.EACCES) when sysctl == "0" && !isFiltered =>
@@ -43,7 +44,9 @@ internal static class MissingPageSupport
 
     private static bool IsFiltered(string? seccomp) => seccomp is not (null or "0");
 
-    /// <summary>The first line of a file of the kernel, or the value after a name; null where there is none.</summary>
+    /// <summary>
+    /// Returns the first line of a kernel file that begins with <paramref name="name"/>, without that name; null if there is none.
+    /// </summary>
     private static string? ReadLine(string path, string name = "")
     {
         try

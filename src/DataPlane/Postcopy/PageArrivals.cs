@@ -5,38 +5,44 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>Takes whole host pages from the readers of all channels: places them, then records them. Thread-safe.</summary>
+/// <summary>Takes whole host pages from the readers of all channels, places them and then records them. Thread-safe.</summary>
 internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger logger)
 {
     private long _dataPages;
     private long _zeroPages;
     private long _askedPages;
 
-    /// <summary>Target pages that came with their bytes.</summary>
+    /// <summary>The number of target pages that came with their bytes.</summary>
     public long DataPages => Volatile.Read(ref _dataPages);
 
-    /// <summary>Target pages that came as zeros.</summary>
+    /// <summary>The number of target pages that came as zero pages.</summary>
     public long ZeroPages => Volatile.Read(ref _zeroPages);
 
-    /// <summary>Target pages that came while they were asked for.</summary>
+    /// <summary>The number of target pages that came while they were asked for.</summary>
     public long AskedPages => Volatile.Read(ref _askedPages);
 
-    /// <summary>After a recovery a source may send a page that arrived while the link broke; before, none comes twice.</summary>
+    /// <summary>
+    /// Whether a page may come twice. After a recovery a source may send a page again that arrived while the link broke; before, a repeated
+    /// page is a violation.
+    /// </summary>
     public bool RepeatsAllowed { get; set; }
 
+    /// <summary>The record of the pages that are here and of those that are asked for.</summary>
     public PageLedger Ledger => ledger;
 
-    /// <summary>What host pages that come in pieces may take in all.</summary>
+    /// <summary>The limit on the memory for host pages that come in pieces, over all channels together.</summary>
     public StagingBudget Staging { get; init; } = new(long.MaxValue);
 
-    /// <summary>Learns from what comes on the preempt channel.</summary>
+    /// <summary>Whether the source is proven to have read PONG(0x42). The pages on the preempt channel are reported to it.</summary>
     public HandoverProof Proof { get; } = new();
 
     /// <summary>Places a host page that came with data.</summary>
+    /// <exception cref="ChannelException">The page has come before, and <see cref="RepeatsAllowed"/> is false.</exception>
     public void Place(RamBlock block, long offset, nint source, long length, string channel) =>
         Record(block, offset, length, holdsData: true, IsNew(block, offset) && store.Place(block, offset, source, length), channel);
 
-    /// <summary>Places a host page that came as zeros throughout.</summary>
+    /// <summary>Places a host page that came as zero pages only.</summary>
+    /// <exception cref="ChannelException">The page has come before, and <see cref="RepeatsAllowed"/> is false.</exception>
     public void PlaceZeros(RamBlock block, long offset, long length, string channel) =>
         Record(block, offset, length, holdsData: false, IsNew(block, offset) && store.PlaceZeros(block, offset, length), channel);
 

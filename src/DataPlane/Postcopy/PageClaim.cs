@@ -3,24 +3,27 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Pages of one block that one sender has taken and nobody else will send: some runs of small pages, or one huge page. Reused by its
-/// sender.
+/// Pages of one block that one sender has claimed, so that nobody else sends them: some runs of small pages, or one huge page. The sender
+/// reuses it.
 /// </summary>
 internal sealed class PageClaim
 {
     /// <summary>
-    /// Target pages at most, where host pages are as small: a page that is asked for while it stands in the background's claim waits for
-    /// all of it.
+    /// The most target pages in a claim, for blocks with 4 KiB host pages. It is small because a page that is requested while the
+    /// background has claimed it waits for the whole claim.
     /// </summary>
     public const int Capacity = 32;
 
     private readonly PageRun[] _runs = new PageRun[Capacity];
     private int _count;
 
+    /// <summary>The number of claimed target pages.</summary>
     public long PageCount { get; private set; }
 
+    /// <summary>The number of target pages that may still be added; zero or less if the claim is full.</summary>
     public long Free => Capacity - PageCount;
 
+    /// <summary>The claimed runs of pages.</summary>
     public ReadOnlySpan<PageRun> Runs => _runs.AsSpan(0, _count);
 
     public void Add(PageRun run)

@@ -4,20 +4,19 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Which pages are here and which are asked for, under one lock: whoever finds a page missing either sees it arrive or has its request stay
-/// open.
+/// Records which pages are here and which are asked for, under one lock. A thread that finds a page missing therefore either sees it
+/// arrive, or its request stays open.
 /// </summary>
 /// <remarks>
-/// Pages are asked for and counted as open by whole host pages: what the block is backed with here or at the source, whichever is larger.
-/// Thread-safe.
-/// Nothing is allocated in the steady state.
+/// Requests are made and counted by whole host pages, whose size is that of the block here or at the source, whichever is larger.
+/// Thread-safe. Nothing is allocated in the steady state.
 /// </remarks>
 internal sealed class PageLedger
 {
-    private readonly object _gate = new(); // a monitor: the puller waits in it
+    private readonly object _gate = new(); // a monitor, because the puller waits in it
     private readonly ReceivedPages _pages;
     private readonly GuestPageSet _discarded;
-    private readonly GuestPageSet _asked; // the bit of a host page's first page
+    private readonly GuestPageSet _asked; // a host page is marked by the bit of its first page
     private readonly long[] _pagesPerHostPage;
     private long _open;
     private long _owed;
@@ -25,8 +24,8 @@ internal sealed class PageLedger
     private bool _stopped;
     private TaskCompletionSource? _settled;
 
-    /// <param name="pages">What has arrived so far.</param>
-    /// <param name="hostPageSize">Bytes of a host page of each block.</param>
+    /// <param name="pages">The record of the pages that have arrived so far.</param>
+    /// <param name="hostPageSize">Returns the size of a host page of a block in bytes.</param>
     public PageLedger(ReceivedPages pages, Func<RamBlock, long> hostPageSize)
     {
         _pages = pages;
@@ -35,7 +34,7 @@ internal sealed class PageLedger
         _pagesPerHostPage = [.. pages.Memory.Blocks.Select(block => hostPageSize(block) >> TargetPage.Shift)];
     }
 
-    /// <summary>Host pages that are asked for and not here.</summary>
+    /// <summary>The number of host pages that are asked for and not here.</summary>
     public long OpenRequests
     {
         get
@@ -47,7 +46,7 @@ internal sealed class PageLedger
         }
     }
 
-    /// <summary>Target pages that the source owes: it has discarded them here and not sent them since.</summary>
+    /// <summary>Counts the target pages that the source owes: they were discarded and have not come since.</summary>
     public long CountMissing()
     {
         long missing = 0;
@@ -64,13 +63,16 @@ internal sealed class PageLedger
         return missing;
     }
 
+    /// <summary>The number of target pages in a host page of <paramref name="block"/>.</summary>
     public long PagesPerHostPage(RamBlock block) => _pagesPerHostPage[block.Index];
 
+    /// <summary>The size of a host page of <paramref name="block"/> in bytes.</summary>
     public long HostPageSize(RamBlock block) => _pagesPerHostPage[block.Index] << TargetPage.Shift;
 
-    /// <summary>The first page of the host page that <paramref name="page"/> belongs to.</summary>
+    /// <summary>Returns the first page of the host page that <paramref name="page"/> belongs to.</summary>
     public long HostPageOf(RamBlock block, long page) => page & -_pagesPerHostPage[block.Index];
 
+    /// <summary>Whether a target page is here.</summary>
     public bool IsReceived(RamBlock block, long page) => _pages.Received(block)[page];
 
     /// <summary>Whether the host page of <paramref name="page"/> is asked for and not here.</summary>
@@ -82,14 +84,16 @@ internal sealed class PageLedger
         }
     }
 
-    /// <summary>The source will send these pages anew.</summary>
+    /// <summary>Records that the source will send these pages again. What is here of them no longer counts as received.</summary>
     public void Discard(RamBlock block, long firstPage, long pageCount)
     {
         _discarded[block].SetRange(firstPage, pageCount);
         _pages.Forget(block, firstPage, pageCount);
     }
 
-    /// <summary>Somebody needs a page: whether it is here, asked for already, or to be asked for by the caller.</summary>
+    /// <summary>
+    /// Records that somebody needs a page. Returns whether it is here, is asked for already, or is to be requested by the caller.
+    /// </summary>
     public PageNeed Need(RamBlock block, long page)
     {
         var hostPage = HostPageOf(block, page);
@@ -104,8 +108,10 @@ internal sealed class PageLedger
         }
     }
 
-    /// <summary>Pages have been placed: only now are they here, and their request is closed.</summary>
-    /// <returns>Whether they were asked for.</returns>
+    /// <summary>
+    /// Records that pages of one host page have been placed. Only from now on do they count as received, and their request is closed.
+    /// </summary>
+    /// <returns>Whether the pages were asked for.</returns>
     public bool Arrived(RamBlock block, long firstPage, long pageCount, bool holdsData)
     {
         lock (_gate)
@@ -156,7 +162,7 @@ internal sealed class PageLedger
         }
     }
 
-    /// <summary>All open requests, as of now: for a new link.</summary>
+    /// <summary>Returns the host pages of all requests that are open now, to be repeated on a new link.</summary>
     public IReadOnlyList<(RamBlock Block, long Page)> Open()
     {
         List<(RamBlock, long)> open = [];
@@ -175,8 +181,8 @@ internal sealed class PageLedger
     }
 
     /// <summary>
-    /// Opens a request for the next page at or after a place that is owed and not asked for. False when there is none up to the block's
-    /// end.
+    /// Opens a request for the next page from <paramref name="page"/> on that the source owes and that is not asked for. Returns false if
+    /// there is none up to the end of the block.
     /// </summary>
     public bool TryOpenNext(RamBlock block, ref long page)
     {
@@ -200,12 +206,12 @@ internal sealed class PageLedger
         return false;
     }
 
-    /// <summary>Waits until fewer than <paramref name="limit"/> requests are open. False when <see cref="Stop"/> was called.</summary>
+    /// <summary>Waits until fewer than <paramref name="limit"/> requests are open. Returns false after <see cref="Stop"/>.</summary>
     public bool WaitForRoom(int limit)
     {
         lock (_gate)
         {
-            // Woken when half of them are answered: one turn for many requests.
+            // The waiting thread is woken when half of the requests are answered, so that it makes many requests at a time.
             _roomFor = limit / 2;
             if (_open >= limit)
             {
@@ -219,7 +225,7 @@ internal sealed class PageLedger
         }
     }
 
-    /// <summary>Ends <see cref="WaitForRoom"/>.</summary>
+    /// <summary>Ends <see cref="WaitForRoom"/> for good.</summary>
     public void Stop()
     {
         lock (_gate)

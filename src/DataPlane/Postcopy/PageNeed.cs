@@ -1,14 +1,14 @@
 namespace DataPlane.Postcopy;
 
-/// <summary>What is to be done for somebody who needs a page.</summary>
+/// <summary>What is to be done for a thread that needs a page.</summary>
 internal enum PageNeed
 {
-    /// <summary>It has arrived.</summary>
+    /// <summary>The page has arrived.</summary>
     Received,
 
-    /// <summary>It was asked for before.</summary>
+    /// <summary>The page was asked for before.</summary>
     Asked,
 
-    /// <summary>It is marked as asked for; the caller sends the request.</summary>
+    /// <summary>The page is now marked as asked for, and the caller must send the request.</summary>
     Ask,
 }

@@ -3,12 +3,14 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The thread that asks for every missing page of a guest that does not run here, in ascending order: requests are not slowed down by the
-/// source's limits.
+/// The thread that requests every missing page of a guest that does not run here, in ascending order. Requests are faster than the
+/// background, because the source's rate limit does not apply to them.
 /// </summary>
 internal sealed class PagePuller : IDisposable
 {
-    /// <summary>Most requests under way. A source may serve them one by one while it reads no further ones.</summary>
+    /// <summary>
+    /// The most requests that are open at a time. A source may serve them one by one, and reads no further ones meanwhile.
+    /// </summary>
     public const int MaxOpen = 256;
 
     private readonly GuestMemory _memory;

@@ -5,15 +5,18 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Reads the page records of one channel after the switch: on main between a section's header and its end, on the preempt channel all
-/// there is.
+/// Reads the page records of one channel after the switch: on main from the header of a section to its end, on the preempt channel from its
+/// first byte to its last.
 /// </summary>
 internal sealed class PageRecordReader(RecordBuffer input, GuestMemory memory, PageArrivals arrivals) : IDisposable
 {
     private readonly HostPageAssembly _assembly = new(arrivals, input.Channel);
-    private RamBlock? _block; // each channel continues its own
+    private RamBlock? _block; // each channel continues the block that it named last
 
-    /// <summary>Places pages up to and with the end record. False when the peer ends the stream in front of a record instead.</summary>
+    /// <summary>
+    /// Places pages up to the end record, and consumes it. Returns false if the peer has ended the stream before a record instead.
+    /// </summary>
+    /// <exception cref="Transport.ChannelException">The connection is lost, or the stream is malformed.</exception>
     public bool ReadToEnd()
     {
         while (input.TryFill(RamRecordHeader.MinSize))

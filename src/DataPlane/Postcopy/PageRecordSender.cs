@@ -7,17 +7,15 @@ namespace DataPlane.Postcopy;
 
 /// <summary>
 /// Sends pages as plain records on one channel of postcopy: headers from a pooled block, pages straight from guest memory. On main each
-/// call is a section of
-/// its own, so the destination has it as a whole; the preempt channel carries bare records.
+/// call sends a section of its own, which the destination then has as a whole; the preempt channel carries bare records.
 /// </summary>
 /// <remarks>
-/// One caller at a time. Host pages come as whole runs and leave in one piece, ascending (specification, 4-postcopy section 4.3.1). The
-/// block is named
-/// whenever it changes and, on main, at the beginning of every section.
+/// Used by one caller at a time. Host pages are given as whole runs, and are sent in one piece in ascending order (specification,
+/// 4-postcopy section 4.3.1). A record names its block whenever the block changes and, on main, at the beginning of every section.
 /// </remarks>
 internal sealed class PageRecordSender : IDisposable
 {
-    /// <summary>Pages in one system call: a huge page takes several.</summary>
+    /// <summary>The most target pages in one system call; a huge page takes several calls.</summary>
     private const int PagesPerCall = 128;
 
     private readonly Channel _channel;
@@ -43,22 +41,27 @@ internal sealed class PageRecordSender : IDisposable
         _headers = pool.RentBlock($"{channel.Name} page headers");
     }
 
-    /// <summary>Pages that went with their bytes. May be read by any thread, as <see cref="ZeroPages"/>.</summary>
+    /// <summary>The number of target pages that were sent with their bytes. Any thread may read it.</summary>
     public long NormalPages => Volatile.Read(ref _normalPages);
 
+    /// <summary>The number of target pages that were sent as zero pages. Any thread may read it.</summary>
     public long ZeroPages => Volatile.Read(ref _zeroPages);
 
-    /// <param name="channel">Main; nothing else writes to it from now on.</param>
-    /// <param name="pool">Room for headers.</param>
-    /// <param name="sectionId">Id of the ram section.</param>
-    /// <param name="holdingData">The pages that are not zero, where the host knows them: then nobody looks.</param>
+    /// <summary>Creates a sender for the main channel.</summary>
+    /// <param name="channel">The main channel, on which nothing else is sent from now on.</param>
+    /// <param name="pool">Gives the block for the headers.</param>
+    /// <param name="sectionId">The id of the ram section.</param>
+    /// <param name="holdingData">
+    /// The pages that are not zero, if the host knows them: then no page is tested. Null if every page is to be tested.
+    /// </param>
     public static PageRecordSender OnMain(Channel channel, BlockPool pool, uint sectionId, GuestPageSet? holdingData) =>
         new(channel, pool, inSections: true, sectionId, holdingData);
 
+    /// <summary>Creates a sender for the preempt channel.</summary>
     public static PageRecordSender OnPreempt(Channel channel, BlockPool pool, GuestPageSet? holdingData) =>
         new(channel, pool, inSections: false, 0, holdingData);
 
-    /// <summary>Sends all of <paramref name="runs"/>; on return the kernel has them.</summary>
+    /// <summary>Sends all pages of <paramref name="runs"/>. When it returns, the kernel has them.</summary>
     /// <exception cref="ChannelException">The connection is lost.</exception>
     public void Send(ReadOnlySpan<PageRun> runs)
     {
@@ -91,7 +94,7 @@ internal sealed class PageRecordSender : IDisposable
         }
     }
 
-    /// <summary>Main: the END section, which holds no pages, and the end of the stream. There is no VM description in postcopy.</summary>
+    /// <summary>Sends the END section, which holds no pages, and the end of the main stream. Postcopy has no VM description.</summary>
     public void SendEnd()
     {
         _used += SectionHeader.Write(_headers.Span, SectionType.End, _sectionId);
@@ -100,7 +103,7 @@ internal sealed class PageRecordSender : IDisposable
         Flush();
     }
 
-    /// <summary>Preempt: the record that ends the channel for a destination that waits for it.</summary>
+    /// <summary>Sends the record that ends the preempt channel, for a destination that waits for it.</summary>
     public void SendEndOfChannel()
     {
         _used += RamRecordHeader.Write(_headers.Span, RamFlags.EndOfSection, 0);
@@ -132,7 +135,7 @@ internal sealed class PageRecordSender : IDisposable
     private unsafe bool IsZero(RamBlock block, long page) =>
         _holdingData is { } data
             ? !data[block][page]
-            // SAFETY: the page is one of the block's, whose memory is mapped; the guest stands still.
+            // SAFETY: the page belongs to the block, whose memory is mapped, and the guest is stopped here.
             : ZeroPage.IsZero((byte*)block.Address + (page << TargetPage.Shift));
 
     private void AddPending()

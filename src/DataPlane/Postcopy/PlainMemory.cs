@@ -2,12 +2,12 @@ using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>The memory of a guest that does not run here: pages are simply written.</summary>
+/// <summary>The memory of a guest that does not run here, so that pages can simply be written.</summary>
 internal sealed class PlainMemory(ReceivedPages pages) : IPageStore
 {
     public unsafe bool Place(RamBlock block, long offset, nint source, long length)
     {
-        // SAFETY: the caller vouches for the source; Span checks the place.
+        // SAFETY: the caller vouches for the source, and Span checks the destination.
         new ReadOnlySpan<byte>((void*)source, (int)length).CopyTo(block.Span(offset, (int)length));
         return true;
     }
@@ -22,7 +22,7 @@ internal sealed class PlainMemory(ReceivedPages pages) : IPageStore
         return true;
     }
 
-    /// <summary>Pages that never came read as zero: those that are stale are cleared.</summary>
+    /// <summary>Clears stale pages that were discarded and never came again, because such pages read as zero.</summary>
     public void ClearMissing()
     {
         foreach (var block in pages.Memory.BlockSpan)

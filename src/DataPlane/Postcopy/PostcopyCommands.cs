@@ -4,20 +4,22 @@ using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>Writes what turns a precopy stream into postcopy (specification, 4-postcopy section 4.1).</summary>
+/// <summary>Writes the commands that turn a precopy stream into postcopy (specification, 4-postcopy section 4.1).</summary>
 internal static class PostcopyCommands
 {
-    /// <summary>Postcopy may come. Behind OPEN_RETURN_PATH and before the list of blocks.</summary>
+    /// <summary>
+    /// Writes ADVISE, which announces that postcopy may come. Its place is after OPEN_RETURN_PATH and before the list of RAM blocks.
+    /// </summary>
     public static void WriteAdvise(IBufferWriter<byte> output, HostPages hostPages) =>
         output.Advance(CommandWriter.WritePostcopyAdvise(output.GetSpan(CommandWriter.MaxSize), new PostcopyAdvise(hostPages.Summary)));
 
     /// <summary>
-    /// Discards every page that is still to be sent. At least one: a QEMU that gets a package without any discard before it hangs for ever
-    /// (4-postcopy section 4.1.6), so where nothing is left, the first page goes once more.
+    /// Writes DISCARD commands for every page that is still to be sent, at least for one. A QEMU that gets a package without any DISCARD
+    /// before it hangs for ever (specification, 4-postcopy section 4.1.6), so if nothing is left, the first host page is sent again.
     /// </summary>
     /// <param name="output">The main channel.</param>
-    /// <param name="unsent">Whole host pages, not empty afterwards.</param>
-    /// <param name="hostPages">The destination's pages.</param>
+    /// <param name="unsent">The pages to send, as whole host pages. The set is never empty afterwards.</param>
+    /// <param name="hostPages">The sizes of the destination's host pages.</param>
     public static void WriteDiscards(IBufferWriter<byte> output, GuestPageSet unsent, HostPages hostPages)
     {
         var blocks = unsent.Memory.Blocks;
@@ -29,9 +31,11 @@ internal static class PostcopyCommands
         WriteRanges(output, unsent);
     }
 
-    /// <summary>Discards pages, perhaps none, ahead of <see cref="WriteDiscards"/> or after it.</summary>
+    /// <summary>
+    /// Writes DISCARD commands for <paramref name="pages"/>, which may be empty, before or after those of <see cref="WriteDiscards"/>.
+    /// </summary>
     /// <param name="output">The main channel.</param>
-    /// <param name="pages">Whole host pages.</param>
+    /// <param name="pages">The pages to discard, as whole host pages.</param>
     public static void WriteRanges(IBufferWriter<byte> output, GuestPageSet pages)
     {
         Span<ByteRange> ranges = stackalloc ByteRange[PostcopyDiscard.RangesPerCommand];
@@ -55,7 +59,8 @@ internal static class PostcopyCommands
     }
 
     /// <summary>
-    /// The device state, framed so that the destination loads it as a whole and starts the guest. Returns the bytes written.
+    /// Writes the device state as a package, which the destination loads as a whole before it starts the guest. Returns the number of bytes
+    /// written.
     /// </summary>
     public static int WritePackage(IBufferWriter<byte> output, ReadOnlySpan<byte> devices, bool preempt)
     {
@@ -69,7 +74,8 @@ internal static class PostcopyCommands
     }
 
     /// <summary>
-    /// After a lost link: asks which pages of every block have arrived. The first bytes of the new main channel (4-postcopy section 4.6.2).
+    /// Writes the questions which pages of every block have arrived. After a lost link these are the first bytes on the new main channel
+    /// (specification, 4-postcopy section 4.6.2).
     /// </summary>
     public static void WriteBitmapQuestions(IBufferWriter<byte> output, GuestMemory memory)
     {
@@ -79,7 +85,7 @@ internal static class PostcopyCommands
         }
     }
 
-    /// <summary>After a lost link: pages follow.</summary>
+    /// <summary>Writes RESUME, after which pages are sent on the new link.</summary>
     public static void WriteResume(IBufferWriter<byte> output) =>
         output.Advance(CommandWriter.WriteResume(output.GetSpan(CommandWriter.MaxSize)));
 

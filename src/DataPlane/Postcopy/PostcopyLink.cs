@@ -4,8 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// One set of connections to the source after the switch: a thread reads main, another the preempt channel once there is one. When either
-/// breaks, both end.
+/// One set of connections to the source after the switch. One thread reads main, and another the preempt channel once there is one. If
+/// either channel breaks, both are ended.
 /// </summary>
 internal sealed class PostcopyLink : IAsyncDisposable
 {
@@ -25,13 +25,13 @@ internal sealed class PostcopyLink : IAsyncDisposable
     private Exception? _cause;
     private bool _sourceHasEnded;
 
-    /// <param name="main">The main channel, in bulk use from now on.</param>
-    /// <param name="rest">Bytes of it that were read before.</param>
-    /// <param name="pages">What arrives.</param>
+    /// <param name="main">The main channel, which is in bulk mode from now on.</param>
+    /// <param name="rest">Bytes of the main channel that were read before.</param>
+    /// <param name="pages">The record of the pages that have arrived, and the memory.</param>
     /// <param name="arrivals">Takes the pages.</param>
-    /// <param name="returnPath">Takes the answers; it uses <paramref name="main"/> already.</param>
-    /// <param name="ramSection">Id of the ram section.</param>
-    /// <param name="pool">Gives a block per channel.</param>
+    /// <param name="returnPath">Sends the answers to PINGs; it uses <paramref name="main"/> already.</param>
+    /// <param name="ramSection">The id of the ram section.</param>
+    /// <param name="pool">Gives a block for each channel.</param>
     public PostcopyLink(
         Channel main,
         ReadOnlyMemory<byte> rest,
@@ -52,12 +52,13 @@ internal sealed class PostcopyLink : IAsyncDisposable
         _mainThread.Start();
     }
 
-    /// <summary>Completes with null when the source has sent its last byte on main, with the cause when the link is lost.</summary>
+    /// <summary>Completes with null when the source has sent its last byte on main, or with the cause when the link is lost.</summary>
     public Task<Exception?> Ended => _ended.Task;
 
-    /// <summary>Completes when the preempt channel has ended in whatever way; never when there is none.</summary>
+    /// <summary>Completes when the preempt channel has ended in any way. Never completes if there is none.</summary>
     public Task PreemptEnded => _preemptEnded.Task;
 
+    /// <summary>Whether the link has a preempt channel. Thread-safe.</summary>
     public bool HasPreempt
     {
         get
@@ -69,7 +70,10 @@ internal sealed class PostcopyLink : IAsyncDisposable
         }
     }
 
-    /// <summary>Reads pages from the preempt channel beside main.</summary>
+    /// <summary>
+    /// Reads pages from the preempt channel, too. If the link is broken or has a preempt channel already, <paramref name="preempt"/> is
+    /// aborted. Thread-safe.
+    /// </summary>
     public void AttachPreempt(Channel preempt)
     {
         lock (_gate)
@@ -86,7 +90,9 @@ internal sealed class PostcopyLink : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends the link; the first cause counts. Returns at once, from any thread.</summary>
+    /// <summary>
+    /// Ends the link with <paramref name="cause"/>, unless it has ended with another cause before. Returns at once. Thread-safe.
+    /// </summary>
     public void Break(Exception cause)
     {
         lock (_gate)
@@ -99,8 +105,8 @@ internal sealed class PostcopyLink : IAsyncDisposable
     }
 
     /// <summary>
-    /// Returns when no thread reads any more: no page is placed by this link from then on. The link was broken before, or the source has
-    /// ended it.
+    /// Completes when no thread reads any more: from then on this link places no page. To be called after the source has ended the link, or
+    /// after <see cref="Break"/>.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -163,7 +169,9 @@ internal sealed class PostcopyLink : IAsyncDisposable
         _preemptEnded.SetResult();
     }
 
-    /// <summary>Behind the end of main the preempt channel may close without a word; before, pages are lost with it.</summary>
+    /// <summary>
+    /// Handles the end of the preempt channel. After the end of main it may close at any time; before, pages are lost with it.
+    /// </summary>
     private void EndPreempt(Exception failure)
     {
         lock (_gate)

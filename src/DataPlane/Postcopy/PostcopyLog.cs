@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>Log events of postcopy: 4100 to 4199.</summary>
+/// <summary>The log events of postcopy, 4100 to 4199.</summary>
 internal static partial class PostcopyLog
 {
     [LoggerMessage(4100, LogLevel.Information, "The guest's memory follows on demand: {Missing} pages are missing")]

@@ -4,7 +4,7 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Reads the main channel after the switch, or after the handshake of a recovery, to its end (specification, 4-postcopy section 4.1.7).
+/// Reads the main channel to its end after the switch, or after the handshake of a recovery (specification, 4-postcopy section 4.1.7).
 /// <code>
 ///   (PART ram | END ram | PING) * EOF byte
 /// </code>
@@ -12,8 +12,8 @@ namespace DataPlane.Postcopy;
 internal sealed class PostcopyMainReader(
     RecordBuffer input, PageRecordReader records, PostcopyReturnPath returnPath, uint ramSection)
 {
-    /// <summary>Reads up to the EOF byte, after which the source waits for the last word.</summary>
-    /// <exception cref="Transport.ChannelException">The stream is broken, or ends before.</exception>
+    /// <summary>Reads up to the EOF byte, after which the source waits for SHUT.</summary>
+    /// <exception cref="Transport.ChannelException">The stream is malformed, or ends before the EOF byte.</exception>
     public void Run()
     {
         while (true)

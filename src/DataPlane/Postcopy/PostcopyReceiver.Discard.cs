@@ -2,12 +2,13 @@ using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 
-/// <content>What is to come again, told before the switch.</content>
+/// <content>Handles DISCARD, which comes before the switch.</content>
 internal sealed partial class PostcopyReceiver
 {
     /// <summary>
-    /// The source will send these pages anew. Their memory is given up at once, unless another channel might still write to it: there may
-    /// be very many, and the guest's source may send this ahead while it still runs there.
+    /// Discards pages, because the source will send them again. If <paramref name="atOnce"/> is true, their memory is given up at once:
+    /// there may be very many, and the source may send the commands ahead while the guest still runs there. It must be false while another
+    /// channel might still write to them.
     /// </summary>
     public void Discard(RamBlock block, long firstPage, long pageCount, bool atOnce)
     {

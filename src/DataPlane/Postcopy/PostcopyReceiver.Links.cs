@@ -3,7 +3,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Postcopy;
 
-/// <content>One link after the other, until the memory is complete.</content>
+/// <content>Reads one link after the other, until the memory is complete.</content>
 internal sealed partial class PostcopyReceiver
 {
     private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(100);
@@ -38,7 +38,9 @@ internal sealed partial class PostcopyReceiver
         PostcopyLog.Complete(_logger, AskedPages);
     }
 
-    /// <summary>Null when the source has sent everything and it is here; else what the link was lost by.</summary>
+    /// <summary>
+    /// Waits for the end of a link. Returns null if the source has sent everything and it is here, else the cause of the loss.
+    /// </summary>
     private async Task<Exception?> EndOfAsync(PostcopyLink link)
     {
         if (await link.Ended.ConfigureAwait(false) is { } failure)
@@ -58,16 +60,18 @@ internal sealed partial class PostcopyReceiver
     }
 
     /// <summary>
-    /// The source has sent everything, but answers to requests may still be on the preempt channel. Where there never was one, nothing can
-    /// come any more: what is asked for and was never sent are zero pages that the source has left out. Where there was one they may have
-    /// been lost with it, and are no zeros.
+    /// Waits for answers that may still come on the preempt channel after the source has sent everything on main. Without any preempt
+    /// channel nothing more can come, and requested pages that were never sent are zero pages that the source has left out. With one, such
+    /// pages may have been lost with it, and must not be taken for zeros. Returns the cause if they are lost and the link must be replaced,
+    /// else null.
     /// </summary>
     private async Task<Exception?> SettleAsync(PostcopyLink link)
     {
         var settled = Ledger.SettledAsync();
         while (!settled.IsCompleted && !link.HasPreempt && MayHavePreempt())
         {
-            // It proves itself by such an answer, or is a stranger, who may stay silent for ever or leave: only then nothing can come.
+            // A candidate proves by such an answer that it is the preempt channel, or it is a stranger, which may stay silent for ever or
+            // leave. Only without any candidate is it certain that nothing more comes.
             await Task.WhenAny(settled, Task.Delay(s_lookAgain, _stop.Token)).ConfigureAwait(false);
             _stop.Token.ThrowIfCancellationRequested();
         }
@@ -91,10 +95,10 @@ internal sealed partial class PostcopyReceiver
             FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for");
         if (Source.IsOurs)
         {
-            return lost; // it pauses, too, and sends them again
+            return lost; // it pauses, too, and sends the pages again after a recovery
         }
 
-        // QEMU waits for our word and would run the guest again if it saw the connection end instead.
+        // QEMU waits for SHUT here, and would run the guest again if the connection ended instead.
         OnPaused?.Invoke(lost);
         await settled.WaitAsync(_stop.Token).ConfigureAwait(false);
         return null;

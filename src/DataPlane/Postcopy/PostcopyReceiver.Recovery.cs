@@ -2,27 +2,30 @@ using DataPlane.Transport;
 
 namespace DataPlane.Postcopy;
 
-/// <content>A lost link, and the next one.</content>
+/// <content>Replaces a lost link by a new one.</content>
 internal sealed partial class PostcopyReceiver
 {
-    /// <summary>A source waits for so long (4-postcopy section 4.10), so a longer try is of no use to anybody.</summary>
+    /// <summary>
+    /// The time limit for acknowledging a recovery. A source waits no longer (specification, 4-postcopy section 4.10), so a longer try
+    /// helps nobody.
+    /// </summary>
     private static readonly TimeSpan s_answerLimit = TimeSpan.FromSeconds(30);
 
     private RecoveryChoice? _choice;
 
     /// <summary>
-    /// Told, from any thread, that a connection began a recovery and broke off; the migration is paused as before. It must return at once.
+    /// Called from any thread when a connection that has begun a recovery has failed; the migration stays paused. It must return at once.
     /// </summary>
     public Action<Exception>? OnRecoveryFailed { get; init; }
 
     /// <summary>
-    /// The guest is ours and pages of it are to come: the link may be lost before anybody here has noticed. Thread-safe.
+    /// Whether the link may be lost without anybody here having noticed: the guest is ours, and pages of it are still missing. Thread-safe.
     /// </summary>
     public bool MayBePaused => IsListening && !_complete && OutlivesLinks;
 
-    /// <summary>A connection that begins a recovery. Thread-safe.</summary>
+    /// <summary>Takes a connection that begins a recovery. It is aborted if no recovery is possible now. Thread-safe.</summary>
     /// <param name="main">The connection.</param>
-    /// <param name="chosen">Called when it has turned out to be the source's, and is the link.</param>
+    /// <param name="chosen">Called when the connection has proved to be the source's and becomes the link.</param>
     public void AttachRecovered(Channel main, Action chosen)
     {
         lock (_gate)
@@ -39,7 +42,8 @@ internal sealed partial class PostcopyReceiver
     }
 
     /// <summary>
-    /// Somebody says that the source has given this link up: finds out whether its connection still stands. Thread-safe.
+    /// Checks that the peer still holds the main connection, because a connection claims that the source has given this link up.
+    /// Thread-safe.
     /// </summary>
     public void Probe(TimeSpan limit)
     {
@@ -60,7 +64,7 @@ internal sealed partial class PostcopyReceiver
             }
             catch (Exception failed)
             {
-                // Whatever it was: the guest is ours, and its memory may still come over another link.
+                // Whatever the failure was, the guest is ours, and its memory may still come over another link.
                 source.Main.Abort();
                 lock (_gate)
                 {
@@ -99,7 +103,7 @@ internal sealed partial class PostcopyReceiver
         }
     }
 
-    /// <summary>Those who listen may fail; the pause is one all the same.</summary>
+    /// <summary>Calls <see cref="OnPaused"/>. A failure of the listener does not end the pause.</summary>
     private void Tell(Exception cause)
     {
         try
@@ -112,7 +116,7 @@ internal sealed partial class PostcopyReceiver
         }
     }
 
-    /// <summary>The source has said RESUME, and waits for the word.</summary>
+    /// <summary>Makes the connection of the source, which has sent RESUME and waits for RESUME_ACK, the link.</summary>
     private PostcopyLink Resume(RecoveryCandidate source)
     {
         IsPaused = false;
@@ -122,7 +126,7 @@ internal sealed partial class PostcopyReceiver
         try
         {
             source.Chosen();
-            _stop.Token.ThrowIfCancellationRequested(); // given up in between: nobody else breaks this link
+            _stop.Token.ThrowIfCancellationRequested(); // if the receiver was given up meanwhile, nobody else breaks this link
             using var deadline = PeerDeadline.Start(source.Main, s_answerLimit, "its recovery was to be acknowledged", TimeProvider.System);
             ReturnPath.SendResumeAck();
             ReturnPath.AllowRequests(Ledger);

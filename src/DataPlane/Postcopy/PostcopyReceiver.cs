@@ -6,9 +6,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The destination's memory after the switch to postcopy: faults become requests, pages are placed as they come on main and on the preempt
-/// channel, and a lost link
-/// is a pause once the guest is ours, or is being fetched.
+/// The memory of a destination after the switch to postcopy. Faults become requests, pages are placed as they come on main and on the
+/// preempt channel, and a lost link is a pause once the guest is ours or is being fetched.
 /// <code>
 ///   discarding   the source tells which pages are to come
 ///   listening    pages come; the guest is still the source's: a lost link ends all
@@ -16,7 +15,9 @@ namespace DataPlane.Postcopy;
 ///   complete     the source has ended, and every page that was asked for is here
 /// </code>
 /// </summary>
-/// <remarks>What it does with the guest is decided by its owner. Thread-safe where it says so.</remarks>
+/// <remarks>
+/// The owner of the receiver decides what happens to the guest. Members are thread-safe only where they are documented so.
+/// </remarks>
 internal sealed partial class PostcopyReceiver : IAsyncDisposable
 {
     private readonly ReceivedPages _pages;
@@ -35,13 +36,13 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     private volatile bool _complete;
     private int _disposed;
 
-    /// <param name="pages">What has arrived so far, and the memory.</param>
-    /// <param name="hostPageSize">Bytes of a host page of each block: the source's, or ours where that is larger.</param>
-    /// <param name="live">A guest runs on the memory while pages are missing.</param>
-    /// <param name="pool">Gives a block per channel.</param>
+    /// <param name="pages">The record of the pages that have arrived so far, and the memory.</param>
+    /// <param name="hostPageSize">Returns the size of a host page of a block in bytes: the source's, or ours if that is larger.</param>
+    /// <param name="live">Whether a guest runs on the memory while pages are missing.</param>
+    /// <param name="pool">Gives a block for each channel.</param>
     /// <param name="logger">Takes events 4100 to 4199.</param>
-    /// <param name="kernelFeatures">What the kernel is asked for, where it has it.</param>
-    /// <param name="staging">What host pages that come in pieces may take; without it as much as they need.</param>
+    /// <param name="kernelFeatures">Optional features of userfaultfd, which the kernel is asked for if it has them.</param>
+    /// <param name="staging">The limit on the memory for host pages that come in pieces; null for no limit.</param>
     public PostcopyReceiver(
         ReceivedPages pages,
         Func<RamBlock, long> hostPageSize,
@@ -63,36 +64,43 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         };
     }
 
+    /// <summary>The memory of the guest.</summary>
     public GuestMemory Memory => _pages.Memory;
 
     /// <summary>The main channel of the present link; null while there is none.</summary>
     public Channel? Main { get; private set; }
 
-    /// <summary>What is here and what is asked for.</summary>
+    /// <summary>The record of the pages that are here and of those that are asked for.</summary>
     public PageLedger Ledger { get; }
 
+    /// <summary>The messages to the source, over one link after the other.</summary>
     public PostcopyReturnPath ReturnPath { get; } = new();
 
-    /// <summary>Who sends. Set before <see cref="Listen"/>.</summary>
+    /// <summary>The traits of the source. To be set before <see cref="Listen"/>.</summary>
     public SourceTraits Source { get; set; }
 
-    /// <summary>Told, from any thread, that the link is lost and the guest waits: a recovered main channel is let in now.</summary>
+    /// <summary>
+    /// Called from any thread when the link is lost and the guest waits. From then on a recovered main channel is taken. It is also called
+    /// when requested pages are lost with the preempt channel of a QEMU that has ended: then the link still stands.
+    /// </summary>
     public Action<Exception>? OnPaused { get; init; }
 
-    /// <summary>Told, from any thread, that the migration goes on over a new link.</summary>
+    /// <summary>Called from any thread when the migration goes on over a new link.</summary>
     public Action? OnResumed { get; init; }
 
-    /// <summary>Whether a candidate of the preempt channel waits still to be told from strangers.</summary>
+    /// <summary>
+    /// Returns whether a connection waits that may prove to be the preempt channel or a stranger. The default returns false.
+    /// </summary>
     public Func<bool> MayHavePreempt { get; init; } = static () => false;
 
-    /// <summary>A preempt channel may be there: then pages that are missing at the end may have been lost with it.</summary>
+    /// <summary>Whether a preempt channel may exist: then pages that are missing at the end may have been lost with it.</summary>
     public bool PreemptIsExpected { get; init; }
 
-    /// <summary>The link is lost and no new one is there. Thread-safe.</summary>
+    /// <summary>Whether the link is lost and there is no new one yet. Thread-safe.</summary>
     public bool IsPaused { get; private set; }
 
     /// <summary>
-    /// A lost link is a pause: the guest is ours, or all of it is fetched for a host that does not run it. Thread-safe.
+    /// Whether a lost link is a pause: the guest is ours, or all of it is being fetched for a host that does not run it. Thread-safe.
     /// </summary>
     public bool OutlivesLinks
     {
@@ -105,33 +113,43 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>Whether the source knows that its guest is ours.</summary>
+    /// <summary>Whether the source is proven to have read that its guest is ours.</summary>
     public HandoverProof Proof => _arrivals.Proof;
 
-    /// <summary>The switch is over: pages come one by one. Thread-safe.</summary>
+    /// <summary>Whether the switch is over and pages come one by one. Thread-safe.</summary>
     public bool IsListening { get; private set; }
 
-    /// <summary>The source has said that it has sent everything. Thread-safe.</summary>
+    /// <summary>
+    /// Whether the source has sent the end of its stream. False again if pages have been lost with the preempt channel. Thread-safe.
+    /// </summary>
     public bool SourceHasEnded { get; private set; }
 
+    /// <summary>The number of target pages that came with their bytes.</summary>
     public long DataPages => _arrivals.DataPages;
 
+    /// <summary>The number of target pages that came as zero pages.</summary>
     public long ZeroPages => _arrivals.ZeroPages;
 
-    /// <summary>Pages that came while they were asked for.</summary>
+    /// <summary>The number of target pages that came while they were asked for.</summary>
     public long AskedPages => _arrivals.AskedPages;
 
-    /// <summary>Times that threads had to wait for a page.</summary>
+    /// <summary>The number of times that a thread had to wait for a page.</summary>
     public long Faults => _faults?.Faults ?? 0;
 
-    /// <summary>Links after the first.</summary>
+    /// <summary>The number of links after the first one.</summary>
     public int Recoveries { get; private set; }
 
-    /// <summary>Completes when the memory is complete; fails when the link is lost while the guest is the source's.</summary>
+    /// <summary>
+    /// Completes when the memory is complete. Fails if the link is lost while the guest is still the source's; cancelled by
+    /// <see cref="GiveUp"/>.
+    /// </summary>
     public Task Completion { get; private set; } = Task.CompletedTask;
 
-    /// <summary>The first link begins. What is missing is given up, and from now on waited for where a guest will run.</summary>
-    /// <exception cref="IOException">The kernel does not let us wait for missing pages.</exception>
+    /// <summary>
+    /// Begins the first link. The contents of missing pages are dropped, and if a guest will run on the memory, threads that touch them
+    /// wait from now on.
+    /// </summary>
+    /// <exception cref="IOException">The kernel does not permit this process to wait for missing pages.</exception>
     public void Listen(Channel main, ReadOnlyMemory<byte> rest, uint ramSection)
     {
         _ramSection = ramSection;
@@ -148,7 +166,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         Completion = RunAsync(Begin(main, rest));
     }
 
-    /// <summary>A lost link is a pause from now on. To be called before the source is told that its guest is here.</summary>
+    /// <summary>Makes a lost link a pause from now on. To be called before the source is told that its guest is here.</summary>
     public void OutliveLinks()
     {
         lock (_gate)
@@ -157,10 +175,10 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks for every missing page; for a guest that does not run here.</summary>
+    /// <summary>Requests every missing page, for a guest that does not run here.</summary>
     public void Pull() => _puller = new PagePuller(_pages.Memory, Ledger, ReturnPath);
 
-    /// <summary>The preempt channel has proved itself. Thread-safe.</summary>
+    /// <summary>Takes the preempt channel, which has been proven. It is aborted if there is no link. Thread-safe.</summary>
     public void AttachPreempt(Channel preempt)
     {
         lock (_gate)
@@ -176,7 +194,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>Breaks the link: a pause, or the end while the guest is the source's. Thread-safe.</summary>
+    /// <summary>Breaks the link. This is a pause, or the end if the guest is still the source's. Thread-safe.</summary>
     public void Break(Exception cause)
     {
         lock (_gate)
@@ -185,7 +203,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>Breaks the link of a guest that is ours. Thread-safe.</summary>
+    /// <summary>Breaks the link if that is a pause; does nothing if the guest is still the source's. Thread-safe.</summary>
     public void Pause()
     {
         lock (_gate)
@@ -198,7 +216,8 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     }
 
     /// <summary>
-    /// Nothing more will come for a guest that is ours: <see cref="Completion"/> is cancelled unless it is over. Thread-safe.
+    /// Gives up a guest that is ours: <see cref="Completion"/> is cancelled unless it is over. Does nothing if the guest is still the
+    /// source's. Thread-safe.
     /// </summary>
     public void GiveUp()
     {
@@ -215,7 +234,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>The memory is complete, or no guest will ever run on it: it is ordinary memory again.</summary>
+    /// <summary>Turns the memory into ordinary memory again, because it is complete or no guest will ever run on it.</summary>
     public void Release()
     {
         _faults?.Dispose();
@@ -224,7 +243,9 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         _plain?.ClearMissing();
     }
 
-    /// <summary>Ends everything. Missing pages of a guest that is ours become unreadable: it must never take them for zeros.</summary>
+    /// <summary>
+    /// Ends everything. Missing pages of a guest that is ours become unreadable, because it must never take them for zeros.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)

@@ -5,14 +5,15 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The destination's messages to the source from the switch on, over one link after the other. One message at a time, from any thread.
+/// Sends the destination's messages to the source from the switch on, over one link after the other. Messages are sent one at a time.
+/// Thread-safe.
 /// </summary>
 /// <remarks>
-/// <para>Requests may be made at any time: without a link, or before the source is ready for them, they are left to the next <see
-/// cref="AllowRequests"/>. They wait for nobody: a message that comes while another thread sends leaves with that thread's next call
+/// <para>Requests may be made at any time: without a link, or before the source is ready for them, they are left to the next
+/// <see cref="AllowRequests"/>. They never wait: a message that is added while another thread sends leaves with that thread's next call
 /// (<see cref="MessageOutbox"/>).</para>
-/// <para>A source that reads no more holds up those who must know that their message has left, until their link is aborted; nothing
-/// else.</para>
+/// <para>A source that stops reading blocks only those callers that must know that their message was sent, until their link is
+/// aborted.</para>
 /// </remarks>
 internal sealed class PostcopyReturnPath
 {
@@ -22,10 +23,10 @@ internal sealed class PostcopyReturnPath
     private RamBlock? _lastBlock;
     private long _requests;
 
-    /// <summary>Requests that have been sent, repeated ones included.</summary>
+    /// <summary>The number of requests that have been sent, including repeated ones. Any thread may read it.</summary>
     public long Requests => Volatile.Read(ref _requests);
 
-    /// <summary>Sends on <paramref name="main"/> from now on, null for none. Returns at once.</summary>
+    /// <summary>Makes <paramref name="main"/> the channel for all further messages; null if there is none. Returns at once.</summary>
     public void Use(Channel? main)
     {
         lock (_gate)
@@ -36,13 +37,14 @@ internal sealed class PostcopyReturnPath
         }
     }
 
-    /// <summary>The source takes requests: sends those that are open, each once, and from now on every other.</summary>
+    /// <summary>To be called when the source takes requests. Sends each open request once, and from now on every new one.</summary>
     public void AllowRequests(PageLedger ledger)
     {
         MessageOutbox? outbox;
         lock (_gate)
         {
-            // Allowed first: a request that is opened now is in the list or sent by its opener, or both, which does no harm.
+            // Requests are allowed first: one that is opened now is in the list, or is sent by the thread that opened it, or both, which
+            // does no harm.
             outbox = _outbox;
             _requestsAllowed = outbox is not null;
         }
@@ -61,24 +63,25 @@ internal sealed class PostcopyReturnPath
     }
 
     /// <summary>
-    /// Asks for a host page. A link that does not take it is about to be found broken by its readers, and the request stays open.
+    /// Requests a host page. If the link does not take the request, the readers are about to find that it is broken, and the request stays
+    /// open.
     /// </summary>
     public void Request(RamBlock block, long firstPage, long hostPageSize) => AddRequest(block, firstPage, hostPageSize)?.TrySendAll();
 
     /// <summary>Answers PING <paramref name="value"/>.</summary>
-    /// <exception cref="ChannelException">The link is gone.</exception>
+    /// <exception cref="ChannelException">The link is lost, or there is none.</exception>
     public void SendPong(uint value) => Send(span => ReturnPathWriter.WritePong(span, value), "answering a PING");
 
-    /// <summary>The destination's last word.</summary>
-    /// <exception cref="ChannelException">The link is gone.</exception>
+    /// <summary>Sends SHUT: 0 for success, else 1.</summary>
+    /// <exception cref="ChannelException">The link is lost, or there is none.</exception>
     public void SendShut(bool success) =>
         Send(span => ReturnPathWriter.WriteShut(span, success ? 0u : 1u), "saying the last word");
 
-    /// <summary>The source may go on.</summary>
-    /// <exception cref="ChannelException">The link is gone.</exception>
+    /// <summary>Sends RESUME_ACK, after which the source goes on.</summary>
+    /// <exception cref="ChannelException">The link is lost, or there is none.</exception>
     public void SendResumeAck() => Send(ReturnPathWriter.WriteResumeAck, "acknowledging the recovery");
 
-    /// <summary>Null where no request may be made now.</summary>
+    /// <summary>Adds a request to the outbox and returns the outbox, or null if no request may be made now.</summary>
     private MessageOutbox? AddRequest(RamBlock block, long firstPage, long hostPageSize)
     {
         var start = firstPage << TargetPage.Shift;
@@ -90,7 +93,7 @@ internal sealed class PostcopyReturnPath
                 return null;
             }
 
-            // Added under the lock: a message without a name is about the block of the one before it.
+            // Added under the lock, because a message without a name means the block of the message before it.
             var size = block == _lastBlock
                 ? ReturnPathWriter.WriteRequestPages(message, start, (uint)hostPageSize)
                 : ReturnPathWriter.WriteRequestPages(message, block.Utf8Name, start, (uint)hostPageSize);

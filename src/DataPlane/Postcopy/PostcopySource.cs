@@ -3,53 +3,54 @@ using DataPlane.Transport;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>What a <see cref="PostcopySource"/> sends with.</summary>
+/// <summary>The channels on which a <see cref="PostcopySource"/> sends.</summary>
 internal sealed record PostcopyChannels(PageRecordSender Main, PageRecordSender? Preempt)
 {
-    /// <summary>The preempt channel was opened with main: its destination may wait for the record that ends it.</summary>
+    /// <summary>
+    /// Whether the destination may wait for the record that ends the preempt channel, because that channel was opened together with main.
+    /// </summary>
     public bool EndsPreempt { get; init; }
 
     /// <summary>
-    /// The destination may not have taken the preempt channel before its devices are loaded, and needs pages to load them (QEMU 8.0 to
-    /// 8.2): until then all
-    /// pages go on main.
+    /// Whether all pages go on main until the devices are loaded. The destination may not have taken the preempt channel before, and needs
+    /// pages to load the devices (QEMU 8.0 to 8.2).
     /// </summary>
     public bool MainUntilLoaded { get; init; }
 
     /// <summary>
-    /// The record that ends the preempt channel has left on a link that was lost, so all pages go on main. A QEMU 7.2 ends its thread for
-    /// the preempt channel at that record and starts no other in a recovery: pages on the new preempt channel stay unread, and the guest
-    /// finds zeros in their place (specification, 4-postcopy section 4.6.3).
+    /// Whether the record that ends the preempt channel was sent on a link that was lost, so that all pages go on main. A QEMU 7.2 ends its
+    /// thread for the preempt channel at that record and starts no other in a recovery: pages on the new preempt channel stay unread, and
+    /// the guest finds zeros in their place (specification, 4-postcopy section 4.6.3).
     /// </summary>
     public bool PreemptIsOver { get; init; }
 }
 
 /// <summary>
-/// Sends the memory of a guest that runs at its destination already: what it asks for at once, on the preempt channel where there is one;
-/// all the rest in the
-/// background on main (specification, 4-postcopy section 4.2).
+/// Sends the memory of a guest that runs at its destination already: requested pages at once, on the preempt channel if there is one, and
+/// all others in the background on main (specification, 4-postcopy section 4.2).
 /// </summary>
 /// <remarks>
-/// Two threads: the one that reads the return path answers requests on the preempt channel itself, in parallel with a huge page on its way
-/// on main; a thread of
-/// this class sends the background, and the requests too where there is no preempt channel. Both claim every host page before they send it.
+/// Two threads send. The thread that reads the return path answers requests on the preempt channel itself, while a huge page may be on its
+/// way on main. A thread of this class sends the background, and also the requested pages that go on main. Both claim every host page
+/// before they send it.
 /// </remarks>
-/// <param name="pages">What there is to send.</param>
-/// <param name="channels">What it is sent on.</param>
-/// <param name="limit">The background's rate, null for none.</param>
-/// <param name="time">The clock.</param>
-/// <param name="onEnd">Called when every page has left, before the end of the stream does: the destination's word may come at once.</param>
+/// <param name="pages">The pages that the destination does not have yet.</param>
+/// <param name="channels">The channels to send on.</param>
+/// <param name="limit">The rate limit of the background; null for none.</param>
+/// <param name="time">The clock for the rate and for waits.</param>
+/// <param name="onEnd">
+/// Called when every page has been sent, and before the end of the stream is sent: SHUT may come right after that.
+/// </param>
 internal sealed class PostcopySource(
     UnsentPages pages, PostcopyChannels channels, SendLimit? limit, TimeProvider time, Action onEnd)
 {
     /// <summary>
-    /// The background waits for the start of the guest, but not for long: until then it would only stand in the way of the few pages that
-    /// loading the devices
-    /// takes.
+    /// The longest time for which the background waits for the start of the guest. Until then it would only delay the few pages that
+    /// loading the devices needs.
     /// </summary>
     private static readonly TimeSpan s_headStart = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>Guards claims and who sends on the preempt channel; nobody sends while holding it.</summary>
+    /// <summary>Guards the claims, and which thread sends on the preempt channel. It is not held while sending.</summary>
     private readonly object _gate = new();
     private readonly RequestQueue _queue = new();
     private readonly TaskCompletionSource _everythingSent = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -60,13 +61,13 @@ internal sealed class PostcopySource(
     private long _requests;
     private long _requestedPages;
 
-    /// <summary>Requests so far, repetitions included.</summary>
+    /// <summary>The number of requests so far, including repeated ones. Any thread may read it.</summary>
     public long Requests => Volatile.Read(ref _requests);
 
-    /// <summary>Target pages that went because they were asked for.</summary>
+    /// <summary>The number of target pages that were claimed because they were requested. Any thread may read it.</summary>
     public long RequestedPages => Volatile.Read(ref _requestedPages);
 
-    /// <summary>The record that ends the preempt channel has left, or is about to.</summary>
+    /// <summary>Whether the record that ends the preempt channel has been sent, or is about to be. Thread-safe.</summary>
     public bool HasEndedPreempt
     {
         get
@@ -78,11 +79,11 @@ internal sealed class PostcopySource(
         }
     }
 
-    /// <summary>Pages that the background has still to send.</summary>
+    /// <summary>The number of target pages that the background still has to send. Any thread may read it.</summary>
     public long PagesLeft => pages.BackgroundLeft;
 
     /// <summary>
-    /// Starts the background. The task ends when the end of the stream has been sent; requests are answered for as long as they come.
+    /// Starts the background. The task completes when the end of the stream has been sent; requests are answered for as long as they come.
     /// </summary>
     public Task Start()
     {
@@ -91,14 +92,14 @@ internal sealed class PostcopySource(
         return _everythingSent.Task;
     }
 
-    /// <summary>The destination has loaded its devices.</summary>
+    /// <summary>To be called when the destination has loaded its devices. Thread-safe.</summary>
     public void OnLoaded()
     {
         _loaded = true;
         _queue.Wake();
     }
 
-    /// <summary>Lets the background thread end. Abort the channels first where it may be blocked in one.</summary>
+    /// <summary>Lets the background thread end. Channels in which it may be blocked must be aborted first. Thread-safe.</summary>
     public void Stop()
     {
         _stopped = true;
@@ -109,7 +110,10 @@ internal sealed class PostcopySource(
         }
     }
 
-    /// <summary>Answers a request, at once or as the next thing on main; pages that have been sent already are nothing to do.</summary>
+    /// <summary>
+    /// Answers a request, on the preempt channel at once or next on main. Pages that have been sent already are skipped. To be called by
+    /// the thread that reads the return path.
+    /// </summary>
     /// <exception cref="ChannelException">The preempt channel is lost.</exception>
     public void OnRequest(RamBlock block, long firstPage, long count)
     {
@@ -126,8 +130,8 @@ internal sealed class PostcopySource(
     }
 
     /// <summary>
-    /// Whether the page is the caller's to send on the preempt channel: one that is claimed so is known as being answered from the same
-    /// moment on, and the end of the stream waits for it. Other claims are queued for main.
+    /// Claims the host page of a requested page. Returns true if the caller must send it on the preempt channel; from the same moment on
+    /// the end of the stream waits for it. Any other claimed page is queued for main.
     /// </summary>
     private bool TryClaim(RamBlock block, long page, out PageRun claimed)
     {
@@ -210,7 +214,7 @@ internal sealed class PostcopySource(
         }
     }
 
-    /// <summary>Under the lock: a page that has been claimed for the queue stands in it.</summary>
+    /// <summary>Closes the queue under the lock, so that a page that has been claimed for the queue is in it.</summary>
     private bool TryCloseQueue()
     {
         lock (_gate)
@@ -227,7 +231,7 @@ internal sealed class PostcopySource(
         }
     }
 
-    /// <summary>The background's rate; requests are answered meanwhile and do not count.</summary>
+    /// <summary>Waits until the rate limit of the background permits more. Requests are answered meanwhile, and do not count.</summary>
     private void WaitForLimit(long sentPages)
     {
         if (limit is null)
@@ -244,7 +248,7 @@ internal sealed class PostcopySource(
         }
     }
 
-    /// <summary>Everything urgent has left before the end of the stream says that everything has.</summary>
+    /// <summary>Sends the end of the stream, which means that every page has been sent. Urgent pages must have been sent before.</summary>
     private void SendEnd()
     {
         lock (_gate)
@@ -258,7 +262,7 @@ internal sealed class PostcopySource(
             {
                 throw new OperationCanceledException("postcopy was stopped");
             }
-            // From here on the preempt channel is this thread's: a request that comes now can only be for a page that was left out.
+            // From now on only this thread sends on the preempt channel: a later request can only be for a zero page that was left out.
             _preemptEnded = channels is { EndsPreempt: true, Preempt: not null };
         }
 

@@ -5,13 +5,15 @@ using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>Tells the source which pages of a block are here (specification, 4-postcopy section 4.6.2).</summary>
+/// <summary>Sends the source the bitmap of the pages of a block that are here (specification, 4-postcopy section 4.6.2).</summary>
 internal static class ReceivedBitmapSender
 {
     private const string Doing = "sending a received bitmap";
 
-    /// <summary>Sends message and bitmap, blocking the calling thread, which is the only one to send on <paramref name="main"/>.</summary>
-    /// <exception cref="ChannelException">The link is gone.</exception>
+    /// <summary>
+    /// Sends the message and the bitmap, and blocks the calling thread, which must be the only one to send on <paramref name="main"/>.
+    /// </summary>
+    /// <exception cref="ChannelException">The link is lost.</exception>
     public static unsafe void Send(Channel main, RamBlock block, PageBitmap received)
     {
         Span<byte> head = stackalloc byte[ReturnPathWriter.MaxSize + ReceivedBitmapBody.HeadSize];
@@ -22,7 +24,7 @@ internal static class ReceivedBitmapSender
         fixed (byte* first = head, last = end)
         fixed (ulong* words = received.Words)
         {
-            // SAFETY: all three are fixed for the call. Words of little-endian machines are the bitmap of the wire.
+            // SAFETY: all three are fixed for the call. On a little-endian machine the words have the layout of the bitmap on the wire.
             Span<IoVec> vectors =
             [
                 new IoVec((nint)first, (nuint)(size + ReceivedBitmapBody.HeadSize)),

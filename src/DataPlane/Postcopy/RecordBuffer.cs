@@ -4,9 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Reads a channel through one pinned block, for a thread of its own: small records and pages are looked at where they arrived, and pages
-/// go from there to their
-/// place in one copy by the kernel.
+/// Reads a channel through one pinned block. Small records and pages are parsed where they were received, and the kernel copies a page from
+/// there to its place just once. Used by one thread, which it blocks.
 /// </summary>
 internal sealed class RecordBuffer : IDisposable
 {
@@ -16,9 +15,9 @@ internal sealed class RecordBuffer : IDisposable
     private int _start;
     private int _end;
 
-    /// <param name="channel">The channel, whose other readers have stopped.</param>
+    /// <param name="channel">The channel, which nobody else reads any more.</param>
     /// <param name="pool">Gives the block.</param>
-    /// <param name="first">Bytes of the channel that somebody has read before.</param>
+    /// <param name="first">Bytes of the channel that were read before.</param>
     public RecordBuffer(Channel channel, BlockPool pool, ReadOnlyMemory<byte> first = default)
     {
         _channel = channel;
@@ -26,18 +25,21 @@ internal sealed class RecordBuffer : IDisposable
         _first = first;
     }
 
+    /// <summary>The name of the channel, for messages.</summary>
     public string Channel => _channel.Name;
 
-    /// <summary>Bytes consumed so far.</summary>
+    /// <summary>The number of bytes consumed so far.</summary>
     public long Position { get; private set; }
 
-    /// <summary>What is here. Valid until the next <see cref="TryFill"/>.</summary>
+    /// <summary>
+    /// The bytes that have been received and not consumed. Valid until the next <see cref="TryFill"/> or <see cref="Fill"/>.
+    /// </summary>
     public ReadOnlySpan<byte> Available => _block.Span[_start.._end];
 
-    /// <summary>Where the first of them is; the block is pinned.</summary>
+    /// <summary>The address of the first byte of <see cref="Available"/>; the block is pinned.</summary>
     public nint Address => _block.Address + _start;
 
-    /// <summary>Waits until <paramref name="count"/> bytes are here. False when the peer has ended the stream before.</summary>
+    /// <summary>Waits until <paramref name="count"/> bytes are available. Returns false if the peer ends the stream before.</summary>
     /// <exception cref="ChannelException">The connection is lost.</exception>
     public bool TryFill(int count)
     {
@@ -59,7 +61,9 @@ internal sealed class RecordBuffer : IDisposable
         return true;
     }
 
-    /// <summary>Waits until <paramref name="count"/> bytes are here.</summary>
+    /// <summary>
+    /// Waits until <paramref name="count"/> bytes are available. <paramref name="what"/> names them in the message of an error.
+    /// </summary>
     /// <exception cref="ChannelException">The connection is lost, or the stream ends before.</exception>
     public void Fill(int count, string what)
     {
@@ -70,6 +74,7 @@ internal sealed class RecordBuffer : IDisposable
         }
     }
 
+    /// <summary>Consumes <paramref name="count"/> available bytes.</summary>
     public void Advance(int count)
     {
         _start += count;
@@ -80,9 +85,11 @@ internal sealed class RecordBuffer : IDisposable
         }
     }
 
+    /// <summary>Creates the error for malformed bytes at the present position.</summary>
     public ChannelException Malformed(string message) =>
         ChannelException.Malformed(Channel, $"{message}, {Position} bytes after the switch");
 
+    /// <summary>Creates the error for a violation of the protocol at the present position.</summary>
     public ChannelException Violation(string message) =>
         ChannelException.Violation(Channel, $"{message}, {Position} bytes after the switch");
 

@@ -4,8 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// What a destination answers when its source comes again over a new link (specification, 4-postcopy section 4.6.2): first what it holds,
-/// then that it goes on.
+/// Collects what a destination answers when the source recovers the link (specification, 4-postcopy section 4.6.2): first the pages that it
+/// holds, then that it goes on.
 /// </summary>
 internal sealed class RecoveryAnswers
 {
@@ -24,12 +24,13 @@ internal sealed class RecoveryAnswers
         _unsent.SetAll();
     }
 
-    /// <summary>The pages that it does not hold, once it has told about every block.</summary>
+    /// <summary>Completes with the pages that the destination does not hold, once it has reported every block.</summary>
     public Task<GuestPageSet> Missing => _missing.Task;
 
+    /// <summary>Completes when the destination has acknowledged RESUME.</summary>
     public Task Resumed => _resumed.Task;
 
-    /// <summary>False when the block was not asked for, or has been told about already.</summary>
+    /// <summary>Takes the bitmap of one block. Returns false if the block has been reported before.</summary>
     public bool TryTake(RamBlock block, PageBitmap received)
     {
         if (_answered[block.Index])
@@ -51,10 +52,11 @@ internal sealed class RecoveryAnswers
         return true;
     }
 
-    /// <summary>RESUME is about to be sent.</summary>
+    /// <summary>To be called before RESUME is sent.</summary>
     public void AskToResume() => Volatile.Write(ref _askedToResume, true);
 
-    /// <summary>False when it was not asked.</summary>
+    /// <summary>Takes RESUME_ACK. Returns false if RESUME was not sent, or has been acknowledged before.</summary>
+    /// <exception cref="ChannelException">The destination refuses to go on.</exception>
     public bool TryTakeAck(uint value)
     {
         if (!Volatile.Read(ref _askedToResume) || _resumed.Task.IsCompleted)

@@ -6,23 +6,26 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// A connection that begins a recovery (specification, 4-postcopy section 4.6.2): it asks which pages are here, block by block, then says
-/// RESUME. Nothing that it says changes anything here.
+/// A connection that begins a recovery (specification, 4-postcopy section 4.6.2): it asks block by block which pages are here, then sends
+/// RESUME. Nothing that it sends changes any state of the migration.
 /// </summary>
 internal sealed class RecoveryCandidate(Channel main, ReceivedPages pages, BlockPool pool, Action chosen)
 {
     private readonly PostcopyReturnPath _returnPath = new();
 
+    /// <summary>The connection.</summary>
     public Channel Main => main;
 
-    /// <summary>What came after RESUME.</summary>
+    /// <summary>The bytes that came after RESUME.</summary>
     public ReadOnlyMemory<byte> Rest { get; private set; }
 
-    /// <summary>To be called when the migration goes on here.</summary>
+    /// <summary>To be called when the migration goes on over this connection.</summary>
     public Action Chosen => chosen;
 
-    /// <summary>Answers up to and without RESUME, whose answer makes it the link.</summary>
-    /// <exception cref="ChannelException">The connection is lost, or says anything else.</exception>
+    /// <summary>
+    /// Answers everything before RESUME, and returns when RESUME has come. It is answered only once this connection is the link.
+    /// </summary>
+    /// <exception cref="ChannelException">The connection is lost, or sends anything else.</exception>
     public void Answer()
     {
         using var input = new RecordBuffer(main, pool);

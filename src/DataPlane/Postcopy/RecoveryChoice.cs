@@ -4,15 +4,18 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Which of the connections that begin a recovery is the source's: the first that has asked its questions and says RESUME. Each is answered
-/// by a thread of its own, so one that is silent, slow or broken costs the others nothing. Thread-safe.
+/// Finds out which of the connections that begin a recovery is the source's: the first that has asked its questions and sends RESUME. Each
+/// is answered by a thread of its own, so one that is silent, slow or broken does not delay the others. Thread-safe.
 /// </summary>
-/// <param name="pages">What is here; it does not change while nobody is chosen.</param>
-/// <param name="pool">Gives a block per connection.</param>
-/// <param name="onFailed">Told of a connection that broke off, while nobody is chosen; must return at once.</param>
+/// <param name="pages">The record of the pages that are here; it does not change before a connection is chosen.</param>
+/// <param name="pool">Gives a block for each connection.</param>
+/// <param name="onFailed">Called with the failure of a connection while none is chosen. It must return at once.</param>
 internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action<Exception> onFailed) : IDisposable
 {
-    /// <summary>A source has one such connection at a time; beyond this the oldest one goes, which has had its time.</summary>
+    /// <summary>
+    /// The most connections at a time. A source has one; if there are more than this, the oldest one is closed, because it has had the most
+    /// time.
+    /// </summary>
     private const int MaxCandidates = 16;
 
     private readonly Lock _gate = new();
@@ -20,13 +23,13 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
     private readonly TaskCompletionSource<RecoveryCandidate> _chosen = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _over;
 
-    /// <summary>Completes with the source's connection.</summary>
+    /// <summary>Completes with the connection that has proved to be the source's.</summary>
     public Task<RecoveryCandidate> Chosen => _chosen.Task;
 
-    /// <summary>Hears a connection.</summary>
+    /// <summary>Takes a connection and answers it.</summary>
     public void Add(Channel main, Action chosen) => Add(main, chosen, static thread => thread.Start());
 
-    /// <summary>The same with another start of its thread; a parameter for the tests.</summary>
+    /// <summary>Takes a connection and answers it on a thread that <paramref name="start"/> starts; for tests.</summary>
     internal void Add(Channel main, Action chosen, Action<Thread> start)
     {
         Exception failure;
@@ -53,7 +56,7 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
             }
             catch (Exception e)
             {
-                // Nobody would ever answer it, and as one of a few it would keep others out. The pause goes on.
+                // The connection is removed, because nobody would ever answer it and it would take the place of another. The pause goes on.
                 _candidates.Remove(candidate);
                 main.Abort();
                 failure = e;
@@ -63,7 +66,7 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
         Tell(failure);
     }
 
-    /// <summary>Closes all that were not chosen.</summary>
+    /// <summary>Aborts all connections that were not chosen, and those that come later.</summary>
     public void Dispose()
     {
         lock (_gate)
@@ -82,7 +85,7 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
         }
         catch (Exception)
         {
-            // The host's own trouble ends neither this thread's process nor the pause.
+            // A failure of the host must end neither the process nor the pause.
         }
     }
 
@@ -112,7 +115,7 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
 
         if (counts)
         {
-            Tell(failure!); // not under the lock: it is the host who is told
+            Tell(failure!); // not under the lock, because this calls the host
         }
 
         candidate.Main.Abort();

@@ -3,9 +3,8 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Pages that were asked for and go on main, ahead of the background: where there is no preempt channel, or it may not be used yet. Only
-/// claimed pages come in
-/// here, so none stands here twice and there are never more than the guest has. Thread-safe; one taker.
+/// The requested pages that go on main, ahead of the background, because there is no preempt channel or it may not be used yet. Only
+/// claimed pages are added, so no page is queued twice, and there are never more than the guest has. Thread-safe, for one taker.
 /// </summary>
 internal sealed class RequestQueue
 {
@@ -15,8 +14,8 @@ internal sealed class RequestQueue
     private bool _closed;
 
     /// <summary>
-    /// False when the stream has ended: what comes now can only be a page that is known to be zero, and reads so at the destination by
-    /// itself.
+    /// Adds a page. Returns false after <see cref="TryClose"/>: a page that is requested so late is known to be zero, and reads as zero at
+    /// the destination anyway.
     /// </summary>
     public bool TryAdd(PageRun page)
     {
@@ -33,6 +32,7 @@ internal sealed class RequestQueue
         }
     }
 
+    /// <summary>Takes the next page. Returns false if there is none.</summary>
     public bool TryTake(out PageRun page)
     {
         lock (_gate)
@@ -41,7 +41,7 @@ internal sealed class RequestQueue
         }
     }
 
-    /// <summary>Waits until something is asked for, somebody calls <see cref="Wake"/>, or the time is over.</summary>
+    /// <summary>Waits until a page is added, <see cref="Wake"/> is called, or <paramref name="limit"/> is over.</summary>
     public void Wait(TimeSpan limit)
     {
         lock (_gate)
@@ -55,6 +55,7 @@ internal sealed class RequestQueue
         }
     }
 
+    /// <summary>Ends the current or the next <see cref="Wait"/>.</summary>
     public void Wake()
     {
         lock (_gate)
@@ -63,7 +64,7 @@ internal sealed class RequestQueue
         }
     }
 
-    /// <summary>Takes no more from now on, unless something is waiting: then it is the taker's turn first.</summary>
+    /// <summary>Closes the queue, so that it takes no more pages. Returns false if a page is waiting: the queue stays open then.</summary>
     public bool TryClose()
     {
         lock (_gate)

@@ -7,20 +7,22 @@ using DataPlane.Wire;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The return path of a migration that may go on in postcopy, read by a thread of its own: between a request and its page stands no
-/// scheduler but the kernel's. Every request is checked against its block before anyone acts on it (specification, 4-postcopy section
+/// Reads the return path of a migration that may go on in postcopy, on a thread of its own, so that only the kernel's scheduler is between
+/// a request and its page. Every request is checked against its block before anything is done with it (specification, 4-postcopy section
 /// 4.2.1).
 /// </summary>
 /// <remarks>
-/// After each message the kernel is told to acknowledge at once: a QEMU destination leaves Nagle's algorithm on, so its next message would
-/// wait for an acknowledgement that is otherwise delayed by 40 ms.
+/// After each message the kernel is told to send an acknowledgement at once. A QEMU destination leaves Nagle's algorithm on, so its next
+/// message would wait for the acknowledgement, which is otherwise delayed by 40 ms.
 /// </remarks>
 /// <param name="main">The main channel.</param>
-/// <param name="pool">Gives a block.</param>
-/// <param name="memory">What the destination may ask for.</param>
-/// <param name="hostPages">Sizes of the pages that back it there.</param>
-/// <param name="events">Told every message.</param>
-/// <param name="ifSilent">What it may mean when it ends before its first message; null where that says nothing.</param>
+/// <param name="pool">Gives the block to read into.</param>
+/// <param name="memory">The memory that the destination may request pages of.</param>
+/// <param name="hostPages">The sizes of the destination's host pages.</param>
+/// <param name="events">Receives every message.</param>
+/// <param name="ifSilent">
+/// What it may mean if the return path ends before its first message, for the error message; null if nothing is known.
+/// </param>
 internal sealed class ReturnPathThread(
     Channel main, BlockPool pool, GuestMemory memory, HostPages hostPages, IReturnPathEvents events, string? ifSilent = null)
 {
@@ -29,20 +31,24 @@ internal sealed class ReturnPathThread(
     private bool _hasAnswered;
 
     /// <summary>
-    /// The link replaces one that was lost. The thread of a QEMU destination that asks for pages may not have noticed the loss, and asks on
-    /// the new link by the block that it named on the old one (seen with 7.2). That name may have been lost with the link, so a request that
-    /// does not fit <see cref="BlockOfLostLink"/> is dropped: QEMU asks for everything again after RESUME.
+    /// Whether the link replaces one that was lost. The thread of a QEMU destination that requests pages may not have noticed the loss, and
+    /// requests on the new link without a name, meaning the block that it named on the old one (seen with 7.2). That name may have been
+    /// lost with the link, so a request that does not fit <see cref="BlockOfLostLink"/> is dropped: QEMU requests everything again after
+    /// RESUME.
     /// </summary>
     public bool ReplacesLostLink { get; init; }
 
-    /// <summary>The last block that was named on the lost links; null where none was.</summary>
+    /// <summary>The last block that was named on the lost links; null if none was.</summary>
     public RamBlock? BlockOfLostLink { get; init; }
 
-    /// <summary>The last block that was named on this link or on those that were lost before. To be asked when the thread has ended.</summary>
+    /// <summary>
+    /// The last block that was named on this link, or else on those that were lost before. To be read when the thread has ended.
+    /// </summary>
     public RamBlock? LastBlock => _lastBlock ?? BlockOfLostLink;
 
     /// <summary>
-    /// Starts the thread. The task ends with the value of SHUT, or by <see cref="ChannelException"/> with the connection.
+    /// Starts the thread. The task completes with the value of SHUT, or fails with a <see cref="ChannelException"/> if the connection ends
+    /// before.
     /// </summary>
     public Task<uint> Start()
     {
@@ -178,7 +184,7 @@ internal sealed class ReturnPathThread(
         return message.TryCheckRange(block.Length, out _) && message.Start % size == 0 && message.Length % size == 0;
     }
 
-    /// <summary>The bitmap follows its message; its size must be the one that the block's length demands.</summary>
+    /// <summary>Reads the bitmap that follows its message. Its size must be that of the block.</summary>
     private uint? ReadBitmap(ReturnPathMessage message, PooledBlock block)
     {
         const string Doing = "reading a received bitmap";

@@ -2,27 +2,34 @@ using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>What a source tells of itself by the PINGs of its package.</summary>
-/// <param name="IsOurs">One of this library: it never takes a guest back, pauses whenever its link is lost, and comes again.</param>
-/// <param name="HasPreempt">One of ours with a preempt channel. Nobody else tells.</param>
-/// <param name="TakesBack">A QEMU from 10.2 on: it runs the guest again unless it has read PONG(0x42) when its link is lost.</param>
+/// <summary>What the PINGs of its package tell about a source.</summary>
+/// <param name="IsOurs">
+/// Whether the source uses this library: it never takes a guest back, pauses whenever its link is lost, and recovers.
+/// </param>
+/// <param name="HasPreempt">Whether the source uses this library and has a preempt channel. QEMU does not tell.</param>
+/// <param name="TakesBack">
+/// Whether the source is a QEMU from 10.2 on: it runs the guest again if its link is lost before it has read PONG(0x42).
+/// </param>
 internal readonly record struct SourceTraits(bool IsOurs, bool HasPreempt, bool TakesBack)
 {
     private static readonly Version s_listensAgainSince = new(8, 2);
     private static readonly Version s_takesBackSince = new(10, 2);
 
     /// <summary>
-    /// Whether the machine type alone says that the source takes its guest back: it is at least as new as its machine type. An older one
-    /// says nothing.
+    /// Whether the machine type alone shows that the source takes its guest back: a QEMU is at least as new as its machine type. An older
+    /// machine type shows nothing.
     /// </summary>
     public static bool DoTakeBack(Version? machine) => machine >= s_takesBackSince;
 
     /// <summary>
-    /// Whether the machine type alone says that the source reads its return path again in a recovery after it has heard SHUT 1.
+    /// Whether the machine type alone shows that the source reads its return path again in a recovery after it has read SHUT 1.
     /// </summary>
     public static bool DoListenAgain(Version? machine) => machine >= s_listensAgainSince;
 
-    /// <summary>Up to 10.1 a QEMU sends PING(3) alone, later ones send both, ours never sends it.</summary>
+    /// <summary>
+    /// Returns the traits of the source that sent <paramref name="pings"/>. A QEMU up to 10.1 sends PING(3) alone, a later one PING(3) and
+    /// PING(0x42), and this library never sends PING(3).
+    /// </summary>
     public static SourceTraits Of(IReadOnlyList<uint> pings)
     {
         var loaded = pings.Contains(PostcopyPackage.LoadedPing);

@@ -3,11 +3,10 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The pages that the destination does not have yet. Whoever sends a host page claims it here first, so each goes exactly once, whoever is
-/// faster: a second
-/// copy would end the guest's memory there (specification, 4-postcopy section 4.2.3).
+/// The pages that the destination does not have yet. A sender claims a host page here before it sends it, so each is sent exactly once: a
+/// second copy makes a QEMU destination fail or pause (specification, 4-postcopy section 4.2.3).
 /// </summary>
-/// <remarks>Thread-safe. The lock is held for the search of one claim.</remarks>
+/// <remarks>Thread-safe. The lock is held only while one claim is searched for.</remarks>
 internal sealed class UnsentPages
 {
     private readonly Lock _gate = new();
@@ -15,18 +14,18 @@ internal sealed class UnsentPages
     private readonly GuestMemory _memory;
     private readonly GuestPageSet _unsent;
 
-    /// <summary>What goes without being asked for: all that is unsent, but for pages that are known to be zero.</summary>
+    /// <summary>The pages that are sent without a request: all that are unsent, except those that are known to be zero.</summary>
     private readonly GuestPageSet _background;
 
     private long _backgroundLeft;
     private int _block;
     private long _next;
 
-    /// <param name="unsent">Widened to whole host pages here, and owned from now on.</param>
-    /// <param name="hostPages">The destination's pages.</param>
+    /// <param name="unsent">The unsent pages. The set is widened to whole host pages here, and owned by this object from now on.</param>
+    /// <param name="hostPages">The sizes of the destination's host pages.</param>
     /// <param name="holdingData">
-    /// Where the host knows them: the pages that are not zero. All others go only when they are asked for: they read as zeros at the end
-    /// (4-postcopy section 4.2.4).
+    /// The pages that are not zero, if the host knows them. All others are sent only on request, because they read as zeros at the end
+    /// (specification, 4-postcopy section 4.2.4). Null if all pages are sent.
     /// </param>
     public UnsentPages(GuestPageSet unsent, HostPages hostPages, GuestPageSet? holdingData)
     {
@@ -43,14 +42,14 @@ internal sealed class UnsentPages
         _backgroundLeft = _background.CountSet();
     }
 
-    /// <summary>Pages that the background has still to send.</summary>
+    /// <summary>The number of target pages that the background still has to send. Any thread may read it.</summary>
     public long BackgroundLeft => Volatile.Read(ref _backgroundLeft);
 
     /// <summary>
-    /// Claims the host page of <paramref name="page"/>, and lets the background go on after it: its neighbours are likely to be asked for
+    /// Claims the host page of <paramref name="page"/>. The background goes on after it, because its neighbours are likely to be requested
     /// next.
     /// </summary>
-    /// <returns>False if it has been claimed already; then there is nothing to do.</returns>
+    /// <returns>False if the host page has been claimed before: then there is nothing to send.</returns>
     public bool TryClaim(RamBlock block, long page, out PageRun claimed)
     {
         var pages = _hostPages.PagesOf(block);
@@ -70,7 +69,7 @@ internal sealed class UnsentPages
         }
     }
 
-    /// <summary>Claims the next pages of the background. False when none is left.</summary>
+    /// <summary>Claims the next pages of the background. Returns false if none is left.</summary>
     public bool TryClaimNext(PageClaim claim)
     {
         claim.Clear();

@@ -2,7 +2,10 @@ using DataPlane.Linux;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>As many zeros as the largest page that backs guest memory. Never written, so it costs addresses and no memory.</summary>
+/// <summary>
+/// A buffer of zeros, as long as the largest page that backs guest memory here. It is never written, so it takes address space but no
+/// memory.
+/// </summary>
 internal static class ZeroBuffer
 {
     private static readonly MemoryMapping s_zeros = MemoryMapping.Anonymous(MemoryMapping.HugePageSize);

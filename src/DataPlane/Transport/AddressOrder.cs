@@ -5,12 +5,12 @@ namespace DataPlane.Transport;
 /// <summary>The order in which the addresses of a name are tried (RFC 8305 section 4).</summary>
 internal static class AddressOrder
 {
-    /// <summary>A name has few addresses; what a resolver says beyond this is left out.</summary>
+    /// <summary>The most addresses of a name that are tried; what a resolver returns beyond them is left out.</summary>
     internal const int MaxAddresses = 32;
 
     /// <summary>
-    /// Keeps the resolver's order within each family and takes the families in turn, beginning with that of the first address: a network
-    /// that swallows one of the families costs one attempt then, however many addresses it has.
+    /// Keeps the resolver's order within each address family and alternates between the families, beginning with that of the first address.
+    /// So a network that drops the packets of one family costs one attempt only, however many addresses that family has.
     /// </summary>
     internal static IReadOnlyList<IPAddress> Interleave(IEnumerable<IPAddress> resolved)
     {

@@ -3,8 +3,9 @@ using System.Buffers;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// Pinned blocks of one size for headers, streams and handshakes. Bounded: past <see cref="MaxBytes"/> renting throws, because memory
-/// must never follow what a peer sends. Renting and returning allocate nothing once the blocks exist. Thread-safe.
+/// Pinned blocks of one size for headers, streams and handshakes. The pool is bounded: beyond <see cref="MaxBytes"/> renting throws,
+/// because the use of memory must never follow what a peer sends. Once the blocks exist, renting and returning allocate nothing.
+/// Thread-safe.
 /// </summary>
 internal sealed class BlockPool : MemoryPool<byte>
 {
@@ -31,7 +32,7 @@ internal sealed class BlockPool : MemoryPool<byte>
 
     internal long MaxBytes { get; }
 
-    /// <summary>Asking for more than this throws; the readers and writers of System.IO.Pipelines respect it.</summary>
+    /// <summary>The size of a block; renting more throws. The readers and writers of System.IO.Pipelines respect it.</summary>
     public override int MaxBufferSize => BlockBytes;
 
     internal long OutstandingBlocks
@@ -45,7 +46,7 @@ internal sealed class BlockPool : MemoryPool<byte>
         }
     }
 
-    /// <summary>Who holds blocks now, once per block. For leak checks and error texts; allocates.</summary>
+    /// <summary>The holders of the blocks that are rented now, once per block. For leak checks and error messages; allocates.</summary>
     internal IReadOnlyList<string> OutstandingOwners
     {
         get
@@ -90,7 +91,8 @@ internal sealed class BlockPool : MemoryPool<byte>
     public override IMemoryOwner<byte> Rent(int minBufferSize = -1) => Rent(minBufferSize, "unnamed");
 
     /// <summary>
-    /// The same pool under a holder's name, for code that takes a <see cref="MemoryPool{T}"/>. Disposing the view does nothing.
+    /// A view of this pool that rents in the name of <paramref name="owner"/>, for code that takes a <see cref="MemoryPool{T}"/>. Disposing
+    /// of the view does nothing.
     /// </summary>
     internal MemoryPool<byte> For(string owner) => new OwnerView(this, owner);
 
@@ -109,7 +111,7 @@ internal sealed class BlockPool : MemoryPool<byte>
         }
     }
 
-    /// <summary>Blocks that are still out stay usable and are dropped when they come back.</summary>
+    /// <summary>Blocks that are still rented stay usable, and are dropped when they are returned.</summary>
     protected override void Dispose(bool disposing)
     {
         lock (_lock)

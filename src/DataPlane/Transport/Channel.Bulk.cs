@@ -9,8 +9,8 @@ internal sealed partial class Channel
     private byte[] _prepended = [];
 
     /// <summary>
-    /// A channel without which sending on this one has no purpose: a <see cref="Send"/> that has to wait watches it, and aborts this
-    /// channel when the other has ended. Null, the default: a send waits for nothing but its own peer.
+    /// A channel without which sending on this one has no purpose. A <see cref="Send"/> that has to wait watches it too, and aborts this
+    /// channel when the other has ended. With null, the default, a send waits for its own peer only.
     /// </summary>
     internal Channel? SendsWith { get; set; }
 
@@ -19,8 +19,8 @@ internal sealed partial class Channel
     private int _prependedTaken;
 
     /// <summary>
-    /// Bytes that were read from the socket before it became this channel: they are delivered first, by <see cref="Input"/> and by
-    /// <see cref="Receive"/>. Only before the first read.
+    /// Takes bytes that were read from the socket before it became this channel; they are delivered first, whichever way the channel is
+    /// read. To be called before the first read.
     /// </summary>
     internal void Prepend(ReadOnlySpan<byte> consumed)
     {
@@ -28,12 +28,14 @@ internal sealed partial class Channel
         _prepended = [.. consumed, .. _prepended];
     }
 
-    /// <summary>Counts bytes that were read from the socket before it became this channel, and are not delivered again.</summary>
+    /// <summary>
+    /// Adds bytes to <see cref="BytesReceived"/> that were read from the socket before it became this channel, and are not delivered again.
+    /// </summary>
     internal void CountConsumed(int bytes) => BytesReceived += bytes;
 
     /// <summary>
-    /// Sends all of <paramref name="vectors"/>, straight from the memory they point to, blocking the calling thread. In the usual case this
-    /// is one system call. The vectors are used up in place.
+    /// Sends all of <paramref name="vectors"/> straight from the memory that they point to, and blocks the calling thread until then.
+    /// Usually this is one system call. The vectors are changed in place.
     /// </summary>
     internal TransferResult Send(Span<IoVec> vectors)
     {
@@ -61,9 +63,9 @@ internal sealed partial class Channel
     }
 
     /// <summary>
-    /// Fills all of <paramref name="vectors"/>, straight into the memory they point to, blocking the calling thread. In the usual case this
-    /// is one system call however slowly the bytes come. No byte and <see cref="ChannelEnd.Closed"/> is an end at a boundary; some bytes
-    /// and <see cref="ChannelEnd.Closed"/> is a torn record. The vectors are used up in place.
+    /// Fills all of <paramref name="vectors"/>, straight into the memory that they point to, and blocks the calling thread until then.
+    /// Usually this is one system call, however slowly the bytes come. <see cref="ChannelEnd.Closed"/> without a byte is an end at a
+    /// boundary; with some bytes it is a torn record. The vectors are changed in place.
     /// </summary>
     internal TransferResult Receive(Span<IoVec> vectors)
     {
@@ -101,8 +103,8 @@ internal sealed partial class Channel
     }
 
     /// <summary>
-    /// Takes what is there, at least one byte, blocking the calling thread until then; inside TLS at most one record. No byte and
-    /// <see cref="ChannelEnd.Closed"/> is the end of the stream.
+    /// Receives the bytes that are there, inside TLS at most one record, and blocks the calling thread until there is at least one.
+    /// <see cref="ChannelEnd.Closed"/> without a byte is the end of the stream.
     /// </summary>
     internal TransferResult ReceiveSome(IoVec vector)
     {
@@ -183,7 +185,8 @@ internal sealed partial class Channel
     }
 
     /// <summary>
-    /// Whether the call may be made again: at once after a signal, or when the socket is ready where stream use made it non-blocking.
+    /// Whether a failed call may be repeated: at once when a signal interrupted it, and otherwise when the socket is ready. A call does not
+    /// block where stream use has made the socket non-blocking, or where <see cref="SendsWith"/> is set.
     /// </summary>
     private bool TryWaitAfter(int errno, short events)
     {

@@ -13,8 +13,8 @@ internal sealed partial class Channel
     private PipeWriter? _output;
 
     /// <summary>
-    /// The channel as a stream to read, on blocks of the pool. Its first use makes the socket non-blocking and known to the runtime's epoll
-    /// thread for good. Ends by <see cref="ChannelException"/> unless the peer closed in order.
+    /// The channel as a stream to read, on blocks of the pool. Its first use makes the socket non-blocking and registers it with the
+    /// runtime's epoll thread for good. Reading throws <see cref="ChannelException"/> unless the peer has closed in order.
     /// </summary>
     internal PipeReader Input
     {
@@ -28,7 +28,10 @@ internal sealed partial class Channel
         }
     }
 
-    /// <summary>The channel as a stream to write; see <see cref="Input"/>. Nothing leaves before a flush.</summary>
+    /// <summary>
+    /// The channel as a stream to write, on blocks of the pool; nothing is sent before a flush. Its first use makes the socket non-blocking
+    /// and registers it with the runtime's epoll thread for good.
+    /// </summary>
     internal PipeWriter Output
     {
         get
@@ -90,7 +93,7 @@ internal sealed partial class Channel
         }
         catch (OperationCanceledException)
         {
-            // Nobody knows how much of it left: a stream that went on from here could not be told from a whole one.
+            // Nobody knows how many of the bytes have left, and the peer could not tell a stream that goes on from here from a whole one.
             Abort();
             throw;
         }
@@ -121,7 +124,7 @@ internal sealed partial class Channel
 
     private async ValueTask CompleteStreamsAsync()
     {
-        // With an error, so that the writer drops what could not be flushed instead of trying once more.
+        // Completed with an error, so that the writer drops what could not be flushed instead of trying once more.
         if (_output is not null)
         {
             await _output.CompleteAsync(new ChannelException(Name, ChannelEnd.Aborted, 0, "closed")).ConfigureAwait(false);

@@ -5,20 +5,18 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// The same channel inside TLS: both ways of use go through the session, which encrypts straight from and decrypts straight into the memory
-/// of the caller. The byte counters count what is inside, so figures compare with a plain channel's.
+/// A channel inside TLS. Both ways of use go through the session, which encrypts straight from the caller's memory and decrypts straight
+/// into it. The byte counters count the plain bytes, so figures compare with those of a plain channel.
 /// </summary>
 internal sealed partial class Channel
 {
     private readonly TlsSession? _tls;
     private int _reading;
 
-    /// <summary>What broke the TLS session; <see langword="null"/> when nothing did.</summary>
+    /// <summary>What broke the TLS session; <see langword="null"/> when nothing did, or the channel is plain.</summary>
     internal string? TlsFailure => _tls?.Failure;
 
-    /// <summary>
-    /// Has TLS end in order, by close_notify before FIN, when this channel is closed in order. A plain channel has no such end.
-    /// </summary>
+    /// <summary>Makes <see cref="CloseAsync"/> send close_notify before FIN. Without effect on a plain channel.</summary>
     internal void EndWithGoodbye()
     {
         if (_tls is not null)
@@ -65,7 +63,7 @@ internal sealed partial class Channel
     }
 
     /// <summary>
-    /// Fills all of <paramref name="rest"/>; with <paramref name="some"/> the first record, or what fits of it, is enough.
+    /// Fills all of <paramref name="rest"/>. With <paramref name="some"/>, one record, or as much of it as fits, is enough.
     /// </summary>
     private TransferResult ReceiveTls(TlsSession tls, Span<IoVec> rest, long total, bool some = false)
     {
@@ -102,7 +100,7 @@ internal sealed partial class Channel
                 else
                 {
                     var count = ReceiveIncoming(tls, 0, out var errno);
-                    // QEMU ends channels without close_notify: only a piece of a record makes an end a tear.
+                    // QEMU ends channels without close_notify, so only an unfinished record makes an end an error.
                     if (count == 0)
                     {
                         return IsAborted ? Ended(total, Errno.ECONNABORTED)
@@ -125,7 +123,9 @@ internal sealed partial class Channel
         }
     }
 
-    /// <summary>Sends all that was encrypted, blocking; returns the error number, 0 when everything left.</summary>
+    /// <summary>
+    /// Sends all that was encrypted and blocks until it has left. Returns the error number, or 0 when everything has left.
+    /// </summary>
     private unsafe int SendOutgoing(TlsSession tls)
     {
         while (tls.PeekOwed() is { Length: > 0 } piece)
@@ -179,7 +179,8 @@ internal sealed partial class Channel
     }
 
     /// <summary>
-    /// Sending failed: the alert with which the peer said why may have come before the end. Only where nobody reads, who would find it.
+    /// Reads the alert in which the peer may have given its reason, after sending has failed. Does nothing while another thread reads,
+    /// because that thread finds the alert.
     /// </summary>
     private unsafe void ReadLastWords(TlsSession tls)
     {
@@ -189,7 +190,7 @@ internal sealed partial class Channel
         }
 
         var rest = stackalloc byte[1024];
-        // SAFETY: at most that many bytes are written to the local; they are nothing that anyone waits for any more.
+        // SAFETY: at most 1024 bytes are written to the local. They are dropped, because nobody waits for them any more.
         while (!IsAborted && tls.Failure is null && ReceiveIncoming(tls, Libc.MessageDontWait, out _) > 0)
         {
             while (tls.Decrypt((nint)rest, 1024, out _) == TlsResult.Done)

@@ -5,9 +5,9 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// One connected socket of a migration. It is used in one of two ways, never both in the same direction: bulk (<see cref="Send"/>,
-/// <see cref="Receive"/>: blocking calls on native memory, for a thread of ours) or as a stream (<see cref="Input"/>,
-/// <see cref="Output"/>: async, through the runtime's epoll thread).
+/// One connected socket of a migration. Each direction is used in one of two ways and never in both: bulk (<see cref="Send"/>,
+/// <see cref="Receive"/>: blocking calls on native memory, for a thread of ours) or as a stream (<see cref="Input"/>, <see cref="Output"/>:
+/// async, through the runtime's epoll thread).
 /// </summary>
 /// <remarks>
 /// <para>The ways to end it:</para>
@@ -33,11 +33,13 @@ internal sealed partial class Channel : IAsyncDisposable
     private ChannelException? _abortCause;
 
     /// <param name="handle">A connected socket in blocking mode; the channel owns it from now on.</param>
-    /// <param name="name">"main", "multifd 3": for messages.</param>
-    /// <param name="peer">The other end as text.</param>
+    /// <param name="name">Name for messages, such as "main" or "multifd 3".</param>
+    /// <param name="peer">The other end as text, for messages.</param>
     /// <param name="pool">Blocks for the streams.</param>
     /// <param name="time">Clock of the drain at close; the system's by default.</param>
-    /// <param name="tls">The session that the channel is inside, its handshake done; the channel owns it from now on.</param>
+    /// <param name="tls">
+    /// The TLS session of the channel, with its handshake done; null for a plain channel. The channel owns it from now on.
+    /// </param>
     internal Channel(SafeSocketHandle handle, string name, string peer, BlockPool pool, TimeProvider? time = null, TlsSession? tls = null)
     {
         _handle = handle;
@@ -53,15 +55,19 @@ internal sealed partial class Channel : IAsyncDisposable
 
     internal string Peer { get; }
 
-    /// <summary>For options and figures that only the kernel knows; not for moving bytes.</summary>
+    /// <summary>The socket, for options and figures that only the kernel knows; not for moving bytes.</summary>
     internal SafeSocketHandle Handle => _handle;
 
     /// <summary>
-    /// Bytes that the kernel took from us; inside TLS those that were encrypted. One writer; may be read by anyone, as the three below.
+    /// Bytes that the kernel has taken from this side; inside TLS, the plain bytes that were encrypted. One thread writes it, any may read
+    /// it.
     /// </summary>
     internal long BytesSent { get; private set; }
 
-    /// <summary>Bytes taken from the kernel; prepended ones were counted by nobody before and count here when they are delivered.</summary>
+    /// <summary>
+    /// Bytes that were received; inside TLS, the plain bytes. Prepended bytes count when they are delivered. One thread writes it, any may
+    /// read it.
+    /// </summary>
     internal long BytesReceived { get; private set; }
 
     /// <summary>System calls made for sending: each sendmsg, or one per write of the stream.</summary>
@@ -73,16 +79,16 @@ internal sealed partial class Channel : IAsyncDisposable
     /// <summary>Whether <see cref="Abort"/> was called.</summary>
     internal bool IsAborted => Volatile.Read(ref _aborted) != 0;
 
-    /// <summary>Why this side has aborted the channel, where <see cref="Abort"/> was told.</summary>
+    /// <summary>The cause that <see cref="Abort"/> was given; null where it was given none, or has not been called.</summary>
     internal ChannelException? AbortCause => Volatile.Read(ref _abortCause);
 
     /// <summary>
-    /// Closes in order: what <see cref="Output"/> holds is flushed, the peer gets FIN, and whatever it still sends is read and dropped
-    /// until its own FIN. True when that came; false when <paramref name="drain"/> was over first, the peer had gone, or the channel was
-    /// aborted.
+    /// Closes in order: flushes <see cref="Output"/>, sends FIN (after close_notify where that is wanted), and reads and drops whatever the
+    /// peer still sends until its own FIN. Returns true when that came; false when <paramref name="drain"/> was over first, the peer was
+    /// gone, or the channel was aborted or closed before.
     /// </summary>
-    /// <param name="drain">Longest time for all of it; zero neither flushes nor waits for the peer.</param>
-    /// <param name="cancellationToken">Ends the waiting, not the closing: the socket is closed in any case and nothing is thrown.</param>
+    /// <param name="drain">Longest time for all of it. Zero neither flushes nor waits for the peer.</param>
+    /// <param name="cancellationToken">Ends the waiting, not the closing: the socket is closed in any case, and nothing is thrown.</param>
     internal async ValueTask<bool> CloseAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
         if (Interlocked.Exchange(ref _closed, 1) != 0)
@@ -111,7 +117,7 @@ internal sealed partial class Channel : IAsyncDisposable
         }
         catch (Exception e) when (e is SocketException or ChannelException or ObjectDisposedException or OperationCanceledException)
         {
-            // Gone already, aborted meanwhile, or out of time: the socket is closed below either way.
+            // The peer is gone, the channel was aborted meanwhile, or the time is over: the socket is closed below in any case.
         }
         finally
         {
@@ -123,16 +129,16 @@ internal sealed partial class Channel : IAsyncDisposable
         return ended;
     }
 
-    /// <summary>Closes without waiting for the peer; after <see cref="Abort"/> it only gives the stream's blocks back.</summary>
+    /// <summary>Closes without waiting for the peer. After <see cref="Abort"/> it only returns the blocks of the streams.</summary>
     public async ValueTask DisposeAsync() => _ = await CloseAsync(TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false);
 
     /// <summary>
-    /// Resets the connection and brings every thread back that is inside a call on it, at once. Idempotent, thread-safe. The owner still
-    /// disposes the channel, when nobody uses its streams any more.
+    /// Resets the connection at once, and makes every thread return that is inside a call on it. Idempotent, thread-safe. The owner still
+    /// disposes of the channel, when nobody uses its streams any more.
     /// </summary>
     /// <param name="cause">
-    /// What everybody is told who uses the channel now or later; without one they are told that this side has closed it. The first call
-    /// counts.
+    /// What everybody is told who uses the channel now or later; without it, they are told that this side has closed it. Only the first
+    /// call counts.
     /// </param>
     internal void Abort(ChannelException? cause = null)
     {
@@ -145,9 +151,9 @@ internal sealed partial class Channel : IAsyncDisposable
 
         try
         {
-            // Not shutdown(2) first: that sends FIN, and a peer that reads it before the reset takes a torn stream for a complete one.
-            // Disconnecting sends the reset itself. Where it is refused (Unix sockets, some kernels while a thread waits), shutdown wakes
-            // the threads and linger 0 turns the last close into the reset.
+            // shutdown(2) must not come first: it sends FIN, and a peer that reads the FIN before the reset takes a torn stream for a
+            // complete one. Disconnecting sends the reset itself. Where it is refused (Unix sockets, some kernels while a thread waits),
+            // shutdown wakes the threads, and linger 0 turns the last close into the reset.
             _ = Libc.TrySetLingerZero(_handle);
             if (!Libc.TryDisconnect(_handle))
             {
@@ -159,11 +165,13 @@ internal sealed partial class Channel : IAsyncDisposable
             return;
         }
 
-        // The descriptor itself is closed when the last thread has left its call: its number cannot be reused under anyone.
+        // The descriptor is closed when the last thread has left its call, so its number cannot be reused while one still uses it.
         _socket.Close(0);
     }
 
-    /// <summary>Looks whether the peer still holds the connection (<see cref="SocketSetup.Probe"/>). Thread-safe.</summary>
+    /// <summary>
+    /// Makes the kernel check whether the peer still holds the connection (<see cref="SocketSetup.Probe"/>). Thread-safe.
+    /// </summary>
     internal void Probe(TimeSpan limit)
     {
         try
@@ -177,8 +185,8 @@ internal sealed partial class Channel : IAsyncDisposable
     }
 
     /// <summary>
-    /// Whether the peer's kernel owes an acknowledgement, and when the last one came (<see cref="SocketSetup.AwaitsAcknowledgement"/>).
-    /// Thread-safe.
+    /// Whether something that was sent waits for an acknowledgement by the peer's kernel, and how long ago the last one came
+    /// (<see cref="SocketSetup.AwaitsAcknowledgement"/>). Thread-safe.
     /// </summary>
     internal bool AwaitsAcknowledgement(out TimeSpan sinceLast)
     {
@@ -198,7 +206,7 @@ internal sealed partial class Channel : IAsyncDisposable
         using var block = _pool.RentBlock(Name + " drain");
         while (await _socket.ReceiveAsync(block.Memory, cancellationToken).ConfigureAwait(false) > 0)
         {
-            // Dropped: unread bytes at close would turn our FIN into a reset.
+            // The bytes are dropped: unread bytes at close would turn our FIN into a reset.
         }
     }
 }

@@ -28,7 +28,9 @@ public sealed record ChannelAddress
         Path = path;
     }
 
-    /// <summary>Host name or IP address without brackets; empty for "every address" and for Unix sockets.</summary>
+    /// <summary>
+    /// Host name or IP address without brackets. Empty for every address (listening) or loopback (connecting), and for Unix sockets.
+    /// </summary>
     public string Host { get; }
 
     /// <summary>TCP port, 0 to 65535; 0 lets the system choose when listening. 0 for Unix sockets.</summary>
@@ -56,16 +58,21 @@ public sealed record ChannelAddress
     public static ChannelAddress Unix(string path) =>
         TryCheckPath(path, out var error) ? new ChannelAddress("", 0, path) : throw new ArgumentException(error, nameof(path));
 
-    /// <summary>Reads one of the written forms; the text of <see cref="FormatException"/> says what is wrong.</summary>
-    /// <exception cref="FormatException"><paramref name="text"/> is none of the written forms.</exception>
+    /// <summary>Reads one of the written forms.</summary>
+    /// <exception cref="FormatException">
+    /// <paramref name="text"/> is none of the written forms; the message is one line with the reason.
+    /// </exception>
     public static ChannelAddress Parse(string text) =>
         TryParse(text, out var address, out var error) ? address : throw new FormatException(error);
 
-    /// <summary>Reads one of the written forms; on failure <paramref name="error"/> says what is wrong in one line.</summary>
+    /// <summary>Reads one of the written forms. On failure <paramref name="error"/> is one line with the reason.</summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out ChannelAddress? address, [NotNullWhen(false)] out string? error) =>
         TryParse(text, null, out address, out error);
 
-    /// <summary>As the other overload, but <c>HOST</c> alone means <c>HOST:<paramref name="defaultPort"/></c>.</summary>
+    /// <summary>
+    /// Reads one of the written forms, where <c>HOST</c> alone means <c>HOST:<paramref name="defaultPort"/></c>. On failure
+    /// <paramref name="error"/> is one line with the reason.
+    /// </summary>
     public static bool TryParse(
         string? text,
         int? defaultPort,
@@ -118,7 +125,7 @@ public sealed record ChannelAddress
         return true;
     }
 
-    /// <summary>The shortest written form, without <c>tcp:</c>.</summary>
+    /// <summary>The address in the shortest of its written forms, without <c>tcp:</c>.</summary>
     public override string ToString() =>
         IsUnix ? UnixPrefix + Path
             : string.Create(CultureInfo.InvariantCulture, $"{(Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");

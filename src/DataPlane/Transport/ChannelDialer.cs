@@ -8,23 +8,25 @@ namespace DataPlane.Transport;
 /// <summary>Connects channels. The result is a blocking socket that the runtime's epoll thread has never seen.</summary>
 internal static class ChannelDialer
 {
-    /// <summary>Addresses that an error names one by one.</summary>
+    /// <summary>The number of addresses that an error message names one by one.</summary>
     private const int MaxNamedAddresses = 8;
 
     /// <summary>
-    /// Connects to <paramref name="address"/>, trying the addresses of its host beside each other (<see cref="ConnectRace"/>) until
-    /// <see cref="ChannelOptions.ConnectTimeout"/>. A Unix listener whose backlog is full is asked again until then.
+    /// Connects to <paramref name="address"/>, trying the addresses of its host concurrently (<see cref="ConnectRace"/>) until
+    /// <see cref="ChannelOptions.ConnectTimeout"/> has passed. A Unix listener whose backlog is full is tried again until then.
     /// </summary>
-    /// <param name="address">Where to; without a host it is this machine.</param>
+    /// <param name="address">The address to connect to; without a host it is this machine.</param>
     /// <param name="options">Socket options, local addresses and the time limit.</param>
     /// <param name="name">Name of the channel, for messages.</param>
-    /// <param name="index">Number of the channel: selects the local address.</param>
+    /// <param name="index">Number of the channel, which selects the local address.</param>
     /// <param name="pool">Blocks for the channel's streams.</param>
-    /// <param name="cancellationToken">Gives up; the socket is closed before the task ends.</param>
+    /// <param name="cancellationToken">Ends the attempt; the socket is closed before the task ends.</param>
     /// <param name="time">Clock of the time limit; the system's by default.</param>
     /// <param name="tls">Puts the channel inside TLS; its handshake has a time limit of its own.</param>
-    /// <param name="route">Knows which address of the host has answered before, and keeps the one that answers now.</param>
-    /// <exception cref="ChannelException">Nobody could be reached, or the handshake failed; says whom and why.</exception>
+    /// <param name="route">Knows which address of the host has answered before, and is told which one answers now.</param>
+    /// <exception cref="ChannelException">
+    /// No address could be reached, or the handshake failed; the message names the address and the reason.
+    /// </exception>
     internal static async Task<Channel> ConnectAsync(
         ChannelAddress address,
         ChannelOptions options,
@@ -43,7 +45,10 @@ internal static class ChannelDialer
                 .ConfigureAwait(false);
     }
 
-    /// <summary>The connected, blocking socket of a channel; parameters and errors as for the channel.</summary>
+    /// <summary>
+    /// Connects as <see cref="ConnectAsync"/> does, and returns the blocking socket before it becomes a channel. The parameters and
+    /// exceptions are those of <see cref="ConnectAsync"/>.
+    /// </summary>
     internal static async Task<SafeSocketHandle> ConnectSocketAsync(
         ChannelAddress address,
         ChannelOptions options,
@@ -87,7 +92,10 @@ internal static class ChannelDialer
         }
     }
 
-    /// <summary>Names each address and its reason, unless <paramref name="address"/> says the only one by itself.</summary>
+    /// <summary>
+    /// The error when no address could be reached. It names each address and its reason, unless <paramref name="address"/> itself is the
+    /// only one.
+    /// </summary>
     private static ChannelException Failed(ChannelAddress address, string name, IReadOnlyList<ConnectFailure> failures)
     {
         if (failures.Count == 0)
@@ -139,7 +147,7 @@ internal static class ChannelDialer
         }
     }
 
-    /// <summary>The channel's local address; a peer of the other family is reached from wherever the routes say.</summary>
+    /// <summary>The local address for a channel; null where the routes choose it, as for a peer of the other address family.</summary>
     private static IPEndPoint? LocalFor(EndPoint remote, ChannelOptions options, int index)
     {
         if (options.LocalAddresses.Count == 0 || remote is not IPEndPoint)

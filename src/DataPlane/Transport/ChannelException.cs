@@ -1,8 +1,7 @@
 namespace DataPlane.Transport;
 
 /// <summary>
-/// A channel can go no further. Carries what a <c>MigrationException</c> will say, apart from the phase, which the lower floors do not
-/// know.
+/// A channel failed. It carries everything that a <c>MigrationException</c> reports but the phase, which the layers below do not know.
 /// </summary>
 internal sealed class ChannelException : IOException
 {
@@ -13,7 +12,10 @@ internal sealed class ChannelException : IOException
         Channel = channel;
     }
 
-    /// <summary>The system refused a call, or the peer ended the channel: <paramref name="what"/> says what was going on.</summary>
+    /// <summary>
+    /// Creates the exception for a refused system call, or for a channel that the peer has ended. The message is <paramref name="what"/>,
+    /// followed by a description of <paramref name="errno"/> unless that is 0.
+    /// </summary>
     public ChannelException(string channel, ChannelEnd end, int errno, string what)
         : base(errno == 0 ? what : $"{what}: {Linux.Errno.Describe(errno)}")
     {
@@ -23,7 +25,7 @@ internal sealed class ChannelException : IOException
         Errno = errno;
     }
 
-    /// <summary>The same where <paramref name="message"/> already has the error in words.</summary>
+    /// <summary>Creates the exception for a channel that has ended, where <paramref name="message"/> already describes the error.</summary>
     public ChannelException(string channel, ChannelEnd end, string message, int errno)
         : base(message)
     {
@@ -38,14 +40,14 @@ internal sealed class ChannelException : IOException
     /// <summary>The channel's name, such as <c>main</c> or <c>multifd 3</c>.</summary>
     public string Channel { get; }
 
-    /// <summary>How the connection ended, where it was the connection that failed.</summary>
+    /// <summary>How the connection ended; <see cref="ChannelEnd.None"/> where it was not the connection that failed.</summary>
     public ChannelEnd End { get; }
 
     /// <summary>The system's error number, 0 where there was none.</summary>
     public int Errno { get; }
 
     /// <summary>
-    /// The exception for a transfer that did not complete. <paramref name="doing"/> says what was going on, such as "reading a packet
+    /// The exception for a transfer that did not complete. <paramref name="doing"/> is what was being done, such as "reading a packet
     /// header".
     /// </summary>
     public static ChannelException From(TransferResult result, Channel channel, string doing) =>

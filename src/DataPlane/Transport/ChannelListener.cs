@@ -5,7 +5,7 @@ using DataPlane.Linux;
 
 namespace DataPlane.Transport;
 
-/// <summary>A connection as accept gave it: blocking, unknown to the runtime's engine, owned by whoever got it.</summary>
+/// <summary>An accepted connection: a blocking socket that the runtime's engine does not know. Whoever gets it owns it.</summary>
 /// <param name="Socket">The socket.</param>
 /// <param name="Address">The peer's address; <see langword="null"/> for Unix sockets.</param>
 /// <param name="Peer">The peer as text.</param>
@@ -25,16 +25,16 @@ internal sealed class ChannelListener : IDisposable
         LocalAddress = address.IsUnix ? address : ChannelAddress.From((IPEndPoint)socket.LocalEndPoint!);
     }
 
-    /// <summary>Where it listens, with the real port.</summary>
+    /// <summary>The address on which it listens, with the real port.</summary>
     internal ChannelAddress LocalAddress { get; }
 
     internal SafeSocketHandle Handle { get; }
 
     /// <summary>
-    /// Starts to listen. A host name means the first of its addresses, so that one port serves it; without a host every address, of both
-    /// families where the machine has both. A Unix socket that nobody listens on any more is replaced.
+    /// Starts to listen. With a host name it listens on the first of its addresses, so that one port serves it; without a host on every
+    /// address, of both families where the machine has both. A Unix socket on which nobody listens any more is replaced.
     /// </summary>
-    /// <exception cref="ChannelException">The address cannot be listened on; says why.</exception>
+    /// <exception cref="ChannelException">It is not possible to listen on the address; the message has the reason.</exception>
     internal static ChannelListener Listen(ChannelAddress address, ChannelOptions options)
     {
         Socket? socket = null;
@@ -44,8 +44,8 @@ internal sealed class ChannelListener : IDisposable
             socket = new Socket(local.AddressFamily, SocketType.Stream, local is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
             if (local is IPEndPoint ip)
             {
-                // Else the port stays taken while connections of an earlier run are in TIME_WAIT. Not by the runtime's option of that
-                // name: it sets SO_REUSEPORT too, and then two listeners share a port and each gets half of the channels.
+                // Otherwise the port stays taken while connections of an earlier run are in TIME_WAIT. The runtime's option of that name
+                // must not be used: it sets SO_REUSEPORT too, and then two listeners share a port and each gets half of the channels.
                 _ = Libc.TrySetSocketOption(socket.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
                 if (ip.AddressFamily == AddressFamily.InterNetworkV6)
                 {
@@ -74,15 +74,17 @@ internal sealed class ChannelListener : IDisposable
         }
     }
 
-    /// <summary>Where the folder of a Unix socket is missing, the runtime speaks of an address that cannot be assigned.</summary>
+    /// <summary>
+    /// The reason in words. For a Unix socket whose folder is missing, the runtime's message is about an address that cannot be assigned.
+    /// </summary>
     private static string WhyNot(ChannelAddress address, Exception failure) =>
         failure is SocketException { SocketErrorCode: SocketError.AddressNotAvailable }
             && address.IsUnix && Path.GetDirectoryName(Path.GetFullPath(address.Path)) is { } folder && !Directory.Exists(folder)
             ? $"there is no folder '{folder}'" : failure.Message;
 
     /// <summary>
-    /// Takes one waiting connection; with anything but <see cref="AcceptOutcome.Accepted"/> the error number is in
-    /// <paramref name="errno"/>.
+    /// Takes one waiting connection. With any outcome but <see cref="AcceptOutcome.Accepted"/>, <paramref name="errno"/> is the error
+    /// number.
     /// </summary>
     internal unsafe AcceptOutcome TryAccept(out AcceptedSocket accepted, out int errno)
     {
@@ -129,7 +131,7 @@ internal sealed class ChannelListener : IDisposable
         return new IPEndPoint(ip, address.Port);
     }
 
-    /// <summary>Removes a socket whose owner is gone. Anything else, a plain file too, stays, and bind reports it.</summary>
+    /// <summary>Removes a Unix socket whose owner is gone. Anything else, also a plain file, stays, and bind reports it.</summary>
     private static void RemoveStale(string path)
     {
         if (!FileFacts.IsSocket(path))

@@ -7,39 +7,46 @@ namespace DataPlane.Transport;
 public sealed record ChannelOptions
 {
     /// <summary>
-    /// Send buffer in bytes (SO_SNDBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.
+    /// Send buffer in bytes (SO_SNDBUF), 4096 to 1 GiB. <see langword="null"/>, the default, leaves the kernel's own tuning on; a fixed
+    /// value turns it off.
     /// </summary>
     public int? SendBufferBytes { get; init; }
 
     /// <summary>
-    /// Receive buffer in bytes (SO_RCVBUF); <see langword="null"/> leaves the kernel's own tuning on. A fixed value turns it off.
+    /// Receive buffer in bytes (SO_RCVBUF), 4096 to 1 GiB. <see langword="null"/>, the default, leaves the kernel's own tuning on; a fixed
+    /// value turns it off.
     /// </summary>
     public int? ReceiveBufferBytes { get; init; }
 
-    /// <summary>Send small pieces at once (TCP_NODELAY). Default on: headers and page requests must not wait for a full segment.</summary>
+    /// <summary>
+    /// Whether small pieces are sent at once (TCP_NODELAY). Default <see langword="true"/>, because headers and page requests must not wait
+    /// for a full segment.
+    /// </summary>
     public bool NoDelay { get; init; } = true;
 
     /// <summary>
-    /// Silence after which the kernel probes the peer; <see langword="null"/> sends no probes. Default 10 s. A vanished peer is noticed
-    /// after this plus <see cref="KeepAliveProbes"/> times <see cref="KeepAliveInterval"/>, as long as nothing of ours is under way.
+    /// Silence after which the kernel probes the peer (keepalive); <see langword="null"/> sends no probes. Default 10 s. A peer that has
+    /// vanished is noticed after this time plus <see cref="KeepAliveProbes"/> times <see cref="KeepAliveInterval"/>, as long as none of our
+    /// bytes waits for an acknowledgement.
     /// </summary>
     public TimeSpan? KeepAliveTime { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Time between two probes. Default 5 s.</summary>
+    /// <summary>Time between two keepalive probes. Default 5 s.</summary>
     public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Probes without an answer that end the connection. Default 3: the vanished peer of an idle channel is noticed in 25 s.
+    /// Unanswered keepalive probes that end the connection, 1 to 127. Default 3, so that the vanished peer of an idle channel is noticed
+    /// after 25 s.
     /// </summary>
     public int KeepAliveProbes { get; init; } = 3;
 
     /// <summary>
-    /// Longest time that bytes of ours, or a probe of the peer's closed window, may wait for the acknowledgement of its machine; then it
-    /// has vanished, and the channel ends. Default 20 s; <see langword="null"/> leaves the kernel's retransmission limit (about 15
-    /// minutes).
+    /// Longest time that sent bytes, or a probe of the peer's closed window, may wait for the acknowledgement of its machine. After that
+    /// time the peer counts as vanished, and the channel ends. Default 20 s; <see langword="null"/> leaves the kernel's retransmission
+    /// limit (about 15 minutes).
     /// </summary>
     /// <remarks>
-    /// A machine that lives acknowledges without its program: a peer that does not read, or is stopped, is not taken for a vanished one.
+    /// A machine that is up acknowledges without its program, so a peer that does not read, or is stopped, does not count as vanished.
     /// Without effect on Unix sockets.
     /// </remarks>
     public TimeSpan? AcknowledgementTimeout { get; init; } = TimeSpan.FromSeconds(20);
@@ -49,31 +56,33 @@ public sealed record ChannelOptions
     /// retransmission limit (about 15 minutes).
     /// </summary>
     /// <remarks>
-    /// For a vanished peer there is <see cref="AcknowledgementTimeout"/>. The kernel counts a peer whose receive window stays closed in the
-    /// same way. A destination may close its window for long and with reason (its guest memory is not ready yet), so choose this well
-    /// above the longest such pause.
+    /// To notice a vanished peer, use <see cref="AcknowledgementTimeout"/>. With this option, the kernel also ends a connection whose peer
+    /// keeps its receive window closed. A destination may close its window for long and with reason (its guest memory is not ready yet), so
+    /// choose this well above the longest such pause.
     /// </remarks>
     public TimeSpan? UserTimeout { get; init; }
 
     /// <summary>
-    /// Local addresses to connect from: channel i takes number i modulo the count. Empty, the default, leaves it to the routes.
+    /// Local addresses to connect from: channel i uses the one at index i modulo their count. Empty, the default, leaves the choice to the
+    /// routes.
     /// </summary>
     public IReadOnlyList<IPAddress> LocalAddresses { get; init; } = [];
 
     /// <summary>
-    /// Longest time for one channel to connect, over all addresses of its host: they are tried beside each other, each 250 ms after the
-    /// one before (RFC 8305). Default 30 s.
+    /// Longest time for one channel to connect, over all addresses of its host. They are tried concurrently: each attempt begins 250 ms
+    /// after the one before (RFC 8305), or as soon as that has failed. Default 30 s.
     /// </summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Finds the addresses of a name: the system's resolver.</summary>
+    /// <summary>Finds the addresses of a host name; the system's resolver by default.</summary>
     internal Func<string, CancellationToken, Task<IPAddress[]>> Resolve { get; init; } = Dns.GetHostAddressesAsync;
 
-    /// <summary>Connections that the kernel keeps for a listener until they are accepted; it may cap this. Default 1024.</summary>
+    /// <summary>Connections that the kernel queues for a listener until they are accepted; it may cap this. Default 1024.</summary>
     public int ListenBacklog { get; init; } = 1024;
 
     /// <summary>Checks every value; call it once before use.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names option, value and range.</exception>
+    /// <exception cref="ArgumentNullException"><see cref="LocalAddresses"/> is null.</exception>
     public void Validate()
     {
         CheckBytes(SendBufferBytes, nameof(SendBufferBytes));

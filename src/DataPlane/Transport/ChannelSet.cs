@@ -1,10 +1,10 @@
 namespace DataPlane.Transport;
 
 /// <summary>
-/// Numbered channels while they are being connected: filled by several, looked at by others at any moment, and aborted as a whole.
-/// Thread-safe; who looks gets the channels that are there now and never a list that changes under it.
+/// The numbered channels of a migration while they are being connected. Several threads add to the set, others look at it at any moment,
+/// and it is aborted as a whole. Thread-safe.
 /// </summary>
-/// <param name="capacity">Channels that there will be.</param>
+/// <param name="capacity">The number of channels that there will be.</param>
 internal sealed class ChannelSet(int capacity)
 {
     private readonly Lock _gate = new();
@@ -12,10 +12,10 @@ internal sealed class ChannelSet(int capacity)
     private volatile Channel[] _now = [];
     private bool _aborted;
 
-    /// <summary>What is there now, in the order of the numbers.</summary>
+    /// <summary>A snapshot of the channels that are there now, in the order of their numbers; it never changes.</summary>
     internal IReadOnlyList<Channel> Now => _now;
 
-    /// <summary>Adds <paramref name="channel"/>. One that comes after <see cref="Abort"/> is aborted, too.</summary>
+    /// <summary>Adds <paramref name="channel"/>. After <see cref="Abort"/>, it is aborted at once.</summary>
     internal void Add(int number, Channel channel)
     {
         lock (_gate)
@@ -31,7 +31,7 @@ internal sealed class ChannelSet(int capacity)
         channel.Abort();
     }
 
-    /// <summary>Aborts all that are there and all that are still to come.</summary>
+    /// <summary>Aborts all channels that are there, and all that are added later.</summary>
     internal void Abort()
     {
         Channel[] channels;

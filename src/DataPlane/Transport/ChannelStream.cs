@@ -1,6 +1,8 @@
 namespace DataPlane.Transport;
 
-/// <summary>What the pipes of a <see cref="Channel"/> read from and write to. Async only; closing it is the channel's business.</summary>
+/// <summary>
+/// The stream below the pipes of a <see cref="Channel"/>. It is asynchronous only, and closing it does not close the channel.
+/// </summary>
 internal sealed class ChannelStream(Channel channel) : Stream
 {
     public override bool CanRead => true;

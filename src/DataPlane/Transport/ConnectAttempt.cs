@@ -5,12 +5,12 @@ using DataPlane.Linux;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// One non-blocking connect to one end point, waited for with poll: the runtime's own connect would register the socket with its epoll
-/// thread for life.
+/// One non-blocking connect to one end point. It waits with poll, because the runtime's own connect would register the socket with its
+/// epoll thread for life.
 /// </summary>
 internal sealed class ConnectAttempt : IDisposable
 {
-    // A Unix listener with a full backlog answers EAGAIN, and nothing can be polled for: ask again.
+    // A Unix listener with a full backlog answers EAGAIN, and there is nothing to poll for: the connect is repeated.
     private const int BacklogRetryMilliseconds = 2;
 
     private readonly EndPoint _remote;
@@ -43,13 +43,15 @@ internal sealed class ConnectAttempt : IDisposable
         }
     }
 
-    /// <summary>Whether <see cref="Errno"/> is the final word, without waiting any more.</summary>
+    /// <summary>Whether the attempt is over, with its result in <see cref="Errno"/>.</summary>
     internal bool IsDecided => _errno is not (Linux.Errno.EINPROGRESS or Linux.Errno.EAGAIN or Linux.Errno.EINTR);
 
-    /// <summary>0 once connected.</summary>
+    /// <summary>The error number of the attempt; 0 once it is connected.</summary>
     internal int Errno => _errno;
 
-    /// <summary>Blocks until the attempt is decided or the token fires; then <see cref="IsDecided"/> may still be false.</summary>
+    /// <summary>
+    /// Blocks until the attempt is decided or the token is cancelled; in that case <see cref="IsDecided"/> may still be false.
+    /// </summary>
     internal void Wait(CancellationToken cancellationToken)
     {
         using EventFd wake = new();
@@ -90,7 +92,7 @@ internal sealed class ConnectAttempt : IDisposable
 
     private void Finish()
     {
-        // Also after a wake-up for another reason: a connect that is still under way says EALREADY, one that is done says EISCONN.
+        // The wake-up may have had another reason: a connect that is still under way returns EALREADY, one that is done EISCONN.
         var pending = Libc.GetSocketOption(_socket, Libc.LevelSocket, Libc.OptionError);
         _errno = pending != 0 ? pending : Checked(SocketSetup.Connect(_socket, _remote));
     }

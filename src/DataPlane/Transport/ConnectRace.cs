@@ -9,8 +9,8 @@ namespace DataPlane.Transport;
 /// or has not answered for <see cref="AttemptDelay"/>; the first connection wins, and the other attempts are closed.
 /// </summary>
 /// <remarks>
-/// An attempt that is closed before its answer has come leaves nothing at the peer: its kernel takes the handshake back. Only two answers
-/// within the same instant show the peer a connection that ends without a byte.
+/// An attempt that is closed before its answer has come leaves nothing at the peer, whose kernel takes the handshake back. Only when two
+/// answers come at the same instant does the peer see a connection that ends without a byte.
 /// </remarks>
 internal sealed class ConnectRace : IAsyncDisposable
 {
@@ -25,8 +25,8 @@ internal sealed class ConnectRace : IAsyncDisposable
     private readonly List<ConnectFailure> _failures = [];
     private int _next;
 
-    /// <param name="remotes">Where to, in the order of the attempts.</param>
-    /// <param name="start">Starts one; a <see cref="LinuxException"/> is the failure of that end point alone.</param>
+    /// <param name="remotes">The end points, in the order of the attempts.</param>
+    /// <param name="start">Starts one attempt; a <see cref="LinuxException"/> counts as the failure of that end point alone.</param>
     /// <param name="time">Clock of the delay.</param>
     /// <param name="cancellationToken">Ends all attempts.</param>
     internal ConnectRace(
@@ -36,12 +36,12 @@ internal sealed class ConnectRace : IAsyncDisposable
         _over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
     }
 
-    /// <summary>The end points that have failed so far, and those that have not answered.</summary>
+    /// <summary>The end points that have failed so far, and those that have not answered yet.</summary>
     internal IReadOnlyList<ConnectFailure> Failures =>
         [.. _failures, .. _running.Select(static one => new ConnectFailure(one.Remote, Errno.ETIMEDOUT, "no answer"))];
 
-    /// <summary>Runs until one has connected; null when all have failed.</summary>
-    /// <exception cref="OperationCanceledException">It was cancelled first.</exception>
+    /// <summary>Runs until one attempt has connected; returns null when all have failed.</summary>
+    /// <exception cref="OperationCanceledException">The token was cancelled before an attempt had connected.</exception>
     internal async Task<(EndPoint Remote, SafeSocketHandle Socket)?> RunAsync()
     {
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -61,7 +61,7 @@ internal sealed class ConnectRace : IAsyncDisposable
             }
 
             _over.Token.ThrowIfCancellationRequested();
-            // One that has failed lets the next one start at once.
+            // A failed attempt lets the next one start at once.
             if (_next < _remotes.Count && (_running.Count == 0 || _failures.Count > failed || isDue))
             {
                 (failed, isDue) = (_failures.Count, false);
@@ -77,7 +77,7 @@ internal sealed class ConnectRace : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends the attempts that are left; their sockets are closed when it returns.</summary>
+    /// <summary>Ends the attempts that are left; their sockets are closed when the task has completed.</summary>
     public async ValueTask DisposeAsync()
     {
         await _over.CancelAsync().ConfigureAwait(false);
@@ -106,7 +106,7 @@ internal sealed class ConnectRace : IAsyncDisposable
 
         try
         {
-            // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
+            // The wait has a thread of its own, so that peers that do not answer cannot use up the thread pool.
             var over = _over.Token;
             var waiting = attempt.IsDecided ? Task.CompletedTask
                 : Task.Factory.StartNew(
@@ -115,12 +115,15 @@ internal sealed class ConnectRace : IAsyncDisposable
         }
         catch
         {
-            attempt.Dispose(); // there is no thread for it
+            attempt.Dispose(); // no thread could be started for it
             throw;
         }
     }
 
-    /// <summary>Takes out whatever is decided: the socket of the first that has connected, and the failures before it.</summary>
+    /// <summary>
+    /// Removes the decided attempts up to the first that has connected: keeps the failures, and returns its socket, or null when none has
+    /// connected.
+    /// </summary>
     private (EndPoint, SafeSocketHandle)? TakeDecided()
     {
         for (var i = 0; i < _running.Count;)
@@ -137,7 +140,7 @@ internal sealed class ConnectRace : IAsyncDisposable
             {
                 if (waiting.IsFaulted)
                 {
-                    // No descriptor was left to wait with, for one: the attempt has failed as if the system had refused it.
+                    // No descriptor was left to wait with, for example: the attempt counts as refused by the system.
                     var fault = waiting.Exception.InnerException!;
                     _failures.Add(new ConnectFailure(remote, (fault as LinuxException)?.Errno ?? 0, fault.Message));
                     continue;
@@ -159,5 +162,5 @@ internal sealed class ConnectRace : IAsyncDisposable
 /// <summary>Why one end point could not be reached.</summary>
 /// <param name="Remote">The end point.</param>
 /// <param name="Errno">The system's error number.</param>
-/// <param name="Reason">The same in words.</param>
+/// <param name="Reason">The reason in words.</param>
 internal readonly record struct ConnectFailure(EndPoint Remote, int Errno, string Reason);

@@ -12,9 +12,9 @@ internal interface IPageSender
     long ZeroPages { get; }
 
     /// <summary>
-    /// Sends every page of <paramref name="feed"/>. When the task completes all bytes have been handed to the sockets, so guest memory may
-    /// be read again
-    /// for the next round. Ending the channels (<see cref="Channel.Abort"/>) ends it with a <see cref="ChannelException"/>.
+    /// Sends every page of <paramref name="feed"/>. When the task completes, all bytes have been handed to the sockets, so guest memory may
+    /// be read again for the next round. When the channels are ended (<see cref="Channel.Abort"/>), the task fails with a
+    /// <see cref="ChannelException"/>.
     /// </summary>
     Task SendRoundAsync(PageFeed feed);
 }

@@ -1,15 +1,15 @@
 namespace DataPlane.Transport;
 
 /// <summary>
-/// Notices that a peer has vanished while bytes for it are under way: its machine, or the network to it, is gone and says nothing. Such a
-/// channel is aborted with that as its cause.
+/// Notices that a peer has vanished while bytes for it are under way: its machine, or the network to it, is gone without a sign. Such a
+/// channel is aborted, with that as its cause.
 /// </summary>
 /// <remarks>
 /// <para>The kernel alone takes about 15 minutes, because its keepalive rests while bytes are unacknowledged. Its TCP_USER_TIMEOUT is no
-/// substitute: it also ends a connection whose living peer does not read for a while. A living peer acknowledges whatever reaches it,
-/// read or not, and answers the probes of a closed window; so what counts here is that something waits for an acknowledgement and none
-/// comes. One look per channel every two seconds (TCP_INFO), nothing per packet.</para>
-/// <para>An idle channel is the business of keepalive. Unix sockets cannot lose their peer silently.</para>
+/// substitute: it also ends a connection whose living peer does not read for a while. A living peer acknowledges whatever reaches it, read
+/// or not, and answers the probes of a closed window. So a peer has vanished if something waits for an acknowledgement and none comes. This
+/// costs one look per channel every two seconds (TCP_INFO), and nothing per packet.</para>
+/// <para>For an idle channel there is keepalive. Unix sockets cannot lose their peer silently.</para>
 /// </remarks>
 internal sealed class PeerLiveness : IDisposable
 {
@@ -32,8 +32,8 @@ internal sealed class PeerLiveness : IDisposable
         _timer = time.CreateTimer(static watch => ((PeerLiveness)watch!).Look(), this, s_period, s_period);
     }
 
-    /// <summary>Starts to look; null when there is no <paramref name="limit"/>.</summary>
-    /// <param name="channels">The channels there are now; called on any thread.</param>
+    /// <summary>Starts to watch; returns null when <paramref name="limit"/> is null.</summary>
+    /// <param name="channels">Returns the channels that there are now; called on any thread.</param>
     /// <param name="limit">Longest time without an acknowledgement.</param>
     /// <param name="time">The clock.</param>
     internal static PeerLiveness? Start(Func<IEnumerable<Channel>> channels, TimeSpan? limit, TimeProvider time) =>
@@ -45,7 +45,7 @@ internal sealed class PeerLiveness : IDisposable
     {
         if (!_gate.TryEnter())
         {
-            return; // the look before this one is not over
+            return; // the previous call has not ended yet
         }
 
         try

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// One pinned block of a <see cref="BlockPool"/>. Whoever rented it owns it until <see cref="Dispose"/>, which gives it back; the object
-/// itself lives as long as the pool and is handed out again, so a reference must not be kept past that point.
+/// One pinned block of a <see cref="BlockPool"/>. Whoever rented it owns it until <see cref="Dispose"/>, which returns it. The object lives
+/// as long as the pool and is handed out again, so a reference must not be kept past that point.
 /// </summary>
 internal sealed class PooledBlock : IMemoryOwner<byte>
 {
@@ -17,7 +17,7 @@ internal sealed class PooledBlock : IMemoryOwner<byte>
     internal PooledBlock(BlockPool pool, int length)
     {
         _pool = pool;
-        // On the pinned heap: never moved, never compacted, and its address is good for system calls without a handle.
+        // The pinned heap never moves it, so its address can be given to system calls without a handle.
         _array = GC.AllocateUninitializedArray<byte>(length, pinned: true);
         _address = Marshal.UnsafeAddrOfPinnedArrayElement(_array, 0);
     }
@@ -26,12 +26,12 @@ internal sealed class PooledBlock : IMemoryOwner<byte>
 
     internal Span<byte> Span => _array;
 
-    /// <summary>Address for system calls; good while the block is rented.</summary>
+    /// <summary>The address of the block for system calls, valid while the block is rented.</summary>
     internal nint Address => _address;
 
     internal int Length => _array.Length;
 
-    /// <summary>Who holds it, for leak reports; the last holder when it is free.</summary>
+    /// <summary>The name of the holder, for leak reports; of the last holder when the block is free.</summary>
     internal string Owner { get; private set; } = "";
 
     internal bool IsRented => Volatile.Read(ref _rented) != 0;
@@ -45,8 +45,8 @@ internal sealed class PooledBlock : IMemoryOwner<byte>
         Volatile.Write(ref _rented, 1);
     }
 
-    /// <summary>Gives the block back.</summary>
-    /// <exception cref="InvalidOperationException">It was given back before.</exception>
+    /// <summary>Returns the block to the pool.</summary>
+    /// <exception cref="InvalidOperationException">The block was returned before.</exception>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _rented, 0) == 0)

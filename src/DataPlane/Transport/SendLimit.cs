@@ -3,16 +3,18 @@ using DataPlane.Linux;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// Holds all senders of one migration together to a rate: a bucket of bytes that fills with time. A sender takes what it is about to send
-/// and waits until its turn. Thread-safe.
+/// Limits the rate of all senders of one migration together: a bucket of bytes that fills with time. A sender takes what it is about to
+/// send and waits for its turn. Thread-safe.
 /// </summary>
-/// <remarks>Where there is no limit there is no object: unset, it costs the test of a reference per packet.</remarks>
+/// <remarks>Without a limit there is no object, which costs the test of a reference per packet.</remarks>
 internal sealed class SendLimit(long bytesPerSecond, TimeProvider time, CancellationToken stopped)
 {
-    /// <summary>What may be caught up with after a late wake-up. More would be bursts, less would lose rate to the scheduler.</summary>
+    /// <summary>
+    /// The time that may be made up for after a late wake-up. More would allow bursts, less would lose rate to the scheduler.
+    /// </summary>
     private static readonly TimeSpan s_credit = TimeSpan.FromMilliseconds(20);
 
-    /// <summary>One wait goes on for so long at most before it counts as a sign of life.</summary>
+    /// <summary>The longest wait before the sender gives a sign of life in <see cref="Pauses"/>.</summary>
     private static readonly TimeSpan s_slice = TimeSpan.FromMilliseconds(100);
 
     private readonly Lock _gate = new();
@@ -20,10 +22,10 @@ internal sealed class SendLimit(long bytesPerSecond, TimeProvider time, Cancella
     private TimeSpan _nextFree;
     private long _pauses;
 
-    /// <summary>Grows while somebody waits for the limit: that is no stall.</summary>
+    /// <summary>Grows while a sender waits for the limit, so that the wait does not count as a stall.</summary>
     public long Pauses => Volatile.Read(ref _pauses);
 
-    /// <summary>Waits until all of <paramref name="vectors"/> may be sent, or everything has been stopped.</summary>
+    /// <summary>Waits until all of <paramref name="vectors"/> may be sent, or the migration has been stopped.</summary>
     public void Take(ReadOnlySpan<IoVec> vectors)
     {
         long bytes = 0;
@@ -42,7 +44,7 @@ internal sealed class SendLimit(long bytesPerSecond, TimeProvider time, Cancella
         }
     }
 
-    /// <summary>Books the next place in the queue for so many bytes; returns how long it is until then.</summary>
+    /// <summary>Books the next turn for <paramref name="bytes"/> bytes, and returns how long it is until then.</summary>
     internal TimeSpan Reserve(long bytes)
     {
         var duration = TimeSpan.FromSeconds((double)bytes / bytesPerSecond);

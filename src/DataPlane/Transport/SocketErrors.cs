@@ -2,26 +2,26 @@ using DataPlane.Linux;
 
 namespace DataPlane.Transport;
 
-/// <summary>What a listener does after accept failed.</summary>
+/// <summary>The result of an accept, which decides what a listener does next.</summary>
 internal enum AcceptOutcome
 {
-    /// <summary>A connection is there.</summary>
+    /// <summary>A connection was accepted.</summary>
     Accepted,
 
-    /// <summary>Nobody is waiting.</summary>
+    /// <summary>No connection waits.</summary>
     Empty,
 
-    /// <summary>That one connection failed before it was taken: go on with the next.</summary>
+    /// <summary>One connection failed before it was accepted: go on with the next.</summary>
     Retry,
 
-    /// <summary>Descriptors or memory are short: stop for a moment, the connections wait in the kernel.</summary>
+    /// <summary>Descriptors or memory are short: stop for a moment, while the connections wait in the kernel.</summary>
     BackOff,
 
     /// <summary>The listener itself is broken.</summary>
     Stop,
 }
 
-/// <summary>The one place where socket error numbers are sorted.</summary>
+/// <summary>Classifies the error numbers of sockets.</summary>
 internal static class SocketErrors
 {
     internal static ChannelEnd Classify(int errno) => errno switch
@@ -32,7 +32,10 @@ internal static class SocketErrors
         _ => ChannelEnd.Failed,
     };
 
-    /// <summary>accept(2) of Linux also hands on errors that are already pending on the new connection; those concern only it.</summary>
+    /// <summary>
+    /// Classifies an error of accept(2). On Linux that call also returns errors that are pending on the new connection, which concern only
+    /// that one.
+    /// </summary>
     internal static AcceptOutcome ClassifyAccept(int errno) => errno switch
     {
         Errno.EAGAIN => AcceptOutcome.Empty,

@@ -28,7 +28,8 @@ internal static class SocketSetup
     }
 
     /// <summary>
-    /// On a listener before it listens, accepted sockets inherit all of it and the buffers count for the window offered at connect.
+    /// Applies <paramref name="options"/> to a socket. On a listener it must be called before listen: then accepted sockets inherit all of
+    /// them, and the buffers count for the window that is offered at connect.
     /// </summary>
     internal static void Apply(SafeSocketHandle socket, AddressFamily family, ChannelOptions options)
     {
@@ -71,12 +72,12 @@ internal static class SocketSetup
         }
     }
 
-    /// <summary>Starts or finishes a connect; returns the error number, 0 when connected.</summary>
+    /// <summary>Starts or finishes a connect; returns the error number, 0 when it is connected.</summary>
     internal static int Connect(SafeSocketHandle socket, EndPoint remote) => Call(socket, remote, connect: true);
 
     /// <summary>
-    /// Whether a socket is connected to itself. TCP allows it, and it happens to who dials a free local port of the range that outgoing
-    /// connections take theirs from: with the usual migration ports, 49152 and up, once in some ten thousand tries.
+    /// Whether a socket is connected to itself. TCP allows this, and it happens when a free local port is dialled that lies in the range of
+    /// ports for outgoing connections: with the usual migration ports, 49152 and up, once in some ten thousand tries.
     /// </summary>
     internal static unsafe bool IsSelfConnected(SafeSocketHandle socket, EndPoint remote)
     {
@@ -87,7 +88,7 @@ internal static class SocketSetup
             && remote.Equals(ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, MaxAddress))));
     }
 
-    /// <summary>The end point in a socket address that the kernel has filled in.</summary>
+    /// <summary>The end point in a socket address that the kernel has filled in; null unless it is IPv4 or IPv6.</summary>
     internal static IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
     {
         var family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)Libc.FamilyUnspecified;
@@ -105,21 +106,20 @@ internal static class SocketSetup
         SocketAddress address = new(pattern.AddressFamily, raw.Length);
         raw.CopyTo(address.Buffer.Span);
         var endPoint = (IPEndPoint)pattern.Create(address);
-        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d; people and rules mean the IPv4 address.
+        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d, but users and their rules mean the IPv4 address.
         return endPoint.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(endPoint.Address.MapToIPv4(), endPoint.Port) : endPoint;
     }
 
     /// <summary>
-    /// Sends the acknowledgement that the kernel may be holding back, and none of the next ones is delayed until it decides so again: so
-    /// after every read.
-    /// Without effect on other than TCP sockets.
+    /// Sends the acknowledgement that the kernel may be holding back. The next ones are not delayed either, until the kernel decides to
+    /// delay again; so this belongs after every read. Without effect on sockets other than TCP.
     /// </summary>
     internal static void AcknowledgeAtOnce(SafeSocketHandle socket) =>
         _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpQuickAck, 1);
 
     /// <summary>
-    /// Whether anything that was sent, or more than one probe of the peer's closed window, waits for an acknowledgement, and when the last one came.
-    /// False on other than TCP sockets.
+    /// Whether anything that was sent, or more than one probe of the peer's closed window, waits for an acknowledgement, and how long ago
+    /// the last one came. False on sockets other than TCP.
     /// </summary>
     internal static unsafe bool AwaitsAcknowledgement(SafeSocketHandle socket, out TimeSpan sinceLast)
     {
@@ -131,13 +131,14 @@ internal static class SocketSetup
         var known = Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpInformation, info, &length) == 0
             && length >= LastAcknowledgement + sizeof(uint);
         sinceLast = known ? TimeSpan.FromMilliseconds(*(uint*)(info + LastAcknowledgement)) : TimeSpan.Zero;
-        // One probe of a closed window may be lost, and the next is up to two minutes off.
+        // A single probe of a closed window may be lost, and the next one may come up to two minutes later.
         return known && (info[Probes] > 1 || *(uint*)(info + Unacknowledged) != 0);
     }
 
     /// <summary>
-    /// Has the kernel ask every second whether the peer still holds the connection, and end it when it says no, or nothing for
-    /// <paramref name="limit"/>. The peer's program sees nothing of it. Without effect on other than TCP sockets, whose end is never lost.
+    /// Makes the kernel ask every second whether the peer still holds the connection, and end it when the peer's machine denies that, or
+    /// answers nothing for <paramref name="limit"/>. The peer's program notices nothing. Without effect on sockets other than TCP, whose
+    /// end is never lost.
     /// </summary>
     internal static void Probe(SafeSocketHandle socket, TimeSpan limit)
     {
@@ -148,8 +149,8 @@ internal static class SocketSetup
     }
 
     /// <summary>
-    /// Keeps bytes that the network has not taken yet out of the kernel: what is sent after them then waits for fewer. Without effect on
-    /// other than TCP sockets.
+    /// Limits the bytes that wait in the kernel for the network to <paramref name="bytes"/>, so that what is sent later waits for fewer.
+    /// Without effect on sockets other than TCP.
     /// </summary>
     internal static void LimitUnsent(SafeSocketHandle socket, int bytes) =>
         _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpNotSentLowWater, bytes);

@@ -1,23 +1,23 @@
 namespace DataPlane.Transport;
 
 /// <summary>
-/// One limit for all memory that a source can make its destination take beside the guest's own: a host page that comes in pieces (1 GiB for
-/// each channel), what a compressed stream refers back to (32 MiB for each of 255 channels). Thread-safe.
+/// One limit for all memory that a source can make its destination take beside the guest's own: for a host page that comes in pieces (1 GiB
+/// for each channel), and for what a compressed stream refers back to (32 MiB for each of 255 channels). Thread-safe.
 /// </summary>
-/// <param name="limit">Bytes in all.</param>
+/// <param name="limit">The limit in bytes.</param>
 internal sealed class StagingBudget(long limit)
 {
     private long _used;
 
-    /// <summary>Bytes that are held now.</summary>
+    /// <summary>The bytes that all holders hold now.</summary>
     internal long Used => Interlocked.Read(ref _used);
 
-    /// <summary>A holder needs <paramref name="now"/> bytes instead of <paramref name="held"/>, which becomes that.</summary>
-    /// <param name="held">What the holder counts; one thread's.</param>
-    /// <param name="now">Bytes; 0 gives all back.</param>
-    /// <param name="channel">For whom, for the message.</param>
-    /// <param name="what">What they are for, as in "a host page".</param>
-    /// <exception cref="ChannelException">It is more than there is; nothing has changed.</exception>
+    /// <summary>Changes what one holder holds to <paramref name="now"/> bytes, and sets <paramref name="held"/> to that.</summary>
+    /// <param name="held">The bytes that the holder holds; only one thread may use it.</param>
+    /// <param name="now">The bytes that it needs; 0 returns all of them.</param>
+    /// <param name="channel">Name of the channel, for the message.</param>
+    /// <param name="what">What the bytes are for, such as "a host page".</param>
+    /// <exception cref="ChannelException">The limit would be exceeded; nothing has changed.</exception>
     internal void Change(ref long held, long now, string channel, string what)
     {
         if (now == held)

@@ -1,15 +1,15 @@
 namespace DataPlane.Transport;
 
 /// <summary>
-/// Runs every step of a teardown, whatever one of them throws: a later step may be what frees a guest. Keeps the first failure.
+/// Runs every step of a teardown, even when earlier ones throw, because a later step may be what frees a guest. Keeps the first failure.
 /// </summary>
-/// <remarks>One thread at a time.</remarks>
+/// <remarks>Not thread-safe.</remarks>
 internal sealed class Teardown
 {
-    /// <summary>What the first step that failed has thrown; null when none has.</summary>
+    /// <summary>The exception of the first step that has failed; null when none has.</summary>
     internal Exception? Failure { get; private set; }
 
-    /// <summary>Runs a step.</summary>
+    /// <summary>Runs a step, and keeps what it throws.</summary>
     internal void Run(Action step)
     {
         try
@@ -22,7 +22,7 @@ internal sealed class Teardown
         }
     }
 
-    /// <summary>Runs a step.</summary>
+    /// <summary>Runs an asynchronous step, and keeps what it throws.</summary>
     internal async Task RunAsync(Func<Task> step)
     {
         try
@@ -35,7 +35,7 @@ internal sealed class Teardown
         }
     }
 
-    /// <summary>After the last step.</summary>
+    /// <summary>Throws the first failure, if there is one; to be called after the last step.</summary>
     internal void ThrowIfFailed()
     {
         if (Failure is { } failure)

@@ -3,14 +3,14 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// A command in the main stream: <c>08 | u16 command | u16 length</c>, then its payload. The length is checked against the command, so a
-/// payload can be read without further doubt about its size.
+/// A command in the main stream: <c>08 | u16 command | u16 length</c>, then its payload (specification, 2-main-stream section 3). The
+/// length is checked against the command, so whoever reads the payload can rely on its size.
 /// </summary>
 internal readonly struct CommandHeader
 {
     public const int Size = 5;
 
-    /// <summary>Version, name of one byte, its terminator, one range: the shortest discard.</summary>
+    /// <summary>The length of the shortest discard: a version, a name of one byte, its terminator and one range.</summary>
     private const int MinDiscardLength = 1 + 2 + 1 + 16;
 
     private CommandHeader(CommandType type, int length)
@@ -21,7 +21,7 @@ internal readonly struct CommandHeader
 
     public CommandType Type { get; }
 
-    /// <summary>Bytes of payload that follow. PACKAGED's package comes after these and is not counted.</summary>
+    /// <summary>Bytes of payload that follow the header. The package of PACKAGED comes after them and is not counted.</summary>
     public int Length { get; }
 
     public static void Write(Span<byte> destination, CommandType type, int length)
@@ -67,7 +67,7 @@ internal readonly struct CommandHeader
         return error is null;
     }
 
-    /// <summary>Whether a whole header is the command that begins COLO, which <see cref="TryRead"/> never takes.</summary>
+    /// <summary>Whether a whole header is the command that begins COLO, which <see cref="TryRead"/> always refuses.</summary>
     public static bool IsColo(ReadOnlySpan<byte> source) =>
         source[0] == (byte)SectionType.Command && (CommandType)BinaryPrimitives.ReadUInt16BigEndian(source[1..]) == CommandType.EnableColo;
 

@@ -1,6 +1,6 @@
 namespace DataPlane.Wire;
 
-/// <summary>Commands from source to destination inside the main stream.</summary>
+/// <summary>Commands from source to destination inside the main stream (specification, 2-main-stream section 3).</summary>
 internal enum CommandType : ushort
 {
     OpenReturnPath = 1,

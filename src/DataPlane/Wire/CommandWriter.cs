@@ -2,15 +2,15 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>Whole commands, as the source sends them. Each method returns the bytes written.</summary>
+/// <summary>Writes whole commands, as the source sends them. Each method returns the number of bytes written.</summary>
 internal static class CommandWriter
 {
-    /// <summary>Room for any of them.</summary>
+    /// <summary>The size of the longest command.</summary>
     public const int MaxSize = CommandHeader.Size + PostcopyDiscard.MaxSize;
 
     public static int WriteOpenReturnPath(Span<byte> destination) => WriteBare(destination, CommandType.OpenReturnPath);
 
-    /// <summary>Only towards machine types of 10.0 and later: QEMU 7.2 to 9.2 fail on it.</summary>
+    /// <summary>Writes SWITCHOVER_START. Send it only towards machine types of 10.0 and later: QEMU 7.2 to 9.2 fail on it.</summary>
     public static int WriteSwitchoverStart(Span<byte> destination) => WriteBare(destination, CommandType.SwitchoverStart);
 
     public static int WritePing(Span<byte> destination, uint value)
@@ -27,13 +27,13 @@ internal static class CommandWriter
         return CommandHeader.Size + PostcopyAdvise.Size;
     }
 
-    /// <summary>First in the package.</summary>
+    /// <summary>Writes POSTCOPY_LISTEN, which is the first command of the package.</summary>
     public static int WriteListen(Span<byte> destination) => WriteBare(destination, CommandType.PostcopyListen);
 
-    /// <summary>Last in the package.</summary>
+    /// <summary>Writes POSTCOPY_RUN, which is the last command of the package.</summary>
     public static int WriteRun(Span<byte> destination) => WriteBare(destination, CommandType.PostcopyRun);
 
-    /// <summary>At most <see cref="PostcopyDiscard.RangesPerCommand"/> ranges.</summary>
+    /// <summary>Writes POSTCOPY_RAM_DISCARD with at most <see cref="PostcopyDiscard.RangesPerCommand"/> ranges.</summary>
     public static int WriteDiscard(Span<byte> destination, ReadOnlySpan<byte> blockName, ReadOnlySpan<ByteRange> ranges)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ranges.Length, PostcopyDiscard.RangesPerCommand);
@@ -42,7 +42,7 @@ internal static class CommandWriter
         return CommandHeader.Size + length;
     }
 
-    /// <summary>The package of <paramref name="packageBytes"/> bytes follows the command.</summary>
+    /// <summary>Writes PACKAGED; the package of <paramref name="packageBytes"/> bytes follows the command.</summary>
     public static int WritePackaged(Span<byte> destination, int packageBytes)
     {
         CommandHeader.Write(destination, CommandType.Packaged, sizeof(uint));
@@ -50,10 +50,10 @@ internal static class CommandWriter
         return CommandHeader.Size + sizeof(uint);
     }
 
-    /// <summary>After a lost link, when all received bitmaps are here: go on.</summary>
+    /// <summary>Writes POSTCOPY_RESUME, with which a postcopy goes on after a lost link, once all received bitmaps are here.</summary>
     public static int WriteResume(Span<byte> destination) => WriteBare(destination, CommandType.PostcopyResume);
 
-    /// <summary>After a lost link: asks for the received bitmap of a block.</summary>
+    /// <summary>Writes RECV_BITMAP, which asks for the received bitmap of a block after a lost link.</summary>
     public static int WriteReceivedBitmap(Span<byte> destination, ReadOnlySpan<byte> blockName)
     {
         var writer = new WireWriter(destination[CommandHeader.Size..]);

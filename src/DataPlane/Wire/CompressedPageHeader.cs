@@ -2,7 +2,10 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>What follows the head of a COMPRESS_PAGE record: <c>u32 n</c>, then n bytes, one whole zlib stream of one page.</summary>
+/// <summary>
+/// What follows the head of a COMPRESS_PAGE record: <c>u32 n</c>, then n bytes, one whole zlib stream of one page (specification,
+/// 2-main-stream section 2.5).
+/// </summary>
 internal readonly struct CompressedPageHeader
 {
     public const int Size = 4;

@@ -4,7 +4,8 @@ using System.Text;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// The section after the stream header: which machine this is and which capabilities change the stream's layout.
+/// The section after the stream header: which machine this is and which capabilities change the stream's layout (specification,
+/// 2-main-stream section 1.2).
 /// <code>
 /// 07 | u32 n, machine type name | subsections
 /// subsection:  05 | u8 n, name | u32 1 | body
@@ -15,7 +16,9 @@ namespace DataPlane.Wire;
 /// </summary>
 internal sealed class ConfigurationSection
 {
-    /// <summary>More than a section within the limits can have: 64 capabilities of 256 bytes each, and change.</summary>
+    /// <summary>
+    /// More than the largest section within the limits: 64 capabilities of 256 bytes each, and less than 1 KiB of other fields.
+    /// </summary>
     public const int MaxSize = 32 * 1024;
 
     public const string IgnoreSharedCapability = "x-ignore-shared";
@@ -27,12 +30,12 @@ internal sealed class ConfigurationSection
 
     public required string MachineName { get; init; }
 
-    /// <summary>The listed ones of x-ignore-shared and mapped-ram: no other capability is ever announced.</summary>
+    /// <summary>The listed capabilities. Only x-ignore-shared and mapped-ram are ever announced; the parser refuses any other.</summary>
     public IReadOnlyList<string> Capabilities { get; init; } = [];
 
     public Guid? Uuid { get; init; }
 
-    /// <summary>As announced; null, the usual case, means 12.</summary>
+    /// <summary>The target page bits as announced; null, the usual case, means 12.</summary>
     public int? TargetPageBits { get; init; }
 
     public bool IgnoresShared => Capabilities.Contains(IgnoreSharedCapability);
@@ -45,7 +48,9 @@ internal sealed class ConfigurationSection
 
     private static ReadOnlySpan<byte> UuidName => "configuration/uuid"u8;
 
-    /// <summary>Needs one byte more than the section has: only the next element shows that no subsection follows.</summary>
+    /// <summary>
+    /// Parses a section. It needs one byte more than the section has: only the next element shows that no subsection follows.
+    /// </summary>
     public static OperationStatus Parse(ReadOnlySpan<byte> source, out ConfigurationSection? section, out int consumed, out string? error)
     {
         section = null;

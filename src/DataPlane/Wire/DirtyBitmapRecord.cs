@@ -30,16 +30,16 @@ internal readonly ref struct DirtyBitmapRecord
         Bitmap = bitmap;
     }
 
-    /// <summary>Nothing more in this body.</summary>
+    /// <summary>Whether this is the last record of the body.</summary>
     public bool IsEnd { get; }
 
-    /// <summary>The disk's node; empty where the record goes on with the last one's.</summary>
+    /// <summary>The name of the disk's node; empty where the record is about the same node as the one before.</summary>
     public ReadOnlySpan<byte> Node { get; }
 
-    /// <summary>The bitmap; empty where the record goes on with the last one's.</summary>
+    /// <summary>The name of the bitmap; empty where the record is about the same bitmap as the one before.</summary>
     public ReadOnlySpan<byte> Bitmap { get; }
 
-    /// <summary>Never fails: the names mean something to the one that refuses them only.</summary>
+    /// <summary>Parses the head of a record. It never fails on a name, because names only go into the message that refuses them.</summary>
     public static OperationStatus Parse(ReadOnlySpan<byte> source, out DirtyBitmapRecord record, out int consumed)
     {
         record = default;

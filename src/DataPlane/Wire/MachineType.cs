@@ -3,9 +3,9 @@ using System.Globalization;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// What the versioned machine name of the configuration tells about the dialect of its QEMU: properties follow the machine type, not
-/// the version of the program. Names without a version (microvm, those of distributions) predict nothing: both <c>Version</c> and every
-/// answer are null, and detection or options decide.
+/// What the versioned machine name in the configuration tells about the dialect of its QEMU, which follows the machine type and not the
+/// version of the program (specification, 2-main-stream section 7.1). Names without a version (microvm, those of distributions) predict
+/// nothing: then <see cref="Version"/> and every answer are null, and detection or options decide.
 /// </summary>
 /// <remarks>
 /// A version is a part between dashes that begins with <c>X.Y</c>, and goes on, if at all, with something that is neither letter nor digit:
@@ -13,16 +13,16 @@ namespace DataPlane.Wire;
 /// vendor's own.
 /// </remarks>
 /// <param name="Name">As on the wire.</param>
-/// <param name="Version">QEMU's X.Y, compared as numbers.</param>
+/// <param name="Version">QEMU's version X.Y, compared as numbers; null if the name has none.</param>
 internal readonly record struct MachineType(string Name, (int Major, int Minor)? Version)
 {
-    /// <summary>With capability switchover-ack on, the source waits for one ACK even if no device asked for it.</summary>
+    /// <summary>Whether a source with capability switchover-ack waits for one ACK even if no device asked for it.</summary>
     public bool? ExpectsUnaskedSwitchoverAck => Version is { } v ? v.CompareTo((11, 0)) <= 0 : null;
 
-    /// <summary>The preempt channel connects with the others and ends with an EOS record.</summary>
+    /// <summary>Whether the preempt channel connects with the others and ends with an EOS record.</summary>
     public bool? ConnectsPreemptEarly => Version is { } v ? v.CompareTo((7, 2)) <= 0 : null;
 
-    /// <summary>The destination takes a multifd channel over TLS that ends without close_notify as an error.</summary>
+    /// <summary>Whether the destination takes a multifd channel over TLS that ends without close_notify as an error.</summary>
     public bool? NeedsCleanTlsTermination => Version is { } v ? v.CompareTo((10, 0)) >= 0 : null;
 
     public static MachineType Parse(string name)
@@ -62,7 +62,7 @@ internal readonly record struct MachineType(string Name, (int Major, int Minor)?
         return true;
     }
 
-    /// <summary>A release within X.Y, or what a vendor marks its own with.</summary>
+    /// <summary>Whether <paramref name="rest"/> may follow a version: a release within X.Y, or the mark of a vendor.</summary>
     private static bool MayFollow(ReadOnlySpan<char> rest) =>
         rest[0] == '.' ? rest.Length > 1 && char.IsAsciiDigit(rest[1]) : rest[0] is '+' or '~' or '_';
 

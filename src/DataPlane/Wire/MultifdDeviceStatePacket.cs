@@ -1,7 +1,8 @@
 namespace DataPlane.Wire;
 
 /// <summary>
-/// A packet of device state (VFIO devices, QEMU 10.0 and later), which we refuse: it is recognised to name the device.
+/// A packet of device state (VFIO devices, QEMU 10.0 and later), which DataPlane recognises only to name the device when it refuses the
+/// packet (specification, 3-multifd section 2.4).
 /// <code>
 ///   0   12  magic, version, flags with 40
 ///  12  256  device id, padded with NUL

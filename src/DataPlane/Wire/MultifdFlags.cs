@@ -1,6 +1,9 @@
 namespace DataPlane.Wire;
 
-/// <summary>Flags of a multifd packet. Bits 1 to 5 name one compression method, the same on all channels of a migration.</summary>
+/// <summary>
+/// Flags of a multifd packet (specification, 3-multifd section 2.2). Bits 1 to 5 name one compression method, the same on all channels of a
+/// migration.
+/// </summary>
 [Flags]
 internal enum MultifdFlags : uint
 {

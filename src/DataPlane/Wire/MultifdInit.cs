@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// The first bytes of a multifd channel, sent once.
+/// The first bytes of a multifd channel, which are sent once (specification, 3-multifd section 1).
 /// <code>
 ///  0   4  magic 11223344
 ///  4   4  version 1
@@ -12,7 +12,7 @@ namespace DataPlane.Wire;
 /// 25  39  unused, 0, not checked
 /// </code>
 /// </summary>
-/// <param name="Uuid">As text prints it; <see cref="Guid.Empty"/> if the VM has none.</param>
+/// <param name="Uuid">UUID of the VM; <see cref="Guid.Empty"/> if it has none.</param>
 /// <param name="Id">Channel number, 0 to N-1; the limit is known only to the receiver.</param>
 internal readonly record struct MultifdInit(Guid Uuid, byte Id)
 {

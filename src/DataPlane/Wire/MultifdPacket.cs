@@ -1,7 +1,7 @@
 namespace DataPlane.Wire;
 
 /// <summary>
-/// Layout of a multifd RAM packet: a header of fixed size, then the payload.
+/// Layout of a multifd RAM packet: a header of fixed size, then the payload (specification, 3-multifd section 2.1).
 /// <code>
 ///   0    4  magic 11223344
 ///   4    4  version 1
@@ -21,7 +21,7 @@ internal static class MultifdPacket
     public const uint MagicNumber = 0x11223344;
     public const uint Version = 1;
 
-    /// <summary>512 KiB of pages: fixed by the format, the header has exactly this many offsets.</summary>
+    /// <summary>The most pages in a packet, 512 KiB. The format fixes the number: the header has exactly this many offsets.</summary>
     public const int PagesPerPacket = 128;
 
     public const int PayloadLimit = PagesPerPacket * WireLimits.PageSize;
@@ -38,6 +38,6 @@ internal static class MultifdPacket
     public const int BlockNameSize = 256;
     public const int OffsetsOffset = BlockNameOffset + BlockNameSize;
 
-    /// <summary>Bytes that tell a RAM packet from a device-state packet.</summary>
+    /// <summary>The number of first bytes that tell a RAM packet from a device-state packet.</summary>
     public const int PrefixSize = 12;
 }

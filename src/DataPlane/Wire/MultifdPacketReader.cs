@@ -4,8 +4,8 @@ using static DataPlane.Wire.MultifdPacket;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// A received multifd header, checked as a whole before any page is touched. Only the block, and with it
-/// <see cref="TryCheckOffsets"/>, is left to the receiver, who knows the blocks.
+/// A received multifd header, checked as a whole before any page is touched. Only the block, and with it <see cref="TryCheckOffsets"/>, is
+/// left to the receiver, who knows the blocks.
 /// </summary>
 internal readonly ref struct MultifdPacketReader
 {
@@ -15,10 +15,10 @@ internal readonly ref struct MultifdPacketReader
 
     public MultifdFlags Flags => (MultifdFlags)Field(FlagsOffset);
 
-    /// <summary>How the payload is compressed.</summary>
+    /// <summary>The compression method of the payload.</summary>
     public MultifdFlags Method => Flags & MultifdFlags.CompressionMask;
 
-    /// <summary>After the pages of this packet the channel waits for its mark on the main channel.</summary>
+    /// <summary>Whether the channel waits for the matching mark on the main channel after the pages of this packet.</summary>
     public bool IsSync => (Flags & MultifdFlags.Sync) != 0;
 
     public int NormalPages => (int)Field(NormalPagesOffset);
@@ -27,13 +27,13 @@ internal readonly ref struct MultifdPacketReader
 
     public int PageCount => NormalPages + ZeroPages;
 
-    /// <summary>Bytes that follow the header; what the field says in a packet without normal pages is stale and means nothing.</summary>
+    /// <summary>Bytes that follow the header. In a packet without normal pages the field is stale, and this is 0.</summary>
     public int PayloadBytes => NormalPages == 0 ? 0 : (int)Field(PayloadBytesOffset);
 
-    /// <summary>For statistics only.</summary>
+    /// <summary>The number of the packet. It serves statistics only and gives no order.</summary>
     public ulong PacketNumber => BinaryPrimitives.ReadUInt64BigEndian(_header[PacketNumberOffset..]);
 
-    /// <summary>Meaningless in a packet without pages.</summary>
+    /// <summary>The name of the RAM block; meaningless in a packet without pages.</summary>
     public ReadOnlySpan<byte> BlockName => TrimName(_header.Slice(BlockNameOffset, BlockNameSize));
 
     /// <summary>
@@ -49,7 +49,7 @@ internal readonly ref struct MultifdPacketReader
     public static MultifdFlags MethodOf(ReadOnlySpan<byte> header) =>
         (MultifdFlags)BinaryPrimitives.ReadUInt32BigEndian(header[FlagsOffset..]) & MultifdFlags.CompressionMask;
 
-    /// <summary>Whether a header that has not been checked speaks of pages, so that its compression bits mean something.</summary>
+    /// <summary>Whether a header that has not been checked announces pages, so that its compression bits mean something.</summary>
     public static bool HasPages(ReadOnlySpan<byte> header) =>
         (BinaryPrimitives.ReadUInt32BigEndian(header[NormalPagesOffset..]) | BinaryPrimitives.ReadUInt32BigEndian(
             header[ZeroPagesOffset..])) != 0;
@@ -58,6 +58,7 @@ internal readonly ref struct MultifdPacketReader
     public static bool TryRead(ReadOnlySpan<byte> header, out MultifdPacketReader packet, out string? error) =>
         TryRead(header, MultifdFlags.None, out packet, out error);
 
+    /// <summary>Reads and checks a header of a migration with a given compression method.</summary>
     /// <param name="header">The <see cref="HeaderSize"/> bytes; may be shorter only to name a device-state packet in the error.</param>
     /// <param name="method">The compression bits that every packet with pages must carry.</param>
     /// <param name="packet">Reads from <paramref name="header"/>, which must stay as it is meanwhile.</param>
@@ -87,7 +88,7 @@ internal readonly ref struct MultifdPacketReader
         return error is null;
     }
 
-    /// <summary>True if every page of the packet lies in a block of <paramref name="blockLength"/> bytes, at a page boundary.</summary>
+    /// <summary>Whether every page of the packet lies in a block of <paramref name="blockLength"/> bytes, at a page boundary.</summary>
     public bool TryCheckOffsets(long blockLength, out string? error)
     {
         var offsets = _header.Slice(OffsetsOffset, PageCount * sizeof(ulong));
@@ -201,7 +202,7 @@ internal readonly ref struct MultifdPacketReader
         return null;
     }
 
-    /// <summary>As the options call them; bits of other methods, or of several, by their names on the wire.</summary>
+    /// <summary>Names a method as the options do; the bits of other methods, or of several, get their names on the wire.</summary>
     private static string Describe(MultifdFlags flags) => (flags & MultifdFlags.CompressionMask) switch
     {
         MultifdFlags.None => "none",

@@ -20,9 +20,10 @@ internal ref struct MultifdPacketWriter
 
     public readonly int FreePages => PagesPerPacket - NormalPages - _zeroPages;
 
+    /// <summary>Begins a packet with pages of one block.</summary>
     /// <param name="header">At least <see cref="HeaderSize"/> bytes; the first of them are overwritten.</param>
-    /// <param name="blockName">1 to 255 bytes.</param>
-    /// <param name="packetNumber">From one counter for all channels.</param>
+    /// <param name="blockName">Name of the block, 1 to 255 bytes.</param>
+    /// <param name="packetNumber">Number of the packet, from one counter for all channels.</param>
     /// <param name="method">Compression bits; <see cref="MultifdFlags.None"/> for plain pages.</param>
     public static MultifdPacketWriter Begin(
         Span<byte> header, ReadOnlySpan<byte> blockName, ulong packetNumber, MultifdFlags method = MultifdFlags.None)
@@ -38,7 +39,7 @@ internal ref struct MultifdPacketWriter
         return new MultifdPacketWriter(header);
     }
 
-    /// <summary>A packet without pages that ends a round on its channel.</summary>
+    /// <summary>Writes a packet without pages that ends a round on its channel.</summary>
     public static void WriteSync(Span<byte> header, ulong packetNumber) =>
         WritePrefix(header[..HeaderSize], packetNumber, MultifdFlags.Sync);
 

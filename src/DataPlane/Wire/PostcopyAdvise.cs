@@ -2,7 +2,10 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>Payload of POSTCOPY_ADVISE when postcopy of RAM is possible: <c>u64 page sizes | u64 target page size</c>.</summary>
+/// <summary>
+/// Payload of POSTCOPY_ADVISE when postcopy of RAM is possible: <c>u64 page sizes | u64 target page size</c> (specification, 4-postcopy
+/// section 4.1.2).
+/// </summary>
 /// <param name="PageSizes">Host page sizes of all blocks, ORed: 0x201000 for 4 KiB and 2 MiB.</param>
 internal readonly record struct PostcopyAdvise(ulong PageSizes)
 {

@@ -2,21 +2,22 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>Bytes of a block, in whole pages.</summary>
+/// <summary>A range of bytes of a RAM block, in whole pages.</summary>
 internal readonly record struct ByteRange(long Start, long Length);
 
 /// <summary>
-/// Payload of POSTCOPY_RAM_DISCARD: pages of one block that the destination must forget, because they are stale or never came.
+/// Payload of POSTCOPY_RAM_DISCARD: pages of one block that the destination must give up, because they are stale or never came
+/// (specification, 4-postcopy section 4.1.6).
 /// <code>
 /// u8 version (0) | u8 n, block name | u8 0 | k times: u64 start, u64 length     k >= 1, in bytes of the block
 /// </code>
 /// </summary>
 internal readonly ref struct PostcopyDiscard
 {
-    /// <summary>Ranges that QEMU puts into one command; a receiver takes as many as fit its length.</summary>
+    /// <summary>The most ranges that QEMU puts into one command; a receiver takes as many as fit the length of the command.</summary>
     public const int RangesPerCommand = 12;
 
-    /// <summary>Room for the payload of one command with that many ranges.</summary>
+    /// <summary>The size of the longest payload with <see cref="RangesPerCommand"/> ranges.</summary>
     public const int MaxSize = 3 + WireLimits.MaxNameLength + RangesPerCommand * RangeSize;
 
     private const int RangeSize = 16;
@@ -34,12 +35,10 @@ internal readonly ref struct PostcopyDiscard
 
     public int RangeCount => _ranges.Length / RangeSize;
 
-    /// <summary>
-    /// A range: whole target pages, at least one. Whether it lies in the block is checked by <see cref="TryCheckRanges"/>.
-    /// </summary>
+    /// <summary>A range of whole target pages, at least one. <see cref="TryCheckRanges"/> checks whether it lies in the block.</summary>
     public ByteRange this[int index] => RangeAt(_ranges, index);
 
-    /// <summary>Reads a whole payload, whose length the command's header has told.</summary>
+    /// <summary>Reads a whole payload, whose length the header of the command has given.</summary>
     public static bool TryRead(ReadOnlySpan<byte> payload, out PostcopyDiscard discard, out string? error)
     {
         discard = default;

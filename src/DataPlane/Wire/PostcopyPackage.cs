@@ -3,31 +3,31 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// What follows PACKAGED: the device state of a guest that starts before its memory is there. The destination reads all of it before it
-/// acts.
+/// What follows PACKAGED: the device state of a guest that starts before its memory is there (specification, 4-postcopy section 4.1.4). The
+/// destination reads all of it before it acts.
 /// <code>
 /// LISTEN | device sections | PING ... | RUN
 /// </code>
-/// Device sections carry no length, but what surrounds them is known from both ends: a section ends with <c>7E | u32</c>, which no PING
-/// does.
+/// Device sections carry no length, but their ends can be found: LISTEN comes before them, and the last one ends with <c>7E | u32</c>,
+/// which no PING does.
 /// </summary>
 /// <param name="DevicesStart">First byte of the device sections in the package.</param>
-/// <param name="DevicesLength">Their bytes; at least one.</param>
+/// <param name="DevicesLength">Bytes of the device sections, at least one.</param>
 /// <param name="Pings">Values to answer, in order, once the device state is loaded.</param>
 internal readonly record struct PostcopyPackage(int DevicesStart, int DevicesLength, IReadOnlyList<uint> Pings)
 {
-    /// <summary>Answered when the devices are loaded: the guest starts now and belongs to the destination.</summary>
+    /// <summary>The PING that is answered when the devices are loaded: the guest starts then and belongs to the destination.</summary>
     public const uint LoadedPing = 0x42;
 
     /// <summary>
-    /// Ours, in front of the other: a preempt channel was opened, and pages that are asked for may be lost with it. Any destination answers
-    /// it like every PING.
+    /// A PING of ours before <see cref="LoadedPing"/>: a preempt channel was opened, and pages that are asked for may be lost with it. Any
+    /// destination answers it like every PING.
     /// </summary>
     public const uint PreemptPing = 0x50524D54;
 
     private const int PingSize = CommandHeader.Size + sizeof(uint);
 
-    /// <summary>QEMU sends two.</summary>
+    /// <summary>The most PINGs that are taken from the end of a package; QEMU sends two.</summary>
     private const int MaxPings = 16;
 
     public static bool TryRead(ReadOnlySpan<byte> package, out PostcopyPackage contents, out string? error)
@@ -77,7 +77,7 @@ internal readonly record struct PostcopyPackage(int DevicesStart, int DevicesLen
         return error is null;
     }
 
-    /// <summary>Bytes of a package as this side writes it, besides its device sections.</summary>
+    /// <summary>Bytes of a package as this side writes it, without its device sections.</summary>
     public static int Overhead(bool preempt) => 2 * CommandHeader.Size + (preempt ? 2 : 1) * PingSize;
 
     /// <summary>Writes what stands before the device sections and returns its size.</summary>

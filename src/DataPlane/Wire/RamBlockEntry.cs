@@ -4,14 +4,14 @@ using System.Text;
 
 namespace DataPlane.Wire;
 
-/// <summary>What an entry of the block list looks like depends on what the stream said before it.</summary>
+/// <summary>What the stream has announced before an entry of the block list, on which the layout of the entry depends.</summary>
 /// <param name="RemainingBytes">Bytes of MEM_SIZE's total that no entry has covered yet.</param>
 /// <param name="AdvisedPageSizes">First value of the 16-byte POSTCOPY_ADVISE (all page sizes, ORed); 0 when there was none.</param>
-/// <param name="IgnoreShared">The configuration lists x-ignore-shared: each entry carries a guest physical address.</param>
+/// <param name="IgnoreShared">Whether the configuration lists x-ignore-shared: then each entry carries a guest physical address.</param>
 internal readonly record struct RamBlockEntryOptions(long RemainingBytes, ulong AdvisedPageSizes = 0, bool IgnoreShared = false);
 
 /// <summary>
-/// One entry of the block list in ram's START section.
+/// One entry of the block list in ram's START section (specification, 2-main-stream section 2.1).
 /// <code>
 /// u8 n, name | u64 used length | [u64 page size, with postcopy, huge blocks only] | [u64 guest physical address, x-ignore-shared]
 /// </code>
@@ -19,7 +19,7 @@ internal readonly record struct RamBlockEntryOptions(long RemainingBytes, ulong 
 /// <param name="Name">Name of the block, unique in its list.</param>
 /// <param name="Length">Used length in bytes, a multiple of the page size.</param>
 /// <param name="PageSize">Host page size of the block where announced, else 4096.</param>
-/// <param name="GuestPhysicalAddress">With x-ignore-shared only.</param>
+/// <param name="GuestPhysicalAddress">Guest physical address, with x-ignore-shared only.</param>
 internal readonly record struct RamBlockEntry(
     string Name, long Length, long PageSize = WireLimits.PageSize, ulong? GuestPhysicalAddress = null)
 {
@@ -115,8 +115,8 @@ internal readonly record struct RamBlockEntry(
     }
 
     /// <summary>
-    /// No flag announces the page size field. Between entries its first byte is 00, which no name length is; after the last entry its low
-    /// 12 bits are 0, which no record's flags are.
+    /// Finds out whether the page size field is present; false if more bytes are needed for that. No flag announces the field. Between
+    /// entries its first byte is 00, which no name length is; after the last entry its low 12 bits are 0, which no record's flags are.
     /// </summary>
     private static bool TrySeePageSize(ref WireReader reader, long missing, out bool present)
     {

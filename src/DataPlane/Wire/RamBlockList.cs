@@ -3,8 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// Adds up the entries of a block list: complete exactly when their lengths reach MEM_SIZE's total. Refuses doubles and excess before
-/// anyone allocates memory for them.
+/// Adds up the entries of a block list, which is complete exactly when their lengths reach the total of MEM_SIZE. It refuses repeated names
+/// and excess before anyone allocates memory for them.
 /// </summary>
 internal sealed class RamBlockList
 {

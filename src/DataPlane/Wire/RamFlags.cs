@@ -1,6 +1,6 @@
 namespace DataPlane.Wire;
 
-/// <summary>Low bits of the word that opens each RAM record.</summary>
+/// <summary>Low bits of the word that opens each RAM record (specification, 2-main-stream section 2).</summary>
 [Flags]
 internal enum RamFlags : uint
 {

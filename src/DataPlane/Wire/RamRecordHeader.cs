@@ -4,7 +4,7 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// The head of one record in the body of a "ram" section or on the preempt channel.
+/// The head of one record in the body of a "ram" section or on the preempt channel (specification, 2-main-stream section 2).
 /// <code>
 /// u64  offset in the block | flags (low 12 bits)
 /// [u8 n, n bytes block name]     for pages without CONTINUE

@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// What follows a RECV_BITMAP message of the return path, outside of its counted length:
+/// What follows a RECV_BITMAP message of the return path, outside of its counted length (specification, 4-postcopy section 4.6.2):
 /// <code>
 /// u64 size | bitmap: bit i % 8 of byte i / 8 is set if target page i has been received and placed | u64 end mark
 /// </code>
@@ -24,7 +24,7 @@ internal static class ReceivedBitmapBody
 
     public static void WriteEnd(Span<byte> destination) => BinaryPrimitives.WriteUInt64BigEndian(destination, EndMark);
 
-    /// <summary>The size must be the one that the block's length demands: anything else belongs to another block.</summary>
+    /// <summary>Reads the size, which must be the one that the block's length demands: any other belongs to another block.</summary>
     public static bool TryReadHead(ReadOnlySpan<byte> source, long pages, out string? error)
     {
         var size = BinaryPrimitives.ReadUInt64BigEndian(source);

@@ -2,7 +2,10 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>Head of a return path message: <c>u16 type | u16 length</c>. The length is checked against the type.</summary>
+/// <summary>
+/// Head of a return path message: <c>u16 type | u16 length</c> (specification, 2-main-stream section 4). The length is checked against the
+/// type.
+/// </summary>
 internal readonly struct ReturnPathHeader
 {
     public const int Size = 4;
@@ -26,8 +29,8 @@ internal readonly struct ReturnPathHeader
     }
 
     /// <summary>
-    /// Whether this begins a message of a kind that later QEMUs may know and that keeps to the limits of all kinds: who only listens can
-    /// skip its <paramref name="length"/> bytes.
+    /// Whether this begins a message of a kind that later versions of QEMU may have, within the limits of all kinds. A reader that acts on
+    /// no message can skip its <paramref name="length"/> bytes.
     /// </summary>
     public static bool IsOfUnknownKind(ReadOnlySpan<byte> source, out int length)
     {

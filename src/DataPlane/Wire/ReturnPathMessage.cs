@@ -3,7 +3,7 @@ using System.Buffers;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// One message of the return path, as the source reads it.
+/// One message of the return path, as the source reads it (specification, 2-main-stream section 4).
 /// <code>
 /// SHUT, PONG, RESUME_ACK   u32 value
 /// REQ_PAGES                u64 start | u32 length
@@ -49,7 +49,7 @@ internal readonly ref struct ReturnPathMessage
             return OperationStatus.NeedMoreData;
         }
 
-        // The message is here as a whole: a field that does not fit now is wrong, not late.
+        // The message is here as a whole, so a field that does not fit is wrong and not late.
         var reader = new WireReader(source.Slice(ReturnPathHeader.Size, header.Length));
         uint value = 0, length = 0;
         ulong start = 0;

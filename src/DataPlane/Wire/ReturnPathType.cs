@@ -1,6 +1,6 @@
 namespace DataPlane.Wire;
 
-/// <summary>Messages from destination to source on the main channel's other direction.</summary>
+/// <summary>Messages from destination to source on the main channel's other direction (specification, 2-main-stream section 4).</summary>
 internal enum ReturnPathType : ushort
 {
     Shut = 1,
@@ -12,8 +12,8 @@ internal enum ReturnPathType : ushort
     SwitchoverAck = 7,
 
     /// <summary>
-    /// The guest runs at the destination: proposed for QEMU, in none up to 11.1. It changes nothing of who has the guest, and its contents,
-    /// if it has any, are of no interest.
+    /// The guest runs at the destination. The message is proposed for QEMU and sent by no version up to 11.1. It does not change who has
+    /// the guest, and its contents, if it has any, are ignored.
     /// </summary>
     VmStarted = 8,
 }

@@ -2,20 +2,20 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>Whole return path messages, as the destination sends them. Each method returns the bytes written.</summary>
+/// <summary>Writes whole return path messages, as the destination sends them. Each method returns the number of bytes written.</summary>
 internal static class ReturnPathWriter
 {
-    /// <summary>Room for any of them.</summary>
+    /// <summary>The size of the longest message.</summary>
     public const int MaxSize = ReturnPathHeader.Size + 8 + 4 + 1 + WireLimits.MaxNameLength;
 
-    /// <summary>0 is the commit; anything else hands the guest back.</summary>
+    /// <summary>Writes SHUT: the value 0 is the commit, and any other hands the guest back.</summary>
     public static int WriteShut(Span<byte> destination, uint value) => WriteValue(destination, ReturnPathType.Shut, value);
 
     public static int WritePong(Span<byte> destination, uint value) => WriteValue(destination, ReturnPathType.Pong, value);
 
     public static int WriteResumeAck(Span<byte> destination) => WriteValue(destination, ReturnPathType.ResumeAck, 1);
 
-    /// <summary>QEMU 7.2 fails on it.</summary>
+    /// <summary>Writes SWITCHOVER_ACK, on which a source of QEMU 7.2 fails.</summary>
     public static int WriteSwitchoverAck(Span<byte> destination)
     {
         ReturnPathHeader.Write(destination, ReturnPathType.SwitchoverAck, 0);
@@ -32,6 +32,7 @@ internal static class ReturnPathWriter
         return ReturnPathHeader.Size + writer.Written;
     }
 
+    /// <summary>Asks for pages of the named block.</summary>
     public static int WriteRequestPages(Span<byte> destination, ReadOnlySpan<byte> blockName, long start, uint length)
     {
         var writer = new WireWriter(destination[ReturnPathHeader.Size..]);
@@ -42,7 +43,7 @@ internal static class ReturnPathWriter
         return ReturnPathHeader.Size + writer.Written;
     }
 
-    /// <summary>Answers the source's question for a block's received bitmap; the <see cref="ReceivedBitmapBody"/> follows.</summary>
+    /// <summary>Answers the source's RECV_BITMAP for a block; the <see cref="ReceivedBitmapBody"/> follows.</summary>
     public static int WriteReceivedBitmap(Span<byte> destination, ReadOnlySpan<byte> blockName)
     {
         var writer = new WireWriter(destination[ReturnPathHeader.Size..]);

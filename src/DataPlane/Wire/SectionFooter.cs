@@ -2,9 +2,7 @@ using System.Buffers.Binary;
 
 namespace DataPlane.Wire;
 
-/// <summary>
-/// Closes every section: <c>7E | u32 id</c>. A wrong mark or id means that the body was misread.
-/// </summary>
+/// <summary>The end of every section: <c>7E | u32 id</c>. A wrong mark or id means that the body was misread.</summary>
 internal static class SectionFooter
 {
     public const int Size = 5;

@@ -3,7 +3,8 @@ using System.Buffers;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// Header of START, PART, END and FULL sections; the body follows, its end is known only to whoever understands the body.
+/// Header of START, PART, END and FULL sections (specification, 2-main-stream section 1.3). The body follows, and only whoever understands
+/// it knows where it ends.
 /// <code>
 /// START, FULL:  u8 type | u32 id | u8 n, name | u32 instance | u32 version
 /// PART, END:    u8 type | u32 id

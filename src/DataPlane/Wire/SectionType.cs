@@ -1,6 +1,6 @@
 namespace DataPlane.Wire;
 
-/// <summary>The byte that opens each element of the main stream.</summary>
+/// <summary>The byte that opens each element of the main stream (specification, 2-main-stream section 1.3).</summary>
 internal enum SectionType : byte
 {
     EndOfFile = 0,

@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// The first bytes of a main channel.
+/// The first bytes of a main channel (specification, 2-main-stream section 1.2).
 /// <code>
 /// 0  4  magic "QEVM"
 /// 4  4  version 3

@@ -4,9 +4,9 @@ using System.Text;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// Text that somebody else has chosen: names in a stream or file, what a monitor or another command says. Shown as it is it would steer the
-/// terminal that it is printed on (C0, C1: title, clipboard, colours), forge lines of a log, or turn the order of what stands beside it
-/// (bidi controls). Thread-safe.
+/// Text that somebody else has chosen: names in a stream or file, or the output of a monitor or another command. Printed as it is, it could
+/// control the terminal (C0, C1: title, clipboard, colours), forge lines of a log, or change the order of the text beside it (bidi
+/// controls). Thread-safe.
 /// </summary>
 internal static class UntrustedText
 {
@@ -15,7 +15,7 @@ internal static class UntrustedText
         char.IsControl(value)
         || value is '\u061C' or '\u200E' or '\u200F' or (>= '\u2028' and <= '\u202E') or (>= '\u2066' and <= '\u2069');
 
-    /// <summary>Whether a text holds such a character.</summary>
+    /// <summary>Whether a text holds a character that does something instead of being shown.</summary>
     public static bool Acts(ReadOnlySpan<char> text)
     {
         foreach (var value in text)
@@ -30,8 +30,8 @@ internal static class UntrustedText
     }
 
     /// <summary>
-    /// Each such character as <c>\u001B</c>, all else as it is. All of them are in the basic plane, so the escape is one of JSON, too: a
-    /// JSON text stays valid and keeps its meaning, since they may stand in its strings only.
+    /// Replaces each character that does something instead of being shown by an escape such as <c>\u001B</c>. All of them are in the basic
+    /// plane, so the escape is one of JSON, too: a JSON text stays valid and keeps its meaning, since they may stand in its strings only.
     /// </summary>
     public static string Escape(string text)
     {

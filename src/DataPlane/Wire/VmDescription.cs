@@ -3,15 +3,15 @@ using System.Text.Json;
 
 namespace DataPlane.Wire;
 
-/// <summary>One FULL section as the description tells it.</summary>
+/// <summary>A FULL section as the VM description gives it.</summary>
 /// <param name="Name">The section's name.</param>
 /// <param name="Instance">The section's instance.</param>
 /// <param name="BodySize">Bytes between the section's header and footer; null if the sizes given make no sense.</param>
 internal readonly record struct VmDescriptionDevice(string Name, uint Instance, long? BodySize);
 
 /// <summary>
-/// The JSON that a source sends after its device state: one entry per FULL section in the order of the stream. It alone tells how long
-/// the sections are.
+/// The JSON that a source sends after its device state: one entry per FULL section, in the order of the stream (specification,
+/// 2-main-stream section 5.2). Nothing else in the stream tells how long the sections are.
 /// <code>
 /// described device:  sum(fields) + sum(subsections)
 /// old style device:  "size" (no "vmsd_name")
@@ -52,7 +52,7 @@ internal sealed class VmDescription
                 }
             }
 
-            // Refuses whatever stands after the object.
+            // This read refuses whatever stands after the object.
             reader.Read();
             description = new VmDescription(devices);
             error = null;
@@ -60,7 +60,7 @@ internal sealed class VmDescription
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            // InvalidOperationException: a string that is not UTF-8.
+            // The reader throws InvalidOperationException at a string that is not UTF-8.
             error = $"the VM description is not what QEMU writes: {e.Message}";
             return false;
         }
@@ -120,7 +120,7 @@ internal sealed class VmDescription
         return new VmDescriptionDevice(name, instance, (described ? content : size).Value);
     }
 
-    /// <summary>The value of the property just read: "fields" and "subsections" count, all others are skipped.</summary>
+    /// <summary>Adds up the property whose name was just read: "fields" and "subsections" count, all others are skipped.</summary>
     private static void ReadContent(ref Utf8JsonReader reader, ref ByteCount total)
     {
         if (reader.ValueTextEquals("fields"u8))

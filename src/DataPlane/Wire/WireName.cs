@@ -5,9 +5,9 @@ using System.Text.Unicode;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// Names on the wire are bytes without a charset. QEMU's own are ASCII; ours are kept as strings only if they are UTF-8 without
-/// characters that act (<see cref="UntrustedText"/>), so that string and bytes stand for each other and a name neither forges a line of a
-/// log nor steers a terminal.
+/// Names on the wire are bytes without a charset; QEMU's own are ASCII. They become strings only if they are UTF-8 without characters that
+/// act (<see cref="UntrustedText"/>), so that string and bytes stand for each other, and a name neither forges a line of a log nor controls
+/// a terminal.
 /// </summary>
 internal static class WireName
 {
@@ -31,7 +31,7 @@ internal static class WireName
         return false;
     }
 
-    /// <summary>For error texts: printable ASCII as it is, all else escaped, in quotes.</summary>
+    /// <summary>Quotes a name for an error text: printable ASCII stays as it is, and all else is escaped.</summary>
     public static string Quote(ReadOnlySpan<byte> bytes)
     {
         var text = new StringBuilder(bytes.Length + 2).Append('\'');

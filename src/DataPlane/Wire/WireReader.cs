@@ -3,7 +3,8 @@ using System.Buffers.Binary;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// Walks over big-endian fields of a span. A read that does not fit returns false and moves nothing: the caller answers NeedMoreData.
+/// Reads big-endian fields of a span one after the other. A read that does not fit returns false and moves nothing; the caller then answers
+/// NeedMoreData.
 /// </summary>
 internal ref struct WireReader(ReadOnlySpan<byte> source)
 {
@@ -85,7 +86,7 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
     }
 
     /// <summary>
-    /// A name: u8 length, then that many bytes. An empty one is returned as such; whether it is legal is the caller's rule.
+    /// Reads a name: u8 length, then that many bytes. An empty one is returned as such; whether it is legal is the caller's rule.
     /// </summary>
     public bool TryReadName(out ReadOnlySpan<byte> name)
     {

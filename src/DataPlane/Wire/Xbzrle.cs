@@ -1,13 +1,13 @@
 namespace DataPlane.Wire;
 
 /// <summary>
-/// Delta of a page against what was last sent of it: <c>{ unchanged length | changed length | changed bytes }*</c>, lengths as one or two
-/// bytes of 7 bits, low bits first. The rest of the page is unchanged.
+/// The difference of a page from what was last sent of it: <c>{ unchanged length | changed length | changed bytes }*</c>, lengths as one or
+/// two bytes of 7 bits, low bits first (specification, 2-main-stream section 2.4). The rest of the page is unchanged.
 /// </summary>
 internal static class Xbzrle
 {
     /// <summary>
-    /// Applies a delta in place. False if the delta is wrong; the page may then hold a part of it, but nothing outside of it was touched.
+    /// Applies a delta in place. Returns false if the delta is wrong; the page may then hold a part of it, and nothing else was touched.
     /// </summary>
     public static bool TryApply(ReadOnlySpan<byte> delta, Span<byte> page, out string? error)
     {

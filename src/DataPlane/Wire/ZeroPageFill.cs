@@ -1,6 +1,6 @@
 namespace DataPlane.Wire;
 
-/// <summary>What follows the head of a ZERO record: one byte, 0. Another fill byte is legal for old QEMUs only and sent by none.</summary>
+/// <summary>What follows the head of a ZERO record: one byte, 0. Old QEMUs would take another fill byte, but none sends one.</summary>
 internal static class ZeroPageFill
 {
     public const int Size = 1;

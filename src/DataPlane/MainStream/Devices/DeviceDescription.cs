@@ -4,10 +4,10 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream.Devices;
 
-/// <summary>Writes a description of device sections, from which any receiver finds where they end.</summary>
+/// <summary>Writes a VM description from which any receiver can tell where the device sections end.</summary>
 internal static class DeviceDescription
 {
-    /// <summary>Each section is described as one buffer of its size.</summary>
+    /// <summary>Returns a description as UTF-8 JSON, in which each section is one buffer of its size.</summary>
     public static byte[] Write(IReadOnlyList<DeviceSection> devices)
     {
         var buffer = new ArrayBufferWriter<byte>();

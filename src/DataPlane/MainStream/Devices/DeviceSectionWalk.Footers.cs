@@ -3,16 +3,18 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream.Devices;
 
-/// <content>Without any description: the package of postcopy has none.</content>
+/// <content>Divides the bytes without a description, which the package of postcopy does not have.</content>
 internal static partial class DeviceSectionWalk
 {
-    /// <summary>More places that look like ends than these, and the sections stay unknown: hostile bytes must not cost time.</summary>
+    /// <summary>
+    /// Largest number of attempts to find the end of a section. If more are needed the sections stay unknown, so that hostile bytes cannot
+    /// cost much time.
+    /// </summary>
     private const int MaxGuesses = 4096;
 
     /// <summary>
-    /// Divides the bytes by what every source does: a section ends with a footer of its id, after which another one begins or nothing is
-    /// left. A body may hold such
-    /// bytes by chance; then the rest does not come out even, and a later end is tried.
+    /// Divides the bytes by the footers alone. In the stream of every source a section ends with a footer of its id, after which another
+    /// section begins or nothing is left. If a body holds such bytes by chance, the rest cannot be divided, and a later end is tried.
     /// </summary>
     public static bool TryByFooters(ReadOnlySpan<byte> bytes, out IReadOnlyList<DeviceSection> sections)
     {
@@ -47,8 +49,8 @@ internal static partial class DeviceSectionWalk
     }
 
     /// <summary>
-    /// Reads the section at <paramref name="begin"/> whose footer is the first at or after <paramref name="search"/> (-1: the first at
-    /// all).
+    /// Reads the section at <paramref name="begin"/> whose footer is the first at or after <paramref name="search"/> (-1: the first one in
+    /// the section).
     /// </summary>
     private static bool TryReadSection(ReadOnlySpan<byte> bytes, int begin, int search, List<DeviceSection> found, out int end)
     {

@@ -6,12 +6,12 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// Divides the bytes between RAM and the description into the sections that the description lists. Either way every section must be
-/// there with name, instance and footer, and nothing may be left over.
+/// Divides the bytes between RAM and the VM description into the sections that the description lists. Every section must be there with its
+/// name, instance and footer, and nothing may be left over.
 /// </summary>
 internal static partial class DeviceSectionWalk
 {
-    /// <summary>Trusts the sizes that the description gives.</summary>
+    /// <summary>Divides the bytes by the sizes that the description gives.</summary>
     public static bool TryBySizes(
         ReadOnlySpan<byte> bytes, IEnumerable<VmDescriptionDevice> devices, out IReadOnlyList<DeviceSection> sections, out string? error)
     {
@@ -48,8 +48,8 @@ internal static partial class DeviceSectionWalk
     }
 
     /// <summary>
-    /// Trusts only the names: a section ends at its first footer that is followed by the header of the next one. For descriptions whose
-    /// sizes are wrong (QEMU before 10.0 miscounts arrays of pointers with gaps).
+    /// Divides the bytes by the names alone: a section ends at its first footer that is followed by the header of the next section. This is
+    /// for descriptions with wrong sizes (QEMU before 10.0 miscounts arrays of pointers with gaps).
     /// </summary>
     public static bool TryByNames(
         ReadOnlySpan<byte> bytes, IReadOnlyList<VmDescriptionDevice> devices, out IReadOnlyList<DeviceSection> sections, out string? error)

@@ -3,15 +3,17 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream.Devices;
 
-/// <content>One section for a VM whose devices are not QEMU's.</content>
+/// <content>Device state in one section, for a VM whose devices are not QEMU's.</content>
 public sealed partial class DeviceState
 {
     private const uint WrappedVersion = 1;
 
-    /// <summary>Puts a VM's own device state into one section, described so that any receiver finds its end.</summary>
-    /// <param name="name">Name of the section: text of 1 to 255 bytes. A QEMU would look for a device of this name.</param>
-    /// <param name="body">The state; copied.</param>
-    /// <exception cref="ArgumentException">The name is no text or has no or too many bytes.</exception>
+    /// <summary>Puts a VM's own device state into one section, and describes it so that any receiver can tell where it ends.</summary>
+    /// <param name="name">
+    /// Name of the section: 1 to 255 bytes of UTF-8 without control characters. QEMU would look for a device of this name.
+    /// </param>
+    /// <param name="body">The state, which is copied.</param>
+    /// <exception cref="ArgumentException"><paramref name="name"/> is not a name of this kind.</exception>
     public static DeviceState Wrap(string name, ReadOnlyMemory<byte> body)
     {
         ArgumentNullException.ThrowIfNull(name);
@@ -31,7 +33,7 @@ public sealed partial class DeviceState
             default, sections, Describe(name, body.Length), [new DeviceSection(name, 0, WrappedVersion, headerSize, body.Length)]);
     }
 
-    /// <summary>The body of the section <paramref name="name"/>, instance 0.</summary>
+    /// <summary>Returns the body of the section <paramref name="name"/> with instance 0, without copying it.</summary>
     /// <exception cref="KeyNotFoundException">There is no such section.</exception>
     public ReadOnlyMemory<byte> Unwrap(string name)
     {

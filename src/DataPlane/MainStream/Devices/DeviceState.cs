@@ -1,11 +1,11 @@
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// The state of a VM's devices as it travels after the RAM: opaque bytes, kept exactly as the source sent them, plus the table of
-/// contents that the source's description gives. Immutable and safe for use by several threads.
+/// The state of a VM's devices, which is sent after the RAM. Its bytes are opaque and kept exactly as the source sent them, together with
+/// the table of contents from the source's description. Immutable and thread-safe.
 /// </summary>
 /// <remarks>
-/// A VM that is not QEMU's puts its state into one section with <see cref="Wrap"/> and gets it back with <see cref="Unwrap"/>.
+/// The state of a VM that is not QEMU's is put into one section with <see cref="Wrap"/>, and <see cref="Unwrap"/> returns it.
 /// </remarks>
 public sealed partial class DeviceState
 {
@@ -20,9 +20,8 @@ public sealed partial class DeviceState
     }
 
     /// <summary>
-    /// The state from the package of postcopy, which has no description: one is made from what can be told of the sections, so that a saved
-    /// copy can be read
-    /// like any other.
+    /// Creates the state from the package of postcopy. Since the package has no description, one is made from what the sections show, so
+    /// that a saved copy can be read like any other.
     /// </summary>
     internal static DeviceState FromPackage(ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections) =>
         DeviceSectionWalk.TryByFooters(sections.Span, out var devices)
@@ -30,30 +29,30 @@ public sealed partial class DeviceState
             : new DeviceState(earlySections, sections, "{}"u8.ToArray(), []);
 
     /// <summary>
-    /// Whole sections that the source sent before the end of RAM (virtio-mem); they are replayed before RAM. Mostly empty.
+    /// Whole sections that the source sent before the end of RAM (virtio-mem). They are replayed before the RAM. Usually there are none.
     /// </summary>
     public ReadOnlyMemory<byte> EarlySections { get; }
 
-    /// <summary>All device sections after the RAM, each with its header and footer, as sent.</summary>
+    /// <summary>All device sections after the RAM, each with its header and footer, as the source sent them.</summary>
     public ReadOnlyMemory<byte> Sections { get; }
 
-    /// <summary>The source's description of the sections, JSON text; at least <c>{}</c>.</summary>
+    /// <summary>The source's description of the sections as JSON text, which is at least <c>{}</c>.</summary>
     public ReadOnlyMemory<byte> Description { get; }
 
     /// <summary>The contents of <see cref="Sections"/> in their order; empty if the description names no device.</summary>
     public IReadOnlyList<DeviceSection> Devices { get; }
 
     /// <summary>
-    /// Whether the guest runs after a QEMU loads this state: <c>running</c>, <c>paused</c> or another of QEMU's run states; null if the
-    /// state does not say.
+    /// The run state that the guest has after QEMU has loaded this device state: <c>running</c>, <c>paused</c> or another of QEMU's run
+    /// states; null if the device state does not contain it.
     /// </summary>
     public string? RunState => FindGlobalState() is { } device ? GlobalState.Read(Body(device).Span) : null;
 
-    /// <summary>A copy in which the guest is <c>running</c> or <c>paused</c> after loading.</summary>
+    /// <summary>Returns a copy with which the guest is <c>running</c> or <c>paused</c> after loading.</summary>
     /// <param name="runState"><c>running</c> or <c>paused</c>.</param>
-    /// <exception cref="ArgumentException"><paramref name="runState"/> is another one.</exception>
+    /// <exception cref="ArgumentException"><paramref name="runState"/> is neither of the two.</exception>
     /// <exception cref="InvalidOperationException">
-    /// The state has no run state, or one that must not be changed (such as suspended).
+    /// The device state has no run state, or one that must not be changed (such as suspended).
     /// </exception>
     public DeviceState WithRunState(string runState)
     {

@@ -5,28 +5,28 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// Finds the end of the device state in a stream that arrives in pieces. Device sections carry no length; what follows them does, and
-/// describes them:
+/// Finds the end of the device state in a stream that arrives in pieces. Device sections carry no length, but the description that follows
+/// them does, and it lists the sections:
 /// <code>
 /// device sections ... | 00 | 06 | u32 n | n bytes of JSON, beginning with {"
 /// </code>
-/// Device state may contain such bytes by chance or malice, so a place that looks like it is believed only if its JSON describes exactly
-/// the sections before it. JSON contains no NUL: the first one inside a supposed description disproves it. So at most one description is
-/// waited for at any time, and every byte is looked at a small constant number of times whatever the peer sends.
+/// Device state may contain such bytes by chance or malice, so a place that looks like a description is accepted only if its JSON describes
+/// exactly the sections before it. JSON contains no NUL, so the first NUL inside a supposed description disproves it. Therefore at most one
+/// description is waited for at any time, and every byte is looked at a small constant number of times whatever the peer sends.
 /// </summary>
 internal sealed class DeviceStateSplitter
 {
-    /// <summary>Default of the largest device state: as much as QEMU takes in one package.</summary>
+    /// <summary>Default limit of the device state in bytes: as much as QEMU accepts in one package.</summary>
     public const int DefaultMaxBytes = 1 << 30;
 
     private const int HeadSize = 1 + VmDescriptionHeader.Size;
 
-    /// <summary>Shorter texts cannot describe a device.</summary>
+    /// <summary>A shorter text cannot describe a device.</summary>
     private const int MinDescriptionBytes = 16;
 
     /// <summary>
-    /// One walk by names reads everything. Only a description that is the last thing received gets one; a peer that stops after
-    /// thousands of false ones must not make us read everything thousands of times.
+    /// Largest number of walks by names, each of which reads everything. Only a description that ends with the last byte received gets one.
+    /// A peer that pauses after each of thousands of false descriptions must not cause thousands of walks.
     /// </summary>
     private const int MaxNameWalks = 16;
 
@@ -37,22 +37,20 @@ internal sealed class DeviceStateSplitter
     private int _nameWalks;
     private string? _mismatch;
 
-    /// <param name="maxBytes">Largest device state with its description.</param>
-    /// <param name="earlySections">Those received before the END of RAM: the description begins with them.</param>
+    /// <param name="maxBytes">Limit of the device state with its description, in bytes.</param>
+    /// <param name="earlySections">The early sections received before the END of RAM, with which the description begins.</param>
     public DeviceStateSplitter(int maxBytes = DefaultMaxBytes, IReadOnlyList<EarlySection>? earlySections = null)
     {
         _maxBytes = maxBytes;
         _early = earlySections ?? [];
     }
 
-    /// <summary>
-    /// Looks at what has arrived since the last call.
-    /// </summary>
+    /// <summary>Looks for the end of the device state in what has arrived since the last call.</summary>
     /// <param name="bytes">Everything after the last RAM section's footer, from its first byte on, in every call.</param>
-    /// <param name="endOfStream">No more will come, or the source has been silent for longer than it may.</param>
-    /// <param name="consumed">With Done: the bytes up to the end of the description.</param>
-    /// <param name="state">With Done: copies of the bytes.</param>
-    /// <param name="error">With InvalidData: what is wrong, with the first device that did not fit.</param>
+    /// <param name="endOfStream">True if no more bytes will come, or the source has been silent for longer than it may.</param>
+    /// <param name="consumed">With Done, the number of bytes up to the end of the description.</param>
+    /// <param name="state">With Done, the device state, which holds copies of the bytes.</param>
+    /// <param name="error">With InvalidData, what is wrong, with the device that did not fit.</param>
     public OperationStatus TryFinish(
         ReadOnlySpan<byte> bytes, bool endOfStream, out int consumed, out DeviceState? state, out string? error)
     {
@@ -102,17 +100,20 @@ internal sealed class DeviceStateSplitter
     }
 
     /// <summary>
-    /// True if the stream may be complete but for a description that the source does not send (suppress-vmdesc): with a return path such
-    /// a source then waits for ever, without it the stream ends here.
+    /// Whether the stream may be complete except for a description that the source does not send (suppress-vmdesc). With a return path such
+    /// a source then waits for ever; without one the stream ends here.
     /// </summary>
     public static bool LacksDescription(ReadOnlySpan<byte> bytes) =>
         bytes is [(byte)SectionType.EndOfFile] or [.., (byte)SectionType.Footer, _, _, _, _, (byte)SectionType.EndOfFile];
 
-    /// <summary>A sender that has no description sends an empty one; it marks the end only because nothing follows.</summary>
+    /// <summary>
+    /// Whether the stream ends with the empty description that a sender without one sends. It marks the end only because nothing follows
+    /// it.
+    /// </summary>
     private static bool EndsWithEmptyDescription(ReadOnlySpan<byte> bytes) =>
         bytes is [.., (byte)SectionType.Footer, _, _, _, _, 0, 6, 0, 0, 0, 2, (byte)'{', (byte)'}'];
 
-    /// <summary>The next complete description at or after the position, which then stands at its first byte.</summary>
+    /// <summary>Finds the next complete description at or after the position, and moves the position to its first byte.</summary>
     private bool TryFindDescription(ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> sections, out ReadOnlySpan<byte> description)
     {
         sections = default;
@@ -142,7 +143,7 @@ internal sealed class DeviceStateSplitter
         return false;
     }
 
-    /// <summary>Moves to the next <c>00 06 u32 {"</c> with a sensible length; at the very start any description will do.</summary>
+    /// <summary>Moves to the next <c>00 06 u32 {"</c> with a plausible length. At the very start any description is accepted.</summary>
     private bool TryFindHead(ReadOnlySpan<byte> bytes, out int length)
     {
         length = 0;
@@ -151,7 +152,7 @@ internal sealed class DeviceStateSplitter
             var distance = bytes[_position..].IndexOf([(byte)SectionType.EndOfFile, (byte)SectionType.VmDescription]);
             if (distance < 0)
             {
-                // The last byte may be the first of the two.
+                // The last byte may be the first of the two bytes of the pattern.
                 _position = Math.Max(_position, bytes.Length - 1);
                 return false;
             }

@@ -4,13 +4,13 @@ using DataPlane.Wire;
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// A FULL section before the END of RAM (virtio-mem): QEMU 11.1 sends it before the START, 10.0 after the block list. Nothing tells its
-/// length while it arrives, so its end is the first footer with its own id that is followed by something that may follow there. The
+/// A FULL section before the END of RAM (virtio-mem). QEMU 11.1 sends it before the START, and QEMU 10.0 after the block list. Nothing
+/// tells its length while it arrives, so it ends with the first footer of its own id after which a section or command may begin. The
 /// description at the end of the stream lists it first.
 /// </summary>
 internal sealed class EarlySection
 {
-    /// <summary>A virtio-mem section holds a few numbers; what does not end within this is something else.</summary>
+    /// <summary>Limit of the section in bytes. A virtio-mem section holds a few numbers, so a longer section is something else.</summary>
     public const int MaxSize = 1 << 20;
 
     private EarlySection(byte[] bytes, string name, uint instance)
@@ -20,14 +20,16 @@ internal sealed class EarlySection
         Instance = instance;
     }
 
-    /// <summary>The whole section as it came.</summary>
+    /// <summary>The whole section as received.</summary>
     public byte[] Bytes { get; }
 
     public string Name { get; }
 
     public uint Instance { get; }
 
-    /// <summary>Needs one byte more than the section has.</summary>
+    /// <summary>
+    /// Parses the section at the beginning of <paramref name="source"/>. One byte after the section is needed to recognise its end.
+    /// </summary>
     public static OperationStatus Parse(ReadOnlySpan<byte> source, out EarlySection? section, out int consumed, out string? error)
     {
         section = null;

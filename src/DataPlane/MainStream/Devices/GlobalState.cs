@@ -4,7 +4,7 @@ using System.Text;
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
-/// Body of QEMU's section "globalstate", which decides whether the guest runs after loading.
+/// The body of QEMU's section globalstate, which decides whether the guest runs after loading.
 /// <code>
 ///  0   4  u32 length of the run state with its NUL
 ///  4  32  run state, filled with NUL
@@ -18,7 +18,10 @@ internal static class GlobalState
     private const int TextOffset = 4;
     private const int TextSize = 32;
 
-    /// <summary>Other states (suspended, postmigrate...) stand for more than "runs" or "does not".</summary>
+    /// <summary>
+    /// Whether a run state may be changed: only running and paused. Others (suspended, postmigrate...) mean more than whether the guest
+    /// runs.
+    /// </summary>
     public static bool CanChange(string runState) => runState is "running" or "paused";
 
     public static string? Read(ReadOnlySpan<byte> body)

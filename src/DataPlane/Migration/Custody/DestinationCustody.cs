@@ -3,7 +3,7 @@ using DataPlane.Memory;
 namespace DataPlane.Migration.Custody;
 
 /// <summary>
-/// Who has the guest, seen from its destination, and the only place in which a destination starts it or abandons it (specification,
+/// Who has the guest, as its destination sees it. Only this class lets a destination start the guest or abandon it (specification,
 /// 4-postcopy section 4.8).
 /// <code>
 ///                     Theirs       Fetching     Deciding     Deciding        Ours         Ours, unproved
@@ -18,25 +18,26 @@ namespace DataPlane.Migration.Custody;
 /// SourceCameAgain     go on        go on        go on        go on           go on        Ours
 /// Failed              let go       let go       let go       let go          keep         keep
 /// </code>
-/// While the host commits, the source stands still and has the guest until it hears SHUT 0; a host that fails to commit gives it back. Once
-/// the answer to the PINGs of a package may have left, nobody here can know whether the source has given the guest up: then, and when SHUT 0
-/// could not be sent, nothing is started and the owner is unknown. A source of ours counts a guest that is fetched for a file as given away as
-/// soon as it has heard that its devices were loaded: when the fetch fails, that guest runs nowhere, and the owner is unknown, too.
+/// While the host commits, the guest stands still at the source and is the source's until the source hears SHUT 0. If the host fails to
+/// commit, the guest goes back to the source. Once the answers to the PINGs of a package may have left, nobody here can know whether the
+/// source has given the guest up. If the migration fails then, or if SHUT 0 cannot be sent, nothing is started here and the owner is
+/// unknown. A source of this library counts a guest that is fetched for a file as given away as soon as it has heard that the devices were
+/// loaded. If the fetch fails after that, the guest runs nowhere, and the owner is unknown, too.
 /// </summary>
 /// <remarks>
-/// Events may come from any thread. The first verdict that ends the migration stands: whatever follows gets the same one. A cell with a dash
-/// is one that no caller reaches; it throws <see cref="InvalidOperationException"/>.
+/// Events may come from any thread. The first verdict that ends the migration stands, and every later event gets the same verdict. No
+/// caller reaches a cell with a dash; such an event throws <see cref="InvalidOperationException"/>.
 /// </remarks>
-/// <param name="guest">The guest's host.</param>
+/// <param name="guest">The host's part of the migration.</param>
 internal sealed class DestinationCustody(IIncomingGuest guest)
 {
     private readonly Lock _gate = new(); // guards the state and the end
     private State _state = State.Theirs;
     private DestinationVerdict? _end;
     private bool _hasCommitBegun;
-    private bool _isPromised; // the source counts it as given away
+    private bool _isPromised; // the source counts the guest as given away
     private bool _isUnproved; // the link was lost while the source was being told
-    private bool _isCreated; // the calls of the host come one at a time, from the session's own thread of control
+    private bool _isCreated; // without the lock: the session calls the host from one flow of control
 
     private enum State
     {
@@ -49,7 +50,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
         OursUnproved,
     }
 
-    /// <summary>The guest goes on at its source, whatever arrives here: a background snapshot.</summary>
+    /// <summary>Whether a background snapshot arrives, so that the guest goes on at its source whatever happens here.</summary>
     public bool IsSnapshot { get; set; }
 
     public GuestOwner Owner
@@ -69,22 +70,25 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
         }
     }
 
-    /// <summary>Whether nothing has been decided: a failure is the source's gain, and so is cancelling.</summary>
+    /// <summary>
+    /// Whether this side has not begun to take the guest over. Until then a failure or a cancellation ends the migration without a guest
+    /// here.
+    /// </summary>
     public bool IsTheirs => Is(State.Theirs, State.Fetching);
 
     /// <summary>
-    /// Whether the guest was made ready to run here: it is here, or its host has begun to make it its own, even if that failed. One that runs
-    /// here before its memory is there, and whose source was gone before it could be told, was not.
+    /// Whether the guest is here, or its host has begun to commit it, even if the commit failed. It is false for a postcopy whose source
+    /// was gone before it could be told, because that guest was never started.
     /// </summary>
     public bool MayRunHere => IsOurs || Volatile.Read(ref _hasCommitBegun);
 
-    /// <summary>Whether the guest is here whatever fails.</summary>
+    /// <summary>Whether the guest is here and stays here, whatever fails from now on.</summary>
     public bool IsOurs => Is(State.Ours, State.OursUnproved);
 
-    /// <summary>Whether memory has been made for the guest.</summary>
+    /// <summary>Whether the host has been asked to create the guest's memory.</summary>
     public bool IsCreated => _isCreated;
 
-    /// <summary>Takes <paramref name="what"/> into account and says what follows from it.</summary>
+    /// <summary>Takes <paramref name="what"/> into account and returns what follows from it.</summary>
     public DestinationVerdict On(DestinationEvent what)
     {
         lock (_gate)
@@ -109,7 +113,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
         }
     }
 
-    /// <summary>The host makes the guest's memory.</summary>
+    /// <summary>Has the host create the guest's memory.</summary>
     public async Task<GuestMemory> CreateMemoryAsync(
         IncomingMachine machine, IReadOnlyList<IncomingBlock> blocks, CancellationToken cancellationToken)
     {
@@ -117,7 +121,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
         return await guest.CreateMemoryAsync(machine, blocks, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Starts a guest that is ours.</summary>
+    /// <summary>Has the host start the guest, which must be ours (<see cref="IsOurs"/>).</summary>
     public async Task StartAsync()
     {
         if (!IsOurs)
@@ -129,7 +133,7 @@ internal sealed class DestinationCustody(IIncomingGuest guest)
     }
 
     /// <summary>
-    /// After <see cref="DestinationEvent.Failed"/>: unless the guest is ours the host lets go of what it has made.
+    /// Takes <see cref="DestinationEvent.Failed"/> into account: unless the guest is ours, the host abandons what it has created.
     /// </summary>
     public async Task EndAsync(Exception cause)
     {

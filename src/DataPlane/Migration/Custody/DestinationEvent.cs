@@ -7,18 +7,22 @@ internal enum DestinationEvent
     Cancelled,
 
     /// <summary>
-    /// Postcopy of a guest that is fetched for a host which does not run it: a source of ours is about to hear that its devices were loaded.
-    /// It keeps the guest stopped from then on.
+    /// In a postcopy whose guest is fetched for a host that does not run it, a source of this library is about to hear that the devices
+    /// were loaded. It keeps the guest stopped from then on.
     /// </summary>
     FetchPromised,
 
-    /// <summary>The whole guest is here, and the host is about to make it its own; after that SHUT 0 is sent.</summary>
+    /// <summary>The whole guest is here, and the host is about to commit it; SHUT 0 is sent after that.</summary>
     CommitBegins,
 
-    /// <summary>Postcopy of a guest that runs here: its devices are loaded, and the PINGs of its package are about to be answered.</summary>
+    /// <summary>
+    /// In a postcopy whose guest runs here, the devices are loaded, and the PINGs of the package are about to be answered.
+    /// </summary>
     TellingBegins,
 
-    /// <summary>The kernel has taken SHUT 0 or the answers to the PINGs, or there is no return path on which anybody could be told.</summary>
+    /// <summary>
+    /// The kernel has taken SHUT 0 or the answers to the PINGs, or there is no return path on which the source could be told.
+    /// </summary>
     SourceTold,
 
     /// <summary>The source was gone before it could be told.</summary>
@@ -27,7 +31,7 @@ internal enum DestinationEvent
     /// <summary>The link is lost, and nothing proves that the source has heard that its guest is here.</summary>
     LostBeforeProof,
 
-    /// <summary>The source has come again over a new link, so it waits for nobody but a guest that is here.</summary>
+    /// <summary>The source has come again over a new link, which it would not do if it ran the guest again.</summary>
     SourceCameAgain,
 
     /// <summary>A connection failed, a time limit ran out, or this host failed.</summary>

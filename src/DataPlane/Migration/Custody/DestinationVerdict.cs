@@ -6,9 +6,9 @@ internal enum DestinationVerdict
     /// <summary>The migration goes on.</summary>
     GoOn,
 
-    /// <summary>The migration is over, and the host lets go of what it has made: the guest does not run here.</summary>
+    /// <summary>The migration is over, and the host abandons what it has created: the guest does not run here.</summary>
     LetGo,
 
-    /// <summary>The migration has failed, and the guest stays here all the same: it is nowhere else.</summary>
+    /// <summary>The migration has failed, but the guest stays here, because it is nowhere else.</summary>
     Keep,
 }

@@ -1,7 +1,7 @@
 namespace DataPlane.Migration.Custody;
 
 /// <summary>
-/// Who has the guest, seen from its source, and the only place in which a source stops it and lets it run again (specification, 4-postcopy
+/// Who has the guest, as its source sees it. Only this class lets a source stop the guest or let it run again (specification, 4-postcopy
 /// sections 4.8.4 and 4.8.5).
 /// <code>
 ///                     Here           Committing     Unconfirmed          Unconfirmed           There
@@ -17,20 +17,20 @@ namespace DataPlane.Migration.Custody;
 /// ShutWithSuccess     -              -              There, completed     (everything was sent) There, completed; else stay stopped
 /// ShutWithFailure     -              -              run here             stay stopped          stay stopped
 /// </code>
-/// A destination cannot finish a precopy without the last byte, and one byte is taken by the kernel or is not: so up to
-/// <see cref="SourceEvent.LastByteSent"/> every failure gives the guest back. After a package none does, because the destination may run the
-/// guest: a QEMU source starts it again on SHUT 1 or on a connection that ends without SHUT, beside the one that runs at the destination, and
-/// this one never does.
+/// A destination cannot finish a precopy without the last byte, and the kernel either takes that one byte or does not. Therefore every
+/// failure up to <see cref="SourceEvent.LastByteSent"/> gives the guest back. After a package no failure does, because the destination may
+/// run the guest. A QEMU source starts its guest again on SHUT 1, or on a connection that ends without SHUT, beside the guest that runs at
+/// the destination; this source never does.
 /// </summary>
 /// <remarks>
-/// Events may come from any thread. The first verdict that ends the migration stands: whatever follows gets the same one. A cell with a dash
-/// is one that no caller reaches; it throws <see cref="InvalidOperationException"/>.
+/// Events may come from any thread. The first verdict that ends the migration stands, and every later event gets the same verdict. No
+/// caller reaches a cell with a dash; such an event throws <see cref="InvalidOperationException"/>.
 /// </remarks>
-/// <param name="guest">The guest.</param>
-/// <param name="time">Measures how long it has stood still.</param>
+/// <param name="guest">The guest that is stopped and resumed.</param>
+/// <param name="time">The clock that measures how long the guest has stood still.</param>
 internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
 {
-    private readonly Lock _gate = new(); // guards the state, all of what follows but the time of the stop
+    private readonly Lock _gate = new(); // guards every field below except _stoppedAt
     private State _state = State.Here;
     private SourceVerdict? _end;
     private bool _everythingSent;
@@ -61,7 +61,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
         }
     }
 
-    /// <summary>Whether the guest has begun to leave: from then on only the destination's SHUT tells how the migration ends.</summary>
+    /// <summary>Whether the guest has begun to leave, so that it is too late to call the migration off.</summary>
     public bool IsLeaving
     {
         get
@@ -73,7 +73,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
         }
     }
 
-    /// <summary>Takes <paramref name="what"/> into account and says what follows from it.</summary>
+    /// <summary>Takes <paramref name="what"/> into account and returns what follows from it.</summary>
     public SourceVerdict On(SourceEvent what)
     {
         lock (_gate)
@@ -99,8 +99,8 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
         }
     }
 
-    /// <summary>Stops the guest where it runs. One call.</summary>
-    /// <returns>Whether it ran, so that it may have written since it was looked at.</returns>
+    /// <summary>Stops the guest if it runs. To be called once.</summary>
+    /// <returns>Whether the guest ran, so that it may have written to its memory until now.</returns>
     public async Task<bool> StopAsync(CancellationToken cancellationToken)
     {
         if (!guest.IsRunning)
@@ -113,10 +113,14 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
         return true;
     }
 
-    /// <summary>How long the guest stood still up to the moment <paramref name="end"/>; zero where it was not stopped here.</summary>
+    /// <summary>
+    /// How long the guest had stood still at the timestamp <paramref name="end"/>; zero if it was not stopped for the migration.
+    /// </summary>
     public TimeSpan StoodStillUntil(long end) => _stoppedAt is { } stopped ? time.GetElapsedTime(stopped, end) : TimeSpan.Zero;
 
-    /// <summary>The migration is over without success: a guest that is the source's and was stopped for the migration runs again.</summary>
+    /// <summary>
+    /// Takes <see cref="SourceEvent.Failed"/> into account, and resumes a guest that is the source's and was stopped for the migration.
+    /// </summary>
     public async Task EndAsync()
     {
         if (On(SourceEvent.Failed) == SourceVerdict.RunHere && _stoppedAt is not null)
@@ -136,7 +140,7 @@ internal sealed class SourceCustody(IMigratableGuest guest, TimeProvider time)
             case SourceEvent.PackageBegins:
                 return Enter(State.UnconfirmedByPackage);
             case SourceEvent.DevicesLoaded:
-                return SourceVerdict.GoOn; // without the package there is no guest that could run there: it proves nothing
+                return SourceVerdict.GoOn; // proves nothing: without the package the destination has no guest
             default:
                 throw Unreachable(what);
         }

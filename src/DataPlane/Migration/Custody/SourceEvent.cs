@@ -4,7 +4,8 @@ namespace DataPlane.Migration.Custody;
 internal enum SourceEvent
 {
     /// <summary>
-    /// The host wants the guest back, or something has failed beside the thread that hands it over: too late once the guest begins to leave.
+    /// The host cancels the migration, or something fails beside the thread that hands the guest over. It comes too late once the guest has
+    /// begun to leave.
     /// </summary>
     CalledOff,
 
@@ -17,13 +18,13 @@ internal enum SourceEvent
     /// <summary>Postcopy: the first byte of PACKAGED is about to be sent.</summary>
     PackageBegins,
 
-    /// <summary>Postcopy: PONG(0x42) has come.</summary>
+    /// <summary>Postcopy: PONG(0x42) has come, so the destination has loaded the devices.</summary>
     DevicesLoaded,
 
     /// <summary>Postcopy: the end of the stream has been sent, so every page has left.</summary>
     EverythingSent,
 
-    /// <summary>Postcopy: after a lost link the destination has told which pages it holds, so it runs the guest.</summary>
+    /// <summary>Postcopy: after a lost link the destination has reported which pages it holds, so it runs the guest.</summary>
     BitmapReceived,
 
     /// <summary>A connection failed or ended without SHUT, a time limit ran out, or this host failed.</summary>

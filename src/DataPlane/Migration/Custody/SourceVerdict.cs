@@ -12,7 +12,7 @@ internal enum SourceVerdict
     /// <summary>The guest stays stopped here, its pages are kept, and the migration can be resumed over a new link.</summary>
     Pause,
 
-    /// <summary>The migration is over and went well.</summary>
+    /// <summary>The migration is over, and the destination has the guest.</summary>
     Completed,
 
     /// <summary>The migration is over without success, and the guest stays stopped here: the destination has it, or may have it.</summary>

@@ -1,12 +1,12 @@
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// How the pages on multifd channels are compressed. Both sides must use the same; nothing announces it (specification, 3-multifd section
-/// 4).
+/// The method by which the pages on multifd channels are compressed. Both sides must use the same method, because the stream does not
+/// negotiate it (specification, 3-multifd section 4).
 /// </summary>
 public enum CompressionMethod
 {
-    /// <summary>Not at all.</summary>
+    /// <summary>Pages are not compressed.</summary>
     None,
 
     /// <summary>QEMU's <c>multifd-compression=zlib</c>.</summary>

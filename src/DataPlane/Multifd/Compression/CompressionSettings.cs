@@ -3,31 +3,31 @@ using DataPlane.Wire;
 
 namespace DataPlane.Multifd.Compression;
 
-/// <summary>What a source compresses with, and how hard it tries.</summary>
-/// <param name="Method">The method of all channels.</param>
-/// <param name="Level">Within the range of the method; null for its default.</param>
+/// <summary>The compression method of a source and its level.</summary>
+/// <param name="Method">The method, which is the same for all channels.</param>
+/// <param name="Level">The level, within <see cref="LevelsOf"/> of the method; null for the default of the method.</param>
 internal readonly record struct CompressionSettings(CompressionMethod Method, int? Level = null)
 {
-    /// <summary>Level 0 stores: legal, and as fast as not compressing.</summary>
+    /// <summary>The lowest level of zlib. Level 0 stores the pages, which is valid, and as fast as no compression.</summary>
     public const int MinZlibLevel = 0;
     public const int MaxZlibLevel = 9;
 
     /// <summary>
-    /// The runtime's zlib-ng trades ratio for speed at level 1; its level 3 compresses at least as well as the classic zlib of QEMU does at
-    /// level 1, QEMU's default, and takes less time for it.
+    /// The default level of zlib. The runtime's zlib-ng trades ratio for speed at level 1. Its level 3 compresses at least as well as the
+    /// classic zlib of QEMU does at level 1, which is QEMU's default, and takes less time.
     /// </summary>
     public const int DefaultZlibLevel = 3;
 
     public const int MinZstdLevel = 1;
 
-    /// <summary>Windows of the levels above are larger than every receiver must accept.</summary>
+    /// <summary>The highest level of zstd. The levels above use windows that are larger than what every receiver must accept.</summary>
     public const int MaxZstdLevel = 20;
 
     public const int DefaultZstdLevel = 1;
 
     public static CompressionSettings None => default;
 
-    /// <summary>The lowest and the highest level of a method; null where it has none.</summary>
+    /// <summary>The lowest and the highest level of a method; null if the method has no levels.</summary>
     public static (int Min, int Max)? LevelsOf(CompressionMethod method) => method switch
     {
         CompressionMethod.Zlib => (MinZlibLevel, MaxZlibLevel),
@@ -35,7 +35,9 @@ internal readonly record struct CompressionSettings(CompressionMethod Method, in
         _ => null,
     };
 
-    /// <summary>The compressor of one channel, on whose thread this is called; null when there is nothing to do.</summary>
+    /// <summary>
+    /// Creates the compressor of one channel; null if pages are not compressed. To be called on the thread of the channel.
+    /// </summary>
     /// <exception cref="ChannelException">The method is not available on this machine.</exception>
     public PayloadCompressor? CreateCompressor(string channel)
     {
@@ -54,7 +56,7 @@ internal readonly record struct CompressionSettings(CompressionMethod Method, in
         }
     }
 
-    /// <summary>The decompressor of one channel for packets that carry <paramref name="method"/>.</summary>
+    /// <summary>Creates the decompressor of one channel for packets that carry <paramref name="method"/>.</summary>
     /// <exception cref="ChannelException">The method is not available on this machine.</exception>
     public static PayloadDecompressor CreateDecompressor(MultifdFlags method, string channel)
     {
@@ -68,7 +70,7 @@ internal readonly record struct CompressionSettings(CompressionMethod Method, in
         }
     }
 
-    /// <summary>The bits that a packet of this method carries.</summary>
+    /// <summary>The flags that a packet of this method carries.</summary>
     public static MultifdFlags FlagsOf(CompressionMethod method) => method switch
     {
         CompressionMethod.Zlib => MultifdFlags.Zlib,

@@ -1,12 +1,12 @@
 namespace DataPlane.Multifd.Compression;
 
-/// <summary>Collects what a <see cref="System.IO.Compression.DeflateStream"/> writes, in memory of fixed size.</summary>
+/// <summary>Collects the output of a <see cref="System.IO.Compression.DeflateStream"/> in memory of fixed size.</summary>
 internal sealed unsafe class DeflateSink(nint memory, int capacity) : Stream
 {
-    /// <summary>Bytes collected since it was last set to 0.</summary>
+    /// <summary>The number of bytes collected since this was last set to 0.</summary>
     public int Collected { get; set; }
 
-    /// <summary>While true everything is thrown away.</summary>
+    /// <summary>While true, all output is discarded.</summary>
     public bool Discards { get; set; }
 
     public override bool CanRead => false;
@@ -29,7 +29,7 @@ internal sealed unsafe class DeflateSink(nint memory, int capacity) : Stream
         {
             return;
         }
-        // SAFETY: the span is the memory that the owner gave; slicing it checks the room.
+        // SAFETY: the span covers the memory that the owner has given, and slicing it checks that there is room.
         buffer.CopyTo(new Span<byte>((void*)memory, capacity)[Collected..]);
         Collected += buffer.Length;
     }

@@ -3,13 +3,12 @@ using DataPlane.Memory;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// Tells pages in which deflate would find nothing (encrypted, or compressed before) from a sample of their bytes, at 20 times the speed at
-/// which it would find nothing.
+/// Recognises pages that deflate could not make smaller (encrypted, or compressed before) by a sample of their bytes, 20 times faster than
+/// deflate itself would find out.
 /// </summary>
 /// <remarks>
-/// The measure is the sum of squared byte counts: least when all values are equally frequent. A page of even bytes that repeats an earlier
-/// one is
-/// taken for incompressible, too: it costs bytes on the wire, never correctness.
+/// The measure is the sum of the squared byte counts, which is least when all values are equally frequent. A page of evenly distributed
+/// bytes that repeats an earlier page is taken for incompressible, too: that costs bytes on the wire, but is never wrong.
 /// </remarks>
 internal static class IncompressiblePage
 {
@@ -18,14 +17,15 @@ internal static class IncompressiblePage
     private const int PieceBytes = 64;
     private const int PieceStride = PieceBytes * TargetPage.Size / SampleBytes;
 
-    // n + n(n-1)/256 is what even bytes give on average, the deviation is n/sqrt(128): six of them on top.
+    // Evenly distributed bytes give n + n(n-1)/256 on average, with a standard deviation of n/sqrt(128). The limit is six deviations above.
     private const int FirstLimit = FirstLook + (FirstLook * (FirstLook - 1) / 256) + (6 * FirstLook * 100 / 1131);
     private const int Limit = SampleBytes + (SampleBytes * (SampleBytes - 1) / 256) + (6 * SampleBytes * 100 / 1131);
 
-    /// <param name="page">4096 bytes, which the guest may be writing.</param>
+    /// <summary>Whether the page is most likely incompressible.</summary>
+    /// <param name="page">The 4096 bytes of the page, which the guest may be writing meanwhile.</param>
     public static unsafe bool Test(byte* page)
     {
-        // Two tables: neighbouring bytes are often equal, and a counter cannot be incremented twice at the same time.
+        // Two tables, because neighbouring bytes are often equal, and the second increment of a counter would wait for the first.
         Span<ushort> counts = stackalloc ushort[512];
         counts.Clear();
         fixed (ushort* even = counts)
@@ -37,7 +37,8 @@ internal static class IncompressiblePage
                 {
                     return false;
                 }
-                // SAFETY: the last piece begins at 15 * 256 of the page's 4096 bytes; a byte indexes the 256 entries of a table.
+                // SAFETY: the last piece begins at 15 * 256 of the page's 4096 bytes, and a byte is an index below 256, the size of a
+                // table.
                 for (var i = 0; i < PieceBytes; i += 8)
                 {
                     var eight = *(ulong*)(page + at + i);

@@ -1,15 +1,17 @@
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// Feeds one packet's payload after the other to a <see cref="System.IO.Compression.ZLibStream"/>, and sees when it asks for more than
-/// there is.
+/// Gives the payloads of one packet after another to a <see cref="System.IO.Compression.ZLibStream"/>, and notes when the decoder asks for
+/// more than a payload has.
 /// </summary>
 internal sealed unsafe class InflateSource(nint memory) : Stream
 {
     private int _at;
     private int _end;
 
-    /// <summary>The decoder has taken every byte and wanted more: it is neither finished nor behind.</summary>
+    /// <summary>
+    /// Whether the decoder has taken every byte of the payload and has asked for more: then its stream has not ended, and no input is left.
+    /// </summary>
     public bool RanDry { get; private set; }
 
     public override bool CanRead => true;
@@ -26,7 +28,7 @@ internal sealed unsafe class InflateSource(nint memory) : Stream
         set => throw new NotSupportedException();
     }
 
-    /// <summary>Begins the payload of <paramref name="bytes"/> bytes that is in the memory now.</summary>
+    /// <summary>Starts a new payload of <paramref name="bytes"/> bytes, which is already in the memory.</summary>
     public void Restart(int bytes)
     {
         _at = 0;

@@ -3,8 +3,8 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// The one method of a migration at its destination: demanded, or what the first packet with pages carries. Thread-safe: channels see it
-/// first in any order.
+/// The one compression method of a migration at its destination: the one that the host demands, else the one of the first packet with
+/// pages. Thread-safe, because any channel may receive that packet.
 /// </summary>
 internal sealed class MethodAgreement(CompressionMethod? demanded)
 {
@@ -12,7 +12,9 @@ internal sealed class MethodAgreement(CompressionMethod? demanded)
 
     private long _method = demanded is { } method ? (long)CompressionSettings.FlagsOf(method) : Open;
 
-    /// <summary>The bits that this packet must carry; <see cref="MultifdPacketReader"/> compares.</summary>
+    /// <summary>
+    /// The method flags that this packet must carry. <see cref="MultifdPacketReader"/> compares them with those that it does carry.
+    /// </summary>
     public MultifdFlags Expected(ReadOnlySpan<byte> header)
     {
         var agreed = Volatile.Read(ref _method);
@@ -24,7 +26,7 @@ internal sealed class MethodAgreement(CompressionMethod? demanded)
         var seen = MultifdPacketReader.MethodOf(header);
         if (seen is not (MultifdFlags.None or MultifdFlags.Zlib or MultifdFlags.Zstd))
         {
-            // Refused as what it is not: methods of special hardware, or several at once.
+            // Methods of special hardware, or several at once, match no expectation, so the packet is refused.
             return MultifdFlags.None;
         }
 

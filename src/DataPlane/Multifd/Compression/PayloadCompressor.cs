@@ -4,40 +4,44 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// Compresses the pages of one multifd channel: one continuous stream over the whole migration, flushed at the end of every packet, so that
-/// the packet's pages
-/// can be decoded from what has been received (specification, 3-multifd section 4). One thread at a time; nothing is allocated per packet.
+/// Compresses the pages of one multifd channel as one continuous stream over the whole migration. It is flushed at the end of every packet,
+/// so that the pages of the packet can be decoded from what has been received (specification, 3-multifd section 4). Used by one thread at a
+/// time; nothing is allocated per packet.
 /// </summary>
 /// <remarks>
-/// A guest that runs writes its pages meanwhile. Every byte is read once, so a page may go torn, but never a stream that cannot be decoded.
+/// A running guest may write its pages meanwhile. Every byte is read only once, so a page may be torn, but the stream can always be
+/// decoded.
 /// </remarks>
 internal abstract class PayloadCompressor : IDisposable
 {
-    /// <summary>Room that <see cref="Compress"/> needs in its vectors beyond one per page and the header's.</summary>
+    /// <summary>The number of vectors that <see cref="Compress"/> needs in addition to one per page and one for the header.</summary>
     public const int ExtraVectors = 16;
 
     private readonly MemoryMapping _output = MemoryMapping.Anonymous(WireLimits.MaxCompressedPacketBytes);
 
-    /// <summary>The bits of the packets.</summary>
+    /// <summary>The flags of the packets.</summary>
     public abstract MultifdFlags Method { get; }
 
     /// <summary>
-    /// Where compressed bytes are collected: as many as a packet may have, of which the pages that are used get populated.
+    /// The address of the memory for compressed bytes. It has room for the largest packet; only the pages in use are populated.
     /// </summary>
     protected nint Output => _output.Address;
 
     protected static int OutputBytes => WireLimits.MaxCompressedPacketBytes;
 
     /// <summary>
-    /// Takes one page out of the order of the packet, to be sent after the others. <see cref="Compress"/> puts it into the header.
+    /// Sets a page aside, to be sent after the others; <see cref="Compress"/> then adds it to the header. Returns false if the page keeps
+    /// its place in the packet.
     /// </summary>
     public virtual bool TrySetAside(nint address, long offset) => false;
 
-    /// <summary>Compresses one packet's pages.</summary>
-    /// <param name="packet">Its header: pages that were set aside are added.</param>
-    /// <param name="vectors">The first is the header's; then the runs of pages, which are replaced by what must be sent.</param>
-    /// <param name="count">How many vectors there are, before and after.</param>
-    /// <returns>Bytes of the payload.</returns>
+    /// <summary>Compresses the pages of one packet.</summary>
+    /// <param name="packet">The header of the packet. Pages that were set aside are added to it.</param>
+    /// <param name="vectors">
+    /// The first vector is the header's. The others are the runs of pages, and are replaced by what is to be sent.
+    /// </param>
+    /// <param name="count">The number of vectors, before and after.</param>
+    /// <returns>The size of the payload in bytes.</returns>
     public abstract int Compress(scoped ref MultifdPacketWriter packet, scoped Span<IoVec> vectors, ref int count);
 
     public void Dispose()
@@ -46,6 +50,6 @@ internal abstract class PayloadCompressor : IDisposable
         _output.Dispose();
     }
 
-    /// <summary>Frees what the method holds.</summary>
+    /// <summary>Frees the resources of the method.</summary>
     protected abstract void Release();
 }

@@ -9,17 +9,15 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// zlib: the runtime's own deflate for pages in which it finds something; the others are sent as stored blocks straight from guest memory.
+/// Compresses with zlib: pages that deflate can make smaller go through the runtime's own deflate, all others are sent as stored blocks
+/// straight from guest memory.
 /// </summary>
 /// <remarks>
-/// <para>Every flush ends at a byte, so whole stored blocks can be put between two parts of the deflate stream. Deflate does not know of
-/// them, while the decoder
-/// counts their bytes as the past that later matches refer to: before it goes on deflate is shown the last 32 KiB of them (all that a match
-/// reaches), and
-/// what it makes of them is thrown away.</para>
-/// <para>
-/// zlib does not promise to read its input only once; what it gets is copied before, which costs a hundredth of the compression.
-/// </para>
+/// <para>Every flush ends at a byte, so whole stored blocks can be put between two parts of the deflate stream. The decoder counts their
+/// bytes as the past to which later matches refer, but deflate does not know of them. Before it goes on, deflate is therefore given their
+/// last 32 KiB, the most that a match can refer back, and its output for them is discarded.</para>
+/// <para>zlib does not promise to read its input only once. The pages are therefore copied before, which costs a hundredth of the
+/// compression.</para>
 /// </remarks>
 internal sealed unsafe class ZlibCompressor : PayloadCompressor
 {
@@ -27,7 +25,7 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
     private const int WindowPages = WindowBytes / TargetPage.Size;
     private const int StagingBytes = 64 * 1024;
 
-    /// <summary>A stored block has a 16-bit length.</summary>
+    /// <summary>The length field of a stored block has 16 bits.</summary>
     private const int PagesPerStoredBlock = ushort.MaxValue / TargetPage.Size;
 
     private const int StoredHeaderBytes = 5;
@@ -43,7 +41,7 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
     private int _unknownBytes;
     private bool _begun;
 
-    /// <param name="level">0 to 9; 0 stores everything.</param>
+    /// <param name="level">The level, 0 to 9. Level 0 stores all pages.</param>
     public ZlibCompressor(int level)
     {
         _storesAll = level == 0;
@@ -53,7 +51,7 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
 
     public override MultifdFlags Method => MultifdFlags.Zlib;
 
-    /// <summary>The last bytes of the stored blocks that deflate has not seen, <see cref="_unknownBytes"/> of them.</summary>
+    /// <summary>The last bytes of the stored blocks that deflate has not been given yet, <see cref="_unknownBytes"/> of them.</summary>
     private Span<byte> Unknown => new((void*)(_staging.Address + StagingBytes), WindowBytes);
 
     public override bool TrySetAside(nint address, long offset)
@@ -73,7 +71,7 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
     {
         if (count == 1 && _aside == 0)
         {
-            return 0; // zero pages only
+            return 0; // the packet holds only zero pages
         }
 
         for (var i = 0; i < _aside; i++)
@@ -87,7 +85,8 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
             Begin();
         }
 
-        // To go on with deflate after stored blocks costs as much as deflating a window: fewer pages than that are not worth it.
+        // Going on with deflate after stored blocks costs as much as deflating a window, so storing fewer pages than a window has is not
+        // worth it.
         var stores = _aside > 0 && (_storesAll || count == 1 || _aside > WindowPages);
         if (count > 1 || (_aside > 0 && !stores))
         {
@@ -116,7 +115,9 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
         _staging.Dispose();
     }
 
-    /// <summary>The two bytes in front of everything: deflate, window of 32 KiB, no dictionary. There is no end, so no checksum.</summary>
+    /// <summary>
+    /// Writes the two header bytes of the stream: deflate, a window of 32 KiB, no dictionary. The stream has no end, and so no checksum.
+    /// </summary>
     private void Begin()
     {
         _sink.Write([0x78, 0x01]);
@@ -152,14 +153,15 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
 
     private void Deflate(nint address, int bytes)
     {
-        // SAFETY: the caller's pages; at most as many bytes as the staging memory has.
+        // SAFETY: the caller vouches for the pages, and there are at most as many bytes as the staging memory has.
         Span<byte> copy = new((void*)_staging.Address, bytes);
         new ReadOnlySpan<byte>((void*)address, bytes).CopyTo(copy);
         _deflate.Write(copy);
     }
 
     /// <summary>
-    /// Blocks of up to 15 pages, then an empty one, as every flush ends. The last window is sent from the copy that deflate will be shown.
+    /// Adds stored blocks of up to 15 pages, then an empty one, as every flush ends. The last window of pages is sent from the copy that
+    /// deflate will be given.
     /// </summary>
     private int Store(Span<IoVec> vectors, ref int count)
     {
@@ -190,12 +192,12 @@ internal sealed unsafe class ZlibCompressor : PayloadCompressor
         used += StoredHeaderBytes;
     }
 
-    /// <summary>One of the packet's last pages: its copy is what is sent, and what deflate will be shown.</summary>
+    /// <summary>Copies one of the last pages of the packet. The copy is what is sent, and what deflate will be given.</summary>
     private nint Remember(nint address, int left)
     {
         if (left == Math.Min(_aside, WindowPages))
         {
-            // The oldest pages of the window make room.
+            // Makes room by moving out the oldest pages of the window.
             var keep = Math.Min(_unknownBytes, WindowBytes - (left * TargetPage.Size));
             Unknown.Slice(_unknownBytes - keep, keep).CopyTo(Unknown);
             _unknownBytes = keep;

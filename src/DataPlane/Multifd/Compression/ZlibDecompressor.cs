@@ -4,7 +4,8 @@ using DataPlane.Linux;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// zlib: the runtime's own inflate, which writes straight into guest memory; only the compressed bytes are copied, in pieces of 8 KiB.
+/// Decompresses zlib with the runtime's own inflate, which writes straight into guest memory. Only the compressed bytes are copied, in
+/// pieces of 8 KiB.
 /// </summary>
 internal sealed class ZlibDecompressor : PayloadDecompressor
 {
@@ -24,7 +25,7 @@ internal sealed class ZlibDecompressor : PayloadDecompressor
         {
             foreach (var run in pages)
             {
-                // SAFETY: the caller vouches for the pages; a packet has at most 512 KiB of them.
+                // SAFETY: the caller vouches for the pages, and a packet has at most 512 KiB of them.
                 Span<byte> rest = new((void*)run.Address, (int)run.Length);
                 for (int done; !rest.IsEmpty; rest = rest[done..])
                 {
@@ -36,13 +37,13 @@ internal sealed class ZlibDecompressor : PayloadDecompressor
                 }
             }
 
-            // The flush at the packet's end holds no bytes: the decoder must swallow it and ask for more, and nothing else.
+            // The flush at the end of the packet yields no bytes: the decoder must consume it and ask for more input.
             Span<byte> beyond = stackalloc byte[1];
             return _inflate.Read(beyond) != 0 ? TooLong : _source.RanDry ? null : Ends;
         }
         catch (Exception broken) when (broken is InvalidDataException or IOException)
         {
-            // The second for what is no damage but asks for more than a channel has, such as a preset dictionary.
+            // An IOException means a stream that is not damaged but needs what a channel does not have, such as a preset dictionary.
             return $"the compressed payload is no zlib stream: {broken.Message}";
         }
     }

@@ -3,11 +3,12 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// The part of libzstd's stable interface that is used here. The library comes with a package for glibc on x64 and Arm64; elsewhere the
-/// system's own is taken.
+/// The functions of libzstd's stable interface that are used here. The library comes with a package for glibc on x64 and Arm64; elsewhere
+/// that of the system is loaded.
 /// </summary>
 /// <remarks>
-/// Function pointers, not imports: one library under two names, and its absence is an answer rather than an exception at the first call.
+/// Function pointers instead of imports, because the library may be found under two names, and its absence must be known before the first
+/// call.
 /// </remarks>
 internal static unsafe class Zstd
 {
@@ -57,7 +58,9 @@ internal static unsafe class Zstd
 
     public static void FreeCompressor(nint context) => _ = s_freeCompressor(context);
 
-    /// <summary>Returns the bytes that are still inside; an error is a fault of ours.</summary>
+    /// <summary>
+    /// Compresses, and returns the number of bytes that libzstd still holds. An error would be a bug of ours, and throws.
+    /// </summary>
     public static nuint Compress(nint context, ref ZstdBuffer output, ref ZstdBuffer input, int directive)
     {
         fixed (ZstdBuffer* to = &output, from = &input)
@@ -77,10 +80,10 @@ internal static unsafe class Zstd
 
     public static void FreeDecompressor(nint context) => _ = s_freeDecompressor(context);
 
-    /// <summary>Bytes that a decompressor holds now, its window among them.</summary>
+    /// <summary>The memory that a decompressor holds now in bytes, including its window.</summary>
     public static nuint SizeOf(nint context) => s_sizeOfDecompressor(context);
 
-    /// <summary>Returns an error code, 0 at the end of a frame that has been delivered in full, or anything else.</summary>
+    /// <summary>Decompresses. Returns an error code, 0 at the end of a frame that has been delivered in full, or any other value.</summary>
     public static nuint Decompress(nint context, ref ZstdBuffer output, ref ZstdBuffer input)
     {
         fixed (ZstdBuffer* to = &output, from = &input)
@@ -119,7 +122,7 @@ internal static unsafe class Zstd
         IsError(result) ? throw new InvalidOperationException($"libzstd: {ErrorName(result)}") : result;
 }
 
-/// <summary>ZSTD_inBuffer and ZSTD_outBuffer: memory, its length, and how much of it is done.</summary>
+/// <summary>The layout of ZSTD_inBuffer and ZSTD_outBuffer: an address, a length, and how much of it has been processed.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct ZstdBuffer(nint address, nuint length)
 {

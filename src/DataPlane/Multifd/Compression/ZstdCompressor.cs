@@ -4,8 +4,8 @@ using DataPlane.Wire;
 namespace DataPlane.Multifd.Compression;
 
 /// <summary>
-/// zstd: one frame that never ends. libzstd copies what it gets into its window before it looks at it, so pages go in straight from guest
-/// memory.
+/// Compresses with zstd, as one frame that never ends. libzstd copies its input into its window before it reads it, so it gets the pages
+/// straight from guest memory.
 /// </summary>
 internal sealed class ZstdCompressor(int level) : PayloadCompressor
 {

@@ -4,16 +4,16 @@ using DataPlane.Linux;
 
 namespace DataPlane.Multifd.Compression;
 
-/// <summary>zstd: the continuous frame that QEMU sends, or one complete frame per packet.</summary>
+/// <summary>Decompresses zstd, either the continuous frame that QEMU sends or one complete frame per packet.</summary>
 internal sealed class ZstdDecompressor : PayloadDecompressor
 {
     /// <summary>
-    /// 32 MiB: the window of level 20, the highest that a QEMU source can use. What a frame asks for beyond it is refused before it is
-    /// allocated.
+    /// 32 MiB, the window of level 20, which is the highest that a QEMU source can use. A frame that needs a larger window is refused
+    /// before anything is allocated for it.
     /// </summary>
     private const int MaxWindowLog = 25;
 
-    /// <summary>Nothing else: libzstd would also take the formats from before its first release.</summary>
+    /// <summary>The only format that is accepted. libzstd would also accept the formats from before its first release.</summary>
     private const uint FrameMagic = 0xFD2FB528;
 
     private readonly nint _context = Zstd.CreateDecompressor(MaxWindowLog);
@@ -67,7 +67,7 @@ internal sealed class ZstdDecompressor : PayloadDecompressor
         return input.Done + output.Done == before && !output.IsDone && _insideFrame ? TooShort : null;
     }
 
-    /// <summary>All pages are there: what is left must be decoded, too, and must yield nothing.</summary>
+    /// <summary>Decodes the rest of the payload after all pages are complete. The rest must yield nothing.</summary>
     private unsafe string? Finish(ref ZstdBuffer input)
     {
         byte beyond = 0;

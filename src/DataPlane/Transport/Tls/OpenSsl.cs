@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// The little that is needed of the system's OpenSSL 3: sessions that read and write memory, and do no input or output themselves. The
+/// The part of the system's OpenSSL 3 that is needed: sessions that read and write memory, and do no input or output themselves. The
 /// runtime's own cryptography loads the same library, so no second copy of it comes into the process.
 /// </summary>
 internal static unsafe partial class OpenSsl
@@ -36,14 +36,15 @@ internal static unsafe partial class OpenSsl
         NativeLibrary.TryLoad(Ssl, out _) && NativeLibrary.TryLoad(Crypto, out _));
 
     /// <summary>
-    /// The switch of <see cref="AppContext"/> that has <see cref="System.Net.Security.SslStream"/> used although OpenSSL 3 is here.
+    /// The switch of <see cref="AppContext"/> that makes sessions use <see cref="System.Net.Security.SslStream"/> although OpenSSL 3 is
+    /// installed.
     /// </summary>
     internal const string AvoidSwitch = "DataPlane.Transport.Tls.UseSslStream";
 
     /// <summary>Whether this system has OpenSSL 3.</summary>
     internal static bool IsInstalled => s_isInstalled.Value;
 
-    /// <summary>Whether this system has OpenSSL 3, and it may be used.</summary>
+    /// <summary>Whether this system has OpenSSL 3, and <see cref="AvoidSwitch"/> is not set.</summary>
     internal static bool IsAvailable => s_isInstalled.Value && !(AppContext.TryGetSwitch(AvoidSwitch, out var avoid) && avoid);
 
     [LibraryImport(Ssl, EntryPoint = "TLS_client_method")]
@@ -89,7 +90,7 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Ssl, EntryPoint = "SSL_get_SSL_CTX")]
     internal static partial nint ContextOf(nint session);
 
-    /// <summary>This end's own; 0 where keys are shared.</summary>
+    /// <summary>The certificate of this end; 0 when it has none, as where keys are shared.</summary>
     [LibraryImport(Ssl, EntryPoint = "SSL_get_certificate")]
     internal static partial nint OwnCertificate(nint session);
 
@@ -213,7 +214,7 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Crypto, EntryPoint = "X509_STORE_CTX_get_error")]
     internal static partial int VerificationError(nint verification);
 
-    /// <summary>How far from the leaf, which is 0, the certificate stands whose fault it is.</summary>
+    /// <summary>The position in the chain of the certificate that has the fault; the leaf is 0.</summary>
     [LibraryImport(Crypto, EntryPoint = "X509_STORE_CTX_get_error_depth")]
     internal static partial int VerificationDepth(nint verification);
 

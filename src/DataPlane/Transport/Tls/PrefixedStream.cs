@@ -1,8 +1,8 @@
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// A connection of which somebody has read the first bytes: they come first. Once told to, it reads ahead, so that a TLS stream, which asks
-/// for a few bytes at a time, costs few system calls. One reader and one writer.
+/// A connection whose first bytes have been read by somebody else: they are delivered first. After <see cref="ReadAhead"/> it reads large
+/// pieces, so that a TLS stream, which asks for a few bytes at a time, costs few system calls. One reader and one writer.
 /// </summary>
 internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) : Stream
 {
@@ -25,7 +25,7 @@ internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) 
         set => throw new NotSupportedException();
     }
 
-    /// <summary>From now on as much is read at once as fits a buffer of 128 KiB.</summary>
+    /// <summary>From now on each read takes as much as fits a buffer of 128 KiB.</summary>
     internal void ReadAhead() => _buffer = GC.AllocateUninitializedArray<byte>(AheadBytes);
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)

@@ -5,18 +5,21 @@ using DataPlane.Linux;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// A TLS session whose plain inside is an ordinary blocking socket, for those who work on sockets: one of a pair; what passes between the
-/// other one and the session is moved here.
+/// Gives a TLS session a plain side that is an ordinary blocking socket, for code that works on sockets. That inner socket is one of a
+/// pair, and the bridge moves the bytes between the other one and the session.
 /// <code>
 /// peer ==TLS== outer socket -- this -- own socket == inner socket, given away
 ///
 /// peer ends (close_notify or not: FIN)   -> the inner socket reads an end, after everything before it; writing goes on
 /// inner socket shut down for sending     -> [close_notify,] FIN to the peer; reading goes on
 /// inner socket closed                    -> what it sent is delivered, the session is closed
-/// session broken                         -> the inner socket reads an end and writes no more; <see cref="Failure"/> says why
+/// session broken                         -> the inner socket reads an end and writes no more; <see cref="Failure"/> has the reason
 /// </code>
 /// </summary>
-/// <remarks>An end without close_notify is no error here: QEMU's main channel never has one. What has to be whole says so itself.</remarks>
+/// <remarks>
+/// An end without close_notify is no error here, because QEMU's main channel never has one. A stream that has to be whole must show that
+/// itself.
+/// </remarks>
 internal sealed class TlsBridge : IAsyncDisposable
 {
     private const int InBytes = 64 * 1024;
@@ -41,31 +44,31 @@ internal sealed class TlsBridge : IAsyncDisposable
         Completion = RunAsync();
     }
 
-    /// <summary>Ends, without failing, when both directions are over and both sockets closed.</summary>
+    /// <summary>Completes, without failing, when both directions are over and both sockets are closed.</summary>
     internal Task Completion { get; }
 
     /// <summary>What broke the session; <see langword="null"/> when nothing did.</summary>
     internal string? Failure => _failure;
 
-    /// <summary>Begins to move.</summary>
+    /// <summary>Begins to move the bytes.</summary>
     /// <param name="tls">
     /// The session, its handshake done, as a <see cref="TlsStream"/> or <see cref="SslStream"/>; the bridge owns it from now on.
     /// </param>
-    /// <param name="outer">The socket below it.</param>
+    /// <param name="outer">The socket below the session.</param>
     /// <param name="saysGoodbye">
-    /// Whether close_notify goes before FIN. QEMU as a server never sends it, and what a source does not read turns its last close into a
-    /// reset that destroys what it has sent.
+    /// Whether close_notify is sent before FIN. QEMU as a server never sends it: bytes that a source does not read turn its last close into
+    /// a reset, which destroys what the source has sent.
     /// </param>
-    /// <param name="time">Clock of its waits.</param>
-    /// <param name="inner">The plain inside; whoever gets it owns it.</param>
-    /// <exception cref="LinuxException">There are no more descriptors.</exception>
+    /// <param name="time">Clock of the waits.</param>
+    /// <param name="inner">The inner socket; whoever gets it owns it.</param>
+    /// <exception cref="LinuxException">No descriptors are left for the pair of sockets.</exception>
     internal static TlsBridge Begin(Stream tls, Socket outer, bool saysGoodbye, TimeProvider time, out SafeSocketHandle inner)
     {
         (var own, inner) = Libc.CreateSocketPair();
         return new TlsBridge(tls, outer, own, saysGoodbye, time);
     }
 
-    /// <summary>Breaks both sides off, and returns when nothing is left.</summary>
+    /// <summary>Breaks off both sides, and returns when everything has ended.</summary>
     public async ValueTask DisposeAsync()
     {
         _outer.Dispose();
@@ -75,7 +78,7 @@ internal sealed class TlsBridge : IAsyncDisposable
 
     private async Task RunAsync()
     {
-        await Task.Yield(); // the first pieces must not be moved on the thread of whoever begins it
+        await Task.Yield(); // the first pieces must not be moved on the caller's thread
         var incoming = MoveInAsync();
         var outgoing = MoveOutAsync();
         await Task.WhenAny(incoming, outgoing).ConfigureAwait(false);
@@ -131,7 +134,10 @@ internal sealed class TlsBridge : IAsyncDisposable
         }
     }
 
-    /// <summary>The end of one that was closed with something unread is an error, after all that it has sent.</summary>
+    /// <summary>
+    /// Receives from the inner socket; 0 is its end. When it was closed with unread bytes, its end comes as a reset, after all that it has
+    /// sent.
+    /// </summary>
     private async ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
         try
@@ -153,9 +159,8 @@ internal sealed class TlsBridge : IAsyncDisposable
     }
 
     /// <summary>
-    /// The inner socket has finished sending. Whether it still listens can be asked but not waited for: nothing is ever written to it when
-    /// the
-    /// peer is silent.
+    /// Closes the outer socket when the inner one, which has finished sending, is closed. This can be asked but not waited for, because
+    /// nothing is written to the inner socket while the peer is silent.
     /// </summary>
     private async Task WatchInnerAsync(Task incoming)
     {

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// What all sessions of one end share: its certificate, whom it trusts, and the rules. TLS 1.2 at least (1.3 with shared keys), no tickets (a
-/// peer that never reads must not get any), no resumption, no renegotiation, both ends verified.
+/// What all sessions of one end share: its certificate, the authorities that it trusts, and the rules. TLS is at least 1.2 (1.3 with shared
+/// keys), without session tickets (a peer that never reads must not get any), resumption or renegotiation, and both ends are verified.
 /// </summary>
 internal sealed class TlsContext : IDisposable
 {
@@ -16,7 +16,7 @@ internal sealed class TlsContext : IDisposable
     private readonly bool _sharesKeys;
     private nint _context;
 
-    /// <exception cref="TlsCredentialsException">OpenSSL does not take them; the message says which file.</exception>
+    /// <exception cref="TlsCredentialsException">OpenSSL does not take the credentials; the message names the file.</exception>
     internal TlsContext(TlsCredentials credentials)
     {
         _end = credentials.End;
@@ -47,7 +47,7 @@ internal sealed class TlsContext : IDisposable
         }
     }
 
-    /// <summary>A session before its handshake.</summary>
+    /// <summary>Creates a session, whose handshake is still to come.</summary>
     /// <param name="host">For a client with certificates: the name or address that the server's certificate must carry.</param>
     /// <exception cref="TlsCredentialsException">OpenSSL cannot check that name.</exception>
     internal TlsSession NewSession(string? host = null)
@@ -117,7 +117,7 @@ internal sealed class TlsContext : IDisposable
         Check(OpenSsl.ControlContext(_context, OpenSsl.ControlMinVersion, least, 0) == 1, "the lowest version of TLS");
         Check((OpenSsl.SetOptions(_context, Options) & Options) == Options, "the options");
         Check(OpenSsl.SetTickets(_context, 0) == 1, "the number of tickets");
-        // The first call returns the mode before, the second the one that it has set.
+        // The call returns the mode that was set before, so the second one shows whether the first has set it.
         _ = OpenSsl.ControlContext(_context, OpenSsl.ControlSessionCache, 0, 0);
         Check(OpenSsl.ControlContext(_context, OpenSsl.ControlSessionCache, 0, 0) == 0, "the session cache's mode");
         var mode = OpenSsl.ControlContext(_context, OpenSsl.ControlMode, OpenSsl.ModePartialAndMovingWrites, 0);
@@ -133,7 +133,7 @@ internal sealed class TlsContext : IDisposable
         var flags = TlsVerification.TrustGiven;
         if (credentials.RevocationPath is { } revocations)
         {
-            // Lists alone are taken: a certificate in that file would be an authority otherwise.
+            // Only revocation lists are taken from this file: a certificate in it would otherwise be an authority.
             var lookup = OpenSsl.AddLookup(OpenSsl.CertificateStore(_context), OpenSsl.FileLookup());
             Check(lookup != 0, "a reader for revocation lists");
             Check(OpenSsl.LoadRevocations(lookup, revocations, OpenSsl.FilePem) == credentials.Revocations, $"'{revocations}'");
@@ -171,8 +171,8 @@ internal sealed class TlsContext : IDisposable
     }
 
     /// <summary>
-    /// A server has no certificate to show, so a client without the key gets nowhere. A client verifies as ever and trusts nobody, so that
-    /// a server that has no key cannot show a certificate instead.
+    /// A server has no certificate to show, so a client without the key cannot connect. A client verifies certificates as usual but trusts
+    /// no authority, so a server without the key cannot show a certificate instead.
     /// </summary>
     private unsafe void ShareKeys(TlsCredentials credentials)
     {

@@ -6,12 +6,12 @@ using System.Security.Cryptography.X509Certificates;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// What one end proves itself with and whom it trusts: a certificate with its key and the authorities that must have signed the peer's, or
-/// keys that both ends share. Both ends of a migration check each other, against these and no others (specification, 1-channels section
-/// 1.6).
+/// What one end of a TLS session proves itself with, and whom it trusts: a certificate with its key and the authorities that must have
+/// signed the peer's, or keys that both ends share. Both ends of a migration verify each other against these and no others (specification,
+/// 1-channels section 1.6).
 /// </summary>
 /// <remarks>
-/// The files are read and checked when this is made, and not again. Immutable; members are thread-safe until it is disposed.
+/// The files are read and checked when this is made, and not again. Immutable; members are thread-safe until it is disposed of.
 /// </remarks>
 public sealed class TlsCredentials : IDisposable
 {
@@ -57,58 +57,61 @@ public sealed class TlsCredentials : IDisposable
         _context = new TlsContext(this);
     }
 
-    /// <summary>The end they are for.</summary>
+    /// <summary>The end that the credentials are for.</summary>
     public TlsEnd End { get; }
 
     /// <summary>
-    /// This end's certificate; a client may have none, and then finds only servers that ask for none. Its private key is with it for RSA and
-    /// ECDSA; the runtime knows no other kind of key, OpenSSL does (RSA-PSS, Ed25519, Ed448).
+    /// The certificate of this end; <see langword="null"/> where keys are shared, and for a client without one, which only a server accepts
+    /// that asks for none. Its private key is with it for RSA and ECDSA; the runtime knows no other kind of key, but OpenSSL does (RSA-PSS,
+    /// Ed25519, Ed448).
     /// </summary>
     public X509Certificate2? Certificate { get; }
 
-    /// <summary>Certificates between <see cref="Certificate"/> and its authority, sent to the peer with it.</summary>
+    /// <summary>The certificates between <see cref="Certificate"/> and its authority, which are sent to the peer with it.</summary>
     public X509Certificate2Collection Chain { get; } = [];
 
-    /// <summary>Who must have signed the peer's certificate; none where keys are shared.</summary>
+    /// <summary>The authorities, one of which must have signed the peer's certificate; empty where keys are shared.</summary>
     public X509Certificate2Collection Authorities { get; } = [];
 
-    /// <summary>PEM file of <see cref="Certificate"/> and <see cref="Chain"/>.</summary>
+    /// <summary>
+    /// PEM file of <see cref="Certificate"/> and <see cref="Chain"/>; <see langword="null"/> where there is no certificate.
+    /// </summary>
     public string? CertificatePath { get; }
 
-    /// <summary>PEM file of the private key, or the file of shared keys.</summary>
+    /// <summary>PEM file of the private key, or the file of shared keys; <see langword="null"/> where there is neither.</summary>
     public string? KeyPath { get; }
 
     /// <summary>PEM file of <see cref="Authorities"/>; <see langword="null"/> where keys are shared.</summary>
     public string? AuthorityPath { get; }
 
-    /// <summary>PEM file of the authorities' revocation lists, where there is one.</summary>
+    /// <summary>PEM file of the authorities' revocation lists; <see langword="null"/> where there is none.</summary>
     public string? RevocationPath { get; }
 
-    /// <summary>A client's user, by whose shared key it is known; <see langword="null"/> for all others.</summary>
+    /// <summary>The user of a client with shared keys, by whose key the server knows it; <see langword="null"/> for all others.</summary>
     public string? User { get; }
 
     /// <summary>
-    /// One line that says who else can read or change the file of the key; <see langword="null"/> when nobody outside its owner and group
-    /// can. As it was when the file was read.
+    /// One line that tells who else can read or change the file of the key, as it was when the file was read; <see langword="null"/> when
+    /// nobody outside its owner and group can.
     /// </summary>
     public string? KeyWarning { get; }
 
-    /// <summary>Who is let in of those whose certificate or key is good.</summary>
+    /// <summary>The rules that decide who is let in of those whose certificate or key is good.</summary>
     public TlsPeerPolicy Policy { get; }
 
-    /// <summary>The keys that both ends share, where they do.</summary>
+    /// <summary>The keys that both ends share; null where certificates are used.</summary>
     internal TlsSharedKeys? SharedKeys { get; }
 
-    /// <summary>Lists in <see cref="RevocationPath"/>.</summary>
+    /// <summary>The number of lists in <see cref="RevocationPath"/>.</summary>
     internal int Revocations { get; }
 
-    /// <summary>The same for sessions of the system's OpenSSL.</summary>
-    /// <exception cref="TlsCredentialsException">This system has none.</exception>
+    /// <summary>The context from which the system's OpenSSL makes sessions with these credentials.</summary>
+    /// <exception cref="TlsCredentialsException">This system has no OpenSSL 3.</exception>
     internal TlsContext Context => _context ?? throw new TlsCredentialsException("OpenSSL 3 (libssl.so.3) is not on this system");
 
     /// <summary>
     /// Reads a folder in QEMU's layout: <c>ca-cert.pem</c>, <c>server-cert.pem</c> and <c>server-key.pem</c>, or <c>client-cert.pem</c> and
-    /// <c>client-key.pem</c> (a client may lack both), and <c>ca-crl.pem</c> if it is there. Other files do not matter.
+    /// <c>client-key.pem</c> (a client may lack both), and <c>ca-crl.pem</c> if it is there. Other files are ignored.
     /// </summary>
     /// <param name="folder">The folder.</param>
     /// <param name="end">Which end they are for.</param>
@@ -120,14 +123,17 @@ public sealed class TlsCredentials : IDisposable
         FromFolder(folder, end, TimeProvider.System, policy);
 
     /// <summary>
-    /// Takes keys that both ends share, in the file of QEMU's <c>tls-creds-psk</c> (<c>keys.psk</c>): a line <c>user:key</c> for each user, the
-    /// key in hexadecimal. TLS 1.3 only, so that a key that becomes known later opens nothing. Needs OpenSSL 3.
+    /// Reads keys that both ends share from a file of QEMU's <c>tls-creds-psk</c> (<c>keys.psk</c>): a line <c>user:key</c> for each user,
+    /// the key in hexadecimal. TLS is 1.3 only, so that a key that becomes known later does not open earlier sessions. Needs OpenSSL 3.
     /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="end">Which end they are for: a server lets in every user of the file whom the policy allows.</param>
-    /// <param name="user">A client's user; QEMU's "qemu" by default. A server has none.</param>
+    /// <param name="user">The user of a client; "qemu" by default, as in QEMU. Must be null for a server.</param>
     /// <param name="policy">Which users are let in; by default all.</param>
-    /// <exception cref="TlsCredentialsException">The file is missing, unreadable, has a line that is no key, or lacks the user.</exception>
+    /// <exception cref="TlsCredentialsException">
+    /// The file is missing or unreadable, has a line that is no key, or lacks the user; or OpenSSL 3 is missing.
+    /// </exception>
+    /// <exception cref="ArgumentException">A server was given a user.</exception>
     public static TlsCredentials FromSharedKeys(string path, TlsEnd end, string? user = null, TlsPeerPolicy? policy = null)
     {
         var keys = TlsSharedKeys.Read(path);
@@ -141,18 +147,21 @@ public sealed class TlsCredentials : IDisposable
             : throw new TlsCredentialsException($"'{path}' holds no key of the user '{user}'");
     }
 
-    /// <summary>Takes the PEM files by name.</summary>
-    /// <param name="certificate">The certificate, followed by those between it and its authority; only a client may have none.</param>
-    /// <param name="key">Its private key, not encrypted.</param>
-    /// <param name="authority">One or more certificates of authorities.</param>
+    /// <summary>Reads the PEM files with the given paths.</summary>
+    /// <param name="certificate">
+    /// The certificate, followed by those between it and its authority; null, together with its key, for a client without one.
+    /// </param>
+    /// <param name="key">The private key of the certificate, not encrypted.</param>
+    /// <param name="authority">One or more certificates of authorities; required.</param>
     /// <param name="end">Which end they are for.</param>
     /// <param name="revocations">
-    /// Lists of revoked certificates, one or more; by default none is looked at. Where there are any, one must be of the authority that
-    /// signed the peer's own certificate.
+    /// One or more lists of revoked certificates; by default revocation is not checked. If there are any, one must be of the authority that
+    /// signed the peer's own certificate, or the peer is refused.
     /// </param>
     /// <param name="policy">Who is let in of those whose certificate is good; by default all.</param>
     /// <exception cref="TlsCredentialsException">
-    /// A file is missing, unreadable, expired, has a kind of key that TLS cannot use, or the key does not fit the certificate.
+    /// A file is missing, unreadable, expired, has a kind of key that TLS cannot use, or the key does not fit the certificate; or a path
+    /// that is required was not given.
     /// </exception>
     public static TlsCredentials FromFiles(
         string? certificate, string? key, string? authority, TlsEnd end, string? revocations = null, TlsPeerPolicy? policy = null)
@@ -198,15 +207,20 @@ public sealed class TlsCredentials : IDisposable
             time);
     }
 
-    /// <summary>For <see cref="SslStream"/> as the server: the client must show a certificate of the own authorities.</summary>
+    /// <summary>
+    /// Options for <see cref="SslStream"/> as the server: the client must show a certificate that one of <see cref="Authorities"/> has
+    /// signed.
+    /// </summary>
     /// <param name="protocols">Versions offered; TLS 1.2 and 1.3 by default.</param>
     /// <remarks>
-    /// With TLS 1.3 <see cref="SslStream"/> sends session tickets, which a peer that never reads must not get: offer it TLS 1.2 alone
-    /// (specification, 1-channels section 1.6).
+    /// With TLS 1.3 <see cref="SslStream"/> sends session tickets, which a peer that never reads must not get. Offer such a peer TLS 1.2
+    /// alone (specification, 1-channels section 1.6).
     /// </remarks>
     /// <exception cref="InvalidOperationException">These are a client's credentials.</exception>
-    /// <exception cref="TlsCredentialsException">The runtime's TLS cannot do what they ask for: <see cref="FromFolder(string, TlsEnd, TlsPeerPolicy?)"/>
-    /// with revocation lists or allowed names, shared keys, other keys than RSA and ECDSA.</exception>
+    /// <exception cref="TlsCredentialsException">
+    /// The credentials need what the runtime's TLS cannot do: revocation lists, allowed names, shared keys, or other keys than RSA and
+    /// ECDSA.
+    /// </exception>
     public SslServerAuthenticationOptions ServerOptions(SslProtocols protocols = SslProtocols.Tls12 | SslProtocols.Tls13)
     {
         Require(TlsEnd.Server);
@@ -222,12 +236,14 @@ public sealed class TlsCredentials : IDisposable
         };
     }
 
-    /// <summary>For <see cref="SslStream"/> as the client.</summary>
+    /// <summary>Options for <see cref="SslStream"/> as the client.</summary>
     /// <param name="host">Name or IP address that the server's certificate must carry.</param>
     /// <exception cref="InvalidOperationException">These are a server's credentials.</exception>
     /// <exception cref="TlsCredentialsException">
-    /// The runtime's TLS cannot do what they ask for, as with <see cref="ServerOptions"/>.
+    /// The credentials need what the runtime's TLS cannot do: revocation lists, allowed names, shared keys, or other keys than RSA and
+    /// ECDSA.
     /// </exception>
+    /// <exception cref="ArgumentException"><paramref name="host"/> is empty, or no name that a certificate can have.</exception>
     public SslClientAuthenticationOptions ClientOptions(string host)
     {
         ArgumentException.ThrowIfNullOrEmpty(host);
@@ -261,7 +277,7 @@ public sealed class TlsCredentials : IDisposable
         {
             throw new InvalidOperationException($"These are a {End}'s TLS credentials, not a {end}'s.");
         }
-        // It fails here rather than let somebody in whom OpenSSL would keep out.
+        // Fail here rather than let somebody in whom OpenSSL would keep out.
         var missing = SharedKeys is not null ? "shared keys"
             : RevocationPath is not null ? $"the revocation lists of '{RevocationPath}'"
             : Policy.AllowedNames.Count > 0 ? "allowed names"
@@ -280,7 +296,7 @@ public sealed class TlsCredentials : IDisposable
         X509ChainPolicy policy = new()
         {
             TrustMode = X509ChainTrustMode.CustomRootTrust,
-            RevocationMode = X509RevocationMode.NoCheck, // lists are OpenSSL's, and nothing is fetched
+            RevocationMode = X509RevocationMode.NoCheck, // only OpenSSL checks lists, and nothing is fetched
             DisableCertificateDownloads = true,
         };
         policy.CustomTrustStore.AddRange(Authorities);

@@ -5,13 +5,13 @@ using System.Security.Authentication;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>How a dialled connection becomes a channel inside TLS.</summary>
-/// <param name="Credentials">A client's.</param>
+/// <param name="Credentials">The credentials of a client.</param>
 /// <param name="Host">Name or address that the server's certificate must carry.</param>
 /// <param name="Timeout">Longest time for the handshake.</param>
 internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan Timeout)
 {
-    /// <summary>The name to check: as given, else the host of the address.</summary>
-    /// <exception cref="ChannelException">A Unix socket has no host, so the name must be given.</exception>
+    /// <summary>The name that the server's certificate must carry: <paramref name="given"/>, or else the host of the address.</summary>
+    /// <exception cref="ChannelException">The address is a Unix socket, which has no host, and no name was given.</exception>
     internal static string HostOf(ChannelAddress address, string? given) => given is { Length: > 0 } ? given
         : address.IsUnix ? throw new ChannelException(
             FailureReason.TlsFailed, "main", $"{address} has no host: the name in the destination's certificate must be given")
@@ -20,7 +20,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
     /// <summary>
     /// Does the handshake on <paramref name="socket"/>, which belongs to the channel afterwards and is closed on failure.
     /// </summary>
-    /// <exception cref="ChannelException">There will be no session; says why.</exception>
+    /// <exception cref="ChannelException">The handshake failed or took too long; the message has the reason.</exception>
     internal async Task<Channel> SecureAsync(
         SafeSocketHandle socket, string name, string peer, BlockPool pool, TimeProvider time, CancellationToken cancellationToken)
     {
@@ -35,7 +35,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
             }
 
             session = Credentials.Context.NewSession(Host);
-            // A thread for the wait alone: the pool must not be emptied by peers that do not answer.
+            // The wait has a thread of its own, so that peers that do not answer cannot use up the thread pool.
             await Task.Factory.StartNew(
                 () => TlsHandshake.Run(session, socket, linked.Token), CancellationToken.None,
                 TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
@@ -57,7 +57,9 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         }
     }
 
-    /// <summary>Without OpenSSL 3: the runtime's TLS, with plain bytes on a socket of our own.</summary>
+    /// <summary>
+    /// Does the handshake with the runtime's TLS, where there is no OpenSSL 3; the plain bytes are on a socket of our own.
+    /// </summary>
     private async Task<SafeSocketHandle> BridgeAsync(
         SafeSocketHandle socket, string name, TimeProvider time, CancellationToken cancellationToken)
     {

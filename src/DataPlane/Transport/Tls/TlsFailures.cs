@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace DataPlane.Transport.Tls;
 
-/// <summary>Says in words what OpenSSL has found: one line each, from the reader's point of view.</summary>
+/// <summary>Describes what OpenSSL has found, in one line from the point of view of this side.</summary>
 internal static class TlsFailures
 {
     private const int AlertBase = 1000; // SSL_AD_REASON_OFFSET: reasons above it are alerts of the peer
@@ -33,9 +33,9 @@ internal static class TlsFailures
     private const int WrongHost = 62;
     private const int WrongAddress = 64;
 
-    /// <summary>Takes this thread's errors off OpenSSL's list.</summary>
+    /// <summary>Describes the first of this thread's errors in OpenSSL's queue, and empties the queue.</summary>
     /// <param name="session">The session that failed.</param>
-    /// <param name="host">Whom a client wanted to reach.</param>
+    /// <param name="host">The host that a client wanted to reach; null for a server.</param>
     internal static string Take(nint session, string? host)
     {
         var first = OpenSsl.TakeError();
@@ -73,7 +73,8 @@ internal static class TlsFailures
     };
 
     /// <summary>
-    /// The alerts that speak of certificates, by their numbers of RFC 8446 section 6; the others are rare and OpenSSL names them.
+    /// Describes an alert by its number of RFC 8446 section 6. Those that concern certificates, keys and versions have words; the others
+    /// are rare and have the number only.
     /// </summary>
     private static string DescribeAlert(int alert, string peer) => alert switch
     {

@@ -4,7 +4,7 @@ using System.Text;
 
 namespace DataPlane.Transport.Tls;
 
-/// <summary>Reads and checks PEM files, with one clear line for everything that can be wrong with them.</summary>
+/// <summary>Reads and checks PEM files, with one clear line for each fault that they can have.</summary>
 internal static class TlsFiles
 {
     private const string CannotBeRead = "cannot be read";
@@ -16,11 +16,14 @@ internal static class TlsFiles
     private const string Ed25519 = "1.3.101.112";
     private const string Ed448 = "1.3.101.113";
 
-    /// <summary>One that has expired beside a good one does no harm: nobody whom it has signed is let in.</summary>
+    /// <summary>
+    /// Reads certificates of authorities. One that has expired is harmless beside a good one, because nobody whom it has signed is let in;
+    /// it is an error when none is valid now.
+    /// </summary>
     internal static X509Certificate2Collection ReadAuthorities(string path, TimeProvider time)
     {
         var found = ReadCertificates(path);
-        // QEMU refuses to start with such a file; a leaf as authority would accept nobody but itself.
+        // QEMU refuses to start with such a file: a leaf as authority would accept nobody but itself.
         foreach (var certificate in found)
         {
             if (certificate.Extensions.OfType<X509BasicConstraintsExtension>().FirstOrDefault() is { CertificateAuthority: false })
@@ -52,7 +55,7 @@ internal static class TlsFiles
         return (WithKey(leaf, path, keyPath), chain);
     }
 
-    /// <summary>Counts the lists, having read each. At least one is there.</summary>
+    /// <summary>Reads every revocation list of a file, and returns their number, which is at least 1.</summary>
     internal static int CountRevocations(string path)
     {
         ReadOnlySpan<char> text = ReadText(path);
@@ -78,7 +81,7 @@ internal static class TlsFiles
         return count > 0 ? count : throw new TlsCredentialsException($"'{path}' holds no PEM revocation list");
     }
 
-    /// <summary>What is wrong with the permissions of a file of secrets; null when nothing is, or when nobody can tell.</summary>
+    /// <summary>What is wrong with the permissions of a file of secrets; null when nothing is, or when that cannot be found out.</summary>
     internal static string? FindExposure(string path)
     {
         try
@@ -93,7 +96,7 @@ internal static class TlsFiles
         }
     }
 
-    /// <summary>At most so many bytes; a file of secrets or certificates is small.</summary>
+    /// <summary>Reads a text of <paramref name="maxBytes"/> bytes at most: a file of secrets or certificates is small.</summary>
     internal static string ReadText(string path, int maxBytes = MaxFileBytes)
     {
         try
@@ -120,7 +123,10 @@ internal static class TlsFiles
         }
     }
 
-    /// <summary>With its private key where the runtime can hold such a one; else OpenSSL alone sees whether the key is the certificate's.</summary>
+    /// <summary>
+    /// The certificate with its private key, where the runtime knows the kind of key. For other kinds, OpenSSL alone checks whether the key
+    /// is that of the certificate.
+    /// </summary>
     private static X509Certificate2 WithKey(X509Certificate2 leaf, string path, string keyPath)
     {
         var key = ReadText(keyPath);

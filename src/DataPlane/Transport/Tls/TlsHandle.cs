@@ -3,13 +3,13 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// A session of OpenSSL and the far end of the memory it reads and writes. Freed when the last thread that holds a reference has left it:
-/// another thread may close a channel while one is sending from that memory.
+/// A session of OpenSSL, and the network end of the memory that it reads and writes. It is freed when the last thread that holds a
+/// reference has released it, because one thread may close a channel while another sends from that memory.
 /// </summary>
 internal sealed class TlsHandle : SafeHandleZeroOrMinusOneIsInvalid
 {
-    /// <param name="session">The session, which owns the near end.</param>
-    /// <param name="network">The far end.</param>
+    /// <param name="session">The session, which owns its own end of the memory.</param>
+    /// <param name="network">The network end of the memory.</param>
     internal TlsHandle(nint session, nint network)
         : base(ownsHandle: true)
     {

@@ -6,17 +6,21 @@ using DataPlane.Linux;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Moves a handshake's bytes between session and socket, without waiting; and waiting, for a thread that has nothing else to do.
+/// Moves the bytes of a handshake between session and socket: <see cref="Advance"/> without waiting, <see cref="Run"/> with waiting, for a
+/// thread that has nothing else to do.
 /// </summary>
 internal static unsafe class TlsHandshake
 {
-    // A whole record comes in one turn, and no more work than that is done for one connection: 4 KiB hold 150 demands for new keys.
+    // A whole record is read in one turn, and no more work than that is done for one connection: 4 KiB hold 150 requests for new keys.
     private const int PiecesPerTurn = 5;
     private const int PieceBytes = 4096;
 
-    /// <summary>Goes on as far as it can at this moment: done, or which direction of the socket to wait for.</summary>
+    /// <summary>
+    /// Continues the handshake as far as it can without waiting. Returns <see cref="TlsResult.Done"/>, or the direction of the socket to
+    /// wait for.
+    /// </summary>
     /// <exception cref="AuthenticationException">
-    /// There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).
+    /// The handshake failed; the message has the reason (<see cref="TlsLostException"/> where the connection has ended).
     /// </exception>
     internal static TlsResult Advance(TlsSession session, SafeSocketHandle socket)
     {
@@ -49,11 +53,11 @@ internal static unsafe class TlsHandshake
         }
     }
 
-    /// <summary>Blocks until the handshake is done, the token fires, or the time is over.</summary>
+    /// <summary>Blocks until the handshake is done or the token is cancelled.</summary>
     /// <exception cref="AuthenticationException">
-    /// There will be no session; the message says why (<see cref="TlsLostException"/> where it is gone).
+    /// The handshake failed; the message has the reason (<see cref="TlsLostException"/> where the connection has ended).
     /// </exception>
-    /// <exception cref="OperationCanceledException">The token has fired.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     internal static void Run(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken)
     {
         using EventFd wake = new();
@@ -66,7 +70,7 @@ internal static unsafe class TlsHandshake
         }
     }
 
-    /// <summary>Reads what is inside, without waiting. <see cref="ReadOutcome.Full"/> as long as more may be here.</summary>
+    /// <summary>Reads plain bytes without waiting. Returns <see cref="ReadOutcome.Full"/> as long as more may be there.</summary>
     internal static ReadOutcome TryRead(TlsSession session, SafeSocketHandle socket, byte* data, int length, out int count)
     {
         count = 0;
@@ -80,7 +84,7 @@ internal static unsafe class TlsHandshake
                     case TlsResult.Done:
                         return ReadOutcome.Full;
                     case TlsResult.NeedsInput:
-                        // What is left stays in the socket, which is readable then: others have their turn first.
+                        // The rest stays in the socket, which is readable then: other connections have their turn first.
                         if (pieces == PiecesPerTurn || !TryReceive(session, socket, PieceBytes))
                         {
                             return ReadOutcome.Nothing;
@@ -112,7 +116,7 @@ internal static unsafe class TlsHandshake
             if (done < 0)
             {
                 var errno = Marshal.GetLastPInvokeError();
-                // Gone: what it said last may be here still, and says more than the error number.
+                // The peer is gone, but its last alert may still be readable, and tells more than the error number.
                 return errno != Errno.EAGAIN && errno != Errno.EINTR;
             }
 

@@ -3,13 +3,13 @@ using System.Net;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Whom a client wants to reach, as a server's certificate names it: an IP address without its zone, which only means something on this
+/// The server that a client wants to reach, as a certificate names it: an IP address without its zone, which only means something on this
 /// host, or a host name without the dot that ends a complete one.
 /// </summary>
 internal readonly record struct TlsHost
 {
-    /// <param name="given">As the user or the address has it.</param>
-    /// <exception cref="ArgumentException">There is nothing to check, or it cannot stand in a certificate.</exception>
+    /// <param name="given">The name as the user or the address has it.</param>
+    /// <exception cref="ArgumentException">The name is empty, or cannot stand in a certificate.</exception>
     internal TlsHost(string given)
     {
         ArgumentException.ThrowIfNullOrEmpty(given);

@@ -6,14 +6,14 @@ using System.Text;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Gives OpenSSL the key of a handshake with shared keys. OpenSSL calls on the thread of the handshake; a user or context that is not known
-/// has no key, and the handshake fails.
+/// Gives OpenSSL the key of a handshake with shared keys. OpenSSL calls it on the thread of the handshake. A user or context that is not
+/// known has no key, and the handshake fails.
 /// </summary>
 internal static unsafe class TlsKeyExchange
 {
     private static readonly ConcurrentDictionary<nint, TlsCredentials> s_byContext = new();
 
-    /// <summary>Until <see cref="Detach"/> the context's handshakes find the keys of <paramref name="credentials"/>.</summary>
+    /// <summary>Makes the handshakes of a context find the keys of <paramref name="credentials"/>, until <see cref="Detach"/>.</summary>
     internal static void Attach(nint context, TlsCredentials credentials)
     {
         s_byContext[context] = credentials;
@@ -50,7 +50,7 @@ internal static unsafe class TlsKeyExchange
         {
             return 0;
         }
-        // SAFETY: OpenSSL vouches for as many bytes at identity, among them the zero at the end.
+        // SAFETY: OpenSSL vouches for identityRoom bytes at identity, among them the zero at the end.
         Span<byte> name = new(identity, (int)identityRoom);
         if (!Encoding.UTF8.TryGetBytes(user, name[..^1], out var length))
         {
@@ -58,7 +58,7 @@ internal static unsafe class TlsKeyExchange
         }
 
         name[length] = 0;
-        // SAFETY: and for room bytes at key.
+        // SAFETY: OpenSSL vouches for room bytes at key, too.
         return Give(credentials.SharedKeys?.Find(user), new Span<byte>(key, (int)room));
     }
 

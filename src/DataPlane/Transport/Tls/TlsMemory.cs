@@ -4,7 +4,8 @@ using DataPlane.Linux;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// A session's memory as <see cref="Memory{T}"/>, for the runtime's sockets; one object for all pieces of a direction, one after the other.
+/// A piece of a session's memory as <see cref="Memory{T}"/>, for the runtime's sockets. One object serves all pieces of a direction, one
+/// after the other.
 /// </summary>
 internal sealed unsafe class TlsMemory : MemoryManager<byte>
 {

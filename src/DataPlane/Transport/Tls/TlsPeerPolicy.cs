@@ -1,21 +1,22 @@
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Whom of all those whom the authorities have signed (or who have a shared key) one end lets in. Immutable. The default lets in all.
+/// The rules that decide which peers one end lets in, of those that the authorities have signed or that have a shared key. Immutable. The
+/// default lets in all.
 /// </summary>
 public sealed record TlsPeerPolicy
 {
     /// <summary>
     /// Names that the peer may have; empty, the default, means any. Each is compared with the whole distinguished name of the peer's
     /// certificate (RFC 4514, in either order: <c>CN=host1,O=Example</c> or <c>O=Example,CN=host1</c>), or with its user name where keys
-    /// are shared. <c>*</c> stands for any characters and <c>?</c> for one, as in the lists of QEMU's <c>tls-authz</c>; upper and lower
-    /// case differ.
+    /// are shared. <c>*</c> stands for any characters and <c>?</c> for one, as in the lists of QEMU's <c>tls-authz</c>. The comparison is
+    /// case-sensitive.
     /// </summary>
     public IReadOnlyList<string> AllowedNames { get; init; } = [];
 
     /// <summary>
-    /// Whether a certificate that lists what it is for must list the use that is made of it (serverAuth, clientAuth). QEMU does not ask,
-    /// so the default is <see langword="false"/>.
+    /// Whether a certificate that lists its purposes (extended key usage) must list the one that it is used for, serverAuth or clientAuth.
+    /// Default <see langword="false"/>, because QEMU does not ask for it.
     /// </summary>
     public bool RequireExtendedKeyUsage { get; init; }
 
@@ -41,7 +42,10 @@ public sealed record TlsPeerPolicy
         return false;
     }
 
-    /// <summary>Takes time proportional to the product of the lengths at most, whatever the pattern.</summary>
+    /// <summary>
+    /// Whether <paramref name="pattern"/> matches all of <paramref name="name"/>. The time is at most proportional to the product of their
+    /// lengths, whatever the pattern.
+    /// </summary>
     internal static bool IsMatch(ReadOnlySpan<char> pattern, ReadOnlySpan<char> name)
     {
         int p = 0, n = 0, star = -1, resume = 0;

@@ -1,20 +1,20 @@
 namespace DataPlane.Transport.Tls;
 
-/// <summary>What a call into a <see cref="TlsSession"/> came to.</summary>
+/// <summary>The result of a call into a <see cref="TlsSession"/>.</summary>
 internal enum TlsResult
 {
-    /// <summary>It did what was asked.</summary>
+    /// <summary>The call did what was asked.</summary>
     Done,
 
-    /// <summary>It needs bytes of the socket.</summary>
+    /// <summary>The call needs more bytes from the socket.</summary>
     NeedsInput,
 
-    /// <summary>What is outgoing must be sent first.</summary>
+    /// <summary>The outgoing bytes must be sent first.</summary>
     NeedsOutput,
 
-    /// <summary>The peer has sent close_notify: nothing follows.</summary>
+    /// <summary>The peer has sent close_notify, so nothing follows.</summary>
     Ended,
 
-    /// <summary>The session is broken; <see cref="TlsSession.Failure"/> says why, unless it was disposed of.</summary>
+    /// <summary>The session is broken; <see cref="TlsSession.Failure"/> has the reason, unless the session was disposed of.</summary>
     Failed,
 }

@@ -6,12 +6,12 @@ using System.Security.Authentication;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Ends TLS for those who need a plain socket behind it, as the guard's relay does: each session has a <see cref="TlsBridge"/>. Thread-safe.
+/// Ends TLS for code that needs a plain socket, such as the guard's relay: each session has a <see cref="TlsBridge"/>. Thread-safe.
 /// </summary>
 /// <remarks>
 /// Where the system has no OpenSSL 3, handshakes and sessions are the runtime's, with TLS 1.2 alone: <see cref="SslStream"/> sends session
-/// tickets with TLS 1.3 and cannot be told not to. A QEMU source without a return path never reads them, its last close becomes a reset, and
-/// that destroys the end of the stream (specification, 1-channels section 1.6).
+/// tickets with TLS 1.3, and cannot be told not to. A QEMU source without a return path never reads them, so its last close becomes a
+/// reset, which destroys the end of the stream (specification, 1-channels section 1.6).
 /// </remarks>
 internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
 {
@@ -20,7 +20,7 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
     private readonly SslServerAuthenticationOptions? _options;
     private readonly ConcurrentDictionary<TlsBridge, byte> _bridges = new();
 
-    /// <exception cref="TlsCredentialsException">The TLS that is there cannot do what the credentials ask for.</exception>
+    /// <exception cref="TlsCredentialsException">The TLS library of this system cannot do what the credentials ask for.</exception>
     internal TlsServerUpgrade(TlsCredentials credentials, TimeProvider time)
     {
         _time = time;
@@ -34,7 +34,7 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
         }
     }
 
-    /// <summary>Sessions that are not over.</summary>
+    /// <summary>The number of sessions that are not over.</summary>
     internal int Count => _bridges.Count;
 
     public async Task<UpgradedConnection> UpgradeAsync(
@@ -59,7 +59,7 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
         }
     }
 
-    /// <summary>Waits for the sessions that are under way, for so long at most.</summary>
+    /// <summary>Waits until the sessions that are under way have ended, for <paramref name="limit"/> at most.</summary>
     internal async Task DrainAsync(TimeSpan limit)
     {
         var all = Task.WhenAll(_bridges.Keys.Select(b => b.Completion));
@@ -67,13 +67,13 @@ internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
     }
 
     /// <summary>
-    /// Lets go: the sessions that are under way end when their two ends do, which still brings what was said last to the peer.
+    /// Does nothing: the sessions that are under way end when their two ends do, so that the peer still gets what was sent last.
     /// </summary>
     public void Dispose()
     {
     }
 
-    /// <summary>Breaks off what is left.</summary>
+    /// <summary>Breaks off the sessions that are left.</summary>
     public async ValueTask DisposeAsync()
     {
         _sessions?.Dispose();

@@ -4,31 +4,30 @@ using DataPlane.Linux;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// One TLS session between plain bytes and the bytes of a socket. It does no input or output: whoever has the socket moves what lies in
-/// <see cref="PeekOutgoing"/> to it, and what comes from it to <see cref="PeekIncoming"/>.
+/// One TLS session between plain bytes and the bytes of a socket. It does no input or output: the owner of the socket sends what
+/// <see cref="PeekOutgoing"/> returns, and receives into what <see cref="PeekIncoming"/> returns.
 /// <code>
 /// guest memory --Encrypt--> outgoing ring --sendmsg--> socket --recvmsg--> incoming ring --Decrypt--> guest memory
 /// </code>
 /// </summary>
 /// <remarks>
 /// A session of OpenSSL belongs to one thread at a time, but a channel has a thread for each direction. So calls into it are made under a
-/// lock,
-/// and system calls, which may wait, outside it: the memory they work on is not moved by the other direction. Each direction belongs to one
-/// thread at a time. Nothing is allocated after the handshake.
+/// lock, and system calls, which may wait, outside it; the memory that they use is not moved by the other direction. Each direction belongs
+/// to one thread at a time. Nothing is allocated after the handshake.
 /// </remarks>
 internal sealed unsafe class TlsSession : IDisposable
 {
     /// <summary>Plain bytes of the largest record.</summary>
     internal const int RecordBytes = 16 * 1024;
 
-    // Eight records, the measured best: more per system call costs more cache than calls. And room for what a peer's demand for new keys
-    // adds.
+    // Eight records were measured as the best: more per system call cost more in the cache than they saved in calls. The rest is room for
+    // the answers to a peer's requests for new keys.
     private const int OutgoingBytes = (8 * (RecordBytes + RecordOverhead)) + 4096;
     private const int IncomingBytes = 4 * (RecordBytes + RecordOverhead);
     private const int RecordOverhead = 256;
 
-    // Bytes of a peer that bring a handshake to no end or hold no plain byte: certificates of 100 KiB fit, a flood of demands for new keys
-    // (each 27 bytes, and 4 us of work) does not. What one read of a full ring brings is 65 KiB.
+    // The most bytes of a peer that neither complete a handshake nor hold a plain byte. Certificates of 100 KiB fit; a flood of requests
+    // for new keys (each 27 bytes, and 4 us of work) does not. One read of a full ring brings 65 KiB.
     private const int MaxUnproductiveBytes = 256 * 1024;
 
     private readonly Lock _gate = new();
@@ -40,12 +39,12 @@ internal sealed unsafe class TlsSession : IDisposable
     private readonly TlsPeerPolicy? _policy;
     private volatile string? _failure;
     private long _unproductive;
-    private long _left; // bytes of the outgoing ring that the socket has taken, ever
-    private long _owed; // how many must be, before all that was encrypted has left
+    private long _left; // bytes that the socket has taken from the outgoing ring so far
+    private long _owed; // the value of _left at which all that was encrypted has left
 
-    /// <param name="session">A new session of OpenSSL; owned from now on.</param>
-    /// <param name="host">Whom a client wants to reach; <see langword="null"/> for a server.</param>
-    /// <param name="policy">Whom of those with a good certificate this end lets in; null where nobody has any.</param>
+    /// <param name="session">A new session of OpenSSL, owned by this object from now on.</param>
+    /// <param name="host">The host that a client wants to reach; <see langword="null"/> for a server.</param>
+    /// <param name="policy">The rules that decide which peers with a good certificate are let in; null where keys are shared.</param>
     internal TlsSession(nint session, string? host, TlsPeerPolicy? policy = null)
     {
         nint near, far;
@@ -65,16 +64,16 @@ internal sealed unsafe class TlsSession : IDisposable
         _handle = new TlsHandle(session, far);
     }
 
-    /// <summary>What broke the session; <see langword="null"/> when nothing did. May be read by anyone.</summary>
+    /// <summary>What broke the session; <see langword="null"/> when nothing did. Any thread may read it.</summary>
     internal string? Failure => _failure;
 
-    /// <summary>Whether the last thing this end sends is close_notify. A source says so on its multifd channels, and nobody else.</summary>
+    /// <summary>Whether this end sends close_notify last. Only a source does so, and only on its multifd channels.</summary>
     internal bool SaysGoodbye { get; set; }
 
-    /// <summary>"TLSv1.3".</summary>
+    /// <summary>The version of TLS, such as "TLSv1.3".</summary>
     internal string Version => Marshal.PtrToStringUTF8((nint)OpenSsl.Version(_session)) ?? "";
 
-    /// <summary>Whether bytes of an unfinished record are here: an end of the connection now tears it.</summary>
+    /// <summary>Whether bytes of an unfinished record are here, so that an end of the connection now is inside a record.</summary>
     internal bool HoldsPiece
     {
         get
@@ -86,8 +85,11 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>Keeps the memory of the rings while a system call works on it, however early the session is disposed.</summary>
-    /// <exception cref="ObjectDisposedException">It has been disposed.</exception>
+    /// <summary>
+    /// Keeps the memory of the rings while a system call works on it, even if the session is disposed of meanwhile. Each call needs a
+    /// <see cref="Release"/>.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The session has been disposed of.</exception>
     internal void Hold()
     {
         var held = false;
@@ -96,7 +98,7 @@ internal sealed unsafe class TlsSession : IDisposable
 
     internal void Release() => _handle.DangerousRelease();
 
-    /// <summary>Goes on with the handshake as far as the bytes that are here allow.</summary>
+    /// <summary>Continues the handshake as far as the bytes that are here allow.</summary>
     internal TlsResult Handshake()
     {
         lock (_gate)
@@ -124,7 +126,8 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>
-    /// Encrypts up to one record from <paramref name="data"/>. 0 bytes and no failure: what is outgoing must leave first.
+    /// Encrypts up to one record from <paramref name="data"/>. With <see cref="TlsResult.NeedsOutput"/> nothing was encrypted: the outgoing
+    /// bytes must leave first.
     /// </summary>
     internal TlsResult Encrypt(nint data, int length, out int done)
     {
@@ -179,7 +182,7 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>Puts close_notify after what was encrypted, once.</summary>
+    /// <summary>Appends close_notify to what was encrypted, once.</summary>
     internal void SayGoodbye()
     {
         lock (_gate)
@@ -201,7 +204,7 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>
-    /// The next bytes for the socket; they stay where they are until <see cref="ConfirmOutgoing"/>. Needs <see cref="Hold"/>.
+    /// The next bytes for the socket, which stay where they are until <see cref="ConfirmOutgoing"/>. Needs <see cref="Hold"/>.
     /// </summary>
     internal IoVec PeekOutgoing()
     {
@@ -215,8 +218,9 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>
-    /// The same of what was encrypted, and no more. A reader's thread may have put an alert after it, about what the peer has sent: whoever
-    /// waits until the last byte of a guest has left must not be told that it has not because of that.
+    /// The next bytes for the socket up to the end of what was encrypted. A reading thread may have put an alert after that, about what the
+    /// peer has sent. Whoever waits until the last byte of a guest has left must not be told that it has not because of the alert. Needs
+    /// <see cref="Hold"/>.
     /// </summary>
     internal IoVec PeekOwed()
     {
@@ -237,7 +241,9 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>Where the next bytes of the socket go, then <see cref="ConfirmIncoming"/>. Needs <see cref="Hold"/>.</summary>
+    /// <summary>
+    /// The room for the next bytes from the socket; <see cref="ConfirmIncoming"/> tells how many came. Needs <see cref="Hold"/>.
+    /// </summary>
     internal IoVec PeekIncoming()
     {
         nint data;
@@ -259,7 +265,7 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>Hands in bytes that were read from the socket before the session was there.</summary>
+    /// <summary>Takes bytes that were read from the socket before the session existed.</summary>
     internal void Prepend(ReadOnlySpan<byte> consumed)
     {
         Hold();
@@ -271,7 +277,7 @@ internal sealed unsafe class TlsSession : IDisposable
             {
                 throw new InvalidOperationException("More bytes were read ahead than a session takes.");
             }
-            // SAFETY: count is at most what the session said it has room for, and the hold keeps it.
+            // SAFETY: count is at most the room that the session has, and the hold keeps its memory.
             consumed[..count].CopyTo(new Span<byte>((void*)room.Address, count));
             ConfirmIncoming(count);
             consumed = consumed[count..];

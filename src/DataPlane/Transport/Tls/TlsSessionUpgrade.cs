@@ -5,7 +5,7 @@ using DataPlane.Linux;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Does the handshakes of a destination with the system's OpenSSL; the channels read and write through its sessions themselves.
+/// Does the handshakes of a destination with the system's OpenSSL. The channels themselves then read and write through the sessions.
 /// </summary>
 internal sealed class TlsSessionUpgrade : IChannelUpgrade
 {
@@ -16,8 +16,10 @@ internal sealed class TlsSessionUpgrade : IChannelUpgrade
     /// <exception cref="TlsCredentialsException">OpenSSL does not take the credentials.</exception>
     internal TlsSessionUpgrade(TlsCredentials credentials) => _context = credentials.Context;
 
-    /// <summary>This, or what stands in for it where the system has no OpenSSL 3; the caller disposes of it.</summary>
-    /// <exception cref="TlsCredentialsException">What stands in for it cannot do what the credentials ask for.</exception>
+    /// <summary>
+    /// Creates this upgrade, or a <see cref="TlsServerUpgrade"/> where OpenSSL 3 is not available. The caller disposes of it.
+    /// </summary>
+    /// <exception cref="TlsCredentialsException">The TLS library of this system cannot do what the credentials ask for.</exception>
     internal static IChannelUpgrade Create(TlsCredentials credentials, TimeProvider time) =>
         OpenSsl.IsAvailable ? new TlsSessionUpgrade(credentials) : new TlsServerUpgrade(credentials, time);
 
@@ -33,7 +35,7 @@ internal sealed class TlsSessionUpgrade : IChannelUpgrade
         _threads.Dispose();
     }
 
-    /// <summary>Every step is one of the threads': what is awaited goes on there.</summary>
+    /// <summary>Does a handshake. Every step runs on one of the threads for handshakes, also after an await.</summary>
     private async Task<UpgradedConnection> ShakeHandsAsync(
         SafeSocketHandle socket, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken)
     {
@@ -45,7 +47,7 @@ internal sealed class TlsSessionUpgrade : IChannelUpgrade
             session.Prepend(consumed.Span);
             for (TlsResult step; (step = TlsHandshake.Advance(session, socket)) != TlsResult.Done;)
             {
-                // A fresh socket takes a server's few messages at once, unless its peer is up to something.
+                // A new socket takes the few messages of a server at once, unless its peer misbehaves.
                 if (step != TlsResult.NeedsInput)
                 {
                     throw new AuthenticationException("the peer takes none of the handshake's bytes");

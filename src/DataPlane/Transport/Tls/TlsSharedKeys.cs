@@ -3,12 +3,12 @@ using System.Text;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// The keys of a file as QEMU's <c>tls-creds-psk</c> has it (<c>keys.psk</c>): a line <c>user:key</c> for each user, the key in hexadecimal.
-/// Immutable; thread-safe.
+/// The keys of a file of QEMU's <c>tls-creds-psk</c> (<c>keys.psk</c>), which has a line <c>user:key</c> for each user, with the key in
+/// hexadecimal. Immutable; thread-safe.
 /// </summary>
 internal sealed class TlsSharedKeys
 {
-    /// <summary>QEMU's user where none is given.</summary>
+    /// <summary>The user that QEMU takes where none is given.</summary>
     internal const string DefaultUser = "qemu";
 
     private const int MaxFileBytes = 1 << 20;
@@ -21,7 +21,9 @@ internal sealed class TlsSharedKeys
 
     internal string Path { get; }
 
-    /// <exception cref="TlsCredentialsException">The file cannot be read, or has a line that is no key; no key is ever named.</exception>
+    /// <exception cref="TlsCredentialsException">
+    /// The file cannot be read, or has a line that is no key; the message never contains a key.
+    /// </exception>
     internal static TlsSharedKeys Read(string path)
     {
         TlsSharedKeys keys = new(path);
@@ -65,7 +67,7 @@ internal sealed class TlsSharedKeys
         }
         catch (FormatException)
         {
-            // Said below; the runtime's message would name the key.
+            // Reported below; the runtime's message would contain the key.
         }
 
         throw new TlsCredentialsException($"'{path}', line {number}: the key must be 1 to {MaxKeyBytes} bytes in hexadecimal");

@@ -4,11 +4,11 @@ using System.Security.Authentication;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// What is inside a TLS session, as a stream over its socket, for those who do not work on channels. One reader and one writer at a time.
-/// The end of the connection without close_notify is an end, unless it tears a record.
+/// The plain bytes of a TLS session as a stream over its socket, for code that does not work on channels. One reader and one writer at a
+/// time. The end of the connection without close_notify is an end of the stream, unless it comes inside a record.
 /// </summary>
-/// <param name="socket">Below the session, its handshake done; belongs to the stream.</param>
-/// <param name="session">Belongs to the stream.</param>
+/// <param name="socket">The socket below the session; it belongs to the stream.</param>
+/// <param name="session">The session, with its handshake done; it belongs to the stream.</param>
 internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
 {
     private readonly TlsMemory _incoming = new();
@@ -28,14 +28,14 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         set => throw new NotSupportedException();
     }
 
-    /// <summary>Does the handshake of a connection that has just come or been made, on a thread for that alone.</summary>
-    /// <param name="socket">Belongs to the stream, and is closed on failure.</param>
-    /// <param name="credentials">Of either end.</param>
+    /// <summary>Does the handshake of a connection that has just been accepted or made, on a thread for that alone.</summary>
+    /// <param name="socket">The socket, which belongs to the stream, and is closed on failure.</param>
+    /// <param name="credentials">The credentials of either end.</param>
     /// <param name="host">For a client: the name or address that the server's certificate must carry.</param>
     /// <param name="limit">Longest time for the handshake.</param>
     /// <param name="time">Clock of the limit.</param>
-    /// <param name="cancellationToken">Ends it early.</param>
-    /// <exception cref="AuthenticationException">There will be no session; says why.</exception>
+    /// <param name="cancellationToken">Ends the handshake early.</param>
+    /// <exception cref="AuthenticationException">The handshake failed or took too long; the message has the reason.</exception>
     /// <exception cref="TlsCredentialsException">OpenSSL cannot do what the credentials ask for.</exception>
     internal static async Task<TlsStream> SecureAsync(
         Socket socket, TlsCredentials credentials, string? host, TimeSpan limit, TimeProvider time, CancellationToken cancellationToken)

@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Threads for the cryptography of handshakes and for nothing else, so that strangers who begin many take neither the runtime's pool from
-/// the migration nor more of the machine than these: one for each two processors, four at most.
+/// Threads for the cryptography of handshakes and for nothing else: one for each two processors, four at most. So strangers who begin many
+/// handshakes take neither the runtime's thread pool from the migration nor more of the machine than these threads.
 /// </summary>
 internal sealed class TlsThreads : TaskScheduler, IDisposable
 {
@@ -26,7 +26,9 @@ internal sealed class TlsThreads : TaskScheduler, IDisposable
 
     public override int MaximumConcurrencyLevel => _threads.Length;
 
-    /// <summary>What has been begun is brought to its end on the runtime's pool. Idempotent.</summary>
+    /// <summary>
+    /// Ends the threads after the tasks that are queued. What continues later runs on the runtime's thread pool. Idempotent.
+    /// </summary>
     public void Dispose() => _queue.CompleteAdding();
 
     protected override void QueueTask(Task task)

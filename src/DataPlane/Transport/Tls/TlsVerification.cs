@@ -4,16 +4,23 @@ using System.Text;
 
 namespace DataPlane.Transport.Tls;
 
-/// <summary>What OpenSSL leaves open when it verifies a peer's certificate, decided as QEMU decides it (docs/transport.md has the table).</summary>
+/// <summary>
+/// Decides what OpenSSL leaves open when it verifies a peer's certificate: as QEMU does, or more strictly (docs/transport.md has the
+/// table).
+/// </summary>
 internal static unsafe class TlsVerification
 {
-    /// <summary>Any authority of ours counts, root or not: X509_V_FLAG_PARTIAL_CHAIN.</summary>
+    /// <summary>X509_V_FLAG_PARTIAL_CHAIN: any authority of ours is trusted, root or not.</summary>
     internal const nuint TrustGiven = 0x80000;
 
-    /// <summary>X509_V_FLAG_CRL_CHECK and X509_V_FLAG_CRL_CHECK_ALL: not the leaf alone, its authorities too.</summary>
+    /// <summary>
+    /// X509_V_FLAG_CRL_CHECK and X509_V_FLAG_CRL_CHECK_ALL: lists are looked for not only for the leaf, but for its authorities, too.
+    /// </summary>
     internal const nuint CheckRevocations = 0x4 | 0x8;
 
-    /// <summary>X509_PURPOSE_ANY: the extended key usage is not looked at. That a signer is an authority is checked all the same.</summary>
+    /// <summary>
+    /// X509_PURPOSE_ANY: the extended key usage is not checked. Whether a signer is an authority is checked all the same.
+    /// </summary>
     internal const int AnyPurpose = 7;
 
     private const int NoList = 3; // X509_V_ERR_UNABLE_TO_GET_CRL
@@ -25,7 +32,7 @@ internal static unsafe class TlsVerification
 
     internal static delegate* unmanaged[Cdecl]<int, nint, int> Callback => &Judge;
 
-    /// <summary>Whether the name in the peer's certificate is one that is let in; else why not. After the handshake.</summary>
+    /// <summary>Why the name in the peer's certificate is not let in; null when it is. To be called after the handshake.</summary>
     internal static string? FindFault(nint session, TlsPeerPolicy policy, string peer)
     {
         if (policy.AllowedNames.Count == 0)
@@ -75,9 +82,9 @@ internal static unsafe class TlsVerification
     }
 
     /// <summary>
-    /// Whoever gives lists wants to know whether the peer's own certificate is revoked, and only a list of the authority that signed it
-    /// says so: with none, a file of the wrong authority would do nothing and look like protection. Authorities themselves may be without:
-    /// they are few, and named by hand. Every other fault stays one.
+    /// Forgives a missing revocation list, except for the peer's own certificate: only a list of the authority that signed it can tell
+    /// whether that is revoked, and a file of the wrong authority would do nothing and look like protection. Authorities may be without a
+    /// list, because they are few and named by hand. Every other fault stays one.
     /// </summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int Judge(int isGood, nint verification)
