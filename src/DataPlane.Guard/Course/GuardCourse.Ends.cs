@@ -105,6 +105,9 @@ internal sealed partial class GuardCourse
             return;
         }
 
+        // First: from here on a page that comes may be one that the source owes from the lost link, and admission may let the recovery in
+        // before the course hears of it.
+        _context.MayAnswerLostLink = _target.Preempt;
         _context.IsPostcopy = false;
         _requests.Clear();
         if (_preempt is { } preempt)

@@ -246,7 +246,6 @@ internal sealed partial class GuardCourse
         _main = _relays.Hold(ChannelKind.Main, 0, channel.Channel);
         _main.Claim();
         AddView(_main);
-        _context.MayAnswerLostLink = _target.Preempt;
         Enter(GuardState.Recovering);
         _context.IsPaused = false;
         try

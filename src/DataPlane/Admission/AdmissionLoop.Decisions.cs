@@ -6,6 +6,13 @@ namespace DataPlane.Admission;
 /// <content>Decisions on single connections: read, judge, hold, admit, refuse.</content>
 internal sealed partial class AdmissionLoop
 {
+    /// <summary>
+    /// How long a page record may stay beside an admitted preempt channel whose link the host may have lost unnoticed. A source comes again
+    /// when its old link has ended, and the host hears of that end at about the same time (the guard within 1 s, unless its machine has too
+    /// few cores). A stranger at the source's address holds a place for this time.
+    /// </summary>
+    private static readonly TimeSpan s_besidePreempt = TimeSpan.FromSeconds(3);
+
     private void Add(AcceptedSocket accepted)
     {
         var connection = new UndecidedConnection(_nextKey++, accepted, _clock.Now);
@@ -130,11 +137,22 @@ internal sealed partial class AdmissionLoop
         {
             Admit(connection, kind, verdict.IsRecovered);
         }
-        else if (verdict.IsHeld && !connection.IsHeld)
+        else
         {
-            Hold(connection);
+            if (verdict.IsHeld && !connection.IsHeld)
+            {
+                Hold(connection);
+            }
+
+            if (IsBesidePreempt(connection))
+            {
+                // Whether the record is whole or not, and however often it is judged, the time only becomes shorter.
+                _undecided.Defer(connection, Math.Min(connection.Deadline, _clock.After(s_besidePreempt)));
+            }
         }
     }
+
+    private bool IsBesidePreempt(UndecidedConnection connection) => _facts.HasPreempt && AdmissionRules.IsRecord(connection.Opening);
 
     private AdmissionVerdict Judge(UndecidedConnection connection)
     {
@@ -161,6 +179,7 @@ internal sealed partial class AdmissionLoop
         // A recovery is held twice as long: the host may need that time to find out that its link is dead. A main channel waits until the
         // one before it is settled or given up, for which the host has a deadline.
         _undecided.Defer(connection, AdmissionRules.IsMain(connection.Opening) ? long.MaxValue
+            : IsBesidePreempt(connection) ? connection.Deadline
             : _clock.After(isRecovery ? 2 * _options.UndecidedTimeout : _options.IncompleteTimeout));
         Unpoll(connection);
         if (isRecovery)
@@ -303,7 +322,8 @@ internal sealed partial class AdmissionLoop
         {
             Refuse(connection, !connection.IsHeld ? RefusalReason.Incomplete
                 : AdmissionRules.IsMain(connection.Opening) ? RefusalReason.SecondMain
-                : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected : RefusalReason.BadPreempt);
+                : AdmissionRules.IsRecovery(connection.Opening) ? RefusalReason.Unexpected
+                : IsBesidePreempt(connection) ? RefusalReason.LostCandidacy : RefusalReason.BadPreempt);
         }
     }
 

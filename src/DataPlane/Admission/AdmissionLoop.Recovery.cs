@@ -12,6 +12,15 @@ internal sealed partial class AdmissionLoop
 
         AdmissionLog.RecoveryExpected(_logger);
         _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
+        // A page record that came before the host had noticed the loss may be of the new link, and waits for its main channel as any other.
+        var due = _clock.After(_options.IncompleteTimeout);
+        foreach (var connection in _undecided.Records)
+        {
+            if (AdmissionRules.IsRecord(connection.Opening))
+            {
+                _undecided.Defer(connection, Math.Max(connection.Deadline, due));
+            }
+        }
     }
 
     private void ConfirmMain()

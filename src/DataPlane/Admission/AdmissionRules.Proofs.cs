@@ -102,6 +102,14 @@ internal static partial class AdmissionRules
             return AdmissionVerdict.Refuse(RefusalReason.BadPreempt);
         }
 
+        if (facts.HasPreempt)
+        {
+            // The checks have passed, so the source may have lost its link and come again before the host has noticed. Which pages it owes
+            // is known only when the host expects the recovery.
+            return facts.Context.MayBeBlock(record.Name(evidence.Opening)) ? AdmissionVerdict.Held
+                : AdmissionVerdict.Refuse(RefusalReason.LostCandidacy);
+        }
+
         return facts.Context.Judge(record.Name(evidence.Opening), record.Offset) switch
         {
             PreemptVerdict.Requested => AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery),

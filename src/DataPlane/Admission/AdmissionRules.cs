@@ -18,7 +18,8 @@ namespace DataPlane.Admission;
 ///                                        else Unexpected, SecondMain, BadRecovery. Held while postcopy runs, if it is of main's peer:
 ///                                        the source may have noticed the loss of the link before the host has
 /// 00.. offset|08 or offset|02, n, name   preempt, if expected, free, of main's peer, and the host has asked for that page;
-///                                        else Unexpected, LostCandidacy, ForeignPeer, BadPreempt. Held while the host cannot say
+///                                        else Unexpected, LostCandidacy, ForeignPeer, BadPreempt. Held while the host cannot say, and
+///                                        for some seconds beside a preempt channel whose link the host may have lost unnoticed
 /// 00 00 00 00 00 00 00 10                the same, if the host holds such an end for plausible; held while not
 /// 16 03                                  TlsOnPlain; where TLS is expected: a TLS session, once its ClientHello is whole, in one record,
 ///                                        and every row above is PlainOnTls. Where it ends here, the table again for what is inside
@@ -64,8 +65,10 @@ internal static partial class AdmissionRules
 
         new("page record", [0x00], RecordLength, ProveRecord,
             new(1, RefusalReason.Unexpected, e => !e.Facts.ExpectsPreempt),
-            new(1, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt),
+            new(1, RefusalReason.LostCandidacy, e =>
+                e.Facts.HasPreempt && (!e.Facts.Context.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
             new(1, RefusalReason.ForeignPeer, e => e.Facts.IsForeign(e.PeerGroup)),
+            new(RamRecordHeader.MinSize, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt && IsEnd(e.Opening)),
             new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !IsFirstRecord(e.Opening)),
             new(RecordNameStart, RefusalReason.BadPreempt, e => !IsEnd(e.Opening) && e.Opening[RecordNameStart - 1] == 0)),
 

@@ -25,7 +25,8 @@ public interface IAdmissionContext
     /// <summary>
     /// Whether the migration may have lost its connections without the host knowing yet, because postcopy runs. Default
     /// <see langword="false"/>. If so, a recovered main channel from the main channel's peer is held for twice
-    /// <see cref="AdmissionOptions.UndecidedTimeout"/>; after a pause the latest of them counts.
+    /// <see cref="AdmissionOptions.UndecidedTimeout"/>; after a pause the latest of them counts. A page record from there beside a preempt
+    /// channel that was admitted is held for 3 s, and judged when the recovery has come.
     /// </summary>
     bool MayBePaused => false;
 

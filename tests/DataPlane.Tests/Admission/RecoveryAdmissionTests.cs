@@ -8,6 +8,9 @@ namespace DataPlane.Tests.Admission;
 /// <summary>Main and preempt again, after a postcopy migration has lost its connections.</summary>
 public sealed class RecoveryAdmissionTests
 {
+    /// <summary>Where a page is that a source owes from a lost link.</summary>
+    private const long Owed = 0x5000;
+
     private readonly ScriptedContext _context = new();
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -142,6 +145,93 @@ public sealed class RecoveryAdmissionTests
     }
 
     [Fact]
+    public async Task Before_the_host_has_noticed_the_loss_a_page_of_the_next_link_is_held_beside_the_old_preempt_channel()
+    {
+        await using var door = Open(channels: 0);
+        await MainAndPreemptAsync(door);
+        _context.MayBePaused = true;
+        var owed = door.Knock(Opening.Record(Owed, Opening.PageFlag));
+        await door.HeldAsync(1);
+        door.Knock(Opening.Recovery);
+        await door.HeldAsync(2);
+
+        _context.Request(Owed);
+        door.Admission.ExpectRecovery();
+        _context.IsPaused = true;
+        door.Admission.Recheck();
+
+        var main = await door.TakeAsync();
+        Assert.Equal((ChannelKind.Main, true), (main.Kind, main.Recovered));
+        var preempt = await door.TakeAsync();
+        Assert.Equal((ChannelKind.Preempt, true), (preempt.Kind, preempt.Recovered));
+        Assert.Equal(owed.Socket.LocalEndPoint!.ToString(), preempt.Peer);
+    }
+
+    [Fact]
+    public async Task A_page_beside_a_preempt_channel_goes_after_three_seconds_from_its_first_byte_when_no_recovery_comes()
+    {
+        await using var door = Open(channels: 0);
+        await MainAndPreemptAsync(door);
+        _context.MayBePaused = true;
+        door.Knock(Opening.Record(Owed, Opening.PageFlag));
+        await door.HeldAsync(1);
+        var half = door.Knock(Opening.Record(Owed, Opening.PageFlag).AsSpan(0, 3));
+        await door.BytesAsync(half, 3);
+        var slow = door.Knock(Opening.Record(Owed, Opening.PageFlag).AsSpan(0, 3));
+        await door.BytesAsync(slow, 3);
+        door.Time.Advance(TimeSpan.FromSeconds(2));
+        slow.Send(Opening.Record(Owed, Opening.PageFlag).AsSpan(3));
+        await door.HeldAsync(2);
+
+        door.Time.Advance(TimeSpan.FromSeconds(1));
+
+        await door.RefusedAsync(RefusalReason.LostCandidacy, 2);
+        await door.RefusedAsync(RefusalReason.Incomplete, 1);
+    }
+
+    [Fact]
+    public async Task A_recovery_that_is_expected_gives_such_a_page_the_time_of_any_other()
+    {
+        await using var door = Open(channels: 0);
+        await MainAndPreemptAsync(door);
+        _context.MayBePaused = true;
+        door.Knock(Opening.Record(Owed, Opening.PageFlag));
+        await door.HeldAsync(1);
+        door.Time.Advance(TimeSpan.FromSeconds(2));
+
+        door.Admission.ExpectRecovery();
+        door.Knock(Opening.Main); // proves that the thread has been round
+        await door.RefusedAsync(RefusalReason.SecondMain, 1);
+        door.Time.Advance(TimeSpan.FromSeconds(9));
+        door.Knock(Opening.Http);
+        await door.RefusedAsync(RefusalReason.Garbage, 1);
+        await door.HeldAsync(1);
+        door.Time.Advance(TimeSpan.FromSeconds(1));
+        await door.RefusedAsync(RefusalReason.BadPreempt, 1);
+    }
+
+    [Fact]
+    public async Task Beside_a_preempt_channel_nothing_is_held_that_cannot_be_of_the_next_link()
+    {
+        await using var door = Open(channels: 0);
+        await MainAndPreemptAsync(door);
+        door.Knock(0); // nothing can be lost yet
+        await door.RefusedAsync(RefusalReason.LostCandidacy, 1);
+        _context.MayBePaused = true;
+        door.KnockFrom("127.0.0.2", 0);
+        await door.RefusedAsync(RefusalReason.LostCandidacy, 2);
+        door.Knock(Opening.End);
+        await door.RefusedAsync(RefusalReason.LostCandidacy, 3);
+        door.Knock(Opening.Record(Owed, Opening.PageFlag, "nowhere"));
+        await door.RefusedAsync(RefusalReason.LostCandidacy, 4);
+        door.Knock(Opening.Record(Owed, Opening.PageFlag));
+        await door.HeldAsync(1);
+        _context.MayBePaused = false;
+        door.Admission.Recheck();
+        await door.RefusedAsync(RefusalReason.LostCandidacy, 5);
+    }
+
+    [Fact]
     public async Task A_recovery_that_nothing_comes_of_goes_at_its_deadline()
     {
         await using var door = Open(channels: 0);
@@ -173,6 +263,15 @@ public sealed class RecoveryAdmissionTests
         await door.RefusedAsync(RefusalReason.BadRecovery, 2);
         door.Knock(Opening.Recovery);
         Assert.True((await door.TakeAsync()).Recovered);
+    }
+
+    private async Task MainAndPreemptAsync(Door door)
+    {
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        _context.Request(0x1234000);
+        door.Knock(Opening.PageRecord);
+        Assert.Equal(ChannelKind.Preempt, (await door.TakeAsync()).Kind);
     }
 
     private Door Open(int channels = 1) => Door.Open(Door.Expect(channels) with { Preempt = true }, _context);

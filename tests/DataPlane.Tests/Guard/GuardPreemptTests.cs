@@ -12,6 +12,8 @@ public sealed class GuardPreemptTests
     private static readonly byte[] s_request = [0, 3, 0, 19, 0, 0, 0, 0, 0x01, 0x23, 0x40, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
     private static readonly byte[] s_switchover = [0, 2, 0, 4, 0, 0, 0, 2];
     private static readonly byte[] s_page = [.. Opening.Record(0x1234000, Opening.PageFlag, "pc.ram"), .. new byte[4096]];
+    private static readonly byte[] s_requestOwed = [0, 3, 0, 19, 0, 0, 0, 0, 0x01, 0x23, 0x50, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
+    private static readonly byte[] s_owed = [.. Opening.Record(0x1235000, Opening.PageFlag, "pc.ram"), .. new byte[4096]];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -113,6 +115,31 @@ public sealed class GuardPreemptTests
         await source.ReceiveAsync(s_request.Length, Token);
 
         Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));
+        Assert.Equal(0, scene.Guard.Snapshot().Refused[RefusalReason.BadPreempt]);
+    }
+
+    [Fact]
+    public async Task A_page_that_a_source_owes_from_a_link_whose_loss_nobody_here_has_noticed_waits_for_the_recovery()
+    {
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        (var lost, var main, var preempt) = await SwitchAsync(scene);
+        main.Send(s_request);
+        await lost.ReceiveAsync(s_request.Length, Token);
+        scene.Knock(s_page);
+        Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));
+        scene.Knock(s_owed);
+        await HeldAsync(scene, 1);
+        var source = scene.Knock(Opening.Recovery);
+        await HeldAsync(scene, 2);
+
+        lost.Reset();
+        main = await scene.AcceptAsync();
+        preempt = await scene.AcceptAsync();
+        main.Send(s_requestOwed);
+        await source.ReceiveAsync(s_requestOwed.Length, Token);
+
+        Assert.Equal(s_owed, await preempt.ReceiveAsync(s_owed.Length, Token));
+        Assert.Equal(0, scene.Guard.Snapshot().Refused[RefusalReason.LostCandidacy]);
         Assert.Equal(0, scene.Guard.Snapshot().Refused[RefusalReason.BadPreempt]);
     }
 
