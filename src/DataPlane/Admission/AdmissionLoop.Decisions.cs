@@ -135,7 +135,7 @@ internal sealed partial class AdmissionLoop
         }
         else if (verdict.Admitted is { } kind)
         {
-            Admit(connection, kind, verdict.IsRecovered);
+            Admit(connection, kind, verdict);
         }
         else
         {
@@ -188,15 +188,15 @@ internal sealed partial class AdmissionLoop
         }
     }
 
-    private void Admit(UndecidedConnection connection, ChannelKind kind, bool recovered)
+    private void Admit(UndecidedConnection connection, ChannelKind kind, AdmissionVerdict verdict)
     {
         Unpoll(connection);
-        var id = Establish(connection, kind, recovered);
+        var id = Establish(connection, kind, verdict);
         var admitted = new AdmittedChannel(connection.Socket, connection.Session, _pool, _time)
         {
             Kind = kind,
             Id = id,
-            Recovered = recovered,
+            Recovered = verdict.IsRecovered,
             Epoch = _facts.Epoch,
             Peer = connection.Peer,
             PeerGroup = connection.PeerGroup,
@@ -222,21 +222,23 @@ internal sealed partial class AdmissionLoop
             _undecided.EndCandidacies(_clock.After(_options.UndecidedTimeout));
         }
 
-        if (kind is ChannelKind.Main or ChannelKind.Preempt)
+        // One of several has changed no fact. To judge all others for each of them would cost a call inside the other, and the square of
+        // their number.
+        if (kind is ChannelKind.Main or ChannelKind.Preempt && !verdict.IsOneOfSeveral)
         {
             DecideRecords();
         }
     }
 
     /// <summary>Records the new channel in the facts, and returns the id of a multifd channel or 0.</summary>
-    private int Establish(UndecidedConnection connection, ChannelKind kind, bool recovered)
+    private int Establish(UndecidedConnection connection, ChannelKind kind, AdmissionVerdict verdict)
     {
         switch (kind)
         {
-            case ChannelKind.Main when recovered && _facts.Context.ChoosesRecovery:
+            case ChannelKind.Main when verdict.IsOneOfSeveral:
                 return 0; // it becomes main by ConfirmMain
             case ChannelKind.Main:
-                _facts.AddMain(connection.PeerGroup, recovered);
+                _facts.AddMain(connection.PeerGroup, verdict.IsRecovered);
                 return 0;
             case ChannelKind.Preempt:
                 _facts.AddPreempt(connection.PeerGroup);

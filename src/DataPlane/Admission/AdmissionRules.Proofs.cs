@@ -52,7 +52,8 @@ internal static partial class AdmissionRules
             return AdmissionVerdict.Refuse(RefusalReason.BadRecovery);
         }
 
-        return context.IsPaused ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true) : AdmissionVerdict.Held;
+        return context.IsPaused ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true, context.ChoosesRecovery)
+            : AdmissionVerdict.Held;
     }
 
     internal static bool IsRecovery(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == RecoveryStart;

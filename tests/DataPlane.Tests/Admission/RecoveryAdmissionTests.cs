@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Collections.Concurrent;
+using System.Diagnostics;
 using DataPlane.Admission;
 using DataPlane.TestSupport;
 using Xunit;
@@ -242,6 +244,46 @@ public sealed class RecoveryAdmissionTests
         await door.HeldAsync(1);
         door.Time.Advance(TimeSpan.FromSeconds(60));
         await door.RefusedAsync(RefusalReason.Unexpected, 1);
+    }
+
+    [Fact]
+    public async Task A_host_that_cannot_say_whether_it_chooses_holds_one_connection_and_closes_no_door()
+    {
+        await using var door = Open(channels: 0);
+        _context.IsPaused = true;
+        _context.CannotChoose = true;
+        door.Admission.ExpectRecovery();
+        door.Knock(Opening.Recovery);
+        await door.HeldAsync(1);
+        _context.CannotChoose = false;
+        door.Admission.Recheck();
+        Assert.True((await door.TakeAsync()).Recovered);
+    }
+
+    [Fact]
+    public async Task However_many_recoveries_a_host_chooses_among_none_is_let_in_inside_the_admission_of_another()
+    {
+        const int Count = 64;
+        await using var door = Open(channels: 0);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        _context.MayBePaused = true;
+        _context.ChoosesRecovery = true;
+        for (var i = 0; i < Count; i++)
+        {
+            door.Knock(Opening.Recovery);
+        }
+
+        await door.HeldAsync(Count);
+        ConcurrentBag<int> depths = [];
+        _context.OnBlock = () => depths.Add(new StackTrace().FrameCount);
+        door.Admission.ExpectRecovery();
+        _context.IsPaused = true;
+        door.Admission.Recheck();
+
+        await door.TakeAsync(Count);
+        Assert.Equal(Count, depths.Count);
+        Assert.InRange(depths.Max() - depths.Min(), 0, Count / 2); // not equal: the runtime may inline a method at any time
     }
 
     [Theory]

@@ -11,6 +11,8 @@ internal sealed class ScriptedContext : IAdmissionContext
 
     private volatile bool _paused;
     private volatile bool _mayBePaused;
+    private volatile bool _chooses;
+    private volatile bool _cannotChoose;
     private volatile bool _end;
     private volatile bool _knowsBlocks;
     private volatile bool _broken;
@@ -29,6 +31,12 @@ internal sealed class ScriptedContext : IAdmissionContext
         internal set => _mayBePaused = value;
     }
 
+    public bool ChoosesRecovery
+    {
+        get => _cannotChoose ? throw new InvalidOperationException("a host's mistake") : _chooses;
+        internal set => _chooses = value;
+    }
+
     public bool MainIsSettled
     {
         get => _settled;
@@ -44,6 +52,11 @@ internal sealed class ScriptedContext : IAdmissionContext
     internal bool KnowsBlocks { set => _knowsBlocks = value; }
 
     internal bool IsBroken { set => _broken = value; }
+
+    internal bool CannotChoose { set => _cannotChoose = value; }
+
+    /// <summary>Called whenever it is asked whether there is a block.</summary>
+    internal Action? OnBlock { get; set; }
 
     /// <summary>How often it was asked about a record.</summary>
     internal int Asked => Volatile.Read(ref _asked);
@@ -69,5 +82,9 @@ internal sealed class ScriptedContext : IAdmissionContext
             : Requests.ContainsKey((Encoding.UTF8.GetString(blockName), offset)) ? PreemptVerdict.Requested : PreemptVerdict.Refuse;
     }
 
-    public bool MayBeBlock(ReadOnlySpan<byte> blockName) => Encoding.UTF8.GetString(blockName) == Block;
+    public bool MayBeBlock(ReadOnlySpan<byte> blockName)
+    {
+        OnBlock?.Invoke();
+        return Encoding.UTF8.GetString(blockName) == Block;
+    }
 }
