@@ -25,13 +25,13 @@ internal sealed partial class AdmissionLoop
 
     private void ConfirmMain()
     {
-        if (Interlocked.Exchange(ref _confirmed, null) is not { } peerGroup)
+        if (Interlocked.Exchange(ref _confirmed, null) is not { } main || main.Epoch != _facts.Epoch)
         {
-            return;
+            return; // a channel of a set that was given up has no place in the next one
         }
 
-        _facts.AddMain(peerGroup, recovered: true);
-        _undecided.Rearm(peerGroup, _clock.After(_options.UndecidedTimeout));
+        _facts.AddMain(main.PeerGroup, recovered: true);
+        _undecided.Rearm(main.PeerGroup, _clock.After(_options.UndecidedTimeout));
         DecideRecords();
     }
 

@@ -50,7 +50,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     private bool _isShort;
     private volatile bool _stopping;
     private int _recheck;
-    private string? _confirmed;
+    private AdmittedChannel? _confirmed;
 
     internal AdmissionLoop(
         ChannelListener[] listeners,
@@ -121,10 +121,10 @@ internal sealed partial class AdmissionLoop : IDisposable
         _wake.Signal();
     }
 
-    /// <summary>Gives main's place to the recovered main channel of <paramref name="peerGroup"/>. Any thread may call it.</summary>
-    internal void ConfirmMain(string peerGroup)
+    /// <summary>Gives main's place to a recovered main channel, unless its set has been given up. Any thread may call it.</summary>
+    internal void ConfirmMain(AdmittedChannel main)
     {
-        _ = Interlocked.Exchange(ref _confirmed, peerGroup);
+        _ = Interlocked.Exchange(ref _confirmed, main);
         _wake.Signal();
     }
 

@@ -163,12 +163,13 @@ public sealed class ChannelAdmission : IAsyncDisposable
 
     /// <summary>
     /// Announces that this recovered main channel is the source's, for a host with <see cref="IAdmissionContext.ChoosesRecovery"/>. From
-    /// now on its peer may bring the preempt channel. Returns at once.
+    /// now on its peer may bring the preempt channel. Without effect for a channel of a set that was given up (<see cref="StartAnew"/>).
+    /// Returns at once.
     /// </summary>
     public void ConfirmMain(AdmittedChannel main)
     {
         ArgumentNullException.ThrowIfNull(main);
-        _loop.ConfirmMain(main.PeerGroup);
+        _loop.ConfirmMain(main);
     }
 
     /// <summary>Has the held connections judged again, because the context's answers have changed. Returns before that is done.</summary>

@@ -287,6 +287,37 @@ public sealed class RecoveryAdmissionTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_main_channel_that_is_confirmed_and_given_up_has_no_place_in_the_next_set(bool late)
+    {
+        await using var door = Open(channels: 0);
+        _context.ChoosesRecovery = true;
+        _context.IsPaused = true;
+        door.Admission.ExpectRecovery();
+        door.Knock(Opening.Recovery);
+        var confirmed = await door.TakeAsync();
+        _context.IsPaused = false;
+        using (door.Hold())
+        {
+            if (!late)
+            {
+                door.Admission.ConfirmMain(confirmed);
+            }
+
+            door.Admission.StartAnew();
+            if (late)
+            {
+                door.Admission.ConfirmMain(confirmed);
+            }
+        }
+
+        door.Knock(Opening.Main);
+        var main = await door.TakeAsync();
+        Assert.Equal((ChannelKind.Main, false), (main.Kind, main.Recovered));
+    }
+
+    [Theory]
     [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x07, 0x05 })] // the lengths disagree
     [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0x00, 0x01, 0x00 })] // no name
     [InlineData(new byte[] { 0x08, 0x00, 0x0A, 0xFF, 0xFF, 0xFE })] // longer than any name
