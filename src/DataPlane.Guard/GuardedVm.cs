@@ -112,7 +112,8 @@ public sealed class GuardedVm : IAsyncDisposable
 
     /// <summary>
     /// Serves the migration to its end and returns <see cref="GuardState.Completed"/>, <see cref="GuardState.Failed"/>, or
-    /// <see cref="GuardState.Stopped"/> after <see cref="Retire"/>. Call it once, after <see cref="StartAsync"/>.
+    /// <see cref="GuardState.Stopped"/> after <see cref="Retire"/> or when the guard is disposed of before that end. Call it once, after
+    /// <see cref="StartAsync"/>.
     /// </summary>
     /// <exception cref="OperationCanceledException">
     /// <paramref name="cancellationToken"/> was cancelled. Open channels are reset when the guard is disposed of: a migration that has

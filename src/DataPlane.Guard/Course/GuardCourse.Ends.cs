@@ -211,7 +211,7 @@ internal sealed partial class GuardCourse
 
     private async ValueTask FailAsync(string reason)
     {
-        if (State is GuardState.Completed or GuardState.Failed)
+        if (State is GuardState.Completed or GuardState.Failed or GuardState.Stopped)
         {
             return;
         }

@@ -81,16 +81,28 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         }
     }
 
-    /// <summary>Takes events until the migration has ended and nothing of it is left.</summary>
+    /// <summary>
+    /// Takes events until the migration has ended and nothing of it is left, or until the course is disposed of.
+    /// </summary>
     internal async Task<GuardState> RunAsync(CancellationToken cancellationToken)
     {
-        while (!_isOver)
+        try
         {
-            var next = await _events.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
-            await TakeOrFailAsync(next, cancellationToken).ConfigureAwait(false);
+            while (!_isOver && await _events.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false)
+                && !_ending.IsCancellationRequested)
+            {
+                if (_events.Reader.TryRead(out var next))
+                {
+                    await TakeOrFailAsync(next, cancellationToken).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (Exception) when (_ending.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            // The course was disposed of while an event was taken, and with it what that event needed.
         }
 
-        return State;
+        return State is GuardState.Completed or GuardState.Failed ? State : GuardState.Stopped;
     }
 
     /// <summary>

@@ -239,6 +239,18 @@ public sealed class GuardedVmTests
     }
 
     [Fact]
+    public async Task Disposed_of_while_it_serves_the_guard_ends_as_stopped()
+    {
+        await using var scene = await GuardScene.OpenAsync(channels: 1);
+        scene.Knock(Opening.Main);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot().Channels.Count == 1, "main is held", Token);
+
+        await scene.Guard.DisposeAsync();
+
+        Assert.Equal(GuardState.Stopped, await scene.EndAsync());
+    }
+
+    [Fact]
     public async Task Retired_while_a_set_is_being_completed_the_guard_serves_that_migration()
     {
         await using var scene = await GuardScene.OpenAsync(channels: 1);
