@@ -75,7 +75,9 @@ internal sealed class QmpClient : IAsyncDisposable
     /// <summary>Sends a command and returns its answer.</summary>
     /// <param name="command">The name of the command.</param>
     /// <param name="arguments">Writes the members of the command's arguments; null when it has none.</param>
-    /// <param name="timeout">The longest time for sending, and then for the answer. A command that was sent cannot be taken back.</param>
+    /// <param name="timeout">
+    /// The longest time for sending and for the answer together. A command that was sent cannot be taken back.
+    /// </param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="outOfBand">
     /// Sends it past a monitor that stands still; only some commands may, and only with <see cref="HasOutOfBand"/>.
@@ -87,6 +89,7 @@ internal sealed class QmpClient : IAsyncDisposable
     {
         var id = Interlocked.Increment(ref _lastId);
         var answer = new TaskCompletionSource<JsonElement>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var begin = _time.GetTimestamp();
         _pending[id] = answer;
         try
         {
@@ -97,7 +100,9 @@ internal sealed class QmpClient : IAsyncDisposable
             // A monitor that does not read fills its socket, so the wait for room has a limit too.
             await SendAsync(Format(command, arguments, id, outOfBand), cancellationToken)
                 .WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
-            var message = await answer.Task.WaitAsync(timeout, _time, cancellationToken).ConfigureAwait(false);
+            var left = timeout - _time.GetElapsedTime(begin);
+            var message = await answer.Task.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, _time, cancellationToken)
+                .ConfigureAwait(false);
             return message.TryGetProperty("return", out var value) ? value
                 : throw new QmpException($"{command} was refused: {Refusal(message)}");
         }

@@ -10,6 +10,7 @@ internal sealed class FakeMonitor : IDisposable
 {
     private readonly Socket _listener;
     private readonly string _folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
+    private readonly TaskCompletionSource _hearsOn = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile Socket? _client;
 
     internal FakeMonitor(string version = "10, \"minor\": 0, \"micro\": 13", bool greets = true)
@@ -42,7 +43,7 @@ internal sealed class FakeMonitor : IDisposable
         ["migrate-recover"] = "{}",
     });
 
-    /// <summary>Commands that it reads before it leaves the rest in its socket.</summary>
+    /// <summary>Commands that it reads before it leaves the rest in its socket, until <see cref="HearOn"/>.</summary>
     internal int Hears { get; init; } = int.MaxValue;
 
     /// <summary>What came in, as it came.</summary>
@@ -61,12 +62,15 @@ internal sealed class FakeMonitor : IDisposable
 
     internal void SayStatus(string status) => Say($$$"""{"event": "MIGRATION", "data": {"status": "{{{status}}}"}}""");
 
+    internal void HearOn() => _hearsOn.TrySetResult();
+
     internal void HangUp() => _client!.Dispose();
 
     public void Dispose()
     {
         _listener.Dispose();
         _client?.Dispose();
+        HearOn();
         Directory.Delete(_folder, recursive: true);
     }
 
@@ -85,7 +89,7 @@ internal sealed class FakeMonitor : IDisposable
 
             Say($$$"""{"QMP": {"version": {"qemu": {"major": {{{Version}}}}, "package": ""}, "capabilities": ["oob"]}}""");
             using var reader = new StreamReader(new NetworkStream(_client), leaveOpen: true);
-            for (var heard = 0; heard < Hears && await reader.ReadLineAsync() is { } line; heard++)
+            for (var heard = 0; await NextAsync(reader, heard) is { } line; heard++)
             {
                 var request = JsonElement.Parse(line);
                 Requests.Enqueue(request);
@@ -96,6 +100,16 @@ internal sealed class FakeMonitor : IDisposable
         {
             // The test is over.
         }
+    }
+
+    private async Task<string?> NextAsync(StreamReader reader, int heard)
+    {
+        if (heard == Hears)
+        {
+            await _hearsOn.Task;
+        }
+
+        return await reader.ReadLineAsync();
     }
 
     private void Answer(JsonElement request)

@@ -4,6 +4,7 @@ using DataPlane.Guard.Qmp;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
+using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;
@@ -241,6 +242,25 @@ public sealed class QemuMonitorTests
         await Assert.ThrowsAsync<TimeoutException>(() => client.ExecuteAsync("device_add",
             json => json.WriteString("id", new string('x', 64 << 20)), TimeSpan.FromMilliseconds(200), Token)
                 .WaitAsync(TimeSpan.FromMinutes(2), Token));
+    }
+
+    [Fact]
+    public async Task Sending_a_command_and_its_answer_share_one_time_limit()
+    {
+        using FakeMonitor fake = new() { Hears = 1 };
+        FakeTimeProvider time = new();
+        await using var client = await QmpClient.ConnectAsync(fake.Address, TimeSpan.FromMinutes(1), time, (_, _) => { }, Token);
+
+        // More than a socket takes: it is sent when the monitor reads on.
+        var asked = client.ExecuteAsync("device_add",
+            json => json.WriteString("id", new string('x', 4 << 20)), TimeSpan.FromSeconds(10), Token);
+        time.Advance(TimeSpan.FromSeconds(6));
+        fake.HearOn();
+        await Eventually.TrueAsync(() => fake.WasAsked("device_add"), "it is sent", Token);
+        time.Advance(TimeSpan.FromSeconds(6));
+
+        await Eventually.TrueAsync(() => asked.IsCompleted, "it is given up", Token);
+        await Assert.ThrowsAsync<TimeoutException>(() => asked);
     }
 
     [Fact]
