@@ -62,15 +62,19 @@ internal sealed partial class GuardCourse
         {
             introduced = await ShakeHandsAsync(session, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is OperationCanceledException || (e is ChannelException && !Shortage.Is(e)))
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested || _ending.IsCancellationRequested)
         {
-            introduced = new TlsIntroduced(session.Relay, IntroductionResult.Cut, null, 0, default, e.Message);
+            introduced = NotServed(session, null); // the guard ends
+        }
+        catch (ChannelException e) when (!Shortage.Is(e))
+        {
+            introduced = NotServed(session, e.Message); // QEMU cannot be reached
         }
         // There is no descriptor, memory or thread for the session: it ends alone, and the next one gets its turn.
         catch (Exception e)
         {
             GuardLog.NotTaken(_logger, _options.Name, ChannelKind.Tls, session.Relay.Peer ?? "", e.Message);
-            introduced = new TlsIntroduced(session.Relay, IntroductionResult.NotServed, null, 0, default, null);
+            introduced = NotServed(session, null);
         }
 
         if (!_events.Writer.TryWrite(new GuardEvent.Introduced(introduced)))
@@ -78,6 +82,9 @@ internal sealed partial class GuardCourse
             introduced.Qemu?.Abort();
         }
     }
+
+    private static TlsIntroduced NotServed(TlsSessions.Waiting session, string? error) =>
+        new(session.Relay, IntroductionResult.NotServed, null, 0, default, error);
 
     private async Task<TlsIntroduced> ShakeHandsAsync(TlsSessions.Waiting session, CancellationToken cancellationToken)
     {
@@ -96,6 +103,7 @@ internal sealed partial class GuardCourse
                 _monitor is null ? null : _monitor.IsTurningAsync, _options.TlsHandshakeTimeout, _time, ended.Token);
             var result = await Task.Factory.StartNew(
                 introduction.Run, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            ended.Token.ThrowIfCancellationRequested(); // a handshake that the guard's own end has cut says nothing about the client
             isIn = result == IntroductionResult.LetIn;
             return new TlsIntroduced(session.Relay, result, isIn ? qemu : null,
                 session.Hello.Length + introduction.ClientBytes, introduction.Leftover, null);

@@ -9,12 +9,15 @@ internal enum IntroductionResult
     /// <summary>QEMU has ended the connection: the client has no certificate, or a wrong one, or does not send TLS.</summary>
     Refused,
 
-    /// <summary>The handshake did not end in time, bytes passed that are not TLS, or the introduction was cancelled.</summary>
+    /// <summary>The handshake did not end in time, or bytes passed that are not TLS.</summary>
     Cut,
 
     /// <summary>The client has closed the connection.</summary>
     Left,
 
-    /// <summary>The guard had no descriptor, memory or thread for the session: nothing was found out about the client.</summary>
+    /// <summary>
+    /// Nothing was found out about the client: the guard had no descriptor, memory or thread for the session or came to its end, or QEMU
+    /// could not be reached.
+    /// </summary>
     NotServed,
 }

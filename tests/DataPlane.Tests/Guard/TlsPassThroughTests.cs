@@ -116,6 +116,20 @@ public sealed class TlsPassThroughTests : IDisposable
     }
 
     [Fact]
+    public async Task A_QEMU_that_cannot_be_reached_ends_the_migration_and_no_client_is_blamed_for_it()
+    {
+        using var monitor = Monitor();
+        await using var scene = await OpenAsync(monitor);
+        File.Delete(scene.Incoming);
+
+        scene.Knock(TlsKnock.Hello);
+
+        Assert.Equal(GuardState.Failed, await scene.EndAsync());
+        Assert.Contains("cannot connect to unix:", scene.Guard.Snapshot().Failure, StringComparison.Ordinal);
+        Assert.Equal(0, scene.Guard.Snapshot().Refused[RefusalReason.TlsHandshake]);
+    }
+
+    [Fact]
     public async Task QEMU_says_how_a_migration_stands_and_ends_and_a_pause_is_recovered()
     {
         using var monitor = Monitor();
