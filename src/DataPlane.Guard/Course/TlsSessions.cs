@@ -17,11 +17,13 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     /// <summary>The largest number of sessions that wait; beyond it, the one whose turn would come last is dropped.</summary>
     internal const int MaxWaiting = 256;
 
-    private const int MaxFailed = 1 << 16;
+    /// <summary>The most addresses that are known to have failed. Strangers decide from how many addresses they come.</summary>
+    internal const int MaxFailed = 1 << 16;
 
     private readonly List<Waiting> _waiting = [];
     private readonly List<ChannelRelay> _in = [];
-    private readonly Dictionary<string, int> _failed = [];
+    private Dictionary<string, int> _failed = [];
+    private Dictionary<string, int> _failedBefore = [];
     private string? _address;
     private int _expected = 1 + target.Channels + (target.Preempt ? 1 : 0);
 
@@ -82,15 +84,20 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
         _address ??= address;
     }
 
-    /// <summary>Ranks an address after the others because one of its handshakes has failed.</summary>
+    /// <summary>
+    /// Ranks an address after the others because one of its handshakes has failed. When there are too many such addresses, half of them are
+    /// forgotten: those that have not failed for the longest time.
+    /// </summary>
     internal void Blame(string address)
     {
-        if (_failed.Count >= MaxFailed)
+        var failures = FailuresOf(address) + 1;
+        if (_failed.Count >= MaxFailed / 2 && !_failed.ContainsKey(address))
         {
-            _failed.Clear();
+            _failedBefore = _failed;
+            _failed = [];
         }
 
-        _failed[address] = _failed.GetValueOrDefault(address) + 1;
+        _failed[address] = failures;
     }
 
     /// <summary>Removes a session that is over, whether it was let in or waited.</summary>
@@ -108,5 +115,8 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
         _expected = 1 + (target.Preempt ? 1 : 0);
     }
 
-    private int Rank(string address) => address == _address ? -1 : _failed.GetValueOrDefault(address);
+    private int Rank(string address) => address == _address ? -1 : FailuresOf(address);
+
+    private int FailuresOf(string address) =>
+        _failed.TryGetValue(address, out var failures) ? failures : _failedBefore.GetValueOrDefault(address);
 }

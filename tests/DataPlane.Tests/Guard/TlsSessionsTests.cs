@@ -45,6 +45,28 @@ public sealed class TlsSessionsTests
     }
 
     [Fact]
+    public void However_many_addresses_fail_those_that_failed_lately_and_those_that_fail_again_and_again_stay_behind()
+    {
+        var sessions = Expect(channels: 2, anyPeer: true);
+        for (var i = 0; i <= TlsSessions.MaxFailed; i++)
+        {
+            sessions.Blame($"once {i}");
+            if (i % 1000 == 0)
+            {
+                sessions.Blame("stubborn");
+            }
+        }
+
+        var lately = $"once {TlsSessions.MaxFailed - 1000}";
+        foreach (var address in (string[])["stubborn", lately, "fresh"])
+        {
+            sessions.Add(Session(address));
+        }
+
+        Assert.Equal(["fresh", lately, "stubborn"], Enumerable.Range(0, 3).Select(_ => sessions.TakeNext()!.Address));
+    }
+
+    [Fact]
     public void Once_the_first_is_in_only_its_address_may_come_and_nobody_when_the_set_is_complete()
     {
         var sessions = Expect(channels: 1);
