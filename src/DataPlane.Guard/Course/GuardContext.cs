@@ -65,6 +65,12 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
         set => _mayAnswerLostLink = value;
     }
 
+    /// <summary>
+    /// Whether the link is lost and the migration not paused yet, because QEMU is still to be told. A page that comes now is of the next
+    /// link: one that joined the old preempt channel would be lost with it, and its source's recovery too.
+    /// </summary>
+    internal Func<bool> LinkIsLost { get; init; } = static () => false;
+
     /// <summary>Sees whether the main stream has ended; <see langword="null"/> where that does not matter.</summary>
     internal MainStreamEnd? MainEnd
     {
@@ -84,10 +90,13 @@ internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bo
     public bool LoneEndIsPlausible =>
         takesLoneEnd && IsPostcopy && _mainEnd is { HasCome: true } && (requests.Count == 0 || !_awaitsPages);
 
-    public PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset) =>
-        requests.Contains(blockName, offset) || (IsBlind && IsPostcopy && blocks.MayHave(blockName, offset))
+    public PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset)
+    {
+        var isLost = LinkIsLost();
+        return !isLost && (requests.Contains(blockName, offset) || (IsBlind && IsPostcopy && blocks.MayHave(blockName, offset)))
             ? PreemptVerdict.Requested
-            : MayAnswerLostLink && blocks.MayHave(blockName, offset) ? PreemptVerdict.NotYet : PreemptVerdict.Refuse;
+            : (isLost || MayAnswerLostLink) && blocks.MayHave(blockName, offset) ? PreemptVerdict.NotYet : PreemptVerdict.Refuse;
+    }
 
     public bool MayBeBlock(ReadOnlySpan<byte> blockName) => blocks.MayHave(blockName, 0);
 }

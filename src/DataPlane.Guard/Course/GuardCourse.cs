@@ -60,7 +60,11 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         _sessions = new TlsSessions(target, options.AnyPeer);
         _keptOut = new RefusalThrottle(time);
         _blockList = blockList;
-        _context = new GuardContext(_requests, blockList, HandOverOrder.NeedsPreemptEnd(target));
+        _context = new GuardContext(_requests, blockList, HandOverOrder.NeedsPreemptEnd(target))
+        {
+            LinkIsLost = () => WouldPause && _main is { } main
+                && (main.IsLosing || main.State is GuardChannelState.HalfClosed or GuardChannelState.Closed),
+        };
         _door = new FrontDoor(options, target, _context, events.Writer, time, logger);
         _relays = new RelayEngine(RelayEngine.DefaultWorkers,
             relay => Post(new GuardEvent.RelayEnded(relay)), e => Post(new GuardEvent.Broken(e)));

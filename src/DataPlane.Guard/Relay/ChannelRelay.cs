@@ -81,8 +81,10 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     /// </summary>
     internal void Hold(LossNotice loss, Action again) => _mayTellOfLoss = () =>
     {
-        // Where QEMU has closed the channel itself, there is nothing left to tell it.
-        _isLosing = _backward is not { IsOver: true } && !Qemu!.HasHungUp && !loss.MayBeGiven(again);
+        // Where QEMU has closed the channel itself, there is nothing left to tell it. This is set before anything is prepared: who sees
+        // what the preparation does must see why.
+        _isLosing = _backward is not { IsOver: true } && !Qemu!.HasHungUp;
+        _isLosing = _isLosing && !loss.MayBeGiven(again);
         return !_isLosing;
     };
 

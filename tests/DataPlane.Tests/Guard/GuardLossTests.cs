@@ -51,7 +51,7 @@ public sealed class GuardLossTests
     }
 
     [Fact]
-    public async Task Nobody_joins_a_channel_whose_link_is_lost()
+    public async Task Nobody_joins_a_channel_whose_link_is_lost_and_a_page_that_comes_then_is_of_the_next_link()
     {
         await using var scene = await GuardScene.OpenAsync(preempt: true);
         (var source, var main, var preempt) = await SwitchAsync(scene);
@@ -60,12 +60,19 @@ public sealed class GuardLossTests
 
         Lose(source, reset: false);
         Assert.True(preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
-        var late = scene.Knock(s_page);
+        scene.Knock(s_page);
+        source = scene.Knock(Opening.Recovery);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot() is { Undecided: 2, Candidates: 0 }, "both are held", Token);
 
-        Assert.Empty((await late.ReadToEndAsync(Token)).Bytes);
+        Assert.Equal([0], await preempt.ReceiveAsync(1, Token));
         Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
         main.Socket.Dispose();
-        Assert.Equal([0], (await preempt.ReadToEndAsync(Token)).Bytes);
+        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
+        main = await scene.AcceptAsync();
+        preempt = await scene.AcceptAsync();
+        main.Send(s_request);
+        await source.ReceiveAsync(s_request.Length, Token);
+        Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));
     }
 
     [Theory]
