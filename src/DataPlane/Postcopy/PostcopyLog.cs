@@ -27,7 +27,7 @@ internal static partial class PostcopyLog
     [LoggerMessage(4106, LogLevel.Error, "A fault of the guest cannot be handled")]
     public static partial void FaultFailed(ILogger logger, Exception exception);
 
-    [LoggerMessage(4108, LogLevel.Error, "Who was told of the pause has failed; the migration is paused all the same")]
+    [LoggerMessage(4108, LogLevel.Error, "The host failed when it was told of a pause or its end; the migration is not changed")]
     public static partial void ListenerFailed(ILogger logger, Exception exception);
 
     [LoggerMessage(4107, LogLevel.Error,

@@ -99,7 +99,7 @@ internal sealed partial class PostcopyReceiver
         }
 
         // QEMU waits for SHUT here, and would run the guest again if the connection ended instead.
-        OnPaused?.Invoke(lost);
+        Tell(lost);
         await settled.WaitAsync(_stop.Token).ConfigureAwait(false);
         return null;
     }
