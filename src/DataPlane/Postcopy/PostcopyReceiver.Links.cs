@@ -119,4 +119,14 @@ internal sealed partial class PostcopyReceiver
         PostcopyLog.FaultFailed(_logger, failure);
         Break(failure is LinuxException ? new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure) : failure);
     }
+
+    /// <summary>
+    /// Gives the link up, because a request may be recorded that was never sent. Every open request is sent after the recovery, and the
+    /// source sends all other pages by itself.
+    /// </summary>
+    private void OnPullFailed(Exception failure)
+    {
+        PostcopyLog.PullFailed(_logger, failure);
+        Break(new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure));
+    }
 }
