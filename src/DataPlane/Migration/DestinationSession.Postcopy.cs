@@ -35,12 +35,14 @@ internal sealed partial class DestinationSession : IPostcopyEvents
 
     long IPostcopyEvents.HostPageSizeOf(RamBlock block) => _postcopy!.Ledger.HostPageSize(block);
 
-    void IPostcopyEvents.OnDiscard(RamBlock block, long firstPage, long pageCount)
+    void IPostcopyEvents.OnStop()
     {
         NoteStop();
         Enter(MigrationPhase.Switchover);
-        _postcopy!.Discard(block, firstPage, pageCount, atOnce: _options.MultifdChannels == 0);
     }
+
+    void IPostcopyEvents.OnDiscard(RamBlock block, long firstPage, long pageCount) =>
+        _postcopy!.Discard(block, firstPage, pageCount, atOnce: _options.MultifdChannels == 0);
 
     private void Hand(AdmittedChannel admitted)
     {
