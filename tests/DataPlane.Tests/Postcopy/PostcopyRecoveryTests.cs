@@ -248,6 +248,44 @@ public sealed class PostcopyRecoveryTests
     }
 
     [Fact]
+    public async Task The_host_may_give_up_the_link_of_a_QEMU_that_has_lost_pages_with_its_preempt_channel()
+    {
+        var progress = new LastProgress();
+        await using var source = new ScriptedSource(
+            new MigrationDestinationOptions { Postcopy = true, Preempt = true }, progress: progress);
+        var main = await source.SwitchAsync();
+        var preempt = source.Connect();
+        var first = source.TouchAsync(1);
+        await ScriptedSource.ExpectRequestAsync(main, 1);
+        preempt.Send(source.Page(new RecordedStream(), 1).Bytes);
+        await first;
+        var waiting = source.TouchAsync(2);
+        await ScriptedSource.ExpectAsync(
+            main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        main.Send(source.Part(0, 3)).Send(source.End());
+        await source.HasArrivedAsync("other", 0);
+        preempt.Reset();
+        await source.PausedAsync(1);
+
+        await Eventually.TrueAsync(
+            () =>
+            {
+                source.Destination.Pause();
+                return progress.Last is { IsPaused: true };
+            },
+            "the link is given up", Token);
+        await main.ReadToEndAsync(Token);
+        var again = await HandshakeAsync(source, received: 0b1011, other: 1);
+        await ScriptedSource.ExpectRequestAsync(again, 2);
+        again.Send(source.Part(2)).Send(source.End());
+        await ScriptedSource.ExpectShutAsync(again);
+        again.Dispose();
+        Assert.Equal(source.Memory.Blocks[0].Span(2 * 4096, 4096).ToArray(), await waiting);
+        await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token);
+        source.Guest.AssertWhole();
+    }
+
+    [Fact]
     public async Task A_guest_is_given_up_on_kernels_that_cannot_poison()
     {
         await using var source = new ScriptedSource(
