@@ -37,6 +37,9 @@ internal sealed class TestGuest : IMigratableGuest, IDisposable
 
     public int Resumed { get; private set; }
 
+    /// <summary>Makes the resuming fail.</summary>
+    public Action? OnResume { get; init; }
+
     /// <summary>A quarter of the pages zero, the rest random. Without <paramref name="whileRunning"/> it writes nothing.</summary>
     public static TestGuest Patterned(
         long bytes,
@@ -87,6 +90,7 @@ internal sealed class TestGuest : IMigratableGuest, IDisposable
 
     public ValueTask ResumeAsync()
     {
+        OnResume?.Invoke();
         Resumed++;
         IsRunning = true;
         return default;

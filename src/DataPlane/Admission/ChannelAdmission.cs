@@ -195,14 +195,20 @@ public sealed class ChannelAdmission : IAsyncDisposable
 
     private void Run()
     {
-        foreach (var address in LocalAddresses)
+        // Whatever fails here, be it the log, must end this admission and not the process; and who waits for it must hear of it.
+        Exception? failure = null;
+        var steps = new Teardown();
+        steps.Run(() =>
         {
-            AdmissionLog.Listening(_logger, address.ToString());
-        }
+            foreach (var address in LocalAddresses)
+            {
+                AdmissionLog.Listening(_logger, address.ToString());
+            }
 
-        var failure = _loop.Run();
-        _loop.Dispose();
-        _admitted.Writer.TryComplete(failure);
+            failure = _loop.Run();
+        });
+        steps.Run(_loop.Dispose);
+        _admitted.Writer.TryComplete(failure ?? steps.Failure);
         _ended.SetResult();
     }
 

@@ -18,7 +18,11 @@ internal interface IPostcopyEvents
     long HostPageSizeOf(RamBlock block);
 
     /// <summary>
-    /// Called for pages that are stale or were never sent, and that will come after the switch. The source's guest has stopped.
+    /// Called when the source's guest has stopped, or stops within a round trip: at the first DISCARD, or after those that a source of ours
+    /// sends ahead. Called once; not at all if the source says nothing of a stop before the package.
     /// </summary>
+    void OnStop();
+
+    /// <summary>Called for pages that are stale or were never sent, and that will come after the switch.</summary>
     void OnDiscard(RamBlock block, long firstPage, long pageCount);
 }

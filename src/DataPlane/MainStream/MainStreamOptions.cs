@@ -6,9 +6,6 @@ internal sealed record MainStreamOptions
     /// <summary>Whether multifd is in use. If so, sync marks count, and XBZRLE or compressed pages are errors.</summary>
     public required bool Multifd { get; init; }
 
-    /// <summary>Largest number of RAM blocks that a source may announce (default 4096).</summary>
-    public int MaxBlocks { get; init; } = 4096;
-
     /// <summary>Largest number of bytes of RAM that a source may announce, in all blocks together.</summary>
     public required long MaxRamBytes { get; init; }
 

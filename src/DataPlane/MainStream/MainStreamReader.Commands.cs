@@ -66,6 +66,7 @@ internal sealed partial class MainStreamReader
             throw _stream.Malformed("a PING without a return path");
         }
 
+        OnPing(value);
         await _returnPath.SendPongAsync(value, cancellationToken).ConfigureAwait(false);
     }
 

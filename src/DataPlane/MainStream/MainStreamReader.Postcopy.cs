@@ -12,6 +12,7 @@ namespace DataPlane.MainStream;
 ///   none      ADVISE -> advised
 ///   advised   setup and pages as in precopy; DISCARD -> discarding; PACKAGED -> the switch; END of ram: no switch after all
 ///   discarding  DISCARD, PING; PACKAGED -> the switch
+///               the guest stops at the first DISCARD, or after PING "ahead" at the first other PING that follows a DISCARD
 /// </code>
 /// </content>
 internal sealed partial class MainStreamReader
@@ -23,6 +24,8 @@ internal sealed partial class MainStreamReader
     private const int PackageStep = 1 << 20;
 
     private bool _discarding;
+    private bool _guestRunsOn; // the source has said that its DISCARDs come while its guest still runs
+    private bool _isStopNoted;
 
     /// <summary>
     /// The values of the PINGs in the package of postcopy, which the source wants back when the device state has been loaded. Null if the
@@ -69,7 +72,35 @@ internal sealed partial class MainStreamReader
         var payload = new byte[length];
         _stream.CopyTo(payload);
         _discarding = true;
+        if (!_guestRunsOn)
+        {
+            NoteStop(events);
+        }
+
         Discard(payload, events);
+    }
+
+    /// <summary>Takes note of what a PING tells about the guest at the source.</summary>
+    private void OnPing(uint value)
+    {
+        if (value == PostcopyDiscard.AheadPing)
+        {
+            _guestRunsOn = true;
+        }
+        else if (_guestRunsOn && _discarding)
+        {
+            _guestRunsOn = false;
+            NoteStop(_options.Postcopy!); // no DISCARD is read without it
+        }
+    }
+
+    private void NoteStop(IPostcopyEvents events)
+    {
+        if (!_isStopNoted)
+        {
+            _isStopNoted = true;
+            events.OnStop();
+        }
     }
 
     private void Discard(ReadOnlySpan<byte> payload, IPostcopyEvents events)

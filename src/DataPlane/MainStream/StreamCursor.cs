@@ -115,20 +115,26 @@ internal sealed class StreamCursor(PipeReader input, string channel)
     {
         while (_buffer.Length < count && !_ended)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             if (_reading)
             {
                 input.AdvanceTo(_buffer.Start, _buffer.End);
-                _buffer = default;
+                (_buffer, _reading) = (default, false);
             }
 
             ReadResult result;
-            try
+            // A token given to the read would end it without a result, and what is buffered would be hidden until more comes. A read that
+            // is cancelled in this way returns it.
+            using (cancellationToken.UnsafeRegister(static pipe => ((PipeReader)pipe!).CancelPendingRead(), input))
             {
-                result = await input.ReadAsync(cancellationToken).ConfigureAwait(false);
-            }
-            catch (IOException failure) when (failure is not ChannelException)
-            {
-                throw new ChannelException(FailureReason.PeerReset, Channel, $"the connection was lost at offset {Position}", failure);
+                try
+                {
+                    result = await input.ReadAsync(CancellationToken.None).ConfigureAwait(false);
+                }
+                catch (IOException failure) when (failure is not ChannelException)
+                {
+                    throw new ChannelException(FailureReason.PeerReset, Channel, $"the connection was lost at offset {Position}", failure);
+                }
             }
 
             _reading = true;

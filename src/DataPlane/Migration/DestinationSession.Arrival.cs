@@ -58,14 +58,33 @@ internal sealed partial class DestinationSession
         main = postcopy.Main ?? main;
         var isTold = TrySendSuccess(main);
         postcopy.Release();
-        await CloseAsync(main).ConfigureAwait(false);
-        await live.CompleteAsync(_pages!).ConfigureAwait(false);
+        var duration = await CompleteLiveAsync(live, main).ConfigureAwait(false);
         // A source of this library knows that it has given the guest away; a QEMU may run it again when the connection ends without SHUT 0.
-        var report = Complete(downtime) with
+        var report = Complete(downtime, duration) with
         {
             Owner = isTold || postcopy.Source.IsOurs ? GuestOwner.Destination : GuestOwner.Unknown,
         };
         return failedStart is null ? report : throw NotStarted(failedStart);
+    }
+
+    /// <summary>
+    /// Has the host complete the guest while the source closes its channels, which is not waited for first: it may take up to
+    /// <see cref="MigrationDestinationOptions.CloseTimeout"/>. Returns how long the migration took without the closing.
+    /// </summary>
+    private async Task<TimeSpan> CompleteLiveAsync(IPostcopyGuest live, Channel main)
+    {
+        var closing = CloseAsync(main);
+        try
+        {
+            await live.CompleteAsync(_pages!).ConfigureAwait(false);
+            var duration = _clock.Elapsed;
+            Enter(MigrationPhase.Completed);
+            return duration;
+        }
+        finally
+        {
+            await closing.ConfigureAwait(false);
+        }
     }
 
     /// <summary>

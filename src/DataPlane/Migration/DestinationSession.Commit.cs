@@ -67,11 +67,10 @@ internal sealed partial class DestinationSession
         }
     }
 
-    private MigrationReport Complete() => Complete(_time.GetElapsedTime(_ramComplete));
+    private MigrationReport Complete() => Complete(_time.GetElapsedTime(_ramComplete), _clock.Elapsed);
 
-    private MigrationReport Complete(TimeSpan downtime)
+    private MigrationReport Complete(TimeSpan downtime, TimeSpan duration)
     {
-        var duration = _clock.Elapsed;
         Enter(MigrationPhase.Completed);
         var report = new MigrationReport
         {

@@ -128,7 +128,8 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     }
 
     /// <summary>
-    /// Notes the time of the first DISCARD or of the end of RAM, which is taken for the time at which the guest stopped at its source.
+    /// Notes the time at which the guest is taken to have stopped at its source: what the source says of it in postcopy
+    /// (<see cref="IPostcopyEvents.OnStop"/>), or else the end of RAM.
     /// </summary>
     private void NoteStop()
     {

@@ -35,12 +35,14 @@ internal sealed partial class DestinationSession : IPostcopyEvents
 
     long IPostcopyEvents.HostPageSizeOf(RamBlock block) => _postcopy!.Ledger.HostPageSize(block);
 
-    void IPostcopyEvents.OnDiscard(RamBlock block, long firstPage, long pageCount)
+    void IPostcopyEvents.OnStop()
     {
         NoteStop();
         Enter(MigrationPhase.Switchover);
-        _postcopy!.Discard(block, firstPage, pageCount, atOnce: _options.MultifdChannels == 0);
     }
+
+    void IPostcopyEvents.OnDiscard(RamBlock block, long firstPage, long pageCount) =>
+        _postcopy!.Discard(block, firstPage, pageCount, atOnce: _options.MultifdChannels == 0);
 
     private void Hand(AdmittedChannel admitted)
     {
@@ -154,9 +156,19 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         }
     }
 
-    private void TellOfPause(Exception cause) =>
-        (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
-            MigrationException.From(cause, _clock.Phase, _custody.Owner), _postcopy!.Proof.IsMissing));
+    /// <summary>Tells the host of the pause. If the host fails then, the guest is here all the same, and its memory still comes.</summary>
+    private void TellOfPause(Exception cause)
+    {
+        try
+        {
+            (_guest as IPostcopyGuest)?.OnPaused(new PostcopyPause(
+                MigrationException.From(cause, _clock.Phase, _custody.Owner), _postcopy!.Proof.IsMissing));
+        }
+        catch (Exception failure)
+        {
+            PostcopyLog.ListenerFailed(_logger, failure);
+        }
+    }
 
     /// <summary>
     /// Takes <paramref name="admitted"/> as the link, because it has shown that it is the source's; the other recovered channels were
@@ -172,9 +184,9 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     private void OnResumed()
     {
         _custody.On(DestinationEvent.SourceCameAgain);
-        (_guest as IPostcopyGuest)?.OnResumed();
         _pause = null;
         Report();
+        (_guest as IPostcopyGuest)?.OnResumed(); // last, because what the host throws must not leave the rest undone
     }
 
     /// <summary>

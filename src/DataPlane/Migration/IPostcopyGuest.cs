@@ -13,7 +13,8 @@ namespace DataPlane.Migration;
 /// KVM runs a guest, but never by managed code: a thread that waits in managed code stops the garbage collector, and with it everything
 /// that could bring the page.</para>
 /// <para>The memory must be anonymous, a memory file or reserved huge pages, and not locked. <see cref="OnPaused"/> and
-/// <see cref="OnResumed"/> are called on any thread, also while another member is being called.</para>
+/// <see cref="OnResumed"/> are called on any thread, also while another member is being called. What they throw is logged and changes
+/// nothing.</para>
 /// </remarks>
 public interface IPostcopyGuest : IIncomingGuest
 {

@@ -12,8 +12,9 @@ public sealed record MigrationReport
 
     /// <summary>
     /// How long the guest stood still. Source: from stopping the guest to SHUT 0, or in postcopy to PONG(0x42); zero if the guest was not
-    /// running or that PONG never came. Destination: from the end of RAM, or in postcopy from the first DISCARD, to the end of the commit,
-    /// or to the end of the start of a guest that runs before its memory is here.
+    /// running or that PONG never came. Destination: from the end of RAM, or in postcopy from the moment at which the source says that its
+    /// guest stops (the first DISCARD, or the PING after those that a source of this library sends ahead), to the end of the commit, or to
+    /// the end of the start of a guest that runs before its memory is here.
     /// </summary>
     public required TimeSpan Downtime { get; init; }
 

@@ -47,6 +47,10 @@ public sealed class MigrationSource
     /// rest of its memory follows. A call before the migration applies to that migration. It has no effect once the migration has begun to
     /// end by precopy.
     /// </summary>
+    /// <remarks>
+    /// A call after the end of a migration is one before the next: whoever wants to try again without postcopy creates a new instance if a
+    /// call may still be on its way.
+    /// </remarks>
     /// <exception cref="InvalidOperationException"><see cref="MigrationSourceOptions.Postcopy"/> is not set.</exception>
     public void SwitchToPostcopy()
     {
@@ -104,7 +108,8 @@ public sealed class MigrationSource
     /// <returns>What the completed migration was like.</returns>
     /// <exception cref="MigrationException">
     /// The migration failed. Unless its reason is <see cref="FailureReason.OutcomeUnknown"/> or
-    /// <see cref="FailureReason.GuestAtDestination"/>, the guest runs on here.
+    /// <see cref="FailureReason.GuestAtDestination"/>, the guest runs on here; if <see cref="IMigratableGuest.ResumeAsync"/> has failed, it
+    /// stands still here, and the message says so.
     /// </exception>
     /// <exception cref="OperationCanceledException">The migration was cancelled; the guest runs on here.</exception>
     /// <exception cref="InvalidOperationException">Another call is under way.</exception>

@@ -166,16 +166,37 @@ internal sealed partial class SourceSession
             MigrationLog.TeardownFailed(_logger, incomplete.Message, incomplete);
         }
 
-        await _custody.EndAsync().ConfigureAwait(false);
-        if (owner == GuestOwner.Source && cause is OperationCanceledException && cancellationToken.IsCancellationRequested)
+        var resuming = new Teardown();
+        await resuming.RunAsync(_custody.EndAsync).ConfigureAwait(false);
+        if (resuming.Failure is null
+            && owner == GuestOwner.Source && cause is OperationCanceledException && cancellationToken.IsCancellationRequested)
         {
             MigrationLog.Cancelled(_logger, phase);
             return new OperationCanceledException("the migration was cancelled; the guest runs on here", cause, cancellationToken);
         }
 
         var error = MigrationException.From(cause, phase, owner);
+        if (resuming.Failure is { } refusal)
+        {
+            error = StandsStill(error, cause, refusal);
+        }
+
         MigrationMetrics.Failed(error.Reason);
         MigrationLog.Failed(_logger, error.Reason, error.Message);
         return error;
     }
+
+    /// <summary>
+    /// Adds to the failure of a migration that its guest belongs here and could not be resumed. The first failure stays the reason: it is
+    /// what ended the migration.
+    /// </summary>
+    private static MigrationException StandsStill(MigrationException error, Exception cause, Exception refusal) => new(
+        error.Reason,
+        error.Phase,
+        error.Channel,
+        $"{cause.Message}; the guest belongs here and stands still, because the host could not resume it: {refusal.Message}",
+        new AggregateException(cause, refusal))
+    {
+        Owner = error.Owner,
+    };
 }

@@ -2,6 +2,7 @@ using DataPlane.Memory;
 using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
+using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
@@ -105,8 +106,8 @@ internal sealed partial class SourceSession
     /// <summary>
     /// Sends the DISCARDs for most of the pages ahead, while the guest still runs: what it has written so far is known already, and the
     /// time that the destination takes to give these pages up is not downtime then. After this, the guest stands still for no more than
-    /// what is still in the sockets. Returns the pages that were announced; null if the guest stands still anyway or there is nothing to
-    /// announce.
+    /// what is still in the sockets. The PINGs around them tell a destination of ours that the guest has not stopped. Returns the pages
+    /// that were announced; null if the guest stands still anyway or there is nothing to announce.
     /// </summary>
     private async Task<GuestPageSet?> DiscardAheadAsync(GuestPageSet remaining)
     {
@@ -118,8 +119,9 @@ internal sealed partial class SourceSession
         _postcopy!.HostPages.Widen(remaining);
         var announced = new GuestPageSet(remaining.Memory);
         announced.UnionWith(remaining);
+        _writer!.WritePing(PostcopyDiscard.AheadPing);
         PostcopyCommands.WriteRanges(_main!.Output, announced);
-        _writer!.WritePing(MemoryPing);
+        _writer.WritePing(MemoryPing);
         await _writer.FlushAsync(_failure.Token).ConfigureAwait(false);
         await WaitForMemoryAsync().ConfigureAwait(false);
         return announced;

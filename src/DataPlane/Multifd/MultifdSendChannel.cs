@@ -85,17 +85,31 @@ internal sealed class MultifdSendChannel
 
     private void Run()
     {
-        var batch = PageBatch.Pool.Get();
-        using (var header = _pool.RentBlock(_thread.Name!))
+        PageBatch? batch = null;
+        try
         {
+            batch = PageBatch.Pool.Get();
+            using var header = _pool.RentBlock(_thread.Name!);
             while (TakeRound() is { } round && SendRoundAndReport(round, batch, header))
             {
             }
         }
+        catch (Exception failure)
+        {
+            // Without a block nothing can be sent. That is told by failing the first round, because nobody waits for this thread before it.
+            TakeRound()?.Fail(new ChannelException(
+                FailureReason.LocalFailure, _channel?.Name ?? _thread.Name!, failure.Message, failure));
+        }
+        finally
+        {
+            if (batch is not null)
+            {
+                PageBatch.Pool.Return(batch);
+            }
 
-        PageBatch.Pool.Return(batch);
-        _compressor?.Dispose();
-        _stopped.SetResult();
+            _compressor?.Dispose();
+            _stopped.SetResult();
+        }
     }
 
     /// <summary>Waits for the next round. Returns null if there will be none.</summary>

@@ -12,7 +12,8 @@ namespace DataPlane.Postcopy;
 /// call, and nothing is allocated once the two buffers have grown to their size. Thread-safe.
 /// </remarks>
 /// <param name="channel">The channel, on which nobody else sends.</param>
-internal sealed class MessageOutbox(Channel channel)
+/// <param name="send">Sends instead of the channel; for tests.</param>
+internal sealed class MessageOutbox(Channel channel, MessageOutbox.SendCall? send = null)
 {
     private const int FirstSize = 4096;
 
@@ -138,16 +139,31 @@ internal sealed class MessageOutbox(Channel channel)
         }
     }
 
+    /// <summary>
+    /// Sends the first bytes of the buffer that leaves. Returns any failure instead of throwing it, because the other threads wait until
+    /// this one has sent.
+    /// </summary>
     private unsafe ChannelException? Send(int bytes, string doing)
     {
-        fixed (byte* first = _leaving)
+        try
         {
-            // SAFETY: the array is pinned for as long as it lives, and only the thread that sends uses it.
-            Span<IoVec> vector = [new IoVec((nint)first, (nuint)bytes)];
-            var result = channel.Send(vector);
-            return result.Complete ? null : ChannelException.From(result, channel, doing);
+            fixed (byte* first = _leaving)
+            {
+                // SAFETY: the array is pinned for as long as it lives, and only the thread that sends uses it.
+                Span<IoVec> vector = [new IoVec((nint)first, (nuint)bytes)];
+                var result = send is null ? channel.Send(vector) : send(vector);
+                return result.Complete ? null : ChannelException.From(result, channel, doing);
+            }
+        }
+        catch (Exception surprise)
+        {
+            var failure = new ChannelException(FailureReason.LocalFailure, channel.Name, surprise.Message, surprise);
+            channel.Abort(failure); // the readers of the channel would not find this failure
+            return failure;
         }
     }
 
     private static byte[] Allocate(int size) => GC.AllocateUninitializedArray<byte>(size, pinned: true);
+
+    internal delegate TransferResult SendCall(Span<IoVec> vectors);
 }

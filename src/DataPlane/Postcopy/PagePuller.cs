@@ -16,13 +16,19 @@ internal sealed class PagePuller : IDisposable
     private readonly GuestMemory _memory;
     private readonly PageLedger _ledger;
     private readonly PostcopyReturnPath _returnPath;
+    private readonly Action<Exception> _failed;
     private readonly Thread _thread;
 
-    public PagePuller(GuestMemory memory, PageLedger ledger, PostcopyReturnPath returnPath)
+    /// <param name="memory">The memory that is fetched.</param>
+    /// <param name="ledger">The record of the pages that are here and of those that are asked for.</param>
+    /// <param name="returnPath">Sends the requests.</param>
+    /// <param name="failed">Called when no further page can be requested; the thread ends then.</param>
+    public PagePuller(GuestMemory memory, PageLedger ledger, PostcopyReturnPath returnPath, Action<Exception> failed)
     {
         _memory = memory;
         _ledger = ledger;
         _returnPath = returnPath;
+        _failed = failed;
         _thread = new Thread(Run) { Name = "dp-pull", IsBackground = true };
         _thread.Start();
     }
@@ -34,6 +40,18 @@ internal sealed class PagePuller : IDisposable
     }
 
     private void Run()
+    {
+        try
+        {
+            RequestAll();
+        }
+        catch (Exception failure)
+        {
+            _failed(failure);
+        }
+    }
+
+    private void RequestAll()
     {
         foreach (var block in _memory.Blocks)
         {

@@ -19,6 +19,7 @@ internal sealed class PostcopyLink : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly TaskCompletionSource<Exception?> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _preemptEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _mainThread;
     private Thread? _preemptThread;
     private Channel? _preempt;
@@ -57,6 +58,9 @@ internal sealed class PostcopyLink : IAsyncDisposable
 
     /// <summary>Completes when the preempt channel has ended in any way. Never completes if there is none.</summary>
     public Task PreemptEnded => _preemptEnded.Task;
+
+    /// <summary>Completes at the first call of <see cref="Break"/>, also after the source has sent its last byte on main.</summary>
+    public Task Broken => _broken.Task;
 
     /// <summary>Whether the link has a preempt channel. Thread-safe.</summary>
     public bool HasPreempt
@@ -101,6 +105,7 @@ internal sealed class PostcopyLink : IAsyncDisposable
             _preempt?.Abort();
         }
 
+        _broken.TrySetResult();
         _main.Abort();
     }
 

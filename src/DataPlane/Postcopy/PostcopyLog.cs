@@ -27,8 +27,11 @@ internal static partial class PostcopyLog
     [LoggerMessage(4106, LogLevel.Error, "A fault of the guest cannot be handled")]
     public static partial void FaultFailed(ILogger logger, Exception exception);
 
-    [LoggerMessage(4108, LogLevel.Error, "Who was told of the pause has failed; the migration is paused all the same")]
+    [LoggerMessage(4108, LogLevel.Error, "The host failed when it was told of a pause or its end; the migration is not changed")]
     public static partial void ListenerFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(4109, LogLevel.Error, "Pages can no longer be requested ahead; the rest comes in the order of the source")]
+    public static partial void PullFailed(ILogger logger, Exception exception);
 
     [LoggerMessage(4107, LogLevel.Error,
         "The source has ended, but {Missing} pages that were asked for are lost with the preempt channel: "

@@ -93,15 +93,15 @@ internal sealed partial class PostcopyReceiver
         PostcopyLog.PagesLost(_logger, Ledger.CountMissing());
         var lost = new ChannelException(
             FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for");
-        if (Source.IsOurs)
+        if (Source.IsOurs || link.Broken.IsCompleted)
         {
-            return lost; // it pauses, too, and sends the pages again after a recovery
+            return lost; // one of ours pauses, too, and sends the pages again after a recovery
         }
 
-        // QEMU waits for SHUT here, and would run the guest again if the connection ended instead.
-        OnPaused?.Invoke(lost);
-        await settled.WaitAsync(_stop.Token).ConfigureAwait(false);
-        return null;
+        // QEMU waits for SHUT here, and would run the guest again if the connection ended instead: only the host decides that.
+        Tell(lost);
+        await Task.WhenAny(settled, link.Broken).WaitAsync(_stop.Token).ConfigureAwait(false);
+        return settled.IsCompleted ? null : lost;
     }
 
     private PostcopyLink Begin(Channel main, ReadOnlyMemory<byte> rest)
@@ -118,5 +118,15 @@ internal sealed partial class PostcopyReceiver
     {
         PostcopyLog.FaultFailed(_logger, failure);
         Break(failure is LinuxException ? new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure) : failure);
+    }
+
+    /// <summary>
+    /// Gives the link up, because a request may be recorded that was never sent. Every open request is sent after the recovery, and the
+    /// source sends all other pages by itself.
+    /// </summary>
+    private void OnPullFailed(Exception failure)
+    {
+        PostcopyLog.PullFailed(_logger, failure);
+        Break(new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure));
     }
 }

@@ -103,12 +103,15 @@ internal sealed partial class PostcopyReceiver
         }
     }
 
-    /// <summary>Calls <see cref="OnPaused"/>. A failure of the listener does not end the pause.</summary>
-    private void Tell(Exception cause)
+    /// <summary>Calls <see cref="OnPaused"/>.</summary>
+    private void Tell(Exception cause) => Tell(() => OnPaused?.Invoke(cause));
+
+    /// <summary>Calls a listener, whose failure ends neither a pause nor a link.</summary>
+    private void Tell(Action listener)
     {
         try
         {
-            OnPaused?.Invoke(cause);
+            listener();
         }
         catch (Exception failure)
         {
@@ -133,7 +136,7 @@ internal sealed partial class PostcopyReceiver
             Recoveries++;
             _arrivals.Proof.OnRecovered();
             PostcopyLog.Resumed(_logger, Ledger.CountMissing());
-            OnResumed?.Invoke();
+            Tell(() => OnResumed?.Invoke());
         }
         catch (Exception lost)
         {

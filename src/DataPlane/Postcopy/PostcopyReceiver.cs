@@ -176,7 +176,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     }
 
     /// <summary>Requests every missing page, for a guest that does not run here.</summary>
-    public void Pull() => _puller = new PagePuller(_pages.Memory, Ledger, ReturnPath);
+    public void Pull() => _puller = new PagePuller(_pages.Memory, Ledger, ReturnPath, OnPullFailed);
 
     /// <summary>Takes the preempt channel, which has been proven. It is aborted if there is no link. Thread-safe.</summary>
     public void AttachPreempt(Channel preempt)

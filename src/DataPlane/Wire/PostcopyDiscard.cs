@@ -20,6 +20,12 @@ internal readonly ref struct PostcopyDiscard
     /// <summary>The size of the longest payload with <see cref="RangesPerCommand"/> ranges.</summary>
     public const int MaxSize = 3 + WireLimits.MaxNameLength + RangesPerCommand * RangeSize;
 
+    /// <summary>
+    /// A PING of ours before DISCARDs that are sent ahead: the guest still runs, and stops when the next PING has been answered. Any
+    /// destination answers it like every PING.
+    /// </summary>
+    public const uint AheadPing = 0x41484544;
+
     private const int RangeSize = 16;
 
     private readonly ReadOnlySpan<byte> _ranges;

@@ -125,6 +125,7 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         private ReceivedPages? _pages;
         private long _discarded;
         private int _marks;
+        private int _stops;
 
         public void OnConfiguration(ConfigurationSection configuration)
         {
@@ -157,6 +158,8 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         public void OnAdvise() => Oracle.Holds(postcopy);
 
         public long HostPageSizeOf(RamBlock block) => TargetPage.Size;
+
+        public void OnStop() => Oracle.Holds(postcopy && _pages is not null && _stops++ == 0);
 
         public void OnDiscard(RamBlock block, long firstPage, long pageCount)
         {

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using DataPlane.Admission;
 using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace DataPlane.Tests.Admission;
@@ -43,6 +44,18 @@ public sealed partial class AdmissionEndTests
             await door.Admission.DisposeAsync();
             await door.DisposeAsync();
         }
+    }
+
+    [Fact]
+    public async Task A_log_that_throws_ends_the_admission_and_not_the_process()
+    {
+        var door = Door.Open(Door.Expect(1), new BrokenLogger());
+
+        var failure = await Assert.ThrowsAsync<IOException>(
+            () => door.Admission.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token));
+
+        Assert.Equal("the log is broken", failure.InnerException!.Message);
+        await door.Admission.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token);
     }
 
     [Fact]
@@ -151,5 +164,17 @@ public sealed partial class AdmissionEndTests
         private static partial int SetLimit(int resource, in Limit limit);
 
         private record struct Limit(ulong Soft, ulong Hard);
+    }
+
+    private sealed class BrokenLogger : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            throw new InvalidOperationException("the log is broken");
     }
 }

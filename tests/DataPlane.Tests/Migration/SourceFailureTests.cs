@@ -4,6 +4,7 @@ using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
@@ -57,6 +58,52 @@ public sealed class SourceFailureTests
         await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Equal(1, guest.Resumed);
         Assert.False(incoming.Started);
+    }
+
+    [Fact]
+    public async Task A_host_that_cannot_resume_its_guest_does_not_hide_why_the_migration_failed()
+    {
+        using var guest = new TestGuest(RamBlock.Allocate("pc.ram", 8 << 20, RamAllocation.Default))
+        {
+            IsRunning = true,
+            OnPaused = static _ => throw new IOException("the disk is gone"),
+            OnResume = static () => throw new InvalidOperationException("no vCPU left"),
+        };
+        using var incoming = new TestIncomingGuest();
+        await using var destination = Destination(incoming, channels: 0);
+        var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
+        var log = new FailureLog();
+
+        var failure = await Assert.ThrowsAsync<MigrationException>(() => new MigrationSource(guest, new(), log).MigrateAsync(
+            destination.LocalAddresses[0], cancellationToken: TestContext.Current.CancellationToken));
+
+        Assert.Equal((FailureReason.HostFailed, GuestOwner.Source), (failure.Reason, failure.Owner));
+        Assert.StartsWith("the disk is gone; ", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("no vCPU left", failure.Message, StringComparison.Ordinal);
+        Assert.True(log.HasFailure);
+        await Assert.ThrowsAsync<MigrationException>(() => receiving);
+    }
+
+    [Fact]
+    public async Task A_cancelled_migration_whose_guest_cannot_be_resumed_does_not_say_that_it_runs()
+    {
+        using var cancel = new CancellationTokenSource();
+        using var guest = new TestGuest(RamBlock.Allocate("pc.ram", 8 << 20, RamAllocation.Default))
+        {
+            IsRunning = true,
+            OnPaused = _ => cancel.CancelAsync(),
+            OnResume = static () => throw new InvalidOperationException("no vCPU left"),
+        };
+        using var incoming = new TestIncomingGuest();
+        await using var destination = Destination(incoming, channels: 0);
+        var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
+
+        var failure = await Assert.ThrowsAsync<MigrationException>(() => new MigrationSource(guest, new()).MigrateAsync(
+            destination.LocalAddresses[0], cancellationToken: cancel.Token));
+
+        Assert.Contains("cancelled", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("no vCPU left", failure.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<MigrationException>(() => receiving);
     }
 
     [Fact]
@@ -205,6 +252,28 @@ public sealed class SourceFailureTests
             if (value.Phase == MigrationPhase.Precopy)
             {
                 cancel.Cancel();
+            }
+        }
+    }
+
+    /// <summary>Notes whether a failure of the migration was logged.</summary>
+    private sealed class FailureLog : ILogger<MigrationSource>
+    {
+        private volatile bool _hasFailure;
+
+        public bool HasFailure => _hasFailure;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (eventId.Id == 5006)
+            {
+                _hasFailure = true;
             }
         }
     }

@@ -113,7 +113,14 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
         }
     }
 
-    public void OnPaused(PostcopyPause pause) => Pauses.Enqueue(pause);
+    /// <summary>Called at a pause, after it has been noted.</summary>
+    public Action? WhenPaused { get; set; }
+
+    public void OnPaused(PostcopyPause pause)
+    {
+        Pauses.Enqueue(pause);
+        WhenPaused?.Invoke();
+    }
 
     /// <summary>Called when the migration goes on over a new link.</summary>
     public Action? WhenResumed { get; set; }

@@ -1,8 +1,10 @@
 using System.Net.Sockets;
 using DataPlane.Admission;
 using DataPlane.Migration;
+using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
+using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Postcopy;
@@ -172,6 +174,31 @@ public sealed class PostcopyMoveTests
         Assert.Equal(0, guest.Resumed);
     }
 
+    [Fact]
+    public async Task What_is_discarded_while_the_guest_runs_is_marked_and_the_guest_stops_only_after_the_answer()
+    {
+        using var guest = TestGuest.Patterned(1 << 20, whileRunning: static (_, _) => { });
+        using var peer = new OneMainPeer();
+        var source = new MigrationSource(guest, new MigrationSourceOptions { Postcopy = true });
+        source.SwitchToPostcopy();
+        var sending = source.MigrateAsync(peer.Address, cancellationToken: Token);
+        using (var main = await peer.AcceptAsync())
+        {
+            main.Send(0, 2, 0, 4, 0, 0, 0, 1);
+            await peer.ReadToAsync(main, new RecordedStream().Ping(PostcopyDiscard.AheadPing).Bytes);
+            Assert.Equal([8, 0, 6], await main.ReceiveAsync(3, Token)); // the first DISCARD
+            await peer.ReadToAsync(main, new RecordedStream().Ping(2).Bytes);
+            Assert.True(guest.IsRunning);
+
+            main.Send(0, 2, 0, 4, 0, 0, 0, 2);
+
+            await peer.ReadToPackageAsync(main);
+            Assert.False(guest.IsRunning);
+        }
+
+        await Assert.ThrowsAsync<MigrationException>(() => sending.WaitAsync(TimeSpan.FromSeconds(60), Token));
+    }
+
     private static async Task<(MigrationReport Sent, MigrationReport Received)> MoveAsync(
         TestGuest guest, TestIncomingGuest incoming, int channels, bool preempt, Action<MigrationSource>? prepare = null)
     {
@@ -207,11 +234,13 @@ public sealed class PostcopyMoveTests
         public async Task<ScriptedPeer> AcceptAsync() => new(await _listener.AcceptAsync(Token));
 
         /// <summary>Reads up to the end of the package, which RUN ends.</summary>
-        public async Task ReadToPackageAsync(ScriptedPeer main)
+        public Task ReadToPackageAsync(ScriptedPeer main) => ReadToAsync(main, [8, 0, 2, 0, 4, 0, 0, 0, 0x42, 8, 0, 5, 0, 0]);
+
+        /// <summary>Reads up to the end of these bytes.</summary>
+        public async Task ReadToAsync(ScriptedPeer main, byte[] mark)
         {
             var seen = new List<byte>();
-            byte[] run = [8, 0, 2, 0, 4, 0, 0, 0, 0x42, 8, 0, 5, 0, 0];
-            while (seen.Count < run.Length || !System.Runtime.InteropServices.CollectionsMarshal.AsSpan(seen).EndsWith(run))
+            while (seen.Count < mark.Length || !System.Runtime.InteropServices.CollectionsMarshal.AsSpan(seen).EndsWith(mark))
             {
                 seen.AddRange(await main.ReceiveAsync(1, Token));
             }

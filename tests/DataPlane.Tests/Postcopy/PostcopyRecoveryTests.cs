@@ -204,27 +204,85 @@ public sealed class PostcopyRecoveryTests
     }
 
     [Fact]
-    public async Task A_recovery_that_fails_in_an_unforeseen_way_is_a_pause_like_any_other()
+    public async Task A_host_that_fails_when_it_is_told_of_a_pause_or_its_end_changes_nothing()
     {
         await using var source = new ScriptedSource();
+        source.Guest.WhenPaused = static () => throw new InvalidOperationException("the host's own trouble");
+        source.Guest.WhenResumed = static () => throw new InvalidOperationException("the host's own trouble");
         await source.LoseLinkAsync();
-        source.Guest.WhenResumed = () =>
-        {
-            source.Guest.WhenResumed = null;
-            throw new InvalidOperationException("the host's own trouble");
-        };
         var waiting = source.TouchAsync(2);
-        using (var main = source.Connect(ScriptedSource.Questions()))
-        {
-            await ScriptedSource.ExpectBitmapAsync(main, RecordedStream.Block, 1);
-            await ScriptedSource.ExpectBitmapAsync(main, "other", 0);
-            main.Send(new RecordedStream().Command(CommandType.PostcopyResume).Bytes);
-            await source.PausedAsync(2);
-        }
 
         await ResumeAsync(source, received: 1, waitingFor: 2);
+
         await waiting;
-        await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+        var report = await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token);
+        Assert.Equal(1, report.Postcopy!.Recoveries);
+        Assert.Single(source.Guest.Pauses); // the new link was not broken for it
+        source.Guest.AssertWhole();
+    }
+
+    [Fact]
+    public async Task A_host_that_fails_when_it_is_told_of_lost_pages_does_not_end_the_wait_for_them()
+    {
+        await using var source = new ScriptedSource(preempt: true);
+        source.Guest.WhenPaused = static () => throw new InvalidOperationException("the host's own trouble");
+        var main = await source.SwitchAsync(); // a QEMU: it has ended, and waits for SHUT
+        var preempt = source.Connect();
+        var first = source.TouchAsync(1);
+        await ScriptedSource.ExpectRequestAsync(main, 1);
+        preempt.Send(source.Page(new RecordedStream(), 1).Bytes);
+        await first;
+        var waiting = source.TouchAsync(2);
+        await ScriptedSource.ExpectAsync(
+            main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        main.Send(source.Part(0, 3)).Send(source.End());
+        await source.HasArrivedAsync("other", 0);
+
+        preempt.Reset();
+        await source.PausedAsync(1);
+
+        await source.Destination.DisposeAsync(); // until then the source is waited for
+        var failure = await Assert.ThrowsAsync<MigrationException>(() => source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token));
+        Assert.Equal(FailureReason.GuestAtDestination, failure.Reason);
+        await Task.WhenAny(waiting).WaitAsync(TimeSpan.FromSeconds(60), Token);
+    }
+
+    [Fact]
+    public async Task The_host_may_give_up_the_link_of_a_QEMU_that_has_lost_pages_with_its_preempt_channel()
+    {
+        var progress = new LastProgress();
+        await using var source = new ScriptedSource(
+            new MigrationDestinationOptions { Postcopy = true, Preempt = true }, progress: progress);
+        var main = await source.SwitchAsync();
+        var preempt = source.Connect();
+        var first = source.TouchAsync(1);
+        await ScriptedSource.ExpectRequestAsync(main, 1);
+        preempt.Send(source.Page(new RecordedStream(), 1).Bytes);
+        await first;
+        var waiting = source.TouchAsync(2);
+        await ScriptedSource.ExpectAsync(
+            main, static bytes => ReturnPathWriter.WriteRequestPages(bytes, 2 * TargetPage.Size, TargetPage.Size));
+        main.Send(source.Part(0, 3)).Send(source.End());
+        await source.HasArrivedAsync("other", 0);
+        preempt.Reset();
+        await source.PausedAsync(1);
+
+        await Eventually.TrueAsync(
+            () =>
+            {
+                source.Destination.Pause();
+                return progress.Last is { IsPaused: true };
+            },
+            "the link is given up", Token);
+        await main.ReadToEndAsync(Token);
+        var again = await HandshakeAsync(source, received: 0b1011, other: 1);
+        await ScriptedSource.ExpectRequestAsync(again, 2);
+        again.Send(source.Part(2)).Send(source.End());
+        await ScriptedSource.ExpectShutAsync(again);
+        again.Dispose();
+        Assert.Equal(source.Memory.Blocks[0].Span(2 * 4096, 4096).ToArray(), await waiting);
+        await source.Receiving.WaitAsync(TimeSpan.FromSeconds(60), Token);
+        source.Guest.AssertWhole();
     }
 
     [Fact]

@@ -24,14 +24,15 @@ internal sealed class ScriptedSource : IAsyncDisposable
     {
     }
 
-    public ScriptedSource(MigrationDestinationOptions options, Action<GuestMemory>? onLoad = null)
+    public ScriptedSource(
+        MigrationDestinationOptions options, Action<GuestMemory>? onLoad = null, IProgress<MigrationProgress>? progress = null)
     {
         LiveGuest.RequireUserfaultfd();
         var (ram, other) = (Block(RecordedStream.Block, RecordedStream.Pages), Block("other", 1));
         Memory = new GuestMemory([ram, other]);
         Guest = new LiveGuest(Memory, RamAllocation.Default with { HugePages = false }, threads: 0) { OnLoad = onLoad };
         Destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], Guest, options);
-        Receiving = Destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
+        Receiving = Destination.ReceiveAsync(progress, TestContext.Current.CancellationToken);
     }
 
     public GuestMemory Memory { get; }
