@@ -48,7 +48,9 @@ public abstract class ReceiveTest : QemuTest
         return migration;
     }
 
-    /// <summary>Moves the source's guest into the file and checks nothing of it, for machines whose memory is not one block "pc.ram".</summary>
+    /// <summary>
+    /// Moves the source's guest into the file and checks nothing of it, for machines whose memory is not one block "pc.ram".
+    /// </summary>
     private protected async Task SaveAsync(QemuProcess source, MigrationSettings settings)
     {
         var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Channels = settings.Channels });

@@ -20,7 +20,10 @@ public sealed class CommandRunnerTests : IDisposable
 
     /// <summary>Runs a body as a command would run, with the given options.</summary>
     private async Task<int> RunAsync(
-        IReadOnlyList<string> arguments, Func<CommandContext, BenchDocument, Task<ExitCode>> body, ExitCode whenStopped = ExitCode.Interrupted, CancellationToken? stop = null)
+        IReadOnlyList<string> arguments,
+        Func<CommandContext, BenchDocument, Task<ExitCode>> body,
+        ExitCode whenStopped = ExitCode.Interrupted,
+        CancellationToken? stop = null)
     {
         var command = new Command("probe") { Options.Size("--ram", "memory", new ByteSize(4096)) };
         var output = OutputOptions.AddTo(command);
@@ -278,8 +281,10 @@ public sealed class CommandRunnerTests : IDisposable
             context.Progress.Report(new ProgressSample { Stage = "two" });
             return Task.FromResult(ExitCode.Done);
         });
-        JsonElement[] lines = [.. _out.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement)];
-        Assert.Equal(["dataplane.progress/1", "dataplane.progress/1", "dataplane.bench/1"], lines.Select(line => line.GetProperty("schema").GetString()!));
+        JsonElement[] lines =
+            [.. _out.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement)];
+        Assert.Equal(["dataplane.progress/1", "dataplane.progress/1", "dataplane.bench/1"],
+            lines.Select(line => line.GetProperty("schema").GetString()!));
         Assert.Equal(1, lines[0].GetProperty("done_bytes").GetInt64());
         Assert.Equal("ok", lines[^1].GetProperty("result").GetString());
     }

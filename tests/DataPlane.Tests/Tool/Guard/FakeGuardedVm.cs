@@ -56,7 +56,13 @@ internal sealed class FakeGuardedVm(VmSettings settings) : IGuardedVm
     public VmStatus Status()
     {
         Looks++;
-        return new VmStatus { Name = settings.Name, Listen = "192.0.2.1:4444", State = State, Error = State == VmStatus.StateFailed ? "main: reset" : null };
+        return new VmStatus
+        {
+            Name = settings.Name,
+            Listen = "192.0.2.1:4444",
+            State = State,
+            Error = State == VmStatus.StateFailed ? "main: reset" : null,
+        };
     }
 
     public ValueTask DisposeAsync()

@@ -115,7 +115,8 @@ public sealed class GuardProcessTests : IDisposable
 
         File.WriteAllText(_folder.File("guard.conf"), "[d]\nwhat is this");
         await ToolProcesses.SignalAsync(guard, "HUP");
-        Assert.Equal($"{_folder.File("guard.conf")}:2: expected [NAME] or KEY = VALUE; the VMs stay as they are", await NextAsync(guard, "warning: "));
+        Assert.Equal($"{_folder.File("guard.conf")}:2: expected [NAME] or KEY = VALUE; the VMs stay as they are",
+            await NextAsync(guard, "warning: "));
         Assert.Equal(["b", "c"], Names(await VmsAsync(guard)));
 
         // A typo in a number, and after it all goes on.
@@ -168,7 +169,8 @@ public sealed class GuardProcessTests : IDisposable
         while (true)
         {
             var vm = Assert.Single(await VmsAsync(guard));
-            if (vm.GetProperty("undecided").GetInt32() == 1 && vm.GetProperty("refused").TryGetProperty("garbage", out var count) && count.GetInt64() == 1)
+            if (vm.GetProperty("undecided").GetInt32() == 1
+                && vm.GetProperty("refused").TryGetProperty("garbage", out var count) && count.GetInt64() == 1)
             {
                 break;
             }

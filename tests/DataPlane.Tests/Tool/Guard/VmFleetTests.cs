@@ -11,7 +11,8 @@ public sealed class VmFleetTests : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly VmFleet _fleet;
 
-    public VmFleetTests() => _fleet = new VmFleet(vm => new VmWorker(vm, Create, new Quiet(), TimeProvider.System), _notes.Enqueue, _stop.Token);
+    public VmFleetTests() =>
+        _fleet = new VmFleet(vm => new VmWorker(vm, Create, new Quiet(), TimeProvider.System), _notes.Enqueue, _stop.Token);
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 

@@ -24,7 +24,8 @@ public sealed class VmWorkerTests : IDisposable
         _stop.Dispose();
     }
 
-    private FakeGuardedVm Create(VmSettings settings) => _planned.TryDequeue(out var planned) ? planned : throw new InvalidOperationException("no QEMU left");
+    private FakeGuardedVm Create(VmSettings settings) =>
+        _planned.TryDequeue(out var planned) ? planned : throw new InvalidOperationException("no QEMU left");
 
     private FakeGuardedVm Plan(Exception? startFailure = null)
     {
