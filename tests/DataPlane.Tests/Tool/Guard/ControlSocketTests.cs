@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using DataPlane.Tests.Transport;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
 using DataPlane.Tool.Guard;
@@ -95,6 +96,15 @@ public sealed class ControlSocketTests : IDisposable
         await silent.ConnectAsync(new UnixDomainSocketEndPoint(Socket), Token);
         var answer = await ControlClient.AskAsync(Socket, TimeProvider.System, Token);
         Assert.Equal(20_000, answer!.Vms.Count);
+    }
+
+    [Fact]
+    public async Task A_socket_whose_owner_accepts_nobody_is_found_in_use_at_once()
+    {
+        using var full = FullListener.On(new UnixDomainSocketEndPoint(Socket));
+        var opening = Task.Run(() => Open(), Token);
+        var error = await Assert.ThrowsAsync<CommandException>(() => opening.WaitAsync(TimeSpan.FromSeconds(30), Token));
+        Assert.EndsWith("another guard answers there", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
