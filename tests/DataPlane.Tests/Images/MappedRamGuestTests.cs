@@ -115,6 +115,33 @@ public sealed class MappedRamGuestTests : IDisposable
         }
     }
 
+    /// <summary>Both reasons are told then, and what could not be undone at once is undone when the migration is abandoned.</summary>
+    [Fact]
+    public async Task A_commit_that_cannot_be_undone_tells_why_it_failed_and_is_undone_later()
+    {
+        File.WriteAllText(Vm, "an older VM");
+        string? older = null;
+        var hidden = Path.Combine(_folder, "hidden");
+        using var incoming = new MappedRamGuest(Vm, _ =>
+        {
+            older = Assert.Single(Directory.GetFiles(_folder), file => file != Vm);
+            File.Move(older, hidden);
+            throw new IOException("the disk has gone");
+        });
+        var memory = await incoming.CreateMemoryAsync(
+            s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
+
+        var failure = await Assert.ThrowsAsync<IOException>(async () => await incoming.CommitAsync(
+            DeviceState.Wrap("test", new byte[] { 1 }), new ReceivedPages(memory), TestContext.Current.CancellationToken));
+        Assert.StartsWith(
+            $"the disk has gone; and '{Vm}' could not be made what it was before: ", failure.Message, StringComparison.Ordinal);
+
+        File.Move(hidden, older!);
+        await incoming.AbandonAsync(failure);
+        Assert.Equal([Vm], Directory.GetFileSystemEntries(_folder));
+        Assert.Equal("an older VM", File.ReadAllText(Vm));
+    }
+
     [Fact]
     public async Task Abandoning_before_and_after_the_memory_was_created_leaves_nothing()
     {
