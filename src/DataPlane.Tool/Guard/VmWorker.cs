@@ -150,7 +150,10 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
     }
 
-    /// <summary>The state of the VM; while a new QEMU is awaited, the state in which the last migration ended.</summary>
+    /// <summary>
+    /// The state of the VM; while a new QEMU is awaited, the state in which the last migration ended, and why the next one cannot be
+    /// guarded yet.
+    /// </summary>
     public VmStatus Status()
     {
         lock (_lock)
@@ -166,9 +169,9 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
                 Name = Name,
                 Listen = _settings.Listen.ToString(),
                 State = VmStatus.StatePreparing,
-                Error = _error,
             };
-            return status with { Completed = _completed, Failed = _failed };
+            var error = status.Error is { } ended && _error is { } since ? $"{ended}; since then: {since}" : status.Error ?? _error;
+            return status with { Completed = _completed, Failed = _failed, Error = error };
         }
     }
 
