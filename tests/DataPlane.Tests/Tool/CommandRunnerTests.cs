@@ -238,6 +238,25 @@ public sealed class CommandRunnerTests : IDisposable
     [InlineData("/proc/self/fd/2")]
     public void An_open_file_is_no_link(string path) => Assert.Equal(path, TrustedLinks.Follow(path));
 
+    [Fact]
+    public async Task A_document_for_an_open_file_comes_after_what_is_there()
+    {
+        const string Before = "what was there before, and is longer than nothing\n";
+        File.WriteAllText(JsonFile, Before);
+        using var open = File.OpenHandle(JsonFile, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        var arguments = (string[])["--json", $"/proc/self/fd/{open.DangerousGetHandle()}"];
+        Assert.Equal(0, await RunAsync(arguments, (_, _) =>
+        {
+            File.AppendAllText(JsonFile, "and more\n"); // while the command runs
+            return Task.FromResult(ExitCode.Done);
+        }));
+
+        var text = File.ReadAllText(JsonFile);
+        Assert.StartsWith(Before + "and more\n{", text, StringComparison.Ordinal);
+        using var document = JsonDocument.Parse(text[text.IndexOf('{', StringComparison.Ordinal)..]);
+        Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
+    }
+
     /// <summary>What is put under the name after it was followed changes nothing: the name at its end is replaced, as any file's.</summary>
     [Fact]
     public async Task A_link_that_comes_after_the_path_was_followed_is_not()
