@@ -57,7 +57,8 @@ internal sealed class AdmissionScenario(int[] silent, int rounds, TimeSpan idle)
             MaxUndecidedPerPeer = leg.Silent + 1024,
         };
         await using var admission = ChannelAdmission.Listen(
-            [ChannelAddress.Parse("127.0.0.1:0")], options, new ChannelOptions { ListenBacklog = 4096 }, TimeProvider.System, NullLogger.Instance);
+            [ChannelAddress.Parse("127.0.0.1:0")], options, new ChannelOptions { ListenBacklog = 4096 },
+            TimeProvider.System, NullLogger.Instance);
         var port = admission.LocalAddresses[0].Port;
         var (managed, resident) = Memory();
         await using var crowd = leg.Silent == 0 ? null : await SilentCrowd.StartAsync(leg.Silent, port, token);
@@ -123,14 +124,16 @@ internal sealed class AdmissionScenario(int[] silent, int rounds, TimeSpan idle)
         ["created_utc"] = DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture),
         ["machine"] = new JsonObject
         {
-            ["processor"] = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1],
+            ["processor"] = File.ReadLines("/proc/cpuinfo")
+                .FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1],
             ["cores"] = Environment.ProcessorCount,
             ["kernel"] = File.ReadAllText("/proc/sys/kernel/osrelease").Trim(),
             ["runtime"] = RuntimeInformation.FrameworkDescription,
         },
         ["rounds"] = rounds,
         ["idle_seconds"] = idle.TotalSeconds,
-        ["end_to_end_is"] = "from before the send of the 64th byte of an init packet until the host's await has returned; the 63 bytes before it were taken",
+        ["end_to_end_is"] = "from before the send of the 64th byte of an init packet until the host's await has returned; "
+            + "the 63 bytes before it were taken",
         ["legs"] = new JsonArray([.. legs.Select(static leg => (JsonNode)leg.ToJson())]),
     };
 }

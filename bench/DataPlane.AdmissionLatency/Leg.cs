@@ -29,7 +29,8 @@ internal sealed class Leg(int silent)
     public string Describe()
     {
         var memory = Silent == 0 ? "-" : string.Create(
-            CultureInfo.InvariantCulture, $"{ManagedBytesPerConnection.Max():0} B managed, {ResidentBytesPerConnection.Max():0} B resident");
+            CultureInfo.InvariantCulture,
+            $"{ManagedBytesPerConnection.Max():0} B managed, {ResidentBytesPerConnection.Max():0} B resident");
         return string.Create(CultureInfo.InvariantCulture,
             $"{Silent,6} silent: p50 {Micros(EndToEnd, 0.5)}, p99 {Micros(EndToEnd, 0.99)}; in admission p50 {Micros(Decision, 0.5)}, " +
             $"p99 {Micros(Decision, 0.99)}; idle CPU {IdleCpuPercent.Max():0.00} %; memory per connection {memory}");

@@ -23,7 +23,8 @@ internal sealed class SilentCrowd : IAsyncDisposable
         if (await process.StandardOutput.ReadLineAsync(token) != "held")
         {
             await process.WaitForExitAsync(token);
-            throw new InvalidOperationException($"cannot hold {count} connections (exit code {process.ExitCode}); is the descriptor limit too low?");
+            throw new InvalidOperationException(
+                $"cannot hold {count} connections (exit code {process.ExitCode}); is the descriptor limit too low?");
         }
 
         return new SilentCrowd(process);

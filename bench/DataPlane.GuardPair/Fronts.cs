@@ -16,7 +16,8 @@ internal static class Fronts
         Guard => new GuardFront(work),
         "haproxy" => new ProgramFront("haproxy", (listen, to) => ["-db", "-f", WriteHaproxy(work["haproxy.cfg"], listen, to)]),
         "socat" => new ProgramFront(
-            "socat", (listen, to) => ["-b", "524288", $"TCP-LISTEN:{listen},bind=127.0.0.1,reuseaddr,fork,nodelay", $"TCP:127.0.0.1:{to},nodelay"]),
+            "socat",
+            (listen, to) => ["-b", "524288", $"TCP-LISTEN:{listen},bind=127.0.0.1,reuseaddr,fork,nodelay", $"TCP:127.0.0.1:{to},nodelay"]),
         _ => throw new ArgumentException($"no leg {leg}", nameof(leg)),
     };
 

@@ -40,7 +40,8 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
         return 0;
     }
 
-    private async Task<List<MigrationSample>> MeasureThroughputAsync(QemuVersion version, int runs, WorkFolder work, CancellationToken token)
+    private async Task<List<MigrationSample>> MeasureThroughputAsync(
+        QemuVersion version, int runs, WorkFolder work, CancellationToken token)
     {
         var options = new QemuOptions
         {
@@ -59,7 +60,8 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
             {
                 var sample = await migrations.RunAsync(leg, run, token);
                 samples.Add(sample);
-                await SayAsync($"run {run + 1} {leg,-8} {sample.Seconds:0.000} s  {sample.BytesPerSecond / 1e9:0.00} GB/s  front {sample.FrontCpuSeconds:0.00} s CPU");
+                var (rate, cpu) = (sample.BytesPerSecond / 1e9, sample.FrontCpuSeconds);
+                await SayAsync($"run {run + 1} {leg,-8} {sample.Seconds:0.000} s  {rate:0.00} GB/s  front {cpu:0.00} s CPU");
             }
         }
 
@@ -78,7 +80,8 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
                 {
                     var sample = await latency.RunAsync(leg, run, busy, token);
                     samples.Add(sample);
-                    await SayAsync($"run {run + 1} {leg,-8} page, main {(busy ? "busy" : "idle")}: p50 {sample.Median:0.0} us, p99 {sample.P99:0.0} us");
+                    var main = busy ? "busy" : "idle";
+                    await SayAsync($"run {run + 1} {leg,-8} page, main {main}: p50 {sample.Median:0.0} us, p99 {sample.P99:0.0} us");
                 }
             }
         }
@@ -96,7 +99,8 @@ internal sealed class GuardBenchmark(string label, int ramMiB, int channels, int
             {
                 var sample = await postcopy.RunAsync(leg, run, token);
                 samples.Add(sample);
-                await SayAsync($"run {run + 1} {leg,-8} postcopy: {sample["postcopy_requests"]} requests, {sample["postcopy_latency"]} ns each by QEMU's own count");
+                var (requests, latency) = (sample["postcopy_requests"], sample["postcopy_latency"]);
+                await SayAsync($"run {run + 1} {leg,-8} postcopy: {requests} requests, {latency} ns each by QEMU's own count");
             }
         }
 

@@ -12,7 +12,8 @@ internal sealed class GuardFront(WorkFolder work) : IFront
 
     public async Task<string> StartAsync(QemuProcess destination, CancellationToken token)
     {
-        _guard = await GuardProcess.StartAsync(new GuardOptions { Monitor = destination.OfferSecondMonitor(), AsService = true }, work, token);
+        _guard = await GuardProcess.StartAsync(
+            new GuardOptions { Monitor = destination.OfferSecondMonitor(), AsService = true }, work, token);
         return _guard.Uri;
     }
 

@@ -4,7 +4,8 @@ namespace DataPlane.GuardPair;
 
 /// <summary>One migration: the source's own seconds and bytes, and the CPU time of all three processes in that time.</summary>
 internal sealed record MigrationSample(
-    string Leg, int Run, double Seconds, long TransferredBytes, double FrontCpuSeconds, double SourceCpuSeconds, double DestinationCpuSeconds)
+    string Leg, int Run, double Seconds, long TransferredBytes,
+    double FrontCpuSeconds, double SourceCpuSeconds, double DestinationCpuSeconds)
 {
     public double BytesPerSecond => TransferredBytes / Seconds;
 

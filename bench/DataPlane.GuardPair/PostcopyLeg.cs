@@ -49,9 +49,11 @@ internal sealed class PostcopyLeg(QemuVersion version, WorkFolder work)
             ["run"] = run,
             ["postcopy_requests"] = sent.GetProperty("ram").GetProperty("postcopy-requests").GetInt64(),
         };
-        foreach (var property in received.EnumerateObject().Where(property => property.Name.StartsWith("postcopy", StringComparison.Ordinal)))
+        foreach (var property in received.EnumerateObject()
+            .Where(property => property.Name.StartsWith("postcopy", StringComparison.Ordinal)))
         {
-            sample[property.Name.Replace('-', '_')] = property.Value.ValueKind == JsonValueKind.Null ? null : JsonNode.Parse(property.Value.GetRawText());
+            sample[property.Name.Replace('-', '_')] =
+                property.Value.ValueKind == JsonValueKind.Null ? null : JsonNode.Parse(property.Value.GetRawText());
         }
 
         return sample;

@@ -41,7 +41,8 @@ internal sealed class ProgramFront(string file, Func<int, int, string[]> argumen
     {
         var to = await destination.StartIncomingAsync("tcp:127.0.0.1:0", token);
         var port = FreePort();
-        _process = await ChildProcess.StartAsync(file, file, arguments(port, int.Parse(to[(to.LastIndexOf(':') + 1)..], CultureInfo.InvariantCulture)));
+        _process = await ChildProcess.StartAsync(
+            file, file, arguments(port, int.Parse(to[(to.LastIndexOf(':') + 1)..], CultureInfo.InvariantCulture)));
         // It cannot be tried out: the connection would be QEMU's first.
         for (var patience = Stopwatch.StartNew(); !IsListening(port);)
         {

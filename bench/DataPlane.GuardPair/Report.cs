@@ -13,12 +13,14 @@ internal static class Report
         string[] legs = [.. migrations.Select(sample => sample.Leg).Distinct()];
         foreach (var leg in legs)
         {
-            summary[$"{leg}_bytes_per_second"] = Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.BytesPerSecond));
+            summary[$"{leg}_bytes_per_second"] =
+                Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.BytesPerSecond));
         }
 
         foreach (var leg in legs.Where(leg => leg != Fronts.Direct))
         {
-            summary[$"{leg}_front_cpu_seconds_per_gib"] = Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.FrontCpuSecondsPerGiB));
+            summary[$"{leg}_front_cpu_seconds_per_gib"] =
+                Statistics.Median(migrations.Where(sample => sample.Leg == leg).Select(sample => sample.FrontCpuSecondsPerGiB));
         }
         // Sample by sample against the one of the same run: a slow minute hits both.
         foreach (var leg in legs.Where(leg => leg != Fronts.Guard && legs.Contains(Fronts.Guard)))
@@ -53,7 +55,8 @@ internal static class Report
             ["ram_bytes"] = ramBytes,
             ["channels"] = channels,
             ["seconds_are"] = "total-time of the source: from before the first connect until the destination's confirmation",
-            ["page_microseconds_are"] = "from the request on main's return path until the page is whole at the other end of preempt, both ends scripted",
+            ["page_microseconds_are"] =
+                "from the request on main's return path until the page is whole at the other end of preempt, both ends scripted",
             ["summary"] = summary,
             ["migrations"] = new JsonArray([.. migrations.Select(sample => (JsonNode)sample.ToJson())]),
             ["pages"] = new JsonArray([.. latencies.Select(sample => (JsonNode)sample.ToJson())]),

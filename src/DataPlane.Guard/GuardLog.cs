@@ -63,7 +63,8 @@ internal static partial class GuardLog
     [LoggerMessage(3213, LogLevel.Error, "{Name}: the {Kind} channel of {Peer} cannot be served and is closed: {Error}")]
     internal static partial void NotTaken(ILogger logger, string name, ChannelKind kind, string peer, string error);
 
-    [LoggerMessage(3222, LogLevel.Information, "{Name}: {Count} TLS sessions more did not come through their handshakes, the last of {Peer}")]
+    [LoggerMessage(3222, LogLevel.Information,
+        "{Name}: {Count} TLS sessions more did not come through their handshakes, the last of {Peer}")]
     internal static partial void SessionsKeptOut(ILogger logger, string name, long count, string peer);
 
     [LoggerMessage(3221, LogLevel.Information, "{Name}: the TLS session of {Peer} did not come through its handshake: {Result}")]

@@ -5,7 +5,7 @@ namespace DataPlane.Images;
 
 /// <summary>
 /// Replaces a file by a new one that takes its name, in two steps. Until <see cref="Finish"/> the old file still exists under another name,
-/// and <see cref="Undo"/> restores it.
+/// and <see cref="Undo"/> restores it and removes the new one.
 /// </summary>
 /// <remarks>Not thread-safe.</remarks>
 internal sealed class FileReplacement
@@ -14,26 +14,32 @@ internal sealed class FileReplacement
     private readonly string _former;
     private readonly string? _aside; // The present name of the old file; null if there was none.
     private readonly SafeFileHandle? _old;
+    private readonly Action<string> _delete;
 
-    private FileReplacement(string path, string former, string? aside, SafeFileHandle? old)
+    private FileReplacement(string path, string former, string? aside, SafeFileHandle? old, Action<string> delete)
     {
         _path = path;
         _former = former;
         _aside = aside;
         _old = old;
+        _delete = delete;
     }
 
     /// <summary>Gives the file at <paramref name="former"/> the name <paramref name="path"/>, in the same folder.</summary>
     /// <exception cref="IOException">The name could not be given, and nothing has changed.</exception>
-    public static FileReplacement Begin(string former, string path) => Begin(former, path, LinuxFile.TryExchange);
+    public static FileReplacement Begin(string former, string path) => Begin(former, path, LinuxFile.TryExchange, File.Delete);
 
-    /// <summary>Begins a replacement with a given function for exchanging two names, which is a parameter for the tests.</summary>
-    internal static FileReplacement Begin(string former, string path, Func<string, string, bool> tryExchange)
+    /// <summary>
+    /// Begins a replacement with given functions for exchanging two names and for deleting the old file. They are parameters for the
+    /// tests.
+    /// </summary>
+    internal static FileReplacement Begin(
+        string former, string path, Func<string, string, bool> tryExchange, Action<string> delete)
     {
         if (!FileFacts.TryRead(path, out _))
         {
             File.Move(former, path, overwrite: true);
-            return new FileReplacement(path, former, aside: null, old: null);
+            return new FileReplacement(path, former, aside: null, old: null, delete);
         }
 
         var old = LockOld(path);
@@ -41,12 +47,13 @@ internal sealed class FileReplacement
         {
             if (tryExchange(former, path))
             {
-                return new FileReplacement(path, former, former, old);
+                return new FileReplacement(path, former, former, old, delete);
             }
 
             // This file system cannot exchange names (NFS). For a moment between the two renames the old file exists, but not under its own
-            // name. It keeps the name that it gets here, since a third rename could fail when the new file already has its name. The next
-            // start does not sweep files of this name: if the process is killed in that moment, the old file is all that is left.
+            // name. The next start does not sweep files of the name that it gets here: if the process is killed in that moment, the old
+            // file is all that is left. It keeps that name until Finish, since a third rename here could fail when the new file already
+            // has its name.
             var aside = former + ".old";
             File.Move(path, aside);
             try
@@ -59,7 +66,7 @@ internal sealed class FileReplacement
                 throw;
             }
 
-            return new FileReplacement(path, former, aside, old);
+            return new FileReplacement(path, former, aside, old, delete);
         }
         catch
         {
@@ -75,12 +82,12 @@ internal sealed class FileReplacement
         {
             if (_aside is not null)
             {
-                File.Delete(_aside);
+                _delete(NameToDelete(_aside));
             }
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        catch (Exception failure) when (IsRefusal(failure))
         {
-            // A file that is left over mostly has the name of a partial file, and is removed at the next start.
+            // The next start removes it.
         }
         finally
         {
@@ -88,26 +95,49 @@ internal sealed class FileReplacement
         }
     }
 
-    /// <summary>Gives the old file its name again, and the new one its former name.</summary>
+    /// <summary>
+    /// Removes the new file, and gives the old one its name again. This is a single step: after a failure everything is as it was before
+    /// the call, which may be repeated.
+    /// </summary>
+    /// <exception cref="IOException">The name could not be given back.</exception>
+    /// <exception cref="UnauthorizedAccessException">The folder does not allow it any more.</exception>
     public void Undo()
     {
-        if (_aside != _former)
+        if (_aside is null)
         {
-            File.Move(_path, _former);
-            if (_aside is not null)
-            {
-                File.Move(_aside, _path);
-            }
+            File.Delete(_path);
         }
-        else if (!LinuxFile.TryExchange(_former, _path))
+        else
         {
-            var aside = _former + ".new";
-            File.Move(_path, aside);
-            File.Move(_former, _path);
-            File.Move(aside, _former);
+            File.Move(_aside, _path, overwrite: true);
         }
 
         _old?.Dispose();
+    }
+
+    /// <summary>Whether an exception says that the file system has refused a change.</summary>
+    internal static bool IsRefusal(Exception failure) => failure is IOException or UnauthorizedAccessException;
+
+    /// <summary>
+    /// Gives the old file the name of a partial file, which the next start sweeps if the file cannot be deleted now. Where names cannot be
+    /// exchanged, it has another name until here.
+    /// </summary>
+    /// <returns>The name that the file has.</returns>
+    private string NameToDelete(string aside)
+    {
+        try
+        {
+            if (aside != _former)
+            {
+                File.Move(aside, _former);
+            }
+
+            return _former;
+        }
+        catch (Exception failure) when (IsRefusal(failure))
+        {
+            return aside;
+        }
     }
 
     /// <summary>

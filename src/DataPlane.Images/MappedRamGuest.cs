@@ -34,6 +34,9 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
     /// <summary>Whether there is a file under the temporary name, which must not outlive a failure.</summary>
     private bool _isPartial;
 
+    /// <summary>What a failure undoes, from the moment at which the new file has its name until the commit is complete.</summary>
+    private FileReplacement? _replacement;
+
     /// <summary>Creates a guest that is received into a file. The file is created when the memory is announced.</summary>
     /// <param name="path">The file that the VM becomes. Its folder must exist.</param>
     /// <exception cref="ArgumentException"><paramref name="path"/> is empty.</exception>
@@ -152,22 +155,20 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
         LinuxFile.SyncData(file);
         // An earlier file of that name may be all that is left of its VM, so it is deleted only when the disk has the new file under its
         // name.
-        var replacement = FileReplacement.Begin(_partialPath, _path);
+        _replacement = FileReplacement.Begin(_partialPath, _path);
+        _isPartial = false; // The temporary name belongs to the old file now, which must not be deleted.
         try
         {
             _syncDirectory(Path.GetDirectoryName(_path)!);
         }
-        catch
+        catch (Exception failure)
         {
-            // Until the replacement is undone, the temporary name belongs to the old file, which must not be deleted.
-            _isPartial = false;
-            replacement.Undo();
-            _isPartial = true;
+            Undo(failure);
             throw;
         }
 
-        _isPartial = false;
-        replacement.Finish();
+        _replacement.Finish();
+        _replacement = null;
         LinuxFile.Unlock(file);
         return default;
     }
@@ -208,10 +209,35 @@ public sealed class MappedRamGuest : ISnapshotGuest, IDisposable
     {
         _memory?.Dispose();
         _file?.Dispose();
+        try
+        {
+            _replacement?.Undo();
+        }
+        catch (Exception failure) when (FileReplacement.IsRefusal(failure))
+        {
+            // The failure of the commit says this already, since it is the second attempt.
+        }
+
+        _replacement = null;
         if (_isPartial)
         {
             _isPartial = false;
             File.Delete(_partialPath);
+        }
+    }
+
+    /// <summary>Restores what was there before the commit. If that is not possible now, <see cref="Dispose"/> tries it again.</summary>
+    /// <exception cref="IOException">It was not possible; the message has both reasons.</exception>
+    private void Undo(Exception failure)
+    {
+        try
+        {
+            _replacement!.Undo();
+            _replacement = null;
+        }
+        catch (Exception refusal) when (FileReplacement.IsRefusal(refusal))
+        {
+            throw new IOException($"{failure.Message}; and '{_path}' could not be made what it was before: {refusal.Message}", failure);
         }
     }
 

@@ -78,7 +78,8 @@ internal sealed record FaultCase(int Seed, int Channels, FaultKind Kind, int Con
 
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"seed {Seed}: {Kind} on connection {Connection} of 1+{Channels}, {(Backward ? "backward" : "forward")}, at byte {Offset}, value {Value}");
+        $"seed {Seed}: {Kind} on connection {Connection} of 1+{Channels}, "
+            + $"{(Backward ? "backward" : "forward")}, at byte {Offset}, value {Value}");
 
     /// <summary>Beginnings and ends hold what decides; pages are most of the bytes between.</summary>
     private static long ChooseOffset(Random random, long length) => random.Next(4) switch

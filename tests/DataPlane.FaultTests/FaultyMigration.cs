@@ -32,7 +32,8 @@ internal sealed record Ending(MigrationReport? Report, MigrationException? Failu
         }
     }
 
-    public override string ToString() => Report is not null ? "done" : Failure is null ? "cancelled" : $"{Failure.Reason}: {Failure.Message}";
+    public override string ToString() =>
+        Report is not null ? "done" : Failure is null ? "cancelled" : $"{Failure.Reason}: {Failure.Message}";
 }
 
 /// <summary>Our source to our destination through a proxy that does to one connection what a <see cref="FaultCase"/> says.</summary>
@@ -86,7 +87,13 @@ internal sealed class FaultyMigration : IDisposable
         await using var destination = new MigrationDestination(
             [ChannelAddress.Parse("127.0.0.1:0")],
             Incoming,
-            new MigrationDestinationOptions { MultifdChannels = fault.Channels, StallTimeout = stall, CloseTimeout = TimeSpan.FromSeconds(2), MaxRamBytes = 64 << 20 },
+            new MigrationDestinationOptions
+            {
+                MultifdChannels = fault.Channels,
+                StallTimeout = stall,
+                CloseTimeout = TimeSpan.FromSeconds(2),
+                MaxRamBytes = 64 << 20,
+            },
             _destinationErrors);
         await using var proxy = FaultProxy.Start(destination.LocalAddresses[0], fault.PlanFor);
         var options = new MigrationSourceOptions
@@ -99,7 +106,8 @@ internal sealed class FaultyMigration : IDisposable
         };
         var cancellationToken = TestContext.Current.CancellationToken;
         var receiving = Ending.OfAsync(destination.ReceiveAsync(cancellationToken: cancellationToken));
-        var sending = Ending.OfAsync(new MigrationSource(Guest, options, _sourceErrors).MigrateAsync(proxy.Address, cancellationToken: cancellationToken));
+        var sending = Ending.OfAsync(
+            new MigrationSource(Guest, options, _sourceErrors).MigrateAsync(proxy.Address, cancellationToken: cancellationToken));
         if (fault.Kind == FaultKind.Delay && fault.Connection >= 0)
         {
             var link = await proxy.LinkAsync(fault.Connection, cancellationToken);
@@ -133,7 +141,9 @@ internal sealed class FaultyMigration : IDisposable
 
     private static string State(Task<Ending> side) => side.IsCompletedSuccessfully ? side.Result.ToString() : "has not ended";
 
-    /// <summary>Fewer pages at each collection, none at the third so that the rounds end, and some more just before the guest stops.</summary>
+    /// <summary>
+    /// Fewer pages at each collection, none at the third so that the rounds end, and some more just before the guest stops.
+    /// </summary>
     private static void Dirty(TestGuest guest, int collection)
     {
         foreach (var block in guest.Memory.Blocks)

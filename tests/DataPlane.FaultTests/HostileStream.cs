@@ -25,7 +25,8 @@ internal static class HostileStream
     /// <summary>A list of blocks of one page each.</summary>
     public static byte[] RamOf(int blocks) => Build(stream =>
     {
-        stream.Advance(SectionHeader.Write(stream.GetSpan(SectionHeader.MaxSize), SectionType.Start, RamSection, "ram"u8, instance: 0, version: 4));
+        stream.Advance(SectionHeader.Write(
+            stream.GetSpan(SectionHeader.MaxSize), SectionType.Start, RamSection, "ram"u8, instance: 0, version: 4));
         WriteRecord(stream, RamFlags.MemorySize, blocks * (long)TargetPage.Size);
         for (var i = 0; i < blocks; i++)
         {
@@ -37,7 +38,8 @@ internal static class HostileStream
 
     public static byte[] RamTotal(long bytes) => Build(stream =>
     {
-        stream.Advance(SectionHeader.Write(stream.GetSpan(SectionHeader.MaxSize), SectionType.Start, RamSection, "ram"u8, instance: 0, version: 4));
+        stream.Advance(SectionHeader.Write(
+            stream.GetSpan(SectionHeader.MaxSize), SectionType.Start, RamSection, "ram"u8, instance: 0, version: 4));
         WriteRecord(stream, RamFlags.MemorySize, bytes);
     });
 
@@ -58,7 +60,8 @@ internal static class HostileStream
         EndSection(stream);
     });
 
-    public static byte[] Pings { get; } = Repeat(static stream => stream.Advance(CommandWriter.WritePing(stream.GetSpan(CommandWriter.MaxSize), 1)));
+    public static byte[] Pings { get; } =
+        Repeat(static stream => stream.Advance(CommandWriter.WritePing(stream.GetSpan(CommandWriter.MaxSize), 1)));
 
     /// <summary>Complete device sections of 33 bytes.</summary>
     public static byte[] Devices { get; } = Repeat(static stream =>

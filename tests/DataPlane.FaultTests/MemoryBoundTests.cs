@@ -7,10 +7,14 @@ using Xunit;
 
 namespace DataPlane.FaultTests;
 
-/// <summary>What a source announces or sends without end does not become our memory. Guest memory is the host's, bounded by MaxRamBytes.</summary>
+/// <summary>
+/// What a source announces or sends without end does not become our memory. Guest memory is the host's, bounded by MaxRamBytes.
+/// </summary>
 public sealed class MemoryBoundTests
 {
-    /// <summary>More than any of these may hold at once: 64 KiB for each of 256 channels, and some copies of 4 MiB of device state.</summary>
+    /// <summary>
+    /// More than any of these may hold at once: 64 KiB for each of 256 channels, and some copies of 4 MiB of device state.
+    /// </summary>
     private const long Bound = 40 << 20;
 
     /// <summary>Many times the bound: what grows with the stream would show.</summary>
@@ -79,7 +83,8 @@ public sealed class MemoryBoundTests
             "early device sections" => (HostileStream.Head, HostileStream.Devices),
             "early device sections after the blocks" => ([.. HostileStream.Head, .. ram], HostileStream.Devices),
             "device state" => ([.. HostileStream.Head, .. ram, .. HostileStream.EndOfRam], HostileStream.Devices),
-            "one device section" => ([.. HostileStream.Head, .. ram, .. HostileStream.EndOfRam, .. HostileStream.Devices.AsSpan(0, 25)], new byte[65536]),
+            "one device section" =>
+                ([.. HostileStream.Head, .. ram, .. HostileStream.EndOfRam, .. HostileStream.Devices.AsSpan(0, 25)], new byte[65536]),
             "more RAM than allowed" => ([.. HostileStream.Head, .. HostileStream.RamTotal(long.MaxValue & ~4095L)], []),
             "more RAM blocks than sensible" => ([.. HostileStream.Head, .. HostileStream.RamOf(WireLimits.MaxRamBlocks + 1)], []),
             "rounds without a page" => ([.. HostileStream.Head, .. ram], HostileStream.EmptyRounds),

@@ -46,7 +46,8 @@ public sealed class OwnershipTests
         }
 
         await Eventually.TrueAsync(
-            () => Descriptors.Targets().Count <= descriptors, $"{fault}: no more descriptors than before", TestContext.Current.CancellationToken);
+            () => Descriptors.Targets().Count <= descriptors,
+            $"{fault}: no more descriptors than before", TestContext.Current.CancellationToken);
         await Eventually.TrueAsync(() => !Threads().Any(), $"{fault}: all threads ended", TestContext.Current.CancellationToken);
     }
 
@@ -54,7 +55,8 @@ public sealed class OwnershipTests
     {
         Assert.False(migration.Guest.IsRunning && migration.Incoming.Started, $"two owners\n{story}");
         // Stricter: once committed, even a destination that could not say so may be told by its operator to start.
-        Assert.False(migration.Guest.IsRunning && migration.Incoming.Committed, $"the guest runs on though the destination has committed\n{story}");
+        Assert.False(
+            migration.Guest.IsRunning && migration.Incoming.Committed, $"the guest runs on though the destination has committed\n{story}");
     }
 
     private static void CheckSource(FaultyMigration migration, string story)
@@ -90,8 +92,8 @@ public sealed class OwnershipTests
 
         if (migration.Incoming.Committed)
         {
-            // Nothing protects contents from a network that changes them; but one byte changes its own page, or which page it belongs to. What is
-            // decompressed later may refer to it.
+            // Nothing protects contents from a network that changes them; but one byte changes its own page, or which page it belongs to.
+            // What is decompressed later may refer to it.
             var differences = migration.Incoming.DifferencesFrom(migration.Guest.Memory);
             var most = fault.Kind != FaultKind.Corrupt ? 0 : fault.Compression == CompressionMethod.None ? 2 : int.MaxValue;
             Assert.True(differences.Count <= most, $"{string.Join(", ", differences)}\n{story}");

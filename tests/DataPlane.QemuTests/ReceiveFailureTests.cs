@@ -7,7 +7,7 @@ public sealed class ReceiveFailureTests : ReceiveTest
 {
     // Slow enough that a guest of 128 MiB is on its way for many seconds.
     private const long Slow = 4 << 20;
-    private const long Begun = 4 << 20;
+    private const int Begun = 256; // pages
 
     public static TheoryData<string, int, bool> Cases => new(
         from version in QemuVersion.All
@@ -154,12 +154,12 @@ public sealed class ReceiveFailureTests : ReceiveTest
         await source.StartMigrationAsync(receive.Uri, Token);
     }
 
-    /// <summary>A migration that has begun to send RAM and is far from its end.</summary>
+    /// <summary>A migration whose RAM has begun to arrive, and which is far from its end.</summary>
     private async Task<ReceiveProcess> BeginSlowlyAsync(QemuProcess source, int channels, bool returnPath, params string[] extra)
     {
         var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Channels = channels, Extra = extra });
         await BeginAsync(source, receive, new MigrationSettings { Channels = channels, ReturnPath = returnPath, MaxBandwidth = Slow });
-        await source.WaitForCounterAsync("ram", "transferred", Begun, Token);
+        await WaitForPagesAsync(Begun);
         return receive;
     }
 }

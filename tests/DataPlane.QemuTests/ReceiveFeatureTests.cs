@@ -58,8 +58,8 @@ public sealed class ReceiveFeatureTests : ReceiveTest
     {
         var source = await StartSourceAsync(Newest(version));
 
-        // Differences begin with the third round, since the cache fills in the second: the limit is too low for fewer, also for a guest that
-        // gets little of a busy machine, and raised then.
+        // Differences begin with the third round, since the cache fills in the second: the limit is too low for fewer, also for a guest
+        // that gets little of a busy machine, and raised then.
         var settings = new MigrationSettings
         {
             ReturnPath = true,

@@ -174,7 +174,7 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
         var source = await StartSourceAsync(Newest(version));
         var receive = await BeginAsync(
             source, new MigrationSettings { Capabilities = ["background-snapshot"], MaxBandwidth = 4 << 20 });
-        await source.WaitForCounterAsync("ram", "transferred", 1 << 20, Token);
+        await WaitForPagesAsync(64);
 
         await source.ExecuteAsync("migrate_cancel", null, Token);
 

@@ -1,4 +1,7 @@
+using System.Diagnostics;
 using System.Text.Json;
+using DataPlane.Linux;
+using DataPlane.Memory;
 using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuTests;
@@ -48,7 +51,9 @@ public abstract class ReceiveTest : QemuTest
         return migration;
     }
 
-    /// <summary>Moves the source's guest into the file and checks nothing of it, for machines whose memory is not one block "pc.ram".</summary>
+    /// <summary>
+    /// Moves the source's guest into the file and checks nothing of it, for machines whose memory is not one block "pc.ram".
+    /// </summary>
     private protected async Task SaveAsync(QemuProcess source, MigrationSettings settings)
     {
         var receive = await StartAsync(new ReceiveOptions { Out = OutFile, Channels = settings.Channels });
@@ -71,6 +76,27 @@ public abstract class ReceiveTest : QemuTest
         foreach (var version in versions)
         {
             await RunsOnAsync(OutFile, source.Options, version, source.Console.Reports[^1], paused);
+        }
+    }
+
+    /// <summary>
+    /// Waits until so many pages with data are in the file that the command makes. What the source counts as sent may still be in a socket,
+    /// and before the command has made its memory, a source that goes away is a false start, after which it waits for the next one.
+    /// </summary>
+    private protected async Task WaitForPagesAsync(int least)
+    {
+        for (var patience = Stopwatch.StartNew(); ; await Task.Delay(20, Token))
+        {
+            var pages = CountPages(least);
+            if (pages >= least)
+            {
+                return;
+            }
+
+            if (patience.Elapsed > Patience.Default)
+            {
+                throw new TimeoutException($"{pages} pages with data have come in time, not {least}");
+            }
         }
     }
 
@@ -111,6 +137,30 @@ public abstract class ReceiveTest : QemuTest
             Machine = machine,
             Extra = ["-object", $"tls-creds-x509,id=tls0,dir={folder},endpoint=client"],
         };
+    }
+
+    /// <summary>Counts the pages that are not zero in the file under construction, up to <paramref name="most"/>.</summary>
+    private int CountPages(int most)
+    {
+        if (Directory.GetFiles(OutFolder, ".*.partial") is not [var path])
+        {
+            return 0;
+        }
+
+        // The runtime's own way of opening asks for a lock, which the command has.
+        using var file = LinuxFile.Open(path, Libc.OpenReadOnly);
+        var chunk = new byte[1 << 20];
+        var pages = 0;
+        long offset = 0;
+        for (int count; pages < most && (count = RandomAccess.Read(file, chunk, offset)) > 0; offset += count)
+        {
+            for (var at = 0; at < count; at += TargetPage.Size)
+            {
+                pages += chunk.AsSpan(at, Math.Min(TargetPage.Size, count - at)).ContainsAnyExcept((byte)0) ? 1 : 0;
+            }
+        }
+
+        return pages;
     }
 
     private static void CheckResult(ReceiveResult result, MappedRamFile file, QemuOptions machine, MigrationSettings settings)

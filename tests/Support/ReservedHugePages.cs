@@ -34,8 +34,8 @@ internal sealed class ReservedHugePages : IDisposable
     }
 
     /// <summary>
-    /// Room for <paramref name="bytes"/> of guest memory on pages of 1 GiB, for which a system that has run for a while may have no place left
-    /// in one piece: the test is skipped then.
+    /// Room for <paramref name="bytes"/> of guest memory on pages of 1 GiB, for which a system that has run for a while may have no place
+    /// left in one piece: the test is skipped then.
     /// </summary>
     internal static ReservedHugePages ForGigantic(long bytes)
     {

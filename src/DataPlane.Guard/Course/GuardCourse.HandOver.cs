@@ -169,7 +169,8 @@ internal sealed partial class GuardCourse
         else
         {
             GiveSetUp(_held.Values.First().Relay,
-                $"{_held.Count} of {1 + _target.Channels} channels came, and no other for {_options.UndecidedTimeout.TotalSeconds:0.###} s");
+                $"{_held.Count} of {1 + _target.Channels} channels came, "
+                    + $"and no other for {_options.UndecidedTimeout.TotalSeconds:0.###} s");
         }
     }
 

@@ -40,7 +40,8 @@ internal sealed partial class GuardCourse
     {
         // In postcopy QEMU has all it needs, so a session that comes then waits for a pause. One that comes while main is being lost waits
         // too: QEMU would take it for the preempt channel of that link.
-        if (_introduced is not null || _sessions.IsComplete || _main is { IsLosing: true } || State is GuardState.Postcopy or GuardState.Completed or GuardState.Failed)
+        if (_introduced is not null || _sessions.IsComplete || _main is { IsLosing: true }
+            || State is GuardState.Postcopy or GuardState.Completed or GuardState.Failed)
         {
             return;
         }

@@ -65,8 +65,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
         if (capabilities.Contains("x-colo"))
         {
             throw new QmpException(
-                "QEMU is to replicate its guest (capability x-colo): its main channel never ends, and a guard ends when the guest has come; "
-                + "turn the capability off, or leave the guard out");
+                "QEMU is to replicate its guest (capability x-colo): its main channel never ends, "
+                + "and a guard ends when the guest has come; turn the capability off, or leave the guard out");
         }
 
         if (HandOverOrder.WhyNot(target) is { } reason)
@@ -252,7 +252,8 @@ internal sealed class QemuMonitor : IAsyncDisposable
         catch (QmpException refusal) when (refusal.Message.Contains("already been started", StringComparison.Ordinal))
         {
             place?.Dispose();
-            throw new QmpException("QEMU has been told of its incoming migration before, and takes one in its life: the next QEMU at this monitor "
+            throw new QmpException(
+                "QEMU has been told of its incoming migration before, and takes one in its life: the next QEMU at this monitor "
                 + $"that waits with -incoming defer can be guarded ({refusal.Message})", refusal);
         }
         catch

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using DataPlane.Memory;
 using DataPlane.Tool.CommandLine;
+using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Tool.Bench;
 
@@ -41,7 +42,9 @@ internal static class MemoryFill
     /// <summary>
     /// Fills a block with the bytes of a file, repeated. The file's own zero pages come on top of the share of zero pages.
     /// </summary>
-    /// <exception cref="CommandException">The file cannot be read, or holds less than a page.</exception>
+    /// <exception cref="CommandException">
+    /// The file cannot be read, holds less than a page, or ends before its length.
+    /// </exception>
     public static void FromFile(RamBlock block, int zeroPercent, string path)
     {
         try
@@ -62,13 +65,29 @@ internal static class MemoryFill
                 }
                 else
                 {
-                    _ = RandomAccess.Read(file, bytes, page % pages * TargetPage.Size);
+                    ReadPage(file, bytes, page % pages * TargetPage.Size, path);
                 }
             }
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {
             throw new CommandException($"--memory-file: {unreadable.Message}", innerException: unreadable);
+        }
+    }
+
+    /// <summary>Fills all of <paramref name="page"/>: a read may bring less than was asked for, and a file may become shorter.</summary>
+    private static void ReadPage(SafeFileHandle file, Span<byte> page, long offset, string path)
+    {
+        while (!page.IsEmpty)
+        {
+            var count = RandomAccess.Read(file, page, offset);
+            if (count == 0)
+            {
+                throw new CommandException($"--memory-file: '{path}' ends before the length that it is said to have");
+            }
+
+            page = page[count..];
+            offset += count;
         }
     }
 

@@ -9,7 +9,8 @@ internal sealed class TlsOptions
     private readonly ToolOption<string?> _folder;
 
     private readonly ToolOption<string?> _sharedKeys = Options.Text(
-        "--tls-psk", "FILE", "all channels inside TLS 1.3 with keys that both ends share, in the file that QEMU's tls-creds-psk has (keys.psk)");
+        "--tls-psk", "FILE",
+        "all channels inside TLS 1.3 with keys that both ends share, in the file that QEMU's tls-creds-psk has (keys.psk)");
 
     private readonly ToolOption<bool> _strict = StrictPurpose();
     private readonly ToolOption<string?>? _hostName;
@@ -23,7 +24,8 @@ internal sealed class TlsOptions
         var prefix = end == TlsEnd.Server ? "server" : "client";
         _folder = Options.Text(
             "--tls-dir", "DIR",
-            $"all channels inside TLS, with ca-cert.pem, {prefix}-cert.pem, {prefix}-key.pem and ca-crl.pem of this folder, as QEMU has them");
+            $"all channels inside TLS, with ca-cert.pem, {prefix}-cert.pem, {prefix}-key.pem "
+                + "and ca-crl.pem of this folder, as QEMU has them");
         if (end == TlsEnd.Server)
         {
             _allow = Allow();

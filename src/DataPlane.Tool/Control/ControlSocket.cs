@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using DataPlane.Linux;
 using DataPlane.Tool.CommandLine;
+using DataPlane.Transport;
 
 namespace DataPlane.Tool.Control;
 
@@ -93,18 +94,16 @@ internal sealed class ControlSocket : IAsyncDisposable
             throw new CommandException($"--control {path}: a socket of another user (number {there.Owner}) has this name");
         }
 
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
+        switch (SocketSetup.ProbeUnix(path))
         {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
+            case Errno.ECONNREFUSED or Errno.ENOENT:
+                File.Delete(path);
+                break;
+            case 0 or Errno.EAGAIN:
+                throw new CommandException($"--control {path}: another {what} answers there");
+            case var errno:
+                throw new CommandException($"--control {path}: {Errno.Describe(errno)}");
         }
-        catch (SocketException exception) when (exception.SocketErrorCode == SocketError.ConnectionRefused)
-        {
-            File.Delete(path);
-            return;
-        }
-
-        throw new CommandException($"--control {path}: another {what} answers there");
     }
 
     private async Task ServeAsync()

@@ -155,7 +155,8 @@ internal static class GuardConfig
         }
 
         var error = result.Errors is [var first, ..] ? first : null;
-        var line = entries.FirstOrDefault(entry => error?.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
+        var line =
+            entries.FirstOrDefault(entry => error?.SymbolResult is OptionResult option && option.Option.Name == "--" + entry.Key)?.Line
             ?? section.Line;
         throw Fault(path, line, $"[{section.Name}]: {fault}");
     }

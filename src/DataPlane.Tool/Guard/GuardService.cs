@@ -13,11 +13,15 @@ namespace DataPlane.Tool.Guard;
 /// </summary>
 internal sealed class GuardService : IGuardEvents, IDisposable
 {
+    /// <summary>How long a QEMU that does not answer its first question may keep the service from being ready.</summary>
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+
     private readonly CommandContext _context;
     private readonly TimeSpan _interval;
     private readonly SystemdNotifier _systemd = new(Environment.GetEnvironmentVariable("NOTIFY_SOCKET"));
     private readonly CancellationTokenRegistration _stopping;
     private Func<IReadOnlyList<VmStatus>> _status = static () => [];
+    private bool _servesOne;
 
     public GuardService(CommandContext context, TimeSpan interval)
     {
@@ -59,6 +63,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     /// <exception cref="CommandException">The guard could not begin, or the migration failed.</exception>
     public async Task ServeOneAsync(VmSettings settings)
     {
+        _servesOne = true;
         using var worker = Hire(settings);
         Volatile.Write(ref _status, () => [worker.Status()]);
         VmStatus ended;
@@ -100,13 +105,13 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         using var fleet = new VmFleet(Hire, _context.Note, _context.Stop);
         Volatile.Write(ref _status, fleet.Status);
         fleet.Apply(vms);
-        _systemd.Ready();
         var watching = WatchAsync(_context.Stop);
         try
         {
+            await ReadyAsync(fleet).ConfigureAwait(false);
             await foreach (var _ in reload.Reader.ReadAllAsync(_context.Stop).ConfigureAwait(false))
             {
-                Reload(path, fleet);
+                await ReloadAsync(path, fleet).ConfigureAwait(false);
             }
         }
         finally
@@ -117,7 +122,7 @@ internal sealed class GuardService : IGuardEvents, IDisposable
         }
     }
 
-    private void Reload(string path, VmFleet fleet)
+    private async Task ReloadAsync(string path, VmFleet fleet)
     {
         _systemd.Reloading();
         try
@@ -134,6 +139,17 @@ internal sealed class GuardService : IGuardEvents, IDisposable
             _context.Warn($"{OneLine.Of(exception.Message)}; the VMs stay as they are");
         }
 
+        await ReadyAsync(fleet).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Tells that the service is at work when every VM has been tried. Whoever waits for the service then finds each address open whose
+    /// QEMU waits.
+    /// </summary>
+    private async Task ReadyAsync(VmFleet fleet)
+    {
+        await fleet.TriedAsync().WaitAsync(s_patience, _context.Time, _context.Stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _context.Stop.ThrowIfCancellationRequested();
         _systemd.Ready();
     }
 
@@ -179,7 +195,10 @@ internal sealed class GuardService : IGuardEvents, IDisposable
     void IGuardEvents.Listening(VmStatus vm)
     {
         _context.AnnounceListening(vm.Listen);
-        _systemd.Ready();
+        if (_servesOne)
+        {
+            _systemd.Ready();
+        }
     }
 
     void IGuardEvents.Ended(VmStatus vm) => _context.Note($"{vm.Name}: {vm.State}{(vm.Error is { } error ? ": " + error : "")}");

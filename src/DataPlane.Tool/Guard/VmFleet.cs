@@ -47,6 +47,15 @@ internal sealed class VmFleet(Func<VmSettings, VmWorker> hire, Action<string> no
         }
     }
 
+    /// <summary>Waits until every VM that is there now has been tried once, so that its address is open if it can be.</summary>
+    public Task TriedAsync()
+    {
+        lock (_lock)
+        {
+            return Task.WhenAll(_posts.Select(static post => post.Worker.Tried));
+        }
+    }
+
     /// <summary>Waits until every worker has ended, after a stop.</summary>
     public async Task EndAsync()
     {

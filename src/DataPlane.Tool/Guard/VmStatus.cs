@@ -47,7 +47,7 @@ internal sealed record VmStatus
     /// <summary>Migrations of this VM that the guard has seen fail.</summary>
     public int Failed { get; init; }
 
-    /// <summary>Why the last attempt or the last migration failed; null when it did not.</summary>
+    /// <summary>Why the last migration failed, and why the last attempt to guard the next one did; null when neither did.</summary>
     public string? Error { get; init; }
 
     /// <summary>Whether a migration is under way, so that this is no moment to stop the guard.</summary>

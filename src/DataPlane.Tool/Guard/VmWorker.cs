@@ -32,6 +32,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
 
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _retire = new();
+    private readonly TaskCompletionSource _tried = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private VmSettings _settings = initial;
     private IGuardedVm? _employed; // from before its start to its end
     private IGuardedVm? _vm;       // while its address is open
@@ -64,6 +65,12 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
     }
 
+    /// <summary>
+    /// Completes when the VM has been tried once: its address has been open, it has been reported why it could not be opened, or the worker
+    /// has ended.
+    /// </summary>
+    public Task Tried => _tried.Task;
+
     /// <summary>Guards one migration, and returns the state in which it ended.</summary>
     /// <exception cref="Exception">The guard could not begin.</exception>
     public async Task<VmStatus> ServeOnceAsync(CancellationToken cancellation)
@@ -77,6 +84,7 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
                 await vm.StartAsync(cancellation).ConfigureAwait(false);
                 Begin(vm);
                 events.Listening(Status());
+                _tried.TrySetResult();
                 await vm.RunAsync(cancellation).ConfigureAwait(false);
             }
             finally
@@ -97,6 +105,18 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
     /// <summary>Guards one QEMU after the other until it is retired.</summary>
     /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
     public async Task ServeForeverAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            await ServeUntilRetiredAsync(cancellation).ConfigureAwait(false);
+        }
+        finally
+        {
+            _tried.TrySetResult();
+        }
+    }
+
+    private async Task ServeUntilRetiredAsync(CancellationToken cancellation)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _retire.Token);
         var pause = s_firstPause;
@@ -150,7 +170,10 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         }
     }
 
-    /// <summary>The state of the VM; while a new QEMU is awaited, the state in which the last migration ended.</summary>
+    /// <summary>
+    /// The state of the VM; while a new QEMU is awaited, the state in which the last migration ended, and why the next one cannot be
+    /// guarded yet.
+    /// </summary>
     public VmStatus Status()
     {
         lock (_lock)
@@ -166,9 +189,9 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
                 Name = Name,
                 Listen = _settings.Listen.ToString(),
                 State = VmStatus.StatePreparing,
-                Error = _error,
             };
-            return status with { Completed = _completed, Failed = _failed };
+            var error = status.Error is { } ended && _error is { } since ? $"{ended}; since then: {since}" : status.Error ?? _error;
+            return status with { Completed = _completed, Failed = _failed, Error = error };
         }
     }
 
@@ -235,6 +258,8 @@ internal sealed class VmWorker(VmSettings initial, Func<VmSettings, IGuardedVm> 
         {
             events.CannotStart(Name, reason);
         }
+
+        _tried.TrySetResult();
     }
 
     public void Dispose() => _retire.Dispose();

@@ -117,6 +117,14 @@ internal sealed partial class JsonSink : IDisposable
 
         try
         {
+            if (_temporaryPath is null && _file.CanSeek)
+            {
+                // Opening /dev/fd/N opens the file anew, at its beginning. What others have written there stays, also the tables that this
+                // command has for people.
+                _stdout.Flush();
+                _file.Seek(0, SeekOrigin.End);
+            }
+
             _file.Write(Encoding.UTF8.GetBytes(text + "\n"));
             _file.Dispose();
             if (_temporaryPath is not null)

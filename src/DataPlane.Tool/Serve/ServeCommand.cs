@@ -57,7 +57,7 @@ internal sealed class ServeCommand
 
     private async Task<ExitCode> RunAsync(ParseResult arguments, CommandContext context, ServeDocument document)
     {
-        var address = await ResolveAsync(arguments.GetValue(_listen)!, context.Stop).ConfigureAwait(false);
+        var address = await ResolveAsync(arguments.GetValue(_listen)!, Dns.GetHostAddressesAsync, context.Stop).ConfigureAwait(false);
         var channels = new ChannelOptions();
         using var tls = _tls.Load(arguments, context);
         IServeLeg[] legs =
@@ -119,7 +119,12 @@ internal sealed class ServeCommand
         }
     }
 
-    private static async Task<IPEndPoint> ResolveAsync(ChannelAddress address, CancellationToken cancellation)
+    /// <summary>
+    /// The end point to listen on: the first address of a host name, which <paramref name="resolve"/> finds (a parameter for the tests).
+    /// </summary>
+    /// <exception cref="CommandException">There is no such end point.</exception>
+    internal static async Task<IPEndPoint> ResolveAsync(
+        ChannelAddress address, Func<string, CancellationToken, Task<IPAddress[]>> resolve, CancellationToken cancellation)
     {
         if (address.IsUnix)
         {
@@ -138,8 +143,9 @@ internal sealed class ServeCommand
 
         try
         {
-            var found = await Dns.GetHostAddressesAsync(address.Host, cancellation).ConfigureAwait(false);
-            return new IPEndPoint(found[0], address.Port);
+            var found = await resolve(address.Host, cancellation).ConfigureAwait(false);
+            return found is [var first, ..] ? new IPEndPoint(first, address.Port)
+                : throw new CommandException($"--listen: '{address.Host}' has no address");
         }
         catch (SocketException exception)
         {

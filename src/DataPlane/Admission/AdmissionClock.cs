@@ -18,7 +18,8 @@ internal sealed class AdmissionClock : IDisposable
     {
         _time = time;
         _wake = wake;
-        _timer = time.CreateTimer(static clock => ((AdmissionClock)clock!).Fire(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = time.CreateTimer(
+            static clock => ((AdmissionClock)clock!).Fire(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     internal long Now => _time.GetTimestamp();

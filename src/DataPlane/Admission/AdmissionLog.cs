@@ -37,7 +37,8 @@ internal static partial class AdmissionLog
     internal static partial void RefusedMore(ILogger logger, long count, string peer, RefusalReason reason);
 
     [LoggerMessage(3111, LogLevel.Warning,
-        "RLIMIT_NOFILE leaves room for {Undecided} undecided connections where {Wanted} may be; the descriptors of the migration are set aside")]
+        "RLIMIT_NOFILE leaves room for {Undecided} undecided connections where {Wanted} may be; "
+            + "the descriptors of the migration are set aside")]
     internal static partial void FewDescriptors(ILogger logger, int undecided, int wanted);
 
     [LoggerMessage(3112, LogLevel.Debug, "All places are free again, for another set of channels")]

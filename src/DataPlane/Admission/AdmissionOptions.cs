@@ -47,7 +47,8 @@ public sealed record AdmissionOptions
     internal int DescriptorsPerChannel { get; init; } = 1;
 
     /// <summary>Descriptors that are set aside for the channels of one migration, so that strangers cannot use them up.</summary>
-    internal long ReservedDescriptors => (long)(DescriptorsPerChannel + (Upgrade is null ? 0 : DescriptorsPerUpgrade)) * (MultifdChannels + 2);
+    internal long ReservedDescriptors =>
+        (long)(DescriptorsPerChannel + (Upgrade is null ? 0 : DescriptorsPerUpgrade)) * (MultifdChannels + 2);
 
     /// <summary>The most descriptors that one undecided connection can have.</summary>
     internal int DescriptorsPerUndecided => 1 + (Upgrade is null ? 0 : DescriptorsPerUpgrade);

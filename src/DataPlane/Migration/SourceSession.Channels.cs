@@ -29,7 +29,8 @@ internal sealed partial class SourceSession
             AwaitedChannels.DescribeMultifd(_options.MultifdChannels - _multifd.Now.Count, _options.MultifdChannels),
         MigrationPhase.Commit => "the destination's answer",
         MigrationPhase.Setup or MigrationPhase.Precopy or MigrationPhase.Switchover or MigrationPhase.DeviceState
-            when _returnPath is not null && Volatile.Read(ref _pongs) == 0 && _time.GetElapsedTime(_listensSince) > s_patienceForFirstAnswer =>
+            when _returnPath is not null && Volatile.Read(ref _pongs) == 0
+                && _time.GetElapsedTime(_listensSince) > s_patienceForFirstAnswer =>
             $"the destination to begin reading: it may expect more multifd channels than {_options.MultifdChannels}",
         _ => null,
     };

@@ -246,7 +246,8 @@ internal sealed partial class SourceSession
             ? (FailureReason.GuestAtDestination,
                 $"the guest runs at the destination, but not all of its memory is known to be there: {why}; it stays stopped here")
             : (FailureReason.OutcomeUnknown,
-                $"the guest was handed over, but the destination did not confirm that it runs: {why}; it stays stopped here and may run there");
+                $"the guest was handed over, but the destination did not confirm that it runs: {why}; "
+                    + "it stays stopped here and may run there");
         return new MigrationException(reason, _clock.Phase, "main", what, cause) { Owner = owner };
     }
 }

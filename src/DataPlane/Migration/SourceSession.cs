@@ -56,7 +56,8 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _switch = postcopySwitch;
         _desk = desk;
         _custody = new SourceCustody(guest, time);
-        _postcopy = options.Postcopy ? new PostcopyHandover(guest.Memory, _custody, options, guest.MachineName, _pool, time, OnPong, OnVmStarted)
+        _postcopy = options.Postcopy
+            ? new PostcopyHandover(guest.Memory, _custody, options, guest.MachineName, _pool, time, OnPong, OnVmStarted)
             : null;
         _postcopyLimit = options.MaxPostcopyBytesPerSecond is { } background ? new SendLimit(background, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings)

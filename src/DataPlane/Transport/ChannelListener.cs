@@ -35,12 +35,16 @@ internal sealed class ChannelListener : IDisposable
     /// address, of both families where the machine has both. A Unix socket on which nobody listens any more is replaced.
     /// </summary>
     /// <exception cref="ChannelException">It is not possible to listen on the address; the message has the reason.</exception>
-    internal static ChannelListener Listen(ChannelAddress address, ChannelOptions options)
+    internal static ChannelListener Listen(ChannelAddress address, ChannelOptions options) =>
+        Listen(address, options, Dns.GetHostAddresses);
+
+    /// <summary>Listens with a given function for finding the addresses of a host name, which is a parameter for the tests.</summary>
+    internal static ChannelListener Listen(ChannelAddress address, ChannelOptions options, Func<string, IPAddress[]> resolve)
     {
         Socket? socket = null;
         try
         {
-            var local = Resolve(address);
+            var local = Resolve(address, resolve);
             socket = new Socket(local.AddressFamily, SocketType.Stream, local is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
             if (local is IPEndPoint ip)
             {
@@ -67,7 +71,7 @@ internal sealed class ChannelListener : IDisposable
 
             return new ChannelListener(socket, address);
         }
-        catch (Exception e) when (e is SocketException or LinuxException)
+        catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
         {
             socket?.Dispose();
             throw new ChannelException("listener", ChannelEnd.Failed, 0, $"cannot listen on {address}: {WhyNot(address, e)}");
@@ -115,7 +119,7 @@ internal sealed class ChannelListener : IDisposable
         }
     }
 
-    private static EndPoint Resolve(ChannelAddress address)
+    private static EndPoint Resolve(ChannelAddress address, Func<string, IPAddress[]> resolve)
     {
         if (address.IsUnix)
         {
@@ -127,24 +131,19 @@ internal sealed class ChannelListener : IDisposable
             return new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, address.Port);
         }
 
-        var ip = IPAddress.TryParse(address.Host, out var literal) ? literal : Dns.GetHostAddresses(address.Host)[0];
-        return new IPEndPoint(ip, address.Port);
+        if (IPAddress.TryParse(address.Host, out var literal))
+        {
+            return new IPEndPoint(literal, address.Port);
+        }
+        // A resolver may know a name and have no address for it that this machine can use.
+        return resolve(address.Host) is [var first, ..] ? new IPEndPoint(first, address.Port)
+            : throw new IOException($"'{address.Host}' has no address");
     }
 
     /// <summary>Removes a Unix socket whose owner is gone. Anything else, also a plain file, stays, and bind reports it.</summary>
     private static void RemoveStale(string path)
     {
-        if (!FileFacts.IsSocket(path))
-        {
-            return;
-        }
-
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-        }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
+        if (FileFacts.IsSocket(path) && SocketSetup.ProbeUnix(path) == Errno.ECONNREFUSED)
         {
             File.Delete(path);
         }

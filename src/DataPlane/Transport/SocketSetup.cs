@@ -76,6 +76,17 @@ internal static class SocketSetup
     internal static int Connect(SafeSocketHandle socket, EndPoint remote) => Call(socket, remote, connect: true);
 
     /// <summary>
+    /// Tries once to connect to the Unix socket at <paramref name="path"/>, and closes the connection. Returns the error number:
+    /// ECONNREFUSED when nobody listens there, 0 or EAGAIN (the backlog is full) when somebody does. It never waits. A blocking connect
+    /// would wait until a listener with a full backlog accepts a connection.
+    /// </summary>
+    internal static int ProbeUnix(string path)
+    {
+        using var probe = Create(AddressFamily.Unix, blocking: false);
+        return Connect(probe, new UnixDomainSocketEndPoint(path));
+    }
+
+    /// <summary>
     /// Whether a socket is connected to itself. TCP allows this, and it happens when a free local port is dialled that lies in the range of
     /// ports for outgoing connections: with the usual migration ports, 49152 and up, once in some ten thousand tries.
     /// </summary>

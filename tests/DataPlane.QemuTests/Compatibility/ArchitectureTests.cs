@@ -54,7 +54,9 @@ public sealed class ArchitectureTests : ReceiveTest
         await AssertSameAsync(destination, memory);
     }
 
-    /// <summary>An s390x machine always has a section of storage attributes beside its RAM, which has no place in a file of RAM and devices.</summary>
+    /// <summary>
+    /// An s390x machine always has a section of storage attributes beside its RAM, which has no place in a file of RAM and devices.
+    /// </summary>
     [Theory]
     [InlineData("7.2", 0)]
     [InlineData("10.0", 0)]

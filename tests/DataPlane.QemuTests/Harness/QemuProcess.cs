@@ -91,8 +91,8 @@ internal sealed partial class QemuProcess : IAsyncDisposable
     }
 
     /// <summary>
-    /// Gives the second monitor, where QEMU waits for one more client, its name, and returns that: once QEMU has its settings, since a guard
-    /// that waits for the next QEMU there asks for them at once.
+    /// Gives the second monitor, where QEMU waits for one more client, its name, and returns that: once QEMU has its settings, since a
+    /// guard that waits for the next QEMU there asks for them at once.
     /// </summary>
     public string OfferSecondMonitor()
     {

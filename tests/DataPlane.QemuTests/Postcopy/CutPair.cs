@@ -40,8 +40,8 @@ internal sealed record CutPair(QemuVersion Version, bool Preempt)
 
     private LinkCut ChooseCut(Random random, CutMoment moment)
     {
-        // A network that takes seconds to be noticed lets the end of the stream through, and with QEMU the end is final. A preempt channel that
-        // is lost alone when main has ended leaves a QEMU waiting for pages that nobody sends again.
+        // A network that takes seconds to be noticed lets the end of the stream through, and with QEMU the end is final. A preempt channel
+        // that is lost alone when main has ended leaves a QEMU waiting for pages that nobody sends again.
         var cut = LinkCut.Choose(random, moment, channels: 0, Preempt) with { Notice = (CutNotice)random.Next(2) };
         return cut.Target == CutTarget.Last ? cut with { Target = CutTarget.All } : cut;
     }

@@ -10,8 +10,8 @@ namespace DataPlane.Tests.Admission;
 /// byte splits, deadlines and departures interleave at random (<see cref="Crowd"/>).
 /// </summary>
 /// <remarks>
-/// Whatever happens: one main, one channel of each id, one preempt channel, each with its whole proof; nobody else; and the honest set is in
-/// without any further event once its last byte is sent, because the clock stands still then.
+/// Whatever happens: one main, one channel of each id, one preempt channel, each with its whole proof; nobody else; and the honest set is
+/// in without any further event once its last byte is sent, because the clock stands still then.
 /// </remarks>
 public sealed class AdmissionModelTests
 {

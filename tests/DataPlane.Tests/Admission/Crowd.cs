@@ -65,7 +65,9 @@ internal sealed class Crowd
         }
     }
 
-    /// <summary>Past deadlines of those who are there; who has said everything is let in first, for a race with the clock proves nothing.</summary>
+    /// <summary>
+    /// Past deadlines of those who are there; who has said everything is let in first, for a race with the clock proves nothing.
+    /// </summary>
     private async Task LeapAsync()
     {
         var complete = _honest[..^1].All(a => a.IsDone);

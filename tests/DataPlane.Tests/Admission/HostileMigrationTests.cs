@@ -8,13 +8,16 @@ using Xunit;
 namespace DataPlane.Tests.Admission;
 
 /// <summary>
-/// Whole migrations to a destination whose port strangers find: what freezes or kills a waiting QEMU (specification, 1-channels section 1.3)
-/// before the source has come, while it sends, and after everything is there. The guest arrives in every case.
+/// Whole migrations to a destination whose port strangers find: what freezes or kills a waiting QEMU (specification, 1-channels section
+/// 1.3) before the source has come, while it sends, and after everything is there. The guest arrives in every case.
 /// </summary>
 public sealed class HostileMigrationTests
 {
-    /// <summary>What a stranger says, why it is refused (null: it is not, as long as the migration lasts), and whether it may come first.</summary>
-    private sealed record Stranger(byte[] Bytes, RefusalReason? Reason, bool MayComeFirst = true, bool Finishes = false, bool Resets = false);
+    /// <summary>
+    /// What a stranger says, why it is refused (null: it is not, as long as the migration lasts), and whether it may come first.
+    /// </summary>
+    private sealed record Stranger(
+        byte[] Bytes, RefusalReason? Reason, bool MayComeFirst = true, bool Finishes = false, bool Resets = false);
 
     private static readonly Guid s_uuid = Opening.Uuid;
 
@@ -29,7 +32,8 @@ public sealed class HostileMigrationTests
         ["20 bytes of an init packet"] = n => new(Opening.Multifd(0)[..20], n == 0 ? RefusalReason.NoMultifd : null),
         ["a second main"] = _ => new(Opening.Main, RefusalReason.SecondMain, MayComeFirst: false),
         ["a main of version 2"] = _ => new(Opening.With(Opening.Main, 7, 2), RefusalReason.Version),
-        ["an id that is taken"] = n => new(Opening.Multifd(0), n == 0 ? RefusalReason.NoMultifd : RefusalReason.IdTaken, MayComeFirst: n == 0),
+        ["an id that is taken"] = n =>
+            new(Opening.Multifd(0), n == 0 ? RefusalReason.NoMultifd : RefusalReason.IdTaken, MayComeFirst: n == 0),
         ["id == N"] = n => new(Opening.Multifd(n), n == 0 ? RefusalReason.NoMultifd : RefusalReason.IdRange),
         ["id 200"] = n => new(Opening.Multifd(200), n == 0 ? RefusalReason.NoMultifd : RefusalReason.IdRange),
         ["another vm"] = n => new(Opening.Multifd(0, Guid.Empty), n == 0 ? RefusalReason.NoMultifd : RefusalReason.Uuid),
@@ -110,11 +114,12 @@ public sealed class HostileMigrationTests
             peers.ForEach(p => p.Dispose());
         }
 
-        // A small guest fits into the sockets' buffers: its first round may be over before the destination has taken a single channel, and then
-        // whoever says the same as an honest channel could be first.
+        // A small guest fits into the sockets' buffers: its first round may be over before the destination has taken a single channel, and
+        // then whoever says the same as an honest channel could be first.
         void KnockAgain()
         {
-            Assert.True(SpinWait.SpinUntil(() => destination.Admitted == channels + 1, TimeSpan.FromSeconds(30)), "the honest channels are in");
+            Assert.True(
+                SpinWait.SpinUntil(() => destination.Admitted == channels + 1, TimeSpan.FromSeconds(30)), "the honest channels are in");
             Knock(first: false);
         }
 

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace DataPlane.Tests.Admission;
 
-/// <summary>The preempt channel among any number of silent connections: found by the page that was asked for, and by nothing else.</summary>
+/// <summary>
+/// The preempt channel among any number of silent connections: found by the page that was asked for, and by nothing else.
+/// </summary>
 public sealed class PreemptCandidateTests
 {
     private const long Page = 0x1234000;

@@ -52,7 +52,9 @@ public sealed class GuardHoldTests
         Assert.False(scene.HasKnocked);
     }
 
-    /// <summary>Of a peer that has vanished the kernel alone says nothing for a quarter of an hour while bytes for it are under way.</summary>
+    /// <summary>
+    /// Of a peer that has vanished the kernel alone says nothing for a quarter of an hour while bytes for it are under way.
+    /// </summary>
     [Fact]
     public async Task Acknowledgements_on_relayed_channels_are_watched()
     {

@@ -75,7 +75,9 @@ public sealed class GuardPreemptTests
         await source.ReceiveAsync(s_request.Length, Token);
 
         source.Send(MainStreamEndTests.Bytes);
-        Assert.Equal(MainStreamEndTests.Bytes, (await main.ReceiveAsync(Opening.Main.Length + MainStreamEndTests.Bytes.Length, Token))[Opening.Main.Length..]);
+        Assert.Equal(
+            MainStreamEndTests.Bytes,
+            (await main.ReceiveAsync(Opening.Main.Length + MainStreamEndTests.Bytes.Length, Token))[Opening.Main.Length..]);
         early.Send(s_page);
 
         Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));

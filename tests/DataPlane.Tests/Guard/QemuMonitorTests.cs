@@ -58,7 +58,8 @@ public sealed class QemuMonitorTests
     {
         using FakeMonitor fake = new();
         var own = $"{fake.Address.Path}.incoming";
-        fake.Answers["query-migrate"] = $$"""{"socket-address": [{{said.Replace("OWN", own, StringComparison.Ordinal)}}], "status": "setup"}""";
+        fake.Answers["query-migrate"] =
+            $$"""{"socket-address": [{{said.Replace("OWN", own, StringComparison.Ordinal)}}], "status": "setup"}""";
 
         await using var monitor = await ConnectAsync(fake, incoming: incoming);
         var target = await monitor.PrepareAsync(Token);

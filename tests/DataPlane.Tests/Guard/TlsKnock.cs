@@ -39,8 +39,10 @@ internal sealed class TlsKnock : IDisposable
             SslClientAuthenticationOptions options = new()
             {
                 TargetHost = "localhost",
-                ClientCertificateContext = certificate is null ? null : SslStreamCertificateContext.Create(certificate, null, offline: true),
-                RemoteCertificateValidationCallback = (_, server, _, _) => server is not null, // the door's judgement is asked for, not ours
+                ClientCertificateContext =
+                    certificate is null ? null : SslStreamCertificateContext.Create(certificate, null, offline: true),
+                // The door's judgement is asked for, not ours.
+                RemoteCertificateValidationCallback = (_, server, _, _) => server is not null,
                 EnabledSslProtocols = protocols,
             };
             await stream.AuthenticateAsClientAsync(options, Token);

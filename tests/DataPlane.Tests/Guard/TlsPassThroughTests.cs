@@ -165,7 +165,10 @@ public sealed class TlsPassThroughTests : IDisposable
 
     /// <summary>TLS 1.3, AES-256-GCM: as QEMU says it.</summary>
     private static byte[] ServerHello { get; } =
-        [22, 3, 3, 0, 4 + 2 + 32 + 1 + 2 + 1 + 2 + 6, 2, 0, 0, 2 + 32 + 1 + 2 + 1 + 2 + 6, 3, 3, .. new byte[32], 0, 0x13, 0x02, 0, 0, 6, 0, 43, 0, 2, 3, 4];
+        [
+            22, 3, 3, 0, 4 + 2 + 32 + 1 + 2 + 1 + 2 + 6, 2, 0, 0, 2 + 32 + 1 + 2 + 1 + 2 + 6, 3, 3, .. new byte[32],
+            0, 0x13, 0x02, 0, 0, 6, 0, 43, 0, 2, 3, 4,
+        ];
 
     private static byte[] EncryptedRecord(byte length) => [23, 3, 3, 0, length, .. new byte[length]];
 

@@ -1,4 +1,5 @@
 using DataPlane.Images;
+using DataPlane.Linux;
 using Xunit;
 
 namespace DataPlane.Tests.Images;
@@ -33,13 +34,12 @@ public sealed class FileReplacementTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void Undone_both_have_the_names_they_had(bool exchanges)
+    public void Undone_the_old_file_has_its_name_and_the_new_one_is_gone(bool exchanges)
     {
         File.WriteAllText(_path, "old");
         Begin(exchanges).Undo();
         Assert.Equal("old", File.ReadAllText(_path));
-        Assert.Equal("new", File.ReadAllText(_former));
-        Assert.Equal(2, Directory.GetFiles(_folder).Length);
+        Assert.Equal([_path], Directory.GetFiles(_folder));
     }
 
     [Theory]
@@ -48,7 +48,22 @@ public sealed class FileReplacementTests : IDisposable
     public void Where_there_was_none_there_is_none_again(bool exchanges)
     {
         Begin(exchanges).Undo();
-        Assert.Equal([_former], Directory.GetFiles(_folder));
+        Assert.Empty(Directory.GetFiles(_folder));
+    }
+
+    /// <summary>It holds the memory of a guest, so it must not stay for ever.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void An_old_file_that_cannot_be_deleted_is_swept_at_the_next_start(bool exchanges)
+    {
+        File.WriteAllText(_path, "old");
+        Begin(exchanges, static _ => throw new IOException("the server does not answer")).Finish();
+        Assert.Equal("new", File.ReadAllText(_path));
+        Assert.Equal(2, Directory.GetFiles(_folder).Length);
+
+        Assert.Equal(1, PartialFile.Sweep(_folder));
+        Assert.Equal([_path], Directory.GetFiles(_folder));
     }
 
     [Fact]
@@ -74,6 +89,6 @@ public sealed class FileReplacementTests : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    private FileReplacement Begin(bool exchanges) =>
-        exchanges ? FileReplacement.Begin(_former, _path) : FileReplacement.Begin(_former, _path, static (_, _) => false);
+    private FileReplacement Begin(bool exchanges, Action<string>? delete = null) => FileReplacement.Begin(
+        _former, _path, (one, other) => exchanges && LinuxFile.TryExchange(one, other), delete ?? File.Delete);
 }

@@ -61,7 +61,8 @@ public sealed class MappedRamGuestTests : IDisposable
         await using var destination = new MigrationDestination(
             [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { MultifdChannels = channels });
         var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
-        var sending = new MigrationSource(guest, new() { MultifdChannels = channels }).MigrateAsync(destination.LocalAddresses[0], cancellationToken: cancel.Token);
+        var sending = new MigrationSource(guest, new() { MultifdChannels = channels })
+            .MigrateAsync(destination.LocalAddresses[0], cancellationToken: cancel.Token);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending);
         await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Equal([Vm], Directory.GetFileSystemEntries(_folder));
@@ -73,13 +74,15 @@ public sealed class MappedRamGuestTests : IDisposable
     {
         File.WriteAllText(Vm, "an older VM");
         using var incoming = new MappedRamGuest(Vm);
-        var memory = await incoming.CreateMemoryAsync(s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
+        var memory = await incoming.CreateMemoryAsync(
+            s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
         var partial = Assert.Single(Directory.GetFiles(_folder), file => file != Vm);
         Assert.StartsWith(".vm.", Path.GetFileName(partial), StringComparison.Ordinal);
         Assert.Equal("600", DiskFiles.Mode(partial));
         Assert.Equal("an older VM", File.ReadAllText(Vm));
 
-        await incoming.CommitAsync(DeviceState.Wrap("test", new byte[] { 1 }), new ReceivedPages(memory), TestContext.Current.CancellationToken);
+        await incoming.CommitAsync(
+            DeviceState.Wrap("test", new byte[] { 1 }), new ReceivedPages(memory), TestContext.Current.CancellationToken);
         Assert.Equal([Vm], Directory.GetFileSystemEntries(_folder));
         Assert.Equal(s_machine.Name, Read().Configuration.MachineName);
         incoming.Dispose();
@@ -98,7 +101,8 @@ public sealed class MappedRamGuestTests : IDisposable
         }
 
         using var incoming = new MappedRamGuest(Vm, _ => throw new IOException("the disk has gone"));
-        var memory = await incoming.CreateMemoryAsync(s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
+        var memory = await incoming.CreateMemoryAsync(
+            s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
 
         await Assert.ThrowsAsync<IOException>(async () => await incoming.CommitAsync(
             DeviceState.Wrap("test", new byte[] { 1 }), new ReceivedPages(memory), TestContext.Current.CancellationToken));
@@ -109,6 +113,33 @@ public sealed class MappedRamGuestTests : IDisposable
         {
             Assert.Equal("an older VM", File.ReadAllText(Vm));
         }
+    }
+
+    /// <summary>Both reasons are told then, and what could not be undone at once is undone when the migration is abandoned.</summary>
+    [Fact]
+    public async Task A_commit_that_cannot_be_undone_tells_why_it_failed_and_is_undone_later()
+    {
+        File.WriteAllText(Vm, "an older VM");
+        string? older = null;
+        var hidden = Path.Combine(_folder, "hidden");
+        using var incoming = new MappedRamGuest(Vm, _ =>
+        {
+            older = Assert.Single(Directory.GetFiles(_folder), file => file != Vm);
+            File.Move(older, hidden);
+            throw new IOException("the disk has gone");
+        });
+        var memory = await incoming.CreateMemoryAsync(
+            s_machine, [new IncomingBlock("pc.ram", 1 << 20)], TestContext.Current.CancellationToken);
+
+        var failure = await Assert.ThrowsAsync<IOException>(async () => await incoming.CommitAsync(
+            DeviceState.Wrap("test", new byte[] { 1 }), new ReceivedPages(memory), TestContext.Current.CancellationToken));
+        Assert.StartsWith(
+            $"the disk has gone; and '{Vm}' could not be made what it was before: ", failure.Message, StringComparison.Ordinal);
+
+        File.Move(hidden, older!);
+        await incoming.AbandonAsync(failure);
+        Assert.Equal([Vm], Directory.GetFileSystemEntries(_folder));
+        Assert.Equal("an older VM", File.ReadAllText(Vm));
     }
 
     [Fact]
@@ -135,7 +166,8 @@ public sealed class MappedRamGuestTests : IDisposable
             await using var destination = new MigrationDestination([ChannelAddress.Parse("127.0.0.1:0")], incoming, new());
             var pages = new PageCount();
             var receiving = destination.ReceiveAsync(pages, TestContext.Current.CancellationToken);
-            var sending = new MigrationSource(guest, new()).MigrateAsync(destination.LocalAddresses[0], cancellationToken: TestContext.Current.CancellationToken);
+            var sending = new MigrationSource(guest, new())
+                .MigrateAsync(destination.LocalAddresses[0], cancellationToken: TestContext.Current.CancellationToken);
             var failure = await Assert.ThrowsAsync<MigrationException>(() => receiving);
             await Assert.ThrowsAsync<MigrationException>(() => sending);
             Assert.Equal(FailureReason.HostFailed, failure.Reason);
@@ -160,7 +192,8 @@ public sealed class MappedRamGuestTests : IDisposable
         }
     }
 
-    private static bool IsZero(RamBlock block, long page) => !block.Span(page << TargetPage.Shift, TargetPage.Size).ContainsAnyExcept((byte)0);
+    private static bool IsZero(RamBlock block, long page) =>
+        !block.Span(page << TargetPage.Shift, TargetPage.Size).ContainsAnyExcept((byte)0);
 
     private static BlockDigest DigestOf(RamBlock block) =>
         new(block.Name, block.Length, Convert.ToHexStringLower(SHA256.HashData(block.Span(0, (int)block.Length))));
@@ -177,7 +210,9 @@ public sealed class MappedRamGuestTests : IDisposable
         var info = Read();
         Assert.Equal(guest.MachineName, info.Configuration.MachineName);
         Assert.Equal(guest.Devices, info.State.Unwrap("test").ToArray());
-        Assert.Equal(guest.Memory.Blocks.Select(static block => (block.Name, block.Length)), info.Blocks.Select(static block => (block.Name, block.Length)));
+        Assert.Equal(
+            guest.Memory.Blocks.Select(static block => (block.Name, block.Length)),
+            info.Blocks.Select(static block => (block.Name, block.Length)));
         var file = File.ReadAllBytes(Vm);
         foreach (var (place, block) in info.Blocks.Zip(guest.Memory.Blocks))
         {

@@ -351,7 +351,8 @@ public sealed class MainStreamReaderTests
         using var legacy = new StreamRun();
         await legacy.ReadAsync(
             new RecordedStream().Header().Start()
-                .Begin(SectionType.Part).EndSection().Begin(SectionType.Part).EndSection().Begin(SectionType.End).EndSection().Devices().Bytes,
+                .Begin(SectionType.Part).EndSection().Begin(SectionType.Part).EndSection()
+                .Begin(SectionType.End).EndSection().Devices().Bytes,
             multifd: true);
         Assert.Equal(4, legacy.Marks);
 
@@ -383,7 +384,8 @@ public sealed class MainStreamReaderTests
             "page before list" => stream.Header().BeginStart().Page(0, page).Bytes,
             "second list" => stream.Header().Start().Begin(SectionType.Part).BlockList(("x", 4096)).Bytes,
             "fill byte" => stream.Header().Start().Begin(SectionType.Part).Page(0, page).ZeroAgain(1, fill: 7).Bytes,
-            "unknown flags" => stream.Header().Start().Begin(SectionType.Part).Record(RamFlags.Page | RamFlags.Zero, 0).Raw(new byte[300]).Bytes,
+            "unknown flags" =>
+                stream.Header().Start().Begin(SectionType.Part).Record(RamFlags.Page | RamFlags.Zero, 0).Raw(new byte[300]).Bytes,
             "hook" => stream.Header().Start().Begin(SectionType.Part).Record(RamFlags.Hook, 0).Raw(new byte[300]).Bytes,
             "too much ram" => stream.Header().BeginStart().Record(RamFlags.MemorySize, 1L << 40).Bytes,
             "block twice" => stream.Header().BeginStart().BlockList(("a", 4096), ("a", 4096)).Bytes,
@@ -398,7 +400,8 @@ public sealed class MainStreamReaderTests
             "ping length" => stream.Header().Command(CommandType.OpenReturnPath).Command(CommandType.Ping, new byte[8]).Bytes,
             "ping without return path" => stream.Header().Ping(1).Bytes,
             "bad delta" => stream.Header().Start().Begin(SectionType.Part).Page(0, page).Xbzrle(0, [0xFF, 0xFF]).Bytes,
-            "long compressed page" => stream.Header().Start().Begin(SectionType.Part).Page(0, page).Compressed(0, new byte[TargetPage.Size + 1]).Bytes,
+            "long compressed page" =>
+                stream.Header().Start().Begin(SectionType.Part).Page(0, page).Compressed(0, new byte[TargetPage.Size + 1]).Bytes,
             "xbzrle with multifd" => stream.Header().Start(flush: true).Begin(SectionType.Part).Page(0, page).Xbzrle(0, [16, 1, 1]).Bytes,
             "late flush" => stream.Header().Start().Begin(SectionType.Part).Record(RamFlags.MultifdFlush, 0).Bytes,
             "eof after ram start" => stream.Header().Start().Raw(0).Bytes,

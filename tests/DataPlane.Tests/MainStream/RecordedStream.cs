@@ -110,7 +110,8 @@ internal sealed class RecordedStream
     public RecordedStream PageAgain(long page, ReadOnlySpan<byte> content) =>
         Record(RamFlags.Page | RamFlags.Continue, page * TargetPage.Size).Raw(content);
 
-    public RecordedStream ZeroAgain(long page, byte fill = 0) => Record(RamFlags.Zero | RamFlags.Continue, page * TargetPage.Size).Raw(fill);
+    public RecordedStream ZeroAgain(long page, byte fill = 0) =>
+        Record(RamFlags.Zero | RamFlags.Continue, page * TargetPage.Size).Raw(fill);
 
     public RecordedStream Xbzrle(long page, ReadOnlySpan<byte> delta)
     {
@@ -183,7 +184,8 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
     /// <summary>Called at each mark.</summary>
     public Func<int, Task>? OnMark { get; init; }
 
-    public async Task<byte[]> ReadAsync(PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20)
+    public async Task<byte[]> ReadAsync(
+        PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20)
     {
         var options = new MainStreamOptions { Multifd = multifd, MaxRamBytes = maxRamBytes, MaxDeviceStateBytes = maxDeviceStateBytes };
         var reader = new MainStreamReader(new StreamCursor(input, "main"), new ReturnPathSender(_returnPath.Writer), options, this);
@@ -193,7 +195,8 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
         return answers.Buffer.ToArray();
     }
 
-    public Task<byte[]> ReadAsync(byte[] stream, bool multifd = false) => ReadAsync(PipeReader.Create(new ReadOnlySequence<byte>(stream)), multifd);
+    public Task<byte[]> ReadAsync(byte[] stream, bool multifd = false) =>
+        ReadAsync(PipeReader.Create(new ReadOnlySequence<byte>(stream)), multifd);
 
     public byte[] Page(long page, string block = RecordedStream.Block)
     {
@@ -211,7 +214,8 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
 
     public void OnBackgroundSnapshot() => IsBackgroundSnapshot = true;
 
-    public ValueTask<ReceivedPages> OnRamBlocksAsync(IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
+    public ValueTask<ReceivedPages> OnRamBlocksAsync(
+        IReadOnlyList<RamBlockEntry> blocks, ReadOnlyMemory<byte> earlySections, CancellationToken cancellationToken)
     {
         var memory = new GuestMemory([.. blocks.Select(static block =>
             RamBlock.Allocate(block.Name, block.Length, RamAllocation.Default with { HugePages = false }))]);

@@ -125,7 +125,8 @@ public sealed class CustodyModelTests : IDisposable
                 case Step.SourceGoesOn when !_sourceIsOver && !_sourceKnows:
                     GoOn();
                     break;
-                case Step.DestinationHears or Step.DestinationHearsAndFails when !_destinationIsOver && _forward.TryDequeue(out var message):
+                case Step.DestinationHears or Step.DestinationHearsAndFails
+                    when !_destinationIsOver && _forward.TryDequeue(out var message):
                     Hear(message, fails: step == Step.DestinationHearsAndFails);
                     break;
                 case Step.SourceHears when !_sourceIsOver && _backward.TryDequeue(out var answer):

@@ -117,7 +117,8 @@ public sealed class DestinationCustodyTests
         Assert.All([CommitBegins, TellingBegins], what => Assert.Throws<InvalidOperationException>(() => custody.On(what)));
         custody.On(SourceTold);
         Assert.All(
-            [CommitBegins, TellingBegins, SourceTold, SourceGone], what => Assert.Throws<InvalidOperationException>(() => custody.On(what)));
+            [CommitBegins, TellingBegins, SourceTold, SourceGone],
+            what => Assert.Throws<InvalidOperationException>(() => custody.On(what)));
     }
 
     [Theory]

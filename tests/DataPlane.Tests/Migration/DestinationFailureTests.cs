@@ -38,7 +38,8 @@ public sealed class DestinationFailureTests
     public async Task A_bad_multifd_packet_ends_the_migration_and_writes_no_page(string what, FailureReason reason, string words)
     {
         await using var scene = new Scene(channels: 1);
-        using var main = scene.Source.Main(new RecordedStream().Header().Command(CommandType.OpenReturnPath).Start(flush: true).Begin(SectionType.Part));
+        using var main = scene.Source.Main(
+            new RecordedStream().Header().Command(CommandType.OpenReturnPath).Start(flush: true).Begin(SectionType.Part));
         using var multifd = scene.Source.Multifd(0);
         multifd.Send(RawSource.Sync());
         var said = RawSource.ListenTo(main);
@@ -162,7 +163,8 @@ public sealed class DestinationFailureTests
     [Fact]
     public async Task A_host_that_cannot_commit_hands_the_guest_back()
     {
-        await using var scene = new Scene(channels: 0, new TestIncomingGuest { OnCommit = static () => throw new IOException("disk full") });
+        await using var scene = new Scene(
+            channels: 0, new TestIncomingGuest { OnCommit = static () => throw new IOException("disk full") });
         using var main = scene.Source.Main(RecordedStream.Complete());
         var said = RawSource.ListenTo(main);
         var failure = await scene.FailureAsync();
@@ -177,7 +179,8 @@ public sealed class DestinationFailureTests
     [Fact]
     public async Task A_host_that_cannot_start_its_guest_keeps_it()
     {
-        await using var scene = new Scene(channels: 0, new TestIncomingGuest { OnStart = static () => throw new IOException("no processor left") });
+        await using var scene = new Scene(
+            channels: 0, new TestIncomingGuest { OnStart = static () => throw new IOException("no processor left") });
         using var main = scene.Source.Main(RecordedStream.Complete());
         var said = RawSource.ListenTo(main);
         var failure = await scene.FailureAsync();
@@ -259,10 +262,12 @@ public sealed class DestinationFailureTests
         using var main = scene.Source.Main(stream);
         using var multifd = scene.Source.Multifd(0);
         multifd.Send(RawSource.Sync());
-        multifd.Send([.. RawSource.Pages("pc.ram", 0), .. RecordedStream.PageContent(1)]); // a source that sends no page at all is refused as such
+        // A source that sends no page at all is refused as such.
+        multifd.Send([.. RawSource.Pages("pc.ram", 0), .. RecordedStream.PageContent(1)]);
         multifd.Send([.. RawSource.Pages("pc.ram", 4096), .. RecordedStream.PageContent(7).AsSpan(0, 2048)]);
         await scene.UntilMemoryExistsAsync();
-        await scene.UntilAsync(() => scene.Guest.Memory!.Blocks[0].Span(4096, 2048).SequenceEqual(RecordedStream.PageContent(7).AsSpan(0, 2048)));
+        await scene.UntilAsync(
+            () => scene.Guest.Memory!.Blocks[0].Span(4096, 2048).SequenceEqual(RecordedStream.PageContent(7).AsSpan(0, 2048)));
 
         main.Send(new RecordedStream().Begin(SectionType.End).EndSection().Devices().Bytes);
         var failure = await scene.FailureAsync();
@@ -368,7 +373,8 @@ public sealed class DestinationFailureTests
         public Task<MigrationReport> Receiving { get; }
 
         public Task<MigrationException> FailureAsync() =>
-            Assert.ThrowsAsync<MigrationException>(() => Receiving.WaitAsync(TimeSpan.FromSeconds(15), TestContext.Current.CancellationToken));
+            Assert.ThrowsAsync<MigrationException>(
+                () => Receiving.WaitAsync(TimeSpan.FromSeconds(15), TestContext.Current.CancellationToken));
 
         public MigrationPhase Phase { get; private set; }
 

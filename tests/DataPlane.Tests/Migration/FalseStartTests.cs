@@ -267,7 +267,9 @@ public sealed class FalseStartTests
         return refusals;
     }
 
-    /// <summary>What is done, each thing when the one before has been let in, is a false start, and the destination waits for the next.</summary>
+    /// <summary>
+    /// What is done, each thing when the one before has been let in, is a false start, and the destination waits for the next.
+    /// </summary>
     private static async Task<RefusalEventArgs> FalselyAsync(int channels, params Action<RawSource>[] comes)
     {
         using var incoming = new TestIncomingGuest();

@@ -11,9 +11,9 @@ using Xunit;
 namespace DataPlane.Tests.Migration;
 
 /// <summary>
-/// A peer that stops at any byte of any channel: it reads no more, it says no more, or neither. Both ends come to an end of their own within
-/// their limits, or by <c>Pause</c> and cancelling where a guest depends on the link, and the guest is never at two places, nor nowhere
-/// without a word.
+/// A peer that stops at any byte of any channel: it reads no more, it says no more, or neither. Both ends come to an end of their own
+/// within their limits, or by <c>Pause</c> and cancelling where a guest depends on the link, and the guest is never at two places, nor
+/// nowhere without a word.
 /// </summary>
 public sealed class PeerStopsTests
 {
@@ -314,7 +314,8 @@ public sealed class PeerStopsTests
         }
 
         private static bool IsUnknown(Task task) =>
-            task.Exception?.InnerException is MigrationException { Reason: FailureReason.OutcomeUnknown or FailureReason.GuestAtDestination };
+            task.Exception?.InnerException
+                is MigrationException { Reason: FailureReason.OutcomeUnknown or FailureReason.GuestAtDestination };
 
         private static async Task<(long, long)> BytesAsync(FaultProxy network, int index)
         {
@@ -411,7 +412,8 @@ public sealed class PeerStopsTests
 
             private async Task RecoverAsync(MigrationProgress? now)
             {
-                if (!_cut && now is { Phase: MigrationPhase.Postcopy } && network.LinkAsync(0, Token) is { IsCompletedSuccessfully: true } link)
+                if (!_cut && now is { Phase: MigrationPhase.Postcopy }
+                    && network.LinkAsync(0, Token) is { IsCompletedSuccessfully: true } link)
                 {
                     if (now.NormalPages == 0)
                     {

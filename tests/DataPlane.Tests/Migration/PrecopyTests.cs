@@ -38,7 +38,8 @@ public sealed class PrecopyTests
         Assert.Equal(sent.ZeroPages, received.ZeroPages);
         Assert.Equal(sent.TransferredBytes, received.TransferredBytes);
         Assert.Equal(channels + 1, received.Channels.Count);
-        Assert.Equal(sent.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)), received.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)));
+        Assert.Equal(
+            sent.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)), received.Channels.Select(static c => (c.Kind, c.Id, c.Bytes)));
         Assert.Equal(guest.Memory.TotalPages, incoming.Pages!.Count());
         Assert.Equal(ChannelKind.Main, received.Channels[0].Kind);
         Assert.Equal((GuestOwner.Destination, GuestOwner.Destination), (sent.Owner, received.Owner));
@@ -94,7 +95,8 @@ public sealed class PrecopyTests
             [s_anyPort], incoming, new MigrationDestinationOptions { MultifdChannels = 2, Compression = demanded });
         var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
         var source = new MigrationSource(guest, new MigrationSourceOptions { MultifdChannels = 2, Compression = method });
-        await Assert.ThrowsAsync<MigrationException>(() => source.MigrateAsync(destination.LocalAddresses[0], null, TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<MigrationException>(
+            () => source.MigrateAsync(destination.LocalAddresses[0], null, TestContext.Current.CancellationToken));
         var failure = await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Contains(words, failure.Message, StringComparison.Ordinal);
         Assert.NotNull(incoming.Abandoned);
@@ -108,7 +110,8 @@ public sealed class PrecopyTests
     [InlineData(2, CompressionMethod.None, 1, "no level without compression")]
     [InlineData(2, (CompressionMethod)3, null, "0 to 2")]
     [InlineData(0, CompressionMethod.Zstd, null, "multifd")]
-    public void Compression_that_cannot_work_is_refused_before_anything_is_connected(int channels, CompressionMethod method, int? level, string words)
+    public void Compression_that_cannot_work_is_refused_before_anything_is_connected(
+        int channels, CompressionMethod method, int? level, string words)
     {
         using var guest = TestGuest.Patterned(1 << 20);
         var options = new MigrationSourceOptions { MultifdChannels = channels, Compression = method, CompressionLevel = level };
@@ -133,7 +136,8 @@ public sealed class PrecopyTests
             },
         };
         using var incoming = new TestIncomingGuest();
-        var (sent, _) = await MigrateAsync(guest, incoming, channels: 2, new MigrationSourceOptions { MaxDowntime = TimeSpan.FromMicroseconds(200) });
+        var (sent, _) = await MigrateAsync(
+            guest, incoming, channels: 2, new MigrationSourceOptions { MaxDowntime = TimeSpan.FromMicroseconds(200) });
         incoming.AssertSameMemoryAs(guest.Memory);
         Assert.True(sent.Rounds >= 4, $"{sent.Rounds} rounds");
     }
@@ -147,7 +151,10 @@ public sealed class PrecopyTests
         await MigrateAsync(guest, incoming, channels: 2, progress: reports);
         var phases = reports.Reports.Select(static report => report.Phase).Distinct().ToArray();
         Assert.Equal(
-            [MigrationPhase.Setup, MigrationPhase.Precopy, MigrationPhase.Switchover, MigrationPhase.DeviceState, MigrationPhase.Commit, MigrationPhase.Completed],
+            [
+                MigrationPhase.Setup, MigrationPhase.Precopy, MigrationPhase.Switchover,
+                MigrationPhase.DeviceState, MigrationPhase.Commit, MigrationPhase.Completed,
+            ],
             phases);
         Assert.Contains(reports.Reports, static report => report.ExpectedDowntime is not null);
     }
@@ -157,7 +164,8 @@ public sealed class PrecopyTests
     {
         using var guest = TestGuestThatRuns();
         using var incoming = new TestIncomingGuest();
-        await using var destination = new MigrationDestination([s_anyPort], incoming, new() { ProgressInterval = TimeSpan.FromMilliseconds(1) });
+        await using var destination = new MigrationDestination(
+            [s_anyPort], incoming, new() { ProgressInterval = TimeSpan.FromMilliseconds(1) });
         var receiving = destination.ReceiveAsync(new Thrower(), TestContext.Current.CancellationToken);
 
         await new MigrationSource(guest, new() { ProgressInterval = TimeSpan.FromMilliseconds(1) }).MigrateAsync(

@@ -21,7 +21,9 @@ internal sealed class RawSource(ChannelAddress destination) : IDisposable
         return socket;
     }
 
-    /// <summary>Listens on main beside what the test does; closes it when the destination has said its last word, as a source does.</summary>
+    /// <summary>
+    /// Listens on main beside what the test does; closes it when the destination has said its last word, as a source does.
+    /// </summary>
     public static Task<byte[]> ListenTo(Socket main) => Task.Run(() =>
     {
         var said = ReadToEnd(main);

@@ -116,7 +116,13 @@ public sealed class SourceCustodyTests
         {
             var custody = new SourceCustody(guest, TimeProvider.System);
             using var start = new Barrier(2);
-            var cancelling = Task.Run(() => { start.SignalAndWait(); return custody.On(CalledOff); }, TestContext.Current.CancellationToken);
+            var cancelling = Task.Run(
+                () =>
+                {
+                    start.SignalAndWait();
+                    return custody.On(CalledOff);
+                },
+                TestContext.Current.CancellationToken);
             var leaving = Task.Run(() => { start.SignalAndWait(); return custody.On(handOver); }, TestContext.Current.CancellationToken);
             Assert.Equal(await cancelling, await leaving);
         }

@@ -53,7 +53,8 @@ public sealed class SourceFailureTests
         using var incoming = new TestIncomingGuest();
         await using var destination = Destination(incoming, channels);
         var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
-        var sending = new MigrationSource(guest, new() { MultifdChannels = channels }).MigrateAsync(destination.LocalAddresses[0], cancellationToken: cancel.Token);
+        var sending = new MigrationSource(guest, new() { MultifdChannels = channels })
+            .MigrateAsync(destination.LocalAddresses[0], cancellationToken: cancel.Token);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending);
         await Assert.ThrowsAsync<MigrationException>(() => receiving);
         Assert.Equal(1, guest.Resumed);
@@ -117,7 +118,8 @@ public sealed class SourceFailureTests
         using var cancel = new CancellationTokenSource();
         var sending = new MigrationSource(guest, new() { MultifdChannels = 2 }).MigrateAsync(
             ChannelAddress.Parse(listener.LocalEndpoint.ToString()!), new CancelWhenBytesMove(cancel), cancel.Token);
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending.WaitAsync(TimeSpan.FromSeconds(15), TestContext.Current.CancellationToken));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(
+            () => sending.WaitAsync(TimeSpan.FromSeconds(15), TestContext.Current.CancellationToken));
         Assert.True(guest.IsRunning);
         Assert.Equal(0, guest.Resumed); // it was never stopped
     }
@@ -160,7 +162,12 @@ public sealed class SourceFailureTests
         };
         await using var destination = Destination(incoming, channels: 2);
         var receiving = destination.ReceiveAsync(cancellationToken: TestContext.Current.CancellationToken);
-        var options = new MigrationSourceOptions { MultifdChannels = 2, StallTimeout = TimeSpan.FromSeconds(4), CommitTimeout = TimeSpan.FromMinutes(1) };
+        var options = new MigrationSourceOptions
+        {
+            MultifdChannels = 2,
+            StallTimeout = TimeSpan.FromSeconds(4),
+            CommitTimeout = TimeSpan.FromMinutes(1),
+        };
         var sending = new MigrationSource(guest, options, timeProvider: time).MigrateAsync(
             destination.LocalAddresses[0], cancellationToken: TestContext.Current.CancellationToken);
         await committing.Task.WaitAsync(TestContext.Current.CancellationToken);

@@ -205,7 +205,12 @@ public sealed class TlsMigrationTests : IDisposable
 
         internal MigrationSource Source(TestGuest guest, int channels, TimeSpan? timeout = null) => new(
             guest,
-            new MigrationSourceOptions { MultifdChannels = channels, Tls = _client, TlsHandshakeTimeout = timeout ?? TimeSpan.FromSeconds(10) });
+            new MigrationSourceOptions
+            {
+                MultifdChannels = channels,
+                Tls = _client,
+                TlsHandshakeTimeout = timeout ?? TimeSpan.FromSeconds(10),
+            });
 
         public void Dispose()
         {

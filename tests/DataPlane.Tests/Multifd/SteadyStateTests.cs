@@ -27,7 +27,8 @@ public sealed class SteadyStateTests
     {
         using var pool = new BlockPool();
         await using var pair = await ChannelPair.CreateAsync(pool);
-        using var source = new GuestMemory([RamBlock.Allocate("pc.ram", Packets * PageBatch.Capacity * (long)TargetPage.Size, RamAllocation.Default)]);
+        using var source = new GuestMemory(
+            [RamBlock.Allocate("pc.ram", Packets * PageBatch.Capacity * (long)TargetPage.Size, RamAllocation.Default)]);
         using var target = new GuestMemory([RamBlock.Allocate("pc.ram", source.TotalBytes, RamAllocation.Default)]);
         var block = source.Blocks[0];
         var pages = new GuestPageSet(source);
@@ -66,7 +67,8 @@ public sealed class SteadyStateTests
     {
         using var pool = new BlockPool();
         await using var pair = await ChannelPair.CreateAsync(pool);
-        using var source = new GuestMemory([RamBlock.Allocate("pc.ram", Packets * PageBatch.Capacity * stride * (long)TargetPage.Size, RamAllocation.Default)]);
+        using var source = new GuestMemory(
+            [RamBlock.Allocate("pc.ram", Packets * PageBatch.Capacity * stride * (long)TargetPage.Size, RamAllocation.Default)]);
         using var target = new GuestMemory([RamBlock.Allocate("pc.ram", source.TotalBytes, RamAllocation.Default)]);
         var block = source.Blocks[0];
         var pages = new GuestPageSet(source);
@@ -77,7 +79,8 @@ public sealed class SteadyStateTests
         }
 
         var sending = Task.Factory.StartNew(
-            () => SendAll(pair.Client, pool, source, pages), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            () => SendAll(pair.Client, pool, source, pages),
+            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         var receiving = Task.Factory.StartNew(
             () => ReceiveAll(pair.Server, pool, target), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         var sent = await sending;

@@ -62,7 +62,8 @@ public sealed class SyncBarrierTests
         var mark = barrier.PassMarkAsync();
         barrier.ChannelEnded(1);
         barrier.ChannelEnded(0);
-        await Assert.ThrowsAsync<SyncBarrierBrokenException>(() => mark.WaitAsync(TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<SyncBarrierBrokenException>(
+            () => mark.WaitAsync(TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken));
     }
 
     [Fact]

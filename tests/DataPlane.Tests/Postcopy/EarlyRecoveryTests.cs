@@ -154,7 +154,9 @@ public sealed class EarlyRecoveryTests
         await ScriptedSource.ExpectShutAsync(main);
         preempt.Dispose();
         main.Dispose();
-        Assert.Contains((await source.Receiving.WaitAsync(TimeSpan.FromSeconds(30), Token)).Channels, static channel => channel.Kind == ChannelKind.Preempt);
+        Assert.Contains(
+            (await source.Receiving.WaitAsync(TimeSpan.FromSeconds(30), Token)).Channels,
+            static channel => channel.Kind == ChannelKind.Preempt);
         Assert.Empty(source.Guest.Pauses);
         source.Guest.AssertWhole();
         liar.Dispose();

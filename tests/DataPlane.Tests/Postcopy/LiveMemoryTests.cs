@@ -161,7 +161,8 @@ public sealed class LiveMemoryTests
         LiveGuest.RequireUserfaultfd();
         using var scene = new Scene(shared: false, wanted: kernelCanPoison ? UserfaultFeatures.Poison : UserfaultFeatures.None);
         using var file = LinuxFile.CreateInMemory("probe", TargetPage.Size);
-        var waiting = Task.Factory.StartNew(() => Write(file, scene.Block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var waiting = Task.Factory.StartNew(
+            () => Write(file, scene.Block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         using (var stop = new EventFd())
         {
             Assert.True(scene.Live.Faults.WaitForFaults(stop));

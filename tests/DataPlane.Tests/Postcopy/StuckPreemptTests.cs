@@ -26,7 +26,8 @@ public sealed class StuckPreemptTests
             [ChannelAddress.Parse("127.0.0.1:0")], incoming, new MigrationDestinationOptions { Postcopy = true, Preempt = true });
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
         await using var network = FaultProxy.Start(
-            destination.LocalAddresses[0], static index => index == 1 ? new FaultPlan { Forward = new Fault { StallAt = 4096 } } : FaultPlan.None);
+            destination.LocalAddresses[0],
+            static index => index == 1 ? new FaultPlan { Forward = new Fault { StallAt = 4096 } } : FaultPlan.None);
         var source = new MigrationSource(guest, new MigrationSourceOptions
         {
             Postcopy = true,
@@ -38,7 +39,8 @@ public sealed class StuckPreemptTests
         });
         var progress = new LastProgress();
         var sending = source.MigrateAsync(network.Address, progress, Token);
-        await UntilAsync(() => progress.Last is { Phase: MigrationPhase.Postcopy, RemainingPages: 0 }, "everything but the stuck pages has left");
+        await UntilAsync(
+            () => progress.Last is { Phase: MigrationPhase.Postcopy, RemainingPages: 0 }, "everything but the stuck pages has left");
         Assert.False(sending.IsCompleted);
 
         if (paused)
@@ -80,7 +82,8 @@ public sealed class StuckPreemptTests
         }
     }
 
-    private static Task UntilAsync(Func<bool> condition, string what) => Eventually.TrueAsync(condition, what, Token).WaitAsync(s_patience, Token);
+    private static Task UntilAsync(Func<bool> condition, string what) =>
+        Eventually.TrueAsync(condition, what, Token).WaitAsync(s_patience, Token);
 }
 
 /// <summary>Keeps the last report.</summary>

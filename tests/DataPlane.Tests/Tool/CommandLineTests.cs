@@ -42,7 +42,8 @@ public sealed class CommandLineTests
     }
 
     [Theory]
-    [InlineData("unknown option '--to': there is no such option (a file of that name goes after --)", "send", "vm.img", "--to", "127.0.0.1:1")]
+    [InlineData("unknown option '--to': there is no such option (a file of that name goes after --)",
+        "send", "vm.img", "--to", "127.0.0.1:1")]
     [InlineData("unknown option '--jsn': did you mean '--json'?", "inspect", "--jsn")]
     [InlineData("--check goes with --config", "guard", "--check")]
     [InlineData("--compression: only pages on multifd", "receive", "--listen", ":0", "--out", "vm.img", "--compression", "zstd")]
@@ -74,7 +75,8 @@ public sealed class CommandLineTests
         var examples = run.Out[run.Out.IndexOf("Examples:", StringComparison.Ordinal)..].Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(5, examples.Length);
         Assert.All(examples[1..].Where((_, i) => i % 2 == 0), line => Assert.StartsWith("  # ", line, StringComparison.Ordinal));
-        Assert.All(examples[1..].Where((_, i) => i % 2 == 1), line => Assert.StartsWith($"  dataplane {command}", line, StringComparison.Ordinal));
+        Assert.All(
+            examples[1..].Where((_, i) => i % 2 == 1), line => Assert.StartsWith($"  dataplane {command}", line, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -20,7 +20,10 @@ public sealed class CommandRunnerTests : IDisposable
 
     /// <summary>Runs a body as a command would run, with the given options.</summary>
     private async Task<int> RunAsync(
-        IReadOnlyList<string> arguments, Func<CommandContext, BenchDocument, Task<ExitCode>> body, ExitCode whenStopped = ExitCode.Interrupted, CancellationToken? stop = null)
+        IReadOnlyList<string> arguments,
+        Func<CommandContext, BenchDocument, Task<ExitCode>> body,
+        ExitCode whenStopped = ExitCode.Interrupted,
+        CancellationToken? stop = null)
     {
         var command = new Command("probe") { Options.Size("--ram", "memory", new ByteSize(4096)) };
         var output = OutputOptions.AddTo(command);
@@ -235,6 +238,25 @@ public sealed class CommandRunnerTests : IDisposable
     [InlineData("/proc/self/fd/2")]
     public void An_open_file_is_no_link(string path) => Assert.Equal(path, TrustedLinks.Follow(path));
 
+    [Fact]
+    public async Task A_document_for_an_open_file_comes_after_what_is_there()
+    {
+        const string Before = "what was there before, and is longer than nothing\n";
+        File.WriteAllText(JsonFile, Before);
+        using var open = File.OpenHandle(JsonFile, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        var arguments = (string[])["--json", $"/proc/self/fd/{open.DangerousGetHandle()}"];
+        Assert.Equal(0, await RunAsync(arguments, (_, _) =>
+        {
+            File.AppendAllText(JsonFile, "and more\n"); // while the command runs
+            return Task.FromResult(ExitCode.Done);
+        }));
+
+        var text = File.ReadAllText(JsonFile);
+        Assert.StartsWith(Before + "and more\n{", text, StringComparison.Ordinal);
+        using var document = JsonDocument.Parse(text[text.IndexOf('{', StringComparison.Ordinal)..]);
+        Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
+    }
+
     /// <summary>What is put under the name after it was followed changes nothing: the name at its end is replaced, as any file's.</summary>
     [Fact]
     public async Task A_link_that_comes_after_the_path_was_followed_is_not()
@@ -278,8 +300,10 @@ public sealed class CommandRunnerTests : IDisposable
             context.Progress.Report(new ProgressSample { Stage = "two" });
             return Task.FromResult(ExitCode.Done);
         });
-        JsonElement[] lines = [.. _out.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement)];
-        Assert.Equal(["dataplane.progress/1", "dataplane.progress/1", "dataplane.bench/1"], lines.Select(line => line.GetProperty("schema").GetString()!));
+        JsonElement[] lines =
+            [.. _out.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement)];
+        Assert.Equal(["dataplane.progress/1", "dataplane.progress/1", "dataplane.bench/1"],
+            lines.Select(line => line.GetProperty("schema").GetString()!));
         Assert.Equal(1, lines[0].GetProperty("done_bytes").GetInt64());
         Assert.Equal("ok", lines[^1].GetProperty("result").GetString());
     }

@@ -30,7 +30,8 @@ public sealed class CompressionOptionsTests
 
     [Fact]
     public void Without_channels_there_is_nothing_to_compress() =>
-        Assert.Contains("--channels", Assert.Throws<CommandException>(() => Read("--compression zstd", channels: 0)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "--channels", Assert.Throws<CommandException>(() => Read("--compression zstd", channels: 0)).Message, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("--compression lz4", "'lz4' is not one of none|zlib|zstd")]

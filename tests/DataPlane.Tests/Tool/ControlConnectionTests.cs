@@ -95,7 +95,8 @@ public sealed class ControlConnectionTests
         var full = await WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = new string('a', room) });
         Assert.Equal(4 + ControlConnection.MaxMessageBytes, full.Length);
         Assert.IsType<DigestResultMessage>(await Over(full).ReadAsync(null, Token));
-        await Assert.ThrowsAsync<ControlException>(() => WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = new string('a', room + 1) }));
+        await Assert.ThrowsAsync<ControlException>(
+            () => WrittenAsync(new DigestResultMessage { Algorithm = "x", Value = new string('a', room + 1) }));
     }
 
     [Theory]
@@ -115,7 +116,8 @@ public sealed class ControlConnectionTests
     [Fact]
     public async Task Bytes_that_are_no_text_are_refused_without_reaching_the_message_raw()
     {
-        var exception = await Assert.ThrowsAsync<ControlException>(() => Over(Frame([0x1B, 0x5B, 0xFF, 0xFE, 0x0A])).ReadAsync(null, Token));
+        var exception = await Assert.ThrowsAsync<ControlException>(
+            () => Over(Frame([0x1B, 0x5B, 0xFF, 0xFE, 0x0A])).ReadAsync(null, Token));
         Assert.DoesNotContain(exception.Message, char.IsControl);
     }
 

@@ -4,7 +4,9 @@ using Xunit;
 
 namespace DataPlane.Tests.Tool;
 
-/// <summary>Every option of every command, found in the tree: whatever value stands there, the answer is one line and exit code 2.</summary>
+/// <summary>
+/// Every option of every command, found in the tree: whatever value stands there, the answer is one line and exit code 2.
+/// </summary>
 public sealed class EveryOptionTests
 {
     private static readonly ToolConsole s_console = new() { Out = TextWriter.Null, Error = TextWriter.Null };

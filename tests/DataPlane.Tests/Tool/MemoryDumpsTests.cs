@@ -17,7 +17,8 @@ public sealed class MemoryDumpsTests
     [InlineData("bench", null, false)]
     [InlineData("inspect", null, false)]
     [InlineData("--help", null, false)]
-    public void Commands_that_hold_memory_of_guests_are_not_dumped_unless_somebody_wants_it(string command, string? wanted, bool forbidden) =>
+    public void Commands_that_hold_memory_of_guests_are_not_dumped_unless_somebody_wants_it(
+        string command, string? wanted, bool forbidden) =>
         Assert.Equal(forbidden, MemoryDumps.AreForbidden(
             [command, "--json"], name => name == "DATAPLANE_DUMPS" ? wanted : null));
 
@@ -49,7 +50,9 @@ public sealed class MemoryDumpsTests
     [Fact]
     public void Without_a_command_there_is_nothing_to_forbid() => Assert.False(MemoryDumps.AreForbidden([], static _ => null));
 
-    /// <summary>The kernel shows it by giving the process's files to root, so it is seen with another user; and the command works.</summary>
+    /// <summary>
+    /// The kernel shows it by giving the process's files to root, so it is seen with another user; and the command works.
+    /// </summary>
     [Theory]
     [InlineData("", "0")]
     [InlineData("DATAPLANE_DUMPS=1", "65534")]
@@ -64,7 +67,8 @@ public sealed class MemoryDumpsTests
             var start = new ProcessStartInfo("/usr/bin/setpriv") { RedirectStandardError = true };
             foreach (var argument in (string[])
                 ["--reuid=65534", "--clear-groups", "env", $"HOME={folder}", .. variable.Length > 0 ? (string[])[variable] : [],
-                "dotnet", Path.Combine(AppContext.BaseDirectory, "dataplane.dll"), "receive", "--listen", "127.0.0.1:0", "--out", $"{folder}/vm"])
+                "dotnet", Path.Combine(AppContext.BaseDirectory, "dataplane.dll"),
+                "receive", "--listen", "127.0.0.1:0", "--out", $"{folder}/vm"])
             {
                 start.ArgumentList.Add(argument);
             }
@@ -73,7 +77,8 @@ public sealed class MemoryDumpsTests
             try
             {
                 var line = await receive.StandardError.ReadLineAsync(Token);
-                Assert.SkipWhen(line is null || line.Contains("Permission denied", StringComparison.Ordinal), "others may not read this build");
+                Assert.SkipWhen(
+                    line is null || line.Contains("Permission denied", StringComparison.Ordinal), "others may not read this build");
                 Assert.StartsWith("listening on ", line, StringComparison.Ordinal);
                 Assert.Equal(owner, DataPlane.Tests.Images.DiskFiles.Run("stat", "-c", "%u", $"/proc/{receive.Id}/maps").Output);
             }

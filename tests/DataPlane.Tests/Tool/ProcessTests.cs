@@ -63,7 +63,8 @@ public sealed class ProcessTests
         using var receive = Start("receive", "--listen", "127.0.0.1:0", "--postcopy", "--out", Path.Combine(folder, "out"), "--json", "-");
         var address = await ReadUntilAsync(receive.StandardError, "listening on ");
         await using var network = FaultProxy.Start(
-            ChannelAddress.Parse(address["listening on ".Length..]), static _ => new FaultPlan { Forward = new Fault { StallAt = 500_000 } });
+            ChannelAddress.Parse(address["listening on ".Length..]),
+            static _ => new FaultPlan { Forward = new Fault { StallAt = 500_000 } });
         using var send = Start("send", vm.Path, network.Address.ToString(), "--postcopy", "--json", "-");
         var link = await network.LinkAsync(0, Token);
         await link.Stalled.WaitAsync(Token);

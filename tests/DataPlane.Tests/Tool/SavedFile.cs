@@ -16,7 +16,8 @@ internal sealed class SavedFile : IDisposable
            "fields": [{"name": "a", "type": "uint32", "size": 4}, {"name": "b", "type": "uint32", "size": 4}]}}]
         """;
 
-    private const string Subsections = """[{"vmsd_name": "cpu/more", "version": 1, "fields": [{"name": "flag", "type": "bool", "size": 1}], "subsections": []}]""";
+    private const string Subsections =
+        """[{"vmsd_name": "cpu/more", "version": 1, "fields": [{"name": "flag", "type": "bool", "size": 1}], "subsections": []}]""";
 
     private readonly string _folder = Directory.CreateTempSubdirectory("dataplane-").FullName;
 
@@ -26,7 +27,11 @@ internal sealed class SavedFile : IDisposable
             .Add("cpu", new byte[24 + 6 + 8 + 1], Fields, id: 3, version: 12, subsections: Subsections)
             .Add("timer", new byte[24], id: 0, version: 2).Stream;
         Assert.Equal(OperationStatus.Done, new DeviceStateSplitter().TryFinish(stream, true, out _, out var devices, out _));
-        var layout = MappedRamLayout.Create(new MappedRamContents { MachineName = machine, Blocks = [new("pc.ram", 4 << 20), new("pc.rom", 0x20000)] });
+        var layout = MappedRamLayout.Create(new MappedRamContents
+        {
+            MachineName = machine,
+            Blocks = [new("pc.ram", 4 << 20), new("pc.rom", 0x20000)],
+        });
         using var file = File.OpenHandle(Path, FileMode.CreateNew, FileAccess.ReadWrite);
         foreach (var piece in layout.Pieces)
         {

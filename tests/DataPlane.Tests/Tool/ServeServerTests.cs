@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using DataPlane.Memory;
+using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Serve;
+using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;
@@ -30,6 +32,15 @@ public sealed class ServeServerTests : IAsyncLifetime
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => _running);
         _server.Dispose();
         _stop.Dispose();
+    }
+
+    [Fact]
+    public async Task A_host_without_an_address_is_named()
+    {
+        var nowhere = ChannelAddress.Parse("nowhere.test:0");
+        var error = await Assert.ThrowsAsync<CommandException>(
+            () => ServeCommand.ResolveAsync(nowhere, static (_, _) => Task.FromResult<IPAddress[]>([]), Token));
+        Assert.Equal("--listen: 'nowhere.test' has no address", error.Message);
     }
 
     private async Task<ControlConnection> ConnectAsync()

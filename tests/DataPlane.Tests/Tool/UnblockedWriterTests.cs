@@ -18,7 +18,8 @@ public sealed class UnblockedWriterTests
             }
         }
 
-        Assert.Equal(Enumerable.Range(0, 100).Select(i => $"line {i}"), target.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Equal(
+            Enumerable.Range(0, 100).Select(i => $"line {i}"), target.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
     }
 
     [Fact]
@@ -36,7 +37,8 @@ public sealed class UnblockedWriterTests
         target.Go();
         writer.Dispose();
         var lines = target.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        var leftOut = int.Parse(Assert.Single(lines, line => line[0] == '(')[1..].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
+        var leftOut = int.Parse(
+            Assert.Single(lines, line => line[0] == '(')[1..].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
         Assert.Equal(Lines, lines.Count(line => line == "line") + leftOut);
     }
 

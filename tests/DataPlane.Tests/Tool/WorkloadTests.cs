@@ -149,6 +149,17 @@ public sealed class WorkloadTests
         Assert.NotEqual(digests[0], digests[1]);
     }
 
+    /// <summary>A file of sysfs is said to have 4096 bytes and has a few, as any file that is cut while it is read.</summary>
+    [Fact]
+    public void A_memory_file_that_ends_before_its_length_is_refused()
+    {
+        const string Short = "/sys/kernel/uevent_seqnum";
+        Assert.SkipUnless(File.Exists(Short) && new FileInfo(Short).Length >= TargetPage.Size, "there is no sysfs here");
+        using var block = RamBlock.Allocate("ram", RamBytes, RamAllocation.Default);
+        var error = Assert.Throws<CommandException>(() => MemoryFill.FromFile(block, 0, Short));
+        Assert.Equal($"--memory-file: '{Short}' ends before the length that it is said to have", error.Message);
+    }
+
     [Fact]
     public void Every_single_bit_counts_in_the_digest()
     {

@@ -48,8 +48,8 @@ internal static class BulkTransfers
             return bytes;
         }
 
-        // The runtime allocates some dozens of bytes once, when it has compiled one of the methods anew (seen: 64 on a busy machine). What a
-        // transfer allocates is there in every round.
+        // The runtime allocates some dozens of bytes once, when it has compiled one of the methods anew (seen: 64 on a busy machine). What
+        // a transfer allocates is there in every round.
         Transfer(50);
         long[] allocated = [long.MaxValue, long.MaxValue, long.MaxValue];
         for (var round = 0; round < allocated.Length; round++)

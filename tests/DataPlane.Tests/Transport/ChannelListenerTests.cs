@@ -84,6 +84,28 @@ public sealed class ChannelListenerTests : IDisposable
         Assert.Equal("precious", File.ReadAllText(address.Path!));
     }
 
+    /// <summary>A blocking connect would find out about this owner only when it accepts a connection, which it never does.</summary>
+    [Fact]
+    public async Task A_live_unix_socket_whose_owner_accepts_nobody_is_found_in_use_at_once()
+    {
+        using var full = FullListener.On(new UnixDomainSocketEndPoint(_folder + "/s"));
+        var token = TestContext.Current.CancellationToken;
+
+        var listening = Task.Run(() => ChannelListener.Listen(full.Address, s_options).Dispose(), token);
+
+        var e = await Assert.ThrowsAsync<ChannelException>(() => listening.WaitAsync(TimeSpan.FromSeconds(30), token));
+        Assert.Contains("in use", e.Message, StringComparison.Ordinal);
+        Assert.True(FileFacts.IsSocket(full.Address.Path!));
+    }
+
+    [Fact]
+    public void A_host_without_an_address_is_named()
+    {
+        var e = Assert.Throws<ChannelException>(
+            () => ChannelListener.Listen(ChannelAddress.Parse("nowhere.test:0"), s_options, static _ => []));
+        Assert.Equal("cannot listen on nowhere.test:0: 'nowhere.test' has no address", e.Message);
+    }
+
     [Theory]
     [InlineData(Errno.EAGAIN, (int)AcceptOutcome.Empty)]
     [InlineData(Errno.ECONNABORTED, (int)AcceptOutcome.Retry)]

@@ -25,7 +25,8 @@ public sealed class VmDescriptionTests
         Assert.Equal(new VmDescriptionDevice("d", 0, 20 + 12), Assert.Single(Parse("""
             {"page_size": 4096, "devices": [{"name": "d", "instance_id": 0, "vmsd_name": "d", "version": 1, "fields": [
                 {"name": "inner", "type": "struct", "struct": {"vmsd_name": "inner", "version": 1,
-                    "fields": [{"name": "x", "size": 999}], "subsections": [{"vmsd_name": "inner/s", "fields": [{"name": "y", "size": 99}]}]}, "size": 20},
+                    "fields": [{"name": "x", "size": 999}],
+                     "subsections": [{"vmsd_name": "inner/s", "fields": [{"name": "y", "size": 99}]}]}, "size": 20},
                 {"name": "inline", "vmsd_name": "other", "size": 4, "index": 0},
                 {"name": "inline", "vmsd_name": "other", "size": 8, "index": 1}]}]}
             """)));
@@ -50,7 +51,8 @@ public sealed class VmDescriptionTests
     [Fact]
     public void Devices_keep_their_order() =>
         Assert.Equal(["b", "a", "b"], Parse("""
-            {"devices": [{"name": "b", "instance_id": 0, "size": 1}, {"name": "a", "instance_id": 1, "size": 1}, {"name": "b", "instance_id": 2, "size": 1}]}
+            {"devices": [{"name": "b", "instance_id": 0, "size": 1},
+                         {"name": "a", "instance_id": 1, "size": 1}, {"name": "b", "instance_id": 2, "size": 1}]}
             """).Select(d => d.Name));
 
     [Theory]
@@ -79,7 +81,8 @@ public sealed class VmDescriptionTests
     [Fact]
     public void The_largest_size_still_counts() =>
         Assert.Equal(long.MaxValue, Assert.Single(Parse("""
-            {"devices": [{"name": "d", "instance_id": 0, "vmsd_name": "d", "fields": [{"name": "f", "size": 9223372036854775806}, {"name": "g", "size": 1}]}]}
+            {"devices": [{"name": "d", "instance_id": 0, "vmsd_name": "d",
+                          "fields": [{"name": "f", "size": 9223372036854775806}, {"name": "g", "size": 1}]}]}
             """)).BodySize);
 
     [Theory]

@@ -139,7 +139,8 @@ public sealed class TlsCredentials : IDisposable
         var keys = TlsSharedKeys.Read(path);
         if (end == TlsEnd.Server)
         {
-            return user is null ? new TlsCredentials(end, keys, null, policy) : throw new ArgumentException("A server has no user of its own.", nameof(user));
+            return user is null ? new TlsCredentials(end, keys, null, policy)
+                : throw new ArgumentException("A server has no user of its own.", nameof(user));
         }
 
         user ??= TlsSharedKeys.DefaultUser;

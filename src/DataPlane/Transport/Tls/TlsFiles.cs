@@ -88,7 +88,8 @@ internal static class TlsFiles
         {
             var mode = OperatingSystem.IsWindows() ? UnixFileMode.None : File.GetUnixFileMode(path);
             return (mode & (UnixFileMode.OtherRead | UnixFileMode.OtherWrite)) == 0 ? null
-                : $"'{path}' can be {((mode & UnixFileMode.OtherRead) == 0 ? "written" : "read")} by every user of this machine: chmod o= it";
+                : $"'{path}' can be {((mode & UnixFileMode.OtherRead) == 0 ? "written" : "read")} "
+                    + "by every user of this machine: chmod o= it";
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -266,24 +266,30 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>Takes bytes that were read from the socket before the session existed.</summary>
+    /// <exception cref="InvalidOperationException">These are more bytes than the session has room for.</exception>
     internal void Prepend(ReadOnlySpan<byte> consumed)
     {
         Hold();
-        while (!consumed.IsEmpty)
+        try
         {
-            var room = PeekIncoming();
-            var count = (int)Math.Min(room.Length, (nuint)consumed.Length);
-            if (count == 0)
+            while (!consumed.IsEmpty)
             {
-                throw new InvalidOperationException("More bytes were read ahead than a session takes.");
+                var room = PeekIncoming();
+                var count = (int)Math.Min(room.Length, (nuint)consumed.Length);
+                if (count == 0)
+                {
+                    throw new InvalidOperationException("More bytes were read ahead than a session takes.");
+                }
+                // SAFETY: count is at most the room that the session has, and the hold keeps its memory.
+                consumed[..count].CopyTo(new Span<byte>((void*)room.Address, count));
+                ConfirmIncoming(count);
+                consumed = consumed[count..];
             }
-            // SAFETY: count is at most the room that the session has, and the hold keeps its memory.
-            consumed[..count].CopyTo(new Span<byte>((void*)room.Address, count));
-            ConfirmIncoming(count);
-            consumed = consumed[count..];
         }
-
-        Release();
+        finally
+        {
+            Release(); // a reference that is left would keep the session's memory for ever
+        }
     }
 
     public void Dispose() => _handle.Dispose();

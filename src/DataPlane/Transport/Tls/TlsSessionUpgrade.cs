@@ -26,7 +26,8 @@ internal sealed class TlsSessionUpgrade : IChannelUpgrade
     public Task<UpgradedConnection> UpgradeAsync(
         SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken) =>
         Task.Factory.StartNew(
-            () => ShakeHandsAsync(socket, consumed, cancellationToken), CancellationToken.None, TaskCreationOptions.DenyChildAttach, _threads)
+            () => ShakeHandsAsync(socket, consumed, cancellationToken),
+            CancellationToken.None, TaskCreationOptions.DenyChildAttach, _threads)
             .Unwrap();
 
     public void Dispose()

@@ -40,7 +40,8 @@ internal sealed class TlsSharedKeys
             var colon = line.IndexOf(':', StringComparison.Ordinal);
             if (colon <= 0 || Encoding.UTF8.GetByteCount(line.AsSpan(0, colon)) > MaxUserBytes)
             {
-                throw new TlsCredentialsException($"'{path}', line {number}: 'user:key' was expected, with a user of 1 to {MaxUserBytes} bytes");
+                throw new TlsCredentialsException(
+                    $"'{path}', line {number}: 'user:key' was expected, with a user of 1 to {MaxUserBytes} bytes");
             }
 
             if (!keys._keys.TryAdd(line[..colon], ParseKey(path, number, line[(colon + 1)..])))

@@ -39,7 +39,8 @@ internal sealed class TlsThreads : TaskScheduler, IDisposable
         }
         catch (InvalidOperationException)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(static state => state.Scheduler.TryExecuteTask(state.Task), (Scheduler: this, Task: task), false);
+            ThreadPool.UnsafeQueueUserWorkItem(
+                static state => state.Scheduler.TryExecuteTask(state.Task), (Scheduler: this, Task: task), false);
         }
     }
 

@@ -47,7 +47,8 @@ internal static unsafe class TlsVerification
         }
 
         var name = Describe(certificate, NameFlags);
-        return policy.Allows(name, Describe(certificate, NameFlags & ~Reversed)) ? null : $"{peer} is '{name}', which is not an allowed name";
+        return policy.Allows(name, Describe(certificate, NameFlags & ~Reversed))
+            ? null : $"{peer} is '{name}', which is not an allowed name";
     }
 
     private static string Describe(nint certificate, nuint flags)

@@ -155,7 +155,10 @@ public sealed class DeviceStateSplitterTests
     [InlineData("", "names no device, but there are 21 bytes")]
     public void The_first_device_that_does_not_fit_is_named(string devices, string because) =>
         Refused(
-            [.. DeviceStreamBuilder.Section("a", [1]), .. DeviceStreamBuilder.Description($$"""{"page_size": 4096, "devices": [{{devices}}]}""")],
+            [
+                .. DeviceStreamBuilder.Section("a", [1]),
+                .. DeviceStreamBuilder.Description($$"""{"page_size": 4096, "devices": [{{devices}}]}"""),
+            ],
             because);
 
     [Fact]

@@ -32,7 +32,8 @@ public sealed class MethodAgreementTests
     [InlineData(CompressionMethod.Zlib, CompressionMethod.Zstd)]
     [InlineData(CompressionMethod.Zstd, CompressionMethod.None)]
     public void What_is_demanded_is_expected_whatever_comes(CompressionMethod demanded, CompressionMethod seen) =>
-        Assert.Equal(CompressionSettings.FlagsOf(demanded), new MethodAgreement(demanded).Expected(Header(CompressionSettings.FlagsOf(seen), pages: 1)));
+        Assert.Equal(CompressionSettings.FlagsOf(demanded),
+            new MethodAgreement(demanded).Expected(Header(CompressionSettings.FlagsOf(seen), pages: 1)));
 
     [Theory]
     [InlineData((uint)MultifdFlags.Qpl)]

@@ -16,7 +16,8 @@ public enum PageKind
 /// <summary>Pages as guests have them: what compresses well, what does not, and what is between.</summary>
 internal static class PageContents
 {
-    private static readonly byte[] s_words = Encoding.ASCII.GetBytes("the quick migration moves a lazy guest; every page of it is sent and sent again until it fits ");
+    private static readonly byte[] s_words =
+        Encoding.ASCII.GetBytes("the quick migration moves a lazy guest; every page of it is sent and sent again until it fits ");
 
     public static void Fill(Span<byte> page, PageKind kind, int seed)
     {

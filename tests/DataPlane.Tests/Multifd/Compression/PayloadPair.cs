@@ -15,8 +15,10 @@ internal sealed class PayloadPair : IDisposable
 {
     public const int Pages = 512;
 
-    private readonly RamBlock _source = RamBlock.Allocate("pc.ram", Pages * TargetPage.Size, RamAllocation.Default with { HugePages = false });
-    private readonly RamBlock _target = RamBlock.Allocate("pc.ram", Pages * TargetPage.Size, RamAllocation.Default with { HugePages = false });
+    private readonly RamBlock _source =
+        RamBlock.Allocate("pc.ram", Pages * TargetPage.Size, RamAllocation.Default with { HugePages = false });
+    private readonly RamBlock _target =
+        RamBlock.Allocate("pc.ram", Pages * TargetPage.Size, RamAllocation.Default with { HugePages = false });
     private readonly PayloadCompressor _compressor;
     private readonly PayloadDecompressor _decompressor;
 

@@ -23,7 +23,8 @@ public sealed class RoundTripTests
 
     // A packet: kinds of pages in it, how many pages, and where they are.
     private static readonly Gen<(PageKind[] Kinds, int Count, int Seed)> s_packet = Gen.Select(
-        Gen.Int[0, 5].Select(static kind => (PageKind)kind).Array[1, 3], Gen.OneOf(Gen.Const(1), Gen.Const(128), Gen.Int[1, 128]), Gen.Int[0, 1 << 20]);
+        Gen.Int[0, 5].Select(static kind => (PageKind)kind).Array[1, 3],
+        Gen.OneOf(Gen.Const(1), Gen.Const(128), Gen.Int[1, 128]), Gen.Int[0, 1 << 20]);
 
     [Theory]
     [MemberData(nameof(Levels))]
@@ -72,10 +73,15 @@ public sealed class RoundTripTests
         using var pair = new PayloadPair(CompressionMethod.Zlib, 9);
         for (var page = 0; page < PayloadPair.Pages; page++)
         {
-            PageContents.Fill(pair.SourcePage(page), page is > 3 and < 100 ? PageKind.Random : PageKind.Text, seed: page is > 3 and < 100 ? page : page % 4);
+            PageContents.Fill(pair.SourcePage(page),
+                page is > 3 and < 100 ? PageKind.Random : PageKind.Text, seed: page is > 3 and < 100 ? page : page % 4);
         }
 
-        foreach (var pages in (int[][])[[0, 1, 2, 3], [.. Enumerable.Range(4, 5)], [100, 101], [.. Enumerable.Range(4, 90)], [.. Enumerable.Range(200, 64)], [5], [300]])
+        foreach (var pages in (int[][])
+            [
+                [0, 1, 2, 3], [.. Enumerable.Range(4, 5)], [100, 101], [.. Enumerable.Range(4, 90)],
+                [.. Enumerable.Range(200, 64)], [5], [300],
+            ])
         {
             Assert.Null(pair.Decompress(pair.Compress(pages)));
             Assert.All(pages, page => Assert.True(pair.SourcePage(page).SequenceEqual(pair.TargetPageAt(page)), $"page {page}"));
@@ -131,7 +137,8 @@ public sealed class RoundTripTests
         using var pair = new PayloadPair(CompressionMethod.Zlib);
         PageContents.Fill(pair.SourcePage(0), PageKind.Text, 1);
         PageContents.Fill(pair.SourcePage(1), PageKind.Random, 1);
-        Assert.All((int[][])[[0], [1], [0, 1]], pages => Assert.EndsWith("0000FFFF", Convert.ToHexString(pair.Compress(pages).Payload), StringComparison.Ordinal));
+        Assert.All((int[][])[[0], [1], [0, 1]], pages =>
+            Assert.EndsWith("0000FFFF", Convert.ToHexString(pair.Compress(pages).Payload), StringComparison.Ordinal));
     }
 
     [Theory]

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using DataPlane.Tests.Transport;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
 using DataPlane.Tool.Guard;
@@ -18,8 +19,16 @@ public sealed class ControlSocketTests : IDisposable
         State = "postcopy",
         Channels =
         [
-            new ChannelStatus { Kind = "main", Id = 0, Peer = "192.0.2.9:5000", State = "open", InBytes = 3 << 20, OutBytes = 4096, BytesPerSecond = 2e9 },
-            new ChannelStatus { Kind = "multifd", Id = 1, Peer = "192.0.2.9:5001", State = "half_closed", InBytes = 5 << 20, OutBytes = 0, BytesPerSecond = 0 },
+            new ChannelStatus
+            {
+                Kind = "main", Id = 0, Peer = "192.0.2.9:5000", State = "open",
+                InBytes = 3 << 20, OutBytes = 4096, BytesPerSecond = 2e9,
+            },
+            new ChannelStatus
+            {
+                Kind = "multifd", Id = 1, Peer = "192.0.2.9:5001", State = "half_closed",
+                InBytes = 5 << 20, OutBytes = 0, BytesPerSecond = 0,
+            },
             new ChannelStatus { Kind = "preempt", Id = 0, State = "held", InBytes = 0, OutBytes = 0, BytesPerSecond = 0 },
         ],
         Undecided = 3,
@@ -55,7 +64,8 @@ public sealed class ControlSocketTests : IDisposable
         Assert.Equal(7, vm.GetProperty("refused").GetProperty("id_taken").GetInt64());
         var main = vm.GetProperty("channels")[0];
         Assert.Equal(
-            """{"kind":"main","id":0,"peer":"192.0.2.9:5000","state":"open","in_bytes":3145728,"out_bytes":4096,"bytes_per_second":2000000000}""",
+            """{"kind":"main","id":0,"peer":"192.0.2.9:5000","state":"open","in_bytes":"""
+                + """3145728,"out_bytes":4096,"bytes_per_second":2000000000}""",
             JsonSerializer.Serialize(main));
         Assert.False(vm.GetProperty("channels")[2].TryGetProperty("peer", out _));
     }
@@ -86,6 +96,15 @@ public sealed class ControlSocketTests : IDisposable
         await silent.ConnectAsync(new UnixDomainSocketEndPoint(Socket), Token);
         var answer = await ControlClient.AskAsync(Socket, TimeProvider.System, Token);
         Assert.Equal(20_000, answer!.Vms.Count);
+    }
+
+    [Fact]
+    public async Task A_socket_whose_owner_accepts_nobody_is_found_in_use_at_once()
+    {
+        using var full = FullListener.On(new UnixDomainSocketEndPoint(Socket));
+        var opening = Task.Run(() => Open(), Token);
+        var error = await Assert.ThrowsAsync<CommandException>(() => opening.WaitAsync(TimeSpan.FromSeconds(30), Token));
+        Assert.EndsWith("another guard answers there", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

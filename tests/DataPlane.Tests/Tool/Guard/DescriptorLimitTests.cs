@@ -22,5 +22,6 @@ public sealed class DescriptorLimitTests
         Assert.Equal(before, Limits());
     }
 
-    private static string Limits() => File.ReadLines("/proc/self/limits").Single(line => line.StartsWith("Max open files", StringComparison.Ordinal));
+    private static string Limits() =>
+        File.ReadLines("/proc/self/limits").Single(line => line.StartsWith("Max open files", StringComparison.Ordinal));
 }

@@ -12,6 +12,9 @@ internal sealed class FakeGuardedVm(VmSettings settings) : IGuardedVm
 
     public Exception? StartFailure { get; init; }
 
+    /// <summary>What the start waits for.</summary>
+    public Task MayStart { get; init; } = Task.CompletedTask;
+
     public int Looks { get; private set; }
 
     public bool IsDisposed { get; private set; }
@@ -28,15 +31,15 @@ internal sealed class FakeGuardedVm(VmSettings settings) : IGuardedVm
         _over.SetResult();
     }
 
-    public Task StartAsync(CancellationToken cancellation)
+    public async Task StartAsync(CancellationToken cancellation)
     {
+        await MayStart.WaitAsync(cancellation);
         if (StartFailure is not null)
         {
-            return Task.FromException(StartFailure);
+            throw StartFailure;
         }
 
         State = VmStatus.StateWaiting;
-        return Task.CompletedTask;
     }
 
     public Task RunAsync(CancellationToken cancellation) => _over.Task.WaitAsync(cancellation);
@@ -56,7 +59,13 @@ internal sealed class FakeGuardedVm(VmSettings settings) : IGuardedVm
     public VmStatus Status()
     {
         Looks++;
-        return new VmStatus { Name = settings.Name, Listen = "192.0.2.1:4444", State = State, Error = State == VmStatus.StateFailed ? "main: reset" : null };
+        return new VmStatus
+        {
+            Name = settings.Name,
+            Listen = "192.0.2.1:4444",
+            State = State,
+            Error = State == VmStatus.StateFailed ? "main: reset" : null,
+        };
     }
 
     public ValueTask DisposeAsync()

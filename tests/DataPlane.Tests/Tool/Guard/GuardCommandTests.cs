@@ -46,7 +46,11 @@ public sealed class GuardCommandTests
     {
         using var folder = new GuardTestFolder();
         var run = await ToolRun.RunAsync(
-            ["guard", "--listen", "127.0.0.1:0", "--qmp", "unix:" + folder.File("none.qmp"), "--control", folder.File("c.sock"), "--json", "-"], Token);
+            [
+                "guard", "--listen", "127.0.0.1:0", "--qmp", "unix:" + folder.File("none.qmp"),
+                "--control", folder.File("c.sock"), "--json", "-",
+            ],
+            Token);
         Assert.Equal(1, run.ExitCode);
         Assert.StartsWith("dataplane guard: ", Assert.Single(run.ErrorLines), StringComparison.Ordinal);
         using var document = JsonDocument.Parse(run.Out);
@@ -63,7 +67,11 @@ public sealed class GuardCommandTests
     {
         using var folder = new GuardTestFolder();
         var run = await ToolRun.RunAsync(
-            ["guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--control", folder.File("c.sock"), "--max-undecided", "100", "--tls-dir", folder.File("none")], Token);
+            [
+                "guard", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--control", folder.File("c.sock"),
+                "--max-undecided", "100", "--tls-dir", folder.File("none"),
+            ],
+            Token);
         Assert.Equal(1, run.ExitCode);
         Assert.Equal($"dataplane guard: no TLS credentials: there is no folder '{folder.File("none")}'", Assert.Single(run.ErrorLines));
     }

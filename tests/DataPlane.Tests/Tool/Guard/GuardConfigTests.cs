@@ -74,9 +74,12 @@ public sealed class GuardConfigTests
     [InlineData("\n[a]\nqmp = unix:/a", "guard.conf:2: [a]: --listen is needed: where the source connects")]
     [InlineData("[a]\nlisten = :1", "guard.conf:1: [a]: --qmp or --to is needed: the QEMU behind the guard")]
     [InlineData("[a]\nlisten = :99999\nqmp = unix:/a", "guard.conf:2: [a]: --listen: '99999' in ':99999' is not a port from 0 to 65535")]
-    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/33", "guard.conf:4: [a]: --allow: '10.0.0.0/33' is not a network as 10.0.0.0/8 or an address")]
-    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nuuid = 1234", "guard.conf:4: [a]: --uuid: '1234' is not a UUID; write 8-4-4-4-12 hexadecimal digits")]
-    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nmax-undecided = 1o0", "guard.conf:4: [a]: --max-undecided: '1o0' is not a number from 2 to 1048576")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nallow = 10.0.0.0/33",
+        "guard.conf:4: [a]: --allow: '10.0.0.0/33' is not a network as 10.0.0.0/8 or an address")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nuuid = 1234",
+        "guard.conf:4: [a]: --uuid: '1234' is not a UUID; write 8-4-4-4-12 hexadecimal digits")]
+    [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nmax-undecided = 1o0",
+        "guard.conf:4: [a]: --max-undecided: '1o0' is not a number from 2 to 1048576")]
     [InlineData("[a]\nlisten = :1\nqmp = unix:/a\nmax-undecided-per-peer =", "guard.conf:4: [a]: ")]
     [InlineData("max-undecided = 99999999999\n[a]\nlisten = :1\nqmp = unix:/a",
         "guard.conf:1: [a]: --max-undecided: '99999999999' is not a number from 2 to 1048576")]
@@ -102,7 +105,8 @@ public sealed class GuardConfigTests
             """));
         Assert.Equal(("web 1", ":1", "unix:/run/a #1; b"), (vm.Name, vm.Listen.ToString(), vm.To!.ToString()));
         Assert.True(vm.AnyPeer);
-        Assert.Contains("':1#x'", Assert.Throws<CommandException>(() => Parse("[a]\nlisten = :1#x\nqmp = unix:/a")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "':1#x'", Assert.Throws<CommandException>(() => Parse("[a]\nlisten = :1#x\nqmp = unix:/a")).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -115,7 +119,8 @@ public sealed class GuardConfigTests
 
     [Fact]
     public void A_file_that_is_not_there_is_one_line() =>
-        Assert.StartsWith("--config: ", Assert.Throws<CommandException>(() => GuardConfig.Load("/no/such/file")).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "--config: ", Assert.Throws<CommandException>(() => GuardConfig.Load("/no/such/file")).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Settings_that_read_the_same_are_the_same_and_any_difference_shows()

@@ -96,6 +96,7 @@ public sealed class GuardMetricsTests
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var taken = ChannelAddress.Parse($"127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}");
-        Assert.StartsWith($"--metrics {taken}: ", Assert.Throws<CommandException>(() => MetricsEndpoint.Open(taken)).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"--metrics {taken}: ", Assert.Throws<CommandException>(() => MetricsEndpoint.Open(taken)).Message, StringComparison.Ordinal);
     }
 }

@@ -77,6 +77,19 @@ public sealed class GuardProcessTests : IDisposable
         }
     }
 
+    /// <summary>What systemd has been told and was not read yet.</summary>
+    private List<string> Notified()
+    {
+        var message = new byte[1024];
+        List<string> texts = [];
+        while (_systemd.Poll(0, SelectMode.SelectRead))
+        {
+            texts.Add(Encoding.UTF8.GetString(message, 0, _systemd.Receive(message)));
+        }
+
+        return texts;
+    }
+
     private async Task<JsonElement[]> VmsAsync(Process guard)
     {
         var control = _folder.File($"dataplane/guard-{guard.Id}.sock");
@@ -115,7 +128,8 @@ public sealed class GuardProcessTests : IDisposable
 
         File.WriteAllText(_folder.File("guard.conf"), "[d]\nwhat is this");
         await ToolProcesses.SignalAsync(guard, "HUP");
-        Assert.Equal($"{_folder.File("guard.conf")}:2: expected [NAME] or KEY = VALUE; the VMs stay as they are", await NextAsync(guard, "warning: "));
+        Assert.Equal($"{_folder.File("guard.conf")}:2: expected [NAME] or KEY = VALUE; the VMs stay as they are",
+            await NextAsync(guard, "warning: "));
         Assert.Equal(["b", "c"], Names(await VmsAsync(guard)));
 
         // A typo in a number, and after it all goes on.
@@ -137,6 +151,26 @@ public sealed class GuardProcessTests : IDisposable
         Assert.Equal("ok", document.RootElement.GetProperty("result").GetString());
         Assert.Equal(["b", "c"], Names([.. document.RootElement.GetProperty("vms").EnumerateArray()]));
         Assert.Empty(Directory.GetFiles(_folder.File("dataplane")));
+    }
+
+    /// <summary>Whoever waits for the service is to find the addresses open.</summary>
+    [Fact]
+    public async Task A_service_is_ready_when_every_VM_has_been_tried()
+    {
+        using var monitor = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        monitor.Bind(new UnixDomainSocketEndPoint(_folder.File("slow.qmp")));
+        monitor.Listen();
+        var slow = $"[slow]\nlisten = 127.0.0.1:0\nqmp = unix:{_folder.File("slow.qmp")}\n";
+        File.WriteAllText(_folder.File("guard.conf"), Section("a") + slow);
+
+        var guard = Start("--config", _folder.File("guard.conf"), "--no-progress");
+        using (await monitor.AcceptAsync(Token))
+        {
+            await NextAsync(guard, "listening on 127.0.0.1:");
+            Assert.DoesNotContain(Notified(), static text => text.StartsWith("READY=1", StringComparison.Ordinal));
+        }
+
+        await NotifiedAsync("READY=1"); // the monitor is gone, which is an answer
     }
 
     [Theory]
@@ -168,7 +202,8 @@ public sealed class GuardProcessTests : IDisposable
         while (true)
         {
             var vm = Assert.Single(await VmsAsync(guard));
-            if (vm.GetProperty("undecided").GetInt32() == 1 && vm.GetProperty("refused").TryGetProperty("garbage", out var count) && count.GetInt64() == 1)
+            if (vm.GetProperty("undecided").GetInt32() == 1
+                && vm.GetProperty("refused").TryGetProperty("garbage", out var count) && count.GetInt64() == 1)
             {
                 break;
             }

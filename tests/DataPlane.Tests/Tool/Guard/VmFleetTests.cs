@@ -10,8 +10,10 @@ public sealed class VmFleetTests : IAsyncDisposable
     private readonly ConcurrentQueue<string> _notes = [];
     private readonly CancellationTokenSource _stop = new();
     private readonly VmFleet _fleet;
+    private Task _mayStart = Task.CompletedTask;
 
-    public VmFleetTests() => _fleet = new VmFleet(vm => new VmWorker(vm, Create, new Quiet(), TimeProvider.System), _notes.Enqueue, _stop.Token);
+    public VmFleetTests() =>
+        _fleet = new VmFleet(vm => new VmWorker(vm, Create, new Quiet(), TimeProvider.System), _notes.Enqueue, _stop.Token);
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -25,7 +27,7 @@ public sealed class VmFleetTests : IAsyncDisposable
 
     private FakeGuardedVm Create(VmSettings settings)
     {
-        var vm = new FakeGuardedVm(settings);
+        var vm = new FakeGuardedVm(settings) { MayStart = _mayStart, StartFailure = settings.Name == "bad" ? new IOException("no") : null };
         Slot(settings.Name).SetResult(vm);
         return vm;
     }
@@ -49,6 +51,22 @@ public sealed class VmFleetTests : IAsyncDisposable
         Assert.True(a.IsDisposed);
         Assert.False(b.IsDisposed);
         Assert.Equal(["a: removed"], _notes);
+    }
+
+    [Fact]
+    public async Task All_have_been_tried_when_each_address_is_open_or_cannot_be_opened()
+    {
+        await _fleet.TriedAsync().WaitAsync(Token);
+        var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _mayStart = gate.Task;
+        _fleet.Apply([GuardTestSettings.Vm("a"), GuardTestSettings.Vm("bad")]);
+        await ServedAsync("a");
+        await ServedAsync("bad");
+        var tried = _fleet.TriedAsync();
+        Assert.False(tried.IsCompleted);
+        gate.SetResult();
+        await tried.WaitAsync(Token);
+        Assert.Equal([VmStatus.StateWaiting, VmStatus.StatePreparing], _fleet.Status().Select(static vm => vm.State));
     }
 
     [Fact]

@@ -24,7 +24,8 @@ public sealed class VmWorkerTests : IDisposable
         _stop.Dispose();
     }
 
-    private FakeGuardedVm Create(VmSettings settings) => _planned.TryDequeue(out var planned) ? planned : throw new InvalidOperationException("no QEMU left");
+    private FakeGuardedVm Create(VmSettings settings) =>
+        _planned.TryDequeue(out var planned) ? planned : throw new InvalidOperationException("no QEMU left");
 
     private FakeGuardedVm Plan(Exception? startFailure = null)
     {
@@ -97,13 +98,33 @@ public sealed class VmWorkerTests : IDisposable
         _time.Advance(await NextPauseAsync());
         Assert.Equal("cannot start QEMU runs already", await NextEventAsync());
         var status = _worker.Status();
-        Assert.Equal(("failed", "main: reset", 1), (status.State, status.Error, status.Failed));
+        Assert.Equal(("failed", "main: reset; since then: QEMU runs already", 1), (status.State, status.Error, status.Failed));
         _time.Advance(await NextPauseAsync());
         await NextEventAsync();
         Assert.Equal("waiting", _worker.Status().State);
         third.End(VmStatus.StateCompleted);
         await NextEventAsync();
         Assert.Equal((1, 1), (_worker.Status().Completed, _worker.Status().Failed));
+        await StopAsync(serving);
+    }
+
+    [Fact]
+    public async Task After_a_completed_migration_it_is_shown_why_the_next_QEMU_cannot_be_guarded()
+    {
+        var first = Plan();
+        Plan(new IOException("no monitor"));
+        Plan();
+        var serving = _worker.ServeForeverAsync(_stop.Token);
+        await NextEventAsync();
+        first.End(VmStatus.StateCompleted);
+        Assert.Equal("ended completed", await NextEventAsync());
+        Assert.Null(_worker.Status().Error);
+        _time.Advance(await NextPauseAsync());
+        Assert.Equal("cannot start no monitor", await NextEventAsync());
+        Assert.Equal(("completed", "no monitor"), (_worker.Status().State, _worker.Status().Error));
+        _time.Advance(await NextPauseAsync());
+        await NextEventAsync();
+        Assert.Null(_worker.Status().Error);
         await StopAsync(serving);
     }
 

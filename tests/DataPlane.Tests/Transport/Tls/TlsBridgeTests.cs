@@ -106,7 +106,9 @@ public sealed class TlsBridgeTests : IDisposable
         }
         else
         {
-            scene.Client.Peer.Send(23, 3, 3, 0, 30, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+            scene.Client.Peer.Send(
+                23, 3, 3, 0, 30,
+                1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
         }
 
         await scene.Inner.ReadToEndAsync(Token);
@@ -130,7 +132,8 @@ public sealed class TlsBridgeTests : IDisposable
             }
         }, Token);
         long before = -1;
-        await Eventually.TrueAsync(() => Interlocked.Exchange(ref before, Interlocked.Read(ref sent)) == Interlocked.Read(ref sent) && sent > 0,
+        await Eventually.TrueAsync(
+            () => Interlocked.Exchange(ref before, Interlocked.Read(ref sent)) == Interlocked.Read(ref sent) && sent > 0,
             "it stands still", Token);
         Assert.InRange(Interlocked.Read(ref sent), 0, 64L << 20);
         await enough.CancelAsync();

@@ -72,7 +72,8 @@ public sealed class TlsChannelTests : IDisposable
             var incoming = Split(target, right);
             var receiving = OnThread(() => pair.Client.Receive(incoming));
             var sent = pair.Server.Send(outgoing);
-            return sent == new TransferResult(length, ChannelEnd.None, 0) && await receiving == sent && source.Span.SequenceEqual(target.Span);
+            return sent == new TransferResult(length, ChannelEnd.None, 0)
+                && await receiving == sent && source.Span.SequenceEqual(target.Span);
         }
     }
 

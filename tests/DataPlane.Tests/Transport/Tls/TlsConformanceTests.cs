@@ -184,7 +184,8 @@ public sealed class TlsConformanceTests : IDisposable
     private TlsCredentials Own(string what, TlsEnd end)
     {
         var folder = what == "Ed25519" ? s_ed25519 : what == "RSA-PSS" ? s_rsaPss : _authority.NewFolder("own");
-        var revoked = Path.Combine(what is "chain with an intermediate" or "revoked in the second list" ? _between.Folder : _authority.Folder,
+        var revoked = Path.Combine(
+            what is "chain with an intermediate" or "revoked in the second list" ? _between.Folder : _authority.Folder,
             end == TlsEnd.Server ? "client-cert.pem" : "server-cert.pem");
         var betweenPath = Write("between.pem", _between.Pem);
         var lists = what switch

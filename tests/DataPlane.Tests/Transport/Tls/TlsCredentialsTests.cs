@@ -80,7 +80,9 @@ public sealed class TlsCredentialsTests : IDisposable
         Assert.Contains("is not the key of", Refusal(TlsEnd.Server), StringComparison.Ordinal);
     }
 
-    /// <summary>By their subject public keys: one is for encryption alone, the other has no signature in TLS 1.2 or 1.3 (RFC 8446, 4.2.3).</summary>
+    /// <summary>
+    /// By their subject public keys: one is for encryption alone, the other has no signature in TLS 1.2 or 1.3 (RFC 8446, 4.2.3).
+    /// </summary>
     [Theory]
     [InlineData("302A300506032B656E0321001DB2A2D4F1A7CE86F5C46A9D7B0C3E2F48596A7B8C9DAEBFC0D1E2F304152637", "X25519|1.3.101.110")]
     [InlineData("301E301806072A8648CE380401300D020500FFFFFFFB02010302010403020002", "DSA")]
@@ -92,7 +94,8 @@ public sealed class TlsCredentialsTests : IDisposable
         var message = Refusal(TlsEnd.Server);
 
         Assert.StartsWith($"'{path}': TLS cannot use a key of the type ", message, StringComparison.Ordinal);
-        Assert.Contains(name.Split('|'), known => message.Contains($" {known};", StringComparison.Ordinal)); // OpenSSL's name, if it has one
+        // The name that OpenSSL has for it, if it has one.
+        Assert.Contains(name.Split('|'), known => message.Contains($" {known};", StringComparison.Ordinal));
         Assert.Contains("RSA, RSA-PSS, ECDSA, Ed25519 and Ed448 can be used", message, StringComparison.Ordinal);
     }
 
@@ -197,9 +200,12 @@ public sealed class TlsCredentialsTests : IDisposable
         using var names = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server, new TlsPeerPolicy { AllowedNames = ["CN=*"] });
         using var otherKeys = TlsCredentials.FromFolder(Path.Combine(AppContext.BaseDirectory, "Ed25519"), TlsEnd.Client);
 
-        Assert.Contains("revocation lists", Assert.Throws<TlsCredentialsException>(() => lists.ServerOptions()).Message, StringComparison.Ordinal);
-        Assert.Contains("allowed names", Assert.Throws<TlsCredentialsException>(() => names.ServerOptions()).Message, StringComparison.Ordinal);
-        Assert.Contains("kind of key", Assert.Throws<TlsCredentialsException>(() => otherKeys.ClientOptions("x")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "revocation lists", Assert.Throws<TlsCredentialsException>(() => lists.ServerOptions()).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "allowed names", Assert.Throws<TlsCredentialsException>(() => names.ServerOptions()).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "kind of key", Assert.Throws<TlsCredentialsException>(() => otherKeys.ClientOptions("x")).Message, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -67,6 +67,18 @@ public sealed class TlsSessionTests : IDisposable
         Assert.NotEqual(0, (int)_client.PeekOwed().Length);
     }
 
+    /// <summary>A session can be held as long as its memory is there, so a hold that is refused shows that it has been freed.</summary>
+    [Fact]
+    public void A_session_that_cannot_take_what_was_read_ahead_still_gives_its_memory_back()
+    {
+        using var session = _serverSide.Context.NewSession();
+        Assert.Throws<InvalidOperationException>(() => session.Prepend(new byte[1 << 20]));
+
+        session.Dispose();
+
+        Assert.Throws<ObjectDisposedException>(() => session.Hold());
+    }
+
     public void Dispose()
     {
         _client.Dispose();
