@@ -26,7 +26,8 @@ namespace DataPlane.Wire;
 /// One rule says which version counts. The version that was told is the program's; where none was told, the program is at least as new as
 /// the machine type in the name. As which machine type it behaves, the name tells; where the name has no version (microvm, those of
 /// distributions), it is the newest that the program has. A program has no newer machine types and can do no more than it knows, so what
-/// holds for a machine type must hold for the program, too: where both versions are known, the older one counts.
+/// holds for a machine type must hold for the program, too: where both versions are known, the older one counts. A host of this library is
+/// no QEMU: a number in its machine type's name is its own, and no version is known of it.
 /// </remarks>
 internal sealed class QemuCompatibility
 {
@@ -50,8 +51,11 @@ internal sealed class QemuCompatibility
     private QemuCompatibility(string? machine, Version? told)
     {
         IsOurs = IsOwn(machine);
-        _named = machine is null ? null : MachineType.Parse(machine).Version;
-        _told = told;
+        if (!IsOurs)
+        {
+            _named = machine is null ? null : MachineType.Parse(machine).Version;
+            _told = told;
+        }
     }
 
     /// <summary>The oldest version that is supported.</summary>
@@ -76,12 +80,12 @@ internal sealed class QemuCompatibility
     /// Whether a destination waits for all multifd channels at FLUSH records only; otherwise it does so at the end of every ram section,
     /// whose EOS record is the mark. A source must synchronise them in the same places.
     /// </summary>
-    public bool SyncsAtFlushRecords => IsOurs || IsUnknown || Behaves(s_flushRecords);
+    public bool SyncsAtFlushRecords => IsUnknown || Behaves(s_flushRecords);
 
     /// <summary>
     /// Whether zero pages may travel in multifd packets. As ZERO records on the main channel every destination takes them.
     /// </summary>
-    public bool TakesZeroPagesInPackets => IsOurs || IsUnknown || Behaves(s_zeroPagesInPackets);
+    public bool TakesZeroPagesInPackets => IsUnknown || Behaves(s_zeroPagesInPackets);
 
     /// <summary>Whether a destination knows the command SWITCHOVER_START.</summary>
     public bool TakesSwitchoverStart => IsOurs || Behaves(s_switchoverStart);
@@ -97,7 +101,7 @@ internal sealed class QemuCompatibility
     /// 8.0 do not know the message, and it ends the migration there, too. QEMU's own destination decides by its own capability; a source
     /// of ours waits for nothing.
     /// </remarks>
-    public bool AwaitsSwitchoverAck => !IsOurs && Program >= s_switchoverAck && Machine < s_switchoverAckOnRequest;
+    public bool AwaitsSwitchoverAck => Program >= s_switchoverAck && Machine < s_switchoverAckOnRequest;
 
     /// <summary>Whether a destination ends a migration only after the record that ends its preempt channel.</summary>
     public bool NeedsPreemptEnd => !(Program >= s_preemptWithoutEnd);

@@ -81,6 +81,7 @@ public sealed class QemuCompatibilityTests
         (nameof(QemuCompatibility.TakesPostcopyBesideMultifd), "pc-q35-10.0", null, false),
         (nameof(QemuCompatibility.TakesPostcopyBesideMultifd), "pc-q35-10.1", null, true),
         (nameof(QemuCompatibility.TakesPostcopyBesideMultifd), "pc-q35-10.0", "10.1", true),
+        (nameof(QemuCompatibility.TakesPostcopyBesideMultifd), "dataplane-test-1.0", null, true),
 
         (nameof(QemuCompatibility.RepeatsRecovery), null, null, true),
         (nameof(QemuCompatibility.RepeatsRecovery), null, "8.1", false),
@@ -89,6 +90,8 @@ public sealed class QemuCompatibilityTests
         (nameof(QemuCompatibility.RepeatsRecovery), "pc-q35-8.2", null, true),
         (nameof(QemuCompatibility.RepeatsRecovery), "pc-q35-8.1", "8.2", true),
         (nameof(QemuCompatibility.RepeatsRecovery), "pc-q35-8.2", "8.1", false),
+        (nameof(QemuCompatibility.RepeatsRecovery), "dataplane-test-1.0", null, true),
+        (nameof(QemuCompatibility.RepeatsRecovery), "dataplane-x", "7.2", true),
 
         (nameof(QemuCompatibility.ListensAfterShut), null, null, false),
         (nameof(QemuCompatibility.ListensAfterShut), null, "8.1", false),
@@ -96,6 +99,7 @@ public sealed class QemuCompatibilityTests
         (nameof(QemuCompatibility.ListensAfterShut), "pc-q35-8.1", null, false),
         (nameof(QemuCompatibility.ListensAfterShut), "pc-q35-8.2", null, true),
         (nameof(QemuCompatibility.ListensAfterShut), "pc-q35-8.1", "8.2", true),
+        (nameof(QemuCompatibility.ListensAfterShut), "dataplane-test-10.0", null, false),
 
         (nameof(QemuCompatibility.TakesGuestBack), null, null, false),
         (nameof(QemuCompatibility.TakesGuestBack), null, "10.1", false),
@@ -103,6 +107,7 @@ public sealed class QemuCompatibilityTests
         (nameof(QemuCompatibility.TakesGuestBack), "pc-q35-10.1", null, false),
         (nameof(QemuCompatibility.TakesGuestBack), "pc-q35-10.2", null, true),
         (nameof(QemuCompatibility.TakesGuestBack), "pc-q35-10.1", "10.2", true),
+        (nameof(QemuCompatibility.TakesGuestBack), "dataplane-test-11.0", null, false),
     ];
 
     private static readonly PropertyInfo[] s_facts =
