@@ -1,4 +1,5 @@
 using DataPlane.Admission;
+using DataPlane.Wire;
 
 namespace DataPlane.Guard.Order;
 
@@ -21,9 +22,6 @@ internal readonly record struct HandOverStep(ChannelKind Kind, int Id);
 /// </summary>
 internal static class HandOverOrder
 {
-    private static readonly Version s_preemptWithoutEnd = new(8, 0);
-    private static readonly Version s_postcopyBesideMultifd = new(10, 1);
-
     /// <summary>Returns all connections of a migration, or of its recovery, in which multifd channels are not opened again.</summary>
     internal static IEnumerable<HandOverStep> Steps(QemuTarget target, bool recovery)
     {
@@ -43,13 +41,17 @@ internal static class HandOverOrder
     /// Whether QEMU ends a migration only after the end of its preempt channel. Other versions must not be sent that end, because it may
     /// come from a stranger.
     /// </summary>
-    internal static bool NeedsPreemptEnd(QemuTarget target) => target.Version is not { } version || version < s_preemptWithoutEnd;
+    internal static bool NeedsPreemptEnd(QemuTarget target) => KnownOf(target).NeedsPreemptEnd;
 
     /// <summary>Returns why a guard cannot serve this QEMU with these settings; null when it can.</summary>
     internal static string? WhyNot(QemuTarget target)
     {
-        return target is { Postcopy: true, Channels: > 0, Version: { } version } && version < s_postcopyBesideMultifd
-            ? $"QEMU {version} cannot do postcopy beside multifd: the guest would be lost at the end; switch one of them off on both sides"
+        return target is { Postcopy: true, Channels: > 0 } && !KnownOf(target).TakesPostcopyBesideMultifd
+            ? $"QEMU {target.Version} cannot do postcopy beside multifd: the guest would be lost at the end; "
+                + "switch one of them off on both sides"
             : null;
     }
+
+    /// <summary>What the version tells; the machine type decides nothing here, and the guard does not ask for it.</summary>
+    private static QemuCompatibility KnownOf(QemuTarget target) => QemuCompatibility.Of(machine: null, target.Version);
 }

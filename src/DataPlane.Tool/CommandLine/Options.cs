@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using DataPlane.Transport;
+using DataPlane.Wire;
 
 namespace DataPlane.Tool.CommandLine;
 
@@ -11,9 +12,6 @@ namespace DataPlane.Tool.CommandLine;
 /// </summary>
 internal static class Options
 {
-    private static readonly Version s_oldestPeer = new(7, 2);
-    private static readonly Version s_newestPeer = new(11, 1);
-
     private delegate bool Parser<T>(string text, out T value, out string? error);
 
     public static ToolOption<ByteSize?> Size(string name, string description, ByteSize? whenMissing = null) =>
@@ -153,12 +151,14 @@ internal static class Options
             CustomParser = result =>
             {
                 var text = result.Tokens[0].Value;
-                if (Version.TryParse(text, out var version) && version.Build < 0 && version >= s_oldestPeer && version <= s_newestPeer)
+                if (Version.TryParse(text, out var version) && version.Build < 0
+                    && version >= QemuCompatibility.Oldest && version <= QemuCompatibility.Newest)
                 {
                     return version;
                 }
 
-                result.AddError($"{name}: '{text}' is not a QEMU version from {s_oldestPeer} to {s_newestPeer}");
+                result.AddError(
+                    $"{name}: '{text}' is not a QEMU version from {QemuCompatibility.Oldest} to {QemuCompatibility.Newest}");
                 return null;
             },
         };

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Net;
 using DataPlane.Transport;
+using DataPlane.Wire;
 
 namespace DataPlane.Tool.CommandLine;
 
@@ -66,7 +67,9 @@ internal static class SharedOptions
         Options.Number("--runs", "measured runs; the median counts", 1, 10_000, whenMissing);
 
     public static ToolOption<Version?> Peer() =>
-        Options.PeerVersion("--peer", "QEMU version of the other side, 7.2 to 11.1, where the machine type does not tell");
+        Options.PeerVersion("--peer",
+            $"QEMU version of the other side, {QemuCompatibility.Oldest} to {QemuCompatibility.Newest}, "
+            + "where the machine type does not tell");
 
     public static ToolOption<string?> Machine() =>
         Options.Text("--machine", "NAME", "QEMU machine type as which the other side behaves, where its name carries no version");

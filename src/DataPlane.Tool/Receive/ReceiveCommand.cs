@@ -7,6 +7,7 @@ using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.SavedVms;
 using DataPlane.Transport;
+using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Receive;
@@ -90,7 +91,7 @@ internal sealed class ReceiveCommand
 
     private void CheckMachine(System.CommandLine.Parsing.CommandResult result)
     {
-        if (result.GetValue(_machine) is { } machine && !PeerDialect.IsKnown(machine, null))
+        if (result.GetValue(_machine) is { } machine && !QemuCompatibility.Of(machine, told: null).HasKnownSync)
         {
             result.AddError($"--machine: '{machine}' carries no QEMU version; name one that does, such as pc-q35-9.2");
         }

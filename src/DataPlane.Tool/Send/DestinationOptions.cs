@@ -88,7 +88,7 @@ internal sealed class DestinationOptions
 
     /// <summary>The version as X.Y where the options take it; null for older ones, of which nothing is known.</summary>
     private static Version? Known(Version version) =>
-        new Version(version.Major, version.Minor) is var known && known >= new Version(7, 2) ? known : null;
+        new Version(version.Major, version.Minor) is var known && known >= QemuCompatibility.Oldest ? known : null;
 
     private void Validate(System.CommandLine.Parsing.CommandResult result, ToolOption<bool> postcopy)
     {

@@ -6,6 +6,7 @@ using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.SavedVms;
 using DataPlane.Transport;
+using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Send;
@@ -87,7 +88,7 @@ internal sealed class SendCommand
             result.AddError("--channels: with --postcopy no page goes over multifd channels; the other side must expect none");
         }
 
-        if (result.GetValue(_machine) is { } machine && !PeerDialect.IsKnown(machine, null))
+        if (result.GetValue(_machine) is { } machine && !QemuCompatibility.Of(machine, told: null).HasKnownSync)
         {
             result.AddError($"--machine: '{machine}' carries no QEMU version; name one that does, such as pc-q35-9.2");
         }
@@ -171,20 +172,20 @@ internal sealed class SendCommand
         var machine = arguments.GetValue(_machine);
         var channels = arguments.GetValue(_channels)!.Value;
         // Only multifd channels have two ways to synchronise.
-        if (channels > 0 && machine is null && !PeerDialect.IsKnown(guest.MachineName, peer))
+        if (channels > 0 && machine is null && !QemuCompatibility.Of(guest.MachineName, peer).HasKnownSync)
         {
             throw new CommandException(
                 $"machine type '{guest.MachineName}' carries no QEMU version, so it does not tell how the destination synchronises multifd "
                 + "channels: say --machine NAME, the QEMU machine type as which it behaves (such as pc-q35-9.2)");
         }
 
-        if (machine is null && peer is not null && PeerDialect.VersionOf(guest.MachineName) is { } version && peer < version)
+        if (machine is null && peer is not null && MachineType.Parse(guest.MachineName).Version is { } version && peer < version)
         {
             throw new CommandException(
                 $"QEMU {peer} has no machine type '{guest.MachineName}'; --peer is the version of the destination's QEMU");
         }
 
-        if (machine is not null && PeerDialect.VersionOf(guest.MachineName) is { } own && own != PeerDialect.VersionOf(machine))
+        if (machine is not null && MachineType.Parse(guest.MachineName).Version is { } own && own != MachineType.Parse(machine).Version)
         {
             context.Warn(
                 $"--machine {machine} overrides what '{guest.MachineName}' says; "

@@ -2,7 +2,6 @@ using DataPlane.Admission;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
 using DataPlane.Migration.Custody;
-using DataPlane.Postcopy;
 using DataPlane.Transport;
 
 namespace DataPlane.Migration;
@@ -229,8 +228,7 @@ internal sealed partial class DestinationSession
     /// not switched learns the same from the end of the link.
     /// </summary>
     private bool WouldDeafen =>
-        _reader is { IsPostcopyAdvised: true } && _clock.Phase < MigrationPhase.DeviceState
-        && !SourceTraits.DoListenAgain(PeerDialect.VersionOf(_configuration!.MachineName));
+        _reader is { IsPostcopyAdvised: true } && _clock.Phase < MigrationPhase.DeviceState && !Announced.ListensAfterShut;
 
     /// <summary>Sends SHUT 1 where the source listens and the guest is still its own, and aborts main.</summary>
     private async Task SendFarewellAsync(FailureReason reason)

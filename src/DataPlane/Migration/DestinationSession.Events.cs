@@ -11,6 +11,12 @@ internal sealed partial class DestinationSession : IMainStreamEvents
 {
     private ConfigurationSection? _configuration;
 
+    /// <summary>
+    /// What the machine type in the stream proves about the source: a program is at least as new as its machine type. Where a mistake costs
+    /// the guest, nobody's word counts.
+    /// </summary>
+    private QemuCompatibility Announced => QemuCompatibility.Of(_configuration!.MachineName, told: null);
+
     private Guid? KnownUuid => _configuration?.Uuid ?? _admission.Uuid;
 
     void IMainStreamEvents.OnConfiguration(ConfigurationSection configuration)
@@ -50,7 +56,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     {
         _returnPathOpen = true;
         var machine = _configuration!.MachineName;
-        if (SwitchoverAck.IsDue(machine, _options.Machine, _options.Peer))
+        if (QemuCompatibility.OfSource(machine, _options.Machine, _options.Peer).AwaitsSwitchoverAck)
         {
             await _returnPath!.SendSwitchoverAckAsync(cancellationToken).ConfigureAwait(false);
             MigrationLog.SwitchoverAckSent(_logger, _options.Machine ?? machine);

@@ -197,7 +197,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     public GuestReturn? OfferReturn(BlockPool pool) =>
         !_hasGivenBack && _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
             && _postcopy is { Source: { TakesBack: false, IsOurs: false } } && !_custody.MayRunHere
-            && !SourceTraits.DoTakeBack(PeerDialect.VersionOf(_configuration!.MachineName))
+            && !Announced.TakesGuestBack
             ? new GuestReturn(pages.Memory, reader.RamSection, pool, SourceGroup(), _options.UndecidedTimeout, _time) : null;
 
     /// <summary>

@@ -4,14 +4,13 @@ using DataPlane.Linux;
 using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
+using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
 /// <summary>What a destination expects and how much it accepts.</summary>
 public sealed record MigrationDestinationOptions
 {
-    private static readonly Version s_oldestPeer = new(7, 2);
-
     /// <summary>
     /// The number of multifd channels that the source uses, 0 to 255. Nothing on the wire tells it (specification, 1-channels section 1.5).
     /// Default 0.
@@ -146,9 +145,9 @@ public sealed record MigrationDestinationOptions
             throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
         }
 
-        if (Peer is not null && Peer < s_oldestPeer)
+        if (Peer is not null && Peer < QemuCompatibility.Oldest)
         {
-            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
+            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {QemuCompatibility.Oldest} or later");
         }
 
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));

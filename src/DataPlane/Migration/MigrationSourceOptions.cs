@@ -1,15 +1,13 @@
 using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
+using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
 /// <summary>How a source sends its guest.</summary>
 public sealed record MigrationSourceOptions
 {
-    private static readonly Version s_oldestPeer = new(7, 2);
-    private static readonly Version s_multifdWithPostcopy = new(10, 1);
-
     /// <summary>
     /// The number of multifd channels, 0 to 255. The destination must expect the same number. Default 0: pages go on the main channel.
     /// </summary>
@@ -147,16 +145,16 @@ public sealed record MigrationSourceOptions
             throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
         }
 
-        if (Postcopy && MultifdChannels > 0 && Peer is not null && Peer < s_multifdWithPostcopy)
+        if (Postcopy && MultifdChannels > 0 && !QemuCompatibility.Of(machine: null, Peer).TakesPostcopyBesideMultifd)
         {
             throw new ArgumentOutOfRangeException(
                 nameof(MultifdChannels), MultifdChannels,
-                $"with {nameof(Postcopy)}, {nameof(MultifdChannels)} must be 0 before QEMU {s_multifdWithPostcopy}");
+                $"with {nameof(Postcopy)}, {nameof(MultifdChannels)} must be 0 before QEMU {QemuCompatibility.PostcopyBesideMultifd}");
         }
 
-        if (Peer is not null && Peer < s_oldestPeer)
+        if (Peer is not null && Peer < QemuCompatibility.Oldest)
         {
-            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {s_oldestPeer} or later");
+            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {QemuCompatibility.Oldest} or later");
         }
 
         ValidateCompression();

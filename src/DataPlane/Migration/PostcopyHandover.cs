@@ -3,6 +3,7 @@ using DataPlane.Memory;
 using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
+using DataPlane.Wire;
 
 namespace DataPlane.Migration;
 
@@ -37,7 +38,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         GuestMemory memory,
         SourceCustody custody,
         MigrationSourceOptions options,
-        string machine,
+        QemuCompatibility destination,
         BlockPool pool,
         TimeProvider time,
         Action<uint> onPong,
@@ -49,7 +50,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         _time = time;
         _onPong = onPong;
         HostPages = new HostPages(memory, options.HostPageSizes);
-        Timing = PreemptTimings.For(options.Machine ?? machine, options.Peer, options.MultifdChannels);
+        Timing = destination.TakesPreemptAtSwitch(options.MultifdChannels) ? PreemptTiming.AtSwitch : PreemptTiming.WithMain;
     }
 
     public HostPages HostPages { get; }
@@ -146,7 +147,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
 
     public void OnPong(uint value)
     {
-        if (value == Wire.PostcopyPackage.LoadedPing && _source is { } source && !_loaded.Task.IsCompleted)
+        if (value == PostcopyPackage.LoadedPing && _source is { } source && !_loaded.Task.IsCompleted)
         {
             Volatile.Write(ref _loadedAt, _time.GetTimestamp());
             _custody.On(SourceEvent.DevicesLoaded);

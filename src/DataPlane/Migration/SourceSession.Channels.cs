@@ -53,7 +53,7 @@ internal sealed partial class SourceSession
         if (_multifdSender is not null)
         {
             await ConnectMultifdAsync(destination).ConfigureAwait(false);
-            _zeroRecords = _dialect.ZeroPages == ZeroPagePlace.Main ? new ZeroPageRecords(_main, _pool) : null;
+            _zeroRecords = _peer.TakesZeroPagesInPackets ? null : new ZeroPageRecords(_main, _pool);
             _multifdSender.Attach(_multifd.Now, _zeroRecords, _limit);
             _pages = _multifdSender;
         }

@@ -47,7 +47,7 @@ internal sealed partial class SourceSession
         var writer = _writer!;
         using (WatchWhileStopped())
         {
-            if (_dialect.SendsSwitchoverStart)
+            if (_peer.TakesSwitchoverStart)
             {
                 writer.WriteSwitchoverStart();
             }
@@ -88,7 +88,7 @@ internal sealed partial class SourceSession
     {
         writer.WritePing(MemoryPing);
         writer.BeginPages(last: true);
-        if (_dialect.Sync == MultifdSync.EverySection)
+        if (!_peer.SyncsAtFlushRecords)
         {
             await SyncAsync(writer).ConfigureAwait(false);
         }

@@ -59,7 +59,7 @@ internal sealed partial class SourceSession
         await ConnectPreemptAsync(PreemptTiming.AtSwitch, _failure.Token).ConfigureAwait(false);
         var announced = await DiscardAheadAsync(remaining).ConfigureAwait(false);
         await StopGuestAsync(remaining).ConfigureAwait(false);
-        if (_dialect.SendsSwitchoverStart)
+        if (_peer.TakesSwitchoverStart)
         {
             writer.WriteSwitchoverStart();
         }

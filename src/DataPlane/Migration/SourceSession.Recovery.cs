@@ -14,12 +14,6 @@ internal sealed partial class SourceSession
     /// <summary>How long the destination may take for each of its answers (4-postcopy section 4.10).</summary>
     private static readonly TimeSpan s_recoveryTimeout = TimeSpan.FromSeconds(30);
 
-    /// <summary>
-    /// The first version that can repeat a recovery. An older destination has one attempt and dies if it fails, so no time limit ends that
-    /// attempt (specification, 4-postcopy section 4.11).
-    /// </summary>
-    private static readonly Version s_repeatsRecovery = new(8, 2);
-
     private readonly RecoveryDesk _desk;
     private bool _linkIsLost;
     private bool _recovering;
@@ -143,12 +137,12 @@ internal sealed partial class SourceSession
     }
 
     /// <summary>
-    /// Sends what has been written and waits for the answer. Each has its own limit, because much data may take that long to send.
+    /// Sends what has been written and waits for the answer. Each has its own limit, because much data may take that long to send. No limit
+    /// ends the only attempt that a destination has.
     /// </summary>
     private async Task AskAsync(Channel main, MainStreamWriter writer, Task answer, CancellationToken cancellationToken)
     {
-        var oldest = _options.Peer ?? PeerDialect.VersionOf(_options.Machine ?? _guest.MachineName);
-        var limit = oldest is null || oldest >= s_repeatsRecovery ? s_recoveryTimeout : Timeout.InfiniteTimeSpan;
+        var limit = _peer.RepeatsRecovery ? s_recoveryTimeout : Timeout.InfiniteTimeSpan;
         using (PeerDeadline.Start(main, limit, "a recovery was to begin", _time))
         {
             await writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);

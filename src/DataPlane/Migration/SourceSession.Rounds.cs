@@ -96,7 +96,7 @@ internal sealed partial class SourceSession
 
     private void WriteMark(MainStreamWriter writer)
     {
-        if (_multifdSender is not null && _dialect.Sync == MultifdSync.FlushRecord)
+        if (_multifdSender is not null && _peer.SyncsAtFlushRecords)
         {
             writer.WriteSyncMark();
         }

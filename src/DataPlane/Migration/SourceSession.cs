@@ -4,11 +4,18 @@ using DataPlane.Memory;
 using DataPlane.Migration.Custody;
 using DataPlane.Multifd;
 using DataPlane.Transport;
+using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration;
 
 /// <summary>One migration at its source: it connects, sets up, sends rounds of pages, and hands the guest over.</summary>
+/// <remarks>
+/// What it sends depends on the destination where <see cref="QemuCompatibility"/> says so. This is the same for all: main connects first
+/// and sends its header at once, then all multifd channels connect; the return path is opened and a PING is sent; SYNC packets carry no
+/// pages, and none is sent without a mark; a SWITCHOVER_ACK is accepted and not waited for; the multifd channels end before main, after the
+/// destination's SHUT.
+/// </remarks>
 internal sealed partial class SourceSession : IAsyncDisposable
 {
     private readonly IMigratableGuest _guest;
@@ -26,7 +33,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
     private readonly MultifdSender? _multifdSender;
     private IPageSender? _pages;
     private IDirtyTracker? _tracker;
-    private readonly PeerDialect _dialect;
+    private readonly QemuCompatibility _peer;
     private readonly SendLimit? _limit;
     private readonly SendLimit? _postcopyLimit;
     private readonly PostcopySwitch _switch;
@@ -51,13 +58,13 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _time = time;
         _clock = new PhaseClock(time);
         _progress = new ProgressMeter(progress, _clock);
-        _dialect = PeerDialect.Of(options.Machine ?? guest.MachineName, options.Peer);
+        _peer = QemuCompatibility.Of(options.Machine ?? guest.MachineName, options.Peer);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
         _switch = postcopySwitch;
         _desk = desk;
         _custody = new SourceCustody(guest, time);
         _postcopy = options.Postcopy
-            ? new PostcopyHandover(guest.Memory, _custody, options, guest.MachineName, _pool, time, OnPong, OnVmStarted)
+            ? new PostcopyHandover(guest.Memory, _custody, options, _peer, _pool, time, OnPong, OnVmStarted)
             : null;
         _postcopyLimit = options.MaxPostcopyBytesPerSecond is { } background ? new SendLimit(background, time, _failure.Token) : null;
         _multifdSender = options.MultifdChannels > 0 ? new MultifdSender(options.MultifdChannels, _pool, options.CompressionSettings)

@@ -12,20 +12,6 @@ namespace DataPlane.Postcopy;
 /// </param>
 internal readonly record struct SourceTraits(bool IsOurs, bool HasPreempt, bool TakesBack)
 {
-    private static readonly Version s_listensAgainSince = new(8, 2);
-    private static readonly Version s_takesBackSince = new(10, 2);
-
-    /// <summary>
-    /// Whether the machine type alone shows that the source takes its guest back: a QEMU is at least as new as its machine type. An older
-    /// machine type shows nothing.
-    /// </summary>
-    public static bool DoTakeBack(Version? machine) => machine >= s_takesBackSince;
-
-    /// <summary>
-    /// Whether the machine type alone shows that the source reads its return path again in a recovery after it has read SHUT 1.
-    /// </summary>
-    public static bool DoListenAgain(Version? machine) => machine >= s_listensAgainSince;
-
     /// <summary>
     /// Returns the traits of the source that sent <paramref name="pings"/>. A QEMU up to 10.1 sends PING(3) alone, a later one PING(3) and
     /// PING(0x42), and this library never sends PING(3).

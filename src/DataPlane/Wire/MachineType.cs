@@ -3,9 +3,8 @@ using System.Globalization;
 namespace DataPlane.Wire;
 
 /// <summary>
-/// What the versioned machine name in the configuration tells about the dialect of its QEMU, which follows the machine type and not the
-/// version of the program (specification, 2-main-stream section 7.1). Names without a version (microvm, those of distributions) predict
-/// nothing: then <see cref="Version"/> and every answer are null, and detection or options decide.
+/// The version in the name of a machine type, as it stands in the configuration (specification, 2-main-stream section 7.1). What follows
+/// from it, <see cref="QemuCompatibility"/> says.
 /// </summary>
 /// <remarks>
 /// A version is a part between dashes that begins with <c>X.Y</c>, and goes on, if at all, with something that is neither letter nor digit:
@@ -13,18 +12,9 @@ namespace DataPlane.Wire;
 /// vendor's own.
 /// </remarks>
 /// <param name="Name">As on the wire.</param>
-/// <param name="Version">QEMU's version X.Y, compared as numbers; null if the name has none.</param>
-internal readonly record struct MachineType(string Name, (int Major, int Minor)? Version)
+/// <param name="Version">QEMU's version X.Y; null if the name has none (microvm, those of distributions).</param>
+internal readonly record struct MachineType(string Name, Version? Version)
 {
-    /// <summary>Whether a source with capability switchover-ack waits for one ACK even if no device asked for it.</summary>
-    public bool? ExpectsUnaskedSwitchoverAck => Version is { } v ? v.CompareTo((11, 0)) <= 0 : null;
-
-    /// <summary>Whether the preempt channel connects with the others and ends with an EOS record.</summary>
-    public bool? ConnectsPreemptEarly => Version is { } v ? v.CompareTo((7, 2)) <= 0 : null;
-
-    /// <summary>Whether the destination takes a multifd channel over TLS that ends without close_notify as an error.</summary>
-    public bool? NeedsCleanTlsTermination => Version is { } v ? v.CompareTo((10, 0)) >= 0 : null;
-
     public static MachineType Parse(string name)
     {
         // The version is the last part of QEMU's own names, and what a vendor adds stands after it.
@@ -42,9 +32,9 @@ internal readonly record struct MachineType(string Name, (int Major, int Minor)?
         return new MachineType(name, null);
     }
 
-    private static bool TryParseVersion(ReadOnlySpan<char> part, out (int Major, int Minor) version)
+    private static bool TryParseVersion(ReadOnlySpan<char> part, out Version? version)
     {
-        version = default;
+        version = null;
         var dot = part.IndexOf('.');
         if (dot <= 0 || !TryParseNumber(part[..dot], out var major))
         {
@@ -58,7 +48,7 @@ internal readonly record struct MachineType(string Name, (int Major, int Minor)?
             return false;
         }
 
-        version = (major, minor);
+        version = new Version(major, minor);
         return true;
     }
 

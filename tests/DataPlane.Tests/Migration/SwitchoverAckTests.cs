@@ -1,4 +1,4 @@
-using DataPlane.Migration;
+using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Migration;
@@ -34,6 +34,8 @@ public sealed class SwitchoverAckTests
     [InlineData("pc-q35-rhel9.4.0", "pc-q35-11.1", "11.1", false)]
     // A source of this library waits for nothing.
     [InlineData("dataplane-bench-10.0", null, null, false)]
+    [InlineData("dataplane-bench-10.0", "pc-q35-8.2", "8.2", false)]
     public void It_is_due(string announced, string? machine, string? peer, bool expected) =>
-        Assert.Equal(expected, SwitchoverAck.IsDue(announced, machine, peer is null ? null : Version.Parse(peer)));
+        Assert.Equal(
+            expected, QemuCompatibility.OfSource(announced, machine, peer is null ? null : Version.Parse(peer)).AwaitsSwitchoverAck);
 }

@@ -2,12 +2,13 @@ using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
+using DataPlane.Wire;
 using Xunit;
 
 namespace DataPlane.Tests.Migration;
 
 /// <summary>What is emitted to whom, and that our own destination takes all of it.</summary>
-public sealed class PeerDialectTests
+public sealed class DialectTests
 {
     [Theory]
     // The rows of the specification, 3-multifd section 8: destination, machine type.
@@ -39,10 +40,10 @@ public sealed class PeerDialectTests
     [InlineData(null, "pc-q35-noble", "flush, packets, no")]
     public void Machine_type_and_version_decide(string? peer, string machine, string expected)
     {
-        var dialect = PeerDialect.Of(machine, peer is null ? null : Version.Parse(peer));
-        var sync = dialect.Sync == MultifdSync.EverySection ? "every section" : "flush";
-        var zero = dialect.ZeroPages == ZeroPagePlace.Main ? "main" : "packets";
-        Assert.Equal(expected, $"{sync}, {zero}, {(dialect.SendsSwitchoverStart ? "yes" : "no")}");
+        var destination = QemuCompatibility.Of(machine, peer is null ? null : Version.Parse(peer));
+        var sync = destination.SyncsAtFlushRecords ? "flush" : "every section";
+        var zero = destination.TakesZeroPagesInPackets ? "packets" : "main";
+        Assert.Equal(expected, $"{sync}, {zero}, {(destination.TakesSwitchoverStart ? "yes" : "no")}");
     }
 
     [Theory]
@@ -52,7 +53,7 @@ public sealed class PeerDialectTests
     [InlineData("pc-q35-noble", "8.1", false)]
     [InlineData("dataplane-x", null, true)]
     public void A_name_without_a_version_is_enough_only_where_there_is_one_way(string machine, string? peer, bool known) =>
-        Assert.Equal(known, PeerDialect.IsKnown(machine, peer is null ? null : Version.Parse(peer)));
+        Assert.Equal(known, QemuCompatibility.Of(machine, peer is null ? null : Version.Parse(peer)).HasKnownSync);
 
     public static TheoryData<string, int> Dialects => new(
         from machine in (string[])["pc-q35-7.2", "pc-q35-8.2", "pc-q35-9.0", "pc-q35-10.0"]
