@@ -83,7 +83,7 @@ internal sealed class DestinationOptions
             }
         }
 
-        return options with { Peer = options.Peer ?? Known(there.Version) };
+        return options with { DestinationQemuVersion = options.DestinationQemuVersion ?? Known(there.Version) };
     }
 
     /// <summary>The version as X.Y where the options take it; null for older ones, of which nothing is known.</summary>

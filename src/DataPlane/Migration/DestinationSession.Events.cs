@@ -56,10 +56,10 @@ internal sealed partial class DestinationSession : IMainStreamEvents
     {
         _returnPathOpen = true;
         var machine = _configuration!.MachineName;
-        if (QemuCompatibility.OfSource(machine, _options.Machine, _options.Peer).AwaitsSwitchoverAck)
+        if (QemuCompatibility.OfSource(machine, _options.SourceMachineType, _options.SourceQemuVersion).AwaitsSwitchoverAck)
         {
             await _returnPath!.SendSwitchoverAckAsync(cancellationToken).ConfigureAwait(false);
-            MigrationLog.SwitchoverAckSent(_logger, _options.Machine ?? machine);
+            MigrationLog.SwitchoverAckSent(_logger, _options.SourceMachineType ?? machine);
         }
     }
 

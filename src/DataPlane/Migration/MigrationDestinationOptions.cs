@@ -49,13 +49,13 @@ public sealed record MigrationDestinationOptions
     /// A source with capability <c>switchover-ack</c> waits for a message that QEMU 7.2 and 8.0 do not know. A machine type from 8.1 on
     /// proves that the source knows it; an older one, or a name without a version, does not.
     /// </remarks>
-    public Version? Peer { get; init; }
+    public Version? SourceQemuVersion { get; init; }
 
     /// <summary>
     /// The QEMU machine type as which the source behaves, for a machine type whose name carries no version of QEMU's (a distribution's
     /// own). Default null: the machine type's name tells it.
     /// </summary>
-    public string? Machine { get; init; }
+    public string? SourceMachineType { get; init; }
 
     /// <summary>
     /// The most bytes of RAM that a source may announce, over all blocks. Default 1 TiB: set it to what the host can give.
@@ -145,9 +145,10 @@ public sealed record MigrationDestinationOptions
             throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
         }
 
-        if (Peer is not null && Peer < QemuCompatibility.Oldest)
+        if (SourceQemuVersion is not null && SourceQemuVersion < QemuCompatibility.Oldest)
         {
-            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {QemuCompatibility.Oldest} or later");
+            throw new ArgumentOutOfRangeException(
+                nameof(SourceQemuVersion), SourceQemuVersion, $"{nameof(SourceQemuVersion)} must be {QemuCompatibility.Oldest} or later");
         }
 
         OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));

@@ -21,13 +21,13 @@ public sealed record MigrationSourceOptions
     /// It is not needed where the name of the machine type carries a version; if both are known, the older one counts. If neither is known,
     /// the destination is taken for one that knows what the newest QEMU knows.
     /// </remarks>
-    public Version? Peer { get; init; }
+    public Version? DestinationQemuVersion { get; init; }
 
     /// <summary>
     /// The QEMU machine type as which the destination behaves, for a machine type whose name carries no version of QEMU's (a distribution's
     /// own). Default null: the machine type's name tells it.
     /// </summary>
-    public string? Machine { get; init; }
+    public string? DestinationMachineType { get; init; }
 
     /// <summary>The most bytes per second that all channels together send in precopy. Default null: no limit, and no cost.</summary>
     public long? MaxBytesPerSecond { get; init; }
@@ -145,16 +145,18 @@ public sealed record MigrationSourceOptions
             throw new ArgumentOutOfRangeException(nameof(Preempt), Preempt, $"{nameof(Preempt)} needs {nameof(Postcopy)}");
         }
 
-        if (Postcopy && MultifdChannels > 0 && !QemuCompatibility.Of(machine: null, Peer).TakesPostcopyBesideMultifd)
+        if (Postcopy && MultifdChannels > 0 && !QemuCompatibility.Of(machine: null, DestinationQemuVersion).TakesPostcopyBesideMultifd)
         {
             throw new ArgumentOutOfRangeException(
                 nameof(MultifdChannels), MultifdChannels,
                 $"with {nameof(Postcopy)}, {nameof(MultifdChannels)} must be 0 before QEMU {QemuCompatibility.PostcopyBesideMultifd}");
         }
 
-        if (Peer is not null && Peer < QemuCompatibility.Oldest)
+        if (DestinationQemuVersion is not null && DestinationQemuVersion < QemuCompatibility.Oldest)
         {
-            throw new ArgumentOutOfRangeException(nameof(Peer), Peer, $"{nameof(Peer)} must be {QemuCompatibility.Oldest} or later");
+            throw new ArgumentOutOfRangeException(
+                nameof(DestinationQemuVersion), DestinationQemuVersion,
+                $"{nameof(DestinationQemuVersion)} must be {QemuCompatibility.Oldest} or later");
         }
 
         ValidateCompression();

@@ -58,7 +58,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _time = time;
         _clock = new PhaseClock(time);
         _progress = new ProgressMeter(progress, _clock);
-        _peer = QemuCompatibility.Of(options.Machine ?? guest.MachineName, options.Peer);
+        _peer = QemuCompatibility.Of(options.DestinationMachineType ?? guest.MachineName, options.DestinationQemuVersion);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
         _switch = postcopySwitch;
         _desk = desk;

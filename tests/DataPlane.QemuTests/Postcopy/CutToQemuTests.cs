@@ -150,7 +150,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
         MaxDowntime = TimeSpan.FromTicks(1),
         RecoveryTimeout = TimeSpan.FromMinutes(10),
         ProgressInterval = TimeSpan.FromMilliseconds(5),
-        Peer = pair.Version.Major == 7 ? new Version(7, 2) : null,
+        DestinationQemuVersion = pair.Version.Major == 7 ? new Version(7, 2) : null,
     };
 
     /// <summary>

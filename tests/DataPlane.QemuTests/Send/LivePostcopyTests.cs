@@ -92,7 +92,7 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
             RecoveryTimeout = TimeSpan.FromMinutes(2),
             ProgressInterval = TimeSpan.FromMilliseconds(20),
             Tls = credentials,
-            Peer = label == "7.2" ? new Version(7, 2) : null,
+            DestinationQemuVersion = label == "7.2" ? new Version(7, 2) : null,
         });
         var moving = source.MigrateAsync(address, half, Token);
         await destination.Machine.WaitForGuestAsync(Token);

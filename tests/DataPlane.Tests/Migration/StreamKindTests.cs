@@ -86,7 +86,7 @@ public sealed class StreamKindTests
     {
         using var incoming = new TestIncomingGuest();
         await using var destination = Listen(
-            incoming, new() { Machine = machine, Peer = peer is null ? null : Version.Parse(peer) });
+            incoming, new() { SourceMachineType = machine, SourceQemuVersion = peer is null ? null : Version.Parse(peer) });
         var receiving = destination.ReceiveAsync(cancellationToken: Token);
         using var source = new RawSource(destination.LocalAddresses[0]);
         var main = source.Main(new RecordedStream().Header(announced)

@@ -100,7 +100,7 @@ public sealed class PostcopyMoveTests
         Assert.Throws<InvalidOperationException>(() => new MigrationSource(guest, new MigrationSourceOptions()).SwitchToPostcopy());
         Assert.Throws<ArgumentOutOfRangeException>(() => new MigrationSource(guest, new MigrationSourceOptions { Preempt = true }));
         Assert.Throws<ArgumentOutOfRangeException>(() => new MigrationSource(
-            guest, new MigrationSourceOptions { Postcopy = true, MultifdChannels = 2, Peer = new Version(10, 0) }));
+            guest, new MigrationSourceOptions { Postcopy = true, MultifdChannels = 2, DestinationQemuVersion = new Version(10, 0) }));
     }
 
     [Theory]
