@@ -55,7 +55,7 @@ internal sealed record BenchRequest
         MaxDowntime = MaxDowntime,
         MaxBytesPerSecond = MaxBytesPerSecond,
         MaxPostcopyBytesPerSecond = MaxBytesPerSecond,
-        Channels = ChannelOptions,
+        Sockets = ChannelOptions,
         Tls = Tls,
         TlsHostName = TlsHostName,
     };

@@ -209,9 +209,9 @@ internal sealed class SendCommand
             MaxBytesPerSecond = arguments.GetValue(_maxBandwidth)?.BytesPerSecond,
             StallTimeout = timeout,
             CommitTimeout = timeout ?? defaults.CommitTimeout,
-            Channels = defaults.Channels with
+            Sockets = defaults.Sockets with
             {
-                ConnectTimeout = timeout is null ? defaults.Channels.ConnectTimeout
+                ConnectTimeout = timeout is null ? defaults.Sockets.ConnectTimeout
                     : timeout < s_longestConnect ? timeout.Value
                     : s_longestConnect,
                 LocalAddresses = [.. arguments.GetValue(_bind)!.Select(IPAddress.Parse)],

@@ -22,7 +22,7 @@ internal sealed class MigrationServeLeg(IPAddress listenAddress, ChannelOptions 
             MultifdChannels = request.Channels,
             Compression = request.Compression,
             MaxRamBytes = request.RamBytes,
-            Channels = channelOptions,
+            Sockets = channelOptions,
             Tls = tls,
             ProgressInterval = LegMovement.Interval,
         };

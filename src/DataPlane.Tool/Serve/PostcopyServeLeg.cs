@@ -33,7 +33,7 @@ internal sealed class PostcopyServeLeg(IPAddress listenAddress, ChannelOptions c
             Postcopy = true,
             Preempt = request.Postcopy!.Preempt,
             MaxRamBytes = request.RamBytes,
-            Channels = channelOptions,
+            Sockets = channelOptions,
             Tls = tls,
             ProgressInterval = LegMovement.Interval,
         };

@@ -69,7 +69,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.EffectiveStallTimeout, ProgressCount, OnStall);
         using var liveness = PeerLiveness.Start(
-            () => Admitted().Select(static one => one.Channel), _options.Channels.AcknowledgementTimeout, _time);
+            () => Admitted().Select(static one => one.Channel), _options.Sockets.AcknowledgementTimeout, _time);
         using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
             : null;
         StartSetup();

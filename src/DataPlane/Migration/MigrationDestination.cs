@@ -64,7 +64,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         };
         try
         {
-            _admission = ChannelAdmission.Listen(addresses, rules, options.Channels, _pool, _time, _logger, _context);
+            _admission = ChannelAdmission.Listen(addresses, rules, options.Sockets, _pool, _time, _logger, _context);
         }
         catch
         {

@@ -123,7 +123,7 @@ public sealed record MigrationDestinationOptions
     public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>The socket options of every channel.</summary>
-    public ChannelOptions Channels { get; init; } = new();
+    public ChannelOptions Sockets { get; init; } = new();
 
     /// <summary>
     /// The features that the kernel is asked for with postcopy, where it has them. Tests leave out what older kernels do not have.
@@ -161,6 +161,6 @@ public sealed record MigrationDestinationOptions
         OptionChecks.Tls(Tls, TlsEnd.Server, nameof(Tls));
         OptionChecks.Positive(CloseTimeout, nameof(CloseTimeout));
         OptionChecks.Positive(ProgressInterval, nameof(ProgressInterval));
-        Channels.Validate();
+        Sockets.Validate();
     }
 }

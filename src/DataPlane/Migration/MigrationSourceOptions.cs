@@ -125,7 +125,7 @@ public sealed record MigrationSourceOptions
     public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>The socket options of every channel.</summary>
-    public ChannelOptions Channels { get; init; } = new();
+    public ChannelOptions Sockets { get; init; } = new();
 
     internal TimeSpan? EffectiveStallTimeout => OptionChecks.Limit(StallTimeout ?? TimeSpan.FromMinutes(2));
 
@@ -172,7 +172,7 @@ public sealed record MigrationSourceOptions
         OptionChecks.Positive(TlsHandshakeTimeout, nameof(TlsHandshakeTimeout));
         OptionChecks.Tls(Tls, TlsEnd.Client, nameof(Tls));
         OptionChecks.Positive(ProgressInterval, nameof(ProgressInterval));
-        Channels.Validate();
+        Sockets.Validate();
     }
 
     private void ValidateCompression()

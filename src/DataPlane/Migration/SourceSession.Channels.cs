@@ -105,7 +105,7 @@ internal sealed partial class SourceSession
     {
         var tls = _options.Tls is null ? null
             : new TlsDial(_options.Tls, TlsDial.HostOf(destination, _options.TlsHostName), _options.TlsHandshakeTimeout);
-        return ChannelDialer.ConnectAsync(destination, _options.Channels, name, index, _pool, cancellationToken, tls: tls, route: _route);
+        return ChannelDialer.ConnectAsync(destination, _options.Sockets, name, index, _pool, cancellationToken, tls: tls, route: _route);
     }
 
     private void AbortChannels()

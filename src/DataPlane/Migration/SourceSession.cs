@@ -96,7 +96,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         using var stopped = _failure.Token.Register(AbortChannels);
         using var cancelled = cancellationToken.Register(Cancel);
         using var stall = StallWatch.Start(_time, _options.EffectiveStallTimeout, Progress, OnStall);
-        using var liveness = PeerLiveness.Start(() => Channels, _options.Channels.AcknowledgementTimeout, _time);
+        using var liveness = PeerLiveness.Start(() => Channels, _options.Sockets.AcknowledgementTimeout, _time);
         using var timer = _progress.IsWanted ? _time.CreateTimer(_ => Report(), null, _options.ProgressInterval, _options.ProgressInterval)
             : null;
         try

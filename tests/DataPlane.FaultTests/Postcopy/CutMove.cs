@@ -131,7 +131,7 @@ internal sealed class CutMove : IProgress<MigrationProgress>, IDisposable
         MaxPostcopyBytesPerSecond = 48 << 20, // time for the guest to meet missing pages
         RecoveryTimeout = TimeSpan.FromMinutes(10),
         ProgressInterval = TimeSpan.FromMilliseconds(2),
-        Channels = _case.Cuts.Any(static cut => cut.Notice == CutNotice.UserTimeout)
+        Sockets = _case.Cuts.Any(static cut => cut.Notice == CutNotice.UserTimeout)
             ? new ChannelOptions { UserTimeout = TimeSpan.FromSeconds(2) }
             : new ChannelOptions(),
     };

@@ -201,7 +201,7 @@ public sealed class PeerStopsTests
             var source = new MigrationSource(guest, new MigrationSourceOptions
             {
                 CommitTimeout = s_limit,
-                Channels = new ChannelOptions { SendBufferBytes = 16 * 1024 },
+                Sockets = new ChannelOptions { SendBufferBytes = 16 * 1024 },
             });
             using var over = new CancellationTokenSource();
             var receiving = Settle(destination.ReceiveAsync(cancellationToken: over.Token));
@@ -247,7 +247,7 @@ public sealed class PeerStopsTests
                     Preempt = preempt,
                     StallTimeout = stall,
                     CloseTimeout = s_limit,
-                    Channels = sockets,
+                    Sockets = sockets,
                     Tls = server,
                     TlsHandshakeTimeout = s_limit,
                 });
@@ -262,7 +262,7 @@ public sealed class PeerStopsTests
                 CommitTimeout = s_limit,
                 RecoveryTimeout = postcopy ? TimeSpan.FromMinutes(5) : TimeSpan.Zero,
                 ProgressInterval = TimeSpan.FromMilliseconds(5),
-                Channels = sockets,
+                Sockets = sockets,
                 Tls = client,
                 TlsHandshakeTimeout = s_limit,
             });

@@ -44,7 +44,7 @@ public sealed class EarlyRecoveryTests
         await using var source = new ScriptedSource(new MigrationDestinationOptions
         {
             Postcopy = true,
-            Channels = new() { KeepAliveTime = null },
+            Sockets = new() { KeepAliveTime = null },
         });
         var main = await source.SwitchAsync();
         main.Send(source.Part(0));

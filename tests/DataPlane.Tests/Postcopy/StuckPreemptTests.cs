@@ -35,7 +35,7 @@ public sealed class StuckPreemptTests
             MaxPostcopyBytesPerSecond = 16 << 20, // requests come before the background has sent everything
             RecoveryTimeout = TimeSpan.FromMinutes(5),
             ProgressInterval = TimeSpan.FromMilliseconds(5),
-            Channels = new ChannelOptions { SendBufferBytes = 16 * 1024 },
+            Sockets = new ChannelOptions { SendBufferBytes = 16 * 1024 },
         });
         var progress = new LastProgress();
         var sending = source.MigrateAsync(network.Address, progress, Token);
