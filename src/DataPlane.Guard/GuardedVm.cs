@@ -81,7 +81,7 @@ public sealed class GuardedVm : IAsyncDisposable
             else
             {
                 _target = QemuTarget.From(_options, _options.To!);
-                if (HandOverOrder.WhyNot(_target) is { } reason)
+                if (ForwardingOrder.WhyNot(_target) is { } reason)
                 {
                     throw new QmpException(reason);
                 }

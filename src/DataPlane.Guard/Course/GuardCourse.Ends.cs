@@ -63,7 +63,7 @@ internal sealed partial class GuardCourse
         {
             await TakeSessionEndAsync(relay).ConfigureAwait(false);
         }
-        else if (_held.TryGetValue(new HandOverStep(relay.Kind, relay.Id), out var held)
+        else if (_held.TryGetValue(new ForwardingStep(relay.Kind, relay.Id), out var held)
             && held.Relay == relay)
         {
             GiveSetUp(relay, $"{relay.Name} went before its migration was complete");

@@ -12,7 +12,7 @@ namespace DataPlane.Guard.Course;
 /// <summary>
 /// The course of one guarded migration: it takes events one at a time and decides what follows.
 /// <code>
-/// Waiting --(main and all multifd are there: handed over in one go)--> Relaying --(return path)--> Postcopy
+/// Waiting --(main and all multifd are there: forwarded in one go)--> Relaying --(return path)--> Postcopy
 ///    ^  '--(one of them went: QEMU untouched, all anew)                    |                          |  ^
 ///    '------'                                                   main ended |     main ended, no SHUT  v  | RESUME_ACK
 ///                                                                          v                    Paused --(recovered main)--> Recovering
@@ -60,7 +60,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         _sessions = new TlsSessions(target, options.AnyPeer);
         _keptOut = new RefusalThrottle(time);
         _blockList = blockList;
-        _context = new GuardContext(_requests, blockList, HandOverOrder.NeedsPreemptEnd(target))
+        _context = new GuardContext(_requests, blockList, ForwardingOrder.NeedsPreemptEnd(target))
         {
             LinkIsLost = () => WouldPause && _main is { } main
                 && (main.IsLosing || main.State is GuardChannelState.HalfClosed or GuardChannelState.Closed),

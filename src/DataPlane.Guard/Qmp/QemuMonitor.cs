@@ -69,7 +69,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
                 + "and a guard ends when the guest has come; turn the capability off, or leave the guard out");
         }
 
-        if (HandOverOrder.WhyNot(target) is { } reason)
+        if (ForwardingOrder.WhyNot(target) is { } reason)
         {
             throw new QmpException(reason);
         }

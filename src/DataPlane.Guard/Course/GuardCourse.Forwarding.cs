@@ -6,7 +6,7 @@ using DataPlane.Transport;
 
 namespace DataPlane.Guard.Course;
 
-/// <summary>Hands channels to QEMU: they wait for each other, and then all go in one go.</summary>
+/// <summary>Forwards channels to QEMU: they wait for each other, and then all go in one go.</summary>
 internal sealed partial class GuardCourse
 {
     /// <summary>The longest wait for QEMU to notice that its link is gone, before a recovery connects anyway.</summary>
@@ -15,7 +15,7 @@ internal sealed partial class GuardCourse
     /// <summary>The time that QEMU gets to notice that its link is gone where no monitor can confirm it.</summary>
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
-    private readonly Dictionary<HandOverStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
+    private readonly Dictionary<ForwardingStep, (ChannelRelay Relay, ReadOnlyMemory<byte> Opening)> _held = [];
     private volatile ReturnPathTap? _tap;
     private int _sets;
     private long _setDue;
@@ -85,7 +85,7 @@ internal sealed partial class GuardCourse
     /// </summary>
     private async ValueTask HoldAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
-        var step = new HandOverStep(channel.Kind, channel.Id);
+        var step = new ForwardingStep(channel.Kind, channel.Id);
         var relay = _relays.Hold(channel.Kind, channel.Id, channel.Channel);
         _held.Add(step, (relay, channel.Consumed));
         AddView(relay);
@@ -99,11 +99,11 @@ internal sealed partial class GuardCourse
 
         if (_held.Count == 1 + _target.Channels)
         {
-            await HandOverAsync(cancellationToken).ConfigureAwait(false);
+            await ForwardAllAsync(cancellationToken).ConfigureAwait(false);
         }
     }
 
-    private async ValueTask HandOverAsync(CancellationToken cancellationToken)
+    private async ValueTask ForwardAllAsync(CancellationToken cancellationToken)
     {
         foreach ((var relay, _) in _held.Values)
         {
@@ -118,10 +118,10 @@ internal sealed partial class GuardCourse
         Enter(GuardState.Relaying);
         _context.MainIsSettled = true; // QEMU will never take another main channel
         _door.Recheck();
-        _main = _held[new HandOverStep(ChannelKind.Main, 0)].Relay;
+        _main = _held[new ForwardingStep(ChannelKind.Main, 0)].Relay;
         try
         {
-            foreach (var step in HandOverOrder.Steps(_target, recovery: false))
+            foreach (var step in ForwardingOrder.Steps(_target, recovery: false))
             {
                 if (step.Kind == ChannelKind.Preempt)
                 {
@@ -129,7 +129,7 @@ internal sealed partial class GuardCourse
                 }
                 else
                 {
-                    await HandOnAsync(_held[step].Relay, _held[step].Opening, cancellationToken).ConfigureAwait(false);
+                    await ForwardAsync(_held[step].Relay, _held[step].Opening, cancellationToken).ConfigureAwait(false);
                 }
             }
 
@@ -194,7 +194,7 @@ internal sealed partial class GuardCourse
     }
 
     /// <summary>Connects to QEMU and sends the channel's first bytes in one write; after that the relay begins.</summary>
-    private async ValueTask HandOnAsync(ChannelRelay relay, ReadOnlyMemory<byte> opening, CancellationToken cancellationToken)
+    private async ValueTask ForwardAsync(ChannelRelay relay, ReadOnlyMemory<byte> opening, CancellationToken cancellationToken)
     {
         var qemu = await DialAsync(relay.Name, cancellationToken, relay.Kind == ChannelKind.Multifd).ConfigureAwait(false);
         var sent = SendOpening(qemu, opening.Span);
@@ -251,7 +251,7 @@ internal sealed partial class GuardCourse
         _context.IsPaused = false;
         try
         {
-            await HandOnAsync(_main, channel.Consumed, cancellationToken).ConfigureAwait(false);
+            await ForwardAsync(_main, channel.Consumed, cancellationToken).ConfigureAwait(false);
             if (_target.Preempt)
             {
                 await ReservePreemptAsync(cancellationToken).ConfigureAwait(false);

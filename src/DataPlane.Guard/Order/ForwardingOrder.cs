@@ -3,10 +3,10 @@ using DataPlane.Wire;
 
 namespace DataPlane.Guard.Order;
 
-/// <summary>One connection to QEMU in the order of the hand-over.</summary>
+/// <summary>One connection to QEMU: a step of the order in which channels are forwarded.</summary>
 /// <param name="Kind">The kind of the channel.</param>
 /// <param name="Id">The number of a multifd channel; 0 for other kinds.</param>
-internal readonly record struct HandOverStep(ChannelKind Kind, int Id);
+internal readonly record struct ForwardingStep(ChannelKind Kind, int Id);
 
 /// <summary>
 /// The order in which channels go to QEMU. QEMU identifies each connection completely before it accepts the next, in the order in which
@@ -20,20 +20,20 @@ internal readonly record struct HandOverStep(ChannelKind Kind, int Id);
 ///                                                             is preempt               and every init packet
 /// </code>
 /// </summary>
-internal static class HandOverOrder
+internal static class ForwardingOrder
 {
     /// <summary>Returns all connections of a migration, or of its recovery, in which multifd channels are not opened again.</summary>
-    internal static IEnumerable<HandOverStep> Steps(QemuTarget target, bool recovery)
+    internal static IEnumerable<ForwardingStep> Steps(QemuTarget target, bool recovery)
     {
-        yield return new HandOverStep(ChannelKind.Main, 0);
+        yield return new ForwardingStep(ChannelKind.Main, 0);
         for (var id = 0; id < target.Channels && !recovery; id++)
         {
-            yield return new HandOverStep(ChannelKind.Multifd, id);
+            yield return new ForwardingStep(ChannelKind.Multifd, id);
         }
         // The guard opens this channel itself, without waiting for a client: QEMU needs the connection, but no bytes on it.
         if (target.Preempt)
         {
-            yield return new HandOverStep(ChannelKind.Preempt, 0);
+            yield return new ForwardingStep(ChannelKind.Preempt, 0);
         }
     }
 

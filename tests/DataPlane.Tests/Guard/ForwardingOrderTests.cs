@@ -5,7 +5,7 @@ using Xunit;
 
 namespace DataPlane.Tests.Guard;
 
-public sealed class HandOverOrderTests
+public sealed class ForwardingOrderTests
 {
     public static TheoryData<string?> Versions => new((string?[])["7.2.22", "8.0.0", "10.0.13", "10.1.0", "11.1.3", null]);
 
@@ -17,7 +17,7 @@ public sealed class HandOverOrderTests
 
         Assert.Equal(
             [(ChannelKind.Main, 0), (ChannelKind.Multifd, 0), (ChannelKind.Multifd, 1), (ChannelKind.Multifd, 2), (ChannelKind.Preempt, 0)],
-            HandOverOrder.Steps(target, recovery: false).Select(s => (s.Kind, s.Id)));
+            ForwardingOrder.Steps(target, recovery: false).Select(s => (s.Kind, s.Id)));
     }
 
     [Theory]
@@ -26,7 +26,7 @@ public sealed class HandOverOrderTests
     {
         var target = Target(version) with { Channels = 3, Preempt = true };
 
-        Assert.Equal([ChannelKind.Main, ChannelKind.Preempt], HandOverOrder.Steps(target, recovery: true).Select(s => s.Kind));
+        Assert.Equal([ChannelKind.Main, ChannelKind.Preempt], ForwardingOrder.Steps(target, recovery: true).Select(s => s.Kind));
     }
 
     [Theory]
@@ -40,9 +40,9 @@ public sealed class HandOverOrderTests
     {
         var target = Target(version) with { Channels = 2, Postcopy = true };
 
-        Assert.Equal(refused, HandOverOrder.WhyNot(target) is not null);
-        Assert.Null(HandOverOrder.WhyNot(target with { Channels = 0 }));
-        Assert.Null(HandOverOrder.WhyNot(target with { Postcopy = false }));
+        Assert.Equal(refused, ForwardingOrder.WhyNot(target) is not null);
+        Assert.Null(ForwardingOrder.WhyNot(target with { Channels = 0 }));
+        Assert.Null(ForwardingOrder.WhyNot(target with { Postcopy = false }));
     }
 
     [Theory]
@@ -51,7 +51,7 @@ public sealed class HandOverOrderTests
     [InlineData("11.1.3", false)]
     [InlineData(null, true)]
     public void Only_7_2_waits_for_the_preempt_channels_end(string? version, bool needed) =>
-        Assert.Equal(needed, HandOverOrder.NeedsPreemptEnd(Target(version)));
+        Assert.Equal(needed, ForwardingOrder.NeedsPreemptEnd(Target(version)));
 
     private static QemuTarget Target(string? version) => new()
     {
