@@ -1,8 +1,8 @@
 using System.Threading.Channels;
 using DataPlane.Admission;
-using DataPlane.Guard.Course;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
+using DataPlane.Guard.Session;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
@@ -25,7 +25,7 @@ public sealed class GuardedVm : IAsyncDisposable
     private QemuMonitor? _monitor;
     private QemuTarget? _target;
     private readonly CancellationTokenSource _retiring = new();
-    private volatile GuardCourse? _course;
+    private volatile GuardSession? _session;
     private int _disposed;
 
     /// <summary>Creates a guard. Nothing is opened before <see cref="StartAsync"/>.</summary>
@@ -41,7 +41,7 @@ public sealed class GuardedVm : IAsyncDisposable
     /// <summary>
     /// The addresses on which the guard listens, with their actual ports; empty before <see cref="StartAsync"/> has ended.
     /// </summary>
-    public IReadOnlyList<ChannelAddress> LocalAddresses => _course?.Door.LocalAddresses ?? [];
+    public IReadOnlyList<ChannelAddress> LocalAddresses => _session?.Door.LocalAddresses ?? [];
 
     /// <summary>
     /// Asks QEMU what it expects, makes it listen, and opens the public addresses. Returns when connections are accepted. Call it once;
@@ -59,7 +59,7 @@ public sealed class GuardedVm : IAsyncDisposable
         await PrepareAsync(either.Token).ConfigureAwait(false);
         if (_retiring.IsCancellationRequested)
         {
-            _course!.Retire(); // Retire may have come before there was a course to end
+            _session!.Retire(); // Retire may have come before there was a session to end
         }
     }
 
@@ -75,7 +75,7 @@ public sealed class GuardedVm : IAsyncDisposable
             if (_options.Qmp is not null)
             {
                 _monitor = await QemuMonitor.ConnectAsync(
-                    _options, _time, status => _course?.ReportStatus(status), cancellationToken).ConfigureAwait(false);
+                    _options, _time, status => _session?.ReportStatus(status), cancellationToken).ConfigureAwait(false);
                 _target = await _monitor.PrepareAsync(cancellationToken).ConfigureAwait(false);
             }
             else
@@ -100,9 +100,9 @@ public sealed class GuardedVm : IAsyncDisposable
 
             GuardLog.Prepared(_logger, _options.Name, _target.Version?.ToString() ?? "of unknown version", _target.Address.ToString(),
                 _target.Channels, _target.Preempt, _target.Tls);
-            var course = new GuardCourse(_options, _target, _monitor, blocks, _events, _time, _logger);
-            _course = course;
-            course.Open();
+            var session = new GuardSession(_options, _target, _monitor, blocks, _events, _time, _logger);
+            _session = session;
+            session.Open();
         }
         catch (Exception e) when (e is QmpException or TimeoutException or IOException)
         {
@@ -122,8 +122,8 @@ public sealed class GuardedVm : IAsyncDisposable
     /// <exception cref="InvalidOperationException"><see cref="StartAsync"/> has not succeeded.</exception>
     public async Task<GuardState> RunAsync(CancellationToken cancellationToken = default)
     {
-        var course = _course ?? throw new InvalidOperationException($"{nameof(StartAsync)} comes first.");
-        return await course.RunAsync(cancellationToken).ConfigureAwait(false);
+        var session = _session ?? throw new InvalidOperationException($"{nameof(StartAsync)} comes first.");
+        return await session.RunAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -139,28 +139,28 @@ public sealed class GuardedVm : IAsyncDisposable
         }
 
         _retiring.Cancel();
-        _course?.Retire();
+        _session?.Retire();
     }
 
     /// <summary>Takes a snapshot of the present state. It is cheap enough to be taken once a second.</summary>
     public GuardSnapshot Snapshot()
     {
-        var course = _course;
-        var undecided = course?.Door.Undecided ?? [];
+        var session = _session;
+        var undecided = session?.Door.Undecided ?? [];
         return new GuardSnapshot
         {
             Name = _options.Name,
             Listen = LocalAddresses,
             Qemu = _target?.Address,
             QemuVersion = _target?.Version?.ToString(),
-            State = course?.State ?? GuardState.Preparing,
-            Failure = course?.Failure,
-            Channels = course?.Channels() ?? [],
+            State = session?.State ?? GuardState.Preparing,
+            Failure = session?.Failure,
+            Channels = session?.Channels() ?? [],
             ExpectedMultifdChannels = _target?.Channels ?? 0,
             ExpectsPreempt = _target?.Preempt ?? false,
             Undecided = undecided.Count,
             Candidates = undecided.Count(u => u.State == UndecidedState.Candidate),
-            Refused = course?.Door.Refused ?? Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L),
+            Refused = session?.Door.Refused ?? Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L),
         };
     }
 
@@ -172,10 +172,10 @@ public sealed class GuardedVm : IAsyncDisposable
             return;
         }
 
-        _course?.Stop();
-        if (_course is not null)
+        _session?.Stop();
+        if (_session is not null)
         {
-            await _course.DisposeAsync().ConfigureAwait(false);
+            await _session.DisposeAsync().ConfigureAwait(false);
         }
 
         if (_monitor is not null)
@@ -194,7 +194,7 @@ public sealed class GuardedVm : IAsyncDisposable
     /// </summary>
     private void RemoveIncomingSocket()
     {
-        if (_target is { IsToldByUs: true, Place: { } place } && _course?.State is GuardState.Completed or GuardState.Failed)
+        if (_target is { IsToldByUs: true, Place: { } place } && _session?.State is GuardState.Completed or GuardState.Failed)
         {
             _ = place.TryRemove();
         }

@@ -1,5 +1,5 @@
 using DataPlane.Guard;
-using DataPlane.Guard.Course;
+using DataPlane.Guard.Session;
 using DataPlane.Linux;
 using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;
@@ -112,7 +112,7 @@ public sealed class GuardShortageTests
         await scene.AcceptAsync();
         await scene.StateAsync(GuardState.Relaying);
         monitor.SayStatus(new string('x', 1 << 20));
-        for (var i = 0; i < GuardCourse.MaxStatuses; i++)
+        for (var i = 0; i < GuardSession.MaxStatuses; i++)
         {
             monitor.SayStatus(i % 2 == 0 ? "active" : "setup");
         }

@@ -1,5 +1,5 @@
 using CsCheck;
-using DataPlane.Guard.Course;
+using DataPlane.Guard.Session;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;

@@ -1,7 +1,7 @@
 using DataPlane.Admission;
-using DataPlane.Guard.Course;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Relay;
+using DataPlane.Guard.Session;
 using DataPlane.Transport;
 using Xunit;
 

@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using DataPlane.Guard.Relay;
 using DataPlane.Wire;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>
 /// Recognizes the end of a main stream in postcopy by its last bytes: the mark that ends the last section, its footer, and the end of the

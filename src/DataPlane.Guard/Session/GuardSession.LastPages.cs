@@ -1,7 +1,7 @@
 using DataPlane.Admission;
 using DataPlane.Guard.Relay;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>
 /// Handles the end of a preempt channel that may never have carried a page, in front of a QEMU that needs that end.
@@ -12,7 +12,7 @@ namespace DataPlane.Guard.Course;
 /// crossed with them on main)             or after UndecidedTimeout
 /// </code>
 /// </summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(250);
 

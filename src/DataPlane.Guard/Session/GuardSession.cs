@@ -7,10 +7,10 @@ using DataPlane.Guard.ReturnPath;
 using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>
-/// The course of one guarded migration: it takes events one at a time and decides what follows.
+/// The session of one guarded migration: it takes events one at a time and decides what follows.
 /// <code>
 /// Waiting --(main and all multifd are there: forwarded in one go)--> Relaying --(return path)--> Postcopy
 ///    ^  '--(one of them went: QEMU untouched, all anew)                    |                          |  ^
@@ -19,7 +19,7 @@ namespace DataPlane.Guard.Course;
 ///                                                          Completed or Failed &lt;-- SHUT, QEMU gone
 /// </code>
 /// </summary>
-internal sealed partial class GuardCourse : IAsyncDisposable
+internal sealed partial class GuardSession : IAsyncDisposable
 {
     private readonly GuardedVmOptions _options;
     private readonly QemuTarget _target;
@@ -42,7 +42,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     private bool _isOver;
     private bool _isRetiring;
 
-    internal GuardCourse(
+    internal GuardSession(
         GuardedVmOptions options,
         QemuTarget target,
         QemuMonitor? monitor,
@@ -86,7 +86,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
     }
 
     /// <summary>
-    /// Takes events until the migration has ended and nothing of it is left, or until the course is disposed of.
+    /// Takes events until the migration has ended and nothing of it is left, or until the session is disposed of.
     /// </summary>
     internal async Task<GuardState> RunAsync(CancellationToken cancellationToken)
     {
@@ -103,7 +103,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         }
         catch (Exception) when (_ending.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
-            // The course was disposed of while an event was taken, and with it what that event needed.
+            // The session was disposed of while an event was taken, and with it what that event needed.
         }
 
         return State is GuardState.Completed or GuardState.Failed ? State : GuardState.Stopped;
@@ -126,7 +126,7 @@ internal sealed partial class GuardCourse : IAsyncDisposable
         FinishIfOver();
     }
 
-    /// <summary>Ends the course as soon as no migration is under way. Any thread.</summary>
+    /// <summary>Ends the session as soon as no migration is under way. Any thread.</summary>
     internal void Retire() => Post(new GuardEvent.Retired());
 
     internal void Stop()

@@ -3,13 +3,13 @@ using DataPlane.Guard.Relay;
 using DataPlane.Guard.Tls;
 using DataPlane.Transport;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>
 /// Handles TLS that ends in QEMU. Sessions are introduced one at a time, and the monitor tells where the migration stands, because the
 /// return path cannot be read.
 /// </summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     private Task _introduction = Task.CompletedTask;
     private TlsSessions.Waiting? _introduced;

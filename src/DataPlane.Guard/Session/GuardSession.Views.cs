@@ -1,10 +1,10 @@
 using DataPlane.Guard.Relay;
 using DataPlane.Transport;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>The channels as a snapshot shows them. Any thread may ask.</summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     private readonly Lock _viewGate = new();
     private readonly List<ChannelRelay> _views = [];

@@ -4,10 +4,10 @@ using DataPlane.Guard.Relay;
 using DataPlane.Guard.ReturnPath;
 using DataPlane.Transport;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>Forwards channels to QEMU: they wait for each other, and then all go in one go.</summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     /// <summary>The longest wait for QEMU to notice that its link is gone, before a recovery connects anyway.</summary>
     private static readonly TimeSpan s_pauseNotice = TimeSpan.FromSeconds(3);

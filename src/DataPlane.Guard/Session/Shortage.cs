@@ -1,7 +1,7 @@
 using DataPlane.Linux;
 using DataPlane.Transport;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>Tells a shortage of the guard itself from what QEMU or a client has done.</summary>
 internal static class Shortage

@@ -1,7 +1,7 @@
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Relay;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>
 /// The TLS sessions of a migration that the guard passes on unopened: those that wait to be introduced to QEMU, one at a time, and those

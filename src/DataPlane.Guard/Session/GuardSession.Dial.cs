@@ -2,10 +2,10 @@ using DataPlane.Guard.Qmp;
 using DataPlane.Linux;
 using DataPlane.Transport;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>Connects to the QEMU behind the guard.</summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     /// <summary>
     /// The send buffer in bytes of a multifd channel's Unix socket to QEMU. With the kernel's 208 KiB, QEMU and the guard wake each other

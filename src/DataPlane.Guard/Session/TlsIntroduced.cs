@@ -2,7 +2,7 @@ using DataPlane.Guard.Relay;
 using DataPlane.Guard.Tls;
 using DataPlane.Transport;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>The outcome of a TLS session's handshake with QEMU.</summary>
 /// <param name="Relay">The session.</param>

@@ -1,9 +1,9 @@
 using DataPlane.Transport;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>Sends QEMU the first bytes of a channel.</summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     private static unsafe TransferResult SendOpening(Channel qemu, ReadOnlySpan<byte> opening)
     {

@@ -1,6 +1,6 @@
 using DataPlane.Guard.Relay;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>
 /// Decides when QEMU is told that its link is lost. A QEMU (7.2 to 11.1) whose main channel ends before its preempt thread reads the
@@ -8,7 +8,7 @@ namespace DataPlane.Guard.Course;
 /// is open to this for a few milliseconds after each recovery. So the guard passes a loss on when QEMU has read a byte from the preempt
 /// channel.
 /// </summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     /// <summary>
     /// The whole wait where nothing shows what QEMU has read (TCP, TLS that ends in QEMU), and the longest wait while a recovery is not

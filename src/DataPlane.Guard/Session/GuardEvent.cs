@@ -2,7 +2,7 @@ using DataPlane.Admission;
 using DataPlane.Guard.Relay;
 using DataPlane.Wire;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>An event that moves a guarded migration on. Events are taken one at a time, in the order in which they happened.</summary>
 internal abstract record GuardEvent

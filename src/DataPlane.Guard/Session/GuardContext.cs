@@ -2,7 +2,7 @@ using DataPlane.Admission;
 using DataPlane.Guard.Qmp;
 using DataPlane.Guard.ReturnPath;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>What admission must know of the guarded migration. Thread-safe.</summary>
 /// <param name="requests">The pages that QEMU waits for.</param>

@@ -3,10 +3,10 @@ using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Relay;
 using DataPlane.Linux;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>Decides what the end of a channel, or of QEMU, means for the migration.</summary>
-internal sealed partial class GuardCourse
+internal sealed partial class GuardSession
 {
     /// <summary>
     /// The number of <c>MIGRATION</c> events at which the migration is given up. A migration has a dozen, and each recovery four more.
@@ -106,7 +106,7 @@ internal sealed partial class GuardCourse
         }
 
         // First: from here on a page that comes may be one that the source owes from the lost link, and admission may let the recovery in
-        // before the course hears of it.
+        // before the session hears of it.
         _context.MayAnswerLostLink = _target.Preempt;
         _context.IsPostcopy = false;
         _requests.Clear();

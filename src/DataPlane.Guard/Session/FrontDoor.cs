@@ -5,7 +5,7 @@ using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
-namespace DataPlane.Guard.Course;
+namespace DataPlane.Guard.Session;
 
 /// <summary>
 /// The public listeners. All places of channels can be freed for another attempt of the source; the addresses stay open, and the counts of
