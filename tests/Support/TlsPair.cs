@@ -33,7 +33,7 @@ internal sealed class TlsPair : IAsyncDisposable
             tls: new TlsDial(clientSide, "127.0.0.1", TimeSpan.FromSeconds(30)));
         Libc.WaitFor(listener.Handle, Libc.PollIn, null, Timeout.Infinite);
         _ = listener.TryAccept(out var accepted, out _);
-        using var upgrade = new TlsSessionUpgrade(serverSide);
+        using var upgrade = new OpenSslUpgrade(serverSide);
         var upgraded = await upgrade.UpgradeAsync(
             accepted.Socket, accepted.Peer, ReadOnlyMemory<byte>.Empty, cancellationToken);
         return new TlsPair(serverSide, clientSide)

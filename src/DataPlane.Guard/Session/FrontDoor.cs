@@ -16,7 +16,7 @@ internal sealed class FrontDoor(
     : IAsyncDisposable
 {
     private readonly Lock _gate = new();
-    private readonly TlsServerUpgrade? _tls = options.Tls is null ? null : new TlsServerUpgrade(options.Tls, time);
+    private readonly TlsBridgeUpgrade? _tls = options.Tls is null ? null : new TlsBridgeUpgrade(options.Tls, time);
     private readonly Dictionary<RefusalReason, long> _refusedBefore = Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L);
     private IReadOnlyList<ChannelAddress> _addresses = options.Listen;
     private ChannelAdmission? _admission;

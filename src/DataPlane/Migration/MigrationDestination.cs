@@ -59,7 +59,7 @@ public sealed class MigrationDestination : IAsyncDisposable
             Preempt = options.Preempt,
             Allow = options.Allow,
             UndecidedTimeout = options.UndecidedTimeout,
-            Upgrade = _tls = options.Tls is null ? null : TlsSessionUpgrade.Create(options.Tls, _time),
+            Upgrade = _tls = options.Tls is null ? null : OpenSslUpgrade.Create(options.Tls, _time),
             HandshakeTimeout = options.TlsHandshakeTimeout,
         };
         try

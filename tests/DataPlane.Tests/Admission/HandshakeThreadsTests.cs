@@ -18,7 +18,7 @@ public sealed class HandshakeThreadsTests
         var token = TestContext.Current.CancellationToken;
         using TestAuthority authority = new();
         using var credentials = TlsCredentials.FromFolder(authority.Folder, TlsEnd.Server);
-        using TlsSessionUpgrade upgrade = new(credentials);
+        using OpenSslUpgrade upgrade = new(credentials);
         // Those of tests that are over may be about to end, and those of this one to get their name.
         var before = Threads();
         await using var door = Door.Open(Door.Expect(2) with { Upgrade = upgrade, MaxUndecided = 500, MaxUndecidedPerPeer = 500 });

@@ -16,14 +16,14 @@ public sealed class TlsAdmissionTests : IAsyncLifetime, IDisposable
 
     private readonly TestAuthority _authority = new();
     private TlsCredentials _credentials = null!;
-    private TlsServerUpgrade _upgrade = null!;
+    private TlsBridgeUpgrade _upgrade = null!;
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public ValueTask InitializeAsync()
     {
         _credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
-        _upgrade = new TlsServerUpgrade(_credentials, TimeProvider.System);
+        _upgrade = new TlsBridgeUpgrade(_credentials, TimeProvider.System);
         return ValueTask.CompletedTask;
     }
 

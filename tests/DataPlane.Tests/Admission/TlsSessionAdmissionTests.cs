@@ -15,14 +15,14 @@ public sealed class TlsSessionAdmissionTests : IAsyncLifetime
 
     private readonly TestAuthority _authority = new();
     private TlsCredentials _credentials = null!;
-    private TlsSessionUpgrade _upgrade = null!;
+    private OpenSslUpgrade _upgrade = null!;
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public ValueTask InitializeAsync()
     {
         _credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
-        _upgrade = new TlsSessionUpgrade(_credentials);
+        _upgrade = new OpenSslUpgrade(_credentials);
         return ValueTask.CompletedTask;
     }
 

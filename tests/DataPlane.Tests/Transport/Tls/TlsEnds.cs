@@ -48,8 +48,8 @@ internal static class TlsEnds
 
     private static async Task<string?> ServeAsync(Socket socket, TlsCredentials credentials, bool inGuard)
     {
-        await using var guard = inGuard ? new TlsServerUpgrade(credentials, TimeProvider.System) : null;
-        using var receive = inGuard ? null : new TlsSessionUpgrade(credentials);
+        await using var guard = inGuard ? new TlsBridgeUpgrade(credentials, TimeProvider.System) : null;
+        using var receive = inGuard ? null : new OpenSslUpgrade(credentials);
         try
         {
             IChannelUpgrade upgrade = guard is null ? receive! : guard;

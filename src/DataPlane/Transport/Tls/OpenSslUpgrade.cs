@@ -7,21 +7,21 @@ namespace DataPlane.Transport.Tls;
 /// <summary>
 /// Does the handshakes of a destination with the system's OpenSSL. The channels themselves then read and write through the sessions.
 /// </summary>
-internal sealed class TlsSessionUpgrade : IChannelUpgrade
+internal sealed class OpenSslUpgrade : IChannelUpgrade
 {
     private readonly TlsContext _context;
     private readonly ReadableWaiter _readable = new("dp-tls");
     private readonly TlsThreads _threads = new();
 
     /// <exception cref="TlsCredentialsException">OpenSSL does not take the credentials.</exception>
-    internal TlsSessionUpgrade(TlsCredentials credentials) => _context = credentials.Context;
+    internal OpenSslUpgrade(TlsCredentials credentials) => _context = credentials.Context;
 
     /// <summary>
-    /// Creates this upgrade, or a <see cref="TlsServerUpgrade"/> where OpenSSL 3 is not available. The caller disposes of it.
+    /// Creates this upgrade, or a <see cref="TlsBridgeUpgrade"/> where OpenSSL 3 is not available. The caller disposes of it.
     /// </summary>
     /// <exception cref="TlsCredentialsException">The TLS library of this system cannot do what the credentials ask for.</exception>
     internal static IChannelUpgrade Create(TlsCredentials credentials, TimeProvider time) =>
-        OpenSsl.IsAvailable ? new TlsSessionUpgrade(credentials) : new TlsServerUpgrade(credentials, time);
+        OpenSsl.IsAvailable ? new OpenSslUpgrade(credentials) : new TlsBridgeUpgrade(credentials, time);
 
     public Task<UpgradedConnection> UpgradeAsync(
         SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken) =>

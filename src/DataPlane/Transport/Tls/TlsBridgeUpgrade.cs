@@ -13,20 +13,20 @@ namespace DataPlane.Transport.Tls;
 /// tickets with TLS 1.3, and cannot be told not to. A QEMU source without a return path never reads them, so its last close becomes a
 /// reset, which destroys the end of the stream (specification, 1-channels section 1.6).
 /// </remarks>
-internal sealed class TlsServerUpgrade : IChannelUpgrade, IAsyncDisposable
+internal sealed class TlsBridgeUpgrade : IChannelUpgrade, IAsyncDisposable
 {
     private readonly TimeProvider _time;
-    private readonly TlsSessionUpgrade? _sessions;
+    private readonly OpenSslUpgrade? _sessions;
     private readonly SslServerAuthenticationOptions? _options;
     private readonly ConcurrentDictionary<TlsBridge, byte> _bridges = new();
 
     /// <exception cref="TlsCredentialsException">The TLS library of this system cannot do what the credentials ask for.</exception>
-    internal TlsServerUpgrade(TlsCredentials credentials, TimeProvider time)
+    internal TlsBridgeUpgrade(TlsCredentials credentials, TimeProvider time)
     {
         _time = time;
         if (OpenSsl.IsAvailable)
         {
-            _sessions = new TlsSessionUpgrade(credentials);
+            _sessions = new OpenSslUpgrade(credentials);
         }
         else
         {
