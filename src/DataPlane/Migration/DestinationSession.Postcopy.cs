@@ -29,7 +29,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     {
         if (_guest is IPostcopyGuest)
         {
-            CheckLive(LiveMemory.CheckSupported);
+            CheckLive(UserfaultPageStore.CheckSupported);
         }
     }
 
@@ -79,7 +79,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         if (live && _reader!.IsPostcopyAdvised)
         {
             CheckSizes(pages.Memory, sizes);
-            CheckLive(() => LiveMemory.CheckBlocks(pages.Memory));
+            CheckLive(() => UserfaultPageStore.CheckBlocks(pages.Memory));
         }
 
         _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger, _options.KernelFeatures, _staging)

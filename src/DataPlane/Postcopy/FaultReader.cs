@@ -9,7 +9,7 @@ internal sealed class FaultReader : IDisposable
 {
     private const int FaultsPerRead = 64;
 
-    private readonly LiveMemory _memory;
+    private readonly UserfaultPageStore _memory;
     private readonly PageLedger _ledger;
     private readonly PostcopyReturnPath _returnPath;
     private readonly Action<Exception> _failed;
@@ -22,7 +22,7 @@ internal sealed class FaultReader : IDisposable
     /// <param name="ledger">The record of the pages that are here and of those that are asked for.</param>
     /// <param name="returnPath">Sends the requests.</param>
     /// <param name="failed">Called when a fault cannot be handled; reading goes on.</param>
-    public FaultReader(LiveMemory memory, PageLedger ledger, PostcopyReturnPath returnPath, Action<Exception> failed)
+    public FaultReader(UserfaultPageStore memory, PageLedger ledger, PostcopyReturnPath returnPath, Action<Exception> failed)
     {
         _memory = memory;
         _ledger = ledger;

@@ -15,7 +15,7 @@ internal sealed partial class PostcopyReceiver
         Ledger.Discard(block, firstPage, pageCount);
         if (atOnce)
         {
-            _live?.Drop(block, firstPage, pageCount);
+            _userfaultStore?.Drop(block, firstPage, pageCount);
         }
     }
 }

@@ -22,8 +22,8 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
 {
     private readonly ReceivedPages _pages;
     private readonly PageArrivals _arrivals;
-    private readonly LiveMemory? _live;
-    private readonly PlainMemory? _plain;
+    private readonly UserfaultPageStore? _userfaultStore;
+    private readonly DirectPageStore? _directStore;
     private readonly BlockPool _pool;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new(); // without a timer it holds nothing to dispose of, and GiveUp may come late
@@ -56,9 +56,9 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         _pool = pool;
         _logger = logger;
         Ledger = new PageLedger(pages, hostPageSize);
-        _live = live ? new LiveMemory(pages, Ledger, kernelFeatures) : null;
-        _plain = live ? null : new PlainMemory(pages);
-        _arrivals = new PageArrivals((IPageStore?)_live ?? _plain!, Ledger, logger)
+        _userfaultStore = live ? new UserfaultPageStore(pages, Ledger, kernelFeatures) : null;
+        _directStore = live ? null : new DirectPageStore(pages);
+        _arrivals = new PageArrivals((IPageStore?)_userfaultStore ?? _directStore!, Ledger, logger)
         {
             Staging = staging ?? new StagingBudget(long.MaxValue),
         };
@@ -156,10 +156,10 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         PostcopyLog.Listening(_logger, Ledger.CountMissing());
         ReturnPath.Use(main);
         ReturnPath.AllowRequests(Ledger);
-        if (_live is not null)
+        if (_userfaultStore is not null)
         {
-            _live.Arm();
-            _faults = new FaultReader(_live, Ledger, ReturnPath, OnFaultFailed);
+            _userfaultStore.Arm();
+            _faults = new FaultReader(_userfaultStore, Ledger, ReturnPath, OnFaultFailed);
         }
 
         IsListening = true;
@@ -239,8 +239,8 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     {
         _faults?.Dispose();
         _faults = null;
-        _live?.Release();
-        _plain?.ClearMissing();
+        _userfaultStore?.Release();
+        _directStore?.ClearMissing();
     }
 
     /// <summary>
@@ -268,11 +268,11 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         {
             if (_outlivesLinks && !_complete)
             {
-                _live?.Poison();
+                _userfaultStore?.Poison();
             }
             else
             {
-                _live?.Release();
+                _userfaultStore?.Release();
             }
         });
         teardown.ThrowIfFailed();

@@ -18,7 +18,7 @@ public abstract class LiveDestinationTest : QemuTest
     {
         try
         {
-            LiveMemory.CheckSupported();
+            UserfaultPageStore.CheckSupported();
         }
         catch (IOException refused)
         {

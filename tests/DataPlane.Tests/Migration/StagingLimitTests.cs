@@ -29,7 +29,7 @@ public sealed class StagingLimitTests
     {
         using var memory = new GuestMemory([RamBlock.Allocate("pc.ram", 4 << 20, RamAllocation.Default with { HugePages = false })]);
         var pages = new ReceivedPages(memory);
-        var arrivals = new PageArrivals(new PlainMemory(pages), new PageLedger(pages, static _ => 2 << 20), NullLogger.Instance)
+        var arrivals = new PageArrivals(new DirectPageStore(pages), new PageLedger(pages, static _ => 2 << 20), NullLogger.Instance)
         {
             Staging = new StagingBudget(3 << 20),
         };

@@ -23,7 +23,7 @@ internal sealed class HugePageScene : IDisposable
             "pc.ram", PageCount * HugePage, RamAllocation.Default with { HostPageSize = HugePage, Shared = shared });
         Pages = new ReceivedPages(new GuestMemory([Block]));
         Ledger = new PageLedger(Pages, static _ => HugePage);
-        Live = new LiveMemory(Pages, Ledger);
+        Live = new UserfaultPageStore(Pages, Ledger);
         Arrivals = new PageArrivals(Live, Ledger, NullLogger.Instance);
         if (arm)
         {
@@ -39,7 +39,7 @@ internal sealed class HugePageScene : IDisposable
 
     public PageLedger Ledger { get; }
 
-    public LiveMemory Live { get; }
+    public UserfaultPageStore Live { get; }
 
     public PageArrivals Arrivals { get; }
 
@@ -49,7 +49,7 @@ internal sealed class HugePageScene : IDisposable
     {
         try
         {
-            LiveMemory.CheckBlocks(Pages.Memory);
+            UserfaultPageStore.CheckBlocks(Pages.Memory);
             Live.Arm();
         }
         catch

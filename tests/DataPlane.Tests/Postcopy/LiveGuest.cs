@@ -44,7 +44,7 @@ internal sealed class LiveGuest(GuestMemory source, RamAllocation allocation, in
     {
         try
         {
-            LiveMemory.CheckSupported();
+            UserfaultPageStore.CheckSupported();
         }
         catch (IOException refused)
         {

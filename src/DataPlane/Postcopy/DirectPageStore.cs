@@ -2,8 +2,8 @@ using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 
-/// <summary>The memory of a guest that does not run here, so that pages can simply be written.</summary>
-internal sealed class PlainMemory(ReceivedPages pages) : IPageStore
+/// <summary>Writes pages into the memory of a guest that does not run here.</summary>
+internal sealed class DirectPageStore(ReceivedPages pages) : IPageStore
 {
     public unsafe bool Place(RamBlock block, long offset, nint source, long length)
     {

@@ -8,7 +8,7 @@ using Xunit;
 namespace DataPlane.Tests.Postcopy;
 
 /// <summary>Missing pages: waited for, placed, asked for once. Every touch is outside of managed code.</summary>
-public sealed class LiveMemoryTests
+public sealed class UserfaultPageStoreTests
 {
     private const int PageCount = 16;
 
@@ -194,7 +194,7 @@ public sealed class LiveMemoryTests
         Assert.Equal(TargetPage.Size, Write(another, block, 0));
         Assert.False(waiting.IsCompleted);
         Assert.True(IsRegistered(block));
-        Assert.True(LiveMemory.KeptForEver.TryTake(out var kept));
+        Assert.True(UserfaultPageStore.KeptForEver.TryTake(out var kept));
         kept.Dispose();
         Assert.Equal(TargetPage.Size, await waiting.WaitAsync(TimeSpan.FromSeconds(30), Token));
         memory.Dispose();
@@ -234,7 +234,7 @@ public sealed class LiveMemoryTests
                 "pc.ram", PageCount * TargetPage.Size, RamAllocation.Default with { HugePages = false, Shared = shared });
             Pages = new ReceivedPages(new GuestMemory([Block]));
             Ledger = new PageLedger(Pages, static _ => TargetPage.Size);
-            Live = new LiveMemory(Pages, Ledger, wanted);
+            Live = new UserfaultPageStore(Pages, Ledger, wanted);
             Arrivals = new PageArrivals(Live, Ledger, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
             if (arm)
             {
@@ -248,7 +248,7 @@ public sealed class LiveMemoryTests
 
         public PageLedger Ledger { get; }
 
-        public LiveMemory Live { get; }
+        public UserfaultPageStore Live { get; }
 
         public PageArrivals Arrivals { get; }
 

@@ -6,8 +6,8 @@ using DataPlane.Transport;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// The memory of a guest that runs while pages are missing. It is registered with userfaultfd, so that a thread that touches a missing page
-/// waits for it.
+/// Places pages in the memory of a guest that runs while pages are missing. The memory is registered with userfaultfd, so that a thread
+/// that touches a missing page waits for it.
 /// </summary>
 /// <remarks>
 /// <para>Managed code must not touch this memory between <see cref="Arm"/> and <see cref="Release"/>: a thread that waits for a page in
@@ -16,7 +16,7 @@ namespace DataPlane.Postcopy;
 /// <para>The memory is given back in only two ways: by <see cref="Release"/> if nothing is missing or nobody will ever run on it, else by
 /// <see cref="Poison()"/>. Just closing the userfaultfd would let the guest read zeros for missing pages.</para>
 /// </remarks>
-internal sealed partial class LiveMemory : IPageStore
+internal sealed partial class UserfaultPageStore : IPageStore
 {
     /// <summary>
     /// The userfaultfds of memory whose missing pages could not be made unreadable. Without a reference the garbage collector would close
@@ -39,7 +39,7 @@ internal sealed partial class LiveMemory : IPageStore
     /// <param name="pages">The record of the pages that have arrived, and the memory.</param>
     /// <param name="ledger">The record of the pages that are here and of those that are asked for.</param>
     /// <param name="wanted">Optional features, which the kernel is asked for if it has them.</param>
-    public LiveMemory(ReceivedPages pages, PageLedger ledger, UserfaultFeatures wanted = UserfaultFeatures.Poison)
+    public UserfaultPageStore(ReceivedPages pages, PageLedger ledger, UserfaultFeatures wanted = UserfaultFeatures.Poison)
     {
         _wanted = wanted;
         _pages = pages;

@@ -5,7 +5,7 @@ using DataPlane.Memory;
 namespace DataPlane.Postcopy;
 
 /// <content>Drops the contents of pages that have not been received: the kernel reports no fault for a page that is there.</content>
-internal sealed partial class LiveMemory
+internal sealed partial class UserfaultPageStore
 {
     private readonly RangeDropper _dropper = new();
     private readonly bool[] _prepared;
