@@ -41,7 +41,7 @@ public sealed class GuardedVm : IAsyncDisposable
     /// <summary>
     /// The addresses on which the guard listens, with their actual ports; empty before <see cref="StartAsync"/> has ended.
     /// </summary>
-    public IReadOnlyList<ChannelAddress> LocalAddresses => _session?.Door.LocalAddresses ?? [];
+    public IReadOnlyList<ChannelAddress> LocalAddresses => _session?.Listener.LocalAddresses ?? [];
 
     /// <summary>
     /// Asks QEMU what it expects, makes it listen, and opens the public addresses. Returns when connections are accepted. Call it once;
@@ -146,7 +146,7 @@ public sealed class GuardedVm : IAsyncDisposable
     public GuardSnapshot Snapshot()
     {
         var session = _session;
-        var undecided = session?.Door.Undecided ?? [];
+        var undecided = session?.Listener.Undecided ?? [];
         return new GuardSnapshot
         {
             Name = _options.Name,
@@ -160,7 +160,7 @@ public sealed class GuardedVm : IAsyncDisposable
             ExpectsPreempt = _target?.Preempt ?? false,
             Undecided = undecided.Count,
             Candidates = undecided.Count(u => u.State == UndecidedState.Candidate),
-            Refused = session?.Door.Refused ?? Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L),
+            Refused = session?.Listener.Refused ?? Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L),
         };
     }
 

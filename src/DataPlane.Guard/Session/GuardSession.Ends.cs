@@ -116,10 +116,10 @@ internal sealed partial class GuardSession
         }
 
         _preempt = null;
-        _door.ExpectRecovery();
+        _listener.ExpectRecovery();
         _context.IsPaused = true; // only when the places are free
-        Enter(GuardState.Paused); // last: whoever sees this state may connect at once, and must find the door ready
-        _door.Recheck();
+        Enter(GuardState.Paused); // last: whoever sees this state may connect at once, and must find the listener ready
+        _listener.Recheck();
     }
 
     /// <summary>
@@ -206,7 +206,7 @@ internal sealed partial class GuardSession
         }
 
         Wait(_options.DrainTimeout);
-        await _door.CloseAsync().ConfigureAwait(false);
+        await _listener.CloseAsync().ConfigureAwait(false);
     }
 
     private async ValueTask FailAsync(string reason)
@@ -221,7 +221,7 @@ internal sealed partial class GuardSession
         Enter(GuardState.Failed);
         _awaitsVerdict = false;
         AbortAll();
-        await _door.CloseAsync().ConfigureAwait(false);
+        await _listener.CloseAsync().ConfigureAwait(false);
     }
 
     private void AbortAll()

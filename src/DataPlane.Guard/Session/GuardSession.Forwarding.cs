@@ -46,7 +46,7 @@ internal sealed partial class GuardSession
     private async ValueTask PlaceAsync(GuardEvent.Admitted admitted, CancellationToken cancellationToken)
     {
         var channel = admitted.Channel;
-        if (channel.Epoch != _door.Epoch)
+        if (channel.Epoch != _listener.Epoch)
         {
             channel.Dispose(); // it belongs to a set that was given up
         }
@@ -117,7 +117,7 @@ internal sealed partial class GuardSession
 
         Enter(GuardState.Relaying);
         _context.MainIsSettled = true; // QEMU will never take another main channel
-        _door.Recheck();
+        _listener.Recheck();
         _main = _held[new ForwardingStep(ChannelKind.Main, 0)].Relay;
         try
         {
@@ -177,13 +177,13 @@ internal sealed partial class GuardSession
     /// <summary>Gives up a set that QEMU never knew of. Its other channels are closed too, and the next set may come.</summary>
     private void GiveSetUp(ChannelRelay culprit, string why)
     {
-        _door.NoteFalseStart(culprit.Peer ?? "", why);
+        _listener.NoteFalseStart(culprit.Peer ?? "", why);
         StartAnew();
     }
 
     private void StartAnew()
     {
-        _door.StartAnew();
+        _listener.StartAnew();
         foreach ((var relay, _) in _held.Values)
         {
             _relays.Abort(relay);
@@ -291,7 +291,7 @@ internal sealed partial class GuardSession
     {
         if (_context.MayAnswerLostLink)
         {
-            _door.Recheck();
+            _listener.Recheck();
         }
     }
 

@@ -58,8 +58,8 @@ internal sealed partial class GuardSession
         }
 
         var isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
-        _context.AwaitsPages = !isLate && _door.Undecided.Any(MayBringPages);
-        _door.Recheck();
+        _context.AwaitsPages = !isLate && _listener.Undecided.Any(MayBringPages);
+        _listener.Recheck();
         _ = PostLaterAsync(ended, s_lookAgain);
     }
 

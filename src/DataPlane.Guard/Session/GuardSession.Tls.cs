@@ -155,7 +155,7 @@ internal sealed partial class GuardSession
             GuardLog.SessionsKeptOut(_logger, _options.Name, more, last);
         }
 
-        _door.CountRefused(RefusalReason.TlsHandshake);
+        _listener.CountRefused(RefusalReason.TlsHandshake);
         _sessions.Blame(session.Address);
     }
 

@@ -30,7 +30,7 @@ internal sealed partial class GuardSession : IAsyncDisposable
     private readonly PageRequests _requests = new();
     private readonly KnownBlocks _blockList;
     private readonly GuardContext _context;
-    private readonly FrontDoor _door;
+    private readonly PublicListener _listener;
     private readonly RelayEngine _relays;
     private readonly TlsSessions _sessions;
     private readonly RefusalThrottle _keptOut;
@@ -65,7 +65,7 @@ internal sealed partial class GuardSession : IAsyncDisposable
             LinkIsLost = () => WouldPause && _main is { } main
                 && (main.IsLosing || main.State is GuardChannelState.HalfClosed or GuardChannelState.Closed),
         };
-        _door = new FrontDoor(options, target, _context, events.Writer, time, logger);
+        _listener = new PublicListener(options, target, _context, events.Writer, time, logger);
         _relays = new RelayEngine(RelayEngine.DefaultWorkers,
             relay => Post(new GuardEvent.RelayEnded(relay)), e => Post(new GuardEvent.Broken(e)));
     }
@@ -74,11 +74,11 @@ internal sealed partial class GuardSession : IAsyncDisposable
 
     internal string? Failure => _failure;
 
-    internal FrontDoor Door => _door;
+    internal PublicListener Listener => _listener;
 
     internal void Open()
     {
-        _door.Open();
+        _listener.Open();
         if (_monitor is not null)
         {
             _ = WatchAsync(_monitor);
@@ -140,10 +140,10 @@ internal sealed partial class GuardSession : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _ending.CancelAsync().ConfigureAwait(false);
-        await _door.CloseForGoodAsync().ConfigureAwait(false);
+        await _listener.CloseForGoodAsync().ConfigureAwait(false);
         _liveness?.Dispose();
         _relays.Dispose();
-        await _door.DisposeAsync().ConfigureAwait(false);
+        await _listener.DisposeAsync().ConfigureAwait(false);
         await _introduction.ConfigureAwait(false);
         _events.Writer.TryComplete();
         while (_events.Reader.TryRead(out var left))
@@ -280,6 +280,6 @@ internal sealed partial class GuardSession : IAsyncDisposable
         Volatile.Write(ref _postcopySince, _time.GetTimestamp());
         _context.IsPostcopy = true; // before anybody can see the state and act on it
         Enter(GuardState.Postcopy);
-        _door.Recheck();
+        _listener.Recheck();
     }
 }

@@ -6,7 +6,7 @@ using ChannelOptions = DataPlane.Transport.ChannelOptions;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// The front door of a migration's destination: accepts connections on one or several listeners and finds out which channel each of them
+/// The listener of a migration's destination: accepts connections on one or several listeners and finds out which channel each of them
 /// is, by nothing but its first bytes (specification, 1-channels section 1.7). Connections may come in any order and as slowly as they
 /// like, and none delays another.
 /// </summary>

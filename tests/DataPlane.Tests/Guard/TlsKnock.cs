@@ -8,7 +8,7 @@ using Xunit;
 
 namespace DataPlane.Tests.Guard;
 
-/// <summary>A source that speaks TLS with a door.</summary>
+/// <summary>A source that speaks TLS with a listener.</summary>
 internal sealed class TlsKnock : IDisposable
 {
     private TlsKnock(ScriptedPeer peer, SslStream stream)
@@ -41,7 +41,7 @@ internal sealed class TlsKnock : IDisposable
                 TargetHost = "localhost",
                 ClientCertificateContext =
                     certificate is null ? null : SslStreamCertificateContext.Create(certificate, null, offline: true),
-                // The door's judgement is asked for, not ours.
+                // The listener's judgement is asked for, not ours.
                 RemoteCertificateValidationCallback = (_, server, _, _) => server is not null,
                 EnabledSslProtocols = protocols,
             };

@@ -38,7 +38,7 @@ internal sealed record StrangerKind(string Name, Func<StrangerTarget, byte[]> By
     /// <summary>The pause before each byte; zero sends all of them at once.</summary>
     public TimeSpan Pace { get; init; }
 
-    /// <summary>Its bytes leave no doubt, whatever else may come: no front door keeps it once the migration has all its channels.</summary>
+    /// <summary>Its bytes leave no doubt, whatever else may come: no listener keeps it once the migration has all its channels.</summary>
     public bool IsProvenFalse { get; init; }
 
     /// <summary>How many of them come at once.</summary>

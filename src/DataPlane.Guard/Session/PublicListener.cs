@@ -11,7 +11,7 @@ namespace DataPlane.Guard.Session;
 /// The public listeners. All places of channels can be freed for another attempt of the source; the addresses stay open, and the counts of
 /// refusals go on.
 /// </summary>
-internal sealed class FrontDoor(
+internal sealed class PublicListener(
     GuardedVmOptions options, QemuTarget target, GuardContext context, ChannelWriter<GuardEvent> events, TimeProvider time, ILogger logger)
     : IAsyncDisposable
 {
