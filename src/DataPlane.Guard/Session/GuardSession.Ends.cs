@@ -107,8 +107,8 @@ internal sealed partial class GuardSession
 
         // First: from here on a page that comes may be one that the source owes from the lost link, and admission may let the recovery in
         // before the session hears of it.
-        _context.MayAnswerLostLink = _target.Preempt;
-        _context.IsPostcopy = false;
+        _host.MayAnswerLostLink = _target.Preempt;
+        _host.IsPostcopy = false;
         _requests.Clear();
         if (_preempt is { } preempt)
         {
@@ -117,7 +117,7 @@ internal sealed partial class GuardSession
 
         _preempt = null;
         _listener.ExpectRecovery();
-        _context.IsPaused = true; // only when the places are free
+        _host.IsPaused = true; // only when the places are free
         Enter(GuardState.Paused); // last: whoever sees this state may connect at once, and must find the listener ready
         _listener.Recheck();
     }

@@ -116,7 +116,7 @@ internal sealed partial class GuardSession
         }
 
         Enter(GuardState.Relaying);
-        _context.MainIsSettled = true; // QEMU will never take another main channel
+        _host.MainIsSettled = true; // QEMU will never take another main channel
         _listener.Recheck();
         _main = _held[new ForwardingStep(ChannelKind.Main, 0)].Relay;
         try
@@ -236,7 +236,7 @@ internal sealed partial class GuardSession
         }
 
         _requests.Clear();
-        _context.MayAnswerLostLink = false;
+        _host.MayAnswerLostLink = false;
     }
 
     /// <summary>Hands main and preempt to QEMU again, as soon as QEMU has noticed that its old channels are gone.</summary>
@@ -248,7 +248,7 @@ internal sealed partial class GuardSession
         _main.Claim();
         AddView(_main);
         Enter(GuardState.Recovering);
-        _context.IsPaused = false;
+        _host.IsPaused = false;
         try
         {
             await ForwardAsync(_main, channel.Consumed, cancellationToken).ConfigureAwait(false);
@@ -289,7 +289,7 @@ internal sealed partial class GuardSession
     /// </summary>
     private void JudgeHeldPages()
     {
-        if (_context.MayAnswerLostLink)
+        if (_host.MayAnswerLostLink)
         {
             _listener.Recheck();
         }
@@ -302,7 +302,7 @@ internal sealed partial class GuardSession
     private void GoBlind(string error)
     {
         GuardLog.ReturnPathLost(_logger, _options.Name, error);
-        _context.IsBlind = true;
+        _host.IsBlind = true;
     }
 
     private async Task WaitAtMostAsync(Task task, TimeSpan limit, CancellationToken cancellationToken)

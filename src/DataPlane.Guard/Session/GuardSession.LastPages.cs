@@ -20,10 +20,10 @@ internal sealed partial class GuardSession
 
     private MainStreamEnd? NewMainEnd()
     {
-        _mainEnd = _target.Preempt && _context.TakesLoneEnd
+        _mainEnd = _target.Preempt && _host.TakesLoneEnd
             ? new MainStreamEnd(PostEnd) : null;
-        _context.MainEnd = _mainEnd;
-        _context.AwaitsPages = true;
+        _host.MainEnd = _mainEnd;
+        _host.AwaitsPages = true;
         return _mainEnd;
     }
 
@@ -58,7 +58,7 @@ internal sealed partial class GuardSession
         }
 
         var isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
-        _context.AwaitsPages = !isLate && _listener.Undecided.Any(MayBringPages);
+        _host.AwaitsPages = !isLate && _listener.Undecided.Any(MayBringPages);
         _listener.Recheck();
         _ = PostLaterAsync(ended, s_lookAgain);
     }

@@ -36,7 +36,7 @@ internal sealed partial class GuardSession
     /// of the switch before the monitor does.
     /// </summary>
     private bool WouldPause =>
-        (State == GuardState.Recovering || _context.IsPostcopy
+        (State == GuardState.Recovering || _host.IsPostcopy
             || (_qemuStatus is { } status && status.StartsWith("postcopy-", StringComparison.Ordinal)))
         && _tap is not { HasShut: true } && _mainEnd is not { HasCome: true };
 

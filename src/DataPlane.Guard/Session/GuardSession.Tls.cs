@@ -169,7 +169,7 @@ internal sealed partial class GuardSession
         if (isMain)
         {
             _main = session.Relay;
-            _context.IsPaused = false;
+            _host.IsPaused = false;
             Enter(State == GuardState.Paused ? GuardState.Recovering : GuardState.Relaying);
             _qemuPaused = NewSignal();
         }

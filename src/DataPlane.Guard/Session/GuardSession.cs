@@ -29,7 +29,7 @@ internal sealed partial class GuardSession : IAsyncDisposable
     private readonly Channel<GuardEvent> _events;
     private readonly PageRequests _requests = new();
     private readonly KnownBlocks _blockList;
-    private readonly GuardContext _context;
+    private readonly GuardAdmissionHost _host;
     private readonly PublicListener _listener;
     private readonly RelayEngine _relays;
     private readonly TlsSessions _sessions;
@@ -60,12 +60,12 @@ internal sealed partial class GuardSession : IAsyncDisposable
         _sessions = new TlsSessions(target, options.AnyPeer);
         _keptOut = new RefusalThrottle(time);
         _blockList = blockList;
-        _context = new GuardContext(_requests, blockList, ForwardingOrder.NeedsPreemptEnd(target))
+        _host = new GuardAdmissionHost(_requests, blockList, ForwardingOrder.NeedsPreemptEnd(target))
         {
             LinkIsLost = () => WouldPause && _main is { } main
                 && (main.IsLosing || main.State is GuardChannelState.HalfClosed or GuardChannelState.Closed),
         };
-        _listener = new PublicListener(options, target, _context, events.Writer, time, logger);
+        _listener = new PublicListener(options, target, _host, events.Writer, time, logger);
         _relays = new RelayEngine(RelayEngine.DefaultWorkers,
             relay => Post(new GuardEvent.RelayEnded(relay)), e => Post(new GuardEvent.Broken(e)));
     }
@@ -278,7 +278,7 @@ internal sealed partial class GuardSession : IAsyncDisposable
     private void EnterPostcopy()
     {
         Volatile.Write(ref _postcopySince, _time.GetTimestamp());
-        _context.IsPostcopy = true; // before anybody can see the state and act on it
+        _host.IsPostcopy = true; // before anybody can see the state and act on it
         Enter(GuardState.Postcopy);
         _listener.Recheck();
     }

@@ -12,7 +12,12 @@ namespace DataPlane.Guard.Session;
 /// refusals go on.
 /// </summary>
 internal sealed class PublicListener(
-    GuardedVmOptions options, QemuTarget target, GuardContext context, ChannelWriter<GuardEvent> events, TimeProvider time, ILogger logger)
+    GuardedVmOptions options,
+    QemuTarget target,
+    GuardAdmissionHost host,
+    ChannelWriter<GuardEvent> events,
+    TimeProvider time,
+    ILogger logger)
     : IAsyncDisposable
 {
     private readonly Lock _gate = new();
@@ -55,7 +60,7 @@ internal sealed class PublicListener(
     internal void Open()
     {
         var admission = ChannelAdmission.Listen(_addresses,
-            options.AdmissionOptions(target) with { Upgrade = _tls }, options.Sockets, time, logger, context);
+            options.AdmissionOptions(target) with { Upgrade = _tls }, options.Sockets, time, logger, host);
         lock (_gate)
         {
             if (_isDisposed)

@@ -6,7 +6,7 @@ namespace DataPlane.Admission;
 /// What the rules look at besides a connection's own bytes: what is expected, and what has been established. Only the admission thread
 /// changes the facts.
 /// </summary>
-internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext context)
+internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost host)
 {
     private readonly BitArray _taken = new(options.MultifdChannels);
     private readonly HashSet<string> _peers = [];
@@ -19,7 +19,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionContext
     private int _multifd;
     private string? _mainPeer;
 
-    internal IAdmissionContext Context => context;
+    internal IAdmissionHost Host => host;
 
     internal int MultifdChannels => options.MultifdChannels;
 

@@ -27,7 +27,7 @@ internal static partial class AdmissionLog
     [LoggerMessage(3106, LogLevel.Error, "A handler of refusals threw")]
     internal static partial void HandlerThrew(ILogger logger, Exception exception);
 
-    [LoggerMessage(3107, LogLevel.Error, "The admission context threw; the connection from {Peer} is held")]
+    [LoggerMessage(3107, LogLevel.Error, "The admission host threw; the connection from {Peer} is held")]
     internal static partial void ContextThrew(ILogger logger, string peer, Exception exception);
 
     [LoggerMessage(3108, LogLevel.Information, "A recovery is expected; main and preempt channels are let in again")]

@@ -39,7 +39,7 @@ internal sealed partial class AdmissionLoop
     {
         try
         {
-            _facts.Context.OnRecoveryHeld();
+            _facts.Host.OnRecoveryHeld();
         }
         catch (Exception e)
         {

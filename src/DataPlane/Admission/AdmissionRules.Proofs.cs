@@ -46,13 +46,13 @@ internal static partial class AdmissionRules
 
     private static AdmissionVerdict ProveRecovery(Evidence evidence)
     {
-        var context = evidence.Facts.Context;
-        if (!context.MayBeBlock(evidence.Opening[RecoveryNameStart..RecoveryLength(evidence.Opening)]))
+        var host = evidence.Facts.Host;
+        if (!host.MayBeBlock(evidence.Opening[RecoveryNameStart..RecoveryLength(evidence.Opening)]))
         {
             return AdmissionVerdict.Refuse(RefusalReason.BadRecovery);
         }
 
-        return context.IsPaused ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true, context.ChoosesRecovery)
+        return host.IsPaused ? AdmissionVerdict.Admit(ChannelKind.Main, recovered: true, host.ChoosesRecovery)
             : AdmissionVerdict.Held;
     }
 
@@ -95,7 +95,7 @@ internal static partial class AdmissionRules
 
         if (IsEnd(evidence.Opening))
         {
-            return facts.Context.LoneEndIsPlausible ? AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery) : AdmissionVerdict.Held;
+            return facts.Host.LoneEndIsPlausible ? AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery) : AdmissionVerdict.Held;
         }
 
         if (RamRecordHeader.Parse(evidence.Opening, out var record, out _, out _) != OperationStatus.Done)
@@ -107,11 +107,11 @@ internal static partial class AdmissionRules
         {
             // The checks have passed, so the source may have lost its link and come again before the host has noticed. Which pages it owes
             // is known only when the host expects the recovery.
-            return facts.Context.MayBeBlock(record.Name(evidence.Opening)) ? AdmissionVerdict.Held
+            return facts.Host.MayBeBlock(record.Name(evidence.Opening)) ? AdmissionVerdict.Held
                 : AdmissionVerdict.Refuse(RefusalReason.LostCandidacy);
         }
 
-        return facts.Context.Judge(record.Name(evidence.Opening), record.Offset) switch
+        return facts.Host.Judge(record.Name(evidence.Opening), record.Offset) switch
         {
             PreemptVerdict.Requested => AdmissionVerdict.Admit(ChannelKind.Preempt, facts.IsRecovery),
             PreemptVerdict.NotYet => AdmissionVerdict.Held,

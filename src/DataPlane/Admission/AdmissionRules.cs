@@ -46,7 +46,7 @@ internal static partial class AdmissionRules
         new("main channel", [MainStart, 0x45, 0x56, 0x4D], MainLength, ProveMain,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x03),
             new(VersionEnd, RefusalReason.SecondMain, e =>
-                e.Facts.IsRecovery || (e.Facts.HasMain && e.Facts.Context.MainIsSettled)),
+                e.Facts.IsRecovery || (e.Facts.HasMain && e.Facts.Host.MainIsSettled)),
             new(VersionEnd + 1, RefusalReason.Garbage, e => !MainOpening.TryMeasure(e.Opening, out _))),
 
         new("multifd channel", [0x11, 0x22, 0x33, 0x44], _ => MultifdInit.Size, _ => AdmissionVerdict.Admit(ChannelKind.Multifd),
@@ -59,14 +59,14 @@ internal static partial class AdmissionRules
 
         new("recovery command", [0x08, 0x00, 0x0A], RecoveryLength, ProveRecovery,
             new(3, RefusalReason.Unexpected, e =>
-                !e.Facts.Context.IsPaused && (!e.Facts.Context.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
-            new(3, RefusalReason.SecondMain, e => e.Facts.Context.IsPaused && e.Facts.HasMain),
+                !e.Facts.Host.IsPaused && (!e.Facts.Host.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
+            new(3, RefusalReason.SecondMain, e => e.Facts.Host.IsPaused && e.Facts.HasMain),
             new(RecoveryNameStart, RefusalReason.BadRecovery, e => !IsRecoveryLengthRight(e.Opening))),
 
         new("page record", [0x00], RecordLength, ProveRecord,
             new(1, RefusalReason.Unexpected, e => !e.Facts.ExpectsPreempt),
             new(1, RefusalReason.LostCandidacy, e =>
-                e.Facts.HasPreempt && (!e.Facts.Context.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
+                e.Facts.HasPreempt && (!e.Facts.Host.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
             new(1, RefusalReason.ForeignPeer, e => e.Facts.IsForeign(e.PeerGroup)),
             new(RamRecordHeader.MinSize, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt && IsEnd(e.Opening)),
             new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !IsFirstRecord(e.Opening)),

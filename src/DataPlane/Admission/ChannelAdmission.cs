@@ -35,11 +35,11 @@ public sealed class ChannelAdmission : IAsyncDisposable
         BlockPool pool,
         TimeProvider time,
         ILogger logger,
-        IAdmissionContext context)
+        IAdmissionHost host)
     {
         LocalAddresses = [.. listeners.Select(l => l.LocalAddress)];
         _logger = logger;
-        _facts = new AdmissionFacts(options, context);
+        _facts = new AdmissionFacts(options, host);
         _loop = new AdmissionLoop(listeners, options, _facts, _counters, pool, time, logger) { Deliver = Deliver, Report = Report };
         _thread = new Thread(Run) { Name = "dp-admission", IsBackground = true };
     }
@@ -71,7 +71,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
     /// <param name="channelOptions">Socket options, which accepted connections inherit.</param>
     /// <param name="timeProvider">The clock of every deadline.</param>
     /// <param name="logger">Takes log events 3100 to 3199.</param>
-    /// <param name="context">Answers what only the host knows; needed for preempt channels and recovery.</param>
+    /// <param name="host">Answers what only the host knows; needed for preempt channels and recovery.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no address, or an option is outside its range.</exception>
     /// <exception cref="IOException">An address cannot be listened on; the message says which and why.</exception>
     public static ChannelAdmission Listen(
@@ -80,8 +80,8 @@ public sealed class ChannelAdmission : IAsyncDisposable
         ChannelOptions channelOptions,
         TimeProvider timeProvider,
         ILogger logger,
-        IAdmissionContext? context = null) =>
-        Listen(addresses, options, channelOptions, new BlockPool(), timeProvider, logger, context);
+        IAdmissionHost? host = null) =>
+        Listen(addresses, options, channelOptions, new BlockPool(), timeProvider, logger, host);
 
     internal static ChannelAdmission Listen(
         IReadOnlyList<ChannelAddress> addresses,
@@ -90,7 +90,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
         BlockPool pool,
         TimeProvider timeProvider,
         ILogger logger,
-        IAdmissionContext? context = null)
+        IAdmissionHost? host = null)
     {
         ArgumentNullException.ThrowIfNull(addresses);
         ArgumentOutOfRangeException.ThrowIfZero(addresses.Count);
@@ -104,7 +104,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
                 listeners.Add(ChannelListener.Listen(address, channelOptions));
             }
 
-            var admission = new ChannelAdmission([.. listeners], options, pool, timeProvider, logger, context ?? NoContext.Instance);
+            var admission = new ChannelAdmission([.. listeners], options, pool, timeProvider, logger, host ?? NoHost.Instance);
             admission._thread.Start();
             return admission;
         }
@@ -162,7 +162,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
     internal void NoteFalseStart(string peer, string detail) => _loop.NoteFalseStart(peer, detail);
 
     /// <summary>
-    /// Announces that this recovered main channel is the source's, for a host with <see cref="IAdmissionContext.ChoosesRecovery"/>. From
+    /// Announces that this recovered main channel is the source's, for a host with <see cref="IAdmissionHost.ChoosesRecovery"/>. From
     /// now on its peer may bring the preempt channel. Without effect for a channel of a set that was given up (<see cref="StartAnew"/>).
     /// Returns at once.
     /// </summary>
@@ -172,7 +172,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
         _loop.ConfirmMain(main);
     }
 
-    /// <summary>Has the held connections judged again, because the context's answers have changed. Returns before that is done.</summary>
+    /// <summary>Has the held connections judged again, because the host's answers have changed. Returns before that is done.</summary>
     public void Recheck() => _loop.Recheck();
 
     /// <summary>Describes the connections that are undecided at this moment, in no particular order, for status views. A copy.</summary>

@@ -1,6 +1,6 @@
 namespace DataPlane.Admission;
 
-/// <summary>How a host judges the first page record on a connection (<see cref="IAdmissionContext.Judge"/>).</summary>
+/// <summary>How a host judges the first page record on a connection (<see cref="IAdmissionHost.Judge"/>).</summary>
 public enum PreemptVerdict
 {
     /// <summary>The host cannot judge it yet, for example because the RAM blocks are unknown: the connection is held.</summary>

@@ -90,7 +90,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             PreemptIsExpected = _options.Preempt,
             MayHavePreempt = MayHavePreempt,
         };
-        _context.Receiver = _postcopy;
+        _host.Receiver = _postcopy;
     }
 
     private async Task<MigrationReport> RunPostcopyAsync(Channel main, DeviceState devices, IReadOnlyList<uint> pings, StallWatch? stall)
@@ -117,7 +117,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// moment.
     /// </summary>
     private bool MayHavePreempt() =>
-        _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > _context.Handed);
+        _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > _host.Handed);
 
     /// <summary>Whether <paramref name="connection"/> comes from main's address and has not shown yet what it is.</summary>
     private bool MayBringPages(UndecidedInfo connection) =>
@@ -141,7 +141,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         _admission.ExpectRecovery();
         _pause = cause;
         NoteLostLink(_postcopy!);
-        _context.IsPaused = _postcopy!.IsPaused;
+        _host.IsPaused = _postcopy!.IsPaused;
         _admission.Recheck();
         Report();
         TellOfPause(cause);
@@ -176,7 +176,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// </summary>
     private void TakeRecovered(AdmittedChannel admitted)
     {
-        _context.IsPaused = false;
+        _host.IsPaused = false;
         Add(admitted);
         _admission.ConfirmMain(admitted);
     }
@@ -225,7 +225,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             }
             finally
             {
-                _context.Receiver = null;
+                _host.Receiver = null;
             }
         }
     }

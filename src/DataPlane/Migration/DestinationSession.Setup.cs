@@ -70,7 +70,7 @@ internal sealed partial class DestinationSession
             throw new OperationCanceledException(); // the cause is recorded
         }
 
-        _context.MainIsSettled = true;
+        _host.MainIsSettled = true;
         _admission.Recheck();
     }
 

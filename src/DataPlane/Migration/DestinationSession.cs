@@ -12,7 +12,7 @@ namespace DataPlane.Migration;
 internal sealed partial class DestinationSession : IAsyncDisposable
 {
     private readonly ChannelAdmission _admission;
-    private readonly DestinationContext _context;
+    private readonly DestinationAdmissionHost _host;
     private readonly IIncomingGuest _guest;
     private readonly MigrationDestinationOptions _options;
     private readonly ILogger _logger;
@@ -35,7 +35,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
 
     public DestinationSession(
         ChannelAdmission admission,
-        DestinationContext context,
+        DestinationAdmissionHost host,
         IIncomingGuest guest,
         MigrationDestinationOptions options,
         IProgress<MigrationProgress>? progress,
@@ -44,7 +44,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         TimeProvider time)
     {
         _admission = admission;
-        _context = context;
+        _host = host;
         _pool = pool;
         _guest = guest;
         _custody = new DestinationCustody(guest);
@@ -142,7 +142,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 if (admitted.Epoch != Epoch)
                 {
                     admitted.Dispose(); // it belongs to a set that was given up
-                    _context.NoteHanded();
+                    _host.NoteHanded();
                     continue;
                 }
 
@@ -152,7 +152,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
                 }
 
                 Hand(admitted);
-                _context.NoteHanded();
+                _host.NoteHanded();
             }
         }
         catch (OperationCanceledException)

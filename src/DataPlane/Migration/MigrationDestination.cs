@@ -21,7 +21,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ChannelAdmission _admission;
     private readonly IChannelUpgrade? _tls;
-    private readonly DestinationContext _context;
+    private readonly DestinationAdmissionHost _host;
 
     /// <summary>The pool of all channels, so that one bound holds for whatever the peers send.</summary>
     private readonly BlockPool _pool = new();
@@ -51,7 +51,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         _options = options;
         _logger = logger ?? NullLogger<MigrationDestination>.Instance;
         _time = timeProvider ?? TimeProvider.System;
-        _context = new DestinationContext(options.UndecidedTimeout) { MainIsSettled = !options.KeepsWaiting };
+        _host = new DestinationAdmissionHost(options.UndecidedTimeout) { MainIsSettled = !options.KeepsWaiting };
         var rules = new AdmissionOptions
         {
             MultifdChannels = options.MultifdChannels,
@@ -64,7 +64,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         };
         try
         {
-            _admission = ChannelAdmission.Listen(addresses, rules, options.Sockets, _pool, _time, _logger, _context);
+            _admission = ChannelAdmission.Listen(addresses, rules, options.Sockets, _pool, _time, _logger, _host);
         }
         catch
         {
@@ -122,7 +122,7 @@ public sealed class MigrationDestination : IAsyncDisposable
 
         for (var epoch = 0; ;)
         {
-            var session = new DestinationSession(_admission, _context, _guest, _options, progress, _pool, _logger, _time) { Epoch = epoch };
+            var session = new DestinationSession(_admission, _host, _guest, _options, progress, _pool, _logger, _time) { Epoch = epoch };
             if (await TryReceiveAsync(session, cancellationToken).ConfigureAwait(false) is { } report)
             {
                 return report;
@@ -208,7 +208,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// Breaks the connections of a postcopy whose guest is here or is being fetched: both sides pause until the source comes again. It has
     /// no effect at any other time.
     /// </summary>
-    public void Pause() => _context.Receiver?.Pause();
+    public void Pause() => _host.Receiver?.Pause();
 
     /// <summary>
     /// Closes the addresses and every connection that is not part of the migration. A guest that already runs here while its memory is
@@ -217,7 +217,7 @@ public sealed class MigrationDestination : IAsyncDisposable
     /// </summary>
     public async ValueTask DisposeAsync()
     {
-        _context.Receiver?.GiveUp();
+        _host.Receiver?.GiveUp();
         await _admission.DisposeAsync().ConfigureAwait(false);
         _tls?.Dispose();
         _pool.Dispose();
@@ -233,7 +233,7 @@ public sealed class MigrationDestination : IAsyncDisposable
 
         MigrationLog.SourceMayStandStill(_logger);
         _admission.ExpectRecovery();
-        _context.IsPaused = true;
+        _host.IsPaused = true;
         Volatile.Write(ref _return, giving);
         _admission.Recheck();
     }

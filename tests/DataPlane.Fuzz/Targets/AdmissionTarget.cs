@@ -64,7 +64,7 @@ internal sealed class AdmissionTarget : IFuzzTarget
                 Uuid = (options & 16) != 0 ? new Guid("00010203-0405-0607-0809-0a0b0c0d0e0f") : null,
                 AnyPeer = (options & 32) != 0,
             },
-            new Context(choices.Byte()));
+            new Host(choices.Byte()));
         if ((state & 1) != 0)
         {
             facts.AddMain("main", recovered: (state & 2) != 0);
@@ -85,7 +85,7 @@ internal sealed class AdmissionTarget : IFuzzTarget
         return facts;
     }
 
-    private sealed class Context(byte state) : IAdmissionContext
+    private sealed class Host(byte state) : IAdmissionHost
     {
         public bool IsPaused => (state & 1) != 0;
 

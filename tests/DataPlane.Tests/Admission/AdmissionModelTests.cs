@@ -71,15 +71,15 @@ public sealed class AdmissionModelTests
     private static async Task<bool> RunAsync(
         Script[] first, Script[] strangers, Script[] recovered, Script[] later, Random random, bool impostors)
     {
-        var context = new ScriptedContext().Request(Page);
-        await using var door = Door.Open(Door.Expect(2) with { Preempt = true }, context);
+        var host = new ScriptedHost().Request(Page);
+        await using var door = Door.Open(Door.Expect(2) with { Preempt = true }, host);
         if (!await ServeAsync(door, first, strangers, random, s_firstSet, impostors))
         {
             return false;
         }
 
         // What came in is dropped by the network, and the host expects it again.
-        context.IsPaused = true;
+        host.IsPaused = true;
         door.Admission.ExpectRecovery();
         var fair = impostors ? later : [.. later.Where(s => !s.Bytes.AsSpan().SequenceEqual(Opening.Recovery))];
         return await ServeAsync(door, recovered, fair, random, s_recoveredSet, impostors);

@@ -111,10 +111,10 @@ public sealed class AdmissionRulesTests
             Gen.Select(Gen.Int[0, 14], Gen.Byte, (at, value) => Opening.With(Opening.PageRecord, at, value)),
             Gen.Select(Gen.Int[0, 11], Gen.Byte, (at, value) => Opening.With(Opening.Recovery, at, value)),
             Gen.Select(Gen.Int[0, 5], Gen.Byte, (at, value) => Opening.With([.. Opening.TlsHello, .. new byte[600]], at, value)));
-        var context = new ScriptedContext { IsPaused = true }.Request(0x1234000);
+        var host = new ScriptedHost { IsPaused = true }.Request(0x1234000);
         Gen.Select(openings, Gen.Bool, Gen.Bool).Sample((bytes, main, tls) =>
         {
-            var facts = new AdmissionFacts(s_two with { Preempt = true, TlsPassThrough = tls }, context);
+            var facts = new AdmissionFacts(s_two with { Preempt = true, TlsPassThrough = tls }, host);
             if (main)
             {
                 facts.AddMain(Peer, recovered: false);
@@ -155,7 +155,7 @@ public sealed class AdmissionRulesTests
         }
     }
 
-    private static AdmissionFacts Facts(AdmissionOptions options) => new(options, NoContext.Instance);
+    private static AdmissionFacts Facts(AdmissionOptions options) => new(options, NoHost.Instance);
 
     private static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts) => AdmissionRules.Judge(opening, Peer, facts);
 }

@@ -34,7 +34,7 @@ internal sealed class Door : IAsyncDisposable
         Open(options, null, logger, addresses);
 
     internal static Door Open(
-        AdmissionOptions options, IAdmissionContext? context, ILogger? logger = null, params ChannelAddress[] addresses)
+        AdmissionOptions options, IAdmissionHost? host, ILogger? logger = null, params ChannelAddress[] addresses)
     {
         FakeTimeProvider time = new();
         if (addresses.Length == 0)
@@ -43,7 +43,7 @@ internal sealed class Door : IAsyncDisposable
         }
 
         return new Door(
-            ChannelAdmission.Listen(addresses, options, new ChannelOptions(), time, logger ?? NullLogger.Instance, context), time);
+            ChannelAdmission.Listen(addresses, options, new ChannelOptions(), time, logger ?? NullLogger.Instance, host), time);
     }
 
     internal static AdmissionOptions Expect(int channels) => new() { MultifdChannels = channels, Uuid = Opening.Uuid };

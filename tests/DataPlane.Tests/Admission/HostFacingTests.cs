@@ -75,8 +75,8 @@ public sealed class HostFacingTests
     [Fact]
     public async Task The_snapshot_shows_who_is_there_and_how_far()
     {
-        ScriptedContext context = new();
-        await using var door = Door.Open(Door.Expect(1) with { Preempt = true }, context);
+        ScriptedHost host = new();
+        await using var door = Door.Open(Door.Expect(1) with { Preempt = true }, host);
         var silent = door.Knock();
         await door.UndecidedAsync(1);
         door.Time.Advance(TimeSpan.FromSeconds(5));

@@ -32,7 +32,7 @@ public sealed class MainProofTests
     public void A_whole_proof_is_a_main_channel_and_not_a_byte_less(int index)
     {
         var proof = s_proofs[index];
-        AdmissionFacts facts = new(Two, NoContext.Instance);
+        AdmissionFacts facts = new(Two, NoHost.Instance);
         for (var i = 0; i < proof.Length; i++)
         {
             Assert.True(Judge(proof.AsSpan(0, i), facts).IsUndecided, $"{i} bytes");
@@ -58,7 +58,7 @@ public sealed class MainProofTests
     {
         byte[] opening = [.. s_header, .. rest];
         Assert.Equal(length, opening.Length);
-        AdmissionFacts facts = new(Two, NoContext.Instance);
+        AdmissionFacts facts = new(Two, NoHost.Instance);
         Assert.True(Judge(opening.AsSpan(0, length - 1), facts).IsUndecided);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Garbage), Judge(opening, facts));
     }
@@ -69,7 +69,7 @@ public sealed class MainProofTests
         byte[] longest = [.. s_header, 7, 0, 0, 0, 255, .. new byte[255], 5, 255, .. new byte[255], 0, 0, 0, 1];
         Assert.Equal(MainOpening.MaxSize, longest.Length);
         Assert.Equal(longest.Length, AdmissionRules.ReadLimit(longest));
-        Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Main), Judge(longest, new AdmissionFacts(Two, NoContext.Instance)));
+        Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Main), Judge(longest, new AdmissionFacts(Two, NoHost.Instance)));
     }
 
     [Theory]
@@ -102,8 +102,8 @@ public sealed class MainProofTests
     [Fact]
     public async Task While_the_first_may_be_given_up_another_waits_and_takes_its_place()
     {
-        ScriptedContext context = new() { MainIsSettled = false };
-        await using var door = Door.Open(Two, context);
+        ScriptedHost host = new() { MainIsSettled = false };
+        await using var door = Door.Open(Two, host);
         door.Knock(Opening.Main);
         door.Knock(Opening.Multifd(0, Guid.Empty));
         var old = await door.TakeAsync(2);
@@ -127,14 +127,14 @@ public sealed class MainProofTests
     [Fact]
     public async Task Once_the_first_is_settled_those_beside_it_are_second()
     {
-        ScriptedContext context = new() { MainIsSettled = false };
-        await using var door = Door.Open(Two, context);
+        ScriptedHost host = new() { MainIsSettled = false };
+        await using var door = Door.Open(Two, host);
         door.Knock(Opening.Main);
         await door.TakeAsync();
         door.Knock(Opening.Main);
         await door.HeldAsync(1);
 
-        context.MainIsSettled = true;
+        host.MainIsSettled = true;
         door.Admission.Recheck();
 
         await door.RefusedAsync(RefusalReason.SecondMain, 1);
@@ -165,7 +165,7 @@ public sealed class MainProofTests
     [Fact]
     public async Task A_main_channel_that_waits_goes_on_waiting_when_another_takes_the_place()
     {
-        await using var door = Door.Open(Two, new ScriptedContext { MainIsSettled = false });
+        await using var door = Door.Open(Two, new ScriptedHost { MainIsSettled = false });
         door.Knock(Opening.Main);
         await door.TakeAsync();
         var honest = door.Knock(Opening.Main);

@@ -31,7 +31,7 @@ internal static class Opening
         return bytes;
     }
 
-    internal static byte[] Record(long offset, uint flags, string block = ScriptedContext.Block)
+    internal static byte[] Record(long offset, uint flags, string block = ScriptedHost.Block)
     {
         byte[] bytes = [0, 0, 0, 0, 0, 0, 0, 0, (byte)block.Length, .. System.Text.Encoding.UTF8.GetBytes(block)];
         System.Buffers.Binary.BinaryPrimitives.WriteUInt64BigEndian(bytes, (ulong)offset | flags);

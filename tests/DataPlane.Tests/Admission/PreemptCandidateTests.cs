@@ -12,7 +12,7 @@ public sealed class PreemptCandidateTests
 {
     private const long Page = 0x1234000;
 
-    private readonly ScriptedContext _context = new();
+    private readonly ScriptedHost _host = new();
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -34,7 +34,7 @@ public sealed class PreemptCandidateTests
             }
         }
 
-        _context.Request(Page);
+        _host.Request(Page);
         peers['p'].SendSingly(Opening.PageRecord).Send(7, 7, 7);
         var preempt = await door.TakeAsync();
         Assert.Equal((ChannelKind.Preempt, false, Name(peers['p'])), (preempt.Kind, preempt.Recovered, preempt.Peer));
@@ -53,7 +53,7 @@ public sealed class PreemptCandidateTests
         {
             await using var door = Open();
             await MainAsync(door);
-            _context.Request(Page).Request(0, name);
+            _host.Request(Page).Request(0, name);
             door.Knock().SendSingly(record);
             Assert.Equal(ChannelKind.Preempt, (await door.TakeAsync()).Kind);
         }
@@ -84,7 +84,7 @@ public sealed class PreemptCandidateTests
         await using var door = Open();
         await MainAsync(door);
         var honest = door.Knock();
-        _context.Request(Page);
+        _host.Request(Page);
         var stranger = door.Knock();
         stranger.SendSingly(record.AsSpan(0, record.Length - 1));
         await door.BytesAsync(stranger, record.Length - 1);
@@ -107,10 +107,10 @@ public sealed class PreemptCandidateTests
         right.Finish(); // an end after a proof does not take it back
         await door.HeldAsync(2);
         await MainAsync(door);
-        await Eventually.TrueAsync(() => _context.Asked == 2, "asked once main was there", Token);
+        await Eventually.TrueAsync(() => _host.Asked == 2, "asked once main was there", Token);
         Assert.Equal(2, door.Admission.Undecided);
 
-        _context.Request(Page);
+        _host.Request(Page);
         door.Admission.Recheck();
         Assert.Equal(Name(right), (await door.TakeAsync()).Peer);
         await Eventually.TrueAsync(() => door.Refusals.Count == 1, "the other goes", Token);
@@ -142,7 +142,7 @@ public sealed class PreemptCandidateTests
         await door.BytesAsync(other, 1);
         Assert.Equal(2, door.Admission.Undecided);
 
-        _context.LoneEndIsPlausible = true;
+        _host.LoneEndIsPlausible = true;
         door.Admission.Recheck();
         var preempt = await door.TakeAsync();
         Assert.Equal((ChannelKind.Preempt, Name(ended)), (preempt.Kind, preempt.Peer));
@@ -160,7 +160,7 @@ public sealed class PreemptCandidateTests
         await door.UndecidedAsync(2);
         door.Time.Advance(TimeSpan.FromHours(5)); // candidates have no deadline
         await door.StateAsync(UndecidedState.Candidate, 2);
-        _context.Request(Page);
+        _host.Request(Page);
         door.Knock(Opening.PageRecord);
         await door.TakeAsync();
         await door.StateAsync(UndecidedState.Silent, 2);
@@ -191,7 +191,7 @@ public sealed class PreemptCandidateTests
         await door.HeldAsync(1);
         await MainAsync(door);
         await door.RefusedAsync(RefusalReason.ForeignPeer, 1);
-        _context.Request(Page);
+        _host.Request(Page);
         door.KnockFrom("127.0.0.2", 0);
         await door.RefusedAsync(RefusalReason.ForeignPeer, 2);
         door.KnockFrom("127.0.0.2");
@@ -203,13 +203,13 @@ public sealed class PreemptCandidateTests
     [Fact]
     public async Task Any_peer_may_bring_preempt_if_the_host_says_so()
     {
-        await using var door = Door.Open(Door.Expect(0) with { Preempt = true, AnyPeer = true }, _context);
+        await using var door = Door.Open(Door.Expect(0) with { Preempt = true, AnyPeer = true }, _host);
         await MainAsync(door);
         var elsewhere = door.KnockFrom("127.0.0.2");
         await door.UndecidedAsync(1);
         door.Time.Advance(TimeSpan.FromHours(1));
         await door.StateAsync(UndecidedState.Candidate, 1);
-        _context.Request(Page);
+        _host.Request(Page);
         elsewhere.Send(Opening.PageRecord);
         Assert.Equal(Name(elsewhere), (await door.TakeAsync()).Peer);
     }
@@ -218,18 +218,18 @@ public sealed class PreemptCandidateTests
     public async Task A_context_that_throws_holds_one_connection_and_closes_no_door()
     {
         await using var door = Open();
-        _context.IsBroken = true;
+        _host.IsBroken = true;
         door.Knock(Opening.PageRecord);
         await MainAsync(door);
-        await Eventually.TrueAsync(() => _context.Asked > 0, "asked", Token);
+        await Eventually.TrueAsync(() => _host.Asked > 0, "asked", Token);
         await door.HeldAsync(1);
-        _context.IsBroken = false;
-        _context.Request(Page);
+        _host.IsBroken = false;
+        _host.Request(Page);
         door.Admission.Recheck();
         Assert.Equal(ChannelKind.Preempt, (await door.TakeAsync()).Kind);
     }
 
-    private Door Open(int channels = 0) => Door.Open(Door.Expect(channels) with { Preempt = true }, _context);
+    private Door Open(int channels = 0) => Door.Open(Door.Expect(channels) with { Preempt = true }, _host);
 
     private static async Task MainAsync(Door door)
     {

@@ -13,7 +13,7 @@ public sealed class RecoveryAdmissionTests
     /// <summary>Where a page is that a source owes from a lost link.</summary>
     private const long Owed = 0x5000;
 
-    private readonly ScriptedContext _context = new();
+    private readonly ScriptedHost _host = new();
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -24,13 +24,13 @@ public sealed class RecoveryAdmissionTests
         door.Knock(Opening.Main);
         door.Knock(Opening.Multifd(0));
         await door.TakeAsync(2);
-        _context.Request(0x1234000);
+        _host.Request(0x1234000);
         door.Knock(Opening.PageRecord);
         await door.TakeAsync();
 
         for (var pause = 0; pause < 2; pause++)
         {
-            _context.IsPaused = true;
+            _host.IsPaused = true;
             door.Admission.ExpectRecovery();
             door.Knock(Opening.Main);
             await door.RefusedAsync(RefusalReason.SecondMain, (3 * pause) + 1);
@@ -52,7 +52,7 @@ public sealed class RecoveryAdmissionTests
             var preempt = await door.TakeAsync();
             Assert.Equal((ChannelKind.Preempt, true), (preempt.Kind, preempt.Recovered));
 
-            _context.IsPaused = false;
+            _host.IsPaused = false;
             door.Knock(Opening.Main);
             await door.RefusedAsync(RefusalReason.SecondMain, (3 * pause) + 3);
             door.Knock(Opening.Recovery);
@@ -66,7 +66,7 @@ public sealed class RecoveryAdmissionTests
     public async Task A_paused_destination_that_is_met_for_the_first_time_can_be_recovered()
     {
         await using var door = Open();
-        _context.IsPaused = true;
+        _host.IsPaused = true;
         door.Admission.ExpectRecovery();
         door.Knock(Opening.Main);
         await door.RefusedAsync(RefusalReason.SecondMain, 1);
@@ -85,8 +85,8 @@ public sealed class RecoveryAdmissionTests
         door.Time.Advance(TimeSpan.FromHours(1));
         await door.StateAsync(UndecidedState.Candidate, 1);
 
-        _context.IsPaused = true;
-        _context.Request(0x1234000);
+        _host.IsPaused = true;
+        _host.Request(0x1234000);
         door.Admission.ExpectRecovery();
         await door.StateAsync(UndecidedState.Silent, 1);
         door.Knock(Opening.PageRecord);
@@ -131,13 +131,13 @@ public sealed class RecoveryAdmissionTests
         door.Knock(Opening.Recovery);
         await door.RefusedAsync(RefusalReason.Unexpected, 1); // nothing can be lost yet
 
-        _context.MayBePaused = true;
+        _host.MayBePaused = true;
         door.Knock(Opening.Recovery);
         await door.HeldAsync(1);
         var latest = door.Knock(Opening.Recovery);
         await door.HeldAsync(2);
         door.Admission.ExpectRecovery();
-        _context.IsPaused = true;
+        _host.IsPaused = true;
         door.Admission.Recheck();
 
         var main = await door.TakeAsync();
@@ -151,15 +151,15 @@ public sealed class RecoveryAdmissionTests
     {
         await using var door = Open(channels: 0);
         await MainAndPreemptAsync(door);
-        _context.MayBePaused = true;
+        _host.MayBePaused = true;
         var owed = door.Knock(Opening.Record(Owed, Opening.PageFlag));
         await door.HeldAsync(1);
         door.Knock(Opening.Recovery);
         await door.HeldAsync(2);
 
-        _context.Request(Owed);
+        _host.Request(Owed);
         door.Admission.ExpectRecovery();
-        _context.IsPaused = true;
+        _host.IsPaused = true;
         door.Admission.Recheck();
 
         var main = await door.TakeAsync();
@@ -174,7 +174,7 @@ public sealed class RecoveryAdmissionTests
     {
         await using var door = Open(channels: 0);
         await MainAndPreemptAsync(door);
-        _context.MayBePaused = true;
+        _host.MayBePaused = true;
         door.Knock(Opening.Record(Owed, Opening.PageFlag));
         await door.HeldAsync(1);
         var half = door.Knock(Opening.Record(Owed, Opening.PageFlag).AsSpan(0, 3));
@@ -196,7 +196,7 @@ public sealed class RecoveryAdmissionTests
     {
         await using var door = Open(channels: 0);
         await MainAndPreemptAsync(door);
-        _context.MayBePaused = true;
+        _host.MayBePaused = true;
         door.Knock(Opening.Record(Owed, Opening.PageFlag));
         await door.HeldAsync(1);
         door.Time.Advance(TimeSpan.FromSeconds(2));
@@ -219,7 +219,7 @@ public sealed class RecoveryAdmissionTests
         await MainAndPreemptAsync(door);
         door.Knock(0); // nothing can be lost yet
         await door.RefusedAsync(RefusalReason.LostCandidacy, 1);
-        _context.MayBePaused = true;
+        _host.MayBePaused = true;
         door.KnockFrom("127.0.0.2", 0);
         await door.RefusedAsync(RefusalReason.LostCandidacy, 2);
         door.Knock(Opening.End);
@@ -228,7 +228,7 @@ public sealed class RecoveryAdmissionTests
         await door.RefusedAsync(RefusalReason.LostCandidacy, 4);
         door.Knock(Opening.Record(Owed, Opening.PageFlag));
         await door.HeldAsync(1);
-        _context.MayBePaused = false;
+        _host.MayBePaused = false;
         door.Admission.Recheck();
         await door.RefusedAsync(RefusalReason.LostCandidacy, 5);
     }
@@ -239,7 +239,7 @@ public sealed class RecoveryAdmissionTests
         await using var door = Open(channels: 0);
         door.Knock(Opening.Main);
         await door.TakeAsync();
-        _context.MayBePaused = true;
+        _host.MayBePaused = true;
         door.Knock(Opening.Recovery);
         await door.HeldAsync(1);
         door.Time.Advance(TimeSpan.FromSeconds(60));
@@ -250,12 +250,12 @@ public sealed class RecoveryAdmissionTests
     public async Task A_host_that_cannot_say_whether_it_chooses_holds_one_connection_and_closes_no_door()
     {
         await using var door = Open(channels: 0);
-        _context.IsPaused = true;
-        _context.CannotChoose = true;
+        _host.IsPaused = true;
+        _host.CannotChoose = true;
         door.Admission.ExpectRecovery();
         door.Knock(Opening.Recovery);
         await door.HeldAsync(1);
-        _context.CannotChoose = false;
+        _host.CannotChoose = false;
         door.Admission.Recheck();
         Assert.True((await door.TakeAsync()).Recovered);
     }
@@ -267,8 +267,8 @@ public sealed class RecoveryAdmissionTests
         await using var door = Open(channels: 0);
         door.Knock(Opening.Main);
         await door.TakeAsync();
-        _context.MayBePaused = true;
-        _context.ChoosesRecovery = true;
+        _host.MayBePaused = true;
+        _host.ChoosesRecovery = true;
         for (var i = 0; i < Count; i++)
         {
             door.Knock(Opening.Recovery);
@@ -276,9 +276,9 @@ public sealed class RecoveryAdmissionTests
 
         await door.HeldAsync(Count);
         ConcurrentBag<int> depths = [];
-        _context.OnBlock = () => depths.Add(new StackTrace().FrameCount);
+        _host.OnBlock = () => depths.Add(new StackTrace().FrameCount);
         door.Admission.ExpectRecovery();
-        _context.IsPaused = true;
+        _host.IsPaused = true;
         door.Admission.Recheck();
 
         await door.TakeAsync(Count);
@@ -292,12 +292,12 @@ public sealed class RecoveryAdmissionTests
     public async Task A_main_channel_that_is_confirmed_and_given_up_has_no_place_in_the_next_set(bool late)
     {
         await using var door = Open(channels: 0);
-        _context.ChoosesRecovery = true;
-        _context.IsPaused = true;
+        _host.ChoosesRecovery = true;
+        _host.IsPaused = true;
         door.Admission.ExpectRecovery();
         door.Knock(Opening.Recovery);
         var confirmed = await door.TakeAsync();
-        _context.IsPaused = false;
+        _host.IsPaused = false;
         using (door.Hold())
         {
             if (!late)
@@ -325,7 +325,7 @@ public sealed class RecoveryAdmissionTests
     public async Task A_malformed_recovery_is_refused_at_its_first_wrong_byte(byte[] opening)
     {
         await using var door = Open();
-        _context.IsPaused = true;
+        _host.IsPaused = true;
         door.Admission.ExpectRecovery();
         var peer = door.Knock().SendSingly(opening.AsSpan(0, opening.Length - 1));
         await door.BytesAsync(peer, opening.Length - 1);
@@ -342,10 +342,10 @@ public sealed class RecoveryAdmissionTests
     {
         door.Knock(Opening.Main);
         await door.TakeAsync();
-        _context.Request(0x1234000);
+        _host.Request(0x1234000);
         door.Knock(Opening.PageRecord);
         Assert.Equal(ChannelKind.Preempt, (await door.TakeAsync()).Kind);
     }
 
-    private Door Open(int channels = 1) => Door.Open(Door.Expect(channels) with { Preempt = true }, _context);
+    private Door Open(int channels = 1) => Door.Open(Door.Expect(channels) with { Preempt = true }, _host);
 }

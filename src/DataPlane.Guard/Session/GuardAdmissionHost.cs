@@ -8,7 +8,7 @@ namespace DataPlane.Guard.Session;
 /// <param name="requests">The pages that QEMU waits for.</param>
 /// <param name="blocks">The RAM blocks that QEMU has.</param>
 /// <param name="takesLoneEnd">Whether QEMU must be sent the end of a preempt channel that has carried no page.</param>
-internal sealed class GuardContext(PageRequests requests, KnownBlocks blocks, bool takesLoneEnd) : IAdmissionContext
+internal sealed class GuardAdmissionHost(PageRequests requests, KnownBlocks blocks, bool takesLoneEnd) : IAdmissionHost
 {
     private volatile bool _isPaused;
     private volatile bool _mainIsSettled;

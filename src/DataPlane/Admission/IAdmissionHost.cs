@@ -2,13 +2,13 @@ namespace DataPlane.Admission;
 
 /// <summary>
 /// Answers what admission cannot see itself: whether the migration is paused, and which pages have been asked for. A destination without
-/// postcopy needs no context.
+/// postcopy needs none.
 /// </summary>
 /// <remarks>
 /// Every member is called on the admission thread, at any time between listen and dispose, and must return at once. When an answer has
 /// changed, call <see cref="ChannelAdmission.Recheck"/>. An exception is logged, and the connection that was being judged is held.
 /// </remarks>
-public interface IAdmissionContext
+public interface IAdmissionHost
 {
     /// <summary>
     /// Whether a postcopy migration has lost its connections and waits for recovery. A recovered main channel is admitted only then.

@@ -5,7 +5,7 @@ using DataPlane.Admission;
 namespace DataPlane.Tests.Admission;
 
 /// <summary>A host that says what the test tells it to.</summary>
-internal sealed class ScriptedContext : IAdmissionContext
+internal sealed class ScriptedHost : IAdmissionHost
 {
     internal const string Block = "pc.ram";
 
@@ -63,7 +63,7 @@ internal sealed class ScriptedContext : IAdmissionContext
 
     private ConcurrentDictionary<(string Block, long Offset), bool> Requests { get; } = new();
 
-    internal ScriptedContext Request(long offset, string block = Block)
+    internal ScriptedHost Request(long offset, string block = Block)
     {
         Requests[(block, offset)] = true;
         _knowsBlocks = true;

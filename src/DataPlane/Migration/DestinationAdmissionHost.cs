@@ -11,7 +11,7 @@ namespace DataPlane.Migration;
 /// How long the source's end of the link may leave a probe unanswered. The link is probed when a connection from the same peer begins a
 /// recovery although the link is not known to be lost.
 /// </param>
-internal sealed class DestinationContext(TimeSpan probeLimit) : IAdmissionContext
+internal sealed class DestinationAdmissionHost(TimeSpan probeLimit) : IAdmissionHost
 {
     private volatile PostcopyReceiver? _receiver;
     private volatile bool _isPaused;

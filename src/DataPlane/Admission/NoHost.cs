@@ -1,9 +1,9 @@
 namespace DataPlane.Admission;
 
-/// <summary>The context of a migration that cannot be paused and asks for no page.</summary>
-internal sealed class NoContext : IAdmissionContext
+/// <summary>The host of a migration that cannot be paused and asks for no page.</summary>
+internal sealed class NoHost : IAdmissionHost
 {
-    internal static NoContext Instance { get; } = new();
+    internal static NoHost Instance { get; } = new();
 
     public bool IsPaused => false;
 
