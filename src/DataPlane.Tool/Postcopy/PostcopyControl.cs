@@ -17,13 +17,13 @@ internal sealed class PostcopyControl : IAsyncDisposable
     /// <summary>The time limit for receiving a question, and for sending an answer. Doing what is asked is not limited by it.</summary>
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
 
-    private readonly PostcopyDesk _desk;
+    private readonly ControlledMigration _migration;
     private readonly TimeProvider _time;
     private readonly ControlSocket _socket;
 
-    private PostcopyControl(string path, PostcopyDesk desk, TimeProvider time)
+    private PostcopyControl(string path, ControlledMigration migration, TimeProvider time)
     {
-        _desk = desk;
+        _migration = migration;
         _time = time;
         _socket = ControlSocket.Open(path, "command", AnswerAsync);
     }
@@ -33,12 +33,12 @@ internal sealed class PostcopyControl : IAsyncDisposable
     /// <summary>Opens the socket at the path that the command was given, or else at its own path in the runtime folder.</summary>
     /// <returns>The socket; null, after a warning, where the command's own path cannot be used.</returns>
     /// <exception cref="CommandException">The path that was given cannot be used.</exception>
-    public static PostcopyControl? Open(string? told, PostcopyDesk desk, CommandContext context)
+    public static PostcopyControl? Open(string? told, ControlledMigration migration, CommandContext context)
     {
         var path = told ?? ControlPaths.Own(ControlPaths.Postcopy, Environment.GetEnvironmentVariable);
         try
         {
-            return new PostcopyControl(path, desk, context.Time);
+            return new PostcopyControl(path, migration, context.Time);
         }
         catch (CommandException exception) when (told is null)
         {
@@ -59,7 +59,7 @@ internal sealed class PostcopyControl : IAsyncDisposable
             error = OneLine.Of(exception.Message);
         }
 
-        var answer = new PostcopyAnswer { Migration = _desk.Status(Path), Error = error };
+        var answer = new PostcopyAnswer { Migration = _migration.Status(Path), Error = error };
         var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, ToolJson.Lines.PostcopyAnswer);
         using var deadline = Deadline(stop);
         await ControlSocket.SendAsync(client, bytes, deadline.Token).ConfigureAwait(false);
@@ -76,8 +76,8 @@ internal sealed class PostcopyControl : IAsyncDisposable
         return question.Command switch
         {
             PostcopyQuestion.Status => null,
-            PostcopyQuestion.Pause => await _desk.PauseAsync(_time, stop).ConfigureAwait(false),
-            PostcopyQuestion.Resume => await _desk.ResumeAsync(address, stop).ConfigureAwait(false),
+            PostcopyQuestion.Pause => await _migration.PauseAsync(_time, stop).ConfigureAwait(false),
+            PostcopyQuestion.Resume => await _migration.ResumeAsync(address, stop).ConfigureAwait(false),
             _ => $"'{OneLine.Of(question.Command)}' is none of status, pause and resume",
         };
     }

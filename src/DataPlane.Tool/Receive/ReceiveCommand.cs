@@ -181,7 +181,7 @@ internal sealed class ReceiveCommand
     {
         try
         {
-            var progress = new ReceiveProgress(context.Progress, guest, postcopy?.Desk);
+            var progress = new ReceiveProgress(context.Progress, guest, postcopy?.Controlled);
             return await destination.ReceiveAsync(progress, context.Stop).ConfigureAwait(false);
         }
         catch (Exception failure) when (postcopy?.StrandedBy(failure) is { } stranded)

@@ -29,17 +29,17 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         _destination = destination;
         _context = context;
         _limit = limit;
-        Desk = new PostcopyDesk("receive", path, destination.LocalAddresses[0])
+        Controlled = new ControlledMigration("receive", path, destination.LocalAddresses[0])
         {
             GiveUpLink = destination.Pause,
             OnPaused = OnPaused,
             OnResumed = OnResumed,
         };
-        _stranded = new StrandedSource(destination, Desk, limit, context);
-        _control = PostcopyControl.Open(told, Desk, context);
+        _stranded = new StrandedSource(destination, Controlled, limit, context);
+        _control = PostcopyControl.Open(told, Controlled, context);
     }
 
-    public PostcopyDesk Desk { get; }
+    public ControlledMigration Controlled { get; }
 
     /// <summary>The path of the control socket; null without one.</summary>
     public string? Path => _control?.Path;
@@ -61,7 +61,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     {
         _context.Warn($"the link is lost, paused: {reason}; waiting for the source to come again to {_destination.LocalAddresses[0]} "
             + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'); after a Ctrl-C it gets its guest back when it has come"
-            + (Desk.Last is { OwnershipUnknown: true } ? ForgottenBySource : ""));
+            + (Controlled.Last is { OwnershipUnknown: true } ? ForgottenBySource : ""));
         lock (_gate)
         {
             _resumed?.Cancel();

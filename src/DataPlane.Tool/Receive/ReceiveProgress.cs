@@ -9,12 +9,13 @@ namespace DataPlane.Tool.Receive;
 /// <summary>Shows the progress of a migration as pages of the announced memory.</summary>
 /// <param name="display">Where the progress is shown.</param>
 /// <param name="guest">The VM.</param>
-/// <param name="desk">Also gets the progress, with postcopy; null otherwise.</param>
-internal sealed class ReceiveProgress(IProgressDisplay display, MappedRamGuest guest, PostcopyDesk? desk) : IProgress<MigrationProgress>
+/// <param name="migration">Also gets the progress, with postcopy; null otherwise.</param>
+internal sealed class ReceiveProgress(IProgressDisplay display, MappedRamGuest guest, ControlledMigration? migration)
+    : IProgress<MigrationProgress>
 {
     public void Report(MigrationProgress value)
     {
-        desk?.Report(value);
+        migration?.Report(value);
         if (ProgressStages.Waiting(value) is { } waiting)
         {
             display.Report(waiting);

@@ -11,10 +11,11 @@ namespace DataPlane.Tool.Receive;
 /// package is in its own socket buffers. When the link is lost then, the guest stands still, and only this destination can give it back.
 /// </summary>
 /// <param name="destination">The destination, which has failed.</param>
-/// <param name="desk">Knows how far the migration had come, and shows the wait.</param>
+/// <param name="migration">Knows how far the migration had come, and shows the wait.</param>
 /// <param name="limit">How long the source may take to come again.</param>
 /// <param name="context">Gets the messages.</param>
-internal sealed class StrandedSource(MigrationDestination destination, PostcopyDesk desk, TimeSpan limit, CommandContext context)
+internal sealed class StrandedSource(
+    MigrationDestination destination, ControlledMigration migration, TimeSpan limit, CommandContext context)
 {
     /// <summary>
     /// The limit after a Ctrl-C before the switch was seen: whoever pressed it is there, and needs no more time to look at the source.
@@ -31,7 +32,7 @@ internal sealed class StrandedSource(MigrationDestination destination, PostcopyD
         Channel: "main",
     });
 
-    private bool HasSwitched => desk.Last is { Phase: >= MigrationPhase.Switchover };
+    private bool HasSwitched => migration.Last is { Phase: >= MigrationPhase.Switchover };
 
     /// <summary>Waits for the source and gives its guest back. False when the source has not come within the limit.</summary>
     /// <exception cref="OperationCanceledException">
@@ -46,7 +47,7 @@ internal sealed class StrandedSource(MigrationDestination destination, PostcopyD
         context.Warn($"{failure.Message}. The guest has not started here. If 'query-migrate' at its source says postcopy-paused, it stands "
             + $"still there until this command gives it back: say 'migrate -r {uri}' there, {address} waits for it. If it says anything "
             + $"else, end this with {(isStopped ? "a second " : "")}Ctrl-C");
-        desk.EnterReturning();
+        migration.EnterReturning();
         context.Progress.Report(new ProgressSample { Stage = "waiting for the source to take its guest back" });
         using var over = new CancellationTokenSource(mayLast, context.Time);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(over.Token, isStopped ? CancellationToken.None : context.Stop);

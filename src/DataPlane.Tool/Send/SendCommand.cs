@@ -108,12 +108,12 @@ internal sealed class SendCommand
             arguments, OptionsFor(arguments, context, guest) with { Tls = tls, TlsHostName = _tls.HostName(arguments) }, guest, context)
                 .ConfigureAwait(false);
         var source = new MigrationSource(guest, options, context.Logs.CreateLogger<MigrationSource>());
-        var (desk, control) = options.Postcopy
+        var (migration, control) = options.Postcopy
             ? SendPostcopy.Open(source, path, destination, _recovery.Control(arguments), context) : (null, null);
         document.Control = control?.Path;
         // The guest runs elsewhere before its memory is there: a closed terminal must not take the rest of it away.
         using var lasting = options.Postcopy ? HangUps.Survive() : null;
-        var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes, desk);
+        var progress = new SendProgress(context.Progress, guest.Memory.TotalBytes, migration);
         try
         {
             var report = await source.MigrateAsync(destination, progress, context.Stop).ConfigureAwait(false);

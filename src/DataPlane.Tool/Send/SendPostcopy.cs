@@ -8,17 +8,17 @@ namespace DataPlane.Tool.Send;
 /// <summary>What <c>send --postcopy</c> adds to the migration: its control socket, and messages about pauses.</summary>
 internal static class SendPostcopy
 {
-    /// <summary>Makes the desk that follows the migration, and the control socket at which <c>dataplane postcopy</c> reaches it.</summary>
+    /// <summary>Makes what controls the migration, and the control socket at which <c>dataplane postcopy</c> reaches it.</summary>
     /// <param name="source">The migration.</param>
     /// <param name="path">The path of the saved VM.</param>
     /// <param name="destination">The address of the destination.</param>
     /// <param name="told">The path that was given for the control socket; null for the command's own path.</param>
     /// <param name="context">Gets the messages.</param>
-    public static (PostcopyDesk Desk, PostcopyControl? Control) Open(
+    public static (ControlledMigration Migration, PostcopyControl? Control) Open(
         MigrationSource source, string path, ChannelAddress destination, string? told, CommandContext context)
     {
         string? where = null;
-        var desk = new PostcopyDesk("send", path, destination)
+        var migration = new ControlledMigration("send", path, destination)
         {
             GiveUpLink = source.Pause,
             GoOn = source.Resume,
@@ -27,8 +27,8 @@ internal static class SendPostcopy
                 + $"'dataplane postcopy resume{where}' goes on, Ctrl-C gives the guest up"),
             OnResumed = () => context.Note("pages flow again"),
         };
-        var control = PostcopyControl.Open(told, desk, context);
+        var control = PostcopyControl.Open(told, migration, context);
         where = control is null ? "" : $" --control {control.Path}";
-        return (desk, control);
+        return (migration, control);
     }
 }

@@ -21,7 +21,7 @@ public sealed class MigrationSource
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private PostcopySwitch _switch = new();
-    private readonly RecoveryDesk _desk = new();
+    private readonly LinkRequests _linkRequests = new();
     private int _running;
 
     /// <summary>Creates a source for <paramref name="guest"/>.</summary>
@@ -72,7 +72,7 @@ public sealed class MigrationSource
     public void Resume(ChannelAddress destination)
     {
         ArgumentNullException.ThrowIfNull(destination);
-        if (!_desk.TryResume(destination))
+        if (!_linkRequests.TryResume(destination))
         {
             throw new InvalidOperationException("no migration waits for a new link");
         }
@@ -88,7 +88,7 @@ public sealed class MigrationSource
     /// </exception>
     public void Pause()
     {
-        if (!_desk.TryBreak())
+        if (!_linkRequests.TryBreak())
         {
             throw new InvalidOperationException("no migration has a link in postcopy that could be given up");
         }
@@ -129,7 +129,7 @@ public sealed class MigrationSource
 
         try
         {
-            var session = new SourceSession(_guest, _options, _switch, _desk, progress, _logger, _time);
+            var session = new SourceSession(_guest, _options, _switch, _linkRequests, progress, _logger, _time);
             await using (session.ConfigureAwait(false))
             {
                 return await session.RunAsync(destination, cancellationToken).ConfigureAwait(false);

@@ -158,7 +158,7 @@ internal sealed partial class SourceSession
         {
             // The link must not be broken before the destination has confirmed that the guest runs there: its end might be the end of the
             // guest.
-            _desk.Use(BreakLink, () => _options.RecoveryTimeout > TimeSpan.Zero && _custody.Owner == GuestOwner.Destination);
+            _linkRequests.Use(BreakLink, () => _options.RecoveryTimeout > TimeSpan.Zero && _custody.Owner == GuestOwner.Destination);
             await useAsync().ConfigureAwait(false);
             return null;
         }
@@ -168,7 +168,7 @@ internal sealed partial class SourceSession
         }
         finally
         {
-            _desk.Use(breakLink: null);
+            _linkRequests.Use(breakLink: null);
         }
     }
 

@@ -14,7 +14,7 @@ internal sealed partial class SourceSession
     /// <summary>How long the destination may take for each of its answers (4-postcopy section 4.10).</summary>
     private static readonly TimeSpan s_recoveryTimeout = TimeSpan.FromSeconds(30);
 
-    private readonly RecoveryDesk _desk;
+    private readonly LinkRequests _linkRequests;
     private bool _linkIsLost;
     private bool _recovering;
     private string? _pauseReason;
@@ -30,7 +30,7 @@ internal sealed partial class SourceSession
             await EndLinkAsync().ConfigureAwait(false);
             MigrationLog.LinkLost(_logger, lost.Message);
             // Anyone who sees the pause may resume, so it is not reported before an address is waited for.
-            var next = _desk.WaitAsync();
+            var next = _linkRequests.WaitAsync();
             _pauseReason = lost.Message;
             (_linkIsLost, _recovering) = (true, false);
             Report();
@@ -47,7 +47,7 @@ internal sealed partial class SourceSession
             }
             catch (Exception ending) when (!next.IsCompleted)
             {
-                _desk.Leave();
+                _linkRequests.Leave();
                 var limit = ending is TimeoutException ? $"within {_options.RecoveryTimeout.TotalSeconds:0.###} s"
                     : "before it was cancelled";
                 throw NotConfirmed($"{lost.Message}; nobody resumed the migration {limit}", lost);
@@ -101,7 +101,7 @@ internal sealed partial class SourceSession
         using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try
         {
-            _desk.Use(attempt.Cancel, static () => true);
+            _linkRequests.Use(attempt.Cancel, static () => true);
             using (attempt.Token.Register(BreakLink))
             {
                 await ReconnectAsync(postcopy, address, attempt.Token).ConfigureAwait(false);
@@ -113,7 +113,7 @@ internal sealed partial class SourceSession
         }
         finally
         {
-            _desk.Use(breakLink: null);
+            _linkRequests.Use(breakLink: null);
         }
     }
 

@@ -46,7 +46,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         IMigratableGuest guest,
         MigrationSourceOptions options,
         PostcopySwitch postcopySwitch,
-        RecoveryDesk desk,
+        LinkRequests linkRequests,
         IProgress<MigrationProgress>? progress,
         ILogger logger,
         TimeProvider time)
@@ -61,7 +61,7 @@ internal sealed partial class SourceSession : IAsyncDisposable
         _peer = QemuCompatibility.Of(options.DestinationMachineType ?? guest.MachineName, options.DestinationQemuVersion);
         _limit = options.MaxBytesPerSecond is { } rate ? new SendLimit(rate, time, _failure.Token) : null;
         _switch = postcopySwitch;
-        _desk = desk;
+        _linkRequests = linkRequests;
         _custody = new SourceCustody(guest, time);
         _postcopy = options.Postcopy
             ? new PostcopyHandover(guest.Memory, _custody, options, _peer, _pool, time, OnPong, OnVmStarted)

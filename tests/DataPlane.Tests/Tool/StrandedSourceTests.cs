@@ -34,7 +34,7 @@ public sealed class StrandedSourceTests : IDisposable
         var returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
 
         _time.Advance(TimeSpan.FromMinutes(2));
-        receive.Desk.Report(Paused()); // a report that was under way when it failed
+        receive.Controlled.Report(Paused()); // a report that was under way when it failed
 
         Assert.False(receive.HasGivenUp);
         await GuestReturnTests.TakeBackAsync(source);
@@ -86,7 +86,7 @@ public sealed class StrandedSourceTests : IDisposable
     private static async Task<MigrationException> PauseAsync(ScriptedSource source, ReceivePostcopy receive)
     {
         var failure = await GuestReturnTests.LoseAsync(source, ScriptedSource.Advised(machine: "pc-q35-7.2").Bytes);
-        receive.Desk.Report(Paused());
+        receive.Controlled.Report(Paused());
         return failure;
     }
 

@@ -5,7 +5,7 @@ namespace DataPlane.Migration;
 /// <summary>
 /// Connects a migration with the host's calls about its link: the host resumes a migration that has lost it, or breaks it. Thread-safe.
 /// </summary>
-internal sealed class RecoveryDesk
+internal sealed class LinkRequests
 {
     private readonly Lock _gate = new();
     private TaskCompletionSource<ChannelAddress>? _waiting;

@@ -4,14 +4,14 @@ using DataPlane.Transport;
 namespace DataPlane.Tool.Postcopy;
 
 /// <summary>
-/// One running migration as <c>dataplane postcopy</c> sees it: the desk follows its progress, gives its link up, and resumes it over a new
-/// one.
+/// One running migration as <c>dataplane postcopy</c> sees and controls it: follows its progress, gives its link up, and resumes it over a
+/// new one.
 /// </summary>
 /// <param name="command"><c>send</c> or <c>receive</c>.</param>
 /// <param name="file">The path of the saved VM.</param>
 /// <param name="address">The address at which the destination waits.</param>
 /// <remarks>Thread-safe.</remarks>
-internal sealed class PostcopyDesk(string command, string file, ChannelAddress address) : IProgress<MigrationProgress>
+internal sealed class ControlledMigration(string command, string file, ChannelAddress address) : IProgress<MigrationProgress>
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(4);
 
