@@ -13,7 +13,7 @@ internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInf
     private const int MaxPieces = 1024;
 
     // A pipe that nobody reads must not keep the process from ending.
-    private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_flushTimeout = TimeSpan.FromSeconds(2);
 
     private readonly BlockingCollection<string> _pieces = new(MaxPieces);
     private readonly Lock _gate = new();
@@ -71,7 +71,7 @@ internal sealed class UnblockedWriter(TextWriter target) : TextWriter(CultureInf
         }
 
         _pieces.CompleteAdding();
-        if (thread is null || thread.Join(s_farewell))
+        if (thread is null || thread.Join(s_flushTimeout))
         {
             _pieces.Dispose();
         }

@@ -14,7 +14,7 @@ internal sealed class RefusalNotes : IDisposable
     private const int MaxWaiting = 256;
 
     // A reader of stderr that has stopped must not keep the command from ending.
-    private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_flushTimeout = TimeSpan.FromSeconds(1);
 
     private readonly CommandContext _context;
     private readonly RefusalThrottle _throttle;
@@ -69,7 +69,7 @@ internal sealed class RefusalNotes : IDisposable
             _waiting.CompleteAdding();
         }
 
-        if (_thread.Join(s_farewell))
+        if (_thread.Join(s_flushTimeout))
         {
             _waiting.Dispose();
         }

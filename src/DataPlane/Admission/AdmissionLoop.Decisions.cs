@@ -101,7 +101,7 @@ internal sealed partial class AdmissionLoop
             outcome = connection.Read();
             if (outcome == ReadOutcome.Gone)
             {
-                Refuse(connection, RefusalReason.Closed, connection.LastWord);
+                Refuse(connection, RefusalReason.Closed, connection.TlsEnding);
             }
 
             if (outcome is ReadOutcome.Gone or ReadOutcome.Nothing)

@@ -85,7 +85,7 @@ internal sealed class UndecidedConnection
     /// How the connection ended inside TLS, as far as that is known; else <see langword="null"/>. QEMU checks the other side's certificate
     /// after the handshake, and closes without a message if it does not accept it.
     /// </summary>
-    internal string? LastWord => Session is null ? null
+    internal string? TlsEnding => Session is null ? null
         : Session.Failure ?? (IsSilent ? "it closed right after the handshake, as a source does that does not accept our certificate"
             : null);
 

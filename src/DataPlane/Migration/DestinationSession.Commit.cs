@@ -11,7 +11,7 @@ namespace DataPlane.Migration;
 /// </summary>
 internal sealed partial class DestinationSession
 {
-    private static readonly TimeSpan s_farewellTimeout = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_shutTimeout = TimeSpan.FromSeconds(2);
 
     private ReceivedPages? _pages;
 
@@ -162,7 +162,7 @@ internal sealed partial class DestinationSession
     private async Task<bool> OutlastsCloseAsync(Channel main)
     {
         using var limit = new CancellationTokenSource(_options.CloseTimeout, _time);
-        var ended = await main.CloseAsync(_options.CloseTimeout + s_farewellTimeout, limit.Token).ConfigureAwait(false);
+        var ended = await main.CloseAsync(_options.CloseTimeout + s_shutTimeout, limit.Token).ConfigureAwait(false);
         return !ended && limit.IsCancellationRequested;
     }
 
@@ -188,7 +188,7 @@ internal sealed partial class DestinationSession
 
         if (!isOurs)
         {
-            await teardown.RunAsync(() => SendFarewellAsync(error.Reason)).ConfigureAwait(false);
+            await teardown.RunAsync(() => ShutWithFailureAsync(error.Reason)).ConfigureAwait(false);
         }
 
         await teardown.RunAsync(() => _multifd.AbortAsync(cause)).ConfigureAwait(false);
@@ -231,7 +231,7 @@ internal sealed partial class DestinationSession
         _reader is { IsPostcopyAdvised: true } && _clock.Phase < MigrationPhase.DeviceState && !Announced.ListensAfterShut;
 
     /// <summary>Sends SHUT 1 where the source listens and the guest is still its own, and aborts main.</summary>
-    private async Task SendFarewellAsync(FailureReason reason)
+    private async Task ShutWithFailureAsync(FailureReason reason)
     {
         foreach (var admitted in Admitted().Where(static one => one.Kind == ChannelKind.Main))
         {
@@ -239,8 +239,8 @@ internal sealed partial class DestinationSession
             {
                 try
                 {
-                    await SendShutAsync(success: false, admitted.Channel, s_farewellTimeout).ConfigureAwait(false);
-                    var ended = await admitted.Channel.CloseAsync(s_farewellTimeout, CancellationToken.None).ConfigureAwait(false);
+                    await SendShutAsync(success: false, admitted.Channel, s_shutTimeout).ConfigureAwait(false);
+                    var ended = await admitted.Channel.CloseAsync(s_shutTimeout, CancellationToken.None).ConfigureAwait(false);
                     _hasGivenBack |= ended && _postcopy is { SourceHasEnded: true } postcopy && postcopy.Main == admitted.Channel;
                 }
                 catch (Exception lost) when (lost is IOException or OperationCanceledException)

@@ -96,7 +96,7 @@ internal sealed partial class SourceSession
         var channel = await DialAsync(destination, $"multifd {id}", id + 1, _failure.Token).ConfigureAwait(false);
         // Destinations from QEMU 10.0 on take an end without close_notify for a broken channel; on main QEMU itself never sends it
         // (1-channels section 1.6).
-        channel.EndWithGoodbye();
+        channel.EndWithCloseNotify();
         _multifd.Add(id, channel);
         MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
     }

@@ -17,11 +17,11 @@ internal sealed partial class Channel
     internal string? TlsFailure => _tls?.Failure;
 
     /// <summary>Makes <see cref="CloseAsync"/> send close_notify before FIN. Without effect on a plain channel.</summary>
-    internal void EndWithGoodbye()
+    internal void EndWithCloseNotify()
     {
         if (_tls is not null)
         {
-            _tls.SaysGoodbye = true;
+            _tls.SendsCloseNotify = true;
         }
     }
 
@@ -182,7 +182,7 @@ internal sealed partial class Channel
     /// Reads the alert in which the peer may have given its reason, after sending has failed. Does nothing while another thread reads,
     /// because that thread finds the alert.
     /// </summary>
-    private unsafe void ReadLastWords(TlsSession tls)
+    private unsafe void ReadAlert(TlsSession tls)
     {
         if (Interlocked.Exchange(ref _reading, 1) != 0)
         {
@@ -201,7 +201,7 @@ internal sealed partial class Channel
 
     private TransferResult EndedTls(TlsSession tls, long total, int errno)
     {
-        ReadLastWords(tls);
+        ReadAlert(tls);
         return Ended(total, errno);
     }
 

@@ -75,7 +75,7 @@ internal sealed partial class Channel
         }
         catch (System.Net.Sockets.SocketException)
         {
-            ReadLastWords(tls);
+            ReadAlert(tls);
             throw;
         }
         finally
@@ -95,9 +95,9 @@ internal sealed partial class Channel
         }
     }
 
-    private async ValueTask SayGoodbyeAsync(CancellationToken cancellationToken)
+    private async ValueTask SendCloseNotifyAsync(CancellationToken cancellationToken)
     {
-        if (_tls is not { SaysGoodbye: true } tls)
+        if (_tls is not { SendsCloseNotify: true } tls)
         {
             return;
         }
@@ -105,7 +105,7 @@ internal sealed partial class Channel
         Hold(tls);
         try
         {
-            tls.SayGoodbye();
+            tls.AppendCloseNotify();
             await SendOutgoingAsync(tls, cancellationToken).ConfigureAwait(false);
         }
         finally

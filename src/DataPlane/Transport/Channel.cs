@@ -104,7 +104,7 @@ internal sealed partial class Channel : IAsyncDisposable
             if (drain > TimeSpan.Zero)
             {
                 await FlushStreamAsync(linked.Token).ConfigureAwait(false);
-                await SayGoodbyeAsync(linked.Token).ConfigureAwait(false);
+                await SendCloseNotifyAsync(linked.Token).ConfigureAwait(false);
             }
 
             _socket.Shutdown(SocketShutdown.Send);

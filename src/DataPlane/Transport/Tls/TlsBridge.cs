@@ -30,16 +30,16 @@ internal sealed class TlsBridge : IAsyncDisposable
     private readonly Stream _tls;
     private readonly Socket _outer;
     private readonly Socket _own;
-    private readonly bool _saysGoodbye;
+    private readonly bool _sendsCloseNotify;
     private readonly TimeProvider _time;
     private volatile string? _failure;
 
-    private TlsBridge(Stream tls, Socket outer, SafeSocketHandle own, bool saysGoodbye, TimeProvider time)
+    private TlsBridge(Stream tls, Socket outer, SafeSocketHandle own, bool sendsCloseNotify, TimeProvider time)
     {
         _tls = tls;
         _outer = outer;
         _own = new Socket(own);
-        _saysGoodbye = saysGoodbye;
+        _sendsCloseNotify = sendsCloseNotify;
         _time = time;
         Completion = RunAsync();
     }
@@ -55,17 +55,17 @@ internal sealed class TlsBridge : IAsyncDisposable
     /// The session, its handshake done, as a <see cref="TlsStream"/> or <see cref="SslStream"/>; the bridge owns it from now on.
     /// </param>
     /// <param name="outer">The socket below the session.</param>
-    /// <param name="saysGoodbye">
+    /// <param name="sendsCloseNotify">
     /// Whether close_notify is sent before FIN. QEMU as a server never sends it: bytes that a source does not read turn its last close into
     /// a reset, which destroys what the source has sent.
     /// </param>
     /// <param name="time">Clock of the waits.</param>
     /// <param name="inner">The inner socket; whoever gets it owns it.</param>
     /// <exception cref="LinuxException">No descriptors are left for the pair of sockets.</exception>
-    internal static TlsBridge Begin(Stream tls, Socket outer, bool saysGoodbye, TimeProvider time, out SafeSocketHandle inner)
+    internal static TlsBridge Begin(Stream tls, Socket outer, bool sendsCloseNotify, TimeProvider time, out SafeSocketHandle inner)
     {
         (var own, inner) = Libc.CreateSocketPair();
-        return new TlsBridge(tls, outer, own, saysGoodbye, time);
+        return new TlsBridge(tls, outer, own, sendsCloseNotify, time);
     }
 
     /// <summary>Breaks off both sides, and returns when everything has ended.</summary>
@@ -121,7 +121,7 @@ internal sealed class TlsBridge : IAsyncDisposable
                 await _tls.WriteAsync(buffer.AsMemory(0, read)).ConfigureAwait(false);
             }
 
-            if (_saysGoodbye)
+            if (_sendsCloseNotify)
             {
                 await (_tls is TlsStream ours ? ours.ShutdownAsync() : ((SslStream)_tls).ShutdownAsync()).ConfigureAwait(false);
             }

@@ -105,7 +105,7 @@ internal sealed class TlsBridgeUpgrade : IChannelUpgrade, IAsyncDisposable
 
     private UpgradedConnection Bridge(Stream tls, Socket outer)
     {
-        var bridge = TlsBridge.Begin(tls, outer, saysGoodbye: false, _time, out var inner);
+        var bridge = TlsBridge.Begin(tls, outer, sendsCloseNotify: false, _time, out var inner);
         _bridges.TryAdd(bridge, 0);
         _ = ForgetAsync(bridge);
         return new UpgradedConnection(inner);

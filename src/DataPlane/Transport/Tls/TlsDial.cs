@@ -70,7 +70,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         {
             await tls.AuthenticateAsClientAsync(Credentials.ClientOptions(Host), cancellationToken).ConfigureAwait(false);
             raw.ReadAhead();
-            _ = TlsBridge.Begin(tls, outer, saysGoodbye: name is not ("main" or "preempt"), time, out var inner);
+            _ = TlsBridge.Begin(tls, outer, sendsCloseNotify: name is not ("main" or "preempt"), time, out var inner);
             return inner;
         }
         catch (Exception e)

@@ -68,7 +68,7 @@ internal sealed unsafe class TlsSession : IDisposable
     internal string? Failure => _failure;
 
     /// <summary>Whether this end sends close_notify last. Only a source does so, and only on its multifd channels.</summary>
-    internal bool SaysGoodbye { get; set; }
+    internal bool SendsCloseNotify { get; set; }
 
     /// <summary>The version of TLS, such as "TLSv1.3".</summary>
     internal string Version => Marshal.PtrToStringUTF8((nint)OpenSsl.Version(_session)) ?? "";
@@ -183,11 +183,11 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>Appends close_notify to what was encrypted, once.</summary>
-    internal void SayGoodbye()
+    internal void AppendCloseNotify()
     {
         lock (_gate)
         {
-            SaysGoodbye = false;
+            SendsCloseNotify = false;
             if (_handle.IsClosed || _failure is not null)
             {
                 return;

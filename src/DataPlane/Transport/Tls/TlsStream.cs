@@ -140,7 +140,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         session.Hold();
         try
         {
-            session.SayGoodbye();
+            session.AppendCloseNotify();
             await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
         }
         finally

@@ -62,14 +62,14 @@ public sealed class TlsBridgeTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task The_inner_end_is_FIN_for_the_peer_after_a_close_notify_only_where_one_is_wanted(bool saysGoodbye)
+    public async Task The_inner_end_is_FIN_for_the_peer_after_a_close_notify_only_where_one_is_wanted(bool sendsCloseNotify)
     {
-        await using var scene = await OpenAsync(saysGoodbye: saysGoodbye);
+        await using var scene = await OpenAsync(sendsCloseNotify: sendsCloseNotify);
         scene.Inner.Send(1, 2, 3);
         Assert.Equal([1, 2, 3], await scene.Client.HearAsync(3));
         scene.Inner.Finish();
         var rest = (await scene.Client.Peer.ReadToEndAsync(Token)).Bytes.Length;
-        Assert.Equal(saysGoodbye, rest > 0); // an alert, encrypted
+        Assert.Equal(sendsCloseNotify, rest > 0); // an alert, encrypted
 
         await scene.Client.SayAsync([9]);
         Assert.Equal([9], await scene.Inner.ReceiveAsync(1, Token));
@@ -142,7 +142,7 @@ public sealed class TlsBridgeTests : IDisposable
 
     public void Dispose() => _authority.Dispose();
 
-    private async Task<Scene> OpenAsync(SslProtocols protocols = SslProtocols.Tls12, bool saysGoodbye = false)
+    private async Task<Scene> OpenAsync(SslProtocols protocols = SslProtocols.Tls12, bool sendsCloseNotify = false)
     {
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
@@ -152,7 +152,7 @@ public sealed class TlsBridgeTests : IDisposable
         var tls = new SslStream(new PrefixedStream(new NetworkStream(outer, ownsSocket: true), default));
         using var credentials = TlsCredentials.FromFolder(_authority.Folder, TlsEnd.Server);
         await tls.AuthenticateAsServerAsync(credentials.ServerOptions(protocols), Token);
-        var bridge = TlsBridge.Begin(tls, outer, saysGoodbye, TimeProvider.System, out var inner);
+        var bridge = TlsBridge.Begin(tls, outer, sendsCloseNotify, TimeProvider.System, out var inner);
         return new Scene(await client, bridge, new ScriptedPeer(new Socket(inner)));
     }
 

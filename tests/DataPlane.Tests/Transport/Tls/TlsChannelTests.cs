@@ -138,14 +138,14 @@ public sealed class TlsChannelTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task An_end_between_records_is_an_end_with_or_without_goodbye(bool goodbye)
+    public async Task An_end_between_records_is_an_end_with_or_without_close_notify(bool closeNotify)
     {
         await using var pair = await TlsPair.ConnectAsync(_authority, Token);
         using var source = new NativeBuffer(100).Fill(1);
         using NativeBuffer target = new(100);
-        if (goodbye)
+        if (closeNotify)
         {
-            pair.Client.EndWithGoodbye();
+            pair.Client.EndWithCloseNotify();
         }
 
         Assert.True(pair.Client.Send([source.Whole]).Complete);

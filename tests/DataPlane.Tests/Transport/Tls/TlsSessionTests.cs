@@ -61,9 +61,9 @@ public sealed class TlsSessionTests : IDisposable
     }
 
     [Fact]
-    public void A_goodbye_must_leave()
+    public void A_close_notify_must_leave()
     {
-        _client.SayGoodbye();
+        _client.AppendCloseNotify();
         Assert.NotEqual(0, (int)_client.PeekOwed().Length);
     }
 
