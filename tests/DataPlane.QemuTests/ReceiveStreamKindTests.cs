@@ -59,7 +59,7 @@ public sealed class ReceiveStreamKindTests : ReceiveTest
 
         await source.StartMigrationAsync(receive.Uri, Token);
 
-        // It waits for the word: refused, it does not replace itself.
+        // It waits for SHUT: refused, it does not replace itself.
         await ExpectFailureAsync(receive, "sent none of it");
         await RunsOnAtSourceAsync(source);
     }

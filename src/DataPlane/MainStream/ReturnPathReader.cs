@@ -11,8 +11,8 @@ namespace DataPlane.MainStream;
 /// <param name="ifSilent">Text for the error message: what it may mean when the return path ends before its first message.</param>
 internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong, Action onVmStarted, string ifSilent)
 {
-    private string WithoutWord =>
-        $"without its word (SHUT){(stream.Position > 0 ? "" : $", before it answered anything: {ifSilent}")}; its own log says why";
+    private string WithoutShut =>
+        $"without SHUT{(stream.Position > 0 ? "" : $", before it answered anything: {ifSilent}")}; its own log says why";
 
     /// <summary>Reads until SHUT and returns its value, which is 0 if the destination has taken the guest over.</summary>
     /// <exception cref="ChannelException">
@@ -29,7 +29,7 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong,
                 if (!await stream.FillAsync(1, cancellationToken).ConfigureAwait(false))
                 {
                     throw new ChannelException(FailureReason.PeerClosed, stream.Channel,
-                        $"the destination closed the return path {WithoutWord}");
+                        $"the destination closed the return path {WithoutShut}");
                 }
 
                 if (await ReadMessageAsync(cancellationToken).ConfigureAwait(false) is { } shut)
@@ -41,7 +41,7 @@ internal sealed class ReturnPathReader(StreamCursor stream, Action<uint> onPong,
         catch (ChannelException failure) when (failure.Reason == FailureReason.PeerReset)
         {
             throw new ChannelException(failure.Reason, stream.Channel,
-                $"the destination broke the return path off {WithoutWord}", failure);
+                $"the destination broke the return path off {WithoutShut}", failure);
         }
     }
 

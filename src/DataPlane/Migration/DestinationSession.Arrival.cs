@@ -131,7 +131,7 @@ internal sealed partial class DestinationSession
     /// </summary>
     private bool TrySendSuccess(Channel main)
     {
-        using var deadline = PeerDeadline.Start(main, _options.CloseTimeout, "it was to be told the last word", _time);
+        using var deadline = PeerDeadline.Start(main, _options.CloseTimeout, "it was to be sent SHUT", _time);
         try
         {
             _postcopy!.ReturnPath.SendShut(success: true);

@@ -55,7 +55,7 @@ internal sealed partial class DestinationSession
     /// </summary>
     private async Task SendShutAsync(bool success, Channel main, TimeSpan limit)
     {
-        using var deadline = PeerDeadline.Start(main, limit, "it was to be told the last word", _time);
+        using var deadline = PeerDeadline.Start(main, limit, "it was to be sent SHUT", _time);
         if (_postcopy is { IsListening: true } postcopy)
         {
             postcopy.ReturnPath.SendShut(success);

@@ -116,15 +116,15 @@ internal sealed partial class SourceSession
         }
 
         _custody.On(SourceEvent.LastByteSent);
-        var word = await WaitForWordAsync().ConfigureAwait(false);
+        var shut = await WaitForShutAsync().ConfigureAwait(false);
         _downtime = _custody.StoodStillUntil(_time.GetTimestamp());
-        if (_custody.On(word == 0 ? SourceEvent.ShutWithSuccess : SourceEvent.ShutWithFailure) != SourceVerdict.Completed)
+        if (_custody.On(shut == 0 ? SourceEvent.ShutWithSuccess : SourceEvent.ShutWithFailure) != SourceVerdict.Completed)
         {
-            throw Refused(word);
+            throw Refused(shut);
         }
     }
 
-    private async Task<uint> WaitForWordAsync()
+    private async Task<uint> WaitForShutAsync()
     {
         try
         {
@@ -132,11 +132,11 @@ internal sealed partial class SourceSession
         }
         catch (Exception failure)
         {
-            var why = failure is TimeoutException ? $"it gave none within {_options.CommitTimeout.TotalSeconds:0.###} s" : failure.Message;
+            var why = failure is TimeoutException ? $"it sent none within {_options.CommitTimeout.TotalSeconds:0.###} s" : failure.Message;
             throw new ChannelException(
                 FailureReason.OutcomeUnknown,
                 _main!.Name,
-                $"the whole stream was sent, but the destination's word is missing: {why}; the guest stays stopped here and may run there",
+                $"the whole stream was sent, but the destination's SHUT is missing: {why}; the guest stays stopped here and may run there",
                 failure);
         }
     }

@@ -200,10 +200,10 @@ internal sealed partial class SourceSession
 
     private async Task FollowAsync(PostcopyHandover postcopy)
     {
-        var (word, everythingSent) = (_returnPath!, postcopy.Follow());
+        var (shut, everythingSent) = (_returnPath!, postcopy.Follow());
         using (RemarkUnless(postcopy.Loaded, "confirmation that it has loaded the devices"))
         {
-            var first = await Task.WhenAny(everythingSent, word).ConfigureAwait(false);
+            var first = await Task.WhenAny(everythingSent, shut).ConfigureAwait(false);
             await first.ConfigureAwait(false);
         }
 
@@ -212,9 +212,9 @@ internal sealed partial class SourceSession
             Enter(MigrationPhase.Commit);
         }
 
-        using (RemarkUnless(word, "last word"))
+        using (RemarkUnless(shut, "SHUT"))
         {
-            var value = await word.ConfigureAwait(false);
+            var value = await shut.ConfigureAwait(false);
             var verdict = _custody.On(value == 0 ? SourceEvent.ShutWithSuccess : SourceEvent.ShutWithFailure);
             if (verdict != SourceVerdict.Completed)
             {

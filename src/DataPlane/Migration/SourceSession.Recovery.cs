@@ -152,7 +152,7 @@ internal sealed partial class SourceSession
         await ended.ConfigureAwait(false);
         if (ended != answer)
         {
-            throw ChannelException.Violation("main", "the destination said its last word in the middle of a recovery");
+            throw ChannelException.Violation("main", "the destination sent SHUT in the middle of a recovery");
         }
     }
 }

@@ -48,14 +48,14 @@ internal sealed partial class SourceSession
         var main = _main!;
         try
         {
-            var word = await (_postcopy is null
+            var shut = await (_postcopy is null
                 ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, OnVmStarted, IfSilent)
                     .ReadToShutAsync(_failure.Token)
                 : _postcopy.Listen(main, _guest.Memory, IfSilent)).ConfigureAwait(false);
-            CallOff(word == 0
+            CallOff(shut == 0
                 ? ChannelException.Violation(main.Name, "the destination reported success before the end of the stream")
-                : Refused(word));
-            return word;
+                : Refused(shut));
+            return shut;
         }
         catch (ChannelException failure)
         {
@@ -79,8 +79,8 @@ internal sealed partial class SourceSession
         MigrationLog.VmStarted(_logger);
     }
 
-    private ChannelException Refused(uint word) =>
-        new(FailureReason.PeerRefused, _main!.Name, $"the destination reported that it failed (SHUT {word}); its own log says why");
+    private ChannelException Refused(uint shut) =>
+        new(FailureReason.PeerRefused, _main!.Name, $"the destination reported that it failed (SHUT {shut}); its own log says why");
 
     private async Task WaitForMemoryAsync()
     {

@@ -75,7 +75,7 @@ internal sealed class PostcopyReturnPath
     /// <summary>Sends SHUT: 0 for success, else 1.</summary>
     /// <exception cref="ChannelException">The link is lost, or there is none.</exception>
     public void SendShut(bool success) =>
-        Send(span => ReturnPathWriter.WriteShut(span, success ? 0u : 1u), "saying the last word");
+        Send(span => ReturnPathWriter.WriteShut(span, success ? 0u : 1u), "sending SHUT");
 
     /// <summary>Sends RESUME_ACK, after which the source goes on.</summary>
     /// <exception cref="ChannelException">The link is lost, or there is none.</exception>

@@ -99,7 +99,7 @@ internal sealed class ReturnPathThread(
     {
         try
         {
-            Receive(block.Address, ReturnPathHeader.Size, "waiting for the destination's word");
+            Receive(block.Address, ReturnPathHeader.Size, "waiting for the destination's next message");
             _hasAnswered = true;
         }
         catch (ChannelException failure)
@@ -107,7 +107,7 @@ internal sealed class ReturnPathThread(
         {
             var how = failure.Reason == FailureReason.PeerClosed ? "closed the return path" : "broke the return path off";
             throw new ChannelException(failure.Reason, main.Name,
-                $"the destination {how} without its word (SHUT), before it answered anything: {ifSilent}; its own log says why", failure);
+                $"the destination {how} without SHUT, before it answered anything: {ifSilent}; its own log says why", failure);
         }
     }
 

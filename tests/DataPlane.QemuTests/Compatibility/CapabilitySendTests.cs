@@ -67,7 +67,7 @@ public sealed class CapabilitySendTests(SavedVms vms) : SendTest(vms)
         var (machine, uri) = await WaitingAsync(vm, version, settings);
         await using var send = await SendProcess.StartAsync(vm.Path, uri, 0, Work, ["--timeout", "60s"]);
 
-        CheckFailure(await send.WaitAsync(Token), "without its word (SHUT)");
+        CheckFailure(await send.WaitAsync(Token), "without SHUT");
 
         await machine.Errors.WaitForAsync(
             static line => line.Contains("Capability x-ignore-shared is on, but received capability is off", StringComparison.Ordinal),

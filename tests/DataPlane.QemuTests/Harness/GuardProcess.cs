@@ -138,7 +138,7 @@ internal sealed class GuardProcess : IAsyncDisposable
     /// <summary>What it has written on stderr.</summary>
     public IReadOnlyList<string> Errors => _process.Errors.Snapshot();
 
-    /// <summary>Its last words. With --verbose a test with all strangers comes to about 200 lines.</summary>
+    /// <summary>The end of its log. With --verbose a test with all strangers comes to about 200 lines.</summary>
     public string Describe() =>
         $"guard{_process.Ending}:\n  "
         + string.Join("\n  ", _process.Output.Snapshot().Concat(Errors).TakeLast(300));

@@ -124,7 +124,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
             return;
         }
 
-        // The last word may be lost; whatever else was lost came again.
+        // SHUT may be lost; whatever else was lost came again.
         Assert.True(
             failure is null or MigrationException { Reason: FailureReason.OutcomeUnknown or FailureReason.GuestAtDestination }, story);
         try
@@ -190,7 +190,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
             }
             else if (state == "completed" && ++silence == 200)
             {
-                // From 8.0 on without its last word where its preempt channel was lost at the end.
+                // From 8.0 on without SHUT where its preempt channel was lost at the end.
                 network.Note("QEMU has everything, and does not say so");
                 Try(source.Pause);
             }

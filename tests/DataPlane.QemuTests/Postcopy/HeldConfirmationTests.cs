@@ -6,7 +6,7 @@ using DataPlane.Transport;
 namespace DataPlane.QemuTests.Postcopy;
 
 /// <summary>
-/// The link swallows the word by which the guest changes hands, for as long as the test wants: a QEMU has sent the package and does not
+/// The link swallows the message by which the guest changes hands, for as long as the test wants: a QEMU has sent the package and does not
 /// hear that its guest has been loaded, a destination of ours has said it and runs the guest. Each end finds out when it is told.
 /// </summary>
 public sealed class HeldConfirmationTests : QemuTest

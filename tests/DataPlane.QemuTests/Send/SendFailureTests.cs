@@ -42,7 +42,7 @@ public sealed class SendFailureTests(SavedVms vms) : SendTest(vms)
             vm, QemuVersion.Parse(version), new MigrationSettings { Channels = channels },
             change: options => options with { Machine = "pc-q35-6.2" });
 
-        await ExpectFailureAsync(vm, destination.Uri, channels, ["--timeout", "20s"], "without its word");
+        await ExpectFailureAsync(vm, destination.Uri, channels, ["--timeout", "20s"], "without SHUT");
     }
 
     [Theory]
@@ -54,7 +54,7 @@ public sealed class SendFailureTests(SavedVms vms) : SendTest(vms)
             vm, QemuVersion.Parse(version), new MigrationSettings { Channels = channels },
             change: options => options with { MemoryMiB = 64 });
 
-        await ExpectFailureAsync(vm, destination.Uri, channels, ["--timeout", "20s"], version == "7.2" ? "without its word" : "SHUT 1");
+        await ExpectFailureAsync(vm, destination.Uri, channels, ["--timeout", "20s"], version == "7.2" ? "without SHUT" : "SHUT 1");
     }
 
     [Theory]
@@ -69,7 +69,7 @@ public sealed class SendFailureTests(SavedVms vms) : SendTest(vms)
         await destination.Machine.DisposeAsync();
 
         var result = await send.WaitAsync(Token);
-        CheckFailure(result, "without its word");
+        CheckFailure(result, "without SHUT");
     }
 
     [Theory]
@@ -95,7 +95,7 @@ public sealed class SendFailureTests(SavedVms vms) : SendTest(vms)
 
         await ExpectFailureAsync(
             vm, destination.Uri, 2, ["--machine", "pc-q35-10.0", "--timeout", "5s"],
-            version == "7.2" ? "without its word" : "may synchronise multifd in another way");
+            version == "7.2" ? "without SHUT" : "may synchronise multifd in another way");
     }
 
     private Task<SavedVm> OwnAsync(string version) =>

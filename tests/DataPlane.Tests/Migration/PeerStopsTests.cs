@@ -17,7 +17,7 @@ namespace DataPlane.Tests.Migration;
 /// </summary>
 public sealed class PeerStopsTests
 {
-    /// <summary>Of stalls, of the destination's word and of closing.</summary>
+    /// <summary>Of stalls, of the destination's SHUT and of closing.</summary>
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(2);
 
     private const int PingBytes = 9;
@@ -74,7 +74,7 @@ public sealed class PeerStopsTests
 
     /// <summary>
     /// The destination answers that all memory has come, and reads no more: the source stands before a full buffer somewhere in the device
-    /// state, at its end, or at the last byte of the stream, or it waits for the word.
+    /// state, at its end, or at the last byte of the stream, or it waits for SHUT.
     /// </summary>
     [Fact]
     public async Task The_source_ends_however_much_fits_before_the_last_byte()

@@ -22,7 +22,7 @@ internal sealed class RawSource(ChannelAddress destination) : IDisposable
     }
 
     /// <summary>
-    /// Listens on main beside what the test does; closes it when the destination has said its last word, as a source does.
+    /// Listens on main beside what the test does; closes it when the destination has sent SHUT, as a source does.
     /// </summary>
     public static Task<byte[]> ListenTo(Socket main) => Task.Run(() =>
     {

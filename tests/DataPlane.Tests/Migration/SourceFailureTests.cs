@@ -130,13 +130,13 @@ public sealed class SourceFailureTests
     [InlineData("refuses", FailureReason.PeerRefused, true)]
     [InlineData("refuses early", FailureReason.PeerRefused, true)]
     [InlineData("garbage", FailureReason.OutcomeUnknown, false)]
-    public async Task The_destinations_word_decides(string word, FailureReason reason, bool runsHere)
+    public async Task The_destinations_answer_decides(string answer, FailureReason reason, bool runsHere)
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         using var guest = Running();
-        var destination = Task.Run(() => Answer(listener, word), TestContext.Current.CancellationToken);
-        var options = new MigrationSourceOptions { CommitTimeout = TimeSpan.FromMilliseconds(word == "silent" ? 200 : 10_000) };
+        var destination = Task.Run(() => Answer(listener, answer), TestContext.Current.CancellationToken);
+        var options = new MigrationSourceOptions { CommitTimeout = TimeSpan.FromMilliseconds(answer == "silent" ? 200 : 10_000) };
         var failure = await Assert.ThrowsAsync<MigrationException>(() => new MigrationSource(guest, options).MigrateAsync(
             ChannelAddress.Parse(listener.LocalEndpoint.ToString()!), cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(reason, failure.Reason);
@@ -183,11 +183,11 @@ public sealed class SourceFailureTests
         Assert.False(guest.IsRunning);
     }
 
-    private static void Answer(TcpListener listener, string word)
+    private static void Answer(TcpListener listener, string answer)
     {
         using var socket = listener.AcceptSocket();
         var buffer = new byte[1 << 20];
-        if (word == "refuses early")
+        if (answer == "refuses early")
         {
             socket.Send([0, 1, 0, 4, 0, 0, 0, 1]);
             RawSource.ReadToEnd(socket);
@@ -211,7 +211,7 @@ public sealed class SourceFailureTests
         socket.Send([0, 2, 0, 4, 0, 0, 0, 1, 0, 2, 0, 4, 0, 0, 0, 2]);
         socket.ReceiveTimeout = 10_000;
         Assert.Equal(1, socket.Receive(buffer));
-        switch (word)
+        switch (answer)
         {
             case "refuses":
                 socket.Send([0, 1, 0, 4, 0, 0, 0, 1]);

@@ -66,8 +66,8 @@ public sealed class SourceReasonTests
     }
 
     [Theory]
-    [InlineData("closes", FailureReason.PeerClosed, "closed the return path without its word")]
-    [InlineData("resets", FailureReason.PeerReset, "broke the return path off without its word")]
+    [InlineData("closes", FailureReason.PeerClosed, "closed the return path without SHUT")]
+    [InlineData("resets", FailureReason.PeerReset, "broke the return path off without SHUT")]
     [InlineData("refuses", FailureReason.PeerRefused, "SHUT 7")]
     public async Task A_page_channel_that_breaks_because_the_destination_gave_up_is_explained_by_main(
         string main, FailureReason reason, string text)

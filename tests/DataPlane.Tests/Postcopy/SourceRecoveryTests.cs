@@ -39,7 +39,7 @@ public sealed class SourceRecoveryTests
 
         incoming.AssertSameMemoryAs(guest.Memory);
         var report = await sending;
-        // A link that breaks after the last word is none that has to be replaced.
+        // A link that breaks after SHUT is none that has to be replaced.
         Assert.InRange(report.Postcopy!.Recoveries, 1, saboteur.Broken);
         Assert.Equal(0, guest.Resumed);
     }

@@ -100,7 +100,7 @@ public sealed class ReceiveLimitTests : IDisposable
             first?.Invoke();
             while (await socket.ReceiveAsync(new byte[64], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token) > 0)
             {
-                // Its last word.
+                // It sends SHUT at most.
             }
         }
         catch (SocketException)

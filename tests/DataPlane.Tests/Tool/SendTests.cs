@@ -55,8 +55,8 @@ public sealed class SendTests
 
     [Theory]
     [InlineData("closed the return path", "")]
-    [InlineData("gave none within", "waits")]
-    public async Task A_destination_that_goes_without_its_word_leaves_the_outcome_unknown(string why, string what)
+    [InlineData("sent none within", "waits")]
+    public async Task A_destination_that_goes_without_SHUT_leaves_the_outcome_unknown(string why, string what)
     {
         using var vm = new SavedFile("pc-q35-10.0");
         using var listener = Listen(out var address);
