@@ -23,7 +23,7 @@ internal sealed partial class MultifdReceiveChannel
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
     private readonly object _gate = new();
-    private readonly MemoryDoor _door = new();
+    private readonly MemoryAccess _memoryAccess = new();
     private Channel? _channel;
     private PayloadDecompressor? _decompressor;
     private long _staged;
@@ -58,9 +58,9 @@ internal sealed partial class MultifdReceiveChannel
     public void Start() => _thread.Start();
 
     /// <summary>
-    /// Closes guest memory to this channel. Returns false if the channel is placing a packet; see <see cref="MemoryDoor.TryClose"/>.
+    /// Closes guest memory to this channel. Returns false if the channel is placing a packet; see <see cref="MemoryAccess.TryClose"/>.
     /// </summary>
-    public bool TryCloseMemory() => _door.TryClose();
+    public bool TryCloseMemory() => _memoryAccess.TryClose();
 
     /// <summary>Gives the thread its connection, whose init packet has been read.</summary>
     public void Attach(Channel channel)
@@ -164,14 +164,14 @@ internal sealed partial class MultifdReceiveChannel
 
         if (packet.PageCount > 0)
         {
-            if (!_door.TryEnter())
+            if (!_memoryAccess.TryEnter())
             {
                 throw ChannelException.Violation(channel.Name, "a packet with pages after the source's last sync");
             }
 
-            // A failure leaves the door entered, so that memory with half a packet in it can never be closed and committed.
+            // A failure leaves the memory entered, so that memory with half a packet in it can never be closed and committed.
             ReceivePages(channel, in packet, block, vectors);
-            _door.Leave();
+            _memoryAccess.Leave();
         }
 
         Volatile.Write(ref _packets, _packets + 1);

@@ -8,7 +8,7 @@ namespace DataPlane.Multifd;
 /// <remarks>
 /// Only the thread of the channel enters and leaves; any thread may close. Entering costs one interlocked exchange, and there is no lock.
 /// </remarks>
-internal sealed class MemoryDoor
+internal sealed class MemoryAccess
 {
     private const int Outside = 0;
     private const int Inside = 1;
