@@ -41,7 +41,7 @@ internal sealed partial class AdmissionLoop : IDisposable
     private readonly RefusalThrottle _throttle;
     private readonly RefusalThrottle _throttleOfMigration;
     private readonly EvictionMemory _evictions;
-    private readonly DescriptorBudget.Door _descriptors;
+    private readonly DescriptorBudget.Share _descriptors;
     private readonly ConcurrentQueue<(string Peer, string Detail)> _falseStarts = new();
     private ulong _nextKey;
     private long _turn;

@@ -2,7 +2,7 @@ namespace DataPlane.Linux;
 
 /// <summary>
 /// Shares the descriptors that this process may have open (RLIMIT_NOFILE) among its admission loops, each of which holds a
-/// <see cref="Door"/>. What the process itself and the channels of the migrations need is set aside first; undecided connections get the
+/// <see cref="Share"/>. What the process itself and the channels of the migrations need is set aside first; undecided connections get the
 /// rest. Thread-safe.
 /// </summary>
 internal sealed class DescriptorBudget
@@ -13,16 +13,16 @@ internal sealed class DescriptorBudget
     private readonly Func<long> _limit;
     private readonly Lock _gate = new();
     private long _reserved;
-    private int _doors;
-    private long _perDoor;
+    private int _shares;
+    private long _perShare;
 
-    /// <param name="limit">Returns how many descriptors may be open; called whenever a door is opened or closed.</param>
+    /// <param name="limit">Returns how many descriptors may be open; called whenever a share is opened or closed.</param>
     internal DescriptorBudget(Func<long> limit) => _limit = limit;
 
     internal static DescriptorBudget Process { get; } = new(ReadLimit);
 
-    /// <summary>Opens a door for an admission loop whose migration needs <paramref name="reserve"/> descriptors.</summary>
-    internal Door Open(long reserve) => new(this, reserve);
+    /// <summary>Opens a share for an admission loop whose migration needs <paramref name="reserve"/> descriptors.</summary>
+    internal Share Open(long reserve) => new(this, reserve);
 
     private static unsafe long ReadLimit()
     {
@@ -32,35 +32,35 @@ internal sealed class DescriptorBudget
         return Libc.GetResourceLimit(NumberOfFiles, both) == 0 ? (long)Math.Min(both[0], long.MaxValue) : long.MaxValue;
     }
 
-    private void Change(int doors, long reserve)
+    private void Change(int shares, long reserve)
     {
         lock (_gate)
         {
-            _doors += doors;
+            _shares += shares;
             _reserved += reserve;
             var limit = _limit();
             // A process with a very low limit keeps a quarter of it for itself, so that something is left to share.
             var free = limit - Math.Min(OfTheProcess, limit / 4) - _reserved;
-            Volatile.Write(ref _perDoor, Math.Max(0, free / Math.Max(1, _doors)));
+            Volatile.Write(ref _perShare, Math.Max(0, free / Math.Max(1, _shares)));
         }
     }
 
     /// <summary>The share of one admission loop, which ends when this is disposed of.</summary>
-    internal sealed class Door : IDisposable
+    internal sealed class Share : IDisposable
     {
         private readonly DescriptorBudget _budget;
         private readonly long _reserve;
         private int _isClosed;
 
-        internal Door(DescriptorBudget budget, long reserve)
+        internal Share(DescriptorBudget budget, long reserve)
         {
             _budget = budget;
             _reserve = reserve;
             budget.Change(1, reserve);
         }
 
-        /// <summary>Descriptors that undecided connections of this door may have now; fewer while other doors are open.</summary>
-        internal long ForStrangers => Volatile.Read(ref _budget._perDoor);
+        /// <summary>Descriptors that undecided connections of this share may have now; fewer while other shares are open.</summary>
+        internal long ForStrangers => Volatile.Read(ref _budget._perShare);
 
         public void Dispose()
         {

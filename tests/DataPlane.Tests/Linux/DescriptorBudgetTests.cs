@@ -6,7 +6,7 @@ namespace DataPlane.Tests.Linux;
 public sealed class DescriptorBudgetTests
 {
     [Fact]
-    public void What_migrations_need_is_set_aside_and_the_rest_shared_out_among_the_doors()
+    public void What_migrations_need_is_set_aside_and_the_rest_shared_out_among_the_shares()
     {
         var budget = new DescriptorBudget(() => 1024);
         using var first = budget.Open(24);
@@ -28,16 +28,16 @@ public sealed class DescriptorBudgetTests
     [InlineData(long.MaxValue, 0, long.MaxValue - 256)]
     public void Few_descriptors_and_no_limit_at_all_are_both_shared(long limit, long reserve, long expected)
     {
-        using var door = new DescriptorBudget(() => limit).Open(reserve);
-        Assert.Equal(expected, door.ForStrangers);
+        using var share = new DescriptorBudget(() => limit).Open(reserve);
+        Assert.Equal(expected, share.ForStrangers);
     }
 
     [Fact]
     public void The_limit_of_this_process_is_what_the_kernel_says()
     {
         var line = File.ReadLines("/proc/self/limits").Single(l => l.StartsWith("Max open files", StringComparison.Ordinal));
-        using var door = DescriptorBudget.Process.Open(0);
-        Assert.InRange(door.ForStrangers, 0, line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3] is var soft && soft == "unlimited"
+        using var share = DescriptorBudget.Process.Open(0);
+        Assert.InRange(share.ForStrangers, 0, line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3] is var soft && soft == "unlimited"
             ? long.MaxValue : long.Parse(soft, System.Globalization.CultureInfo.InvariantCulture));
     }
 }
