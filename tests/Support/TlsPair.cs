@@ -35,7 +35,7 @@ internal sealed class TlsPair : IAsyncDisposable
         _ = listener.TryAccept(out var accepted, out _);
         using var upgrade = new TlsSessionUpgrade(serverSide);
         var upgraded = await upgrade.UpgradeAsync(
-            accepted.Socket, accepted.Peer, ReadOnlyMemory<byte>.Empty, cancellationToken);
+            accepted.Socket, accepted.Peer.ToString(), ReadOnlyMemory<byte>.Empty, cancellationToken);
         return new TlsPair(serverSide, clientSide)
         {
             Client = await dialling,

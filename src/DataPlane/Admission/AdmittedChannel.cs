@@ -43,8 +43,8 @@ public sealed class AdmittedChannel : IDisposable
     /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
     public required string Peer { get; init; }
 
-    /// <summary>The peer's address without its port, or the path of the Unix listener it came to.</summary>
-    internal string PeerGroup { get; init; } = "";
+    /// <summary>The peer's address without its port, or the Unix listener it came to.</summary>
+    internal PeerGroup PeerGroup { get; init; }
 
     /// <summary>
     /// All bytes that were read from the connection, at least those that proved it. For a multifd channel they are exactly its 64-byte init

@@ -203,7 +203,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// <summary>
     /// The <see cref="AdmittedChannel.PeerGroup"/> of main; null with TLS, which has shown of every peer that it is the source.
     /// </summary>
-    private string? SourceGroup() =>
+    private PeerGroup? SourceGroup() =>
         _options.Tls is null ? Admitted().First(static one => one.Kind == ChannelKind.Main).PeerGroup : null;
 
     private PostcopyReport? DescribePostcopy() => _postcopy is not { IsListening: true } postcopy ? null : new PostcopyReport

@@ -27,7 +27,7 @@ internal sealed class ChannelPair : IAsyncDisposable
             await Task.Yield();
         }
 
-        return new ChannelPair(client, new Channel(accepted.Socket, serverName, accepted.Peer, pool));
+        return new ChannelPair(client, new Channel(accepted.Socket, serverName, accepted.Peer.ToString(), pool));
     }
 
     public async ValueTask DisposeAsync()

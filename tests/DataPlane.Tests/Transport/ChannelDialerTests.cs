@@ -36,7 +36,7 @@ public sealed class ChannelDialerTests : IDisposable
         var to = where == ":0" ? ChannelAddress.Parse($":{listener.LocalAddress.Port}") : listener.LocalAddress;
         await using var channel = await DialAsync(to, new ChannelOptions());
         Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
+        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer.ToString(), _pool);
 
         foreach (var end in new[] { channel, other })
         {
@@ -71,7 +71,7 @@ public sealed class ChannelDialerTests : IDisposable
         using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
         await using var channel = await DialAsync(listener.LocalAddress, options);
         Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
+        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer.ToString(), _pool);
 
         foreach (var socket in new[] { channel.Handle, other.Handle })
         {
@@ -97,7 +97,7 @@ public sealed class ChannelDialerTests : IDisposable
         {
             await using var channel = await ChannelDialer.ConnectAsync(listener.LocalAddress, options, "c", i, _pool, Token);
             Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-            seen.Add(accepted.Address!.ToString());
+            seen.Add(accepted.Peer.Group.ToString());
             accepted.Socket.Dispose();
         }
 
