@@ -17,7 +17,7 @@ internal sealed partial class GuardCourse
 
     private void AdmitSession(AdmittedChannel channel, CancellationToken cancellationToken)
     {
-        var address = TlsSessions.AddressOf(channel.Peer);
+        var address = channel.PeerGroup;
         // A source often notices the loss of its link before QEMU does; its recovery waits until QEMU has noticed too.
         var mayCome = _sessions.MayCome(address) || (State == GuardState.Postcopy && _sessions.IsOwn(address));
         if (State is GuardState.Completed or GuardState.Failed || !mayCome)

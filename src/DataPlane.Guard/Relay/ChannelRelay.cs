@@ -40,6 +40,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
     /// <summary>The client's address; null while there is no client.</summary>
     internal string? Peer => Client?.Channel.Peer;
 
+    /// <summary>The client's address without its port; null while there is no client.</summary>
+    internal PeerGroup? PeerGroup => Client?.Channel.PeerGroup;
+
     internal RelayEnding Ending => (RelayEnding)_ending;
 
     internal int Errno { get; private set; }

@@ -75,7 +75,7 @@ public sealed class AdmittedChannel : IDisposable
                     return _channel;
                 }
 
-                _channel = new Channel(TakeSocketLocked(), Name, Peer, _pool, _time, _session);
+                _channel = new Channel(TakeSocketLocked(), Name, Peer, _pool, _time, _session) { PeerGroup = PeerGroup };
                 if (Kind != ChannelKind.Multifd)
                 {
                     _channel.Prepend(Consumed.Span);

@@ -8,7 +8,7 @@ namespace DataPlane.Admission;
 
 /// <summary>
 /// A connection between accept and decision. It is kept small, because strangers may hold thousands of them. Used by the admission thread
-/// only, except for <see cref="Describe"/>.
+/// only, except for <see cref="Describe"/> and <see cref="IsWaitingForHost"/>.
 /// </summary>
 internal sealed class UndecidedConnection
 {
@@ -144,8 +144,13 @@ internal sealed class UndecidedConnection
     internal UndecidedInfo Describe(TimeProvider time)
     {
         var bytes = Volatile.Read(ref _shown);
-        var state = bytes > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
-            : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
-        return new UndecidedInfo(Peer, state, bytes, time.GetElapsedTime(Accepted));
+        return new UndecidedInfo(Peer, StateWith(bytes), bytes, time.GetElapsedTime(Accepted));
     }
+
+    /// <summary>Whether the connection has sent all that it must, and the host cannot judge it yet. Any thread may call it.</summary>
+    internal bool IsWaitingForHost() => StateWith(Volatile.Read(ref _shown)) == UndecidedState.Held;
+
+    private UndecidedState StateWith(int shown) =>
+        shown > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
+            : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
 }

@@ -4,8 +4,8 @@ using DataPlane.Transport;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// All undecided connections: by key, by deadline, and by peer. No operation but <see cref="EndCandidacies"/> and <see cref="Snapshot"/>
-/// grows with their number by more than its logarithm. Used by the admission thread only, except for <see cref="Snapshot"/>.
+/// All undecided connections: by key, by deadline, and by peer. No operation but <see cref="EndCandidacies"/>, <see cref="HasOpen"/> and
+/// <see cref="Snapshot"/> grows with their number by more than its logarithm. Used by the admission thread only, except for the last two.
 /// </summary>
 /// <param name="need">The number of channels of one migration, which may all be undecided at once.</param>
 internal sealed class UndecidedSet(int need)
@@ -163,6 +163,26 @@ internal sealed class UndecidedSet(int need)
     }
 
     internal int CountOf(PeerGroup peerGroup) => _byPeer[peerGroup].Count;
+
+    /// <summary>
+    /// Whether a connection is there that may still become any channel by what it sends, so one that is not held: from
+    /// <paramref name="peer"/>, or from anywhere if that is <see langword="null"/>. Any thread may call it.
+    /// </summary>
+    internal bool HasOpen(PeerGroup? peer)
+    {
+        lock (_gate)
+        {
+            foreach (var connection in _byKey.Values)
+            {
+                if ((peer is null || connection.PeerGroup == peer) && !connection.IsWaitingForHost())
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>Describes all undecided connections. Any thread may call it.</summary>
     internal List<UndecidedInfo> Snapshot(TimeProvider time)

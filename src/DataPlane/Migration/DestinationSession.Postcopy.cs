@@ -116,15 +116,8 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// Whether the preempt channel may have connected without having reached the receiver yet: it is undecided, or was admitted this
     /// moment.
     /// </summary>
-    private bool MayHavePreempt() =>
-        _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > _context.Handed);
-
-    /// <summary>Whether <paramref name="connection"/> comes from main's address and has not shown yet what it is.</summary>
-    private bool MayBringPages(UndecidedInfo connection) =>
-        connection.State != UndecidedState.Held && AddressOf(connection.Peer) == AddressOf(_postcopy!.Main?.Peer);
-
-    /// <summary>The address in <paramref name="peer"/>, without the port.</summary>
-    private static string? AddressOf(string? peer) => peer?.LastIndexOf(':') is >= 0 and var colon ? peer[..colon] : peer;
+    private bool MayHavePreempt() => _options.Preempt
+        && ((_postcopy!.Main?.PeerGroup is { } source && _admission.HasOpen(source)) || _admission.Admitted > _context.Handed);
 
     private async Task WatchMultifdAsync()
     {

@@ -55,6 +55,9 @@ internal sealed partial class Channel : IAsyncDisposable
 
     internal string Peer { get; }
 
+    /// <summary>Whom the connection comes from; <see langword="null"/> for a channel that was dialled.</summary>
+    internal PeerGroup? PeerGroup { get; init; }
+
     /// <summary>The socket, for options and figures that only the kernel knows; not for moving bytes.</summary>
     internal SafeSocketHandle Handle => _handle;
 
