@@ -90,7 +90,7 @@ internal sealed partial class GuardCourse
     private async Task<TlsIntroduced> ShakeHandsAsync(TlsSessions.Waiting session, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _ending.Token);
-        var qemu = await DialAsync(session.Relay.Name, ended.Token).ConfigureAwait(false);
+        var qemu = await DialAsync(session.Relay.ChannelId, ended.Token).ConfigureAwait(false);
         var isIn = false;
         try
         {

@@ -14,7 +14,7 @@ namespace DataPlane.Guard.Relay;
 /// return path of main (<see cref="Relay.ReturnLane"/>). Any thread may read <see cref="ClientBytes"/>, <see cref="QemuBytes"/>,
 /// <see cref="Ending"/> and <see cref="State"/>.
 /// </summary>
-internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : RelayJob
+internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) : RelayJob
 {
     private RelayDirection? _forward;
     private RelayDirection? _backward;
@@ -31,7 +31,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     internal int Id { get; } = id;
 
-    internal string Name { get; } = name;
+    internal ChannelId ChannelId { get; } = channel;
+
+    internal string Name { get; } = channel.ToString();
 
     internal RelayEnd? Client { get; private set; }
 

@@ -32,7 +32,7 @@ internal sealed partial class SourceSession
         if (_postcopy is { } postcopy && _options.Preempt && postcopy.Timing == now)
         {
             postcopy.Preempt = await DialAsync(
-                _destination!, "preempt", _options.MultifdChannels + 1, cancellationToken).ConfigureAwait(false);
+                _destination!, ChannelId.Preempt, _options.MultifdChannels + 1, cancellationToken).ConfigureAwait(false);
         }
     }
 

@@ -120,7 +120,7 @@ internal sealed partial class SourceSession
     private async Task ReconnectAsync(PostcopyHandover postcopy, ChannelAddress address, CancellationToken cancellationToken)
     {
         _destination = address;
-        var main = await DialAsync(address, "main", 0, cancellationToken).ConfigureAwait(false);
+        var main = await DialAsync(address, ChannelId.Main, 0, cancellationToken).ConfigureAwait(false);
         _main = main;
         var writer = _writer = new MainStreamWriter(main.Output, main.Name);
         await ConnectPreemptAsync(PreemptTiming.WithMain, cancellationToken).ConfigureAwait(false);

@@ -127,5 +127,5 @@ public sealed class TlsSessionsTests
     private static PeerGroup At(string listener) => PeerGroup.Of(ChannelAddress.Unix(listener));
 
     private TlsSessions.Waiting Session(string listener) =>
-        new(new ChannelRelay(ChannelKind.Tls, _number++, "tls"), default, At(listener));
+        new(new ChannelRelay(ChannelKind.Tls, _number++, ChannelId.Tls), default, At(listener));
 }
