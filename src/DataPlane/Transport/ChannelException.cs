@@ -75,7 +75,11 @@ internal sealed class ChannelException : IOException
 
     public static ChannelException Malformed(string channel, string message) => new(FailureReason.MalformedStream, channel, message);
 
+    public static ChannelException Malformed(ChannelId channel, string message) => Malformed(channel.ToString(), message);
+
     public static ChannelException Violation(string channel, string message) => new(FailureReason.ProtocolViolation, channel, message);
+
+    public static ChannelException Violation(ChannelId channel, string message) => Violation(channel.ToString(), message);
 
     private static FailureReason ReasonOf(ChannelEnd end) => end switch
     {
