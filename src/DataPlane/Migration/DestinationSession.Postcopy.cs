@@ -231,7 +231,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             {
                 throw new ChannelException(
                     FailureReason.NotSupported,
-                    "main",
+                    ChannelId.Main,
                     $"RAM block '{block.Name}' has pages of {announced[block.Name]} bytes at the source and of {block.HostPageSize} here: "
                     + "postcopy needs the same");
             }
@@ -247,7 +247,8 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         catch (IOException failure) when (failure is not ChannelException)
         {
             throw new ChannelException(
-                FailureReason.LocalFailure, "main", $"a guest cannot run here before its memory is complete: {failure.Message}", failure);
+                FailureReason.LocalFailure, ChannelId.Main,
+                $"a guest cannot run here before its memory is complete: {failure.Message}", failure);
         }
     }
 }

@@ -248,6 +248,6 @@ internal sealed partial class SourceSession
             : (FailureReason.OutcomeUnknown,
                 $"the guest was handed over, but the destination did not confirm that it runs: {why}; "
                     + "it stays stopped here and may run there");
-        return new MigrationException(reason, _clock.Phase, "main", what, cause) { Owner = owner };
+        return new MigrationException(reason, _clock.Phase, ChannelId.Main.ToString(), what, cause) { Owner = owner };
     }
 }
