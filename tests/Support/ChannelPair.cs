@@ -36,7 +36,7 @@ internal sealed class ChannelPair : IAsyncDisposable
             : ChannelAddress.Unix(Path.Combine(folder, "s"));
         var pool = new BlockPool();
         var channel = await ChannelDialer.ConnectAsync(
-            address, options ?? new ChannelOptions(), "test", 0, pool, cancellationToken, time);
+            address, options ?? new ChannelOptions(), ChannelId.Main, 0, pool, cancellationToken, time);
         return new ChannelPair(channel, new ScriptedPeer(listener.Accept()), pool, folder);
     }
 

@@ -29,17 +29,17 @@ internal sealed class TlsPair : IAsyncDisposable
         using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions());
         var pool = new BlockPool();
         var dialling = ChannelDialer.ConnectAsync(
-            listener.LocalAddress, new ChannelOptions(), "client", 0, pool, cancellationToken,
+            listener.LocalAddress, new ChannelOptions(), ChannelId.Multifd(0), 0, pool, cancellationToken,
             tls: new TlsDial(clientSide, "127.0.0.1", TimeSpan.FromSeconds(30)));
         Libc.WaitFor(listener.Handle, Libc.PollIn, null, Timeout.Infinite);
         _ = listener.TryAccept(out var accepted, out _);
         using var upgrade = new OpenSslUpgrade(serverSide);
         var upgraded = await upgrade.UpgradeAsync(
-            accepted.Socket, accepted.Peer, ReadOnlyMemory<byte>.Empty, cancellationToken);
+            accepted.Socket, accepted.Peer.ToString(), ReadOnlyMemory<byte>.Empty, cancellationToken);
         return new TlsPair(serverSide, clientSide)
         {
             Client = await dialling,
-            Server = new Channel(upgraded.Socket, "server", "client", pool, null, upgraded.Session),
+            Server = new Channel(upgraded.Socket, ChannelId.Multifd(0), "client", pool, null, upgraded.Session),
             Pool = pool,
         };
     }

@@ -14,7 +14,7 @@ namespace DataPlane.Guard.Relay;
 /// return path of main (<see cref="Relay.ReturnLane"/>). Any thread may read <see cref="ClientBytes"/>, <see cref="QemuBytes"/>,
 /// <see cref="Ending"/> and <see cref="State"/>.
 /// </summary>
-internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : RelayJob
+internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) : RelayJob
 {
     private RelayDirection? _forward;
     private RelayDirection? _backward;
@@ -31,7 +31,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     internal int Id { get; } = id;
 
-    internal string Name { get; } = name;
+    internal ChannelId ChannelId { get; } = channel;
+
+    internal string Name { get; } = channel.ToString();
 
     internal RelayEnd? Client { get; private set; }
 
@@ -39,6 +41,9 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, string name) : Rela
 
     /// <summary>The client's address; null while there is no client.</summary>
     internal string? Peer => Client?.Channel.Peer;
+
+    /// <summary>The client's address without its port; null while there is no client.</summary>
+    internal PeerGroup? PeerGroup => Client?.Channel.PeerGroup;
 
     internal RelayEnding Ending => (RelayEnding)_ending;
 

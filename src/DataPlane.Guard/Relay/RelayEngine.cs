@@ -29,7 +29,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     /// <summary>Creates a relay that watches a client, which must wait before it is joined.</summary>
     internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)
     {
-        var relay = new ChannelRelay(kind, id, client.Name);
+        var relay = new ChannelRelay(kind, id, client.Id);
         var worker = WorkerFor(relay, client);
         relay.SetClient(client);
         worker.Adopt();
@@ -40,7 +40,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     /// <summary>Creates a relay that watches a channel to QEMU, which has no client yet.</summary>
     internal ChannelRelay Reserve(ChannelKind kind, int id, Channel qemu)
     {
-        var relay = new ChannelRelay(kind, id, qemu.Name);
+        var relay = new ChannelRelay(kind, id, qemu.Id);
         var worker = WorkerFor(relay, qemu);
         relay.SetQemu(qemu);
         worker.Adopt();

@@ -17,7 +17,7 @@ internal sealed partial class GuardSession
 
     private readonly BlockPool _blocks = new();
 
-    private async Task<Channel> DialAsync(string name, CancellationToken cancellationToken, bool bulk = false)
+    private async Task<Channel> DialAsync(ChannelId channel, CancellationToken cancellationToken, bool bulk = false)
     {
         ChannelOptions options = new()
         {
@@ -28,35 +28,35 @@ internal sealed partial class GuardSession
         };
         try
         {
-            return await ConnectAsync(name, options, cancellationToken).ConfigureAwait(false);
+            return await ConnectAsync(channel, options, cancellationToken).ConfigureAwait(false);
         }
-        catch (ChannelException) when (State == GuardState.Recovering && name == "main" && _monitor is not null)
+        catch (ChannelException) when (State == GuardState.Recovering && channel == ChannelId.Main && _monitor is not null)
         {
             // Somebody has had QEMU listen elsewhere meanwhile. The command works out of band, and may be repeated.
             GuardLog.ListensAgain(_logger, _options.Name, _target.Address.ToString());
             await ListenAgainAsync(_monitor, cancellationToken).ConfigureAwait(false);
-            return await ConnectAsync(name, options, cancellationToken).ConfigureAwait(false);
+            return await ConnectAsync(channel, options, cancellationToken).ConfigureAwait(false);
         }
     }
 
     /// <summary>
     /// Connects to QEMU. A Unix socket that QEMU has made is reached by its descriptor: QEMU could replace its name by a link.
     /// </summary>
-    private async Task<Channel> ConnectAsync(string name, ChannelOptions options, CancellationToken cancellationToken)
+    private async Task<Channel> ConnectAsync(ChannelId channel, ChannelOptions options, CancellationToken cancellationToken)
     {
         try
         {
             using var pinned = _target.Place?.Pin();
             return await ChannelDialer.ConnectAsync(
-                pinned?.Address ?? _target.Address, options, name, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
+                pinned?.Address ?? _target.Address, options, channel, 0, _blocks, cancellationToken, _time).ConfigureAwait(false);
         }
         catch (LinuxException e)
         {
-            throw new ChannelException(name, ChannelEnd.Failed, e.Errno, $"cannot connect to {_target.Address}");
+            throw new ChannelException(channel.ToString(), ChannelEnd.Failed, e.Errno, $"cannot connect to {_target.Address}");
         }
         catch (ChannelException e) when (_target.Place is not null)
         {
-            throw new ChannelException(name, e.End, e.Errno, $"cannot connect to {_target.Address}");
+            throw new ChannelException(channel.ToString(), e.End, e.Errno, $"cannot connect to {_target.Address}");
         }
     }
 
@@ -68,7 +68,7 @@ internal sealed partial class GuardSession
         }
         catch (Exception e) when (e is QmpException or TimeoutException)
         {
-            throw new ChannelException(FailureReason.ConnectFailed, "main", $"QEMU does not listen any more: {e.Message}", e);
+            throw new ChannelException(FailureReason.ConnectFailed, ChannelId.Main, $"QEMU does not listen any more: {e.Message}", e);
         }
     }
 }

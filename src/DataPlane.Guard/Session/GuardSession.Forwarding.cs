@@ -196,7 +196,7 @@ internal sealed partial class GuardSession
     /// <summary>Connects to QEMU and sends the channel's first bytes in one write; after that the relay begins.</summary>
     private async ValueTask ForwardAsync(ChannelRelay relay, ReadOnlyMemory<byte> opening, CancellationToken cancellationToken)
     {
-        var qemu = await DialAsync(relay.Name, cancellationToken, relay.Kind == ChannelKind.Multifd).ConfigureAwait(false);
+        var qemu = await DialAsync(relay.ChannelId, cancellationToken, relay.Kind == ChannelKind.Multifd).ConfigureAwait(false);
         var sent = SendOpening(qemu, opening.Span);
         if (!sent.Complete)
         {
@@ -216,7 +216,7 @@ internal sealed partial class GuardSession
 
     private async ValueTask ReservePreemptAsync(CancellationToken cancellationToken)
     {
-        _preempt = _relays.Reserve(ChannelKind.Preempt, 0, await DialAsync("preempt", cancellationToken).ConfigureAwait(false));
+        _preempt = _relays.Reserve(ChannelKind.Preempt, 0, await DialAsync(ChannelId.Preempt, cancellationToken).ConfigureAwait(false));
         AddView(_preempt);
     }
 

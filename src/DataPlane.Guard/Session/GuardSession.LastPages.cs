@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Guard.Relay;
 
 namespace DataPlane.Guard.Session;
@@ -58,14 +57,12 @@ internal sealed partial class GuardSession
         }
 
         var isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
-        _host.AwaitsPages = !isLate && _listener.Undecided.Any(MayBringPages);
+        _host.AwaitsPages = !isLate && PagesMayCome();
         _listener.Recheck();
         _ = PostLaterAsync(ended, s_lookAgain);
     }
 
-    private bool MayBringPages(UndecidedInfo connection) =>
-        connection.State != UndecidedState.Held && (_options.AnyPeer || AddressOf(connection.Peer) == AddressOf(_main?.Peer));
-
-    /// <summary>Returns the address of a peer without its port.</summary>
-    private static string? AddressOf(string? peer) => peer?.LastIndexOf(':') is >= 0 and var colon ? peer[..colon] : peer;
+    /// <summary>Whether a connection that may be the preempt channel has not shown yet what it is.</summary>
+    private bool PagesMayCome() =>
+        _options.AnyPeer ? _door.HasOpen(null) : _main?.PeerGroup is { } source && _door.HasOpen(source);
 }

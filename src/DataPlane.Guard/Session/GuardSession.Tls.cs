@@ -17,7 +17,7 @@ internal sealed partial class GuardSession
 
     private void AdmitSession(AdmittedChannel channel, CancellationToken cancellationToken)
     {
-        var address = TlsSessions.AddressOf(channel.Peer);
+        var address = channel.PeerGroup;
         // A source often notices the loss of its link before QEMU does; its recovery waits until QEMU has noticed too.
         var mayCome = _sessions.MayCome(address) || (State == GuardState.Postcopy && _sessions.IsOwn(address));
         if (State is GuardState.Completed or GuardState.Failed || !mayCome)
@@ -90,7 +90,7 @@ internal sealed partial class GuardSession
     private async Task<TlsIntroduced> ShakeHandsAsync(TlsSessions.Waiting session, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _ending.Token);
-        var qemu = await DialAsync(session.Relay.Name, ended.Token).ConfigureAwait(false);
+        var qemu = await DialAsync(session.Relay.ChannelId, ended.Token).ConfigureAwait(false);
         var isIn = false;
         try
         {

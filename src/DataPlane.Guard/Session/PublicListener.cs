@@ -44,6 +44,18 @@ internal sealed class PublicListener(
         }
     }
 
+    /// <summary>
+    /// Whether an undecided connection may still become any channel by what it sends: one from <paramref name="peer"/>, or from anywhere if
+    /// that is <see langword="null"/>.
+    /// </summary>
+    internal bool HasOpen(PeerGroup? peer)
+    {
+        lock (_gate)
+        {
+            return _admission?.HasOpen(peer) ?? false;
+        }
+    }
+
     /// <summary>The number of refused connections by reason, over all openings.</summary>
     internal IReadOnlyDictionary<RefusalReason, long> Refused
     {

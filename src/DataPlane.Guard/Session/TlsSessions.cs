@@ -1,5 +1,6 @@
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Relay;
+using DataPlane.Transport;
 
 namespace DataPlane.Guard.Session;
 
@@ -22,27 +23,24 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
 
     private readonly List<Waiting> _waiting = [];
     private readonly List<ChannelRelay> _in = [];
-    private Dictionary<string, int> _failed = [];
-    private Dictionary<string, int> _failedBefore = [];
-    private string? _address;
+    private Dictionary<PeerGroup, int> _failed = [];
+    private Dictionary<PeerGroup, int> _failedBefore = [];
+    private PeerGroup? _address;
     private int _expected = 1 + target.Channels + (target.Preempt ? 1 : 0);
 
     /// <summary>A session whose whole ClientHello has been read.</summary>
-    internal sealed record Waiting(ChannelRelay Relay, ReadOnlyMemory<byte> Hello, string Address);
+    internal sealed record Waiting(ChannelRelay Relay, ReadOnlyMemory<byte> Hello, PeerGroup Address);
 
     /// <summary>Whether QEMU has as many sessions as it expects.</summary>
     internal bool IsComplete => _in.Count >= _expected;
 
     internal int Count => _in.Count;
 
-    /// <summary>Returns an address without its port, which differs from session to session.</summary>
-    internal static string AddressOf(string peer) => peer.LastIndexOf(':') is > 0 and var port ? peer[..port] : peer;
-
     /// <summary>Whether a session of this address may still be one of the migration.</summary>
-    internal bool MayCome(string address) => !IsComplete && (_address is null || anyPeer || address == _address);
+    internal bool MayCome(PeerGroup address) => !IsComplete && (_address is null || anyPeer || address == _address);
 
     /// <summary>Whether this is the address of the first session that was let in.</summary>
-    internal bool IsOwn(string address) => address == _address;
+    internal bool IsOwn(PeerGroup address) => address == _address;
 
     /// <summary>Adds a session that waits. Returns the session that must go because too many wait, or null.</summary>
     internal ChannelRelay? Add(Waiting session)
@@ -78,7 +76,7 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
         return [.. surplus.Select(w => w.Relay)];
     }
 
-    internal void LetIn(ChannelRelay relay, string address)
+    internal void LetIn(ChannelRelay relay, PeerGroup address)
     {
         _in.Add(relay);
         _address ??= address;
@@ -88,7 +86,7 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     /// Ranks an address after the others because one of its handshakes has failed. When there are too many such addresses, half of them are
     /// forgotten: those that have not failed for the longest time.
     /// </summary>
-    internal void Blame(string address)
+    internal void Blame(PeerGroup address)
     {
         var failures = FailuresOf(address) + 1;
         if (_failed.Count >= MaxFailed / 2 && !_failed.ContainsKey(address))
@@ -115,8 +113,8 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
         _expected = 1 + (target.Preempt ? 1 : 0);
     }
 
-    private int Rank(string address) => address == _address ? -1 : FailuresOf(address);
+    private int Rank(PeerGroup address) => address == _address ? -1 : FailuresOf(address);
 
-    private int FailuresOf(string address) =>
+    private int FailuresOf(PeerGroup address) =>
         _failed.TryGetValue(address, out var failures) ? failures : _failedBefore.GetValueOrDefault(address);
 }

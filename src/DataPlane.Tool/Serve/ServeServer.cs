@@ -4,6 +4,7 @@ using System.Security.Authentication;
 using DataPlane.Linux;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
+using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Serve;
@@ -101,9 +102,7 @@ internal sealed class ServeServer : IDisposable
         {
             client.NoDelay = true;
             client.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-            peer = client.RemoteEndPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped
-                ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port).ToString()
-                : client.RemoteEndPoint?.ToString() ?? "client";
+            peer = client.RemoteEndPoint is IPEndPoint address ? PeerAddress.Of(address).ToString() : "client";
         }
         catch (SocketException exception)
         {

@@ -1,4 +1,5 @@
 using System.Collections;
+using DataPlane.Transport;
 
 namespace DataPlane.Admission;
 
@@ -9,7 +10,7 @@ namespace DataPlane.Admission;
 internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost host)
 {
     private readonly BitArray _taken = new(options.MultifdChannels);
-    private readonly HashSet<string> _peers = [];
+    private readonly HashSet<PeerGroup> _peers = [];
 
     // Boxed, because hosts read it while the admission thread sets it: a Guid can be read half written, a reference cannot.
     private volatile object? _uuid = options.Uuid;
@@ -17,7 +18,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
     private int _recoveriesKnown;
     private int _epochAsked;
     private int _multifd;
-    private string? _mainPeer;
+    private PeerGroup? _mainPeer;
 
     internal IAdmissionHost Host => host;
 
@@ -50,28 +51,28 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
     /// Whether a channel of this set (after a loss: of the new link) has come from this address. The other channels of the source come from
     /// there as well, and a main channel is silent until its multifd channels are connected.
     /// </summary>
-    internal bool IsOfMigration(string peerGroup) => _peers.Contains(peerGroup);
+    internal bool IsOfMigration(PeerGroup peerGroup) => _peers.Contains(peerGroup);
 
     /// <summary>
     /// Whether a connection of this peer cannot be the preempt channel, whatever it sends, because main has come from another address.
     /// </summary>
-    internal bool IsForeign(string peerGroup) => HasMain && !options.AnyPeer && _mainPeer != peerGroup;
+    internal bool IsForeign(PeerGroup peerGroup) => HasMain && !options.AnyPeer && _mainPeer != peerGroup;
 
     /// <summary>
     /// Whether only the preempt channel is missing and may come from this peer. A silent connection then has no deadline, because a preempt
     /// channel may never have anything to send.
     /// </summary>
-    internal bool AwaitsPreemptFrom(string peerGroup) =>
+    internal bool AwaitsPreemptFrom(PeerGroup peerGroup) =>
         options.Preempt && !HasPreempt && HasMain && (IsRecovery || _multifd == options.MultifdChannels) && !IsForeign(peerGroup);
 
-    internal void AddMain(string peerGroup, bool recovered)
+    internal void AddMain(PeerGroup peerGroup, bool recovered)
     {
         _mainPeer = peerGroup;
         _peers.Add(peerGroup);
         IsRecovery |= recovered;
     }
 
-    internal void AddMultifd(int id, Guid uuid, string peerGroup)
+    internal void AddMultifd(int id, Guid uuid, PeerGroup peerGroup)
     {
         _peers.Add(peerGroup);
         _taken[id] = true;
@@ -79,7 +80,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
         _uuid ??= uuid;
     }
 
-    internal void AddPreempt(string peerGroup)
+    internal void AddPreempt(PeerGroup peerGroup)
     {
         _peers.Add(peerGroup);
         HasPreempt = true;

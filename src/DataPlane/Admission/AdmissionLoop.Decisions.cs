@@ -90,7 +90,8 @@ internal sealed partial class AdmissionLoop
         Math.Max(_options.MultifdChannels + 2, _descriptors.ForStrangers / _options.DescriptorsPerUndecided));
 
     private bool IsAllowed(UndecidedConnection connection) =>
-        _options.Allow.Count == 0 || connection.Address is not { } address || _options.Allow.Any(network => network.Contains(address));
+        _options.Allow.Count == 0 || connection.PeerGroup.Address is not { } address
+            || _options.Allow.Any(network => network.Contains(address));
 
     private void Read(UndecidedConnection connection)
     {
@@ -209,7 +210,7 @@ internal sealed partial class AdmissionLoop
         if (kind != ChannelKind.Tls && _evictions.Take(connection.PeerGroup) is { Count: > 0 } evicted && _clock.Now >= _evictionsToldUntil)
         {
             _evictionsToldUntil = _clock.After(RefusalThrottle.Window);
-            AdmissionLog.EvictedBefore(_logger, evicted.Count, connection.PeerGroup, evicted.Last, admitted.Name);
+            AdmissionLog.EvictedBefore(_logger, evicted.Count, connection.PeerGroup.ToString(), evicted.Last, admitted.Name);
         }
 
         Deliver(admitted);

@@ -105,7 +105,7 @@ internal sealed partial class AdmissionLoop
         _inHandshake.Remove(connection);
         connection.Upgrading?.Dispose();
         var inside = new UndecidedConnection(
-            _nextKey++, new AcceptedSocket(upgraded.Socket, connection.Address, connection.Peer), _clock.Now)
+            _nextKey++, new AcceptedSocket(upgraded.Socket, connection.Address), _clock.Now)
         {
             IsInside = true,
             Session = upgraded.Session,

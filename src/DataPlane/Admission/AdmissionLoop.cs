@@ -137,6 +137,9 @@ internal sealed partial class AdmissionLoop : IDisposable
         }
     }
 
+    /// <summary>Whether an undecided connection from this peer, or anywhere, is not held. Any thread may call it.</summary>
+    internal bool HasOpen(PeerGroup? peer) => _undecided.HasOpen(peer);
+
     /// <summary>Describes all undecided connections. Any thread may call it.</summary>
     internal List<UndecidedInfo> Snapshot() => _undecided.Snapshot(_time);
 

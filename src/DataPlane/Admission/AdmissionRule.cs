@@ -1,3 +1,5 @@
+using DataPlane.Transport;
+
 namespace DataPlane.Admission;
 
 /// <summary>What the rules judge a connection by.</summary>
@@ -5,11 +7,11 @@ namespace DataPlane.Admission;
 /// <param name="peerGroup">The address of the connection's peer.</param>
 /// <param name="facts">What is expected and established.</param>
 /// <param name="isTls">Whether the connection must be TLS.</param>
-internal readonly ref struct Evidence(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts, bool isTls)
+internal readonly ref struct Evidence(ReadOnlySpan<byte> opening, PeerGroup peerGroup, AdmissionFacts facts, bool isTls)
 {
     internal ReadOnlySpan<byte> Opening { get; } = opening;
 
-    internal string PeerGroup { get; } = peerGroup;
+    internal PeerGroup PeerGroup { get; } = peerGroup;
 
     internal AdmissionFacts Facts { get; } = facts;
 

@@ -1,3 +1,4 @@
+using DataPlane.Transport;
 using DataPlane.Wire;
 
 namespace DataPlane.Admission;
@@ -79,7 +80,7 @@ internal static partial class AdmissionRules
             new(HelloHeaderSize + MinHello, RefusalReason.Garbage, e => !IsWholeHello(e.Opening))),
     ];
 
-    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, string peerGroup, AdmissionFacts facts, bool isInside = false)
+    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, PeerGroup peerGroup, AdmissionFacts facts, bool isInside = false)
     {
         var isTls = facts.ExpectsTls && !isInside;
         if (opening.IsEmpty)

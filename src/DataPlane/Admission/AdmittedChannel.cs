@@ -43,8 +43,8 @@ public sealed class AdmittedChannel : IDisposable
     /// <summary>The peer's address and port, or the path of the Unix listener it came to.</summary>
     public required string Peer { get; init; }
 
-    /// <summary>The peer's address without its port, or the path of the Unix listener it came to.</summary>
-    internal string PeerGroup { get; init; } = "";
+    /// <summary>The peer's address without its port, or the Unix listener it came to.</summary>
+    internal PeerGroup PeerGroup { get; init; }
 
     /// <summary>
     /// All bytes that were read from the connection, at least those that proved it. For a multifd channel they are exactly its 64-byte init
@@ -57,8 +57,16 @@ public sealed class AdmittedChannel : IDisposable
     /// </summary>
     public TimeSpan Decision { get; init; }
 
+    internal ChannelId ChannelId => Kind switch
+    {
+        ChannelKind.Main => ChannelId.Main,
+        ChannelKind.Multifd => ChannelId.Multifd(Id),
+        ChannelKind.Preempt => ChannelId.Preempt,
+        _ => ChannelId.Tls,
+    };
+
     /// <summary>The name of the channel for messages, such as "main", "multifd 3" or "preempt".</summary>
-    internal string Name => Kind == ChannelKind.Multifd ? $"multifd {Id}" : Kind.ToString().ToLowerInvariant();
+    internal string Name => ChannelId.ToString();
 
     /// <summary>
     /// The connection as a channel, which delivers the consumed bytes first; a multifd channel's init packet is not delivered again. The
@@ -75,7 +83,7 @@ public sealed class AdmittedChannel : IDisposable
                     return _channel;
                 }
 
-                _channel = new Channel(TakeSocketLocked(), Name, Peer, _pool, _time, _session);
+                _channel = new Channel(TakeSocketLocked(), ChannelId, Peer, _pool, _time, _session) { PeerGroup = PeerGroup };
                 if (Kind != ChannelKind.Multifd)
                 {
                     _channel.Prepend(Consumed.Span);

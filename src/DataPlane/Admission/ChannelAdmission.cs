@@ -179,6 +179,12 @@ public sealed class ChannelAdmission : IAsyncDisposable
     public IReadOnlyList<UndecidedInfo> Snapshot() => _loop.Snapshot();
 
     /// <summary>
+    /// Whether an undecided connection may still become any channel by what it sends: one from <paramref name="peer"/>, or from anywhere if
+    /// that is <see langword="null"/>.
+    /// </summary>
+    internal bool HasOpen(PeerGroup? peer) => _loop.HasOpen(peer);
+
+    /// <summary>
     /// Stops listening, refuses the undecided connections, resets the admitted channels that nobody took, and completes when the thread has
     /// ended. Idempotent.
     /// </summary>

@@ -1,3 +1,5 @@
+using DataPlane.Transport;
+
 namespace DataPlane.Admission;
 
 /// <summary>
@@ -13,10 +15,10 @@ internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
     /// </summary>
     internal const int MostAddresses = 256;
 
-    private readonly Dictionary<string, LinkedListNode<Entry>> _byAddress = [];
+    private readonly Dictionary<PeerGroup, LinkedListNode<Entry>> _byAddress = [];
     private readonly LinkedList<Entry> _oldestFirst = [];
 
-    internal void Note(string address, string peer)
+    internal void Note(PeerGroup address, string peer)
     {
         if (!_byAddress.TryGetValue(address, out var node))
         {
@@ -38,7 +40,7 @@ internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
     /// Returns how many connections of an address were given up since the last call for it, and the peer of the last of them, and forgets
     /// the address. The number is 0 when the last loss is too long ago.
     /// </summary>
-    internal (long Count, string Last) Take(string address)
+    internal (long Count, string Last) Take(PeerGroup address)
     {
         if (!_byAddress.TryGetValue(address, out var node))
         {
@@ -55,9 +57,9 @@ internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
         _byAddress.Remove(node.Value.Address);
     }
 
-    private sealed class Entry(string address)
+    private sealed class Entry(PeerGroup address)
     {
-        internal string Address { get; } = address;
+        internal PeerGroup Address { get; } = address;
 
         internal long Count { get; set; }
 

@@ -1,9 +1,11 @@
+using DataPlane.Transport;
+
 namespace DataPlane.Admission;
 
 /// <summary>The connections whose TLS handshakes are under way. Used by the admission thread only.</summary>
 internal sealed class HandshakeCrowd
 {
-    private readonly Dictionary<string, LinkedList<UndecidedConnection>> _byPeer = [];
+    private readonly Dictionary<PeerGroup, LinkedList<UndecidedConnection>> _byPeer = [];
     private readonly Dictionary<UndecidedConnection, LinkedListNode<UndecidedConnection>> _nodes = [];
 
     internal int Count => _nodes.Count;

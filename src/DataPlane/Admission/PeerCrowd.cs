@@ -1,15 +1,17 @@
+using DataPlane.Transport;
+
 namespace DataPlane.Admission;
 
 /// <summary>The undecided connections of one peer address, oldest first. Used by the admission thread only.</summary>
 /// <param name="peerGroup">The address.</param>
 /// <param name="need">Channels of one migration, which may all be undecided at once.</param>
-internal sealed class PeerCrowd(string peerGroup, int need)
+internal sealed class PeerCrowd(PeerGroup peerGroup, int need)
 {
     private readonly LinkedList<UndecidedConnection> _all = [];
     private readonly LinkedList<UndecidedConnection> _silent = [];
     private readonly LinkedList<UndecidedConnection> _speaking = [];
 
-    internal string PeerGroup { get; } = peerGroup;
+    internal PeerGroup PeerGroup { get; } = peerGroup;
 
     internal int Count => _all.Count;
 

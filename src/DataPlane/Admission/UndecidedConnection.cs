@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
@@ -9,7 +8,7 @@ namespace DataPlane.Admission;
 
 /// <summary>
 /// A connection between accept and decision. It is kept small, because strangers may hold thousands of them. Used by the admission thread
-/// only, except for <see cref="Describe"/>.
+/// only, except for <see cref="Describe"/> and <see cref="IsWaitingForHost"/>.
 /// </summary>
 internal sealed class UndecidedConnection
 {
@@ -24,10 +23,8 @@ internal sealed class UndecidedConnection
         Accepted = now;
         Key = key;
         Socket = accepted.Socket;
-        Peer = accepted.Peer;
-        Address = accepted.Address is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4() : accepted.Address;
-        // A peer is known by its address, because its port tells nothing. Peers on Unix sockets have no address and count per listener.
-        PeerGroup = Address?.ToString() ?? accepted.Peer;
+        Address = accepted.Peer;
+        Peer = accepted.Peer.ToString();
         InCrowd = new LinkedListNode<UndecidedConnection>(this);
         InKind = new LinkedListNode<UndecidedConnection>(this);
     }
@@ -40,12 +37,12 @@ internal sealed class UndecidedConnection
 
     internal SafeSocketHandle Socket { get; }
 
+    internal PeerAddress Address { get; }
+
+    /// <summary>The address as text, for messages and status views.</summary>
     internal string Peer { get; }
 
-    internal string PeerGroup { get; }
-
-    /// <summary>The peer's address; <see langword="null"/> for Unix sockets.</summary>
-    internal IPAddress? Address { get; }
+    internal PeerGroup PeerGroup => Address.Group;
 
     /// <summary>The deadline, as a timestamp of the admission's clock; <see cref="long.MaxValue"/> if there is none.</summary>
     internal long Deadline { get; set; }
@@ -147,8 +144,13 @@ internal sealed class UndecidedConnection
     internal UndecidedInfo Describe(TimeProvider time)
     {
         var bytes = Volatile.Read(ref _shown);
-        var state = bytes > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
-            : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
-        return new UndecidedInfo(Peer, state, bytes, time.GetElapsedTime(Accepted));
+        return new UndecidedInfo(Peer, StateWith(bytes), bytes, time.GetElapsedTime(Accepted));
     }
+
+    /// <summary>Whether the connection has sent all that it must, and the host cannot judge it yet. Any thread may call it.</summary>
+    internal bool IsWaitingForHost() => StateWith(Volatile.Read(ref _shown)) == UndecidedState.Held;
+
+    private UndecidedState StateWith(int shown) =>
+        shown > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking
+            : Deadline == long.MaxValue ? UndecidedState.Candidate : UndecidedState.Silent;
 }

@@ -1,10 +1,11 @@
 using System.Diagnostics.CodeAnalysis;
+using DataPlane.Transport;
 
 namespace DataPlane.Admission;
 
 /// <summary>
-/// All undecided connections: by key, by deadline, and by peer. No operation but <see cref="EndCandidacies"/> and <see cref="Snapshot"/>
-/// grows with their number by more than its logarithm. Used by the admission thread only, except for <see cref="Snapshot"/>.
+/// All undecided connections: by key, by deadline, and by peer. No operation but <see cref="EndCandidacies"/>, <see cref="HasOpen"/> and
+/// <see cref="Snapshot"/> grows with their number by more than its logarithm. Used by the admission thread only, except for the last two.
 /// </summary>
 /// <param name="need">The number of channels of one migration, which may all be undecided at once.</param>
 internal sealed class UndecidedSet(int need)
@@ -12,7 +13,7 @@ internal sealed class UndecidedSet(int need)
     private readonly Lock _gate = new(); // guards changes of _byKey against readers on other threads
     private readonly Dictionary<ulong, UndecidedConnection> _byKey = [];
     private readonly DeadlineHeap _byDeadline = new();
-    private readonly Dictionary<string, PeerCrowd> _byPeer = [];
+    private readonly Dictionary<PeerGroup, PeerCrowd> _byPeer = [];
     private readonly SortedSet<PeerCrowd> _bySize = new(new PeerCrowd.BySize());
     private readonly LinkedList<UndecidedConnection> _records = [];
 
@@ -99,7 +100,7 @@ internal sealed class UndecidedSet(int need)
     /// <summary>
     /// Lets the silent connections of a peer wait until <paramref name="deadline"/> at least; they notice when their own deadline ends.
     /// </summary>
-    internal void Rearm(string peerGroup, long deadline)
+    internal void Rearm(PeerGroup peerGroup, long deadline)
     {
         if (_byPeer.TryGetValue(peerGroup, out var crowd))
         {
@@ -130,7 +131,7 @@ internal sealed class UndecidedSet(int need)
     /// Addresses that have brought channels of the migration pay only when there is no other, or when they hold more than half of the room:
     /// a stranger may have brought a channel, and strangers may share the source's address.
     /// </summary>
-    internal UndecidedConnection? VictimFor(string peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
+    internal UndecidedConnection? VictimFor(PeerGroup peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
     {
         var own = _byPeer[peerGroup];
         if (own.Count > options.MaxUndecidedPerPeer)
@@ -161,7 +162,27 @@ internal sealed class UndecidedSet(int need)
         return _bySize.Min!.Victim;
     }
 
-    internal int CountOf(string peerGroup) => _byPeer[peerGroup].Count;
+    internal int CountOf(PeerGroup peerGroup) => _byPeer[peerGroup].Count;
+
+    /// <summary>
+    /// Whether a connection is there that may still become any channel by what it sends, so one that is not held: from
+    /// <paramref name="peer"/>, or from anywhere if that is <see langword="null"/>. Any thread may call it.
+    /// </summary>
+    internal bool HasOpen(PeerGroup? peer)
+    {
+        lock (_gate)
+        {
+            foreach (var connection in _byKey.Values)
+            {
+                if ((peer is null || connection.PeerGroup == peer) && !connection.IsWaitingForHost())
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>Describes all undecided connections. Any thread may call it.</summary>
     internal List<UndecidedInfo> Snapshot(TimeProvider time)

@@ -40,7 +40,7 @@ internal sealed partial class DestinationSession
             _custody.On(DestinationEvent.SourceGone);
             throw new ChannelException(
                 FailureReason.OutcomeUnknown,
-                "main",
+                ChannelId.Main,
                 "the guest's devices have arrived, but the source was gone before it could be told; nothing was started here");
         }
 

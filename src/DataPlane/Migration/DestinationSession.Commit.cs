@@ -40,7 +40,7 @@ internal sealed partial class DestinationSession
                 _custody.On(DestinationEvent.SourceGone);
                 throw new ChannelException(
                     FailureReason.OutcomeUnknown,
-                    "main",
+                    ChannelId.Main,
                     "the guest has arrived, but the source was gone before it could be told: it may run on there; nothing is started here "
                     + $"({failure.Message})",
                     failure);

@@ -24,13 +24,14 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         _configuration = configuration;
         if (configuration.IgnoresShared)
         {
-            throw new ChannelException(FailureReason.NotSupported, "main",
+            throw new ChannelException(FailureReason.NotSupported, ChannelId.Main,
                 "the source leaves out shared memory (x-ignore-shared): turn the capability off");
         }
 
         if (configuration.IsMappedRam)
         {
-            throw new ChannelException(FailureReason.NotSupported, "main", "a mapped-ram stream belongs into a file, not on a connection");
+            throw new ChannelException(
+                FailureReason.NotSupported, ChannelId.Main, "a mapped-ram stream belongs into a file, not on a connection");
         }
 
         CheckUuid();
@@ -47,7 +48,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         {
             _isOfAnotherVm = _options.Uuid is not null; // without an expected UUID it differs only from one that a stranger may have sent
             throw ChannelException.Violation(
-                "main", $"the source's VM has UUID {said}, "
+                ChannelId.Main, $"the source's VM has UUID {said}, "
                 + (_options.Uuid is null ? $"but its multifd channels carry {expected}" : $"expected is {expected}"));
         }
     }
@@ -68,7 +69,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         if (_guest is not ISnapshotGuest)
         {
             throw new ChannelException(
-                FailureReason.NotSupported, "main",
+                FailureReason.NotSupported, ChannelId.Main,
                 "the source takes a background snapshot, whose guest goes on there and must not be started here: "
                 + "turn off capability background-snapshot");
         }
@@ -114,7 +115,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         catch (SyncBarrierBrokenException broken)
         {
             throw new ChannelException(
-                FailureReason.PeerClosed, $"multifd {broken.ChannelId}", "the channel ended before the source's next sync", broken);
+                FailureReason.PeerClosed, ChannelId.Multifd(broken.ChannelId), "the channel ended before the source's next sync", broken);
         }
     }
 
@@ -125,7 +126,7 @@ internal sealed partial class DestinationSession : IMainStreamEvents
         if (_reader!.SwitchPings is null && NormalPages + ZeroPages == 0)
         {
             throw new ChannelException(
-                FailureReason.NotSupported, "main",
+                FailureReason.NotSupported, ChannelId.Main,
                 $"the source announced {_pages!.Memory.TotalBytes} bytes of RAM and sent none of it: it hands them to a process on its own "
                 + "host (mode cpr-transfer or cpr-exec); its guest is still there, set the parameter mode to normal");
         }

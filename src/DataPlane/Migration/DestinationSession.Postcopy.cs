@@ -116,15 +116,8 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// Whether the preempt channel may have connected without having reached the receiver yet: it is undecided, or was admitted this
     /// moment.
     /// </summary>
-    private bool MayHavePreempt() =>
-        _options.Preempt && (_admission.Snapshot().Any(MayBringPages) || _admission.Admitted > _host.Handed);
-
-    /// <summary>Whether <paramref name="connection"/> comes from main's address and has not shown yet what it is.</summary>
-    private bool MayBringPages(UndecidedInfo connection) =>
-        connection.State != UndecidedState.Held && AddressOf(connection.Peer) == AddressOf(_postcopy!.Main?.Peer);
-
-    /// <summary>The address in <paramref name="peer"/>, without the port.</summary>
-    private static string? AddressOf(string? peer) => peer?.LastIndexOf(':') is >= 0 and var colon ? peer[..colon] : peer;
+    private bool MayHavePreempt() => _options.Preempt
+        && ((_postcopy!.Main?.PeerGroup is { } source && _admission.HasOpen(source)) || _admission.Admitted > _host.Handed);
 
     private async Task WatchMultifdAsync()
     {
@@ -203,7 +196,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// <summary>
     /// The <see cref="AdmittedChannel.PeerGroup"/> of main; null with TLS, which has shown of every peer that it is the source.
     /// </summary>
-    private string? SourceGroup() =>
+    private PeerGroup? SourceGroup() =>
         _options.Tls is null ? Admitted().First(static one => one.Kind == ChannelKind.Main).PeerGroup : null;
 
     private PostcopyReport? DescribePostcopy() => _postcopy is not { IsListening: true } postcopy ? null : new PostcopyReport
@@ -238,7 +231,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             {
                 throw new ChannelException(
                     FailureReason.NotSupported,
-                    "main",
+                    ChannelId.Main,
                     $"RAM block '{block.Name}' has pages of {announced[block.Name]} bytes at the source and of {block.HostPageSize} here: "
                     + "postcopy needs the same");
             }
@@ -254,7 +247,8 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         catch (IOException failure) when (failure is not ChannelException)
         {
             throw new ChannelException(
-                FailureReason.LocalFailure, "main", $"a guest cannot run here before its memory is complete: {failure.Message}", failure);
+                FailureReason.LocalFailure, ChannelId.Main,
+                $"a guest cannot run here before its memory is complete: {failure.Message}", failure);
         }
     }
 }

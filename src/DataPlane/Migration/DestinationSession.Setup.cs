@@ -44,7 +44,7 @@ internal sealed partial class DestinationSession
         var missing = MissingChannels();
         _setupExpired = true;
         _failure.Record(missing.Count == 0
-            ? new ChannelException(FailureReason.Stalled, "main", $"the source did not go on within {limit}")
+            ? new ChannelException(FailureReason.Stalled, ChannelId.Main, $"the source did not go on within {limit}")
             : new ChannelException(FailureReason.Stalled, missing[0], $"missing after {limit}: {string.Join(", ", missing)}"));
     }
 

@@ -25,22 +25,22 @@ internal sealed partial class DestinationSession
         var limit = $"the time limit of {_options.EffectiveStallTimeout!.Value.TotalSeconds:0.###} s";
         var missing = MissingChannels();
         _failure.Record(missing.Count == 0
-            ? new ChannelException(FailureReason.Stalled, "main", $"nothing arrived within {limit}")
+            ? new ChannelException(FailureReason.Stalled, ChannelId.Main, $"nothing arrived within {limit}")
             : new ChannelException(FailureReason.Stalled, missing[0], $"still missing after {limit}: {string.Join(", ", missing)}"));
     }
 
-    private List<string> MissingChannels()
+    private List<ChannelId> MissingChannels()
     {
         var admitted = Admitted();
-        List<string> missing = [];
+        List<ChannelId> missing = [];
         if (!admitted.Any(static one => one.Kind == ChannelKind.Main))
         {
-            missing.Add("main");
+            missing.Add(ChannelId.Main);
         }
 
         missing.AddRange(Enumerable.Range(0, _options.MultifdChannels)
             .Where(id => !admitted.Any(one => one.Kind == ChannelKind.Multifd && one.Id == id))
-            .Select(static id => $"multifd {id}"));
+            .Select(static id => ChannelId.Multifd(id)));
         return missing;
     }
 }

@@ -25,7 +25,7 @@ namespace DataPlane.Migration;
 /// <param name="limit">The longest time that one connection may take.</param>
 /// <param name="time">The clock that measures <paramref name="limit"/>.</param>
 internal sealed class GuestReturn(
-    GuestMemory blocks, uint ramSection, BlockPool pool, string? source, TimeSpan limit, TimeProvider time)
+    GuestMemory blocks, uint ramSection, BlockPool pool, PeerGroup? source, TimeSpan limit, TimeProvider time)
 {
     /// <summary>How many connections are answered at the same time. The source has one of them; the others are strangers'.</summary>
     private const int MaxConnections = 16;
@@ -48,7 +48,7 @@ internal sealed class GuestReturn(
     /// <returns>The source's address and port.</returns>
     public async Task<string> RunAsync(ChannelAdmission admission, Action<string> elsewhere, CancellationToken cancellationToken)
     {
-        HashSet<string> told = [];
+        HashSet<PeerGroup> told = [];
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var places = new SemaphoreSlim(MaxConnections);
         List<Task<AdmittedChannel?>> attempts = [];

@@ -169,7 +169,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
         }
         else if (_answers is null)
         {
-            throw ChannelException.Violation("main", $"a request for pages of {block.Name} before the guest was handed over");
+            throw ChannelException.Violation(ChannelId.Main, $"a request for pages of {block.Name} before the guest was handed over");
         }
         // Otherwise the request is left over from the lost link: the destination asks again after RESUME.
     }

@@ -45,7 +45,7 @@ internal sealed partial class SourceSession
         _destination = destination;
         using (_work.Begin()) // the dialler has its own time limit and error messages
         {
-            _main = await DialAsync(destination, "main", 0, _failure.Token).ConfigureAwait(false);
+            _main = await DialAsync(destination, ChannelId.Main, 0, _failure.Token).ConfigureAwait(false);
         }
 
         _writer = new MainStreamWriter(_main.Output, _main.Name);
@@ -93,7 +93,7 @@ internal sealed partial class SourceSession
 
     private async Task ConnectMultifdAsync(ChannelAddress destination, int id)
     {
-        var channel = await DialAsync(destination, $"multifd {id}", id + 1, _failure.Token).ConfigureAwait(false);
+        var channel = await DialAsync(destination, ChannelId.Multifd(id), id + 1, _failure.Token).ConfigureAwait(false);
         // Destinations from QEMU 10.0 on take an end without close_notify for a broken channel; on main QEMU itself never sends it
         // (1-channels section 1.6).
         channel.EndWithCloseNotify();
@@ -101,11 +101,11 @@ internal sealed partial class SourceSession
         MultifdSender.Introduce(channel, _guest.Uuid, (byte)id, _pool);
     }
 
-    private Task<Channel> DialAsync(ChannelAddress destination, string name, int index, CancellationToken cancellationToken)
+    private Task<Channel> DialAsync(ChannelAddress destination, ChannelId id, int index, CancellationToken cancellationToken)
     {
         var tls = _options.Tls is null ? null
             : new TlsDial(_options.Tls, TlsDial.HostOf(destination, _options.TlsHostName), _options.TlsHandshakeTimeout);
-        return ChannelDialer.ConnectAsync(destination, _options.Sockets, name, index, _pool, cancellationToken, tls: tls, route: _route);
+        return ChannelDialer.ConnectAsync(destination, _options.Sockets, id, index, _pool, cancellationToken, tls: tls, route: _route);
     }
 
     private void AbortChannels()

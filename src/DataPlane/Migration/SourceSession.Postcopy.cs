@@ -32,7 +32,7 @@ internal sealed partial class SourceSession
         if (_postcopy is { } postcopy && _options.Preempt && postcopy.Timing == now)
         {
             postcopy.Preempt = await DialAsync(
-                _destination!, "preempt", _options.MultifdChannels + 1, cancellationToken).ConfigureAwait(false);
+                _destination!, ChannelId.Preempt, _options.MultifdChannels + 1, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -248,6 +248,6 @@ internal sealed partial class SourceSession
             : (FailureReason.OutcomeUnknown,
                 $"the guest was handed over, but the destination did not confirm that it runs: {why}; "
                     + "it stays stopped here and may run there");
-        return new MigrationException(reason, _clock.Phase, "main", what, cause) { Owner = owner };
+        return new MigrationException(reason, _clock.Phase, ChannelId.Main.ToString(), what, cause) { Owner = owner };
     }
 }

@@ -60,9 +60,10 @@ internal sealed partial class SourceSession
                 lost = failure switch
                 {
                     TimeoutException => new ChannelException(
-                        FailureReason.Stalled, "main", $"the destination did not answer within {s_recoveryTimeout.TotalSeconds:0} s"),
+                        FailureReason.Stalled, ChannelId.Main,
+                        $"the destination did not answer within {s_recoveryTimeout.TotalSeconds:0} s"),
                     OperationCanceledException => new ChannelException(
-                        FailureReason.LocalFailure, "main", "the attempt to resume was given up here"),
+                        FailureReason.LocalFailure, ChannelId.Main, "the attempt to resume was given up here"),
                     _ => failure,
                 };
             }
@@ -120,7 +121,7 @@ internal sealed partial class SourceSession
     private async Task ReconnectAsync(PostcopyHandover postcopy, ChannelAddress address, CancellationToken cancellationToken)
     {
         _destination = address;
-        var main = await DialAsync(address, "main", 0, cancellationToken).ConfigureAwait(false);
+        var main = await DialAsync(address, ChannelId.Main, 0, cancellationToken).ConfigureAwait(false);
         _main = main;
         var writer = _writer = new MainStreamWriter(main.Output, main.Name);
         await ConnectPreemptAsync(PreemptTiming.WithMain, cancellationToken).ConfigureAwait(false);
@@ -152,7 +153,7 @@ internal sealed partial class SourceSession
         await ended.ConfigureAwait(false);
         if (ended != answer)
         {
-            throw ChannelException.Violation("main", "the destination sent SHUT in the middle of a recovery");
+            throw ChannelException.Violation(ChannelId.Main, "the destination sent SHUT in the middle of a recovery");
         }
     }
 }

@@ -103,7 +103,7 @@ internal sealed partial class SourceSession
             : Volatile.Read(ref _pongs) == 0 ? $"the destination has not begun to read: it may expect more multifd channels than {channels}"
             : channels > 0 ? "the destination reads no further: its machine type may synchronise multifd in another way, or it has stopped"
             : "the destination reads no further: it has stopped, or it is busy for longer";
-        return new ChannelException(FailureReason.Stalled, "main",
+        return new ChannelException(FailureReason.Stalled, ChannelId.Main,
             $"nothing moved within the time limit of {limit.TotalSeconds:0.###} s; {guess}");
     }
 

@@ -121,7 +121,7 @@ internal sealed partial class MultifdReceiveChannel
         }
         catch (Exception surprise)
         {
-            _owner.ReportFailure(new ChannelException(FailureReason.LocalFailure, $"multifd {_id}", surprise.Message, surprise));
+            _owner.ReportFailure(new ChannelException(FailureReason.LocalFailure, ChannelId.Multifd(_id), surprise.Message, surprise));
         }
         finally
         {

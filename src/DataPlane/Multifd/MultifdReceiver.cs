@@ -72,7 +72,7 @@ internal sealed class MultifdReceiver
         {
             if (!_channels[id].TryCloseMemory())
             {
-                throw ChannelException.Violation($"multifd {id}", "pages after the source's last sync");
+                throw ChannelException.Violation(ChannelId.Multifd(id), "pages after the source's last sync");
             }
         }
     }

@@ -1,4 +1,5 @@
 using DataPlane.Memory;
+using DataPlane.Transport;
 
 namespace DataPlane.Postcopy;
 
@@ -10,8 +11,6 @@ namespace DataPlane.Postcopy;
 /// <remarks>Thread-safe.</remarks>
 internal sealed class HandoverProof
 {
-    private const string PreemptChannel = "preempt";
-
     private readonly Lock _gate = new();
     private HashSet<(RamBlock Block, long Page)>? _askedBefore;
     private volatile bool _isMissing;
@@ -35,9 +34,9 @@ internal sealed class HandoverProof
     }
 
     /// <summary>To be called when a host page that was asked for has arrived on <paramref name="channel"/>.</summary>
-    public void OnAnswer(RamBlock block, long hostPage, string channel)
+    public void OnAnswer(RamBlock block, long hostPage, ChannelId channel)
     {
-        if (!_isMissing || channel != PreemptChannel)
+        if (!_isMissing || channel != ChannelId.Preempt)
         {
             return;
         }

@@ -8,7 +8,7 @@ namespace DataPlane.Postcopy;
 /// Assembles the target pages of one channel into host pages, because nothing of a host page may be visible before its last target page has
 /// come. Used by one thread.
 /// </summary>
-internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : IDisposable
+internal sealed class HostPageAssembly(PageArrivals arrivals, ChannelId channel) : IDisposable
 {
     private MemoryMapping? _staging;
     private long _staged;
@@ -58,7 +58,7 @@ internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : 
     public void Dispose()
     {
         _staging?.Dispose();
-        arrivals.Staging.Change(ref _staged, 0, channel, "");
+        arrivals.Staging.Change(ref _staged, 0, "", "");
     }
 
     private void CheckNothingBegun(RamBlock block, long offset)
@@ -74,7 +74,7 @@ internal sealed class HostPageAssembly(PageArrivals arrivals, string channel) : 
     {
         if (_size != size)
         {
-            arrivals.Staging.Change(ref _staged, size, channel, $"a host page of block '{block.Name}'");
+            arrivals.Staging.Change(ref _staged, size, channel.ToString(), $"a host page of block '{block.Name}'");
             _staging?.Dispose();
             _staging = MemoryMapping.Anonymous(size);
             _filled = new PageBitmap(size >> TargetPage.Shift);

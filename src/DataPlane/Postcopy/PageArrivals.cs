@@ -38,17 +38,17 @@ internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger 
 
     /// <summary>Places a host page that came with data.</summary>
     /// <exception cref="ChannelException">The page has come before, and <see cref="RepeatsAllowed"/> is false.</exception>
-    public void Place(RamBlock block, long offset, nint source, long length, string channel) =>
+    public void Place(RamBlock block, long offset, nint source, long length, ChannelId channel) =>
         Record(block, offset, length, holdsData: true, IsNew(block, offset) && store.Place(block, offset, source, length), channel);
 
     /// <summary>Places a host page that came as zero pages only.</summary>
     /// <exception cref="ChannelException">The page has come before, and <see cref="RepeatsAllowed"/> is false.</exception>
-    public void PlaceZeros(RamBlock block, long offset, long length, string channel) =>
+    public void PlaceZeros(RamBlock block, long offset, long length, ChannelId channel) =>
         Record(block, offset, length, holdsData: false, IsNew(block, offset) && store.PlaceZeros(block, offset, length), channel);
 
     private bool IsNew(RamBlock block, long offset) => !ledger.IsReceived(block, offset >> TargetPage.Shift);
 
-    private void Record(RamBlock block, long offset, long length, bool holdsData, bool placed, string channel)
+    private void Record(RamBlock block, long offset, long length, bool holdsData, bool placed, ChannelId channel)
     {
         var pages = length >> TargetPage.Shift;
         if (placed)
@@ -62,7 +62,7 @@ internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger 
         }
         else if (RepeatsAllowed)
         {
-            PostcopyLog.PageCameTwice(logger, WireName.Quote(block.Utf8Name), offset, channel);
+            PostcopyLog.PageCameTwice(logger, WireName.Quote(block.Utf8Name), offset, channel.ToString());
         }
         else
         {

@@ -119,7 +119,7 @@ internal sealed class PostcopyLink : IAsyncDisposable
         Thread? preempt;
         lock (_gate)
         {
-            _cause ??= new ChannelException(FailureReason.LocalFailure, "preempt", "closed by us");
+            _cause ??= new ChannelException(FailureReason.LocalFailure, ChannelId.Preempt, "closed by us");
             _preempt?.Abort();
             preempt = _preemptThread;
         }

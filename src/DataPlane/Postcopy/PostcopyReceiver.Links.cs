@@ -92,7 +92,7 @@ internal sealed partial class PostcopyReceiver
 
         PostcopyLog.PagesLost(_logger, Ledger.CountMissing());
         var lost = new ChannelException(
-            FailureReason.PeerClosed, "preempt", "the preempt channel ended before the pages that were asked for");
+            FailureReason.PeerClosed, ChannelId.Preempt, "the preempt channel ended before the pages that were asked for");
         if (Source.IsOurs || link.Broken.IsCompleted)
         {
             return lost; // one of ours pauses, too, and sends the pages again after a recovery
@@ -117,7 +117,8 @@ internal sealed partial class PostcopyReceiver
     private void OnFaultFailed(Exception failure)
     {
         PostcopyLog.FaultFailed(_logger, failure);
-        Break(failure is LinuxException ? new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure) : failure);
+        Break(failure is LinuxException
+            ? new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure) : failure);
     }
 
     /// <summary>
@@ -127,6 +128,6 @@ internal sealed partial class PostcopyReceiver
     private void OnPullFailed(Exception failure)
     {
         PostcopyLog.PullFailed(_logger, failure);
-        Break(new ChannelException(FailureReason.LocalFailure, "main", failure.Message, failure));
+        Break(new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure));
     }
 }

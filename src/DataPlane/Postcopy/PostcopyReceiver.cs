@@ -210,7 +210,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         {
             if (_outlivesLinks)
             {
-                _link?.Break(new ChannelException(FailureReason.LocalFailure, "main", "paused here"));
+                _link?.Break(new ChannelException(FailureReason.LocalFailure, ChannelId.Main, "paused here"));
             }
         }
     }
@@ -230,7 +230,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         if (outlivesLinks)
         {
             _stop.Cancel();
-            Break(new ChannelException(FailureReason.LocalFailure, "main", "closed by us"));
+            Break(new ChannelException(FailureReason.LocalFailure, ChannelId.Main, "closed by us"));
         }
     }
 
@@ -255,7 +255,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
 
         var teardown = new Teardown();
         await teardown.RunAsync(_stop.CancelAsync).ConfigureAwait(false);
-        teardown.Run(() => Break(new ChannelException(FailureReason.LocalFailure, "main", "closed by us")));
+        teardown.Run(() => Break(new ChannelException(FailureReason.LocalFailure, ChannelId.Main, "closed by us")));
         await Completion.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (_link is { } link)
         {

@@ -121,7 +121,7 @@ internal sealed class PostcopyReturnPath
 
         if (outbox is null)
         {
-            throw new ChannelException(FailureReason.PeerClosed, "main", $"there is no link to the source while {doing}");
+            throw new ChannelException(FailureReason.PeerClosed, ChannelId.Main, $"there is no link to the source while {doing}");
         }
 
         outbox.TryAdd(message[..size], out var end);

@@ -25,8 +25,8 @@ internal sealed class RecordBuffer : IDisposable
         _first = first;
     }
 
-    /// <summary>The name of the channel, for messages.</summary>
-    public string Channel => _channel.Name;
+    /// <summary>Which channel it is.</summary>
+    public ChannelId Channel => _channel.Id;
 
     /// <summary>The number of bytes consumed so far.</summary>
     public long Position { get; private set; }

@@ -66,7 +66,7 @@ internal sealed class RecoveryAnswers
 
         if (value != 1)
         {
-            throw new ChannelException(FailureReason.PeerRefused, "main", $"the destination does not go on (RESUME_ACK {value})");
+            throw new ChannelException(FailureReason.PeerRefused, ChannelId.Main, $"the destination does not go on (RESUME_ACK {value})");
         }
 
         _resumed.SetResult();

@@ -33,27 +33,34 @@ internal sealed partial class Channel : IAsyncDisposable
     private ChannelException? _abortCause;
 
     /// <param name="handle">A connected socket in blocking mode; the channel owns it from now on.</param>
-    /// <param name="name">Name for messages, such as "main" or "multifd 3".</param>
+    /// <param name="id">Which channel it is.</param>
     /// <param name="peer">The other end as text, for messages.</param>
     /// <param name="pool">Blocks for the streams.</param>
     /// <param name="time">Clock of the drain at close; the system's by default.</param>
     /// <param name="tls">
     /// The TLS session of the channel, with its handshake done; null for a plain channel. The channel owns it from now on.
     /// </param>
-    internal Channel(SafeSocketHandle handle, string name, string peer, BlockPool pool, TimeProvider? time = null, TlsSession? tls = null)
+    internal Channel(SafeSocketHandle handle, ChannelId id, string peer, BlockPool pool, TimeProvider? time = null, TlsSession? tls = null)
     {
         _handle = handle;
         _socket = new Socket(handle);
         _pool = pool;
         _time = time ?? TimeProvider.System;
         _tls = tls;
-        Name = name;
+        Id = id;
+        Name = id.ToString();
         Peer = peer;
     }
 
-    internal string Name { get; set; }
+    internal ChannelId Id { get; }
+
+    /// <summary>The name for messages, such as "main" or "multifd 3".</summary>
+    internal string Name { get; }
 
     internal string Peer { get; }
+
+    /// <summary>Whom the connection comes from; <see langword="null"/> for a channel that was dialled.</summary>
+    internal PeerGroup? PeerGroup { get; init; }
 
     /// <summary>The socket, for options and figures that only the kernel knows; not for moving bytes.</summary>
     internal SafeSocketHandle Handle => _handle;

@@ -17,7 +17,7 @@ internal static class ChannelDialer
     /// </summary>
     /// <param name="address">The address to connect to; without a host it is this machine.</param>
     /// <param name="options">Socket options, local addresses and the time limit.</param>
-    /// <param name="name">Name of the channel, for messages.</param>
+    /// <param name="id">Which channel it becomes.</param>
     /// <param name="index">Number of the channel, which selects the local address.</param>
     /// <param name="pool">Blocks for the channel's streams.</param>
     /// <param name="cancellationToken">Ends the attempt; the socket is closed before the task ends.</param>
@@ -30,7 +30,7 @@ internal static class ChannelDialer
     internal static async Task<Channel> ConnectAsync(
         ChannelAddress address,
         ChannelOptions options,
-        string name,
+        ChannelId id,
         int index,
         BlockPool pool,
         CancellationToken cancellationToken,
@@ -39,15 +39,15 @@ internal static class ChannelDialer
         HostRoute? route = null)
     {
         var socket =
-            await ConnectSocketAsync(address, options, name, index, cancellationToken, time, route).ConfigureAwait(false);
-        return tls is null ? new Channel(socket, name, address.ToString(), pool, time)
-            : await tls.SecureAsync(socket, name, address.ToString(), pool, time ?? TimeProvider.System, cancellationToken)
+            await ConnectSocketAsync(address, options, id.ToString(), index, cancellationToken, time, route).ConfigureAwait(false);
+        return tls is null ? new Channel(socket, id, address.ToString(), pool, time)
+            : await tls.SecureAsync(socket, id, address.ToString(), pool, time ?? TimeProvider.System, cancellationToken)
                 .ConfigureAwait(false);
     }
 
     /// <summary>
-    /// Connects as <see cref="ConnectAsync"/> does, and returns the blocking socket before it becomes a channel. The parameters and
-    /// exceptions are those of <see cref="ConnectAsync"/>.
+    /// Connects as <see cref="ConnectAsync"/> does, and returns the blocking socket before it becomes a channel, or something else that
+    /// <paramref name="name"/> names in messages. The other parameters and the exceptions are those of <see cref="ConnectAsync"/>.
     /// </summary>
     internal static async Task<SafeSocketHandle> ConnectSocketAsync(
         ChannelAddress address,

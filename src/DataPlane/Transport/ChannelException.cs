@@ -12,6 +12,11 @@ internal sealed class ChannelException : IOException
         Channel = channel;
     }
 
+    public ChannelException(FailureReason reason, ChannelId channel, string message, Exception? inner = null)
+        : this(reason, channel.ToString(), message, inner)
+    {
+    }
+
     /// <summary>
     /// Creates the exception for a refused system call, or for a channel that the peer has ended. The message is <paramref name="what"/>,
     /// followed by a description of <paramref name="errno"/> unless that is 0.
@@ -70,7 +75,11 @@ internal sealed class ChannelException : IOException
 
     public static ChannelException Malformed(string channel, string message) => new(FailureReason.MalformedStream, channel, message);
 
+    public static ChannelException Malformed(ChannelId channel, string message) => Malformed(channel.ToString(), message);
+
     public static ChannelException Violation(string channel, string message) => new(FailureReason.ProtocolViolation, channel, message);
+
+    public static ChannelException Violation(ChannelId channel, string message) => Violation(channel.ToString(), message);
 
     private static FailureReason ReasonOf(ChannelEnd end) => end switch
     {

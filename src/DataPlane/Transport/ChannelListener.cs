@@ -7,9 +7,8 @@ namespace DataPlane.Transport;
 
 /// <summary>An accepted connection: a blocking socket that the runtime's engine does not know. Whoever gets it owns it.</summary>
 /// <param name="Socket">The socket.</param>
-/// <param name="Address">The peer's address; <see langword="null"/> for Unix sockets.</param>
-/// <param name="Peer">The peer as text.</param>
-internal readonly record struct AcceptedSocket(SafeSocketHandle Socket, IPAddress? Address, string Peer);
+/// <param name="Peer">Whom it comes from.</param>
+internal readonly record struct AcceptedSocket(SafeSocketHandle Socket, PeerAddress Peer);
 
 /// <summary>One listening socket. <see cref="TryAccept"/> never blocks; wait for the handle in a poll set.</summary>
 internal sealed class ChannelListener : IDisposable
@@ -106,7 +105,7 @@ internal sealed class ChannelListener : IDisposable
         errno = 0;
         var peer = SocketSetup.ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, SocketSetup.MaxAddress)));
         accepted = new AcceptedSocket(
-            new SafeSocketHandle(descriptor, ownsHandle: true), peer?.Address, peer?.ToString() ?? LocalAddress.ToString());
+            new SafeSocketHandle(descriptor, ownsHandle: true), peer is null ? PeerAddress.Of(LocalAddress) : PeerAddress.Of(peer));
         return AcceptOutcome.Accepted;
     }
 

@@ -116,9 +116,7 @@ internal static class SocketSetup
 
         SocketAddress address = new(pattern.AddressFamily, raw.Length);
         raw.CopyTo(address.Buffer.Span);
-        var endPoint = (IPEndPoint)pattern.Create(address);
-        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d, but users and their rules mean the IPv4 address.
-        return endPoint.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(endPoint.Address.MapToIPv4(), endPoint.Port) : endPoint;
+        return (IPEndPoint)pattern.Create(address);
     }
 
     /// <summary>

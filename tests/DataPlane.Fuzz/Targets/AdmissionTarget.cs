@@ -1,4 +1,6 @@
+using System.Net;
 using DataPlane.Admission;
+using DataPlane.Transport;
 
 namespace DataPlane.Fuzz.Targets;
 
@@ -7,6 +9,9 @@ internal sealed class AdmissionTarget : IFuzzTarget
 {
     // 08 | command | length | name, at most; a record's head is longer only by three bytes. A ClientHello may be one record.
     private const int MostRead = 5 + (1 << 14);
+
+    private static readonly PeerGroup s_source = PeerGroup.Of(IPAddress.Parse("192.0.2.1"));
+    private static readonly PeerGroup s_other = PeerGroup.Of(IPAddress.Parse("192.0.2.2"));
 
     public string Reads => "first bytes of a connection at every length, ClientHellos among them (AdmissionRules.Judge)";
 
@@ -51,7 +56,7 @@ internal sealed class AdmissionTarget : IFuzzTarget
         return before.Admitted is not null;
     }
 
-    private static AdmissionFacts MakeFacts(ref FuzzInput choices, out string peer, out bool isInside)
+    private static AdmissionFacts MakeFacts(ref FuzzInput choices, out PeerGroup peer, out bool isInside)
     {
         var options = choices.Byte();
         var state = choices.Byte();
@@ -67,20 +72,20 @@ internal sealed class AdmissionTarget : IFuzzTarget
             new Host(choices.Byte()));
         if ((state & 1) != 0)
         {
-            facts.AddMain("main", recovered: (state & 2) != 0);
+            facts.AddMain(s_source, recovered: (state & 2) != 0);
         }
 
         if ((state & 4) != 0 && (options & 3) != 0)
         {
-            facts.AddMultifd(0, Guid.Empty, "main");
+            facts.AddMultifd(0, Guid.Empty, s_source);
         }
 
         if ((state & 8) != 0)
         {
-            facts.AddPreempt("main");
+            facts.AddPreempt(s_source);
         }
 
-        peer = (state & 16) != 0 ? "main" : "other";
+        peer = (state & 16) != 0 ? s_source : s_other;
         isInside = (state & 32) != 0;
         return facts;
     }

@@ -51,7 +51,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
             peer.Send(input);
         }
 
-        var channel = new Channel(one, "multifd 0", "fuzzer", _pool);
+        var channel = new Channel(one, ChannelId.Multifd(0), "fuzzer", _pool);
         try
         {
             Receive(new MultifdReceiveChannel(0, receiver, _pool), channel);

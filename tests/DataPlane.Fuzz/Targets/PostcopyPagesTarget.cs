@@ -27,7 +27,7 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
         // The input stands before what is read from the connection; that is at its end.
         (var one, var other) = Libc.CreateSocketPair();
         other.Dispose();
-        _ended = new Channel(one, "preempt", "fuzzer", _pool);
+        _ended = new Channel(one, ChannelId.Preempt, "fuzzer", _pool);
     }
 
     public string Reads => "pages of a postcopy (PageRecordReader) through host page assembly and ledger into a recording store";

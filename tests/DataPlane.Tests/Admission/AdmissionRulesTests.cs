@@ -1,5 +1,7 @@
+using System.Net;
 using CsCheck;
 using DataPlane.Admission;
+using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Admission;
@@ -7,7 +9,7 @@ namespace DataPlane.Tests.Admission;
 /// <summary>The rows of the table in AdmissionRules, without sockets.</summary>
 public sealed class AdmissionRulesTests
 {
-    private const string Peer = "127.0.0.1";
+    private static readonly PeerGroup s_peer = PeerGroup.Of(IPAddress.Loopback);
 
     private static readonly AdmissionOptions s_two = new() { MultifdChannels = 2, Uuid = Opening.Uuid };
 
@@ -31,8 +33,8 @@ public sealed class AdmissionRulesTests
     public void Each_channel_is_admitted_once()
     {
         var facts = Facts(s_two);
-        facts.AddMain(Peer, recovered: false);
-        facts.AddMultifd(1, Opening.Uuid, Peer);
+        facts.AddMain(s_peer, recovered: false);
+        facts.AddMultifd(1, Opening.Uuid, s_peer);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.SecondMain), Judge(Opening.Main, facts));
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.IdTaken), Judge(Opening.Multifd(1), facts));
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(0), facts));
@@ -64,7 +66,7 @@ public sealed class AdmissionRulesTests
 
         var unbound = Facts(new AdmissionOptions { MultifdChannels = 2 });
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(0, other), unbound));
-        unbound.AddMultifd(0, other, Peer);
+        unbound.AddMultifd(0, other, s_peer);
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Uuid), Judge(Opening.Multifd(1, Guid.Empty), unbound));
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(Opening.Multifd(1, other), unbound));
     }
@@ -117,7 +119,7 @@ public sealed class AdmissionRulesTests
             var facts = new AdmissionFacts(s_two with { Preempt = true, TlsPassThrough = tls }, host);
             if (main)
             {
-                facts.AddMain(Peer, recovered: false);
+                facts.AddMain(s_peer, recovered: false);
             }
 
             AdmissionVerdict last = default;
@@ -157,5 +159,5 @@ public sealed class AdmissionRulesTests
 
     private static AdmissionFacts Facts(AdmissionOptions options) => new(options, NoHost.Instance);
 
-    private static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts) => AdmissionRules.Judge(opening, Peer, facts);
+    private static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts) => AdmissionRules.Judge(opening, s_peer, facts);
 }

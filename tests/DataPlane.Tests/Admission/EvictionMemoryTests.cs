@@ -1,5 +1,6 @@
-using System.Globalization;
+using System.Net;
 using DataPlane.Admission;
+using DataPlane.Transport;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
@@ -7,6 +8,9 @@ namespace DataPlane.Tests.Admission;
 
 public sealed class EvictionMemoryTests
 {
+    private static readonly PeerGroup s_a = At(1);
+    private static readonly PeerGroup s_b = At(2);
+
     private readonly FakeTimeProvider _time = new();
     private readonly EvictionMemory _memory;
 
@@ -15,21 +19,21 @@ public sealed class EvictionMemoryTests
     [Fact]
     public void It_counts_by_address_and_tells_each_loss_once()
     {
-        _memory.Note("a", "a:1");
-        _memory.Note("b", "b:1");
-        _memory.Note("a", "a:2");
+        _memory.Note(s_a, "a:1");
+        _memory.Note(s_b, "b:1");
+        _memory.Note(s_a, "a:2");
 
-        Assert.Equal((2, "a:2"), _memory.Take("a"));
-        Assert.Equal((0, ""), _memory.Take("a"));
-        Assert.Equal((1, "b:1"), _memory.Take("b"));
+        Assert.Equal((2, "a:2"), _memory.Take(s_a));
+        Assert.Equal((0, ""), _memory.Take(s_a));
+        Assert.Equal((1, "b:1"), _memory.Take(s_b));
     }
 
     [Fact]
     public void What_was_lost_long_ago_is_not_told()
     {
-        _memory.Note("a", "a:1");
+        _memory.Note(s_a, "a:1");
         _time.Advance(TimeSpan.FromSeconds(31));
-        Assert.Equal((0, ""), _memory.Take("a"));
+        Assert.Equal((0, ""), _memory.Take(s_a));
     }
 
     [Fact]
@@ -37,10 +41,12 @@ public sealed class EvictionMemoryTests
     {
         for (var i = 0; i <= EvictionMemory.MostAddresses; i++)
         {
-            _memory.Note(i.ToString(CultureInfo.InvariantCulture), "peer");
+            _memory.Note(At(i), "peer");
         }
 
-        Assert.Equal((0, ""), _memory.Take("0"));
-        Assert.Equal((1, "peer"), _memory.Take("1"));
+        Assert.Equal((0, ""), _memory.Take(At(0)));
+        Assert.Equal((1, "peer"), _memory.Take(At(1)));
     }
+
+    private static PeerGroup At(int number) => PeerGroup.Of(new IPAddress([10, 0, (byte)(number >> 8), (byte)number]));
 }

@@ -95,6 +95,22 @@ public sealed class HostFacingTests
     }
 
     [Fact]
+    public async Task Whoever_is_not_held_may_still_become_any_channel_of_its_own_address()
+    {
+        ScriptedContext context = new();
+        await using var door = Door.Open(Door.Expect(1) with { Preempt = true }, context);
+        door.Knock(Opening.PageRecord);
+        await door.HeldAsync(1);
+        Assert.False(door.Admission.HasOpen(null));
+
+        door.Knock();
+        await door.UndecidedAsync(2);
+        Assert.True(door.Admission.HasOpen(null));
+        Assert.True(door.Admission.HasOpen(PeerGroup.Of(IPAddress.Loopback)));
+        Assert.False(door.Admission.HasOpen(PeerGroup.Of(IPAddress.Parse("127.0.0.2"))));
+    }
+
+    [Fact]
     public async Task Tls_sessions_that_pass_through_are_admitted_with_their_whole_hello_and_in_order()
     {
         await using var door = Door.Open(new AdmissionOptions { TlsPassThrough = true, MultifdChannels = 2 });

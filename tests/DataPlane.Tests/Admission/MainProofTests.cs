@@ -1,4 +1,6 @@
+using System.Net;
 using DataPlane.Admission;
+using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Admission;
@@ -6,7 +8,7 @@ namespace DataPlane.Tests.Admission;
 /// <summary>What a main channel has to say before it takes its place, and what becomes of others that say the same.</summary>
 public sealed class MainProofTests
 {
-    private const string Peer = "127.0.0.1";
+    private static readonly PeerGroup s_peer = PeerGroup.Of(IPAddress.Loopback);
 
     private static readonly byte[] s_header = [0x51, 0x45, 0x56, 0x4D, 0, 0, 0, 3];
     private static readonly byte[] s_configuration = [.. s_header, 7, 0, 0, 0, 10, .. "pc-q35-7.2"u8];
@@ -195,5 +197,5 @@ public sealed class MainProofTests
         Assert.Equal(0, door.Admission.Undecided);
     }
 
-    private static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts) => AdmissionRules.Judge(opening, Peer, facts);
+    private static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, AdmissionFacts facts) => AdmissionRules.Judge(opening, s_peer, facts);
 }

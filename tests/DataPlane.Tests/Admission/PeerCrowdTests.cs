@@ -9,8 +9,8 @@ namespace DataPlane.Tests.Admission;
 public sealed class PeerCrowdTests : IDisposable
 {
     private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-    private readonly PeerCrowd _stranger = new("127.0.0.2", need: 2);
-    private readonly PeerCrowd _source = new("127.0.0.1", need: 2);
+    private readonly PeerCrowd _stranger = new(PeerGroup.Of(IPAddress.Parse("127.0.0.2")), need: 2);
+    private readonly PeerCrowd _source = new(PeerGroup.Of(IPAddress.Parse("127.0.0.1")), need: 2);
 
     public void Dispose() => _socket.Dispose();
 
@@ -50,7 +50,7 @@ public sealed class PeerCrowdTests : IDisposable
     private UndecidedConnection Add(PeerCrowd crowd, ulong key)
     {
         var connection = new UndecidedConnection(
-            key, new AcceptedSocket(_socket.SafeHandle, IPAddress.Parse(crowd.PeerGroup), $"{crowd.PeerGroup}:{key}"), now: 0);
+            key, new AcceptedSocket(_socket.SafeHandle, PeerAddress.Of(new IPEndPoint(crowd.PeerGroup.Address!, (int)key))), now: 0);
         crowd.Add(connection);
         return connection;
     }

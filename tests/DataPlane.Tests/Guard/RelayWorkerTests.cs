@@ -1,6 +1,7 @@
 using DataPlane.Admission;
 using DataPlane.Guard.Relay;
 using DataPlane.TestSupport;
+using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;
@@ -20,7 +21,7 @@ public sealed class RelayWorkerTests
         worker.Post(() => throw new InvalidOperationException("an error of ours"));
         Assert.IsType<InvalidOperationException>(await broke.Task.WaitAsync(TimeSpan.FromMinutes(1), Token));
 
-        ChannelRelay relay = new(ChannelKind.Main, 0, "main");
+        ChannelRelay relay = new(ChannelKind.Main, 0, ChannelId.Main);
         relay.SetClient(pair.Channel);
         worker.Adopt();
         worker.Post(() => worker.Watch(relay, relay.Client!));

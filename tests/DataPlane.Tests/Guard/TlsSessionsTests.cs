@@ -29,19 +29,19 @@ public sealed class TlsSessionsTests
     public void Those_of_the_first_that_was_let_in_come_before_all_others_and_those_that_failed_behind_them()
     {
         var sessions = Expect(channels: 2, anyPeer: true);
-        sessions.Blame("bad");
-        sessions.Blame("bad");
-        sessions.Blame("worse");
-        sessions.Blame("worse");
-        sessions.Blame("worse");
-        sessions.LetIn(Session("main").Relay, "main");
-        sessions.Blame("main"); // may be a stranger at the same address
+        sessions.Blame(At("bad"));
+        sessions.Blame(At("bad"));
+        sessions.Blame(At("worse"));
+        sessions.Blame(At("worse"));
+        sessions.Blame(At("worse"));
+        sessions.LetIn(Session("main").Relay, At("main"));
+        sessions.Blame(At("main")); // may be a stranger at the same address
         foreach (var address in (string[])["worse", "bad", "fresh", "main"])
         {
             sessions.Add(Session(address));
         }
 
-        Assert.Equal(["main", "fresh", "bad", "worse"], Enumerable.Range(0, 4).Select(_ => sessions.TakeNext()!.Address));
+        Assert.Equal([At("main"), At("fresh"), At("bad"), At("worse")], Enumerable.Range(0, 4).Select(_ => sessions.TakeNext()!.Address));
     }
 
     [Fact]
@@ -50,10 +50,10 @@ public sealed class TlsSessionsTests
         var sessions = Expect(channels: 2, anyPeer: true);
         for (var i = 0; i <= TlsSessions.MaxFailed; i++)
         {
-            sessions.Blame($"once {i}");
+            sessions.Blame(At($"once {i}"));
             if (i % 1000 == 0)
             {
-                sessions.Blame("stubborn");
+                sessions.Blame(At("stubborn"));
             }
         }
 
@@ -63,7 +63,7 @@ public sealed class TlsSessionsTests
             sessions.Add(Session(address));
         }
 
-        Assert.Equal(["fresh", lately, "stubborn"], Enumerable.Range(0, 3).Select(_ => sessions.TakeNext()!.Address));
+        Assert.Equal([At("fresh"), At(lately), At("stubborn")], Enumerable.Range(0, 3).Select(_ => sessions.TakeNext()!.Address));
     }
 
     [Fact]
@@ -73,19 +73,19 @@ public sealed class TlsSessionsTests
         var other = Session("other");
         sessions.Add(other);
         var main = Session("main");
-        Assert.True(sessions.MayCome("other"));
+        Assert.True(sessions.MayCome(At("other")));
         sessions.LetIn(main.Relay, main.Address);
-        Assert.False(sessions.MayCome("other"));
+        Assert.False(sessions.MayCome(At("other")));
         Assert.Equal([other.Relay], sessions.TakeSurplus());
-        Assert.True(sessions.MayCome("main"));
+        Assert.True(sessions.MayCome(At("main")));
         Assert.False(sessions.IsComplete);
 
         var multifd = Session("main");
-        sessions.LetIn(multifd.Relay, "main");
+        sessions.LetIn(multifd.Relay, At("main"));
         Assert.True(sessions.IsComplete);
-        Assert.False(sessions.MayCome("main"));
+        Assert.False(sessions.MayCome(At("main")));
         sessions.Remove(multifd.Relay); // QEMU did not like it after all
-        Assert.True(sessions.MayCome("main"));
+        Assert.True(sessions.MayCome(At("main")));
     }
 
     [Fact]
@@ -94,15 +94,15 @@ public sealed class TlsSessionsTests
         var sessions = Expect(channels: 2, preempt: true);
         for (var i = 0; i < 4; i++)
         {
-            sessions.LetIn(Session("main").Relay, "main");
+            sessions.LetIn(Session("main").Relay, At("main"));
         }
 
         Assert.True(sessions.IsComplete);
         sessions.ExpectRecovery();
-        Assert.True(sessions.MayCome("elsewhere"));
-        sessions.LetIn(Session("elsewhere").Relay, "elsewhere");
+        Assert.True(sessions.MayCome(At("elsewhere")));
+        sessions.LetIn(Session("elsewhere").Relay, At("elsewhere"));
         Assert.False(sessions.IsComplete);
-        sessions.LetIn(Session("elsewhere").Relay, "elsewhere");
+        sessions.LetIn(Session("elsewhere").Relay, At("elsewhere"));
         Assert.True(sessions.IsComplete);
     }
 
@@ -110,7 +110,7 @@ public sealed class TlsSessionsTests
     public void Of_too_many_the_one_that_would_come_last_goes()
     {
         var sessions = Expect(channels: 2);
-        sessions.Blame("bad");
+        sessions.Blame(At("bad"));
         var bad = Session("bad");
         Assert.Null(sessions.Add(bad));
         for (var i = 1; i < TlsSessions.MaxWaiting; i++)
@@ -121,14 +121,11 @@ public sealed class TlsSessionsTests
         Assert.Same(bad.Relay, sessions.Add(Session("good")));
     }
 
-    [Theory]
-    [InlineData("10.0.0.1:4711", "10.0.0.1")]
-    [InlineData("[fe80::1]:4711", "[fe80::1]")]
-    [InlineData("/run/socket", "/run/socket")]
-    public void An_address_has_no_port(string peer, string address) => Assert.Equal(address, TlsSessions.AddressOf(peer));
-
     private static TlsSessions Expect(int channels, bool preempt = false, bool anyPeer = false) =>
         new(new QemuTarget { Address = ChannelAddress.Unix("/q"), Channels = channels, Preempt = preempt, Tls = true }, anyPeer);
 
-    private TlsSessions.Waiting Session(string address) => new(new ChannelRelay(ChannelKind.Tls, _number++, "tls"), default, address);
+    private static PeerGroup At(string listener) => PeerGroup.Of(ChannelAddress.Unix(listener));
+
+    private TlsSessions.Waiting Session(string listener) =>
+        new(new ChannelRelay(ChannelKind.Tls, _number++, ChannelId.Tls), default, At(listener));
 }

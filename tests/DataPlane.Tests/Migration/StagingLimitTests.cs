@@ -33,8 +33,8 @@ public sealed class StagingLimitTests
         {
             Staging = new StagingBudget(3 << 20),
         };
-        using var preempt = new HostPageAssembly(arrivals, "preempt");
-        using (var main = new HostPageAssembly(arrivals, "main"))
+        using var preempt = new HostPageAssembly(arrivals, ChannelId.Preempt);
+        using (var main = new HostPageAssembly(arrivals, ChannelId.Main))
         {
             main.Add(memory.Blocks[0], 0, source: 0);
             var failure = Assert.Throws<ChannelException>(() => preempt.Add(memory.Blocks[0], 2 << 20, source: 0));

@@ -16,18 +16,18 @@ internal sealed class ChannelPair : IAsyncDisposable
 
     public Channel Server { get; }
 
-    public static async Task<ChannelPair> CreateAsync(BlockPool pool, string clientName = "client", string serverName = "multifd 0")
+    public static async Task<ChannelPair> CreateAsync(BlockPool pool)
     {
         using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), new ChannelOptions());
         var client = await ChannelDialer.ConnectAsync(
-            listener.LocalAddress, new ChannelOptions(), clientName, 0, pool, TestContext.Current.CancellationToken);
+            listener.LocalAddress, new ChannelOptions(), ChannelId.Multifd(0), 0, pool, TestContext.Current.CancellationToken);
         AcceptedSocket accepted;
         while (listener.TryAccept(out accepted, out _) != AcceptOutcome.Accepted)
         {
             await Task.Yield();
         }
 
-        return new ChannelPair(client, new Channel(accepted.Socket, serverName, accepted.Peer, pool));
+        return new ChannelPair(client, new Channel(accepted.Socket, ChannelId.Multifd(0), accepted.Peer.ToString(), pool));
     }
 
     public async ValueTask DisposeAsync()

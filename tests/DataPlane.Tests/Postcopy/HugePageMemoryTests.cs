@@ -2,6 +2,7 @@ using DataPlane.Linux;
 using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.TestSupport;
+using DataPlane.Transport;
 using DataPlane.Wire;
 using Microsoft.Win32.SafeHandles;
 using Xunit;
@@ -98,7 +99,7 @@ public sealed class HugePageMemoryTests
             () => ForeignTouch.Read(scene.Block, SmallPages), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         await Eventually.TrueAsync(() => faults.Faults >= 2, "both wait", Token);
 
-        using var assembly = new HostPageAssembly(scene.Arrivals, "main");
+        using var assembly = new HostPageAssembly(scene.Arrivals, ChannelId.Main);
         using var content = new NativeBuffer(HugePage).Fill(3);
         for (var page = SmallPages - 1; page >= 0; page--)
         {
@@ -122,7 +123,7 @@ public sealed class HugePageMemoryTests
     {
         using var scene = new HugePageScene(shared);
         using var content = new NativeBuffer(HugePage).Fill(1);
-        scene.Arrivals.Place(scene.Block, HugePage, content.Whole.Address, HugePage, "main");
+        scene.Arrivals.Place(scene.Block, HugePage, content.Whole.Address, HugePage, ChannelId.Main);
 
         scene.Live.Poison();
 

@@ -2,6 +2,7 @@ using DataPlane.Linux;
 using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.TestSupport;
+using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -113,7 +114,7 @@ public sealed class UserfaultPageStoreTests
         Assert.Equal(1, scene.Ledger.OpenRequests);
 
         using var content = new NativeBuffer(TargetPage.Size).Fill(1);
-        scene.Arrivals.Place(scene.Block, 3 * TargetPage.Size, content.Whole.Address, TargetPage.Size, "main");
+        scene.Arrivals.Place(scene.Block, 3 * TargetPage.Size, content.Whole.Address, TargetPage.Size, ChannelId.Main);
         foreach (var reader in readers)
         {
             Assert.Equal(content.Span.ToArray(), await reader.WaitAsync(TimeSpan.FromSeconds(30), Token));
@@ -127,7 +128,7 @@ public sealed class UserfaultPageStoreTests
             () => ForeignTouch.Read(scene.Block, 4), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         size = ReturnPathWriter.WriteRequestPages(request, 4 * TargetPage.Size, TargetPage.Size);
         Assert.Equal(request[..size], await pair.Peer.ReceiveAsync(size, Token));
-        scene.Arrivals.PlaceZeros(scene.Block, 4 * TargetPage.Size, TargetPage.Size, "main");
+        scene.Arrivals.PlaceZeros(scene.Block, 4 * TargetPage.Size, TargetPage.Size, ChannelId.Main);
         Assert.Equal(new byte[TargetPage.Size], await next);
     }
 
@@ -141,7 +142,7 @@ public sealed class UserfaultPageStoreTests
         LiveGuest.RequireUserfaultfd();
         using var scene = new Scene(shared, wanted: kernelCanPoison ? UserfaultFeatures.Poison : UserfaultFeatures.None);
         using var content = new NativeBuffer(TargetPage.Size).Fill(1);
-        scene.Arrivals.Place(scene.Block, 0, content.Whole.Address, TargetPage.Size, "main");
+        scene.Arrivals.Place(scene.Block, 0, content.Whole.Address, TargetPage.Size, ChannelId.Main);
 
         scene.Live.Poison();
 
@@ -204,7 +205,7 @@ public sealed class UserfaultPageStoreTests
         {
             var scene = new Scene(shared: false);
             using var content = new NativeBuffer(TargetPage.Size).Fill(1);
-            scene.Arrivals.Place(scene.Block, 0, content.Whole.Address, TargetPage.Size, "main");
+            scene.Arrivals.Place(scene.Block, 0, content.Whole.Address, TargetPage.Size, ChannelId.Main);
             Assert.ThrowsAny<IOException>(() => scene.Live.Poison(static (_, _, _) => throw new LinuxException("mprotect", Errno.EACCES)));
             return (scene.Block, scene.Pages.Memory);
         }

@@ -165,5 +165,5 @@ public sealed class ChannelBulkTests
     }
 
     /// <summary>A channel at the peer's end too; the peer's own socket object must not be used any more.</summary>
-    private static Channel Wrap(ChannelPair pair) => new(pair.Peer.Socket.SafeHandle, "other", "test", pair.Pool);
+    private static Channel Wrap(ChannelPair pair) => new(pair.Peer.Socket.SafeHandle, ChannelId.Main, "test", pair.Pool);
 }

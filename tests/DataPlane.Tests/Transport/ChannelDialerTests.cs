@@ -36,7 +36,7 @@ public sealed class ChannelDialerTests : IDisposable
         var to = where == ":0" ? ChannelAddress.Parse($":{listener.LocalAddress.Port}") : listener.LocalAddress;
         await using var channel = await DialAsync(to, new ChannelOptions());
         Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
+        await using Channel other = new(accepted.Socket, ChannelId.Main, accepted.Peer.ToString(), _pool);
 
         foreach (var end in new[] { channel, other })
         {
@@ -71,7 +71,7 @@ public sealed class ChannelDialerTests : IDisposable
         using var listener = ChannelListener.Listen(ChannelAddress.Parse("127.0.0.1:0"), options);
         await using var channel = await DialAsync(listener.LocalAddress, options);
         Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-        await using Channel other = new(accepted.Socket, "accepted", accepted.Peer, _pool);
+        await using Channel other = new(accepted.Socket, ChannelId.Main, accepted.Peer.ToString(), _pool);
 
         foreach (var socket in new[] { channel.Handle, other.Handle })
         {
@@ -95,9 +95,10 @@ public sealed class ChannelDialerTests : IDisposable
         List<string> seen = [];
         for (var i = 0; i < 4; i++)
         {
-            await using var channel = await ChannelDialer.ConnectAsync(listener.LocalAddress, options, "c", i, _pool, Token);
+            await using var channel = await ChannelDialer.ConnectAsync(
+                listener.LocalAddress, options, ChannelId.Multifd(i), i, _pool, Token);
             Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-            seen.Add(accepted.Address!.ToString());
+            seen.Add(accepted.Peer.Group.ToString());
             accepted.Socket.Dispose();
         }
 
@@ -174,7 +175,7 @@ public sealed class ChannelDialerTests : IDisposable
     {
         using var full = FullListener.On(unix ? new UnixDomainSocketEndPoint(_folder + "/s") : new IPEndPoint(IPAddress.Loopback, 0));
         using var cancel = new CancellationTokenSource();
-        var dialling = ChannelDialer.ConnectAsync(full.Address, new ChannelOptions(), "main", 0, _pool, cancel.Token);
+        var dialling = ChannelDialer.ConnectAsync(full.Address, new ChannelOptions(), ChannelId.Main, 0, _pool, cancel.Token);
         Assert.False(dialling.IsCompleted);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => dialling);
@@ -217,7 +218,7 @@ public sealed class ChannelDialerTests : IDisposable
     }
 
     private Task<Channel> DialAsync(ChannelAddress address, ChannelOptions options, TimeProvider? time = null) =>
-        ChannelDialer.ConnectAsync(address, options, "main", 0, _pool, Token, time);
+        ChannelDialer.ConnectAsync(address, options, ChannelId.Main, 0, _pool, Token, time);
 
     /// <summary>Makes sure that the engine exists, so that its set can be looked into.</summary>
     private static async Task StartTheRuntimesEngineAsync()

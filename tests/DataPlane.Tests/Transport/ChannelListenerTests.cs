@@ -33,8 +33,8 @@ public sealed class ChannelListenerTests : IDisposable
         {
             using var peer = ScriptedPeer.Connect(ChannelAddress.Tcp(host, listener.LocalAddress.Port));
             Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-            Assert.Equal(host, accepted.Address!.ToString());
-            Assert.Equal(peer.Socket.LocalEndPoint!.ToString(), accepted.Peer);
+            Assert.Equal(host, accepted.Peer.Group.Address!.ToString());
+            Assert.Equal(peer.Socket.LocalEndPoint!.ToString(), accepted.Peer.ToString());
             accepted.Socket.Dispose();
         }
     }
@@ -74,7 +74,7 @@ public sealed class ChannelListenerTests : IDisposable
             Assert.Throws<ChannelException>(() => ChannelListener.Listen(address, s_options));
             using var peer = ScriptedPeer.Connect(address);
             Assert.Equal(AcceptOutcome.Accepted, listener.TryAccept(out var accepted, out _));
-            Assert.Equal((null, address.ToString()), (accepted.Address, accepted.Peer));
+            Assert.Equal(PeerAddress.Of(address), accepted.Peer);
             accepted.Socket.Dispose();
         }
 

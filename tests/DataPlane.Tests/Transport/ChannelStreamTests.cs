@@ -60,7 +60,7 @@ public sealed class ChannelStreamTests
         await using var pair = await ChannelPair.ConnectAsync(Token);
         pair.Peer.Reset();
         var e = await Assert.ThrowsAsync<ChannelException>(async () => await pair.Channel.Input.ReadAsync(Token));
-        Assert.Equal((ChannelEnd.Reset, "test"), (e.End, e.Channel));
+        Assert.Equal((ChannelEnd.Reset, "main"), (e.End, e.Channel));
     }
 
     [Fact]

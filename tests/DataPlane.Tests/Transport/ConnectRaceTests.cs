@@ -146,7 +146,8 @@ public sealed class ConnectRaceTests : IDisposable
         for (var i = 0; i < 3; i++)
         {
             await using var channel = await ChannelDialer.ConnectAsync(
-                ChannelAddress.Tcp(i == 2 ? "DESTINATION.test" : "destination.test", port), options, "main", i, _pool, Token, route: route);
+                ChannelAddress.Tcp(i == 2 ? "DESTINATION.test" : "destination.test", port), options, ChannelId.Main, i, _pool, Token,
+                route: route);
         }
 
         Assert.Equal(1, asked);
@@ -154,7 +155,7 @@ public sealed class ConnectRaceTests : IDisposable
         Assert.Null(route.Find(ChannelAddress.Tcp("another.test", port)));
         Assert.Null(route.Find(ChannelAddress.Unix("/s")));
         var e = await Assert.ThrowsAsync<ChannelException>(() => ChannelDialer.ConnectAsync(
-            ChannelAddress.Tcp("another.test", port), options, "main", 0, _pool, Token, route: route));
+            ChannelAddress.Tcp("another.test", port), options, ChannelId.Main, 0, _pool, Token, route: route));
         Assert.Contains("127.0.0.4: ", e.Message, StringComparison.Ordinal);
     }
 
@@ -184,5 +185,5 @@ public sealed class ConnectRaceTests : IDisposable
 
     private Task<Channel> DialAsync(int port, string resolved, TimeProvider time) => ChannelDialer.ConnectAsync(
         ChannelAddress.Tcp("destination.test", port), new ChannelOptions { Resolve = (_, _) => Task.FromResult(Addresses(resolved)) },
-        "main", 0, _pool, Token, time);
+        ChannelId.Main, 0, _pool, Token, time);
 }

@@ -14,7 +14,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
     /// <exception cref="ChannelException">The address is a Unix socket, which has no host, and no name was given.</exception>
     internal static string HostOf(ChannelAddress address, string? given) => given is { Length: > 0 } ? given
         : address.IsUnix ? throw new ChannelException(
-            FailureReason.TlsFailed, "main", $"{address} has no host: the name in the destination's certificate must be given")
+            FailureReason.TlsFailed, ChannelId.Main, $"{address} has no host: the name in the destination's certificate must be given")
         : address.Host.Length == 0 ? "localhost" : address.Host;
 
     /// <summary>
@@ -22,7 +22,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
     /// </summary>
     /// <exception cref="ChannelException">The handshake failed or took too long; the message has the reason.</exception>
     internal async Task<Channel> SecureAsync(
-        SafeSocketHandle socket, string name, string peer, BlockPool pool, TimeProvider time, CancellationToken cancellationToken)
+        SafeSocketHandle socket, ChannelId id, string peer, BlockPool pool, TimeProvider time, CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(Timeout, time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
@@ -31,7 +31,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         {
             if (!OpenSsl.IsAvailable)
             {
-                return new Channel(await BridgeAsync(socket, name, time, linked.Token).ConfigureAwait(false), name, peer, pool, time);
+                return new Channel(await BridgeAsync(socket, id, time, linked.Token).ConfigureAwait(false), id, peer, pool, time);
             }
 
             session = Credentials.Context.NewSession(Host);
@@ -39,7 +39,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
             await Task.Factory.StartNew(
                 () => TlsHandshake.Run(session, socket, linked.Token), CancellationToken.None,
                 TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
-            return new Channel(socket, name, peer, pool, time, session);
+            return new Channel(socket, id, peer, pool, time, session);
         }
         catch (Exception e)
         {
@@ -48,10 +48,10 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
             throw e switch
             {
                 OperationCanceledException when !cancellationToken.IsCancellationRequested => new ChannelException(
-                    FailureReason.TlsFailed, name,
+                    FailureReason.TlsFailed, id,
                         $"{peer} did not complete the TLS handshake within {Timeout.TotalSeconds:0.###} s; perhaps it expects none"),
                 AuthenticationException or TlsCredentialsException or ArgumentException => new ChannelException(
-                    FailureReason.TlsFailed, name, $"no TLS with {peer}: {e.Message}", e),
+                    FailureReason.TlsFailed, id, $"no TLS with {peer}: {e.Message}", e),
                 _ => e,
             };
         }
@@ -61,7 +61,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
     /// Does the handshake with the runtime's TLS, where there is no OpenSSL 3; the plain bytes are on a socket of our own.
     /// </summary>
     private async Task<SafeSocketHandle> BridgeAsync(
-        SafeSocketHandle socket, string name, TimeProvider time, CancellationToken cancellationToken)
+        SafeSocketHandle socket, ChannelId id, TimeProvider time, CancellationToken cancellationToken)
     {
         var outer = new Socket(socket);
         var raw = new PrefixedStream(new NetworkStream(outer, ownsSocket: true), default);
@@ -70,7 +70,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
         {
             await tls.AuthenticateAsClientAsync(Credentials.ClientOptions(Host), cancellationToken).ConfigureAwait(false);
             raw.ReadAhead();
-            _ = TlsBridge.Begin(tls, outer, sendsCloseNotify: name is not ("main" or "preempt"), time, out var inner);
+            _ = TlsBridge.Begin(tls, outer, sendsCloseNotify: id != ChannelId.Main && id != ChannelId.Preempt, time, out var inner);
             return inner;
         }
         catch (Exception e)
