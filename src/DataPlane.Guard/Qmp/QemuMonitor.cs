@@ -87,20 +87,6 @@ internal sealed class QemuMonitor : IAsyncDisposable
         return await ListenAsync(target, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Returns the status of the migration; null when there is none yet or the monitor does not answer in time.</summary>
-    internal async Task<string?> TryQueryStatusAsync(CancellationToken cancellationToken)
-    {
-        try
-        {
-            var info = await AskAsync("query-migrate", cancellationToken).ConfigureAwait(false);
-            return QmpText.Of(info, "status");
-        }
-        catch (Exception e) when (e is QmpException or TimeoutException)
-        {
-            return null;
-        }
-    }
-
     /// <summary>
     /// Asks QEMU which RAM blocks it has, and leaves <paramref name="blocks"/> as it is when no answer comes in time. Ask while the guest
     /// is elsewhere: the monitor of a QEMU that runs the guest may stand still.

@@ -21,7 +21,6 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     private volatile int _ending;
     private volatile int _state;
     private volatile bool _isClaimed;
-    private volatile bool _hasFinished;
     private volatile bool _isLosing;
     private long _clientBytes;
     private (RelayEnding Ending, int Errno) _loss;
@@ -48,9 +47,6 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     internal RelayEnding Ending => (RelayEnding)_ending;
 
     internal int Errno { get; private set; }
-
-    /// <summary>Whether the client, while it was held, has sent its bytes and closed.</summary>
-    internal bool HasFinished => _hasFinished;
 
     internal GuardChannelState State => (GuardChannelState)_state;
 
@@ -241,9 +237,10 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     {
         if (Client is { HasHungUp: true, HasUnread: true })
         {
-            _hasFinished = true;
+            return;
         }
-        else if (Client is { HasHungUp: true } && !_isClaimed)
+
+        if (Client is { HasHungUp: true } && !_isClaimed)
         {
             End(RelayEnding.ClientLost, 0);
         }

@@ -17,9 +17,6 @@ internal sealed class TlsHandshakeWatch
     private bool _serverChanged;
     private TlsServerHello? _hello;
 
-    /// <summary>Whether the server has answered the ClientHello with its own hello.</summary>
-    internal bool IsAnswered => _hello is not null;
-
     /// <summary>
     /// Whether the client has begun to encrypt, so that its last message may have passed. The records do not show which one is the last,
     /// and a client that wants to deceive may cut them as it likes.

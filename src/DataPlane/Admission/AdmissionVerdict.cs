@@ -17,8 +17,6 @@ internal readonly record struct AdmissionVerdict(
     /// <summary>The verdict on a connection that no further byte can decide: the host must know more first.</summary>
     internal static AdmissionVerdict Held => new(null, null, false, true);
 
-    internal bool IsUndecided => Admitted is null && Refused is null && !IsHeld;
-
     internal static AdmissionVerdict Admit(ChannelKind kind, bool recovered = false, bool isOneOfSeveral = false) =>
         new(kind, null, recovered, false, isOneOfSeveral);
 

@@ -18,8 +18,6 @@ internal static unsafe partial class Libc
     internal const int SeekData = 3;
     internal const int SeekHole = 4;
 
-    internal const uint SyncRangeWrite = 2;
-
     internal const int LockExclusive = 2;
     internal const int LockNonBlocking = 4;
     internal const int LockRelease = 8;
@@ -28,7 +26,6 @@ internal static unsafe partial class Libc
     internal const uint RenameExchange = 2;
 
     internal const int UsageOfProcess = 0;
-    internal const int UsageOfChildren = -1;
     internal const int UsageOfThread = 1;
 
     // O_DIRECTORY is one of the few flags that differ between the architectures.
@@ -55,16 +52,6 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     internal static partial int Sync(SafeFileHandle file);
-
-    [LibraryImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
-    internal static partial int SyncFileRange(SafeFileHandle file, long offset, long length, uint flags);
-
-    /// <param name="file">Where to write.</param>
-    /// <param name="vectors">An array of struct iovec.</param>
-    /// <param name="count">Entries of <paramref name="vectors"/>, at most 1024.</param>
-    /// <param name="offset">Position in the file.</param>
-    [LibraryImport("libc", EntryPoint = "pwritev", SetLastError = true)]
-    internal static partial nint WriteVectors(SafeFileHandle file, void* vectors, int count, long offset);
 
     /// <param name="resource">RLIMIT_*.</param>
     /// <param name="limit">Gets the soft limit and the hard one, 64 bits each.</param>

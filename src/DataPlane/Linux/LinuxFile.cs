@@ -113,17 +113,6 @@ internal static class LinuxFile
         }
     }
 
-    /// <summary>
-    /// Starts to write a range to the disk and does not wait, so that a later <see cref="SyncData"/> has less left to do.
-    /// </summary>
-    internal static void BeginWriteBack(SafeFileHandle file, long offset, long length)
-    {
-        if (Libc.SyncFileRange(file, offset, length, Libc.SyncRangeWrite) != 0)
-        {
-            LinuxException.ThrowLast("sync_file_range");
-        }
-    }
-
     /// <summary>Makes a rename inside a directory durable.</summary>
     internal static void SyncDirectory(string path)
     {

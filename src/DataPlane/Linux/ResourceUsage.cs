@@ -14,7 +14,7 @@ internal struct ResourceUsage
     /// <summary>
     /// The CPU time, in user mode and in the kernel, that the process, its ended children or the calling thread has used so far.
     /// </summary>
-    /// <param name="who"><see cref="Libc.UsageOfProcess"/>, <see cref="Libc.UsageOfChildren"/> or <see cref="Libc.UsageOfThread"/>.</param>
+    /// <param name="who"><see cref="Libc.UsageOfProcess"/> or <see cref="Libc.UsageOfThread"/>.</param>
     internal static unsafe TimeSpan CpuTime(int who)
     {
         ResourceUsage usage;

@@ -13,7 +13,6 @@ internal sealed partial class Userfaultfd
 
     internal const int WakeNumber = 2;
     internal const int CopyNumber = 3;
-    internal const int ZeroPageNumber = 4;
 
     /// <summary>The descriptor for a poll set beside an <see cref="EventFd"/>; readable when there are faults.</summary>
     internal int Descriptor => (int)_file.DangerousGetHandle();

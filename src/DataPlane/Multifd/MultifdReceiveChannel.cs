@@ -30,7 +30,6 @@ internal sealed partial class MultifdReceiveChannel
     private bool _aborted;
     private long _normalPages;
     private long _zeroPages;
-    private long _packets;
     private int _slot;
     private bool _headerIsIn;
     private bool _ended;
@@ -48,9 +47,6 @@ internal sealed partial class MultifdReceiveChannel
 
     /// <summary>Pages that came as zero pages. Any thread may read it.</summary>
     public long ZeroPages => Volatile.Read(ref _zeroPages);
-
-    /// <summary>Packets received so far, SYNC packets included. Any thread may read it.</summary>
-    public long Packets => Volatile.Read(ref _packets);
 
     /// <summary>Completes when the thread no longer uses the channel.</summary>
     public Task Stopped => _stopped.Task;
@@ -174,7 +170,6 @@ internal sealed partial class MultifdReceiveChannel
             _memoryAccess.Leave();
         }
 
-        Volatile.Write(ref _packets, _packets + 1);
         return !packet.IsSync || _owner.Barrier.ArriveAndWait(_id);
     }
 

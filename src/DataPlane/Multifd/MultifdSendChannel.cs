@@ -28,7 +28,6 @@ internal sealed class MultifdSendChannel
     private bool _stopping;
     private long _normalPages;
     private long _zeroPages;
-    private long _packets;
 
     public MultifdSendChannel(int id, BlockPool pool, PacketCounter packetNumbers, CompressionSettings compression = default)
     {
@@ -43,9 +42,6 @@ internal sealed class MultifdSendChannel
 
     /// <summary>Zero pages that were sent in packets or handed over to main. Any thread may read it.</summary>
     public long ZeroPages => Volatile.Read(ref _zeroPages);
-
-    /// <summary>Packets sent so far, SYNC packets included. Any thread may read it.</summary>
-    public long Packets => Volatile.Read(ref _packets);
 
     /// <summary>Completes when the thread has ended.</summary>
     public Task Stopped => _stopped.Task;
@@ -234,7 +230,5 @@ internal sealed class MultifdSendChannel
         {
             throw ChannelException.From(result, channel, doing);
         }
-
-        Volatile.Write(ref _packets, _packets + 1);
     }
 }

@@ -54,9 +54,6 @@ internal sealed class MultifdSender : IPageSender
     /// <summary>Zero pages that were sent in packets or on main, over all channels.</summary>
     public long ZeroPages => _channels.Sum(static channel => channel.ZeroPages);
 
-    /// <summary>Packets sent so far over all channels, SYNC packets included.</summary>
-    public long Packets => _channels.Sum(static channel => channel.Packets);
-
     /// <summary>
     /// Gives the threads their connections, whose init packets have been sent. To be called once, before the first round.
     /// </summary>

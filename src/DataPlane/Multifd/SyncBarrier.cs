@@ -26,9 +26,6 @@ internal sealed class SyncBarrier
         _ended = new bool[channels];
     }
 
-    /// <summary>The number of marks that main has passed.</summary>
-    public long Marks => Volatile.Read(ref _marks);
-
     /// <summary>
     /// Reports a SYNC of channel <paramref name="id"/> and blocks until main has passed the mark of that SYNC. Returns false if the
     /// migration is over; the channel must stop reading then.
@@ -129,7 +126,7 @@ internal sealed class SyncBarrier
 
         var waits = _mainWaits;
         _mainWaits = null;
-        Volatile.Write(ref _marks, mark);
+        _marks = mark;
         Monitor.PulseAll(_gate);
         waits.TrySetResult();
     }

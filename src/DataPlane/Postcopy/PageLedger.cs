@@ -34,18 +34,6 @@ internal sealed class PageLedger
         _pagesPerHostPage = [.. pages.Memory.Blocks.Select(block => hostPageSize(block) >> TargetPage.Shift)];
     }
 
-    /// <summary>The number of host pages that are asked for and not here.</summary>
-    public long OpenRequests
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _open;
-            }
-        }
-    }
-
     /// <summary>Counts the target pages that the source owes: they were discarded and have not come since.</summary>
     public long CountMissing()
     {

@@ -21,11 +21,9 @@ internal sealed partial class UserfaultPageStore : IPageStore
     /// <summary>
     /// The userfaultfds of memory whose missing pages could not be made unreadable. Without a reference the garbage collector would close
     /// them, and every blocked reader would go on with zeros: a guest that computes with zeros is worse than one that stands still.
+    /// Tests take theirs out and close them.
     /// </summary>
-    private static readonly ConcurrentBag<Userfaultfd> s_keptForEver = [];
-
-    /// <summary>Gives tests the userfaultfds that are kept open for ever, so that they can close their own.</summary>
-    internal static ConcurrentBag<Userfaultfd> KeptForEver => s_keptForEver;
+    internal static ConcurrentBag<Userfaultfd> KeptForEver { get; } = [];
 
     private const ulong NeededCalls = (1UL << Userfaultfd.CopyNumber) | (1UL << Userfaultfd.WakeNumber);
 
@@ -201,7 +199,7 @@ internal sealed partial class UserfaultPageStore : IPageStore
 
         if (teardown.Failure is not null)
         {
-            s_keptForEver.Add(faults);
+            KeptForEver.Add(faults);
         }
 
         teardown.ThrowIfFailed();

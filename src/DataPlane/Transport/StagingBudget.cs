@@ -9,9 +9,6 @@ internal sealed class StagingBudget(long limit)
 {
     private long _used;
 
-    /// <summary>The bytes that all holders hold now.</summary>
-    internal long Used => Interlocked.Read(ref _used);
-
     /// <summary>Changes what one holder holds to <paramref name="now"/> bytes, and sets <paramref name="held"/> to that.</summary>
     /// <param name="held">The bytes that the holder holds; only one thread may use it.</param>
     /// <param name="now">The bytes that it needs; 0 returns all of them.</param>

@@ -24,7 +24,6 @@ internal static class MultifdPacket
     /// <summary>The most pages in a packet, 512 KiB. The format fixes the number: the header has exactly this many offsets.</summary>
     public const int PagesPerPacket = 128;
 
-    public const int PayloadLimit = PagesPerPacket * WireLimits.PageSize;
     public const int HeaderSize = OffsetsOffset + PagesPerPacket * sizeof(ulong);
 
     public const int VersionOffset = 4;

@@ -45,25 +45,13 @@ internal ref struct MultifdPacketWriter
 
     public void AddNormal(long offset)
     {
-        ThrowIfFull(1);
+        ThrowIfFull();
         WriteOffset(NormalPages++, offset);
-    }
-
-    /// <summary>Adds <paramref name="pages"/> neighbouring pages.</summary>
-    public void AddNormalRun(long offset, int pages)
-    {
-        ThrowIfFull(pages);
-        for (var i = 0; i < pages; i++, offset += WireLimits.PageSize)
-        {
-            WriteOffset(NormalPages + i, offset);
-        }
-
-        NormalPages += pages;
     }
 
     public void AddZero(long offset)
     {
-        ThrowIfFull(1);
+        ThrowIfFull();
         WriteOffset(PagesPerPacket - ++_zeroPages, offset);
     }
 
@@ -97,9 +85,9 @@ internal ref struct MultifdPacketWriter
         BinaryPrimitives.WriteUInt64BigEndian(header[PacketNumberOffset..], packetNumber);
     }
 
-    private readonly void ThrowIfFull(int pages)
+    private readonly void ThrowIfFull()
     {
-        if ((uint)pages > (uint)FreePages)
+        if (FreePages == 0)
         {
             throw new InvalidOperationException("The packet is full.");
         }

@@ -40,7 +40,7 @@ internal sealed class AdmissionTarget : IFuzzTarget
                 Oracle.Holds(verdict == before);
             }
 
-            if (verdict.IsUndecided)
+            if (verdict == AdmissionVerdict.Undecided)
             {
                 Oracle.Holds(limit > length && limit <= MostRead);
             }

@@ -54,7 +54,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
         var channel = new Channel(one, ChannelId.Multifd(0), "fuzzer", _pool);
         try
         {
-            Receive(new MultifdReceiveChannel(0, receiver, _pool), channel);
+            Receive(new MultifdReceiveChannel(0, receiver, _pool), channel, input.Length / MultifdPacket.HeaderSize);
             Oracle.Holds(_guest.CountUnreported(pages) == 0);
             return pages.Count() > 0;
         }
@@ -76,16 +76,15 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
         }
     }
 
-    private void Receive(MultifdReceiveChannel receiver, Channel channel)
+    /// <summary>Receives all packets and the end, which may be asked for again and again.</summary>
+    private void Receive(MultifdReceiveChannel receiver, Channel channel, int mostPackets)
     {
         using var block = _pool.RentBlock("multifd 0");
-        long packets;
-        do
+        for (var packets = 0; packets <= mostPackets; packets++)
         {
-            packets = receiver.Packets;
             // False is the end, or a sync, after which no one waits here.
+            _ = receiver.ReceivePacket(channel, block);
         }
-        while (receiver.ReceivePacket(channel, block) || receiver.Packets > packets);
     }
 
     /// <summary>The owner of the barrier, whose own thread has ended: its barrier holds nobody up.</summary>

@@ -14,7 +14,7 @@ public sealed class AdmissionRulesTests
     private static readonly AdmissionOptions s_two = new() { MultifdChannels = 2, Uuid = Opening.Uuid };
 
     [Fact]
-    public void Silence_proves_nothing() => Assert.True(Judge([], Facts(new AdmissionOptions())).IsUndecided);
+    public void Silence_proves_nothing() => Assert.Equal(AdmissionVerdict.Undecided, Judge([], Facts(new AdmissionOptions())));
 
     [Fact]
     public void A_whole_init_packet_is_a_multifd_channel_and_not_a_byte_less()
@@ -23,7 +23,7 @@ public sealed class AdmissionRulesTests
         var packet = Opening.Multifd(1);
         for (var i = 0; i < 64; i++)
         {
-            Assert.True(Judge(packet.AsSpan(0, i), facts).IsUndecided);
+            Assert.Equal(AdmissionVerdict.Undecided, Judge(packet.AsSpan(0, i), facts));
         }
 
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Multifd), Judge(packet, facts));
@@ -95,7 +95,7 @@ public sealed class AdmissionRulesTests
     public void Everything_else_is_refused_at_its_first_wrong_byte(byte[] opening, RefusalReason reason)
     {
         var facts = Facts(s_two);
-        Assert.True(Judge(opening.AsSpan(0, opening.Length - 1), facts).IsUndecided);
+        Assert.Equal(AdmissionVerdict.Undecided, Judge(opening.AsSpan(0, opening.Length - 1), facts));
         Assert.Equal(AdmissionVerdict.Refuse(reason), Judge(opening, facts));
     }
 
@@ -126,7 +126,7 @@ public sealed class AdmissionRulesTests
             for (var i = 0; i <= bytes.Length; i++)
             {
                 var now = Judge(bytes.AsSpan(0, i), facts);
-                if (!last.IsUndecided && now != last)
+                if (last != AdmissionVerdict.Undecided && now != last)
                 {
                     return false;
                 }

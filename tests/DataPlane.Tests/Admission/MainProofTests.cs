@@ -37,7 +37,7 @@ public sealed class MainProofTests
         AdmissionFacts facts = new(Two, NoHost.Instance);
         for (var i = 0; i < proof.Length; i++)
         {
-            Assert.True(Judge(proof.AsSpan(0, i), facts).IsUndecided, $"{i} bytes");
+            Assert.Equal((i, AdmissionVerdict.Undecided), (i, Judge(proof.AsSpan(0, i), facts)));
         }
 
         Assert.Equal(AdmissionVerdict.Admit(ChannelKind.Main), Judge(proof, facts));
@@ -61,7 +61,7 @@ public sealed class MainProofTests
         byte[] opening = [.. s_header, .. rest];
         Assert.Equal(length, opening.Length);
         AdmissionFacts facts = new(Two, NoHost.Instance);
-        Assert.True(Judge(opening.AsSpan(0, length - 1), facts).IsUndecided);
+        Assert.Equal(AdmissionVerdict.Undecided, Judge(opening.AsSpan(0, length - 1), facts));
         Assert.Equal(AdmissionVerdict.Refuse(RefusalReason.Garbage), Judge(opening, facts));
     }
 

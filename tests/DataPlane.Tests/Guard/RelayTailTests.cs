@@ -57,7 +57,7 @@ public sealed class RelayTailTests : IAsyncLifetime
     {
         var relay = _engine.Hold(ChannelKind.Multifd, 0, _client.Channel);
         _client.Peer.Send(1, 2, 3).Finish();
-        await Eventually.TrueAsync(() => relay.HasFinished, "it has finished", Token);
+        await Eventually.TrueAsync(() => relay.Client!.HasHungUp, "its end is seen", Token);
         await using var silent = await ChannelPair.ConnectAsync(Token);
         var other = _engine.Hold(ChannelKind.Multifd, 1, silent.Channel);
         silent.Peer.Finish();

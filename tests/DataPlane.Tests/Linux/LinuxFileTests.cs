@@ -98,7 +98,6 @@ public sealed class LinuxFileTests : IDisposable
         using var file = File.OpenHandle(FilePath, FileMode.CreateNew, FileAccess.ReadWrite);
         RandomAccess.Write(file, "abc"u8, 0);
 
-        LinuxFile.BeginWriteBack(file, 0, 3);
         LinuxFile.SyncData(file);
         LinuxFile.SyncDirectory(_folder.FullName);
 
@@ -111,22 +110,6 @@ public sealed class LinuxFileTests : IDisposable
         File.WriteAllText(FilePath, "");
 
         Assert.Equal(Errno.ENOTDIR, Assert.Throws<LinuxException>(() => LinuxFile.SyncDirectory(FilePath)).Errno);
-    }
-
-    [Fact]
-    public unsafe void Vectors_are_written_in_order_at_their_offset()
-    {
-        using var file = LinuxFile.CreateInMemory("test", 16);
-        byte[] head = [1, 2], tail = [3];
-        fixed (byte* first = head, second = tail)
-        {
-            var vectors = stackalloc nint[] { (nint)first, 2, (nint)second, 1 };
-            Assert.Equal(3, Libc.WriteVectors(file, vectors, 2, 5));
-        }
-
-        var bytes = new byte[16];
-        Assert.Equal(16, RandomAccess.Read(file, bytes, 0));
-        Assert.Equal([0, 1, 2, 3, 0], bytes[4..9]);
     }
 
     [Fact]

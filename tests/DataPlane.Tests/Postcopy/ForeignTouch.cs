@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using DataPlane.Memory;
+using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Tests.Postcopy;
 
@@ -21,6 +22,16 @@ internal static partial class ForeignTouch
         }
     }
 
+    /// <summary>
+    /// Has the kernel read a page into a file: it waits as a guest does, and says EFAULT where a plain touch would be SIGBUS. Returns the
+    /// bytes written, or the negative error number.
+    /// </summary>
+    public static long Write(SafeFileHandle file, RamBlock block, long page)
+    {
+        var written = WriteAt(file, block.Address + (nint)(page * TargetPage.Size), TargetPage.Size, 0);
+        return written >= 0 ? written : -Marshal.GetLastPInvokeError();
+    }
+
     /// <summary>Whether a page is in memory, without touching it.</summary>
     public static unsafe bool IsPresent(RamBlock block, long page)
     {
@@ -32,6 +43,9 @@ internal static partial class ForeignTouch
 
     [LibraryImport("libc", EntryPoint = "mincore")]
     private static unsafe partial int GetPresence(nint address, nuint length, byte* present);
+
+    [LibraryImport("libc", EntryPoint = "pwrite", SetLastError = true)]
+    private static partial nint WriteAt(SafeFileHandle file, nint bytes, nuint length, long offset);
 
     [LibraryImport("libc", EntryPoint = "memcpy")]
     private static partial nint Copy(nint target, nint source, nuint length);

@@ -111,7 +111,7 @@ public sealed class UserfaultPageStoreTests
         var size = ReturnPathWriter.WriteRequestPages(request, "pc.ram"u8, 3 * TargetPage.Size, TargetPage.Size);
         Assert.Equal(request[..size], await pair.Peer.ReceiveAsync(size, Token));
         await Eventually.TrueAsync(() => faults.Faults >= readers.Length, "all of them wait", Token);
-        Assert.Equal(1, scene.Ledger.OpenRequests);
+        Assert.Equal((scene.Block, 3L), Assert.Single(scene.Ledger.Open()));
 
         using var content = new NativeBuffer(TargetPage.Size).Fill(1);
         scene.Arrivals.Place(scene.Block, 3 * TargetPage.Size, content.Whole.Address, TargetPage.Size, ChannelId.Main);
@@ -121,7 +121,7 @@ public sealed class UserfaultPageStoreTests
         }
 
         Assert.Equal(1, scene.ReturnPath.Requests);
-        Assert.Equal(0, scene.Ledger.OpenRequests);
+        Assert.Empty(scene.Ledger.Open());
 
         // The next one goes without the name.
         var next = Task.Factory.StartNew(
@@ -148,9 +148,9 @@ public sealed class UserfaultPageStoreTests
 
         // A system call says EFAULT where a plain touch would be SIGBUS or SIGSEGV.
         using var file = LinuxFile.CreateInMemory("probe", TargetPage.Size);
-        Assert.Equal(TargetPage.Size, Write(file, scene.Block, 0));
-        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, 1));
-        Assert.Equal(-Errno.EFAULT, Write(file, scene.Block, PageCount - 1));
+        Assert.Equal(TargetPage.Size, ForeignTouch.Write(file, scene.Block, 0));
+        Assert.Equal(-Errno.EFAULT, ForeignTouch.Write(file, scene.Block, 1));
+        Assert.Equal(-Errno.EFAULT, ForeignTouch.Write(file, scene.Block, PageCount - 1));
     }
 
     /// <summary>A vCPU's thread that waits is not left waiting, on kernels that cannot poison either.</summary>
@@ -163,7 +163,7 @@ public sealed class UserfaultPageStoreTests
         using var scene = new Scene(shared: false, wanted: kernelCanPoison ? UserfaultFeatures.Poison : UserfaultFeatures.None);
         using var file = LinuxFile.CreateInMemory("probe", TargetPage.Size);
         var waiting = Task.Factory.StartNew(
-            () => Write(file, scene.Block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            () => ForeignTouch.Write(file, scene.Block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         using (var stop = new EventFd())
         {
             Assert.True(scene.Live.Faults.WaitForFaults(stop));
@@ -183,7 +183,8 @@ public sealed class UserfaultPageStoreTests
         LiveGuest.RequireUserfaultfd();
         using var file = LinuxFile.CreateInMemory("probe", TargetPage.Size);
         var (block, memory) = Abandon();
-        var waiting = Task.Factory.StartNew(() => Write(file, block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var waiting = Task.Factory.StartNew(
+            () => ForeignTouch.Write(file, block, 3), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         for (var i = 0; i < 5; i++)
         {
             GC.Collect();
@@ -192,7 +193,7 @@ public sealed class UserfaultPageStoreTests
 
         // A page that was received is there; of the others every touch waits. Had the registration gone, this would be done at once.
         using var another = LinuxFile.CreateInMemory("probe", TargetPage.Size); // the kernel locks a file while somebody writes to it
-        Assert.Equal(TargetPage.Size, Write(another, block, 0));
+        Assert.Equal(TargetPage.Size, ForeignTouch.Write(another, block, 0));
         Assert.False(waiting.IsCompleted);
         Assert.True(IsRegistered(block));
         Assert.True(UserfaultPageStore.KeptForEver.TryTake(out var kept));
@@ -217,14 +218,6 @@ public sealed class UserfaultPageStoreTests
         var start = $"{(ulong)block.Address:x}-";
         var lines = File.ReadLines("/proc/self/smaps").SkipWhile(line => !line.StartsWith(start, StringComparison.Ordinal));
         return lines.First(static line => line.StartsWith("VmFlags:", StringComparison.Ordinal)).Contains(" um", StringComparison.Ordinal);
-    }
-
-    private static unsafe long Write(Microsoft.Win32.SafeHandles.SafeFileHandle file, RamBlock block, long page)
-    {
-        var vector = new IoVec(block.Address + (nint)(page * TargetPage.Size), TargetPage.Size);
-        // SAFETY: one vector, inside the block.
-        var written = Libc.WriteVectors(file, &vector, 1, 0);
-        return written >= 0 ? written : -System.Runtime.InteropServices.Marshal.GetLastPInvokeError();
     }
 
     private sealed class Scene : IDisposable

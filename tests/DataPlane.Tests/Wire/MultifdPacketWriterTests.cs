@@ -53,14 +53,7 @@ public sealed class MultifdPacketWriterTests
             var writer = MultifdPacketWriter.Begin(header, utf8, number);
             foreach ((var page, var zero) in pages)
             {
-                if (zero)
-                {
-                    writer.AddZero(page * 4096);
-                }
-                else
-                {
-                    writer.AddNormal(page * 4096);
-                }
+                Add(ref writer, page * 4096, zero);
             }
 
             var payload = writer.Finish();
@@ -82,40 +75,22 @@ public sealed class MultifdPacketWriterTests
                 && !header.AsSpan(320 + 8 * packet.PageCount, 1344 - 320 - 8 * packet.PageCount).ContainsAnyExcept((byte)0);
         });
 
-    [Fact]
-    public void A_run_is_the_same_as_its_pages()
-    {
-        byte[] run = Dirty(), single = Dirty();
-        var one = MultifdPacketWriter.Begin(run, "b"u8, 0);
-        one.AddNormal(0x1000000);
-        one.AddNormalRun(0x2000, 127);
-        one.Finish();
-        var two = MultifdPacketWriter.Begin(single, "b"u8, 0);
-        two.AddNormal(0x1000000);
-        for (var i = 0; i < 127; i++)
-        {
-            two.AddNormal(0x2000 + i * 4096);
-        }
-
-        two.Finish();
-        Assert.Equal(single, run);
-    }
-
-    [Fact]
-    public void The_129th_page_does_not_fit()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_129th_page_does_not_fit(bool isZero)
     {
         var refused = false;
         var writer = MultifdPacketWriter.Begin(Dirty(), "b"u8, 0);
-        writer.AddNormalRun(0, 100);
-        for (var i = 0; i < 28; i++)
+        for (var i = 0; i < 128; i++)
         {
-            writer.AddZero(0x1000000 + i * 4096);
+            Add(ref writer, i * 4096, isZero: i >= 100);
         }
 
         Assert.Equal(0, writer.FreePages);
         try
         {
-            writer.AddZero(0);
+            Add(ref writer, 0, isZero);
         }
         catch (InvalidOperationException)
         {
@@ -140,13 +115,29 @@ public sealed class MultifdPacketWriterTests
         for (var i = 0; i < 1000; i++)
         {
             var writer = MultifdPacketWriter.Begin(header, "pc.ram"u8, (ulong)i);
-            writer.AddNormalRun(0x100000, 100);
+            for (var page = 0; page < 100; page++)
+            {
+                writer.AddNormal(0x100000 + page * 4096);
+            }
+
             writer.AddZero(0x5000);
             sum += writer.Finish();
         }
 
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
         Assert.Equal(1000L * 100 * 4096, sum);
+    }
+
+    private static void Add(ref MultifdPacketWriter writer, long offset, bool isZero)
+    {
+        if (isZero)
+        {
+            writer.AddZero(offset);
+        }
+        else
+        {
+            writer.AddNormal(offset);
+        }
     }
 
     private static byte[] Dirty() => [.. Enumerable.Repeat((byte)0xCC, MultifdPacket.HeaderSize + 64)];
