@@ -44,23 +44,23 @@ internal sealed class RelayEnd
 
     internal void Take(uint events)
     {
-        if ((events & (SpliceCalls.EpollIn | SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
+        if ((events & (Libc.EpollIn | Libc.EpollReadHangUp | Libc.EpollHangUp | Libc.EpollError)) != 0)
         {
             IsReadable = true;
         }
 
-        if ((events & (SpliceCalls.EpollOut | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
+        if ((events & (Libc.EpollOut | Libc.EpollHangUp | Libc.EpollError)) != 0)
         {
             IsWritable = true;
         }
 
-        if ((events & (SpliceCalls.EpollReadHangUp | SpliceCalls.EpollHangUp | SpliceCalls.EpollError)) != 0)
+        if ((events & (Libc.EpollReadHangUp | Libc.EpollHangUp | Libc.EpollError)) != 0)
         {
             HasHungUp = true;
         }
 
-        _isGone |= (events & SpliceCalls.EpollHangUp) != 0;
-        IsBroken |= (events & SpliceCalls.EpollError) != 0;
+        _isGone |= (events & Libc.EpollHangUp) != 0;
+        IsBroken |= (events & Libc.EpollError) != 0;
     }
 
     /// <summary>Sends FIN after everything that was sent.</summary>

@@ -10,8 +10,10 @@ namespace DataPlane.Guard.Relay;
 internal sealed class RelayWorker : IDisposable
 {
     private const ulong WakeKey = 0;
+    private const int EventsPerTurn = 128;
+    private const uint BothDirections = Libc.EpollIn | Libc.EpollOut | Libc.EpollReadHangUp;
 
-    private readonly ReadinessSet _sockets = new();
+    private readonly EpollSet _sockets = new(EventsPerTurn);
     private readonly EventFd _wake = new();
     private readonly ConcurrentQueue<Action> _requests = new();
     private readonly Dictionary<ulong, (RelayJob Job, RelayEnd End)> _ends = [];
@@ -34,7 +36,7 @@ internal sealed class RelayWorker : IDisposable
         _failed = failed;
         try
         {
-            _sockets.Add(_wake, WakeKey);
+            _sockets.Add(_wake.Descriptor, WakeKey);
             _thread = new Thread(Work) { Name = name, IsBackground = true };
             _thread.Start();
         }
@@ -69,8 +71,11 @@ internal sealed class RelayWorker : IDisposable
         }
     }
 
-    /// <summary>Watches an end of <paramref name="job"/> from now on. Call it on the worker's thread.</summary>
-    internal void Watch(RelayJob job, RelayEnd end, uint events = ReadinessSet.BothDirections)
+    /// <summary>
+    /// Watches an end of <paramref name="job"/> from now on: every change is reported once, and the job must then use the socket until
+    /// EAGAIN. Call it on the worker's thread.
+    /// </summary>
+    internal void Watch(RelayJob job, RelayEnd end, uint events = BothDirections)
     {
         if (_hasEnded)
         {
@@ -80,7 +85,7 @@ internal sealed class RelayWorker : IDisposable
 
         try
         {
-            _sockets.Add(end.Channel.Handle, ++_lastKey, events);
+            _sockets.Add(end.Channel.Handle, ++_lastKey, events | Libc.EpollEdge);
         }
         catch (LinuxException e)
         {
@@ -207,7 +212,7 @@ internal sealed class RelayWorker : IDisposable
 
     private void Turn()
     {
-        var count = _sockets.Wait(forEvents: _queue.Count == 0);
+        var count = _sockets.Wait(_queue.Count == 0 ? Timeout.Infinite : 0);
         for (var i = 0; i < count; i++)
         {
             (var key, var events) = _sockets.Event(i);

@@ -1,3 +1,5 @@
+using DataPlane.Linux;
+
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
@@ -42,8 +44,8 @@ internal sealed class ReturnLane : RelayJob
     {
         try
         {
-            Worker.Watch(this, _qemu, SpliceCalls.EpollIn | SpliceCalls.EpollReadHangUp);
-            Worker.Watch(this, _client, SpliceCalls.EpollOut);
+            Worker.Watch(this, _qemu, Libc.EpollIn | Libc.EpollReadHangUp);
+            Worker.Watch(this, _client, Libc.EpollOut);
         }
         catch (ObjectDisposedException)
         {

@@ -4,9 +4,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Guard.Relay;
 
-/// <summary>
-/// The system calls that move bytes from socket to socket inside the kernel, by way of a pipe, and the constants for watching sockets.
-/// </summary>
+/// <summary>The system calls that move bytes from socket to socket inside the kernel, by way of a pipe.</summary>
 internal static unsafe partial class SpliceCalls
 {
     internal const int CloseOnExec = 0x80000;
@@ -15,13 +13,6 @@ internal static unsafe partial class SpliceCalls
     internal const int SetPipeSize = 1031;
 
     internal const uint MoveNonBlocking = 1 | 2; // SPLICE_F_MOVE | SPLICE_F_NONBLOCK
-
-    internal const uint EpollIn = 1;
-    internal const uint EpollOut = 4;
-    internal const uint EpollError = 8;
-    internal const uint EpollHangUp = 0x10;
-    internal const uint EpollReadHangUp = 0x2000;
-    internal const uint EpollEdge = 1u << 31;
 
     internal const int ShutdownSend = 1;
 

@@ -151,14 +151,13 @@ internal sealed partial class AdmissionLoop : IDisposable
         try
         {
             Watch();
-            Span<ulong> keys = stackalloc ulong[EventsPerTurn];
             while (!_stopping)
             {
-                var count = _epoll.Wait(keys);
+                var count = _epoll.Wait();
                 _turn = _clock.Now;
-                foreach (var key in keys[..count])
+                for (var i = 0; i < count; i++)
                 {
-                    Handle(key);
+                    Handle(_epoll.Event(i).Key);
                 }
 
                 ExpireAndRearm();
@@ -198,15 +197,10 @@ internal sealed partial class AdmissionLoop : IDisposable
 
     private void Watch()
     {
-        var watched = _epoll.TryAdd(_wake.Descriptor, WakeKey);
-        for (var i = 0; i < _listeners.Length && watched; i++)
+        _epoll.Add(_wake.Descriptor, WakeKey);
+        for (var i = 0; i < _listeners.Length; i++)
         {
-            watched = _epoll.TryAdd(_listeners[i].Handle, (ulong)i + 1);
-        }
-
-        if (!watched)
-        {
-            LinuxException.ThrowLast("epoll_ctl");
+            _epoll.Add(_listeners[i].Handle, (ulong)i + 1);
         }
     }
 

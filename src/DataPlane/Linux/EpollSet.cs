@@ -6,8 +6,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// A level-triggered epoll set for one waiting thread. Each descriptor carries a key of the caller's choice, and <see cref="Wait"/> returns
-/// keys only. So a descriptor that was closed, and whose number was reused, cannot be mistaken for the new one.
+/// An epoll set for one waiting thread. Each descriptor carries a key of the caller's choice, and <see cref="Wait"/> tells by keys what has
+/// happened. So a descriptor that was closed, and whose number was reused, cannot be mistaken for the new one.
 /// </summary>
 internal sealed class EpollSet : IDisposable
 {
@@ -20,6 +20,7 @@ internal sealed class EpollSet : IDisposable
     private readonly byte[] _events;
     private readonly int _capacity;
 
+    /// <param name="capacity">The most events that one <see cref="Wait"/> brings.</param>
     internal EpollSet(int capacity)
     {
         var descriptor = Libc.EpollCreate(Libc.EpollCloseOnExec);
@@ -34,19 +35,51 @@ internal sealed class EpollSet : IDisposable
     }
 
     /// <summary>
-    /// Watches <paramref name="descriptor"/> for readable data, hang-up and error. When it returns false, the last P/Invoke error has the
-    /// reason.
+    /// Watches <paramref name="descriptor"/> for <paramref name="events"/>, hang-up and error. It is reported as long as there is one, or
+    /// with <see cref="Libc.EpollEdge"/> once for each change. The caller keeps it open meanwhile.
     /// </summary>
-    internal unsafe bool TryAdd(int descriptor, ulong key)
+    /// <returns>Whether it is in the set; if it is not, the last P/Invoke error has the reason.</returns>
+    internal unsafe bool TryAdd(int descriptor, ulong key, uint events = Libc.EpollIn)
     {
         var epollEvent = stackalloc byte[16];
         // SAFETY: the buffer holds the larger of the two layouts.
-        *(uint*)epollEvent = Libc.EpollIn;
+        *(uint*)epollEvent = events;
         Unsafe.WriteUnaligned(epollEvent + s_dataOffset, key);
         return Libc.EpollControl(_handle, Libc.EpollAdd, descriptor, epollEvent) == 0;
     }
 
+    /// <inheritdoc cref="TryAdd(int, ulong, uint)"/>
     internal bool TryAdd(SafeSocketHandle socket, ulong key) => TryAdd((int)socket.DangerousGetHandle(), key);
+
+    /// <summary>As <see cref="TryAdd(int, ulong, uint)"/>, for a descriptor that must be watched.</summary>
+    /// <exception cref="LinuxException">The system refuses it.</exception>
+    internal void Add(int descriptor, ulong key, uint events = Libc.EpollIn)
+    {
+        if (!TryAdd(descriptor, key, events))
+        {
+            LinuxException.ThrowLast("epoll_ctl");
+        }
+    }
+
+    /// <summary>Watches a socket that another thread may be about to close.</summary>
+    /// <exception cref="ObjectDisposedException">The socket was closed meanwhile.</exception>
+    /// <exception cref="LinuxException">The system refuses it.</exception>
+    internal void Add(SafeSocketHandle socket, ulong key, uint events = Libc.EpollIn)
+    {
+        var held = false;
+        try
+        {
+            socket.DangerousAddRef(ref held); // its descriptor must not become another file's
+            Add((int)socket.DangerousGetHandle(), key, events);
+        }
+        finally
+        {
+            if (held)
+            {
+                socket.DangerousRelease();
+            }
+        }
+    }
 
     /// <summary>
     /// Removes a socket that is still open. This is needed before the socket is given away, because a registration lives as long as the
@@ -60,29 +93,30 @@ internal sealed class EpollSet : IDisposable
     }
 
     /// <summary>
-    /// Waits without a time limit for at least one event. Fills <paramref name="keys"/> and returns their number, which is 0 when a signal
-    /// has interrupted the wait.
+    /// Waits for at least one event, without a time limit unless one is given. Returns the number of events, for <see cref="Event"/>; it is
+    /// 0 when the time is over or a signal has interrupted the wait.
     /// </summary>
-    internal unsafe int Wait(Span<ulong> keys)
+    internal unsafe int Wait(int timeoutMilliseconds = Timeout.Infinite)
     {
-        int count;
         fixed (byte* events = _events)
         {
             // SAFETY: the array holds _capacity events, and no more than that are asked for.
-            count = Libc.EpollWait(_handle, events, Math.Min(keys.Length, _capacity), -1);
-            if (count < 0)
+            var count = Libc.EpollWait(_handle, events, _capacity, timeoutMilliseconds);
+            if (count >= 0)
             {
-                var errno = Marshal.GetLastPInvokeError();
-                return errno == Errno.EINTR ? 0 : throw new LinuxException("epoll_wait", errno);
-            }
-
-            for (var i = 0; i < count; i++)
-            {
-                keys[i] = Unsafe.ReadUnaligned<ulong>(events + (i * EventSize) + s_dataOffset);
+                return count;
             }
         }
 
-        return count;
+        var errno = Marshal.GetLastPInvokeError();
+        return errno == Errno.EINTR ? 0 : throw new LinuxException("epoll_wait", errno);
+    }
+
+    /// <summary>Returns event <paramref name="index"/> of the last <see cref="Wait"/>.</summary>
+    internal (ulong Key, uint Events) Event(int index)
+    {
+        ReadOnlySpan<byte> entry = _events.AsSpan(index * EventSize, EventSize);
+        return (Unsafe.ReadUnaligned<ulong>(in entry[s_dataOffset]), Unsafe.ReadUnaligned<uint>(in entry[0]));
     }
 
     public void Dispose() => _handle.Dispose();

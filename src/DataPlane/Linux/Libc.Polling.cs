@@ -17,6 +17,11 @@ internal static unsafe partial class Libc
     internal const int EpollAdd = 1;
     internal const int EpollDelete = 2;
     internal const uint EpollIn = 1;
+    internal const uint EpollOut = 4;
+    internal const uint EpollError = 8;
+    internal const uint EpollHangUp = 0x10;
+    internal const uint EpollReadHangUp = 0x2000;
+    internal const uint EpollEdge = 1u << 31;
 
     internal const int EventFdCloseOnExec = 0x80000;
     internal const int EventFdNonBlocking = 0x800;

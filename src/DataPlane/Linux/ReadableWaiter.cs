@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
 
 namespace DataPlane.Linux;
 
@@ -25,11 +24,7 @@ internal sealed class ReadableWaiter : IDisposable
     {
         try
         {
-            if (!_epoll.TryAdd(_wake.Descriptor, WakeKey))
-            {
-                LinuxException.ThrowLast("epoll_ctl");
-            }
-
+            _epoll.Add(_wake.Descriptor, WakeKey);
             _thread = new Thread(Run) { Name = name, IsBackground = true };
             _thread.Start();
         }
@@ -55,11 +50,7 @@ internal sealed class ReadableWaiter : IDisposable
         _waiting[key] = waiting;
         try
         {
-            if (!_epoll.TryAdd(socket, key))
-            {
-                throw new LinuxException("epoll_ctl", Marshal.GetLastPInvokeError());
-            }
-
+            _epoll.Add((int)socket.DangerousGetHandle(), key); // the entry holds it open
             ObjectDisposedException.ThrowIf(_stopping, this);
             // The socket is released at once, and not when the continuation runs: whoever cancels may be about to count descriptors.
             using var onCancel = cancellationToken.UnsafeRegister(_ =>
@@ -97,12 +88,12 @@ internal sealed class ReadableWaiter : IDisposable
 
     private void Run()
     {
-        Span<ulong> keys = stackalloc ulong[EventsPerTurn];
         while (!_stopping)
         {
-            var count = _epoll.Wait(keys);
-            foreach (var key in keys[..count])
+            var count = _epoll.Wait();
+            for (var i = 0; i < count; i++)
             {
+                var key = _epoll.Event(i).Key;
                 // The set is level-triggered: a socket that stayed in it while it is readable would make this thread spin.
                 if (key != WakeKey)
                 {
