@@ -1,3 +1,5 @@
+using DataPlane.Memory;
+
 namespace DataPlane.PostcopyPair;
 
 /// <summary>Under what a page is waited for.</summary>
@@ -8,14 +10,12 @@ internal sealed record FaultCase(long PageBytes, bool Preempt, bool Busy)
 {
     public const long HugePage = 2 << 20;
 
-    private const long SmallPage = 4096;
-
     /// <summary>What the background may send where it shall not be in the way, in bytes per second.</summary>
     public const long Trickle = 4 << 20;
 
     public static IReadOnlyList<FaultCase> All { get; } =
     [
-        .. from page in (long[])[SmallPage, HugePage]
+        .. from page in (long[])[TargetPage.Size, HugePage]
            from preempt in (bool[])[true, false]
            from busy in (bool[])[false, true]
            select new FaultCase(page, preempt, busy),

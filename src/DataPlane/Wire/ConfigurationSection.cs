@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text;
+using DataPlane.Memory;
 
 namespace DataPlane.Wire;
 
@@ -24,7 +25,6 @@ internal sealed class ConfigurationSection
     public const string IgnoreSharedCapability = "x-ignore-shared";
     public const string MappedRamCapability = "mapped-ram";
 
-    private const int PageBits = 12;
     private const uint SubsectionVersion = 1;
     private const int UuidSize = 16;
 
@@ -219,13 +219,13 @@ internal sealed class ConfigurationSection
             return OperationStatus.NeedMoreData;
         }
 
-        if (bits != PageBits)
+        if (bits != TargetPage.Shift)
         {
-            error = $"target pages of 2^{bits} bytes are not supported, only 2^{PageBits}";
+            error = $"target pages of 2^{bits} bytes are not supported, only 2^{TargetPage.Shift}";
             return OperationStatus.InvalidData;
         }
 
-        found.PageBits = PageBits;
+        found.PageBits = TargetPage.Shift;
         return OperationStatus.Done;
     }
 

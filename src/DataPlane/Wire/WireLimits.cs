@@ -1,3 +1,5 @@
+using DataPlane.Memory;
+
 namespace DataPlane.Wire;
 
 /// <summary>
@@ -5,8 +7,8 @@ namespace DataPlane.Wire;
 /// </summary>
 internal static class WireLimits
 {
-    /// <summary>The size of an x86 target page. It leaves the low 12 bits of a RAM record's first word to the flags.</summary>
-    public const int PageSize = 4096;
+    /// <summary>The size of a target page. It leaves the low 12 bits of a RAM record's first word to the flags.</summary>
+    public const int PageSize = TargetPage.Size;
 
     public const int PageOffsetMask = PageSize - 1;
 
