@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using DataPlane.Tool.Bench;
 
 namespace DataPlane.AdmissionLatency;
 
@@ -19,12 +20,6 @@ internal sealed class Leg(int silent)
     public List<double> ManagedBytesPerConnection { get; } = [];
 
     public List<double> ResidentBytesPerConnection { get; } = [];
-
-    public static double Quantile(List<double> values, double quantile)
-    {
-        double[] sorted = [.. values.Order()];
-        return sorted[(int)Math.Min(sorted.Length - 1, Math.Ceiling(quantile * sorted.Length) - 1)];
-    }
 
     public string Describe()
     {
@@ -48,13 +43,15 @@ internal sealed class Leg(int silent)
         ["end_to_end_samples"] = Array(EndToEnd),
     };
 
-    private static string Micros(List<double> values, double quantile) =>
-        string.Create(CultureInfo.InvariantCulture, $"{Quantile(values, quantile) * 1e6:0.0} us");
+    private static double At(List<double> values, double share) => Quantile.NearestRank([.. values.Order()], share);
+
+    private static string Micros(List<double> values, double share) =>
+        string.Create(CultureInfo.InvariantCulture, $"{At(values, share) * 1e6:0.0} us");
 
     private static JsonObject Quantiles(List<double> values) => new()
     {
-        ["p50"] = Quantile(values, 0.5),
-        ["p99"] = Quantile(values, 0.99),
+        ["p50"] = At(values, 0.5),
+        ["p99"] = At(values, 0.99),
         ["max"] = values.Max(),
     };
 

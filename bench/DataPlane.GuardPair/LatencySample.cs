@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using DataPlane.BenchSupport;
+using DataPlane.Tool.Bench;
 
 namespace DataPlane.GuardPair;
 
@@ -9,7 +9,7 @@ internal sealed record LatencySample(string Leg, int Run, bool Busy, int Pages, 
     public static LatencySample From(string leg, int run, bool busy, double[] microseconds)
     {
         double[] sorted = [.. microseconds.Order()];
-        double At(double part) => Statistics.Percentile(sorted, part);
+        double At(double share) => Quantile.NearestRank(sorted, share);
         return new LatencySample(leg, run, busy, sorted.Length, At(0.5), At(0.99), At(0.999), sorted[^1]);
     }
 

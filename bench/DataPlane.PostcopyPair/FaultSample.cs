@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
-using DataPlane.BenchSupport;
+using DataPlane.Tool.Bench;
 
 namespace DataPlane.PostcopyPair;
 
@@ -19,7 +19,7 @@ internal sealed record FaultSample(
         }
 
         double[] sorted = [.. microseconds.Order()];
-        double At(double part) => Statistics.Percentile(sorted, part);
+        double At(double share) => Quantile.NearestRank(sorted, share);
         return new FaultSample(leg, run, about.Name, sorted.Length, sorted.Average(), At(0.5), At(0.99), At(0.999), sorted[^1]);
     }
 

@@ -131,13 +131,6 @@ internal sealed record Statistic(double Median, double Min, double Max)
     public static Statistic? Of(IEnumerable<double> samples)
     {
         double[] sorted = [.. samples.Order()];
-        if (sorted.Length == 0)
-        {
-            return null;
-        }
-
-        var middle = sorted.Length / 2;
-        var median = sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-        return new Statistic(median, sorted[0], sorted[^1]);
+        return sorted.Length == 0 ? null : new Statistic(Quantile.Median(sorted), sorted[0], sorted[^1]);
     }
 }

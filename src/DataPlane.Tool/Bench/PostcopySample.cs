@@ -49,8 +49,7 @@ internal sealed record Latency(double P50, double P99, double P999, double Max)
     public static Latency? Of(IEnumerable<double> samples)
     {
         double[] sorted = [.. samples.Order()];
-        return sorted.Length == 0 ? null : new Latency(At(sorted, 0.5), At(sorted, 0.99), At(sorted, 0.999), sorted[^1]);
+        double At(double share) => Quantile.NearestRank(sorted, share);
+        return sorted.Length == 0 ? null : new Latency(At(0.5), At(0.99), At(0.999), sorted[^1]);
     }
-
-    private static double At(double[] sorted, double share) => sorted[Math.Max(0, (int)Math.Ceiling(share * sorted.Length) - 1)];
 }

@@ -206,7 +206,8 @@ public sealed class RamBlock : IDisposable
         if (hostPageSize is not (TargetPage.Size or MemoryMapping.HugePageSize) || length % hostPageSize != 0)
         {
             throw new ArgumentException(
-                $"{length} bytes are not made of pages of {hostPageSize} bytes, which may be {TargetPage.Size} or 2 MiB.", nameof(hostPageSize));
+                $"{length} bytes are not made of pages of {hostPageSize} bytes, which may be {TargetPage.Size} or 2 MiB.",
+                nameof(hostPageSize));
         }
     }
 

@@ -130,6 +130,7 @@ public sealed class BenchPostcopyTests
     public void Quantiles_are_nearest_ranks()
     {
         Assert.Equal(new Latency(500, 990, 999, 1000), Latency.Of(Enumerable.Range(1, 1000).Reverse().Select(static i => (double)i)));
+        Assert.Equal(new Latency(2, 4, 4, 4), Latency.Of([4, 1, 3, 2]));
         Assert.Equal(new Latency(7, 7, 7, 7), Latency.Of([7]));
         Assert.Null(Latency.Of([]));
     }
