@@ -1,9 +1,11 @@
+using DataPlane.TestSupport;
+
 namespace DataPlane.QemuTests.Harness;
 
 /// <summary>Where things lie in the work tree that this program was built from.</summary>
 internal static class Repository
 {
-    public static string Root { get; } = FindRoot();
+    public static string Root => SourceFolder.Root;
 
     /// <summary>The command under test: of this build, or another one's that DATAPLANE_DLL names.</summary>
     public static string Tool { get; } =
@@ -13,17 +15,4 @@ internal static class Repository
 
     /// <summary>Release or Debug: the folder above the framework's in .../bin/Release/net10.0/.</summary>
     private static string Configuration => new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
-
-    private static string FindRoot()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "DataPlane.sln")))
-            {
-                return folder.FullName;
-            }
-        }
-
-        throw new DirectoryNotFoundException($"no DataPlane.sln above {AppContext.BaseDirectory}");
-    }
 }

@@ -1,9 +1,11 @@
+using DataPlane.TestSupport;
+
 namespace DataPlane.Tests.House;
 
 /// <summary>The files of the work tree that this program was built from.</summary>
 internal static class WorkTree
 {
-    public static string Root { get; } = FindRoot();
+    public static string Root => SourceFolder.Root;
 
     /// <summary>README.md and everything in docs.</summary>
     public static IEnumerable<string> Documents() => [Path.Combine(Root, "README.md"), .. Files("docs", "*.md")];
@@ -18,17 +20,4 @@ internal static class WorkTree
     public static string NameOf(string path) => Path.GetRelativePath(Root, path);
 
     private static bool IsBuilt(string path) => NameOf(path).Split(Path.DirectorySeparatorChar).Any(static part => part is "bin" or "obj");
-
-    private static string FindRoot()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "DataPlane.sln")))
-            {
-                return folder.FullName;
-            }
-        }
-
-        throw new DirectoryNotFoundException($"no DataPlane.sln above {AppContext.BaseDirectory}");
-    }
 }
