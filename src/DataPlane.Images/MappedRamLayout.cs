@@ -23,7 +23,7 @@ internal sealed class MappedRamLayout
     private readonly uint _ramSectionId;
     private readonly ReadOnlyMemory<byte> _earlySections;
 
-    private MappedRamLayout(IReadOnlyList<MappedRamPiece> pieces, IReadOnlyList<MappedRamBlock> blocks, MappedRamContents contents)
+    private MappedRamLayout(IReadOnlyList<Piece> pieces, IReadOnlyList<MappedRamBlock> blocks, MappedRamContents contents)
     {
         Pieces = pieces;
         Blocks = blocks;
@@ -35,7 +35,7 @@ internal sealed class MappedRamLayout
     /// The bytes between the areas of pages and bitmaps, ready to be written: the head with the first block's entry, then one piece per
     /// further block.
     /// </summary>
-    public IReadOnlyList<MappedRamPiece> Pieces { get; }
+    public IReadOnlyList<Piece> Pieces { get; }
 
     public IReadOnlyList<MappedRamBlock> Blocks { get; }
 
@@ -54,7 +54,7 @@ internal sealed class MappedRamLayout
             throw new ArgumentException("A VM has at least one RAM block.", nameof(contents));
         }
 
-        var pieces = new List<MappedRamPiece>();
+        var pieces = new List<Piece>();
         var blocks = new List<MappedRamBlock>();
         var piece = new ArrayBufferWriter<byte>();
         WriteHead(piece, contents);
@@ -68,7 +68,7 @@ internal sealed class MappedRamLayout
             new MappedRamHeader(bitmap, pages).Write(piece.GetSpan(MappedRamHeader.Size));
             piece.Advance(MappedRamHeader.Size);
 
-            pieces.Add(new MappedRamPiece(position, piece.WrittenSpan.ToArray()));
+            pieces.Add(new Piece(position, piece.WrittenSpan.ToArray()));
             blocks.Add(new MappedRamBlock(entry.Name, entry.Length, bitmap, pages));
             position = checked(pages + entry.Length);
             piece.Clear();
@@ -128,4 +128,7 @@ internal sealed class MappedRamLayout
     }
 
     private static long RoundUp(long value, long alignment) => checked(value + alignment - 1) & ~(alignment - 1);
+
+    /// <summary>Bytes that are to be written at one offset of a file.</summary>
+    internal readonly record struct Piece(long Offset, ReadOnlyMemory<byte> Bytes);
 }

@@ -3,6 +3,7 @@ namespace DataPlane.Guard.Relay;
 /// <summary>
 /// Keeps empty pipes for the next direction that has bytes to move, so that an idle channel holds none. One thread uses it.
 /// </summary>
+/// <remarks>An ObjectPool would pay for other threads, and cannot say that the system has no pipe left.</remarks>
 internal sealed class PipePool(int kept) : IDisposable
 {
     private readonly Stack<RelayPipe> _free = [];

@@ -7,6 +7,7 @@ namespace DataPlane.Transport;
 /// because the use of memory must never follow what a peer sends. Once the blocks exist, renting and returning allocate nothing.
 /// Thread-safe.
 /// </summary>
+/// <remarks>An ObjectPool has no such bound: it creates what it does not have, and does not know who holds what.</remarks>
 internal sealed class BlockPool : MemoryPool<byte>
 {
     internal const int DefaultBlockBytes = 64 * 1024;
