@@ -122,10 +122,10 @@ public sealed class PostcopySourceTests
     public async Task Where_a_lost_link_may_have_ended_the_preempt_channel_nothing_but_its_end_goes_there()
     {
         await using var links = await Links.OpenAsync(preempt: true, early: true, preemptIsOver: true);
-        var sent = links.Source.Start();
         links.Source.OnLoaded();
-        links.Source.OnRequest(links.Memory.Blocks[0], 7, 1);
+        links.Source.OnRequest(links.Memory.Blocks[0], 7, 1); // before the background can claim that page
         Assert.False(links.Source.HasEndedPreempt);
+        var sent = links.Source.Start();
         await links.ReadMainToEndAsync();
         await sent;
         Assert.Equal(links.Memory.TotalPages, links.Main.Pages.Count);
