@@ -64,5 +64,5 @@ internal sealed partial class GuardSession
 
     /// <summary>Whether a connection that may be the preempt channel has not shown yet what it is.</summary>
     private bool PagesMayCome() =>
-        _options.AnyPeer ? _door.HasOpen(null) : _main?.PeerGroup is { } source && _door.HasOpen(source);
+        _options.AnyPeer ? _listener.HasOpen(null) : _main?.PeerGroup is { } source && _listener.HasOpen(source);
 }

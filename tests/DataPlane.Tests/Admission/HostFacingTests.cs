@@ -97,7 +97,7 @@ public sealed class HostFacingTests
     [Fact]
     public async Task Whoever_is_not_held_may_still_become_any_channel_of_its_own_address()
     {
-        ScriptedContext context = new();
+        ScriptedHost context = new();
         await using var door = Door.Open(Door.Expect(1) with { Preempt = true }, context);
         door.Knock(Opening.PageRecord);
         await door.HeldAsync(1);
