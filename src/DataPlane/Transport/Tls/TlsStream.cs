@@ -11,9 +11,6 @@ namespace DataPlane.Transport.Tls;
 /// <param name="session">The session, with its handshake done; it belongs to the stream.</param>
 internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
 {
-    private readonly TlsMemory _incoming = new();
-    private readonly TlsMemory _outgoing = new();
-
     public override bool CanRead => true;
 
     public override bool CanWrite => true;
@@ -76,7 +73,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         {
             while (true)
             {
-                var result = Decrypt(buffer.Span, out var done);
+                var result = session.Decrypt(buffer.Span, out var done);
                 if (result is TlsResult.Done or TlsResult.Ended)
                 {
                     return done;
@@ -87,7 +84,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
                     throw Broken("reading");
                 }
 
-                var count = await socket.ReceiveAsync(_incoming.Over(session.PeekIncoming()), cancellationToken).ConfigureAwait(false);
+                var count = await socket.ReceiveAsync(session.PeekIncomingMemory(), cancellationToken).ConfigureAwait(false);
                 if (count == 0)
                 {
                     return session.HoldsPiece ? throw new IOException("the connection ended inside a TLS record") : 0;
@@ -113,7 +110,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         {
             while (!buffer.IsEmpty)
             {
-                var result = Encrypt(buffer.Span, out var done);
+                var result = session.Encrypt(buffer.Span, out var done);
                 if (result is not (TlsResult.Done or TlsResult.NeedsOutput))
                 {
                     throw Broken("writing");
@@ -184,9 +181,9 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
     {
         try
         {
-            while (session.PeekOwed() is { Length: > 0 } piece)
+            while (session.PeekOwedMemory() is { IsEmpty: false } piece)
             {
-                session.ConfirmOutgoing(await socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false));
+                session.ConfirmOutgoing(await socket.SendAsync(piece, cancellationToken).ConfigureAwait(false));
             }
         }
         catch (SocketException e)
@@ -196,21 +193,4 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
     }
 
     private IOException Broken(string doing) => new(session.Failure ?? $"the TLS session ended while {doing}");
-
-    // SAFETY (both): the span is fixed for the call.
-    private unsafe TlsResult Decrypt(Span<byte> target, out int done)
-    {
-        fixed (byte* data = target)
-        {
-            return session.Decrypt((nint)data, target.Length, out done);
-        }
-    }
-
-    private unsafe TlsResult Encrypt(ReadOnlySpan<byte> source, out int done)
-    {
-        fixed (byte* data = source)
-        {
-            return session.Encrypt((nint)data, source.Length, out done);
-        }
-    }
 }
