@@ -52,7 +52,7 @@ internal sealed class UndecidedConnection
     /// <summary>
     /// Whether the connection is in the poll set. It is not when its first bytes were there at accept and decided it, nor when it is held.
     /// </summary>
-    internal bool IsPolled { get; set; }
+    internal bool IsPolled { get; private set; }
 
     /// <summary>The connection's place among all connections of its address.</summary>
     internal LinkedListNode<UndecidedConnection> InCrowd { get; }
@@ -120,6 +120,20 @@ internal sealed class UndecidedConnection
 
         Take(room[..(int)n]);
         return n == room.Length ? ReadOutcome.Full : ReadOutcome.Some;
+    }
+
+    /// <summary>Puts the connection into the poll set; returns false when the system has no memory for that.</summary>
+    internal bool TryPoll(EpollSet set) => IsPolled = set.TryAdd(Socket, Key);
+
+    /// <summary>Takes the connection out of the poll set, if it is in it.</summary>
+    internal void Unpoll(EpollSet set)
+    {
+        if (IsPolled)
+        {
+            set.Remove(Socket);
+        }
+
+        IsPolled = false;
     }
 
     internal void Close()

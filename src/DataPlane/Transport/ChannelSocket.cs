@@ -73,8 +73,8 @@ internal sealed class ChannelSocket : IDisposable
 
     /// <summary>
     /// Whether a failed call may be repeated: at once when a signal interrupted it, and otherwise when the socket shows
-    /// <paramref name="events"/>. A call does not block where stream use has made the socket non-blocking, or where it must not wait for its
-    /// own peer alone.
+    /// <paramref name="events"/>. A call does not block where stream use has made the socket non-blocking, or where it must not wait for
+    /// its own peer alone.
     /// </summary>
     /// <param name="errno">The error number of the failed call.</param>
     /// <param name="events">What the call waits for.</param>

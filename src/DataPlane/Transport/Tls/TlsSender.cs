@@ -5,7 +5,8 @@ using DataPlane.Linux;
 namespace DataPlane.Transport.Tls;
 
 /// <summary>
-/// Encrypts straight from the caller's memory, and sends what was encrypted. A transfer is complete when all that it has encrypted has left.
+/// Encrypts straight from the caller's memory, and sends what was encrypted. A transfer is complete when all that it has encrypted has
+/// left.
 /// </summary>
 /// <param name="socket">The socket of the channel.</param>
 /// <param name="session">The channel's session, with its handshake done.</param>
