@@ -5,34 +5,18 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// The stream below the pipes of a <see cref="Channel"/>. It is asynchronous only, and closing it does not close the channel. What ends the
-/// channel is thrown here, as <see cref="ChannelException"/>.
+/// The stream below the pipes of a <see cref="Channel"/>. Closing it does not close the channel. What ends the channel is thrown here, as
+/// <see cref="ChannelException"/>.
 /// </summary>
-internal sealed class ChannelStream(ChannelSocket socket, ChannelSender sender, ChannelReceiver receiver, TlsSession? session) : Stream
+internal sealed class ChannelStream(ChannelSocket socket, ChannelSender sender, ChannelReceiver receiver, TlsSession? session)
+    : ConnectionStream
 {
-    public override bool CanRead => true;
-
-    public override bool CanWrite => true;
-
-    public override bool CanSeek => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
-
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         var result = await receiver.ReceiveAsync(buffer, cancellationToken).ConfigureAwait(false);
         return result.End is ChannelEnd.None or ChannelEnd.Closed ? (int)result.Bytes : throw Lost(result);
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
@@ -52,25 +36,6 @@ internal sealed class ChannelStream(ChannelSocket socket, ChannelSender sender, 
             throw;
         }
     }
-
-    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override void Flush()
-    {
-    }
-
-    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public override int Read(byte[] buffer, int offset, int count) =>
-        throw new NotSupportedException("A channel's stream is asynchronous.");
-
-    public override void Write(byte[] buffer, int offset, int count) =>
-        throw new NotSupportedException("A channel's stream is asynchronous.");
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     private ChannelException Lost(TransferResult result) => socket.AbortCause is { } cause
         ? new ChannelException(cause.Reason, cause.Channel, cause.Message, cause)

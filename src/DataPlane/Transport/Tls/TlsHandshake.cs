@@ -70,6 +70,10 @@ internal static unsafe class TlsHandshake
         }
     }
 
+    /// <summary>As <see cref="Run"/>, on a thread of its own.</summary>
+    internal static Task RunAsync(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken) =>
+        OwnThread.RunAsync("dp-tls-dial", () => Run(session, socket, cancellationToken));
+
     /// <summary>Reads plain bytes without waiting. Returns <see cref="ReadOutcome.Full"/> as long as more may be there.</summary>
     internal static ReadOutcome TryRead(TlsSession session, SafeSocketHandle socket, Span<byte> target, out int count)
     {

@@ -9,22 +9,8 @@ namespace DataPlane.Transport.Tls;
 /// </summary>
 /// <param name="socket">The socket below the session; it belongs to the stream.</param>
 /// <param name="session">The session, with its handshake done; it belongs to the stream.</param>
-internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
+internal sealed class TlsStream(Socket socket, TlsSession session) : ConnectionStream
 {
-    public override bool CanRead => true;
-
-    public override bool CanWrite => true;
-
-    public override bool CanSeek => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
-
     /// <summary>Does the handshake of a connection that has just been accepted or made, on a thread for that alone.</summary>
     /// <param name="socket">The socket, which belongs to the stream, and is closed on failure.</param>
     /// <param name="credentials">The credentials of either end.</param>
@@ -43,9 +29,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         try
         {
             session = credentials.Context.NewSession(host);
-            await Task.Factory.StartNew(
-                () => TlsHandshake.Run(session, socket.SafeHandle, linked.Token), CancellationToken.None,
-                TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            await TlsHandshake.RunAsync(session, socket.SafeHandle, linked.Token).ConfigureAwait(false);
             return new TlsStream(socket, session);
         }
         catch (Exception e)
@@ -145,26 +129,6 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
             session.Release();
         }
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public override void Flush()
-    {
-    }
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {
