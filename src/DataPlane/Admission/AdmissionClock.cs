@@ -3,8 +3,8 @@ using DataPlane.Linux;
 namespace DataPlane.Admission;
 
 /// <summary>
-/// The timer of the admission thread: it wakes the thread out of its poll at the earliest deadline, by a <see cref="TimeProvider"/>. Its
-/// members are called by that thread only; the callback of the timer runs on another one.
+/// The clock of the admission thread, by a <see cref="TimeProvider"/>, and its timer, which wakes the thread out of its poll at the
+/// earliest deadline. The members are called by that thread only; the callback of the timer runs on another one.
 /// </summary>
 internal sealed class AdmissionClock : IDisposable
 {
@@ -12,7 +12,8 @@ internal sealed class AdmissionClock : IDisposable
     private readonly EventFd _wake;
     private readonly ITimer _timer;
     private long _armedFor = long.MaxValue;
-    private volatile bool _hasFired;
+    private long _turn;
+    private volatile bool _hasFired; // set by the timer's callback, on any thread
 
     internal AdmissionClock(TimeProvider time, EventFd wake)
     {
@@ -23,6 +24,12 @@ internal sealed class AdmissionClock : IDisposable
     }
 
     internal long Now => _time.GetTimestamp();
+
+    /// <summary>The time since the poll that has brought what the thread works on.</summary>
+    internal TimeSpan SinceTurn => _time.GetElapsedTime(_turn);
+
+    /// <summary>Notes that a poll has just returned.</summary>
+    internal void BeginTurn() => _turn = Now;
 
     internal long After(TimeSpan delay) => Now + (long)(delay.TotalSeconds * _time.TimestampFrequency);
 

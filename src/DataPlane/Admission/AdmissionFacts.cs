@@ -14,9 +14,6 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
 
     // Boxed, because hosts read it while the admission thread sets it: a Guid can be read half written, a reference cannot.
     private volatile object? _uuid = options.Uuid;
-    private int _recoveriesAsked;
-    private int _recoveriesKnown;
-    private int _epochAsked;
     private int _multifd;
     private PeerGroup? _mainPeer;
 
@@ -32,7 +29,9 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
 
     internal bool HasPreempt { get; private set; }
 
-    /// <summary>The number of the current set of channels: how often <see cref="AskAnew"/> had been called when it began.</summary>
+    /// <summary>
+    /// The number of the current set of channels: how often <see cref="AdmissionRequests.StartAnew"/> had been called when it began.
+    /// </summary>
     internal int Epoch { get; private set; }
 
     /// <summary>
@@ -86,25 +85,10 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
         HasPreempt = true;
     }
 
-    /// <summary>Asks for a recovery, which begins with the next decision. Any thread may call it.</summary>
-    internal void AskRecovery() => Interlocked.Increment(ref _recoveriesAsked);
-
-    /// <summary>Asks for a new set of channels, which begins with the next decision; returns its epoch. Any thread may call it.</summary>
-    internal int AskAnew() => Interlocked.Increment(ref _epochAsked);
-
-    /// <summary>
-    /// Frees all places if <see cref="AskAnew"/> has been called since the last call. It is called before each decision, so that bytes
-    /// which come after the host's call are judged by the new facts.
-    /// </summary>
-    internal bool TryBeginAnew()
+    /// <summary>Frees all places for another set of channels.</summary>
+    internal void BeginAnew(int epoch)
     {
-        var asked = Volatile.Read(ref _epochAsked);
-        if (asked == Epoch)
-        {
-            return false;
-        }
-
-        Epoch = asked;
+        Epoch = epoch;
         _mainPeer = null;
         _peers.Clear();
         HasPreempt = false;
@@ -112,26 +96,14 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
         _taken.SetAll(false);
         _multifd = 0;
         _uuid = options.Uuid;
-        return true;
     }
 
-    /// <summary>
-    /// Frees the places of main and preempt if <see cref="AskRecovery"/> has been called since the last call. It is called before each
-    /// decision, so that bytes which come after the host's call are judged by the new facts.
-    /// </summary>
-    internal bool TryBeginRecovery()
+    /// <summary>Frees the places of main and preempt.</summary>
+    internal void BeginRecovery()
     {
-        var asked = Volatile.Read(ref _recoveriesAsked);
-        if (asked == _recoveriesKnown)
-        {
-            return false;
-        }
-
-        _recoveriesKnown = asked;
         _mainPeer = null;
         _peers.Clear(); // the source may have another address now, and in an earlier pause anyone who named a RAM block was admitted
         HasPreempt = false;
         IsRecovery = true;
-        return true;
     }
 }

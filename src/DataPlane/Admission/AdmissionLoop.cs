@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using DataPlane.Linux;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
@@ -14,44 +13,44 @@ namespace DataPlane.Admission;
 ///                 |-------(bytes, end, deadline, limits)-----------------> refused
 /// </code>
 /// </summary>
-internal sealed partial class AdmissionLoop : IDisposable
+/// <remarks>
+/// A turn of the loop takes what the poll set brings: connections that are waiting to be accepted (<see cref="AdmissionListeners"/>,
+/// <see cref="Arrivals"/>), bytes of undecided ones (<see cref="ConnectionJudge"/>), requests of other threads
+/// (<see cref="AdmissionRequests"/>), TLS handshakes that have ended. Then it looks after those whose deadline is over. Nothing that it
+/// uses is locked, because no other thread touches it; what other threads may use says so: the requests, the counters, the ends of
+/// handshakes, and the views of <see cref="UndecidedSet"/>.
+/// </remarks>
+internal sealed class AdmissionLoop : IDisposable
 {
     private const ulong WakeKey = 0;
 
-    // Limits of one turn, so that a flood of new connections cannot delay those that are about to be decided.
-    private const int AcceptsPerTurn = 64;
+    // A limit for one turn, so that many connections that speak at once cannot keep requests and deadlines waiting.
     private const int EventsPerTurn = 256;
 
-    /// <summary>How many connections are read once more, at most, before one is given up for want of room.</summary>
-    private const int MostLooks = 8;
-
-    private static readonly TimeSpan s_backOff = TimeSpan.FromMilliseconds(100);
-
-    private readonly ChannelListener[] _listeners;
-    private readonly AdmissionOptions _options;
-    private readonly AdmissionFacts _facts;
-    private readonly AdmissionCounters _counters;
-    private readonly BlockPool _pool;
-    private readonly TimeProvider _time;
-    private readonly ILogger _logger;
-    private readonly UndecidedSet _undecided;
     private readonly EpollSet _epoll = new(EventsPerTurn);
     private readonly EventFd _wake = new();
     private readonly AdmissionClock _clock;
-    private readonly RefusalThrottle _throttle;
-    private readonly RefusalThrottle _throttleOfMigration;
-    private readonly EvictionMemory _evictions;
-    private readonly DescriptorBudget.Share _descriptors;
-    private readonly ConcurrentQueue<(string Peer, string Detail)> _falseStarts = new();
-    private ulong _nextKey;
-    private long _turn;
-    private long _evictionsToldUntil = long.MinValue;
-    private long _resumeAccepting = long.MaxValue;
-    private bool _isShort;
-    private volatile bool _stopping;
-    private int _recheck;
-    private AdmittedChannel? _confirmed;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly UndecidedSet _undecided;
+    private readonly UndecidedDeadlines _deadlines;
+    private readonly UndecidedRoom _room;
+    private readonly Handshakes _handshakes;
+    private readonly Refusals _refusals;
+    private readonly RequestedChanges _changes;
+    private readonly ConnectionJudge _judge;
+    private readonly Arrivals _arrivals;
+    private readonly AdmissionListeners _listeners;
 
+    /// <param name="listeners">The listeners, which belong to the loop from now on.</param>
+    /// <param name="options">What is expected, and the limits.</param>
+    /// <param name="facts">What has been established.</param>
+    /// <param name="counters">Counts what becomes of the connections.</param>
+    /// <param name="pool">Blocks for the channels.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="deliver">Takes over each admitted channel. It is called on the admission thread and must not wait.</param>
+    /// <param name="report">Reports each refusal: reason, peer and detail. It is called on the admission thread and must not wait.</param>
     internal AdmissionLoop(
         ChannelListener[] listeners,
         AdmissionOptions options,
@@ -59,83 +58,32 @@ internal sealed partial class AdmissionLoop : IDisposable
         AdmissionCounters counters,
         BlockPool pool,
         TimeProvider time,
-        ILogger logger)
+        ILogger logger,
+        Action<AdmittedChannel> deliver,
+        Action<RefusalReason, string, string?> report)
     {
-        _listeners = listeners;
-        _options = options;
-        _facts = facts;
-        _counters = counters;
-        _undecided = new UndecidedSet(options.MultifdChannels + 2);
-        _pool = pool;
         _time = time;
         _logger = logger;
+        Requests = new AdmissionRequests(_wake);
         _clock = new AdmissionClock(time, _wake);
-        _throttle = new RefusalThrottle(time);
-        _throttleOfMigration = new RefusalThrottle(time);
-        _evictions = new EvictionMemory(time, options.UndecidedTimeout);
-        _descriptors = DescriptorBudget.Process.Open(options.ReservedDescriptors);
-        if (MaxUndecided < options.MaxUndecided)
-        {
-            AdmissionLog.FewDescriptors(logger, MaxUndecided, options.MaxUndecided);
-        }
-
-        _nextKey = (ulong)listeners.Length + 1;
+        _undecided = new UndecidedSet(options.MultifdChannels + 2);
+        _deadlines = new UndecidedDeadlines(_undecided, facts, options, _clock);
+        _handshakes = new Handshakes(options, facts, _wake, logger);
+        var evictions = new EvictionMemory(time, options.UndecidedTimeout);
+        _refusals = new Refusals(_undecided, _handshakes, facts, counters, evictions, time, logger) { Report = report };
+        _room = new UndecidedRoom(_undecided, facts, options, _refusals, time, logger);
+        _changes = new RequestedChanges(Requests, facts, _deadlines, _refusals, logger);
+        var gate = new AdmissionGate(_undecided, _deadlines, facts, counters, evictions, _clock, pool, time, logger) { Deliver = deliver };
+        _judge = new ConnectionJudge(
+            options, facts, _epoll, _undecided, _deadlines, _changes, _handshakes, _refusals, gate, logger);
+        _arrivals = new Arrivals(
+            options, _epoll, _clock, counters, _undecided, _deadlines, _room, _handshakes, _refusals, _judge,
+            firstKey: (ulong)listeners.Length + 1);
+        _listeners = new AdmissionListeners(listeners, _epoll, _clock, logger) { Accepted = _arrivals.Take };
     }
 
-    /// <summary>Takes over each admitted channel. It is called on the admission thread and must not wait.</summary>
-    internal required Action<AdmittedChannel> Deliver { get; init; }
-
-    /// <summary>Reports each refusal: reason, peer and detail. It is called on the admission thread and must not wait.</summary>
-    internal required Action<RefusalReason, string, string?> Report { get; init; }
-
-    /// <summary>Ends <see cref="Run"/>. Any thread may call it, also after the loop has ended.</summary>
-    internal void Stop()
-    {
-        _stopping = true;
-        _wake.Signal();
-    }
-
-    /// <summary>Frees the places of main and preempt for every byte that comes after its return. Any thread may call it.</summary>
-    internal void ExpectRecovery()
-    {
-        _ = Interlocked.Exchange(ref _confirmed, null); // the link of that main channel is lost
-        _facts.AskRecovery();
-        _wake.Signal();
-    }
-
-    /// <summary>
-    /// Frees all places for every byte that comes after its return, and returns the epoch of the new set. Any thread may call it.
-    /// </summary>
-    internal int StartAnew()
-    {
-        var epoch = _facts.AskAnew();
-        _ = Interlocked.Exchange(ref _recheck, 1);
-        _wake.Signal();
-        return epoch;
-    }
-
-    /// <summary>Has a false start counted, logged and reported. Any thread may call it.</summary>
-    internal void NoteFalseStart(string peer, string detail)
-    {
-        _falseStarts.Enqueue((peer, detail));
-        _wake.Signal();
-    }
-
-    /// <summary>Gives main's place to a recovered main channel, unless its set has been given up. Any thread may call it.</summary>
-    internal void ConfirmMain(AdmittedChannel main)
-    {
-        _ = Interlocked.Exchange(ref _confirmed, main);
-        _wake.Signal();
-    }
-
-    /// <summary>Has the held connections judged again. Any thread may call it.</summary>
-    internal void Recheck()
-    {
-        if (Interlocked.Exchange(ref _recheck, 1) == 0)
-        {
-            _wake.Signal();
-        }
-    }
+    /// <summary>What other threads may ask for.</summary>
+    internal AdmissionRequests Requests { get; }
 
     /// <summary>Whether an undecided connection from this peer, or anywhere, is not held. Any thread may call it.</summary>
     internal bool HasOpen(PeerGroup? peer) => _undecided.HasOpen(peer);
@@ -144,23 +92,24 @@ internal sealed partial class AdmissionLoop : IDisposable
     internal List<UndecidedInfo> Snapshot() => _undecided.Snapshot(_time);
 
     /// <summary>
-    /// Runs until <see cref="Stop"/> is called. Returns the failure that has ended it earlier, else <see langword="null"/>.
+    /// Runs until it is asked to stop. Returns the failure that has ended it earlier, else <see langword="null"/>.
     /// </summary>
     internal Exception? Run()
     {
         try
         {
-            Watch();
-            while (!_stopping)
+            _epoll.Add(_wake.Descriptor, WakeKey);
+            _listeners.Watch();
+            while (!Requests.IsStopping)
             {
                 var count = _epoll.Wait();
-                _turn = _clock.Now;
+                _clock.BeginTurn();
                 for (var i = 0; i < count; i++)
                 {
                     Handle(_epoll.Event(i).Key);
                 }
 
-                ExpireAndRearm();
+                Expire();
             }
 
             return null;
@@ -177,31 +126,17 @@ internal sealed partial class AdmissionLoop : IDisposable
     {
         while (_undecided.First is { } connection)
         {
-            Refuse(connection, RefusalReason.Stopped);
+            _refusals.Refuse(connection, RefusalReason.Stopped);
         }
 
-        TakeFalseStarts();
-        LogLeftOut(_throttle, all: true);
-        LogLeftOut(_throttleOfMigration, all: true);
-        EndUpgrades();
-        foreach (var listener in _listeners)
-        {
-            listener.Dispose();
-        }
-
-        _descriptors.Dispose();
+        _changes.CountFalseStarts();
+        _refusals.LogLeftOut(all: true);
+        _handshakes.Close();
+        _listeners.Dispose();
+        _room.Dispose();
         _clock.Dispose();
         _epoll.Dispose();
         _wake.Dispose();
-    }
-
-    private void Watch()
-    {
-        _epoll.Add(_wake.Descriptor, WakeKey);
-        for (var i = 0; i < _listeners.Length; i++)
-        {
-            _epoll.Add(_listeners[i].Handle, (ulong)i + 1);
-        }
     }
 
     private void Handle(ulong key)
@@ -210,91 +145,47 @@ internal sealed partial class AdmissionLoop : IDisposable
         {
             OnWake();
         }
-        else if (key <= (ulong)_listeners.Length)
+        else if (_listeners.Owns(key))
         {
-            Accept(_listeners[key - 1]);
+            _listeners.Accept(key);
         }
         else if (_undecided.TryGet(key, out var connection))
         {
-            Read(connection); // else it was decided earlier in this turn
+            _judge.Read(connection); // else it was decided earlier in this turn
         }
     }
 
-    private void Accept(ChannelListener listener)
+    private void OnWake()
     {
-        if (_resumeAccepting != long.MaxValue)
+        _wake.Reset();
+        _changes.FreePlaces();
+        _changes.CountFalseStarts();
+        if (_changes.TryConfirmMain())
         {
-            return;
+            _judge.DecideRecords();
         }
 
-        for (var i = 0; i < AcceptsPerTurn; i++)
+        _arrivals.TakeUpgraded();
+        if (Requests.TakeRecheck())
         {
-            switch (listener.TryAccept(out var accepted, out var errno))
-            {
-                case AcceptOutcome.Accepted:
-                    _isShort = false;
-                    Add(accepted);
-                    break;
-                case AcceptOutcome.Retry:
-                    AdmissionLog.LostBeforeAccept(_logger, listener.LocalAddress.ToString(), Errno.Describe(errno));
-                    break;
-                case AcceptOutcome.BackOff:
-                    BackOff(listener, errno);
-                    return;
-                case AcceptOutcome.Empty:
-                    return;
-                default:
-                    throw new LinuxException("accept4", errno, listener.LocalAddress.ToString());
-            }
+            _judge.DecideRecords();
         }
     }
 
-    /// <summary>
-    /// Pauses all listeners, because descriptors or memory are short for all of them. That is logged once until a connection is accepted.
-    /// </summary>
-    private void BackOff(ChannelListener listener, int errno)
-    {
-        if (!_isShort)
-        {
-            AdmissionLog.BackingOff(_logger, listener.LocalAddress.ToString(), Errno.Describe(errno), s_backOff);
-        }
-
-        _isShort = true;
-        _resumeAccepting = _clock.After(s_backOff);
-        foreach (var each in _listeners)
-        {
-            _epoll.Remove(each.Handle);
-        }
-    }
-
-    private void ExpireAndRearm()
+    /// <summary>Looks after everything that is due, and sets the clock to what is due next.</summary>
+    private void Expire()
     {
         var now = _clock.Now;
         while (_undecided.First is { } connection && connection.Deadline <= now)
         {
-            Expire(connection, now);
-        }
-
-        if (_resumeAccepting <= now)
-        {
-            _resumeAccepting = long.MaxValue;
-            for (var i = 0; i < _listeners.Length; i++)
+            if (_deadlines.Expire(connection, now, out var detail) is { } reason)
             {
-                _ = _epoll.TryAdd(_listeners[i].Handle, (ulong)i + 1);
+                _refusals.Refuse(connection, reason, detail);
             }
         }
 
-        LogLeftOut(_throttle, all: false);
-        LogLeftOut(_throttleOfMigration, all: false);
-        var logDue = Math.Min(_throttle.Due, _throttleOfMigration.Due);
-        _clock.WakeAt(Math.Min(_undecided.First?.Deadline ?? long.MaxValue, Math.Min(_resumeAccepting, logDue)));
-    }
-
-    private void LogLeftOut(RefusalThrottle throttle, bool all)
-    {
-        foreach ((var reason, var count, var peer) in throttle.TakeLeftOut(all))
-        {
-            AdmissionLog.RefusedMore(_logger, count, peer, reason);
-        }
+        _listeners.ResumeIfDue(now);
+        _refusals.LogLeftOut(all: false);
+        _clock.WakeAt(Math.Min(_undecided.First?.Deadline ?? long.MaxValue, Math.Min(_listeners.ResumeAt, _refusals.LogDue)));
     }
 }

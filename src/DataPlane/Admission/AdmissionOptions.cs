@@ -1,4 +1,5 @@
 using System.Net;
+using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
 namespace DataPlane.Admission;
@@ -69,6 +70,10 @@ public sealed record AdmissionOptions
     /// Networks that may connect. An empty list, the default, allows all. Connections over Unix sockets are always allowed.
     /// </summary>
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
+
+    /// <summary>Whether connections from this address may be read at all.</summary>
+    internal bool Allows(PeerGroup peerGroup) =>
+        Allow.Count == 0 || peerGroup.Address is not { } address || Allow.Any(network => network.Contains(address));
 
     /// <summary>
     /// Whether the preempt channel may come from another address than the main channel. Default <see langword="false"/>.

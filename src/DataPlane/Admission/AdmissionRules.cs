@@ -28,7 +28,7 @@ namespace DataPlane.Admission;
 /// anything else, at its first wrong byte Garbage
 /// </code>
 /// </summary>
-internal static partial class AdmissionRules
+internal static class AdmissionRules
 {
     /// <summary>
     /// The number of bytes that may be read of any connection: the size of a multifd channel's init packet. The packets after it must stay
@@ -44,7 +44,7 @@ internal static partial class AdmissionRules
 
     internal static readonly AdmissionRule[] Table =
     [
-        new("main channel", [MainStart, 0x45, 0x56, 0x4D], MainLength, ProveMain,
+        new("main channel", [MainOpening.First, 0x45, 0x56, 0x4D], MainOpening.Measure, MainOpening.Prove,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x03),
             new(VersionEnd, RefusalReason.SecondMain, e =>
                 e.Facts.IsRecovery || (e.Facts.HasMain && e.Facts.Host.MainIsSettled)),
@@ -58,26 +58,27 @@ internal static partial class AdmissionRules
             new(IdEnd, RefusalReason.IdRange, e => e.Opening[IdEnd - 1] >= e.Facts.MultifdChannels),
             new(IdEnd, RefusalReason.IdTaken, e => e.Facts.IsTaken(e.Opening[IdEnd - 1]))),
 
-        new("recovery command", [0x08, 0x00, 0x0A], RecoveryLength, ProveRecovery,
+        new("recovery command", [0x08, 0x00, 0x0A], RecoveryOpening.Measure, RecoveryOpening.Prove,
             new(3, RefusalReason.Unexpected, e =>
                 !e.Facts.Host.IsPaused && (!e.Facts.Host.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
             new(3, RefusalReason.SecondMain, e => e.Facts.Host.IsPaused && e.Facts.HasMain),
-            new(RecoveryNameStart, RefusalReason.BadRecovery, e => !IsRecoveryLengthRight(e.Opening))),
+            new(RecoveryOpening.NameStart, RefusalReason.BadRecovery, e => !RecoveryOpening.IsLengthRight(e.Opening))),
 
-        new("page record", [0x00], RecordLength, ProveRecord,
+        new("page record", [0x00], RecordOpening.Measure, RecordOpening.Prove,
             new(1, RefusalReason.Unexpected, e => !e.Facts.ExpectsPreempt),
             new(1, RefusalReason.LostCandidacy, e =>
                 e.Facts.HasPreempt && (!e.Facts.Host.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
             new(1, RefusalReason.ForeignPeer, e => e.Facts.IsForeign(e.PeerGroup)),
-            new(RamRecordHeader.MinSize, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt && IsEnd(e.Opening)),
-            new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !IsFirstRecord(e.Opening)),
-            new(RecordNameStart, RefusalReason.BadPreempt, e => !IsEnd(e.Opening) && e.Opening[RecordNameStart - 1] == 0)),
+            new(RamRecordHeader.MinSize, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt && RecordOpening.IsEnd(e.Opening)),
+            new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !RecordOpening.IsFirstRecord(e.Opening)),
+            new(RecordOpening.NameStart, RefusalReason.BadPreempt, e =>
+                !RecordOpening.IsEnd(e.Opening) && e.Opening[RecordOpening.NameStart - 1] == 0)),
 
-        new("TLS handshake", [TlsHandshake, 0x03], HelloLength, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
+        new("TLS handshake", [HelloOpening.Handshake, 0x03], HelloOpening.Measure, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
             new(2, RefusalReason.TlsOnPlain, e => !e.IsTls),
-            new(HelloHeaderSize, RefusalReason.Garbage, e => !IsHelloLengthRight(e.Opening)),
-            new(HelloHeaderSize + 1, RefusalReason.Garbage, e => e.Opening[HelloHeaderSize] != ClientHello),
-            new(HelloHeaderSize + MinHello, RefusalReason.Garbage, e => !IsWholeHello(e.Opening))),
+            new(HelloOpening.HeaderSize, RefusalReason.Garbage, e => !HelloOpening.IsLengthRight(e.Opening)),
+            new(HelloOpening.HeaderSize + 1, RefusalReason.Garbage, e => !HelloOpening.IsClientHello(e.Opening)),
+            new(HelloOpening.HeaderSize + HelloOpening.MinSize, RefusalReason.Garbage, e => !HelloOpening.IsWhole(e.Opening))),
     ];
 
     internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, PeerGroup peerGroup, AdmissionFacts facts, bool isInside = false)
@@ -93,7 +94,7 @@ internal static partial class AdmissionRules
             return AdmissionVerdict.Refuse(RefusalReason.Garbage);
         }
 
-        if (isTls && opening[0] != TlsHandshake)
+        if (isTls && opening[0] != HelloOpening.Handshake)
         {
             return AdmissionVerdict.Refuse(RefusalReason.PlainOnTls);
         }

@@ -40,7 +40,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
         LocalAddresses = [.. listeners.Select(l => l.LocalAddress)];
         _logger = logger;
         _facts = new AdmissionFacts(options, host);
-        _loop = new AdmissionLoop(listeners, options, _facts, _counters, pool, time, logger) { Deliver = Deliver, Report = Report };
+        _loop = new AdmissionLoop(listeners, options, _facts, _counters, pool, time, logger, Deliver, Report);
         _thread = new Thread(Run) { Name = "dp-admission", IsBackground = true };
     }
 
@@ -141,7 +141,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
     /// with a recovery command, and one more preempt channel are admitted; multifd channels are refused, because a recovery opens none.
     /// </summary>
     /// <remarks>Call it at every pause, and at the start in front of a destination that is paused already. Never blocks.</remarks>
-    public void ExpectRecovery() => _loop.ExpectRecovery();
+    public void ExpectRecovery() => _loop.Requests.ExpectRecovery();
 
     /// <summary>
     /// Gives up the set of channels admitted so far. From the return of this call on, every place is free again: main, multifd and preempt.
@@ -153,13 +153,13 @@ public sealed class ChannelAdmission : IAsyncDisposable
     /// <see cref="AdmittedChannel.Epoch"/> is lower than the one that this call returns. Never blocks.
     /// </remarks>
     /// <returns>The epoch of the new set.</returns>
-    public int StartAnew() => _loop.StartAnew();
+    public int StartAnew() => _loop.Requests.StartAnew();
 
     /// <summary>
     /// Counts, logs and reports as <see cref="RefusalReason.FalseStart"/> that an admitted main channel or set turned out to be no
     /// migration before anything came of it. Any thread may call it; returns at once.
     /// </summary>
-    internal void NoteFalseStart(string peer, string detail) => _loop.NoteFalseStart(peer, detail);
+    internal void NoteFalseStart(string peer, string detail) => _loop.Requests.NoteFalseStart(peer, detail);
 
     /// <summary>
     /// Announces that this recovered main channel is the source's, for a host with <see cref="IAdmissionHost.ChoosesRecovery"/>. From
@@ -169,11 +169,11 @@ public sealed class ChannelAdmission : IAsyncDisposable
     public void ConfirmMain(AdmittedChannel main)
     {
         ArgumentNullException.ThrowIfNull(main);
-        _loop.ConfirmMain(main);
+        _loop.Requests.ConfirmMain(main);
     }
 
     /// <summary>Has the held connections judged again, because the host's answers have changed. Returns before that is done.</summary>
-    public void Recheck() => _loop.Recheck();
+    public void Recheck() => _loop.Requests.Recheck();
 
     /// <summary>Describes the connections that are undecided at this moment, in no particular order, for status views. A copy.</summary>
     public IReadOnlyList<UndecidedInfo> Snapshot() => _loop.Snapshot();
@@ -190,7 +190,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
     /// </summary>
     public async ValueTask DisposeAsync()
     {
-        _loop.Stop();
+        _loop.Requests.Stop();
         await _ended.Task.ConfigureAwait(false);
         _thread.Join(); // does not wait: the thread has run its last statement
         while (_admitted.Reader.TryRead(out var unclaimed))

@@ -52,7 +52,7 @@ internal sealed class UndecidedConnection
     /// <summary>
     /// Whether the connection is in the poll set. It is not when its first bytes were there at accept and decided it, nor when it is held.
     /// </summary>
-    internal bool IsPolled { get; set; }
+    internal bool IsPolled { get; private set; }
 
     /// <summary>The connection's place among all connections of its address.</summary>
     internal LinkedListNode<UndecidedConnection> InCrowd { get; }
@@ -96,15 +96,18 @@ internal sealed class UndecidedConnection
     /// </summary>
     internal unsafe ReadOutcome Read()
     {
-        var room = Math.Min(AdmissionRules.ReadLimit(Opening) - _count, ReadAtOnce);
         var buffer = stackalloc byte[ReadAtOnce];
-        // SAFETY: at most room bytes are written, and the buffer has no less.
+        // SAFETY: the span is the buffer, or the beginning of it.
+        var room = new Span<byte>(buffer, Math.Min(AdmissionRules.ReadLimit(Opening) - _count, ReadAtOnce));
         if (Session is not null)
         {
-            return Take(TlsHandshake.TryRead(Session, Socket, buffer, room, out var inside), buffer, inside);
+            var outcome = TlsHandshake.TryRead(Session, Socket, room, out var inside);
+            Take(room[..inside]);
+            return outcome;
         }
 
-        var n = Libc.Receive(Socket, buffer, (nuint)room, Libc.MessageDontWait);
+        // SAFETY: at most as many bytes are written as the room has.
+        var n = Libc.Receive(Socket, buffer, (nuint)room.Length, Libc.MessageDontWait);
         if (n < 0)
         {
             return Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR ? ReadOutcome.Nothing : ReadOutcome.Gone;
@@ -115,7 +118,22 @@ internal sealed class UndecidedConnection
             return ReadOutcome.Gone;
         }
 
-        return Take(n == room ? ReadOutcome.Full : ReadOutcome.Some, buffer, (int)n);
+        Take(room[..(int)n]);
+        return n == room.Length ? ReadOutcome.Full : ReadOutcome.Some;
+    }
+
+    /// <summary>Puts the connection into the poll set; returns false when the system has no memory for that.</summary>
+    internal bool TryPoll(EpollSet set) => IsPolled = set.TryAdd(Socket, Key);
+
+    /// <summary>Takes the connection out of the poll set, if it is in it.</summary>
+    internal void Unpoll(EpollSet set)
+    {
+        if (IsPolled)
+        {
+            set.Remove(Socket);
+        }
+
+        IsPolled = false;
     }
 
     internal void Close()
@@ -124,17 +142,16 @@ internal sealed class UndecidedConnection
         Socket.Dispose();
     }
 
-    private unsafe ReadOutcome Take(ReadOutcome outcome, byte* buffer, int count)
+    private void Take(ReadOnlySpan<byte> bytes)
     {
-        var needed = _count + count;
+        var needed = _count + bytes.Length;
         if (_opening.Length < needed)
         {
             Array.Resize(ref _opening, Math.Max(needed, AdmissionRules.FirstRead));
         }
-        // SAFETY: the caller has filled that many bytes of the buffer.
-        new ReadOnlySpan<byte>(buffer, count).CopyTo(_opening.AsSpan(_count));
+
+        bytes.CopyTo(_opening.AsSpan(_count));
         _count = needed;
-        return outcome;
     }
 
     /// <summary>Makes <see cref="Describe"/> show the bytes that have been read and judged.</summary>

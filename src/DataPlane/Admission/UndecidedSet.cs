@@ -87,8 +87,8 @@ internal sealed class UndecidedSet(int need)
         crowd.BeginToSpeak(connection);
         _bySize.Add(crowd);
         Defer(connection, deadline);
-        if (AdmissionRules.IsRecord(connection.Opening) || AdmissionRules.IsRecovery(connection.Opening)
-            || AdmissionRules.IsMain(connection.Opening))
+        if (RecordOpening.MayBe(connection.Opening) || RecoveryOpening.MayBe(connection.Opening)
+            || MainOpening.MayBe(connection.Opening))
         {
             connection.InRecords = _records.AddFirst(connection);
         }
@@ -117,7 +117,7 @@ internal sealed class UndecidedSet(int need)
     {
         foreach (var connection in _byKey.Values)
         {
-            if (connection.Deadline == long.MaxValue && !AdmissionRules.IsMain(connection.Opening))
+            if (connection.Deadline == long.MaxValue && !MainOpening.MayBe(connection.Opening))
             {
                 Defer(connection, deadline);
             }

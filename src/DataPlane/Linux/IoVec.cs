@@ -12,6 +12,10 @@ internal readonly struct IoVec(nint address, nuint length)
     internal readonly nint Address = address;
     internal readonly nuint Length = length;
 
+    /// <summary>The memory, or its first <paramref name="limit"/> bytes. The caller vouches for it as long as the span is used.</summary>
+    // SAFETY: the span is no longer than the memory that the vector names.
+    internal unsafe Span<byte> AsSpan(int limit = int.MaxValue) => new((void*)Address, (int)Math.Min(Length, (nuint)limit));
+
     /// <summary>
     /// The part of <paramref name="vectors"/> that is left after <paramref name="bytes"/> have been transferred. A vector that was
     /// transferred in part is shortened in place. Empty vectors are skipped, so the result is empty or begins with bytes to transfer.

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Net.Sockets;
 using DataPlane.Linux;
 using DataPlane.Transport.Tls;
@@ -5,9 +6,9 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// One connected socket of a migration. Each direction is used in one of two ways and never in both: bulk (<see cref="Send"/>,
-/// <see cref="Receive"/>: blocking calls on native memory, for a thread of ours) or as a stream (<see cref="Input"/>, <see cref="Output"/>:
-/// async, through the runtime's epoll thread).
+/// One connected socket of a migration, plain or inside TLS. Each direction is used in one of two ways and never in both: bulk
+/// (<see cref="Send"/>, <see cref="Receive"/>: blocking calls on native memory, for a thread of ours) or as a stream (<see cref="Input"/>,
+/// <see cref="Output"/>: async, through the runtime's epoll thread).
 /// </summary>
 /// <remarks>
 /// <para>The ways to end it:</para>
@@ -22,34 +23,48 @@ namespace DataPlane.Transport;
 /// <para>One thread may send while another receives; each direction belongs to one thread at a time. <see cref="Abort"/> and the counters
 /// may be used from anywhere.</para>
 /// </remarks>
-internal sealed partial class Channel : IAsyncDisposable
+internal sealed class Channel : IAsyncDisposable
 {
-    private readonly Socket _socket;
-    private readonly SafeSocketHandle _handle;
+    private readonly ChannelSocket _socket;
+    private readonly ChannelSender _sender;
+    private readonly ChannelReceiver _receiver;
+    private readonly ChannelPipes _pipes;
+    private readonly TlsSession? _session;
     private readonly BlockPool _pool;
     private readonly TimeProvider _time;
-    private int _closed;
-    private int _aborted;
-    private ChannelException? _abortCause;
+    private int _closed; // by Interlocked
 
     /// <param name="handle">A connected socket in blocking mode; the channel owns it from now on.</param>
     /// <param name="id">Which channel it is.</param>
     /// <param name="peer">The other end as text, for messages.</param>
     /// <param name="pool">Blocks for the streams.</param>
     /// <param name="time">Clock of the drain at close; the system's by default.</param>
-    /// <param name="tls">
+    /// <param name="session">
     /// The TLS session of the channel, with its handshake done; null for a plain channel. The channel owns it from now on.
     /// </param>
-    internal Channel(SafeSocketHandle handle, ChannelId id, string peer, BlockPool pool, TimeProvider? time = null, TlsSession? tls = null)
+    internal Channel(
+        SafeSocketHandle handle, ChannelId id, string peer, BlockPool pool, TimeProvider? time = null, TlsSession? session = null)
     {
-        _handle = handle;
-        _socket = new Socket(handle);
-        _pool = pool;
-        _time = time ?? TimeProvider.System;
-        _tls = tls;
         Id = id;
         Name = id.ToString();
         Peer = peer;
+        _session = session;
+        _pool = pool;
+        _time = time ?? TimeProvider.System;
+        _socket = new ChannelSocket(handle, Name);
+        if (session is null)
+        {
+            _receiver = new PlainReceiver(_socket);
+            _sender = new PlainSender(_socket);
+        }
+        else
+        {
+            var receiver = new TlsReceiver(_socket, session);
+            _receiver = receiver;
+            _sender = new TlsSender(_socket, session, receiver);
+        }
+
+        _pipes = new ChannelPipes(new ChannelStream(_socket, _sender, _receiver, session), pool, Name);
     }
 
     internal ChannelId Id { get; }
@@ -63,31 +78,96 @@ internal sealed partial class Channel : IAsyncDisposable
     internal PeerGroup? PeerGroup { get; init; }
 
     /// <summary>The socket, for options and figures that only the kernel knows; not for moving bytes.</summary>
-    internal SafeSocketHandle Handle => _handle;
+    internal SafeSocketHandle Handle => _socket.Handle;
 
     /// <summary>
-    /// Bytes that the kernel has taken from this side; inside TLS, the plain bytes that were encrypted. One thread writes it, any may read
-    /// it.
+    /// Bytes that the kernel has taken from this side; inside TLS, the plain bytes that were encrypted, so that figures compare with those
+    /// of a plain channel. One thread writes it, any may read it.
     /// </summary>
-    internal long BytesSent { get; private set; }
+    internal long BytesSent => _sender.Bytes;
 
     /// <summary>
     /// Bytes that were received; inside TLS, the plain bytes. Prepended bytes count when they are delivered. One thread writes it, any may
     /// read it.
     /// </summary>
-    internal long BytesReceived { get; private set; }
+    internal long BytesReceived => _receiver.Bytes;
 
     /// <summary>System calls made for sending: each sendmsg, or one per write of the stream.</summary>
-    internal long SendCalls { get; private set; }
+    internal long SendCalls => _sender.Calls;
 
     /// <summary>System calls made for receiving: each recvmsg, or one per read of the stream.</summary>
-    internal long ReceiveCalls { get; private set; }
+    internal long ReceiveCalls => _receiver.Calls;
 
     /// <summary>Whether <see cref="Abort"/> was called.</summary>
-    internal bool IsAborted => Volatile.Read(ref _aborted) != 0;
+    internal bool IsAborted => _socket.IsAborted;
 
     /// <summary>The cause that <see cref="Abort"/> was given; null where it was given none, or has not been called.</summary>
-    internal ChannelException? AbortCause => Volatile.Read(ref _abortCause);
+    internal ChannelException? AbortCause => _socket.AbortCause;
+
+    /// <summary>What broke the TLS session; <see langword="null"/> when nothing did, or the channel is plain.</summary>
+    internal string? TlsFailure => _session?.Failure;
+
+    /// <summary>
+    /// A channel without which sending on this one has no purpose. A <see cref="Send"/> that has to wait watches it too, and aborts this
+    /// channel when the other has ended. With null, the default, a send waits for its own peer only.
+    /// </summary>
+    internal Channel? SendsWith
+    {
+        get;
+        set
+        {
+            field = value;
+            _sender.Companion = value?._socket;
+        }
+    }
+
+    /// <summary>
+    /// The channel as a stream to read, on blocks of the pool. Its first use makes the socket non-blocking and registers it with the
+    /// runtime's epoll thread for good. Reading throws <see cref="ChannelException"/> unless the peer has closed in order.
+    /// </summary>
+    internal PipeReader Input => _pipes.Input;
+
+    /// <summary>
+    /// The channel as a stream to write, on blocks of the pool; nothing is sent before a flush. Its first use makes the socket non-blocking
+    /// and registers it with the runtime's epoll thread for good.
+    /// </summary>
+    internal PipeWriter Output => _pipes.Output;
+
+    /// <summary>
+    /// Takes bytes that were read from the socket before it became this channel; they are delivered first, whichever way the channel is
+    /// read. To be called before the first read.
+    /// </summary>
+    internal void Prepend(ReadOnlySpan<byte> consumed) => _receiver.Prepend(consumed);
+
+    /// <summary>
+    /// Adds bytes to <see cref="BytesReceived"/> that were read from the socket before it became this channel, and are not delivered again.
+    /// </summary>
+    internal void CountConsumed(int bytes) => _receiver.CountConsumed(bytes);
+
+    /// <summary>
+    /// Sends all of <paramref name="vectors"/> straight from the memory that they point to, and blocks the calling thread until then.
+    /// Usually this is one system call. The vectors are changed in place.
+    /// </summary>
+    internal TransferResult Send(Span<IoVec> vectors) => _sender.Send(vectors);
+
+    /// <summary>
+    /// Fills all of <paramref name="vectors"/>, straight into the memory that they point to, and blocks the calling thread until then.
+    /// Usually this is one system call, however slowly the bytes come. <see cref="ChannelEnd.Closed"/> without a byte is an end at a
+    /// boundary; with some bytes it is a torn record. The vectors are changed in place.
+    /// </summary>
+    internal TransferResult Receive(Span<IoVec> vectors) => _receiver.Receive(vectors);
+
+    /// <summary>
+    /// Receives the bytes that are there, inside TLS at most one record, and blocks the calling thread until there is at least one.
+    /// <see cref="ChannelEnd.Closed"/> without a byte is the end of the stream.
+    /// </summary>
+    internal TransferResult ReceiveSome(IoVec vector) => _receiver.ReceiveSome(vector);
+
+    /// <summary>
+    /// Makes <see cref="CloseAsync"/> send close_notify before FIN. Only a source does so, and only on its multifd channels. Without effect
+    /// on a plain channel.
+    /// </summary>
+    internal void EndWithCloseNotify() => _sender.EndWithCloseNotify();
 
     /// <summary>
     /// Closes in order: flushes <see cref="Output"/>, sends FIN (after close_notify where that is wanted), and reads and drops whatever the
@@ -110,11 +190,15 @@ internal sealed partial class Channel : IAsyncDisposable
         {
             if (drain > TimeSpan.Zero)
             {
-                await FlushStreamAsync(linked.Token).ConfigureAwait(false);
-                await SendCloseNotifyAsync(linked.Token).ConfigureAwait(false);
+                if (!IsAborted)
+                {
+                    await _pipes.FlushAsync(linked.Token).ConfigureAwait(false);
+                }
+
+                await _sender.SendLastAsync(linked.Token).ConfigureAwait(false);
             }
 
-            _socket.Shutdown(SocketShutdown.Send);
+            _socket.Finish();
             if (drain > TimeSpan.Zero)
             {
                 await DrainAsync(linked.Token).ConfigureAwait(false);
@@ -129,8 +213,8 @@ internal sealed partial class Channel : IAsyncDisposable
         finally
         {
             _socket.Dispose();
-            _tls?.Dispose();
-            await CompleteStreamsAsync().ConfigureAwait(false);
+            _session?.Dispose();
+            await _pipes.CompleteAsync().ConfigureAwait(false);
         }
 
         return ended;
@@ -147,66 +231,18 @@ internal sealed partial class Channel : IAsyncDisposable
     /// What everybody is told who uses the channel now or later; without it, they are told that this side has closed it. Only the first
     /// call counts.
     /// </param>
-    internal void Abort(ChannelException? cause = null)
-    {
-        if (Interlocked.Exchange(ref _aborted, 1) != 0)
-        {
-            return;
-        }
-
-        Volatile.Write(ref _abortCause, cause); // before anybody is woken
-
-        try
-        {
-            // shutdown(2) must not come first: it sends FIN, and a peer that reads the FIN before the reset takes a torn stream for a
-            // complete one. Disconnecting sends the reset itself. Where it is refused (Unix sockets, some kernels while a thread waits),
-            // shutdown wakes the threads, and linger 0 turns the last close into the reset.
-            _ = Libc.TrySetLingerZero(_handle);
-            if (!Libc.TryDisconnect(_handle))
-            {
-                _ = Libc.Shutdown(_handle, Libc.ShutdownBoth);
-            }
-        }
-        catch (ObjectDisposedException)
-        {
-            return;
-        }
-
-        // The descriptor is closed when the last thread has left its call, so its number cannot be reused while one still uses it.
-        _socket.Close(0);
-    }
+    internal void Abort(ChannelException? cause = null) => _socket.Abort(cause);
 
     /// <summary>
     /// Makes the kernel check whether the peer still holds the connection (<see cref="SocketSetup.Probe"/>). Thread-safe.
     /// </summary>
-    internal void Probe(TimeSpan limit)
-    {
-        try
-        {
-            SocketSetup.Probe(_handle, limit);
-        }
-        catch (ObjectDisposedException)
-        {
-            // Closed meanwhile: there is nothing left to find out.
-        }
-    }
+    internal void Probe(TimeSpan limit) => _socket.Probe(limit);
 
     /// <summary>
     /// Whether something that was sent waits for an acknowledgement by the peer's kernel, and how long ago the last one came
     /// (<see cref="SocketSetup.AwaitsAcknowledgement"/>). Thread-safe.
     /// </summary>
-    internal bool AwaitsAcknowledgement(out TimeSpan sinceLast)
-    {
-        try
-        {
-            return SocketSetup.AwaitsAcknowledgement(_handle, out sinceLast);
-        }
-        catch (ObjectDisposedException)
-        {
-            sinceLast = TimeSpan.Zero;
-            return false;
-        }
-    }
+    internal bool AwaitsAcknowledgement(out TimeSpan sinceLast) => _socket.AwaitsAcknowledgement(out sinceLast);
 
     private async ValueTask DrainAsync(CancellationToken cancellationToken)
     {

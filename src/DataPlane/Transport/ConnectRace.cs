@@ -106,11 +106,8 @@ internal sealed class ConnectRace : IAsyncDisposable
 
         try
         {
-            // The wait has a thread of its own, so that peers that do not answer cannot use up the thread pool.
             var over = _over.Token;
-            var waiting = attempt.IsDecided ? Task.CompletedTask
-                : Task.Factory.StartNew(
-                    () => attempt.Wait(over), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            var waiting = attempt.IsDecided ? Task.CompletedTask : OwnThread.RunAsync("dp-connect", () => attempt.Wait(over));
             _running.Add((remote, attempt, waiting));
         }
         catch

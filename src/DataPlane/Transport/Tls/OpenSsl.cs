@@ -140,10 +140,10 @@ internal static unsafe partial class OpenSsl
     internal static partial int Handshake(nint session);
 
     [LibraryImport(Ssl, EntryPoint = "SSL_read_ex")]
-    internal static partial int Read(nint session, nint data, nuint length, nuint* done);
+    internal static partial int Read(nint session, byte* data, nuint length, nuint* done);
 
     [LibraryImport(Ssl, EntryPoint = "SSL_write_ex")]
-    internal static partial int Write(nint session, nint data, nuint length, nuint* done);
+    internal static partial int Write(nint session, byte* data, nuint length, nuint* done);
 
     [LibraryImport(Ssl, EntryPoint = "SSL_shutdown")]
     internal static partial int Shutdown(nint session);

@@ -4,26 +4,12 @@ namespace DataPlane.Transport.Tls;
 /// A connection whose first bytes have been read by somebody else: they are delivered first. After <see cref="ReadAhead"/> it reads large
 /// pieces, so that a TLS stream, which asks for a few bytes at a time, costs few system calls. One reader and one writer.
 /// </summary>
-internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) : Stream
+internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) : ConnectionStream
 {
     private const int AheadBytes = 128 * 1024;
 
     private ReadOnlyMemory<byte> _ready = prefix;
     private byte[]? _buffer;
-
-    public override bool CanRead => true;
-
-    public override bool CanWrite => true;
-
-    public override bool CanSeek => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <summary>From now on each read takes as much as fits a buffer of 128 KiB.</summary>
     internal void ReadAhead() => _buffer = GC.AllocateUninitializedArray<byte>(AheadBytes);
@@ -49,26 +35,6 @@ internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) 
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
         inner.WriteAsync(buffer, cancellationToken);
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public override void Flush()
-    {
-    }
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

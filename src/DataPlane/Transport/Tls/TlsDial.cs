@@ -35,10 +35,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
             }
 
             session = Credentials.Context.NewSession(Host);
-            // The wait has a thread of its own, so that peers that do not answer cannot use up the thread pool.
-            await Task.Factory.StartNew(
-                () => TlsHandshake.Run(session, socket, linked.Token), CancellationToken.None,
-                TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            await TlsHandshake.RunAsync(session, socket, linked.Token).ConfigureAwait(false);
             return new Channel(socket, id, peer, pool, time, session);
         }
         catch (Exception e)

@@ -70,8 +70,12 @@ internal static unsafe class TlsHandshake
         }
     }
 
+    /// <summary>As <see cref="Run"/>, on a thread of its own.</summary>
+    internal static Task RunAsync(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken) =>
+        OwnThread.RunAsync("dp-tls-dial", () => Run(session, socket, cancellationToken));
+
     /// <summary>Reads plain bytes without waiting. Returns <see cref="ReadOutcome.Full"/> as long as more may be there.</summary>
-    internal static ReadOutcome TryRead(TlsSession session, SafeSocketHandle socket, byte* data, int length, out int count)
+    internal static ReadOutcome TryRead(TlsSession session, SafeSocketHandle socket, Span<byte> target, out int count)
     {
         count = 0;
         session.Hold();
@@ -79,7 +83,7 @@ internal static unsafe class TlsHandshake
         {
             for (var pieces = 0; ; pieces++)
             {
-                switch (session.Decrypt((nint)data, length, out count))
+                switch (session.Decrypt(target, out count))
                 {
                     case TlsResult.Done:
                         return ReadOutcome.Full;
@@ -148,3 +152,6 @@ internal static unsafe class TlsHandshake
             : $"the connection was lost in the TLS handshake; perhaps the peer expects none: {Errno.Describe(errno)}");
     }
 }
+
+/// <summary>The connection ended in the handshake, and nothing shows why.</summary>
+internal sealed class TlsLostException(string message) : AuthenticationException(message);

@@ -31,6 +31,8 @@ internal sealed unsafe class TlsSession : IDisposable
     private const int MaxUnproductiveBytes = 256 * 1024;
 
     private readonly Lock _gate = new();
+    private readonly TlsMemory _outgoing = new();
+    private readonly TlsMemory _incoming = new();
     private readonly TlsHandle _handle;
     private readonly nint _session;
     private readonly nint _near;
@@ -67,9 +69,6 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>What broke the session; <see langword="null"/> when nothing did. Any thread may read it.</summary>
     internal string? Failure => _failure;
 
-    /// <summary>Whether this end sends close_notify last. Only a source does so, and only on its multifd channels.</summary>
-    internal bool SendsCloseNotify { get; set; }
-
     /// <summary>The version of TLS, such as "TLSv1.3".</summary>
     internal string Version => Marshal.PtrToStringUTF8((nint)OpenSsl.Version(_session)) ?? "";
 
@@ -94,6 +93,20 @@ internal sealed unsafe class TlsSession : IDisposable
     {
         var held = false;
         _handle.DangerousAddRef(ref held);
+    }
+
+    /// <summary>As <see cref="Hold"/>; returns false when the session has been disposed of, and then needs no release.</summary>
+    internal bool TryHold()
+    {
+        try
+        {
+            Hold();
+            return true;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
     }
 
     internal void Release() => _handle.DangerousRelease();
@@ -129,10 +142,10 @@ internal sealed unsafe class TlsSession : IDisposable
     /// Encrypts up to one record from <paramref name="data"/>. With <see cref="TlsResult.NeedsOutput"/> nothing was encrypted: the outgoing
     /// bytes must leave first.
     /// </summary>
-    internal TlsResult Encrypt(nint data, int length, out int done)
+    internal TlsResult Encrypt(ReadOnlySpan<byte> data, out int done)
     {
         done = 0;
-        length = Math.Min(length, RecordBytes);
+        var length = Math.Min(data.Length, RecordBytes);
         lock (_gate)
         {
             if (_handle.IsClosed)
@@ -148,8 +161,13 @@ internal sealed unsafe class TlsSession : IDisposable
 
             nuint taken;
             OpenSsl.ClearErrors();
-            // SAFETY: the caller vouches for length bytes at data, which are only read; the count is a local.
-            var result = OpenSsl.Write(_session, data, (nuint)length, &taken);
+            int result;
+            // SAFETY: length bytes of the span, which is fixed for the call, are read; the count is a local.
+            fixed (byte* first = data)
+            {
+                result = OpenSsl.Write(_session, first, (nuint)length, &taken);
+            }
+
             OweAll();
             done = result == 1 ? (int)taken : 0;
             return result == 1 ? TlsResult.Done : Explain(result);
@@ -157,7 +175,7 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>Decrypts up to one record to <paramref name="data"/>, as far as the bytes that are here allow.</summary>
-    internal TlsResult Decrypt(nint data, int length, out int done)
+    internal TlsResult Decrypt(Span<byte> data, out int done)
     {
         done = 0;
         lock (_gate)
@@ -169,8 +187,13 @@ internal sealed unsafe class TlsSession : IDisposable
 
             nuint given;
             OpenSsl.ClearErrors();
-            // SAFETY: the caller vouches for length bytes at data; the count is a local.
-            var result = OpenSsl.Read(_session, data, (nuint)length, &given);
+            int result;
+            // SAFETY: no more than the span, which is fixed for the call, is written; the count is a local.
+            fixed (byte* first = data)
+            {
+                result = OpenSsl.Read(_session, first, (nuint)data.Length, &given);
+            }
+
             done = result == 1 ? (int)given : 0;
             if (result != 1)
             {
@@ -187,7 +210,6 @@ internal sealed unsafe class TlsSession : IDisposable
     {
         lock (_gate)
         {
-            SendsCloseNotify = false;
             if (_handle.IsClosed || _failure is not null)
             {
                 return;
@@ -231,6 +253,9 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
+    /// <summary>As <see cref="PeekOwed"/>, for the runtime's sockets.</summary>
+    internal ReadOnlyMemory<byte> PeekOwedMemory() => _outgoing.Over(PeekOwed());
+
     internal void ConfirmOutgoing(int count)
     {
         nint data;
@@ -254,6 +279,9 @@ internal sealed unsafe class TlsSession : IDisposable
             return length > 0 ? new IoVec(data, (nuint)length) : default;
         }
     }
+
+    /// <summary>As <see cref="PeekIncoming"/>, for the runtime's sockets.</summary>
+    internal Memory<byte> PeekIncomingMemory() => _incoming.Over(PeekIncoming());
 
     internal void ConfirmIncoming(int count)
     {
@@ -280,8 +308,7 @@ internal sealed unsafe class TlsSession : IDisposable
                 {
                     throw new InvalidOperationException("More bytes were read ahead than a session takes.");
                 }
-                // SAFETY: count is at most the room that the session has, and the hold keeps its memory.
-                consumed[..count].CopyTo(new Span<byte>((void*)room.Address, count));
+                consumed[..count].CopyTo(room.AsSpan()); // the hold keeps the session's memory
                 ConfirmIncoming(count);
                 consumed = consumed[count..];
             }
@@ -322,4 +349,23 @@ internal sealed unsafe class TlsSession : IDisposable
                 return TlsResult.Failed;
         }
     }
+}
+
+/// <summary>The result of a call into a <see cref="TlsSession"/>.</summary>
+internal enum TlsResult
+{
+    /// <summary>The call did what was asked.</summary>
+    Done,
+
+    /// <summary>The call needs more bytes from the socket.</summary>
+    NeedsInput,
+
+    /// <summary>The outgoing bytes must be sent first.</summary>
+    NeedsOutput,
+
+    /// <summary>The peer has sent close_notify, so nothing follows.</summary>
+    Ended,
+
+    /// <summary>The session is broken; <see cref="TlsSession.Failure"/> has the reason, unless the session was disposed of.</summary>
+    Failed,
 }

@@ -9,25 +9,8 @@ namespace DataPlane.Transport.Tls;
 /// </summary>
 /// <param name="socket">The socket below the session; it belongs to the stream.</param>
 /// <param name="session">The session, with its handshake done; it belongs to the stream.</param>
-internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
+internal sealed class TlsStream(Socket socket, TlsSession session) : ConnectionStream
 {
-    private readonly TlsMemory _incoming = new();
-    private readonly TlsMemory _outgoing = new();
-
-    public override bool CanRead => true;
-
-    public override bool CanWrite => true;
-
-    public override bool CanSeek => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
-
     /// <summary>Does the handshake of a connection that has just been accepted or made, on a thread for that alone.</summary>
     /// <param name="socket">The socket, which belongs to the stream, and is closed on failure.</param>
     /// <param name="credentials">The credentials of either end.</param>
@@ -46,9 +29,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         try
         {
             session = credentials.Context.NewSession(host);
-            await Task.Factory.StartNew(
-                () => TlsHandshake.Run(session, socket.SafeHandle, linked.Token), CancellationToken.None,
-                TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            await TlsHandshake.RunAsync(session, socket.SafeHandle, linked.Token).ConfigureAwait(false);
             return new TlsStream(socket, session);
         }
         catch (Exception e)
@@ -76,7 +57,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         {
             while (true)
             {
-                var result = Decrypt(buffer.Span, out var done);
+                var result = session.Decrypt(buffer.Span, out var done);
                 if (result is TlsResult.Done or TlsResult.Ended)
                 {
                     return done;
@@ -87,7 +68,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
                     throw Broken("reading");
                 }
 
-                var count = await socket.ReceiveAsync(_incoming.Over(session.PeekIncoming()), cancellationToken).ConfigureAwait(false);
+                var count = await socket.ReceiveAsync(session.PeekIncomingMemory(), cancellationToken).ConfigureAwait(false);
                 if (count == 0)
                 {
                     return session.HoldsPiece ? throw new IOException("the connection ended inside a TLS record") : 0;
@@ -113,7 +94,7 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         {
             while (!buffer.IsEmpty)
             {
-                var result = Encrypt(buffer.Span, out var done);
+                var result = session.Encrypt(buffer.Span, out var done);
                 if (result is not (TlsResult.Done or TlsResult.NeedsOutput))
                 {
                     throw Broken("writing");
@@ -149,26 +130,6 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
         }
     }
 
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public override void Flush()
-    {
-    }
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
     protected override void Dispose(bool disposing)
     {
         if (disposing)
@@ -184,9 +145,9 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
     {
         try
         {
-            while (session.PeekOwed() is { Length: > 0 } piece)
+            while (session.PeekOwedMemory() is { IsEmpty: false } piece)
             {
-                session.ConfirmOutgoing(await socket.SendAsync(_outgoing.Over(piece), cancellationToken).ConfigureAwait(false));
+                session.ConfirmOutgoing(await socket.SendAsync(piece, cancellationToken).ConfigureAwait(false));
             }
         }
         catch (SocketException e)
@@ -196,21 +157,4 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : Stream
     }
 
     private IOException Broken(string doing) => new(session.Failure ?? $"the TLS session ended while {doing}");
-
-    // SAFETY (both): the span is fixed for the call.
-    private unsafe TlsResult Decrypt(Span<byte> target, out int done)
-    {
-        fixed (byte* data = target)
-        {
-            return session.Decrypt((nint)data, target.Length, out done);
-        }
-    }
-
-    private unsafe TlsResult Encrypt(ReadOnlySpan<byte> source, out int done)
-    {
-        fixed (byte* data = source)
-        {
-            return session.Encrypt((nint)data, source.Length, out done);
-        }
-    }
 }

@@ -25,8 +25,7 @@ internal static unsafe partial class TlsTalk
         {
             var room = to.PeekIncoming();
             var count = (int)Math.Min(piece.Length, room.Length);
-            // SAFETY: both are as long as their sessions say.
-            new ReadOnlySpan<byte>((void*)piece.Address, count).CopyTo(new Span<byte>((void*)room.Address, count));
+            piece.AsSpan(count).CopyTo(room.AsSpan());
             from.ConfirmOutgoing(count);
             to.ConfirmIncoming(count);
         }
@@ -37,26 +36,18 @@ internal static unsafe partial class TlsTalk
     {
         var piece = session.PeekOutgoing();
         var count = (int)Math.Min(piece.Length, (nuint)target.Length);
-        // SAFETY: as many bytes are there.
-        new ReadOnlySpan<byte>((void*)piece.Address, count).CopyTo(target);
+        piece.AsSpan(count).CopyTo(target);
         session.ConfirmOutgoing(count);
         return count;
     }
 
     /// <summary>Encrypts some bytes.</summary>
-    internal static TlsResult Say(TlsSession session, ReadOnlySpan<byte> bytes)
-    {
-        fixed (byte* data = bytes)
-        {
-            return session.Encrypt((nint)data, bytes.Length, out _);
-        }
-    }
+    internal static TlsResult Say(TlsSession session, ReadOnlySpan<byte> bytes) => session.Encrypt(bytes, out _);
 
     /// <summary>Decrypts what is there; returns how much.</summary>
     internal static int Hear(TlsSession session)
     {
-        var data = stackalloc byte[1024];
-        session.Decrypt((nint)data, 1024, out var done);
+        session.Decrypt(stackalloc byte[1024], out var done);
         return done;
     }
 

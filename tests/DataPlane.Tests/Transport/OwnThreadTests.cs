@@ -1,0 +1,25 @@
+using DataPlane.Transport;
+using Xunit;
+
+namespace DataPlane.Tests.Transport;
+
+public sealed class OwnThreadTests
+{
+    [Fact]
+    public async Task The_work_has_a_thread_of_that_name_to_itself()
+    {
+        Thread? thread = null;
+        await OwnThread.RunAsync("dp-test", () => thread = Thread.CurrentThread);
+        Assert.Equal(("dp-test", true, false), (thread!.Name, thread.IsBackground, thread.IsThreadPoolThread));
+        Assert.NotSame(Thread.CurrentThread, thread);
+    }
+
+    [Fact]
+    public async Task What_the_work_throws_the_task_throws()
+    {
+        var task = OwnThread.RunAsync("dp-test", static () => throw new OperationCanceledException("enough"));
+        var failure = await Assert.ThrowsAsync<OperationCanceledException>(() => task);
+        Assert.Equal("enough", failure.Message);
+        Assert.True(task.IsFaulted);
+    }
+}
