@@ -104,9 +104,10 @@ internal sealed partial class Channel
 
     /// <summary>
     /// Receives the bytes that are there, inside TLS at most one record, and blocks the calling thread until there is at least one.
-    /// <see cref="ChannelEnd.Closed"/> without a byte is the end of the stream.
+    /// <see cref="ChannelEnd.Closed"/> without a byte is the end of the stream. With <paramref name="wake"/>, a wait ends when that is
+    /// signalled: then there is neither a byte nor an end.
     /// </summary>
-    internal TransferResult ReceiveSome(IoVec vector)
+    internal TransferResult ReceiveSome(IoVec vector, EventFd? wake = null)
     {
         Span<IoVec> vectors = [vector];
         if (_prependedTaken < _prepended.Length)
@@ -117,12 +118,12 @@ internal sealed partial class Channel
 
         if (_tls is { } tls)
         {
-            return ReceiveTls(tls, vectors, 0, some: true);
+            return ReceiveTls(tls, vectors, 0, some: true, wake);
         }
 
-        while (true)
+        for (var waited = false; ; waited = true)
         {
-            var done = ReceiveOnce(vectors, out var errno, flags: 0);
+            var done = ReceiveOnce(vectors, out var errno, wake is null ? 0 : Libc.MessageDontWait);
             if (done > 0)
             {
                 return new TransferResult(done, ChannelEnd.None, 0);
@@ -133,12 +134,20 @@ internal sealed partial class Channel
                 return new TransferResult(0, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
             }
 
-            if (!TryWaitAfter(errno, Libc.PollIn))
+            if (waited && IsWoken(wake, errno))
+            {
+                return default;
+            }
+
+            if (!TryWaitAfter(errno, Libc.PollIn, wake))
             {
                 return Ended(0, errno);
             }
         }
     }
+
+    /// <summary>Whether a wait has ended without anything to receive, which only <paramref name="wake"/> can have caused.</summary>
+    private static bool IsWoken(EventFd? wake, int errno) => wake is not null && errno == Errno.EAGAIN;
 
     private unsafe nint SendOnce(ReadOnlySpan<IoVec> vectors, out int errno)
     {
@@ -186,9 +195,10 @@ internal sealed partial class Channel
 
     /// <summary>
     /// Whether a failed call may be repeated: at once when a signal interrupted it, and otherwise when the socket is ready. A call does not
-    /// block where stream use has made the socket non-blocking, or where <see cref="SendsWith"/> is set.
+    /// block where stream use has made the socket non-blocking, where <see cref="SendsWith"/> is set, or with <paramref name="wake"/>,
+    /// which ends the wait, too.
     /// </summary>
-    private bool TryWaitAfter(int errno, short events)
+    private bool TryWaitAfter(int errno, short events, EventFd? wake = null)
     {
         if (IsAborted || errno is not (Errno.EINTR or Errno.EAGAIN))
         {
@@ -204,7 +214,7 @@ internal sealed partial class Channel
         {
             if (events != Libc.PollOut || SendsWith is not { } companion)
             {
-                _ = Libc.WaitFor(_handle, events, null, Timeout.Infinite);
+                _ = Libc.WaitFor(_handle, events, wake, Timeout.Infinite);
             }
             else if (!Libc.WaitToSend(_handle, companion._handle))
             {

@@ -11,6 +11,7 @@ internal sealed partial class Channel
     private ChannelStream? _stream;
     private PipeReader? _input;
     private PipeWriter? _output;
+    private BlockingPipeReader? _reader;
 
     /// <summary>
     /// The channel as a stream to read, on blocks of the pool. Its first use makes the socket non-blocking and registers it with the
@@ -41,6 +42,23 @@ internal sealed partial class Channel
                 return _output ??= PipeWriter.Create(
                     Stream, new StreamPipeWriterOptions(_pool.For(Name + " output"), _pool.BlockBytes, leaveOpen: true));
             }
+        }
+    }
+
+    /// <summary>
+    /// The channel as a stream that the reading thread fills itself, on blocks of the pool. It stays the same, with what it has buffered,
+    /// for every reader of the channel, one after the other. Reading throws <see cref="ChannelException"/> unless the peer has closed in
+    /// order. To be called by the reading thread, or before it starts.
+    /// </summary>
+    /// <param name="cancellable">Whether a read that waits can be cancelled; the first call decides.</param>
+    /// <param name="doing">What is read from now on, for the message when the connection is lost.</param>
+    internal BlockingPipeReader OpenReader(bool cancellable = false, string? doing = null)
+    {
+        lock (_streamLock)
+        {
+            var reader = _reader ??= new BlockingPipeReader(FillReader, _pool, Name + " input", cancellable);
+            reader.Doing = doing;
+            return reader;
         }
     }
 
@@ -114,6 +132,23 @@ internal sealed partial class Channel
         : errno == Errno.EPROTO ? new ChannelException(FailureReason.PeerClosed, Name, "the connection ended inside a TLS record")
         : new ChannelException(Name, SocketErrors.Classify(errno), errno, "connection lost");
 
+    private int FillReader(IoVec room, EventFd? wake, string? doing)
+    {
+        var result = ReceiveSome(room, wake);
+        return result.End switch
+        {
+            ChannelEnd.None => result.Bytes == 0 ? -1 : (int)result.Bytes,
+            ChannelEnd.Closed => 0,
+            _ => throw Failed(result, doing),
+        };
+    }
+
+    /// <summary>
+    /// The exception for a transfer that did not complete. <paramref name="doing"/> is what was being done; null if it goes without saying.
+    /// </summary>
+    internal ChannelException Failed(TransferResult result, string? doing) =>
+        doing is null ? StreamEnded(result.Errno) : ChannelException.From(result, this, doing);
+
     private async ValueTask FlushStreamAsync(CancellationToken cancellationToken)
     {
         if (_output is { UnflushedBytes: > 0 } output && !IsAborted)
@@ -134,5 +169,7 @@ internal sealed partial class Channel
         {
             await _input.CompleteAsync().ConfigureAwait(false);
         }
+
+        _reader?.Complete();
     }
 }

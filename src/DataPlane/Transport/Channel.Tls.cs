@@ -63,9 +63,10 @@ internal sealed partial class Channel
     }
 
     /// <summary>
-    /// Fills all of <paramref name="rest"/>. With <paramref name="some"/>, one record, or as much of it as fits, is enough.
+    /// Fills all of <paramref name="rest"/>. With <paramref name="some"/>, one record, or as much of it as fits, is enough, and a wait ends
+    /// when <paramref name="wake"/> is signalled.
     /// </summary>
-    private TransferResult ReceiveTls(TlsSession tls, Span<IoVec> rest, long total, bool some = false)
+    private TransferResult ReceiveTls(TlsSession tls, Span<IoVec> rest, long total, bool some = false, EventFd? wake = null)
     {
         if (!TryHold(tls))
         {
@@ -75,6 +76,7 @@ internal sealed partial class Channel
         try
         {
             Volatile.Write(ref _reading, 1);
+            var waited = false;
             while (!rest.IsEmpty)
             {
                 var result = tls.Decrypt(rest[0].Address, (int)Math.Min(rest[0].Length, TlsSession.RecordBytes), out var done);
@@ -99,7 +101,7 @@ internal sealed partial class Channel
                 }
                 else
                 {
-                    var count = ReceiveIncoming(tls, 0, out var errno);
+                    var count = ReceiveIncoming(tls, wake is null ? 0 : Libc.MessageDontWait, out var errno);
                     // QEMU ends channels without close_notify, so only an unfinished record makes an end an error.
                     if (count == 0)
                     {
@@ -107,7 +109,13 @@ internal sealed partial class Channel
                             : tls.HoldsPiece ? Ended(total, Errno.EPROTO) : new TransferResult(total, ChannelEnd.Closed, 0);
                     }
 
-                    if (count < 0 && !TryWaitAfter(errno, Libc.PollIn))
+                    if (count < 0 && waited && IsWoken(wake, errno))
+                    {
+                        return default;
+                    }
+
+                    waited = count < 0;
+                    if (waited && !TryWaitAfter(errno, Libc.PollIn, wake))
                     {
                         return Ended(total, errno);
                     }
