@@ -12,25 +12,10 @@ internal sealed class DirtyBitmapSectionReader(StreamCursor stream)
 {
     /// <summary>Reads one body of the section, which consists of a single record.</summary>
     /// <exception cref="ChannelException">The section holds a bitmap, or the stream ends inside the section.</exception>
-    public async ValueTask ReadBodyAsync(CancellationToken cancellationToken)
+    public void ReadBody()
     {
-        for (long wanted = 1; ; wanted = stream.Buffered + 1)
-        {
-            await stream.RequireAsync(wanted, "the section of dirty bitmaps", cancellationToken).ConfigureAwait(false);
-            if (TryReadEnd())
-            {
-                return;
-            }
-        }
-    }
-
-    private bool TryReadEnd()
-    {
-        if (DirtyBitmapRecord.Parse(stream.Peek(DirtyBitmapRecord.MaxSize), out var record, out var consumed) != OperationStatus.Done)
-        {
-            return false;
-        }
-
+        var record = stream.Parse<DirtyBitmapRecord>(
+            Parse, minSize: 1, DirtyBitmapRecord.MaxSize, "the section of dirty bitmaps", out var size);
         if (!record.IsEnd)
         {
             throw new ChannelException(
@@ -39,7 +24,12 @@ internal sealed class DirtyBitmapSectionReader(StreamCursor stream)
                 + "which a saved VM cannot keep: turn off capability dirty-bitmaps, or remove the bitmap");
         }
 
-        stream.Advance(consumed);
-        return true;
+        stream.Advance(size);
+    }
+
+    private static OperationStatus Parse(ReadOnlySpan<byte> source, out DirtyBitmapRecord record, out int consumed, out string? error)
+    {
+        error = null; // a record never fails on what is in it
+        return DirtyBitmapRecord.Parse(source, out record, out consumed);
     }
 }

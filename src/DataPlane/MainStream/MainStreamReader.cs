@@ -1,4 +1,5 @@
 using System.Buffers;
+using DataPlane.Linux;
 using DataPlane.MainStream.Devices;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -20,26 +21,26 @@ namespace DataPlane.MainStream;
 ///   DISCARD *  PACKAGED with the device sections     -> kept opaque as DeviceState; SwitchPings is not null
 /// </code>
 /// </remarks>
-internal sealed partial class MainStreamReader
+internal sealed class MainStreamReader
 {
     private readonly StreamCursor _stream;
     private readonly MainStreamOptions _options;
     private readonly IMainStreamEvents _events;
-    private readonly ReturnPathSender _returnPath;
+    private readonly SectionIds _sections;
+    private readonly EarlySectionReader _early;
+    private readonly CommandReader _commands;
     private readonly RamSectionReader _ram;
     private readonly DirtyBitmapSectionReader _bitmaps;
-    private uint _ramSection;
-    private uint? _bitmapSection;
-    private bool _ramStarted;
     private bool _pagesBegun;
-    private DeviceState? _packagedDevices;
 
     public MainStreamReader(StreamCursor stream, ReturnPathSender returnPath, MainStreamOptions options, IMainStreamEvents events)
     {
         _stream = stream;
-        _returnPath = returnPath;
         _options = options;
         _events = events;
+        _sections = new SectionIds(stream);
+        _early = new EarlySectionReader(stream, options.MaxDeviceStateBytes);
+        _commands = new CommandReader(stream, returnPath, options, events, _early);
         _ram = new RamSectionReader(stream, options, events);
         _bitmaps = new DirtyBitmapSectionReader(stream);
     }
@@ -51,38 +52,62 @@ internal sealed partial class MainStreamReader
     public long ZeroPages => _ram.ZeroPages;
 
     /// <summary>
-    /// Reads the stream and returns the device state, which comes at the end of the stream or in the package of postcopy.
+    /// The values of the PINGs in the package of postcopy, which the source wants back when the device state has been loaded. Null if the
+    /// source has not switched to postcopy.
+    /// </summary>
+    public IReadOnlyList<uint>? SwitchPings => _commands.Switch.Pings;
+
+    /// <summary>Whether the source has announced that it may switch its RAM to postcopy.</summary>
+    public bool IsPostcopyAdvised => _commands.AdvisedPageSizes != 0;
+
+    /// <summary>Size of the package of postcopy in bytes; 0 without a package.</summary>
+    public long PackageBytes => _commands.Switch.PackageBytes;
+
+    /// <summary>The id of the ram section, which the reader after the switch needs.</summary>
+    public uint RamSection => _sections.Ram;
+
+    /// <summary>
+    /// Reads the stream on a thread of its own and returns the device state, which comes at the end of the stream or in the package of
+    /// postcopy. What has been received after it is left in the pipe.
     /// </summary>
     /// <exception cref="ChannelException">The stream is broken, ends early, or uses a feature that is not supported.</exception>
-    public async Task<DeviceState> ReadAsync(CancellationToken cancellationToken)
+    public Task<DeviceState> ReadAsync(CancellationToken cancellationToken) =>
+        NamedThread.RunAsync("dp-main", () => Read(cancellationToken));
+
+    /// <summary>Does on the calling thread what <see cref="ReadAsync"/> does on its own.</summary>
+    public DeviceState Read(CancellationToken cancellationToken)
     {
-        await ReadHeaderAsync(cancellationToken).ConfigureAwait(false);
-        while (!await ReadSectionAsync(cancellationToken).ConfigureAwait(false))
+        _stream.Cancellation = cancellationToken;
+        ReadHeader();
+        DeviceState? packaged = null;
+        while (!ReadSection(ref packaged))
         {
         }
 
         _events.OnRamComplete();
-        return _packagedDevices ?? await ReadDeviceStateAsync(cancellationToken).ConfigureAwait(false);
+        var devices = packaged ?? DeviceStateReader.Read(_stream, _options.MaxDeviceStateBytes, _early.Sections);
+        _stream.LeaveRest();
+        return devices;
     }
 
-    private async ValueTask ReadHeaderAsync(CancellationToken cancellationToken)
+    private void ReadHeader()
     {
-        await _stream.RequireAsync(StreamHeader.Size, "the stream header", cancellationToken).ConfigureAwait(false);
+        _stream.Fill(StreamHeader.Size, "the stream header");
         if (!StreamHeader.TryRead(_stream.Peek(StreamHeader.Size), out var error))
         {
             throw _stream.Malformed(error!);
         }
 
         _stream.Advance(StreamHeader.Size);
-        _events.OnConfiguration(await ReadConfigurationAsync(cancellationToken).ConfigureAwait(false));
+        _events.OnConfiguration(ReadConfiguration());
     }
 
-    private async ValueTask<ConfigurationSection> ReadConfigurationAsync(CancellationToken cancellationToken)
+    private ConfigurationSection ReadConfiguration()
     {
         var bytes = new ArrayBufferWriter<byte>();
         for (long wanted = 1; ; wanted = bytes.WrittenCount + 1)
         {
-            await _stream.RequireAsync(wanted, "the configuration section", cancellationToken).ConfigureAwait(false);
+            _stream.Fill(wanted, "the configuration section");
             bytes.ResetWrittenCount();
             _stream.CopyAllTo(bytes, ConfigurationSection.MaxSize);
             switch (ConfigurationSection.Parse(bytes.WrittenSpan, out var configuration, out var consumed, out var error))
@@ -102,27 +127,27 @@ internal sealed partial class MainStreamReader
     /// Reads one section or command. Returns true after the END of ram, after the package of postcopy, and at the devices of a background
     /// snapshot.
     /// </summary>
-    private async ValueTask<bool> ReadSectionAsync(CancellationToken cancellationToken)
+    private bool ReadSection(ref DeviceState? packaged)
     {
-        await _stream.RequireAsync(1, "the stream: no end of RAM", cancellationToken).ConfigureAwait(false);
+        _stream.Fill(1, "the stream: no end of RAM");
         var type = (SectionType)_stream.PeekByte();
         switch (type)
         {
             case SectionType.Command:
-                await ReadCommandAsync(cancellationToken).ConfigureAwait(false);
-                return _packagedDevices is not null;
-            case var _ when _discarding:
+                packaged = _commands.Read(_ram.Memory);
+                return packaged is not null;
+            case var _ when _commands.Switch.IsDiscarding:
                 throw _stream.Malformed($"a {type} section between the discards and the package");
             case SectionType.Full when _pagesBegun:
                 BeginSnapshot();
                 return true;
             case SectionType.Full:
-                await ReadEarlySectionAsync(cancellationToken).ConfigureAwait(false);
+                _early.Read(hasMemory: _ram.Memory is not null);
                 return false;
             case SectionType.Start:
             case SectionType.Part:
             case SectionType.End:
-                return await ReadIterableSectionAsync(type, cancellationToken).ConfigureAwait(false);
+                return ReadIterableSection(type);
             default:
                 throw _stream.Malformed($"unexpected section type 0x{(byte)type:x2}");
         }
@@ -134,7 +159,7 @@ internal sealed partial class MainStreamReader
     /// </summary>
     private void BeginSnapshot()
     {
-        if (_returnPathOpen || _options.Multifd || IsPostcopyAdvised)
+        if (_commands.IsReturnPathOpen || _options.Multifd || IsPostcopyAdvised)
         {
             throw _stream.Malformed("a device section between the pages");
         }
@@ -143,98 +168,25 @@ internal sealed partial class MainStreamReader
     }
 
     /// <summary>Reads a START, PART or END section. Returns true after the END of ram.</summary>
-    private async ValueTask<bool> ReadIterableSectionAsync(SectionType type, CancellationToken cancellationToken)
+    private bool ReadIterableSection(SectionType type)
     {
-        var section = await ReadSectionHeaderAsync(cancellationToken).ConfigureAwait(false);
-        var isRam = section != _bitmapSection;
+        var section = _sections.ReadHeader();
+        var isRam = !_sections.IsOfBitmaps(section);
         if (!isRam)
         {
-            await _bitmaps.ReadBodyAsync(cancellationToken).ConfigureAwait(false);
+            _bitmaps.ReadBody();
+        }
+        else if (type == SectionType.Start)
+        {
+            _ram.ReadBody(new RamStart(_early.Join(), _commands.AdvisedPageSizes));
         }
         else
         {
-            if (type == SectionType.Start)
-            {
-                _ram.EarlySections = JoinEarlySections();
-            }
-
-            _pagesBegun |= type != SectionType.Start;
-            await _ram.ReadBodyAsync(type == SectionType.Start, cancellationToken).ConfigureAwait(false);
+            _pagesBegun = true;
+            _ram.ReadBody();
         }
 
-        await _stream.RequireAsync(SectionFooter.Size, "a section footer", cancellationToken).ConfigureAwait(false);
-        if (!SectionFooter.TryRead(_stream.Peek(SectionFooter.Size), section, out var error))
-        {
-            throw _stream.Malformed(error!);
-        }
-
-        _stream.Advance(SectionFooter.Size);
+        _stream.ReadFooter(section);
         return isRam && type == SectionType.End;
-    }
-
-    /// <summary>Reads and checks the header of a START, PART or END section, and returns the id of the section.</summary>
-    private async ValueTask<uint> ReadSectionHeaderAsync(CancellationToken cancellationToken)
-    {
-        for (long wanted = 1; ; wanted = _stream.Buffered + 1)
-        {
-            await _stream.RequireAsync(wanted, "a section header", cancellationToken).ConfigureAwait(false);
-            switch (SectionHeader.Parse(_stream.Peek(SectionHeader.MaxSize), out var header, out var consumed, out var error))
-            {
-                case OperationStatus.Done:
-                    CheckSection(header);
-                    _stream.Advance(consumed);
-                    return header.Id;
-                case OperationStatus.InvalidData:
-                    throw _stream.Malformed(error!);
-            }
-        }
-    }
-
-    private void CheckSection(SectionHeader header)
-    {
-        if (header.Type == SectionType.Start)
-        {
-            CheckStart(header);
-        }
-        else if (!(_ram.Started && header.Id == _ramSection) && header.Id != _bitmapSection)
-        {
-            throw _stream.Malformed($"a {header.Type} of section {header.Id}, which was not started");
-        }
-    }
-
-    private void CheckStart(SectionHeader header)
-    {
-        if (header.Id == _bitmapSection || (_ramStarted && header.Id == _ramSection))
-        {
-            throw _stream.Malformed($"section {header.Id} starts twice");
-        }
-
-        if (header.Name.SequenceEqual("ram"u8) && header.Instance == 0)
-        {
-            CheckRamStart(header);
-            (_ramSection, _ramStarted) = (header.Id, true);
-        }
-        else if (header.Name.SequenceEqual(DirtyBitmapRecord.SectionName) && header.Version == DirtyBitmapRecord.SectionVersion)
-        {
-            _bitmapSection = _bitmapSection is null ? header.Id : throw _stream.Malformed("the section of dirty bitmaps starts twice");
-        }
-        else
-        {
-            throw new ChannelException(
-                FailureReason.NotSupported, _stream.Channel, $"{ForeignSection.Describe(header.Name)}, at offset {_stream.Position}");
-        }
-    }
-
-    private void CheckRamStart(SectionHeader header)
-    {
-        if (_ramStarted)
-        {
-            throw _stream.Malformed("the ram section starts twice");
-        }
-
-        if (header.Version != RamSectionReader.Version)
-        {
-            throw _stream.Malformed($"version {header.Version} of the ram section, expected {RamSectionReader.Version}");
-        }
     }
 }

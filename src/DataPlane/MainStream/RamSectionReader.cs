@@ -1,6 +1,4 @@
-using System.Buffers;
 using DataPlane.Memory;
-using DataPlane.Transport;
 using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
@@ -12,65 +10,56 @@ namespace DataPlane.MainStream;
 /// The START section shows the sync mode: a FLUSH record between the block list and its EOS means that FLUSH records are the marks;
 /// otherwise every EOS of the section is one (3-multifd section 3.3). The block of the last page is kept across sections.
 /// </remarks>
-internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOptions options, IMainStreamEvents events)
+internal sealed class RamSectionReader(StreamCursor stream, MainStreamOptions options, IMainStreamEvents events)
 {
     /// <summary>The version of the ram section that QEMU 7.2 to 11.1 send.</summary>
     public const uint Version = 4;
 
-    private ReceivedPages? _pages;
-    private RamBlock? _lastBlock;
+    private readonly PageRecordDecoder _records = new(stream, mayBeEncoded: true);
+    private PagePlacer? _pages;
     private bool _flushIsMark;
 
-    /// <summary>
-    /// The page sizes of a 16-byte ADVISE, combined with OR; 0 without such an ADVISE. With one, the block list may carry page sizes.
-    /// </summary>
-    public ulong AdvisedPageSizes { get; set; }
+    public long NormalPages => _pages?.NormalPages ?? 0;
 
-    /// <summary>The device sections that came before START, as received.</summary>
-    public ReadOnlyMemory<byte> EarlySections { get; set; }
-
-    public long NormalPages { get; private set; }
-
-    public long ZeroPages { get; private set; }
-
-    /// <summary>Whether the block list has been read.</summary>
-    public bool Started => _pages is not null;
+    public long ZeroPages => _pages?.ZeroPages ?? 0;
 
     /// <summary>The memory of the listed blocks; null until the list has been read.</summary>
-    public GuestMemory? Memory => _pages?.Memory;
+    public GuestMemory? Memory => _records.Memory;
 
     /// <summary>Reads one body including its EOS record.</summary>
-    public async ValueTask ReadBodyAsync(bool start, CancellationToken cancellationToken)
+    /// <param name="start">What came before the START section; null for any other section.</param>
+    public void ReadBody(RamStart? start = null)
     {
         while (true)
         {
-            if (_pages is { } pages)
-            {
-                PlaceBufferedPages(pages);
-            }
-
-            var record = await ReadHeaderAsync(cancellationToken).ConfigureAwait(false);
+            var record = _records.Read();
             switch (record.Kind)
             {
-                case RamFlags.MemorySize when start && _pages is null:
-                    _pages = await ReadBlockListAsync(record.Offset, cancellationToken).ConfigureAwait(false);
+                case RamFlags.MemorySize when start is { } before && _pages is null:
+                    Begin(new BlockListReader(stream, options, events).Read(record.Offset, before));
                     break;
                 case RamFlags.MemorySize:
                     throw stream.Malformed("a second list of RAM blocks");
                 case RamFlags.MultifdFlush:
-                    await OnFlushAsync(start).ConfigureAwait(false);
+                    OnFlush(start is not null);
                     break;
                 case RamFlags.EndOfSection:
-                    await OnEndOfSectionAsync().ConfigureAwait(false);
+                    OnEndOfSection();
                     return;
                 default:
-                    await ReadPageAsync(record, cancellationToken).ConfigureAwait(false);
+                    _pages!.Place(record);
                     break;
             }
         }
     }
 
-    private async Task OnFlushAsync(bool start)
+    private void Begin(ReceivedPages pages)
+    {
+        _pages = new PagePlacer(stream, pages, options.Multifd);
+        _records.Memory = pages.Memory;
+    }
+
+    private void OnFlush(bool start)
     {
         // QEMU 8.1.0 also sends FLUSH without multifd, where it means nothing.
         if (!options.Multifd)
@@ -89,14 +78,13 @@ internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOp
         }
         else if (!_flushIsMark)
         {
-            throw ChannelException.Violation(
-                stream.Channel, $"a FLUSH mark from a source that syncs at every section, at offset {stream.Position}");
+            throw stream.Violation("a FLUSH mark from a source that syncs at every section");
         }
 
-        await events.OnSyncMarkAsync().ConfigureAwait(false);
+        Blocking.Wait(events.OnSyncMarkAsync());
     }
 
-    private async Task OnEndOfSectionAsync()
+    private void OnEndOfSection()
     {
         if (_pages is null)
         {
@@ -105,47 +93,7 @@ internal sealed partial class RamSectionReader(StreamCursor stream, MainStreamOp
 
         if (options.Multifd && !_flushIsMark)
         {
-            await events.OnSyncMarkAsync().ConfigureAwait(false);
+            Blocking.Wait(events.OnSyncMarkAsync());
         }
     }
-
-    /// <summary>Reads a record header, selects the block that it names, and leaves the stream at the payload of the record.</summary>
-    private async ValueTask<Record> ReadHeaderAsync(CancellationToken cancellationToken)
-    {
-        for (long wanted = RamRecordHeader.MinSize; ; wanted = stream.Buffered + 1)
-        {
-            await stream.RequireAsync(wanted, "a RAM record", cancellationToken).ConfigureAwait(false);
-            if (TryReadHeader(out var record))
-            {
-                return record;
-            }
-        }
-    }
-
-    private bool TryReadHeader(out Record record)
-    {
-        record = default;
-        var source = stream.Peek(RamRecordHeader.MaxSize);
-        switch (RamRecordHeader.Parse(source, out var header, out var consumed, out var error))
-        {
-            case OperationStatus.NeedMoreData:
-                return false;
-            case OperationStatus.InvalidData:
-                throw stream.Malformed(error!);
-        }
-
-        if (IsPage(header))
-        {
-            CheckPage(header, source);
-        }
-
-        record = new Record(header.Kind, header.Offset);
-        stream.Advance(consumed);
-        return true;
-    }
-
-    private static bool IsPage(RamRecordHeader header) =>
-        header.Kind is RamFlags.Page or RamFlags.Zero or RamFlags.Xbzrle or RamFlags.CompressedPage;
-
-    private readonly record struct Record(RamFlags Kind, long Offset);
 }

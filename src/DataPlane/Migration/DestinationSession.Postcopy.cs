@@ -82,7 +82,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
             CheckLive(() => UserfaultPageStore.CheckBlocks(pages.Memory));
         }
 
-        _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _pool, _logger, _options.KernelFeatures, _staging)
+        _postcopy = new PostcopyReceiver(pages, block => sizes[block.Name], live, _logger, _options.KernelFeatures, _staging)
         {
             OnPaused = OnPaused,
             OnRecoveryFailed = TellOfPause,
@@ -99,7 +99,7 @@ internal sealed partial class DestinationSession : IPostcopyEvents
         var postcopy = _postcopy!;
         _multifd.CloseMemory(); // a packet that comes now fails its channel alone and writes nothing
         postcopy.Source = SourceTraits.Of(pings);
-        CheckLive(() => postcopy.Listen(main, _reader!.TakeRest(), _reader.RamSection));
+        CheckLive(() => postcopy.Listen(main, _reader!.RamSection));
         _failure.Token.ThrowIfCancellationRequested();
         _admission.Recheck();
         if (_guest is not IPostcopyGuest live)
@@ -187,11 +187,11 @@ internal sealed partial class DestinationSession : IPostcopyEvents
     /// has not announced a postcopy, the guest may run here, the source has its guest already, or it is one that never comes for it (a QEMU
     /// from 10.2 on, or this library).
     /// </summary>
-    public GuestReturn? OfferReturn(BlockPool pool) =>
+    public GuestReturn? OfferReturn() =>
         !_hasGivenBack && _pages is { } pages && _reader is { IsPostcopyAdvised: true } reader
             && _postcopy is { Source: { TakesBack: false, IsOurs: false } } && !_custody.MayRunHere
             && !Announced.TakesGuestBack
-            ? new GuestReturn(pages.Memory, reader.RamSection, pool, SourceGroup(), _options.UndecidedTimeout, _time) : null;
+            ? new GuestReturn(pages.Memory, reader.RamSection, SourceGroup(), _options.UndecidedTimeout, _time) : null;
 
     /// <summary>
     /// The <see cref="AdmittedChannel.PeerGroup"/> of main; null with TLS, which has shown of every peer that it is the source.

@@ -78,8 +78,9 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         try
         {
             var main = await _mainAdmitted.Task.WaitAsync(_failure.Token).ConfigureAwait(false);
-            _returnPath = new ReturnPathSender(main.Output);
-            _reader = new MainStreamReader(new StreamCursor(main.Input, main.Name), _returnPath, StreamOptions(), this);
+            _returnPath = new ReturnPathSender(main);
+            _reader = new MainStreamReader(
+                new StreamCursor(main.OpenReader(cancellable: true), main.Id), _returnPath, StreamOptions(), this);
             var devices = await _reader.ReadAsync(_failure.Token).ConfigureAwait(false);
             if (_reader.SwitchPings is { } pings)
             {
@@ -113,7 +114,6 @@ internal sealed partial class DestinationSession : IAsyncDisposable
         }
 
         teardown.Run(() => _setup?.Dispose());
-        teardown.Run(() => _returnPath?.Dispose());
         _failure.Dispose();
         _over.Dispose();
         MigrationLog.CheckReturned(_logger, _pool);

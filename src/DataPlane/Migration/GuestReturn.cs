@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using DataPlane.Admission;
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
@@ -20,12 +21,11 @@ namespace DataPlane.Migration;
 /// </remarks>
 /// <param name="blocks">The RAM blocks that the source has announced. Only their names and lengths are used.</param>
 /// <param name="ramSection">The id of the source's ram section.</param>
-/// <param name="pool">The pool from which each connection takes one block.</param>
 /// <param name="source">The <see cref="AdmittedChannel.PeerGroup"/> of main; null where every admitted peer is the source.</param>
 /// <param name="limit">The longest time that one connection may take.</param>
 /// <param name="time">The clock that measures <paramref name="limit"/>.</param>
 internal sealed class GuestReturn(
-    GuestMemory blocks, uint ramSection, BlockPool pool, PeerGroup? source, TimeSpan limit, TimeProvider time)
+    GuestMemory blocks, uint ramSection, PeerGroup? source, TimeSpan limit, TimeProvider time)
 {
     /// <summary>How many connections are answered at the same time. The source has one of them; the others are strangers'.</summary>
     private const int MaxConnections = 16;
@@ -149,13 +149,12 @@ internal sealed class GuestReturn(
 
     private void Give(Channel main)
     {
-        var candidate = new RecoveryCandidate(main, _everything, pool, static () => { });
+        var candidate = new RecoveryCandidate(main, _everything, static () => { });
         candidate.Answer();
         var returnPath = new PostcopyReturnPath();
         returnPath.Use(main);
         returnPath.SendResumeAck();
-        using var input = new RecordBuffer(main, pool, candidate.Rest);
-        ReadToEnd(input);
+        ReadToEnd(PostcopyLink.OpenStream(main));
         returnPath.SendShut(success: false);
     }
 
@@ -163,29 +162,29 @@ internal sealed class GuestReturn(
     /// Reads to the end of the source's stream: a source takes SHUT 1 for a failure only there; before that, SHUT 1 is one more lost link
     /// to it.
     /// </summary>
-    private void ReadToEnd(RecordBuffer input)
+    private void ReadToEnd(StreamCursor stream)
     {
         while (true)
         {
-            input.Fill(1, "the end of a recovery");
-            var type = (SectionType)input.Available[0];
+            stream.Fill(1, "the end of a recovery");
+            var type = (SectionType)stream.PeekByte();
             if (type == SectionType.EndOfFile)
             {
                 return;
             }
 
             const int Size = 1 + sizeof(uint) + sizeof(ulong) + SectionFooter.Size;
-            input.Fill(Size, "a section without pages");
-            var section = input.Available[..Size];
+            stream.Fill(Size, "a section without pages");
+            var section = stream.Peek(Size);
             if (type is not (SectionType.Part or SectionType.End)
                 || BinaryPrimitives.ReadUInt32BigEndian(section[1..]) != ramSection
                 || BinaryPrimitives.ReadUInt64BigEndian(section[5..]) != (ulong)RamFlags.EndOfSection
                 || !SectionFooter.TryRead(section[13..], ramSection, out _))
             {
-                throw input.Violation("more than the end of the stream, though every page was reported as received");
+                throw stream.Violation("more than the end of the stream, though every page was reported as received");
             }
 
-            input.Advance(Size);
+            stream.Advance(Size);
         }
     }
 }

@@ -149,7 +149,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         catch
         {
             // The caller must hear of the migration's failure, not of a failure of this step.
-            new Teardown().Run(() => ExpectReturn(session.OfferReturn(_pool)));
+            new Teardown().Run(() => ExpectReturn(session.OfferReturn()));
             throw;
         }
     }

@@ -84,7 +84,7 @@ internal sealed class PostcopyHandover : IReturnPathEvents, IDisposable
     /// <param name="ifSilent">What the end of the channel before the first message may mean; null in a recovery.</param>
     public Task<uint> Listen(Channel main, GuestMemory memory, string? ifSilent = null)
     {
-        _listening = new ReturnPathThread(main, _pool, memory, HostPages, this, ifSilent)
+        _listening = new ReturnPathThread(main, memory, HostPages, this, ifSilent)
         {
             ReplacesLostLink = _listening is not null,
             BlockOfLostLink = _listening?.LastBlock,

@@ -49,7 +49,7 @@ internal sealed partial class SourceSession
         try
         {
             var shut = await (_postcopy is null
-                ? new ReturnPathReader(new StreamCursor(main.Input, main.Name), OnPong, OnVmStarted, IfSilent)
+                ? new ReturnPathReader(new StreamCursor(main.OpenReader(cancellable: true), main.Id), OnPong, OnVmStarted, IfSilent)
                     .ReadToShutAsync(_failure.Token)
                 : _postcopy.Listen(main, _guest.Memory, IfSilent)).ConfigureAwait(false);
             CallOff(shut == 0

@@ -1,3 +1,4 @@
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Transport;
 
@@ -11,9 +12,8 @@ internal sealed class PostcopyLink : IAsyncDisposable
 {
     private readonly Channel _main;
     private readonly PostcopyMainReader _mainReader;
-    private readonly RecordBuffer _mainInput;
+    private readonly StreamCursor _mainStream;
     private readonly PageRecordReader _mainRecords;
-    private readonly BlockPool _pool;
     private readonly GuestMemory _memory;
     private readonly PageArrivals _arrivals;
     private readonly Lock _gate = new();
@@ -26,29 +26,24 @@ internal sealed class PostcopyLink : IAsyncDisposable
     private Exception? _cause;
     private bool _sourceHasEnded;
 
-    /// <param name="main">The main channel, which is in bulk mode from now on.</param>
-    /// <param name="rest">Bytes of the main channel that were read before.</param>
+    /// <param name="main">The main channel, which nobody else reads any more.</param>
     /// <param name="pages">The record of the pages that have arrived, and the memory.</param>
     /// <param name="arrivals">Takes the pages.</param>
     /// <param name="returnPath">Sends the answers to PINGs; it uses <paramref name="main"/> already.</param>
     /// <param name="ramSection">The id of the ram section.</param>
-    /// <param name="pool">Gives a block for each channel.</param>
     public PostcopyLink(
         Channel main,
-        ReadOnlyMemory<byte> rest,
         ReceivedPages pages,
         PageArrivals arrivals,
         PostcopyReturnPath returnPath,
-        uint ramSection,
-        BlockPool pool)
+        uint ramSection)
     {
         _main = main;
-        _pool = pool;
         _memory = pages.Memory;
         _arrivals = arrivals;
-        _mainInput = new RecordBuffer(main, pool, rest);
-        _mainRecords = new PageRecordReader(_mainInput, _memory, arrivals);
-        _mainReader = new PostcopyMainReader(_mainInput, _mainRecords, returnPath, ramSection);
+        _mainStream = OpenStream(main);
+        _mainRecords = new PageRecordReader(_mainStream, _memory, arrivals);
+        _mainReader = new PostcopyMainReader(_mainStream, _mainRecords, returnPath, ramSection);
         _mainThread = new Thread(ReadMain) { Name = "dp-postcopy-main", IsBackground = true };
         _mainThread.Start();
     }
@@ -73,6 +68,12 @@ internal sealed class PostcopyLink : IAsyncDisposable
             }
         }
     }
+
+    /// <summary>
+    /// What <paramref name="channel"/> brings from now on, for one thread. It begins with what an earlier reader of the channel has left.
+    /// </summary>
+    public static StreamCursor OpenStream(Channel channel) =>
+        new(channel.OpenReader(doing: "reading pages"), channel.Id, StreamPlace.AfterSwitch);
 
     /// <summary>
     /// Reads pages from the preempt channel, too. If the link is broken or has a preempt channel already, <paramref name="preempt"/> is
@@ -145,7 +146,7 @@ internal sealed class PostcopyLink : IAsyncDisposable
         finally
         {
             _mainRecords.Dispose();
-            _mainInput.Dispose();
+            _mainStream.Complete(); // a lost link's channel is kept to the end of the migration, but not its blocks
         }
 
         lock (_gate)
@@ -156,19 +157,23 @@ internal sealed class PostcopyLink : IAsyncDisposable
 
     private void ReadPreempt()
     {
+        var stream = OpenStream(_preempt!);
         try
         {
-            using var input = new RecordBuffer(_preempt!, _pool);
-            using var records = new PageRecordReader(input, _memory, _arrivals);
+            using var records = new PageRecordReader(stream, _memory, _arrivals);
             if (!records.ReadToEnd())
             {
                 EndPreempt(new ChannelException(
-                    FailureReason.PeerClosed, input.Channel, "the source closed the preempt channel while pages are missing"));
+                    FailureReason.PeerClosed, stream.Channel, "the source closed the preempt channel while pages are missing"));
             }
         }
         catch (Exception failure)
         {
             EndPreempt(failure);
+        }
+        finally
+        {
+            stream.Complete();
         }
 
         _preemptEnded.SetResult();

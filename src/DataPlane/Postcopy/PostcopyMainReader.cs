@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using DataPlane.MainStream;
 using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;
@@ -10,7 +11,7 @@ namespace DataPlane.Postcopy;
 /// </code>
 /// </summary>
 internal sealed class PostcopyMainReader(
-    RecordBuffer input, PageRecordReader records, PostcopyReturnPath returnPath, uint ramSection)
+    StreamCursor stream, PageRecordReader records, PostcopyReturnPath returnPath, uint ramSection)
 {
     /// <summary>Reads up to the EOF byte, after which the source waits for SHUT.</summary>
     /// <exception cref="Transport.ChannelException">The stream is malformed, or ends before the EOF byte.</exception>
@@ -18,8 +19,8 @@ internal sealed class PostcopyMainReader(
     {
         while (true)
         {
-            input.Fill(1, "the stream: pages are missing");
-            var type = (SectionType)input.Available[0];
+            stream.Fill(1, "the stream: pages are missing");
+            var type = (SectionType)stream.PeekByte();
             switch (type)
             {
                 case SectionType.Command:
@@ -29,58 +30,44 @@ internal sealed class PostcopyMainReader(
                     ReadPages(type);
                     break;
                 case SectionType.EndOfFile:
-                    input.Advance(1);
+                    stream.Advance(1);
                     return;
                 default:
-                    throw input.Violation($"{type} section (0x{(byte)type:x2}) in postcopy");
+                    throw stream.Violation($"{type} section (0x{(byte)type:x2}) in postcopy");
             }
         }
     }
 
     private void ReadPages(SectionType type)
     {
-        const int HeaderSize = 1 + sizeof(uint);
-        input.Fill(HeaderSize, "a section header");
-        var id = BinaryPrimitives.ReadUInt32BigEndian(input.Available[1..]);
-        if (id != ramSection)
+        var header = stream.Parse<SectionHeader>(SectionHeader.Parse, minSize: 1, SectionHeader.MaxSize, "a section header", out var size);
+        if (header.Id != ramSection)
         {
-            throw input.Malformed($"a {type} of section {id}, which was not started");
+            throw stream.Malformed($"a {type} of section {header.Id}, which was not started");
         }
 
-        input.Advance(HeaderSize);
+        stream.Advance(size);
         if (!records.ReadToEnd())
         {
-            throw input.Malformed("the stream ends inside a section");
+            throw stream.Malformed("the stream ends inside a section");
         }
 
-        input.Fill(SectionFooter.Size, "a section footer");
-        if (!SectionFooter.TryRead(input.Available, id, out var error))
-        {
-            throw input.Malformed(error!);
-        }
-
-        input.Advance(SectionFooter.Size);
+        stream.ReadFooter(ramSection);
     }
 
     private void ReadCommand()
     {
-        input.Fill(CommandHeader.Size, "a command");
-        if (!CommandHeader.TryRead(input.Available, out var command, out var error))
-        {
-            throw input.Malformed(error!);
-        }
-
-        input.Fill(CommandHeader.Size + Math.Min(command.Length, 1 + WireLimits.MaxNameLength), "a command");
-        var payload = input.Available[CommandHeader.Size..];
+        var command = stream.ParseCommand();
+        var payload = stream.PayloadOf(command);
         switch (command.Type)
         {
             case CommandType.Ping:
                 returnPath.SendPong(BinaryPrimitives.ReadUInt32BigEndian(payload));
                 break;
             default:
-                throw input.Violation($"command {command.Type} in postcopy");
+                throw stream.Violation($"command {command.Type} in postcopy");
         }
 
-        input.Advance(CommandHeader.Size + command.Length);
+        stream.Advance(CommandHeader.Size + command.Length);
     }
 }

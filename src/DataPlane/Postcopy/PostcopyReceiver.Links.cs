@@ -104,12 +104,12 @@ internal sealed partial class PostcopyReceiver
         return settled.IsCompleted ? null : lost;
     }
 
-    private PostcopyLink Begin(Channel main, ReadOnlyMemory<byte> rest)
+    private PostcopyLink Begin(Channel main)
     {
         lock (_gate)
         {
             Main = main;
-            _link = new PostcopyLink(main, rest, _pages, _arrivals, ReturnPath, _ramSection, _pool);
+            _link = new PostcopyLink(main, _pages, _arrivals, ReturnPath, _ramSection);
             return _link;
         }
     }

@@ -80,7 +80,7 @@ internal sealed partial class PostcopyReceiver
     private async Task<RecoveryCandidate> WaitForSourceAsync(Exception failure)
     {
         PostcopyLog.Paused(_logger, Ledger.CountMissing(), failure.Message);
-        var choice = new RecoveryChoice(_pages, _pool, failed => OnRecoveryFailed?.Invoke(failed));
+        var choice = new RecoveryChoice(_pages, failed => OnRecoveryFailed?.Invoke(failed));
         lock (_gate)
         {
             _choice = choice;
@@ -125,7 +125,7 @@ internal sealed partial class PostcopyReceiver
         IsPaused = false;
         _arrivals.RepeatsAllowed = true;
         ReturnPath.Use(source.Main);
-        var link = Begin(source.Main, source.Rest);
+        var link = Begin(source.Main);
         try
         {
             source.Chosen();

@@ -24,7 +24,6 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     private readonly PageArrivals _arrivals;
     private readonly UserfaultPageStore? _userfaultStore;
     private readonly DirectPageStore? _directStore;
-    private readonly BlockPool _pool;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new(); // without a timer it holds nothing to dispose of, and GiveUp may come late
     private readonly Lock _gate = new();
@@ -39,7 +38,6 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// <param name="pages">The record of the pages that have arrived so far, and the memory.</param>
     /// <param name="hostPageSize">Returns the size of a host page of a block in bytes: the source's, or ours if that is larger.</param>
     /// <param name="live">Whether a guest runs on the memory while pages are missing.</param>
-    /// <param name="pool">Gives a block for each channel.</param>
     /// <param name="logger">Takes events 4100 to 4199.</param>
     /// <param name="kernelFeatures">Optional features of userfaultfd, which the kernel is asked for if it has them.</param>
     /// <param name="staging">The limit on the memory for host pages that come in pieces; null for no limit.</param>
@@ -47,13 +45,11 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         ReceivedPages pages,
         Func<RamBlock, long> hostPageSize,
         bool live,
-        BlockPool pool,
         ILogger logger,
         UserfaultFeatures kernelFeatures = UserfaultFeatures.Poison,
         StagingBudget? staging = null)
     {
         _pages = pages;
-        _pool = pool;
         _logger = logger;
         Ledger = new PageLedger(pages, hostPageSize);
         _userfaultStore = live ? new UserfaultPageStore(pages, Ledger, kernelFeatures) : null;
@@ -150,7 +146,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
     /// wait from now on.
     /// </summary>
     /// <exception cref="IOException">The kernel does not permit this process to wait for missing pages.</exception>
-    public void Listen(Channel main, ReadOnlyMemory<byte> rest, uint ramSection)
+    public void Listen(Channel main, uint ramSection)
     {
         _ramSection = ramSection;
         PostcopyLog.Listening(_logger, Ledger.CountMissing());
@@ -163,7 +159,7 @@ internal sealed partial class PostcopyReceiver : IAsyncDisposable
         }
 
         IsListening = true;
-        Completion = RunAsync(Begin(main, rest));
+        Completion = RunAsync(Begin(main));
     }
 
     /// <summary>Makes a lost link a pause from now on. To be called before the source is told that its guest is here.</summary>

@@ -1,6 +1,6 @@
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Transport;
-using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;
 
@@ -18,7 +18,7 @@ namespace DataPlane.Postcopy;
 internal sealed class PostcopyReturnPath
 {
     private readonly Lock _gate = new();
-    private MessageOutbox? _outbox;
+    private ReturnPathSender? _sender;
     private bool _requestsAllowed;
     private RamBlock? _lastBlock;
     private long _requests;
@@ -31,7 +31,7 @@ internal sealed class PostcopyReturnPath
     {
         lock (_gate)
         {
-            _outbox = main is null ? null : new MessageOutbox(main);
+            _sender = main is null ? null : new ReturnPathSender(main);
             _requestsAllowed = false;
             _lastBlock = null;
         }
@@ -40,16 +40,16 @@ internal sealed class PostcopyReturnPath
     /// <summary>To be called when the source takes requests. Sends each open request once, and from now on every new one.</summary>
     public void AllowRequests(PageLedger ledger)
     {
-        MessageOutbox? outbox;
+        ReturnPathSender? sender;
         lock (_gate)
         {
             // Requests are allowed first: one that is opened now is in the list, or is sent by the thread that opened it, or both, which
             // does no harm.
-            outbox = _outbox;
-            _requestsAllowed = outbox is not null;
+            sender = _sender;
+            _requestsAllowed = sender is not null;
         }
 
-        if (outbox is null)
+        if (sender is null)
         {
             return;
         }
@@ -59,7 +59,7 @@ internal sealed class PostcopyReturnPath
             AddRequest(block, page, ledger.HostPageSize(block));
         }
 
-        outbox.TrySendAll();
+        sender.TrySendAll();
     }
 
     /// <summary>
@@ -70,34 +70,29 @@ internal sealed class PostcopyReturnPath
 
     /// <summary>Answers PING <paramref name="value"/>.</summary>
     /// <exception cref="ChannelException">The link is lost, or there is none.</exception>
-    public void SendPong(uint value) => Send(span => ReturnPathWriter.WritePong(span, value), "answering a PING");
+    public void SendPong(uint value) => Send("answering a PING", (sender, doing) => sender.SendPong(value, doing));
 
     /// <summary>Sends SHUT: 0 for success, else 1.</summary>
     /// <exception cref="ChannelException">The link is lost, or there is none.</exception>
-    public void SendShut(bool success) =>
-        Send(span => ReturnPathWriter.WriteShut(span, success ? 0u : 1u), "sending SHUT");
+    public void SendShut(bool success) => Send("sending SHUT", (sender, doing) => sender.SendShut(success, doing));
 
     /// <summary>Sends RESUME_ACK, after which the source goes on.</summary>
     /// <exception cref="ChannelException">The link is lost, or there is none.</exception>
-    public void SendResumeAck() => Send(ReturnPathWriter.WriteResumeAck, "acknowledging the recovery");
+    public void SendResumeAck() => Send("acknowledging the recovery", static (sender, doing) => sender.SendResumeAck(doing));
 
-    /// <summary>Adds a request to the outbox and returns the outbox, or null if no request may be made now.</summary>
-    private MessageOutbox? AddRequest(RamBlock block, long firstPage, long hostPageSize)
+    /// <summary>Adds a request to the present link and returns its sender, or null if no request may be made now.</summary>
+    private ReturnPathSender? AddRequest(RamBlock block, long firstPage, long hostPageSize)
     {
-        var start = firstPage << TargetPage.Shift;
-        Span<byte> message = stackalloc byte[ReturnPathWriter.MaxSize];
         lock (_gate)
         {
-            if (!_requestsAllowed || _outbox is not { } outbox)
+            if (!_requestsAllowed || _sender is not { } sender)
             {
                 return null;
             }
 
             // Added under the lock, because a message without a name means the block of the message before it.
-            var size = block == _lastBlock
-                ? ReturnPathWriter.WriteRequestPages(message, start, (uint)hostPageSize)
-                : ReturnPathWriter.WriteRequestPages(message, block.Utf8Name, start, (uint)hostPageSize);
-            if (!outbox.TryAdd(message[..size], out _))
+            var name = block == _lastBlock ? default : block.Utf8Name;
+            if (!sender.TryAddRequest(name, firstPage << TargetPage.Shift, (uint)hostPageSize))
             {
                 _requestsAllowed = false;
                 return null;
@@ -105,28 +100,23 @@ internal sealed class PostcopyReturnPath
 
             _lastBlock = block;
             _requests++;
-            return outbox;
+            return sender;
         }
     }
 
-    private void Send(MessageWriter write, string doing)
+    private void Send(string doing, Action<ReturnPathSender, string> send)
     {
-        Span<byte> message = stackalloc byte[ReturnPathWriter.MaxSize];
-        var size = write(message);
-        MessageOutbox? outbox;
+        ReturnPathSender? sender;
         lock (_gate)
         {
-            outbox = _outbox;
+            sender = _sender;
         }
 
-        if (outbox is null)
+        if (sender is null)
         {
             throw new ChannelException(FailureReason.PeerClosed, ChannelId.Main, $"there is no link to the source while {doing}");
         }
 
-        outbox.TryAdd(message[..size], out var end);
-        outbox.SendUpTo(end, doing);
+        send(sender, doing);
     }
-
-    private delegate int MessageWriter(Span<byte> destination);
 }

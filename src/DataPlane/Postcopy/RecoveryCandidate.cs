@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -9,76 +10,69 @@ namespace DataPlane.Postcopy;
 /// A connection that begins a recovery (specification, 4-postcopy section 4.6.2): it asks block by block which pages are here, then sends
 /// RESUME. Nothing that it sends changes any state of the migration.
 /// </summary>
-internal sealed class RecoveryCandidate(Channel main, ReceivedPages pages, BlockPool pool, Action chosen)
+internal sealed class RecoveryCandidate(Channel main, ReceivedPages pages, Action chosen)
 {
     private readonly PostcopyReturnPath _returnPath = new();
 
     /// <summary>The connection.</summary>
     public Channel Main => main;
 
-    /// <summary>The bytes that came after RESUME.</summary>
-    public ReadOnlyMemory<byte> Rest { get; private set; }
-
     /// <summary>To be called when the migration goes on over this connection.</summary>
     public Action Chosen => chosen;
 
     /// <summary>
-    /// Answers everything before RESUME, and returns when RESUME has come. It is answered only once this connection is the link.
+    /// Answers everything before RESUME, and returns when RESUME has come. It is answered only once this connection is the link. What came
+    /// after it is left to the link's reader.
     /// </summary>
     /// <exception cref="ChannelException">The connection is lost, or sends anything else.</exception>
     public void Answer()
     {
-        using var input = new RecordBuffer(main, pool);
+        var stream = PostcopyLink.OpenStream(main);
         _returnPath.Use(main);
         while (true)
         {
-            input.Fill(1, "a recovery");
-            if (input.Available[0] != (byte)SectionType.Command)
+            stream.Fill(1, "a recovery");
+            var type = stream.PeekByte();
+            if (type != (byte)SectionType.Command)
             {
-                throw input.Violation($"{(SectionType)input.Available[0]} section (0x{input.Available[0]:x2}) in a recovery");
+                throw stream.Violation($"{(SectionType)type} section (0x{type:x2}) in a recovery");
             }
 
-            input.Fill(CommandHeader.Size, "a command");
-            if (!CommandHeader.TryRead(input.Available, out var command, out var error))
-            {
-                throw input.Malformed(error!);
-            }
-
-            input.Fill(CommandHeader.Size + Math.Min(command.Length, 1 + WireLimits.MaxNameLength), "a command");
+            var command = stream.ParseCommand();
+            var payload = stream.PayloadOf(command);
             var isResume = command.Type == CommandType.PostcopyResume;
             if (!isResume)
             {
-                Answer(command, input);
+                Answer(command, payload, stream);
             }
 
-            input.Advance(CommandHeader.Size + command.Length);
+            stream.Advance(CommandHeader.Size + command.Length);
             if (isResume)
             {
-                Rest = input.Available.ToArray();
+                stream.LeaveRest();
                 return;
             }
         }
     }
 
-    private void Answer(CommandHeader command, RecordBuffer input)
+    private void Answer(CommandHeader command, ReadOnlySpan<byte> payload, StreamCursor stream)
     {
-        var payload = input.Available[CommandHeader.Size..];
         switch (command.Type)
         {
             case CommandType.Ping:
                 _returnPath.SendPong(BinaryPrimitives.ReadUInt32BigEndian(payload));
                 break;
             case CommandType.ReceivedBitmap:
-                var reader = new WireReader(payload[..command.Length]);
+                var reader = new WireReader(payload);
                 if (!reader.TryReadName(out var name) || reader.Remaining != 0 || !pages.Memory.TryGetBlock(name, out var block))
                 {
-                    throw input.Violation("a question for the received bitmap of no known block");
+                    throw stream.Violation("a question for the received bitmap of no known block");
                 }
 
                 ReceivedBitmapSender.Send(main, block, pages.Received(block));
                 break;
             default:
-                throw input.Violation($"command {command.Type} in a recovery");
+                throw stream.Violation($"command {command.Type} in a recovery");
         }
     }
 }

@@ -8,9 +8,8 @@ namespace DataPlane.Postcopy;
 /// is answered by a thread of its own, so one that is silent, slow or broken does not delay the others. Thread-safe.
 /// </summary>
 /// <param name="pages">The record of the pages that are here; it does not change before a connection is chosen.</param>
-/// <param name="pool">Gives a block for each connection.</param>
 /// <param name="onFailed">Called with the failure of a connection while none is chosen. It must return at once.</param>
-internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action<Exception> onFailed) : IDisposable
+internal sealed class RecoveryChoice(ReceivedPages pages, Action<Exception> onFailed) : IDisposable
 {
     /// <summary>
     /// The most connections at a time. A source has one; if there are more than this, the oldest one is closed, because it has had the most
@@ -47,7 +46,7 @@ internal sealed class RecoveryChoice(ReceivedPages pages, BlockPool pool, Action
                 _candidates.RemoveAt(0);
             }
 
-            var candidate = new RecoveryCandidate(main, pages, pool, chosen);
+            var candidate = new RecoveryCandidate(main, pages, chosen);
             _candidates.Add(candidate);
             try
             {

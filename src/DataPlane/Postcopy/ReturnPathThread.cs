@@ -1,5 +1,4 @@
-using System.Buffers;
-using DataPlane.Linux;
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -16,7 +15,6 @@ namespace DataPlane.Postcopy;
 /// message would wait for the acknowledgement, which is otherwise delayed by 40 ms.
 /// </remarks>
 /// <param name="main">The main channel.</param>
-/// <param name="pool">Gives the block to read into.</param>
 /// <param name="memory">The memory that the destination may request pages of.</param>
 /// <param name="hostPages">The sizes of the destination's host pages.</param>
 /// <param name="events">Receives every message.</param>
@@ -24,11 +22,11 @@ namespace DataPlane.Postcopy;
 /// What it may mean if the return path ends before its first message, for the error message; null if nothing is known.
 /// </param>
 internal sealed class ReturnPathThread(
-    Channel main, BlockPool pool, GuestMemory memory, HostPages hostPages, IReturnPathEvents events, string? ifSilent = null)
+    Channel main, GuestMemory memory, HostPages hostPages, IReturnPathEvents events, string? ifSilent = null) : IReturnPathListener
 {
-    private readonly TaskCompletionSource<uint> _shut = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private const string Waiting = "waiting for the destination's next message";
+
     private RamBlock? _lastBlock;
-    private bool _hasAnswered;
 
     /// <summary>
     /// Whether the link replaces one that was lost. The thread of a QEMU destination that requests pages may not have noticed the loss, and
@@ -48,92 +46,51 @@ internal sealed class ReturnPathThread(
 
     /// <summary>
     /// Starts the thread. The task completes with the value of SHUT, or fails with a <see cref="ChannelException"/> if the connection ends
-    /// before.
+    /// before. The thread has ended then.
     /// </summary>
-    public Task<uint> Start()
-    {
-        var thread = new Thread(Run) { Name = "dp-return-path", IsBackground = true };
-        thread.Start();
-        return _shut.Task;
-    }
+    public Task<uint> Start() => ReturnPathMessages.ReadToShutAsync(
+        new StreamCursor(main.OpenReader(doing: Waiting), main.Id, StreamPlace.Unnamed), this);
 
-    private void Run()
+    void IReturnPathListener.Take(ReturnPathMessage message, StreamCursor stream)
     {
-        try
-        {
-            using var block = pool.RentBlock("dp-return-path");
-            uint? shut;
-            do
-            {
-                shut = ReadMessage(block);
-            }
-            while (shut is null);
-            _shut.SetResult(shut.Value);
-        }
-        catch (Exception failure)
-        {
-            _shut.SetException(failure);
-        }
-    }
-
-    private uint? ReadMessage(PooledBlock block)
-    {
-        ReceiveHeader(block);
-        if (!ReturnPathHeader.TryRead(block.Span, out var header, out var error))
-        {
-            throw ChannelException.Malformed(main.Name, error!);
-        }
-
-        Receive(block.Address + ReturnPathHeader.Size, header.Length, "reading a return path message");
         SocketSetup.AcknowledgeAtOnce(main.Handle);
-        var status = ReturnPathMessage.Parse(block.Span[..(ReturnPathHeader.Size + header.Length)], out var message, out _, out error);
-        if (status != OperationStatus.Done)
-        {
-            throw ChannelException.Malformed(main.Name, error ?? $"return path message {header.Type} is incomplete");
-        }
-
-        return header.Type == ReturnPathType.ReceivedBitmap ? ReadBitmap(message, block) : Handle(message);
-    }
-
-    private void ReceiveHeader(PooledBlock block)
-    {
-        try
-        {
-            Receive(block.Address, ReturnPathHeader.Size, "waiting for the destination's next message");
-            _hasAnswered = true;
-        }
-        catch (ChannelException failure)
-            when (ifSilent is not null && !_hasAnswered && failure.Reason is (FailureReason.PeerClosed or FailureReason.PeerReset))
-        {
-            var how = failure.Reason == FailureReason.PeerClosed ? "closed the return path" : "broke the return path off";
-            throw new ChannelException(failure.Reason, main.Name,
-                $"the destination {how} without SHUT, before it answered anything: {ifSilent}; its own log says why", failure);
-        }
-    }
-
-    private uint? Handle(ReturnPathMessage message)
-    {
         switch (message.Type)
         {
-            case ReturnPathType.Shut:
-                return message.Value;
             case ReturnPathType.Pong:
                 events.OnPong(message.Value);
-                return null;
+                break;
             case ReturnPathType.RequestPages:
             case ReturnPathType.RequestPagesWithName:
                 HandleRequest(message);
-                return null;
+                break;
             case ReturnPathType.VmStarted:
                 events.OnVmStarted();
-                return null;
+                break;
             case ReturnPathType.SwitchoverAck:
-                return null;
+                break;
+            case ReturnPathType.ReceivedBitmap:
+                ReadBitmap(message, stream);
+                break;
             case ReturnPathType.ResumeAck when events.OnResumeAck(message.Value):
-                return null;
+                break;
             default:
                 throw ChannelException.Violation(main.Name, $"return path message {message.Type} outside of a recovery");
         }
+    }
+
+    ChannelException IReturnPathListener.Closed(bool hasAnswered) =>
+        ChannelException.From(new TransferResult(0, ChannelEnd.Closed, 0), main, Waiting);
+
+    ChannelException? IReturnPathListener.Explain(ChannelException failure, bool hasAnswered)
+    {
+        if (ifSilent is null || hasAnswered || failure.Reason is not (FailureReason.PeerClosed or FailureReason.PeerReset))
+        {
+            return null;
+        }
+
+        var how = failure.Reason == FailureReason.PeerClosed ? "closed the return path" : "broke the return path off";
+        return new ChannelException(failure.Reason, main.Name,
+            $"the destination {how} without SHUT, before it answered anything: {ifSilent}; its own log says why", failure);
     }
 
     private void HandleRequest(ReturnPathMessage message)
@@ -185,59 +142,37 @@ internal sealed class ReturnPathThread(
     }
 
     /// <summary>Reads the bitmap that follows its message. Its size must be that of the block.</summary>
-    private uint? ReadBitmap(ReturnPathMessage message, PooledBlock block)
+    private void ReadBitmap(ReturnPathMessage message, StreamCursor stream)
     {
-        const string Doing = "reading a received bitmap";
-        if (!memory.TryGetBlock(message.BlockName, out var ram))
+        const string What = "a received bitmap";
+        if (!memory.TryGetBlock(message.BlockName, out var block))
         {
             throw ChannelException.Violation(main.Name, $"a received bitmap of the unknown block {WireName.Quote(message.BlockName)}");
         }
 
-        Receive(block.Address, ReceivedBitmapBody.HeadSize, Doing);
-        if (!ReceivedBitmapBody.TryReadHead(block.Span, ram.PageCount, out var error))
+        stream.Fill(ReceivedBitmapBody.HeadSize, What);
+        if (!ReceivedBitmapBody.TryReadHead(stream.Peek(ReceivedBitmapBody.HeadSize), block.PageCount, out var error))
         {
-            throw ChannelException.Malformed(main.Name, $"{error}, {ram.Name}");
+            throw ChannelException.Malformed(main.Name, $"{error}, {block.Name}");
         }
 
-        var received = new PageBitmap(ram.PageCount);
-        received.TryFill(bytes => ReceiveInto(bytes, Doing));
-        Receive(block.Address, ReceivedBitmapBody.EndSize, Doing);
-        if (!ReceivedBitmapBody.TryReadEnd(block.Span, out error))
+        stream.Advance(ReceivedBitmapBody.HeadSize);
+        var received = new PageBitmap(block.PageCount);
+        received.TryFill(bytes =>
         {
-            throw ChannelException.Malformed(main.Name, $"{error}, {ram.Name}");
+            stream.ReadTo(bytes, What);
+            return true;
+        });
+        stream.Fill(ReceivedBitmapBody.EndSize, What);
+        if (!ReceivedBitmapBody.TryReadEnd(stream.Peek(ReceivedBitmapBody.EndSize), out error))
+        {
+            throw ChannelException.Malformed(main.Name, $"{error}, {block.Name}");
         }
 
-        if (!events.OnReceivedBitmap(ram, received))
+        stream.Advance(ReceivedBitmapBody.EndSize);
+        if (!events.OnReceivedBitmap(block, received))
         {
-            throw ChannelException.Violation(main.Name, $"a received bitmap of {ram.Name} that nobody asked for");
-        }
-
-        return null;
-    }
-
-    private unsafe bool ReceiveInto(Span<byte> bytes, string doing)
-    {
-        // SAFETY: the bytes are fixed until they have been received.
-        fixed (byte* first = bytes)
-        {
-            Receive((nint)first, bytes.Length, doing);
-        }
-
-        return true;
-    }
-
-    private void Receive(nint address, int length, string doing)
-    {
-        if (length == 0)
-        {
-            return;
-        }
-
-        Span<IoVec> vectors = [new IoVec(address, (nuint)length)];
-        var result = main.Receive(vectors);
-        if (!result.Complete)
-        {
-            throw ChannelException.From(result, main, doing);
+            throw ChannelException.Violation(main.Name, $"a received bitmap of {block.Name} that nobody asked for");
         }
     }
 }

@@ -28,6 +28,7 @@ internal sealed class Channel : IAsyncDisposable
     private readonly ChannelSocket _socket;
     private readonly ChannelSender _sender;
     private readonly ChannelReceiver _receiver;
+    private readonly ChannelStream _stream;
     private readonly ChannelPipes _pipes;
     private readonly TlsSession? _session;
     private readonly BlockPool _pool;
@@ -64,7 +65,8 @@ internal sealed class Channel : IAsyncDisposable
             _sender = new TlsSender(_socket, session, receiver);
         }
 
-        _pipes = new ChannelPipes(new ChannelStream(_socket, _sender, _receiver, session), pool, Name);
+        _stream = new ChannelStream(_socket, _sender, _receiver, session);
+        _pipes = new ChannelPipes(_stream, pool, Name);
     }
 
     internal ChannelId Id { get; }
@@ -134,6 +136,16 @@ internal sealed class Channel : IAsyncDisposable
     internal PipeWriter Output => _pipes.Output;
 
     /// <summary>
+    /// The channel as a stream that the reading thread fills itself, on blocks of the pool. It stays the same, with what it has buffered,
+    /// for every reader of the channel, one after the other. Reading throws <see cref="ChannelException"/> unless the peer has closed in
+    /// order. To be called by the reading thread, or before it starts.
+    /// </summary>
+    /// <param name="cancellable">Whether a read that waits can be cancelled; the first call decides.</param>
+    /// <param name="doing">What is read from now on, for the message when the connection is lost.</param>
+    internal BlockingPipeReader OpenReader(bool cancellable = false, string? doing = null) =>
+        _pipes.OpenReader(FillReader, cancellable, doing);
+
+    /// <summary>
     /// Takes bytes that were read from the socket before it became this channel; they are delivered first, whichever way the channel is
     /// read. To be called before the first read.
     /// </summary>
@@ -159,9 +171,10 @@ internal sealed class Channel : IAsyncDisposable
 
     /// <summary>
     /// Receives the bytes that are there, inside TLS at most one record, and blocks the calling thread until there is at least one.
-    /// <see cref="ChannelEnd.Closed"/> without a byte is the end of the stream.
+    /// <see cref="ChannelEnd.Closed"/> without a byte is the end of the stream. With <paramref name="wake"/>, a wait ends when that is
+    /// signalled: then there is neither a byte nor an end.
     /// </summary>
-    internal TransferResult ReceiveSome(IoVec vector) => _receiver.ReceiveSome(vector);
+    internal TransferResult ReceiveSome(IoVec vector, EventFd? wake = null) => _receiver.ReceiveSome(vector, wake);
 
     /// <summary>
     /// Makes <see cref="CloseAsync"/> send close_notify before FIN. Only a source does so, and only on its multifd channels. Without effect
@@ -243,6 +256,23 @@ internal sealed class Channel : IAsyncDisposable
     /// (<see cref="SocketSetup.AwaitsAcknowledgement"/>). Thread-safe.
     /// </summary>
     internal bool AwaitsAcknowledgement(out TimeSpan sinceLast) => _socket.AwaitsAcknowledgement(out sinceLast);
+
+    /// <summary>
+    /// The exception for a transfer that did not complete. <paramref name="doing"/> is what was being done; null if it goes without saying.
+    /// </summary>
+    internal ChannelException Failed(TransferResult result, string? doing) =>
+        doing is null ? _stream.Lost(result) : ChannelException.From(result, this, doing);
+
+    private int FillReader(IoVec room, EventFd? wake, string? doing)
+    {
+        var result = ReceiveSome(room, wake);
+        return result.End switch
+        {
+            ChannelEnd.None => result.Bytes == 0 ? -1 : (int)result.Bytes,
+            ChannelEnd.Closed => 0,
+            _ => throw Failed(result, doing),
+        };
+    }
 
     private async ValueTask DrainAsync(CancellationToken cancellationToken)
     {

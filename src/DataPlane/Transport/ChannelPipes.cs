@@ -8,6 +8,7 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
     private readonly Lock _gate = new();
     private PipeReader? _input;
     private PipeWriter? _output;
+    private BlockingPipeReader? _reader;
 
     internal PipeReader Input
     {
@@ -33,6 +34,17 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
         }
     }
 
+    /// <inheritdoc cref="Channel.OpenReader"/>
+    internal BlockingPipeReader OpenReader(BlockingPipeReader.ReceiveCall receive, bool cancellable, string? doing)
+    {
+        lock (_gate)
+        {
+            var reader = _reader ??= new BlockingPipeReader(receive, pool, channel + " input", cancellable);
+            reader.Doing = doing;
+            return reader;
+        }
+    }
+
     /// <summary>Sends what was written and not flushed.</summary>
     internal async ValueTask FlushAsync(CancellationToken cancellationToken)
     {
@@ -55,5 +67,7 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
         {
             await _input.CompleteAsync().ConfigureAwait(false);
         }
+
+        _reader?.Complete();
     }
 }

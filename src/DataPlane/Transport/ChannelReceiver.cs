@@ -44,12 +44,12 @@ internal abstract class ChannelReceiver(ChannelSocket socket)
     }
 
     /// <inheritdoc cref="Channel.ReceiveSome"/>
-    internal TransferResult ReceiveSome(IoVec vector)
+    internal TransferResult ReceiveSome(IoVec vector, EventFd? wake)
     {
         Span<IoVec> vectors = [vector];
         if (_first.IsEmpty)
         {
-            return ReceiveAny(vectors);
+            return ReceiveAny(vectors, wake);
         }
 
         _ = _first.Take(vectors, out var taken);
@@ -79,8 +79,14 @@ internal abstract class ChannelReceiver(ChannelSocket socket)
     /// </summary>
     private protected abstract TransferResult ReceiveAll(Span<IoVec> rest, long total);
 
-    /// <summary>Receives at least one byte from the socket, blocking until then.</summary>
-    private protected abstract TransferResult ReceiveAny(Span<IoVec> vectors);
+    /// <summary>
+    /// Receives at least one byte from the socket, blocking until then, or until <paramref name="wake"/> is signalled: then there is neither
+    /// a byte nor an end.
+    /// </summary>
+    private protected abstract TransferResult ReceiveAny(Span<IoVec> vectors, EventFd? wake);
+
+    /// <summary>Whether a wait has ended without anything to receive, which only <paramref name="wake"/> can have caused.</summary>
+    private protected static bool IsWoken(EventFd? wake, int errno) => wake is not null && errno == Errno.EAGAIN;
 
     private protected abstract ValueTask<TransferResult> ReceiveAnyAsync(Memory<byte> buffer, CancellationToken cancellationToken);
 }

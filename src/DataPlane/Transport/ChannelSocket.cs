@@ -81,7 +81,8 @@ internal sealed class ChannelSocket : IDisposable
     /// <param name="companion">
     /// Another channel whose end also ends this wait, if one is given. Then this channel is aborted, because of that one.
     /// </param>
-    internal bool TryWaitAfter(int errno, short events, ChannelSocket? companion = null)
+    /// <param name="wake">Ends a wait that has no companion, too, if one is given.</param>
+    internal bool TryWaitAfter(int errno, short events, ChannelSocket? companion = null, EventFd? wake = null)
     {
         if (IsAborted || errno is not (Errno.EINTR or Errno.EAGAIN))
         {
@@ -97,7 +98,7 @@ internal sealed class ChannelSocket : IDisposable
         {
             if (companion is null)
             {
-                _ = Libc.WaitFor(Handle, events, null, Timeout.Infinite);
+                _ = Libc.WaitFor(Handle, events, wake, Timeout.Infinite);
             }
             else if (!Libc.WaitToSend(Handle, companion.Handle))
             {

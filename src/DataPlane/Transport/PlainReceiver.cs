@@ -31,11 +31,11 @@ internal sealed class PlainReceiver(ChannelSocket socket) : ChannelReceiver(sock
         return new TransferResult(total, ChannelEnd.None, 0);
     }
 
-    private protected override TransferResult ReceiveAny(Span<IoVec> vectors)
+    private protected override TransferResult ReceiveAny(Span<IoVec> vectors, EventFd? wake)
     {
-        while (true)
+        for (var waited = false; ; waited = true)
         {
-            var done = ReceiveOnce(vectors, 0, out var errno);
+            var done = ReceiveOnce(vectors, wake is null ? 0 : Libc.MessageDontWait, out var errno);
             if (done > 0)
             {
                 return new TransferResult(done, ChannelEnd.None, 0);
@@ -46,7 +46,12 @@ internal sealed class PlainReceiver(ChannelSocket socket) : ChannelReceiver(sock
                 return Socket.Closed(0);
             }
 
-            if (!Socket.TryWaitAfter(errno, Libc.PollIn))
+            if (waited && IsWoken(wake, errno))
+            {
+                return default;
+            }
+
+            if (!Socket.TryWaitAfter(errno, Libc.PollIn, wake: wake))
             {
                 return Socket.Failed(0, errno);
             }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.IO.Pipelines;
 using DataPlane.MainStream;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
@@ -16,7 +15,13 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
     private const string Accepted = "accepted: ";
     private const int LargePiece = 1 << 20;
 
+    // Blocks that the longest record hardly fits into: what is left of one is moved again and again, or continues in the next.
+    private const int SmallBlock = 6 << 10;
+
     private static readonly int[] s_smallPieces = [11, 61, 1021, 4093];
+
+    private readonly BlockPool _largeBlocks = new();
+    private readonly BlockPool _smallBlocks = new(blockBytes: SmallBlock);
 
     public string Reads => postcopy ? "main channel up to the switch of a postcopy, over a pipe, in two chunkings"
         : "main channel of a precopy migration with its device state, over a pipe, in two chunkings";
@@ -31,8 +36,8 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         var choice = choices.Byte();
         var multifd = (choice & 4) != 0;
         var stream = choices.Rest.ToArray();
-        var large = Read(stream, multifd, LargePiece);
-        var small = Read(stream, multifd, s_smallPieces[choice & 3]);
+        var large = Read(stream, multifd, LargePiece, _largeBlocks);
+        var small = Read(stream, multifd, s_smallPieces[choice & 3], _smallBlocks);
         if (large != small)
         {
             throw new OracleException($"in one piece: {large}; in pieces of {s_smallPieces[choice & 3]}: {small}");
@@ -42,13 +47,12 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
     }
 
     /// <summary>What came of it, as one line.</summary>
-    private string Read(byte[] stream, bool multifd, int piece)
+    private string Read(byte[] stream, bool multifd, int piece, BlockPool pool)
     {
         using var events = new Events(postcopy);
-        var pipe = PipeReader.Create(new PiecesStream(stream, piece));
-        var answers = PipeWriter.Create(Stream.Null);
-        using var returnPath = new ReturnPathSender(answers);
-        var reader = new MainStreamReader(new StreamCursor(pipe, "main"), returnPath,
+        var pipe = new PiecesSource(stream, piece).OpenReader(pool);
+        var returnPath = new ReturnPathSender(new MessageOutbox(null!, static _ => default));
+        var reader = new MainStreamReader(new StreamCursor(pipe, ChannelId.Main), returnPath,
             new MainStreamOptions
             {
                 Multifd = multifd,
@@ -58,9 +62,7 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
             }, events);
         try
         {
-            var reading = reader.ReadAsync(CancellationToken.None);
-            Oracle.Holds(reading.IsCompleted); // all bytes are there, and nobody is waited for
-            var state = reading.GetAwaiter().GetResult();
+            var state = reader.Read(CancellationToken.None);
             events.CheckMemory(mayBeCut: false);
             Check(state, stream, isPackage: reader.PackageBytes > 0);
             return $"{Accepted}{Describe(state)}, {reader.NormalPages} + {reader.ZeroPages} pages, {events.Describe()}";
@@ -74,8 +76,8 @@ internal sealed class MainStreamTarget(bool postcopy) : IFuzzTarget
         }
         finally
         {
-            answers.Complete();
             pipe.Complete();
+            Oracle.Holds(pool.OutstandingBlocks == 0);
         }
     }
 

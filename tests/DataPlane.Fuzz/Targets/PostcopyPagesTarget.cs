@@ -1,4 +1,4 @@
-using DataPlane.Linux;
+using DataPlane.MainStream;
 using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
@@ -20,16 +20,6 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
 
     private readonly GuardedGuest _guest = new(("pc.ram", BlockPages * TargetPage.Size), ("huge", BlockPages * TargetPage.Size));
     private readonly BlockPool _pool = new(blockBytes: BufferBytes);
-    private readonly Channel _ended;
-
-    public PostcopyPagesTarget()
-    {
-        // The input stands before what is read from the connection; that is at its end.
-        (var one, var other) = Libc.CreateSocketPair();
-        other.Dispose();
-        _ended = new Channel(one, ChannelId.Preempt, "fuzzer", _pool);
-    }
-
     public string Reads => "pages of a postcopy (PageRecordReader) through host page assembly and ledger into a recording store";
 
     public int MaxInputBytes => 64 << 10;
@@ -38,7 +28,6 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
 
     public void Dispose()
     {
-        _ended.Abort();
         _guest.Dispose();
         _pool.Dispose();
     }
@@ -66,8 +55,9 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
 
         var store = new Store(_guest, pages);
         var arrivals = new PageArrivals(store, ledger, NullLogger.Instance) { RepeatsAllowed = (state & 4) != 0 };
-        using var buffer = new RecordBuffer(_ended, _pool, choices.Rest.ToArray());
-        using var reader = new PageRecordReader(buffer, _guest.Memory, arrivals);
+        var stream = new StreamCursor(
+            new PiecesSource(choices.Rest.ToArray(), BufferBytes).OpenReader(_pool), ChannelId.Preempt, StreamPlace.AfterSwitch);
+        using var reader = new PageRecordReader(stream, _guest.Memory, arrivals);
         var accepted = false;
         try
         {
@@ -76,6 +66,11 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
         catch (ChannelException failure)
         {
             Oracle.Holds(failure.Reason is FailureReason.MalformedStream or FailureReason.ProtocolViolation or FailureReason.PeerClosed);
+        }
+
+        finally
+        {
+            stream.Complete();
         }
 
         Check(store, arrivals, ledger, pages, discards: (state & 1) != 0);

@@ -1,9 +1,11 @@
 using System.Buffers;
 using System.IO.Compression;
 using System.IO.Pipelines;
+using DataPlane.Linux;
 using DataPlane.MainStream;
 using DataPlane.MainStream.Devices;
 using DataPlane.Memory;
+using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -165,7 +167,7 @@ internal sealed class RecordedStream
 /// <summary>Reads a recorded stream with the product's reader and keeps what it said.</summary>
 internal sealed class StreamRun : IMainStreamEvents, IDisposable
 {
-    private readonly Pipe _returnPath = new();
+    private readonly ArrayBufferWriter<byte> _answers = new();
 
     public ReceivedPages? Pages { get; private set; }
 
@@ -188,11 +190,9 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
         PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20)
     {
         var options = new MainStreamOptions { Multifd = multifd, MaxRamBytes = maxRamBytes, MaxDeviceStateBytes = maxDeviceStateBytes };
-        var reader = new MainStreamReader(new StreamCursor(input, "main"), new ReturnPathSender(_returnPath.Writer), options, this);
+        var reader = new MainStreamReader(new StreamCursor(input, ChannelId.Main), new ReturnPathSender(new MessageOutbox(null!, Answer)), options, this);
         Devices = await reader.ReadAsync(TestContext.Current.CancellationToken);
-        await _returnPath.Writer.CompleteAsync();
-        var answers = await _returnPath.Reader.ReadAtLeastAsync(int.MaxValue, TestContext.Current.CancellationToken);
-        return answers.Buffer.ToArray();
+        return _answers.WrittenSpan.ToArray();
     }
 
     public Task<byte[]> ReadAsync(byte[] stream, bool multifd = false) =>
@@ -232,4 +232,14 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
     public void OnRamComplete() => RamComplete = true;
 
     public void Dispose() => Pages?.Memory.Dispose();
+
+    private unsafe TransferResult Answer(Span<IoVec> vectors)
+    {
+        foreach (var vector in vectors)
+        {
+            _answers.Write(new ReadOnlySpan<byte>((void*)vector.Address, (int)vector.Length));
+        }
+
+        return default;
+    }
 }

@@ -1,4 +1,4 @@
-using DataPlane.Postcopy;
+using DataPlane.MainStream;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;

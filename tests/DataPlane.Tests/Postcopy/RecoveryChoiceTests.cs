@@ -19,7 +19,7 @@ public sealed class RecoveryChoiceTests
             "pc.ram", 16 * TargetPage.Size, RamAllocation.Default with { HugePages = false })]);
         List<Exception> told = [];
         await using var pair = await ChannelPair.ConnectAsync(Token);
-        using var choice = new RecoveryChoice(new ReceivedPages(memory), pair.Pool, told.Add);
+        using var choice = new RecoveryChoice(new ReceivedPages(memory), told.Add);
         choice.Add(pair.Channel, static () => { }, static _ => throw new InsufficientMemoryException("no thread"));
         Assert.Equal("no thread", Assert.Single(told).Message);
         await pair.Peer.ReadToEndAsync(Token);

@@ -95,7 +95,7 @@ public sealed class ReturnPathThreadTests
         {
             (_pair, _memory) = (pair, memory);
             var hostPages = new HostPages(_memory, new Dictionary<string, long> { ["big"] = 2 << 20 });
-            _thread = new ReturnPathThread(pair.Channel, pair.Pool, _memory, hostPages, Events)
+            _thread = new ReturnPathThread(pair.Channel, _memory, hostPages, Events)
             {
                 ReplacesLostLink = replaces is not null,
                 BlockOfLostLink = replaces?.LastBlock,

@@ -33,9 +33,10 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
         }
     }
 
-    private protected override TransferResult ReceiveAll(Span<IoVec> rest, long total) => Receive(rest, total, isOneRecordEnough: false);
+    private protected override TransferResult ReceiveAll(Span<IoVec> rest, long total) => Receive(rest, total, isOneRecordEnough: false, null);
 
-    private protected override TransferResult ReceiveAny(Span<IoVec> vectors) => Receive(vectors, 0, isOneRecordEnough: true);
+    private protected override TransferResult ReceiveAny(Span<IoVec> vectors, EventFd? wake) =>
+        Receive(vectors, 0, isOneRecordEnough: true, wake);
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private protected override async ValueTask<TransferResult> ReceiveAnyAsync(Memory<byte> buffer, CancellationToken cancellationToken)
@@ -93,9 +94,10 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
     }
 
     /// <summary>
-    /// Fills all of <paramref name="rest"/>. With <paramref name="isOneRecordEnough"/>, one record, or as much of it as fits, is enough.
+    /// Fills all of <paramref name="rest"/>. With <paramref name="isOneRecordEnough"/>, one record, or as much of it as fits, is enough. A
+    /// wait ends when <paramref name="wake"/> is signalled.
     /// </summary>
-    private TransferResult Receive(Span<IoVec> rest, long total, bool isOneRecordEnough)
+    private TransferResult Receive(Span<IoVec> rest, long total, bool isOneRecordEnough, EventFd? wake)
     {
         if (!session.TryHold())
         {
@@ -105,6 +107,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
         Volatile.Write(ref _isReading, 1);
         try
         {
+            var waited = false;
             while (!rest.IsEmpty)
             {
                 var result = session.Decrypt(rest[0].AsSpan(TlsSession.RecordBytes), out var done);
@@ -129,7 +132,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
                 }
                 else
                 {
-                    var count = ReceiveOnce(0, out var errno);
+                    var count = ReceiveOnce(wake is null ? 0 : Libc.MessageDontWait, out var errno);
                     // QEMU ends channels without close_notify, so only an unfinished record makes an end an error.
                     if (count == 0)
                     {
@@ -138,7 +141,13 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
                             : new TransferResult(total, ChannelEnd.Closed, 0);
                     }
 
-                    if (count < 0 && !Socket.TryWaitAfter(errno, Libc.PollIn))
+                    if (count < 0 && waited && IsWoken(wake, errno))
+                    {
+                        return default;
+                    }
+
+                    waited = count < 0;
+                    if (waited && !Socket.TryWaitAfter(errno, Libc.PollIn, wake: wake))
                     {
                         return Socket.Failed(total, errno);
                     }

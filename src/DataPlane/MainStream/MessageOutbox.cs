@@ -1,7 +1,7 @@
 using DataPlane.Linux;
 using DataPlane.Transport;
 
-namespace DataPlane.Postcopy;
+namespace DataPlane.MainStream;
 
 /// <summary>
 /// Sends small messages of many threads on one channel, in the order in which they were added. No lock is held while sending: a thread that
@@ -72,9 +72,12 @@ internal sealed class MessageOutbox(Channel channel, MessageOutbox.SendCall? sen
         SendAll("asking for a page");
     }
 
-    /// <summary>Returns when all messages up to <paramref name="end"/> have been sent.</summary>
+    /// <summary>
+    /// Returns when all messages up to <paramref name="end"/> have been sent. <paramref name="doing"/> is what the caller does, for the
+    /// message of a failure; null if it goes without saying.
+    /// </summary>
     /// <exception cref="ChannelException">The link is lost.</exception>
-    public void SendUpTo(long end, string doing)
+    public void SendUpTo(long end, string? doing)
     {
         lock (_gate)
         {
@@ -107,7 +110,10 @@ internal sealed class MessageOutbox(Channel channel, MessageOutbox.SendCall? sen
         }
     }
 
-    private void SendAll(string doing)
+    /// <summary>Ends the channel, and with it every wait of those who send. Thread-safe.</summary>
+    public void Abort() => channel.Abort();
+
+    private void SendAll(string? doing)
     {
         while (true)
         {
@@ -143,7 +149,7 @@ internal sealed class MessageOutbox(Channel channel, MessageOutbox.SendCall? sen
     /// Sends the first bytes of the buffer that leaves. Returns any failure instead of throwing it, because the other threads wait until
     /// this one has sent.
     /// </summary>
-    private unsafe ChannelException? Send(int bytes, string doing)
+    private unsafe ChannelException? Send(int bytes, string? doing)
     {
         try
         {
@@ -152,7 +158,7 @@ internal sealed class MessageOutbox(Channel channel, MessageOutbox.SendCall? sen
                 // SAFETY: the array is pinned for as long as it lives, and only the thread that sends uses it.
                 Span<IoVec> vector = [new IoVec((nint)first, (nuint)bytes)];
                 var result = send is null ? channel.Send(vector) : send(vector);
-                return result.Complete ? null : ChannelException.From(result, channel, doing);
+                return result.Complete ? null : channel.Failed(result, doing);
             }
         }
         catch (Exception surprise)
