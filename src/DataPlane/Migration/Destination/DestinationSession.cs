@@ -14,29 +14,24 @@ namespace DataPlane.Migration.Destination;
 internal sealed class DestinationSession : IAsyncDisposable
 {
     private readonly ChannelAdmission _admission;
-    private readonly IIncomingGuest _guest;
     private readonly MigrationDestinationOptions _options;
     private readonly BlockPool _pool;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly FirstCause _failure = new();
-    private readonly HandoverProof _proof = new();
     private readonly DestinationCustody _custody;
     private readonly DestinationChannels _channels;
     private readonly MultifdReceiver _multifd;
     private readonly SourceIdentity _identity;
     private readonly DestinationSetup _setup;
     private readonly PhaseReporter _phases;
-    private readonly DowntimeClock _downtime;
-    private readonly PostcopyPauses _pauses;
     private readonly IncomingPostcopy _postcopy;
     private readonly ChannelArrival _arrival;
     private readonly ArrivalWatch _watch;
     private readonly IncomingMainStream _stream;
-    private readonly SourceNotice _notice;
-    private readonly ChannelClosing _closing;
     private readonly DestinationReports _reports;
     private readonly GuestCommit _commit;
+    private readonly IPostcopyStage _afterSwitch;
     private readonly DestinationFailure _end;
 
     /// <param name="epoch">The set of channels (<see cref="AdmittedChannel.Epoch"/>) that this session takes.</param>
@@ -59,31 +54,35 @@ internal sealed class DestinationSession : IAsyncDisposable
         ILogger logger,
         TimeProvider time)
     {
-        (_admission, _guest, _options, _pool, _logger, _time) = (admission, guest, options, pool, logger, time);
+        (_admission, _options, _pool, _logger, _time) = (admission, options, pool, logger, time);
         var clock = new PhaseClock(time);
+        var downtime = new DowntimeClock(time);
         var staging = new StagingBudget(options.MaxStagingBytes);
         var work = new HostWork();
+        var proof = new HandoverProof();
         _custody = new DestinationCustody(guest);
         _channels = new DestinationChannels(options.MultifdChannels);
         _multifd = new MultifdReceiver(options.MultifdChannels, pool, options.Compression, staging);
         _identity = new SourceIdentity(options.Uuid, admission);
         _setup = new DestinationSetup(options, admission, host, _channels, _identity, _custody, _failure, time);
         _phases = new PhaseReporter(clock, new ProgressMeter(progress, clock), logger, Sample);
-        _downtime = new DowntimeClock(time);
-        _pauses = new PostcopyPauses(admission, host, guest, _custody, _proof, _phases, logger);
-        _postcopy = new IncomingPostcopy(
-            guest, options, admission, host, staging, _proof, _pauses, _phases, _downtime, pool, logger);
+        var pauses = new PostcopyPauses(admission, host, guest, _custody, proof, _phases, logger);
+        _postcopy = new IncomingPostcopy(guest, options, admission, host, staging, proof, pauses, _phases, downtime, pool, logger);
         _arrival = new ChannelArrival(epoch, admission, host, _channels, _multifd, _postcopy, _setup, _phases, _failure, logger);
         _watch = new ArrivalWatch(options, _channels, work, _failure);
         _stream = new IncomingMainStream(
-            guest, options, _identity, _setup, _custody, _multifd, _postcopy, work, _phases, _downtime, _failure, time, logger);
-        _notice = new SourceNotice(_stream, _postcopy, options.CloseTimeout, time, logger);
-        _closing = new ChannelClosing(_channels, _multifd, options.CloseTimeout, time);
+            guest, options, _identity, _setup, _custody, _multifd, _postcopy, work, _phases, downtime, _failure, time, logger);
         _reports = new DestinationReports(
-            _identity, _custody, _channels, _multifd, _stream, _postcopy, _pauses, _proof, _phases, _downtime, logger);
-        _commit = new GuestCommit(guest, _custody, _stream, _multifd, _notice, _closing, _reports, _phases, logger);
+            _identity, _custody, _channels, _multifd, _stream, _postcopy, pauses, proof, _phases, downtime, logger);
+        var notice = new SourceNotice(_stream, _postcopy, proof, options.CloseTimeout, time, logger);
+        var closing = new ChannelClosing(_channels, _multifd, options.CloseTimeout, time);
+        var memory = new PostcopyMemoryWait(_custody, pauses);
+        _commit = new GuestCommit(guest, _custody, _stream, _multifd, notice, closing, _reports, _phases, logger);
+        _afterSwitch = guest is IPostcopyGuest live
+            ? new LivePostcopy(live, _custody, notice, pauses, memory, closing, _reports, _phases, downtime, time)
+            : new FetchedPostcopy(_custody, notice, memory, _commit, _phases);
         _end = new DestinationFailure(
-            _failure, _custody, _setup, _arrival, _channels, _multifd, _stream, _postcopy, _identity, _notice, _phases, logger);
+            _failure, _custody, _setup, _arrival, _channels, _multifd, _stream, _postcopy, _identity, notice, _phases, logger);
     }
 
     /// <summary>Whether the session has failed as a false start, after which the destination waits for the next migration.</summary>
@@ -157,26 +156,13 @@ internal sealed class DestinationSession : IAsyncDisposable
         }
     }
 
-    /// <summary>What follows the package: a guest that runs at once, or a guest that is fetched.</summary>
-    private async Task<MigrationReport> SwitchAsync(
-        Channel main, ArrivedStream arrived, PostcopySwitchover switchover, StallWatch? stall)
+    private Task<MigrationReport> SwitchAsync(Channel main, ArrivedStream arrived, PostcopySwitchover switchover, StallWatch? stall)
     {
         _multifd.CloseMemory(); // a packet that comes now fails its channel alone and writes nothing
         var receiver = _postcopy.Listen(main, switchover);
         _failure.Token.ThrowIfCancellationRequested();
         _admission.Recheck();
-        var memory = new PostcopyMemoryWait(_custody, _pauses);
-        if (_guest is not IPostcopyGuest live)
-        {
-            return await new FetchedPostcopy(_custody, _notice, _proof, memory, _commit, _phases)
-                .RunAsync(receiver, main, arrived, switchover, stall, _failure.Token).ConfigureAwait(false);
-        }
-
-        var running = new LivePostcopy(
-            live, _custody, _notice, _proof, _pauses, memory, _closing, _reports, _phases, _downtime, _time);
-        await running.LoadAsync(receiver, arrived.Devices, _failure.Token).ConfigureAwait(false);
-        stall?.Dispose();
-        return await running.RunAsync(receiver, main, arrived, switchover).ConfigureAwait(false);
+        return _afterSwitch.RunAsync(receiver, main, arrived, switchover, stall, _failure.Token);
     }
 
     private async Task WatchMultifdAsync()

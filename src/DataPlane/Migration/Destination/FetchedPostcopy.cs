@@ -13,30 +13,19 @@ namespace DataPlane.Migration.Destination;
 /// </summary>
 /// <param name="custody">Decides who has the guest at which moment.</param>
 /// <param name="notice">Tells the source.</param>
-/// <param name="proof">Whether the source is proved to have heard that its guest is here.</param>
 /// <param name="memory">Waits for the memory.</param>
 /// <param name="commit">Takes the guest when all of it is here.</param>
 /// <param name="phases">The phases of the migration.</param>
 internal sealed class FetchedPostcopy(
-    DestinationCustody custody,
-    SourceNotice notice,
-    HandoverProof proof,
-    PostcopyMemoryWait memory,
-    GuestCommit commit,
-    PhaseReporter phases)
+    DestinationCustody custody, SourceNotice notice, PostcopyMemoryWait memory, GuestCommit commit, PhaseReporter phases) : IPostcopyStage
 {
-    /// <param name="receiver">Fetches the memory.</param>
-    /// <param name="main">The main channel of the first link.</param>
-    /// <param name="arrived">What has come by precopy.</param>
-    /// <param name="switchover">The switch to postcopy.</param>
-    /// <param name="stall">The limit on a silent source, which ends where the guest can only be had by waiting.</param>
-    /// <param name="cancellationToken">Ends the migration while the guest is the source's.</param>
+    /// <inheritdoc/>
     public async Task<MigrationReport> RunAsync(
         PostcopyReceiver receiver,
         Channel main,
         ArrivedStream arrived,
         PostcopySwitchover switchover,
-        IDisposable? stall,
+        StallWatch? stall,
         CancellationToken cancellationToken)
     {
         phases.Enter(MigrationPhase.Postcopy);
@@ -46,7 +35,7 @@ internal sealed class FetchedPostcopy(
             custody.On(DestinationEvent.FetchPromised);
         }
 
-        if (notice.TryTellLoaded(receiver, main, switchover.Pings, proof))
+        if (notice.TryTellLoaded(receiver, main, switchover.Pings))
         {
             // From now on a source from QEMU 10.0 on can neither cancel nor let its guest run: it gets the guest back when it has sent
             // everything, not before.

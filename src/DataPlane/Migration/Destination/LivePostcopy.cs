@@ -15,7 +15,6 @@ namespace DataPlane.Migration.Destination;
 /// <param name="guest">The host's part of the migration.</param>
 /// <param name="custody">Decides who has the guest at which moment.</param>
 /// <param name="notice">Tells the source.</param>
-/// <param name="proof">Whether the source is proved to have heard that its guest is here.</param>
 /// <param name="pauses">Tells the host of a link that was lost before the start.</param>
 /// <param name="memory">Waits for the memory.</param>
 /// <param name="closing">Closes the channels.</param>
@@ -27,36 +26,25 @@ internal sealed class LivePostcopy(
     IPostcopyGuest guest,
     DestinationCustody custody,
     SourceNotice notice,
-    HandoverProof proof,
     PostcopyPauses pauses,
     PostcopyMemoryWait memory,
     ChannelClosing closing,
     DestinationReports reports,
     PhaseReporter phases,
     DowntimeClock downtime,
-    TimeProvider time)
+    TimeProvider time) : IPostcopyStage
 {
-    /// <summary>
-    /// Loads the devices while the pages that they need arrive. If the link is lost meanwhile, this fails and the guest stays its source's.
-    /// </summary>
-    public async Task LoadAsync(PostcopyReceiver receiver, DeviceState devices, CancellationToken cancellationToken)
+    /// <inheritdoc/>
+    public async Task<MigrationReport> RunAsync(
+        PostcopyReceiver receiver,
+        Channel main,
+        ArrivedStream arrived,
+        PostcopySwitchover switchover,
+        StallWatch? stall,
+        CancellationToken cancellationToken)
     {
-        var loading = Task.Run(() => guest.LoadAsync(devices, cancellationToken).AsTask(), CancellationToken.None);
-        var first = await Task.WhenAny(loading, receiver.Completion).ConfigureAwait(false);
-        if (first != loading && !receiver.Completion.IsCompletedSuccessfully)
-        {
-            // The loading may wait for a page that never comes. The release ends that wait, and no guest ever runs on what was loaded.
-            receiver.Release();
-            await loading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            await receiver.Completion.ConfigureAwait(false);
-        }
-
-        await loading.ConfigureAwait(false);
-    }
-
-    /// <summary>Takes the guest over, and waits for its memory.</summary>
-    public async Task<MigrationReport> RunAsync(PostcopyReceiver receiver, Channel main, ArrivedStream arrived, PostcopySwitchover switchover)
-    {
+        await LoadAsync(receiver, arrived.Devices, cancellationToken).ConfigureAwait(false);
+        stall?.Dispose();
         TellSource(receiver, main, switchover.Pings);
         var failedStart = await StartAsync().ConfigureAwait(false);
         pauses.TellStartedHost();
@@ -76,6 +64,24 @@ internal sealed class LivePostcopy(
         return failedStart is null ? report : throw DestinationReports.NotStarted(failedStart);
     }
 
+    /// <summary>
+    /// Loads the devices while the pages that they need arrive. If the link is lost meanwhile, this fails and the guest stays its source's.
+    /// </summary>
+    private async Task LoadAsync(PostcopyReceiver receiver, DeviceState devices, CancellationToken cancellationToken)
+    {
+        var loading = Task.Run(() => guest.LoadAsync(devices, cancellationToken).AsTask(), CancellationToken.None);
+        var first = await Task.WhenAny(loading, receiver.Completion).ConfigureAwait(false);
+        if (first != loading && !receiver.Completion.IsCompletedSuccessfully)
+        {
+            // The loading may wait for a page that never comes. The release ends that wait, and no guest ever runs on what was loaded.
+            receiver.Release();
+            await loading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await receiver.Completion.ConfigureAwait(false);
+        }
+
+        await loading.ConfigureAwait(false);
+    }
+
     private void TellSource(PostcopyReceiver receiver, Channel main, IReadOnlyList<uint> pings)
     {
         if (custody.On(DestinationEvent.TellingBegins) != DestinationVerdict.GoOn)
@@ -84,7 +90,7 @@ internal sealed class LivePostcopy(
         }
 
         receiver.OutliveLinks();
-        if (!notice.TryTellLoaded(receiver, main, pings, proof))
+        if (!notice.TryTellLoaded(receiver, main, pings))
         {
             custody.On(DestinationEvent.SourceGone);
             throw new ChannelException(

@@ -7,11 +7,12 @@ namespace DataPlane.Migration.Destination;
 /// <summary>Tells the source what decides about its guest: that the devices are loaded (PONG), and SHUT at the end.</summary>
 /// <param name="stream">The return path of precopy.</param>
 /// <param name="postcopy">The return path from the switch to postcopy on.</param>
+/// <param name="proof">Is told when the source is told that its guest is here.</param>
 /// <param name="limit">How long the source may take nothing.</param>
 /// <param name="time">The clock.</param>
 /// <param name="logger">Takes the log events.</param>
 internal sealed class SourceNotice(
-    IncomingMainStream stream, IncomingPostcopy postcopy, TimeSpan limit, TimeProvider time, ILogger logger)
+    IncomingMainStream stream, IncomingPostcopy postcopy, HandoverProof proof, TimeSpan limit, TimeProvider time, ILogger logger)
 {
     /// <summary>Sends SHUT 0 before the guest is started here.</summary>
     /// <exception cref="IOException">The source is gone, so that nobody can know whether it runs the guest.</exception>
@@ -53,7 +54,7 @@ internal sealed class SourceNotice(
     }
 
     /// <summary>Answers the PINGs of the package, whereupon the source gives the guest up. Returns false if the source is gone.</summary>
-    public bool TryTellLoaded(PostcopyReceiver receiver, Channel main, IReadOnlyList<uint> pings, HandoverProof proof)
+    public bool TryTellLoaded(PostcopyReceiver receiver, Channel main, IReadOnlyList<uint> pings)
     {
         using var deadline = PeerDeadline.Start(main, limit, "it was to be told that its guest has been loaded", time);
         try
