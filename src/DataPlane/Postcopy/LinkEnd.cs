@@ -4,8 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Postcopy;
 
 /// <summary>
-/// Waits for the end of a link, and finds out whether everything has arrived that the source had to send on it. Used by one flow of control;
-/// any thread may read <see cref="SourceHasEnded"/>.
+/// Waits for the end of a link, and finds out whether everything has arrived that the source had to send on it. Used by one flow of
+/// control; any thread may read <see cref="SourceHasEnded"/>.
 /// </summary>
 /// <param name="ledger">The record of the pages that are here and of those that are asked for.</param>
 /// <param name="settings">Whether there may be a preempt channel.</param>

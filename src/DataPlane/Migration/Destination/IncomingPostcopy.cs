@@ -8,8 +8,8 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Migration.Destination;
 
 /// <summary>
-/// The part of a postcopy that lies before its switch: whether a guest can run here before its memory is complete shows while the guest runs
-/// at its source, and pages are discarded as the source says so. It makes the receiver of all that follows the switch.
+/// The part of a postcopy that lies before its switch: whether a guest can run here before its memory is complete shows while the guest
+/// runs at its source, and pages are discarded as the source says so. It makes the receiver of all that follows the switch.
 /// </summary>
 /// <param name="guest">The host's part of the migration.</param>
 /// <param name="options">What to expect.</param>
