@@ -1,4 +1,5 @@
 using DataPlane.Admission;
+using DataPlane.Migration.Destination;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
@@ -122,7 +123,7 @@ public sealed class MigrationDestination : IAsyncDisposable
 
         for (var epoch = 0; ;)
         {
-            var session = new DestinationSession(_admission, _host, _guest, _options, progress, _pool, _logger, _time) { Epoch = epoch };
+            var session = new DestinationSession(epoch, _admission, _host, _guest, _options, progress, _pool, _logger, _time);
             if (await TryReceiveAsync(session, cancellationToken).ConfigureAwait(false) is { } report)
             {
                 return report;

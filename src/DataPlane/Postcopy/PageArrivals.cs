@@ -34,7 +34,7 @@ internal sealed class PageArrivals(IPageStore store, PageLedger ledger, ILogger 
     public StagingBudget Staging { get; init; } = new(long.MaxValue);
 
     /// <summary>Whether the source is proven to have read PONG(0x42). The pages on the preempt channel are reported to it.</summary>
-    public HandoverProof Proof { get; } = new();
+    public HandoverProof Proof { get; init; } = new();
 
     /// <summary>Places a host page that came with data.</summary>
     /// <exception cref="ChannelException">The page has come before, and <see cref="RepeatsAllowed"/> is false.</exception>

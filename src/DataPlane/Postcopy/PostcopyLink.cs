@@ -48,6 +48,9 @@ internal sealed class PostcopyLink : IAsyncDisposable
         _mainThread.Start();
     }
 
+    /// <summary>The main channel.</summary>
+    public Channel Main => _main;
+
     /// <summary>Completes with null when the source has sent its last byte on main, or with the cause when the link is lost.</summary>
     public Task<Exception?> Ended => _ended.Task;
 

@@ -8,7 +8,7 @@ namespace DataPlane.Postcopy;
 /// is answered by a thread of its own, so one that is silent, slow or broken does not delay the others. Thread-safe.
 /// </summary>
 /// <param name="pages">The record of the pages that are here; it does not change before a connection is chosen.</param>
-/// <param name="onFailed">Called with the failure of a connection while none is chosen. It must return at once.</param>
+/// <param name="onFailed">Called with the failure of a connection while none is chosen, without a lock. It must return at once.</param>
 internal sealed class RecoveryChoice(ReceivedPages pages, Action<Exception> onFailed) : IDisposable
 {
     /// <summary>
@@ -17,19 +17,17 @@ internal sealed class RecoveryChoice(ReceivedPages pages, Action<Exception> onFa
     /// </summary>
     private const int MaxCandidates = 16;
 
-    private readonly Lock _gate = new();
+    private readonly Lock _gate = new(); // guards the lists and _over
     private readonly List<RecoveryCandidate> _candidates = [];
+    private readonly List<Thread> _threads = [];
     private readonly TaskCompletionSource<RecoveryCandidate> _chosen = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _over;
 
     /// <summary>Completes with the connection that has proved to be the source's.</summary>
     public Task<RecoveryCandidate> Chosen => _chosen.Task;
 
-    /// <summary>Takes a connection and answers it.</summary>
-    public void Add(Channel main, Action chosen) => Add(main, chosen, static thread => thread.Start());
-
-    /// <summary>Takes a connection and answers it on a thread that <paramref name="start"/> starts; for tests.</summary>
-    internal void Add(Channel main, Action chosen, Action<Thread> start)
+    /// <summary>Takes a connection and answers it on a thread that <paramref name="start"/> starts.</summary>
+    public void Add(Channel main, Action chosen, Action<Thread> start)
     {
         Exception failure;
         lock (_gate)
@@ -50,7 +48,10 @@ internal sealed class RecoveryChoice(ReceivedPages pages, Action<Exception> onFa
             _candidates.Add(candidate);
             try
             {
-                start(new Thread(() => Hear(candidate)) { Name = "dp-recovery", IsBackground = true });
+                var thread = new Thread(() => Hear(candidate)) { Name = "dp-recovery", IsBackground = true };
+                start(thread);
+                _threads.RemoveAll(static one => one.Join(0)); // strangers may come for as long as the pause lasts
+                _threads.Add(thread);
                 return;
             }
             catch (Exception e)
@@ -65,14 +66,30 @@ internal sealed class RecoveryChoice(ReceivedPages pages, Action<Exception> onFa
         Tell(failure);
     }
 
-    /// <summary>Aborts all connections that were not chosen, and those that come later.</summary>
-    public void Dispose()
+    /// <summary>Aborts all connections that were not chosen, and those that come later. Returns at once.</summary>
+    public void Close()
     {
         lock (_gate)
         {
             _over = true;
             _candidates.ForEach(static candidate => candidate.Main.Abort());
             _candidates.Clear();
+        }
+    }
+
+    /// <summary>Closes the choice and waits for its threads.</summary>
+    public void Dispose()
+    {
+        Close();
+        Thread[] threads;
+        lock (_gate)
+        {
+            threads = [.. _threads]; // the waiting must not hold the lock, which the threads need to end
+        }
+
+        foreach (var thread in threads)
+        {
+            thread.Join();
         }
     }
 

@@ -15,8 +15,7 @@ public sealed class RecoveryChoiceTests
     [Fact]
     public async Task A_connection_that_nobody_can_hear_ends_alone()
     {
-        using var memory = new GuestMemory([RamBlock.Allocate(
-            "pc.ram", 16 * TargetPage.Size, RamAllocation.Default with { HugePages = false })]);
+        using var memory = Memory();
         List<Exception> told = [];
         await using var pair = await ChannelPair.ConnectAsync(Token);
         using var choice = new RecoveryChoice(new ReceivedPages(memory), told.Add);
@@ -25,4 +24,28 @@ public sealed class RecoveryChoiceTests
         await pair.Peer.ReadToEndAsync(Token);
         Assert.False(choice.Chosen.IsCompleted);
     }
+
+    /// <summary>A peer that begins a recovery and never goes on: the end of the choice does not leave its thread behind.</summary>
+    [Fact]
+    public async Task The_end_of_a_choice_waits_for_its_threads()
+    {
+        using var memory = Memory();
+        List<Exception> told = [];
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        var choice = new RecoveryChoice(new ReceivedPages(memory), pair.Pool, told.Add);
+        Thread? hearing = null;
+        choice.Add(pair.Channel, static () => { }, thread =>
+        {
+            hearing = thread;
+            thread.Start();
+        });
+        Assert.True(hearing!.IsAlive);
+        Assert.Equal("dp-recovery", hearing.Name);
+        choice.Dispose();
+        Assert.False(hearing.IsAlive);
+        Assert.Empty(told);
+    }
+
+    private static GuestMemory Memory() => new([RamBlock.Allocate(
+        "pc.ram", 16 * TargetPage.Size, RamAllocation.Default with { HugePages = false })]);
 }

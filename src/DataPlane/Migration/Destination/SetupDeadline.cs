@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane.Migration.Destination;
 
 /// <summary>
 /// The limit on the time that a migration may take from one of its channels to the next, and from the last one to the end of its block

@@ -2,7 +2,7 @@ using DataPlane.Admission;
 using DataPlane.Memory;
 using DataPlane.Postcopy;
 
-namespace DataPlane.Migration;
+namespace DataPlane.Migration.Destination;
 
 /// <summary>
 /// Answers what admission asks a destination: whether it is paused, which RAM blocks there are, and which pages it has asked for.

@@ -6,7 +6,7 @@ using DataPlane.Postcopy;
 using DataPlane.Transport;
 using DataPlane.Wire;
 
-namespace DataPlane.Migration;
+namespace DataPlane.Migration.Destination;
 
 /// <summary>
 /// Gives a guest back to a source that has paused although the guest never started here. A QEMU up to 10.1 counts its guest as gone once
@@ -130,8 +130,7 @@ internal sealed class GuestReturn(
                 return null;
             }
 
-            await Task.Factory.StartNew(
-                () => Give(channel), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            await GiveOnThreadAsync(channel).ConfigureAwait(false);
             // A source that has not closed may not have heard SHUT 1; it comes again in that case.
             return await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false) ? admitted : null;
         }
@@ -144,6 +143,35 @@ internal sealed class GuestReturn(
             channel.Abort();
             await channel.DisposeAsync().ConfigureAwait(false);
             places.Release();
+        }
+    }
+
+    /// <summary>Gives the guest on a thread of its own, because the records of a recovery are read by blocking calls.</summary>
+    private async Task GiveOnThreadAsync(Channel main)
+    {
+        var given = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var thread = new Thread(Run) { Name = "dp-return", IsBackground = true };
+        thread.Start();
+        try
+        {
+            await given.Task.ConfigureAwait(false);
+        }
+        finally
+        {
+            thread.Join(); // does not wait: the thread has run its last statement
+        }
+
+        void Run()
+        {
+            try
+            {
+                Give(main);
+                given.SetResult();
+            }
+            catch (Exception failure)
+            {
+                given.SetException(failure);
+            }
         }
     }
 
