@@ -99,6 +99,7 @@ internal sealed partial class DestinationSession : IAsyncDisposable
             _failure.Record(new OperationCanceledException());
             await _over.CancelAsync().ConfigureAwait(false);
             await _admitting.ConfigureAwait(false);
+            await _progress.DrainAsync().ConfigureAwait(false);
         }
     }
 
