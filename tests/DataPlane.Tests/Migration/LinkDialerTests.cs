@@ -2,11 +2,10 @@ using System.Net;
 using System.Net.Sockets;
 using DataPlane.Migration;
 using DataPlane.Migration.Source;
-using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
 
-namespace DataPlane.Tests.Migration.Source;
+namespace DataPlane.Tests.Migration;
 
 /// <summary>Channels of a source that are connected while, or after, the migration fails.</summary>
 public sealed class LinkDialerTests
