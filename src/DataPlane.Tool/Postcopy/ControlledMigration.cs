@@ -21,13 +21,12 @@ internal sealed class ControlledMigration(string command, string file, ChannelAd
     private MigrationProgress? _last;
     private string _state = PostcopyStates.Waiting;
     private int _pauses;
-    private int _failedAttempts;
 
     /// <summary>Gives the link up; throws <see cref="InvalidOperationException"/> where there is no link.</summary>
     public required Action GiveUpLink { get; init; }
 
     /// <summary>Resumes the migration over a new link; null at a destination, to which the source comes.</summary>
-    public Action<ChannelAddress>? GoOn { get; init; }
+    public Func<ChannelAddress, CancellationToken, Task>? GoOn { get; init; }
 
     /// <summary>Called at each pause, with its reason and with whether an attempt to end the pause before has failed.</summary>
     public required Action<string, bool> OnPaused { get; init; }
@@ -88,11 +87,7 @@ internal sealed class ControlledMigration(string command, string file, ChannelAd
                 return;
             }
 
-            if (now == PostcopyStates.Paused && before == PostcopyStates.Recovering)
-            {
-                _failedAttempts++;
-            }
-            else if (now == PostcopyStates.Paused)
+            if (now == PostcopyStates.Paused && before != PostcopyStates.Recovering)
             {
                 _pauses++;
             }
@@ -147,7 +142,7 @@ internal sealed class ControlledMigration(string command, string file, ChannelAd
             return "the source resumes, not the destination: 'dataplane postcopy resume' there, or QEMU's 'migrate -r'";
         }
 
-        int failedBefore;
+        ChannelAddress address;
         lock (_gate)
         {
             if (_state != PostcopyStates.Paused)
@@ -155,24 +150,22 @@ internal sealed class ControlledMigration(string command, string file, ChannelAd
                 return $"there is nothing to resume: its state is {_state}";
             }
 
-            failedBefore = _failedAttempts;
-            _address = destination ?? _address;
+            address = destination ?? _address;
+            _address = address;
         }
 
         try
         {
-            GoOn(_address);
+            await GoOn(address, cancellation).ConfigureAwait(false);
+            return null;
         }
         catch (InvalidOperationException refused)
         {
             return refused.Message;
         }
-
-        await WaitAsync(now => !IsPause(now) || Volatile.Read(ref _failedAttempts) != failedBefore).WaitAsync(cancellation)
-            .ConfigureAwait(false);
-        lock (_gate)
+        catch (MigrationException failure)
         {
-            return _failedAttempts == failedBefore ? null : $"still paused: {_last?.PauseReason}";
+            return $"still paused: {failure.InnerException?.Message ?? failure.Message}";
         }
     }
 

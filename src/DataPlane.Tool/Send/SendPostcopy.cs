@@ -21,7 +21,7 @@ internal static class SendPostcopy
         var migration = new ControlledMigration("send", path, destination)
         {
             GiveUpLink = source.Pause,
-            GoOn = source.Resume,
+            GoOn = source.ResumeAsync,
             OnPaused = (reason, isAttempt) => context.Warn(
                 $"{(isAttempt ? "the new link failed, still paused" : "the link is lost, paused")}: {reason}; "
                 + $"'dataplane postcopy resume{where}' goes on, Ctrl-C gives the guest up"),

@@ -11,51 +11,126 @@ namespace DataPlane.MainStream;
 /// </summary>
 /// <remarks>
 /// The caller must have flushed what it wrote to main before, and must write nothing until the round is over. A batch is sent by one
-/// vectored call, with headers and pages in turn. Zero records follow one another in the header block.
+/// vectored call, with headers and pages in turn. Zero records follow one another in the header block. One thread sends all rounds; the
+/// sender starts it, and <see cref="StopAsync"/> waits for its end.
 /// </remarks>
-internal sealed class MainPageSender(Channel channel, BlockPool pool, SendLimit? limit = null) : IPageSender
+internal sealed class MainPageSender : IPageSender
 {
+    private const string ThreadName = "dp-send-main";
+
+    private readonly BlockPool _pool;
+    private readonly SendLimit? _limit;
+    private readonly object _gate = new(); // guards _next and _stopping
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Round? _next;
+    private bool _stopping;
+    private RamBlock? _lastBlock;
     private long _normalPages;
     private long _zeroPages;
-    private RamBlock? _lastBlock;
+
+    /// <summary>Starts the thread before main is connected: starting one takes up to a millisecond.</summary>
+    public MainPageSender(BlockPool pool, SendLimit? limit = null)
+    {
+        _pool = pool;
+        _limit = limit;
+        new Thread(Run) { Name = ThreadName, IsBackground = true }.Start();
+    }
 
     public long NormalPages => Volatile.Read(ref _normalPages);
 
     public long ZeroPages => Volatile.Read(ref _zeroPages);
 
+    /// <summary>The main channel, to be set before the first round.</summary>
+    public Channel? Main { get; set; }
+
     /// <inheritdoc/>
     public Task SendRoundAsync(PageFeed feed)
     {
-        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var thread = new Thread(() => Run(feed, done)) { Name = "dp-send-main", IsBackground = true };
-        thread.Start();
-        return done.Task;
+        var round = new Round(feed, Main ?? throw new InvalidOperationException("main is not connected"));
+        lock (_gate)
+        {
+            _next = round;
+            Monitor.Pulse(_gate);
+        }
+
+        return round.Done.Task;
     }
 
-    private void Run(PageFeed feed, TaskCompletionSource done)
+    /// <inheritdoc/>
+    public Task StopAsync()
     {
-        var batch = PageBatch.Pool.Get();
+        lock (_gate)
+        {
+            _stopping = true;
+            Monitor.Pulse(_gate);
+        }
+
+        return _stopped.Task;
+    }
+
+    private void Run()
+    {
+        PageBatch? batch = null;
         try
         {
-            using var headers = pool.RentBlock("dp-send-main");
-            while (feed.TryTake(batch))
+            batch = PageBatch.Pool.Get();
+            using var headers = _pool.RentBlock(ThreadName);
+            while (TakeRound() is { } round)
             {
-                Send(batch, headers);
+                Send(round, batch, headers);
             }
-
-            done.SetResult();
         }
         catch (Exception failure)
         {
-            done.SetException(failure);
+            // Without a block nothing can be sent. That is told by failing the first round, because nobody waits for this thread before it.
+            TakeRound()?.Done.SetException(
+                new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure));
         }
         finally
         {
-            PageBatch.Pool.Return(batch);
+            if (batch is not null)
+            {
+                PageBatch.Pool.Return(batch);
+            }
+
+            _stopped.SetResult();
         }
     }
 
-    private void Send(PageBatch batch, PooledBlock headers)
+    /// <summary>Waits for the next round. Returns null if there will be none.</summary>
+    private Round? TakeRound()
+    {
+        lock (_gate)
+        {
+            while (_next is null && !_stopping)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            var round = _next;
+            _next = null;
+            return round;
+        }
+    }
+
+    private void Send(Round round, PageBatch batch, PooledBlock headers)
+    {
+        try
+        {
+            while (round.Feed.TryTake(batch))
+            {
+                Send(round.Main, batch, headers);
+            }
+
+            round.Done.SetResult();
+        }
+        catch (Exception failure)
+        {
+            round.Done.SetException(failure);
+        }
+    }
+
+    private void Send(Channel main, PageBatch batch, PooledBlock headers)
     {
         Span<IoVec> vectors = stackalloc IoVec[(2 * PageBatch.Capacity) + 1];
         int vectorCount = 0, pending = 0, used = 0, normal = 0, zero = 0;
@@ -84,11 +159,11 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool, SendLimit?
             vectors[vectorCount++] = new IoVec(headers.Address + pending, (nuint)(used - pending));
         }
 
-        limit?.Take(vectors[..vectorCount]);
-        var result = channel.Send(vectors[..vectorCount]);
+        _limit?.Take(vectors[..vectorCount]);
+        var result = main.Send(vectors[..vectorCount]);
         if (!result.Complete)
         {
-            throw ChannelException.From(result, channel, "sending pages");
+            throw ChannelException.From(result, main, "sending pages");
         }
 
         Volatile.Write(ref _normalPages, _normalPages + normal);
@@ -111,5 +186,11 @@ internal sealed class MainPageSender(Channel channel, BlockPool pool, SendLimit?
         }
 
         return size;
+    }
+
+    /// <summary>The pages of one round, and where they go.</summary>
+    private sealed record Round(PageFeed Feed, Channel Main)
+    {
+        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -31,13 +31,13 @@ public sealed record MigrationProgress
     public long RemainingPages { get; init; }
 
     /// <summary>
-    /// Whether the migration has lost its link in postcopy. The source waits for <see cref="MigrationSource.Resume"/> then, and the
+    /// Whether the migration has lost its link in postcopy. The source waits for <see cref="MigrationSource.ResumeAsync"/> then, and the
     /// destination waits for the source to come again.
     /// </summary>
     public bool IsPaused { get; init; }
 
     /// <summary>
-    /// Whether a paused source tries a new link, after <see cref="MigrationSource.Resume"/>. Always false at a destination.
+    /// Whether a paused source tries a new link, after <see cref="MigrationSource.ResumeAsync"/>. Always false at a destination.
     /// </summary>
     public bool IsRecovering { get; init; }
 

@@ -1,3 +1,4 @@
+using DataPlane.Migration.Source;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -68,19 +69,27 @@ public sealed class MigrationSource
     /// dies if it fails.
     /// </summary>
     /// <param name="destination">The address at which the destination waits now.</param>
-    /// <exception cref="InvalidOperationException">No migration waits for a new link.</exception>
-    public void Resume(ChannelAddress destination)
+    /// <param name="cancellationToken">
+    /// Ends the wait for the outcome, not the attempt: <see cref="Pause"/> ends that, and so does cancelling the migration.
+    /// </param>
+    /// <returns>A task that completes when pages flow again. It need not be awaited, and must not be within a progress report.</returns>
+    /// <exception cref="InvalidOperationException">No migration waits for a new link; thrown at once, not by the task.</exception>
+    /// <exception cref="MigrationException">
+    /// The attempt has failed; <see cref="Exception.InnerException"/> says why, as <see cref="MigrationProgress.PauseReason"/> does. The
+    /// migration is paused as before and can be resumed again, unless it has ended meanwhile.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">The wait was cancelled. The attempt goes on.</exception>
+    public Task ResumeAsync(ChannelAddress destination, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(destination);
-        if (!_linkRequests.TryResume(destination))
-        {
-            throw new InvalidOperationException("no migration waits for a new link");
-        }
+        var request = _linkRequests.TryResume(destination)
+            ?? throw new InvalidOperationException("no migration waits for a new link");
+        return request.Outcome.WaitAsync(cancellationToken);
     }
 
     /// <summary>
     /// Gives the link of a postcopy up, as if the network had broken it: for a link that is half dead, which only timeouts of the network
-    /// would notice. The migration then waits for <see cref="Resume"/>. While a new link is being tried, this ends the attempt.
+    /// would notice. The migration then waits for <see cref="ResumeAsync"/>. While a new link is being tried, this ends the attempt.
     /// </summary>
     /// <exception cref="InvalidOperationException">
     /// No migration is in postcopy with a link, the destination has not confirmed yet that the guest starts there, or
@@ -102,7 +111,7 @@ public sealed class MigrationSource
     /// </param>
     /// <param name="cancellationToken">
     /// Cancels the migration at any moment up to the hand-over; the guest then runs on here. Afterwards it only ends the wait for
-    /// <see cref="Resume"/>, and the migration fails with the reason <see cref="FailureReason.OutcomeUnknown"/> or
+    /// <see cref="ResumeAsync"/>, and the migration fails with the reason <see cref="FailureReason.OutcomeUnknown"/> or
     /// <see cref="FailureReason.GuestAtDestination"/>.
     /// </param>
     /// <returns>What the completed migration was like.</returns>
@@ -129,10 +138,11 @@ public sealed class MigrationSource
 
         try
         {
-            var session = new SourceSession(_guest, _options, _switch, _linkRequests, progress, _logger, _time);
+            var plan = new SourcePlan(_guest, _options, destination, _logger, _time);
+            var session = new SourceSession(plan, _switch, _linkRequests, progress);
             await using (session.ConfigureAwait(false))
             {
-                return await session.RunAsync(destination, cancellationToken).ConfigureAwait(false);
+                return await session.RunAsync(cancellationToken).ConfigureAwait(false);
             }
         }
         finally

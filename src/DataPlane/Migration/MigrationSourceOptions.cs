@@ -69,7 +69,7 @@ public sealed record MigrationSourceOptions
     public long? MaxPostcopyBytesPerSecond { get; init; }
 
     /// <summary>
-    /// How long a migration that has lost its link in postcopy waits for <see cref="MigrationSource.Resume"/>, each time. Meanwhile it
+    /// How long a migration that has lost its link in postcopy waits for <see cref="MigrationSource.ResumeAsync"/>, each time. Meanwhile it
     /// keeps the guest's memory, without which the guest at the destination cannot go on. Default zero: the migration ends at once.
     /// </summary>
     /// <remarks>

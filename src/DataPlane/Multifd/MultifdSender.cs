@@ -74,10 +74,7 @@ internal sealed class MultifdSender : IPageSender
     /// <summary>Sends only a SYNC packet on every channel: the sync of the setup.</summary>
     public Task SendSyncAsync() => RunRoundAsync(feed: null);
 
-    /// <summary>
-    /// Ends the threads; the task completes when they have finished what they are doing. Channels that may be blocked must be aborted
-    /// first.
-    /// </summary>
+    /// <inheritdoc/>
     public Task StopAsync()
     {
         foreach (var channel in _channels)

@@ -4,16 +4,29 @@ namespace DataPlane.Transport;
 /// The numbered channels of a migration while they are being connected. Several threads add to the set, others look at it at any moment,
 /// and it is aborted as a whole. Thread-safe.
 /// </summary>
-/// <param name="capacity">The number of channels that there will be.</param>
+/// <param name="capacity">The number of channels that there will be at most.</param>
 internal sealed class ChannelSet(int capacity)
 {
-    private readonly Lock _gate = new();
+    private readonly Lock _gate = new(); // guards every field below; Now is read without it
     private readonly Channel?[] _slots = new Channel?[capacity];
     private volatile Channel[] _now = [];
     private bool _aborted;
+    private ChannelException? _cause;
 
     /// <summary>A snapshot of the channels that are there now, in the order of their numbers; it never changes.</summary>
     internal IReadOnlyList<Channel> Now => _now;
+
+    /// <summary>The channel with this number; null while it is not there.</summary>
+    internal Channel? this[int number]
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _slots[number];
+            }
+        }
+    }
 
     /// <summary>Adds <paramref name="channel"/>. After <see cref="Abort"/>, it is aborted at once.</summary>
     internal void Add(int number, Channel channel)
@@ -28,22 +41,26 @@ internal sealed class ChannelSet(int capacity)
             }
         }
 
-        channel.Abort();
+        channel.Abort(_cause);
     }
 
-    /// <summary>Aborts all channels that are there, and all that are added later.</summary>
-    internal void Abort()
+    /// <summary>
+    /// Aborts all channels that are there, the one with the highest number first, and all that are added later. Nothing is awaited in
+    /// between: a thread may be inside a call on any of them, and cannot notice the abort of another.
+    /// </summary>
+    /// <param name="cause">What everybody is told who uses one of them now or later; null for nothing. Only the first call counts.</param>
+    internal void Abort(ChannelException? cause = null)
     {
         Channel[] channels;
         lock (_gate)
         {
-            _aborted = true;
+            (_cause, _aborted) = (_aborted ? _cause : cause, true);
             channels = _now;
         }
 
-        foreach (var channel in channels)
+        foreach (var channel in channels.Reverse())
         {
-            channel.Abort();
+            channel.Abort(cause);
         }
     }
 }

@@ -17,4 +17,10 @@ internal interface IPageSender
     /// <see cref="ChannelException"/>.
     /// </summary>
     Task SendRoundAsync(PageFeed feed);
+
+    /// <summary>
+    /// Ends the threads; the task completes when they have finished what they are doing. Channels that may be blocked must be aborted
+    /// first.
+    /// </summary>
+    Task StopAsync();
 }

@@ -154,7 +154,7 @@ internal sealed class CutMove : IProgress<MigrationProgress>, IDisposable
             }
             else if (!sending.IsCompleted && _last is { IsPaused: true })
             {
-                Try(() => _network.Renew(() => _source.Resume(_network.Address)));
+                Try(() => _network.Renew(() => _ = _source.ResumeAsync(_network.Address)));
             }
         }
 

@@ -184,7 +184,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
                     await ListenAnewAsync(machine, network);
                 }
 
-                Try(() => network.Renew(() => source.Resume(network.Address)));
+                Try(() => network.Renew(() => _ = source.ResumeAsync(network.Address)));
                 (ticks, attempts) = (0, attempts + 1);
                 await Task.Delay(200, Token); // QEMU's state follows
             }

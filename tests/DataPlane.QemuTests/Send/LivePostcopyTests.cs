@@ -100,7 +100,7 @@ public sealed class LivePostcopyTests(SavedVms vms) : SendTest(vms)
         await lost.Task.WaitAsync(TimeSpan.FromMinutes(1), Token);
         await destination.Machine.WaitForStateAsync("postcopy-paused", Token);
 
-        source.Resume(address);
+        await source.ResumeAsync(address, Token);
 
         var report = await moving;
         Assert.Equal(1, report.Postcopy!.Recoveries);

@@ -427,7 +427,7 @@ public sealed class PeerStopsTests
                 {
                     try
                     {
-                        source.Resume(network.Address);
+                        _ = source.ResumeAsync(network.Address);
                     }
                     catch (InvalidOperationException)
                     {

@@ -28,7 +28,7 @@ internal sealed class LinkBreaker(MigrationSource source, ChannelAddress? addres
                 _told = true;
                 if (address is not null)
                 {
-                    source.Resume(address);
+                    _ = source.ResumeAsync(address);
                 }
             }
             else if (value.Phase == MigrationPhase.Postcopy && _broken < breaks && value.RemainingPages > 0

@@ -65,7 +65,7 @@ public sealed class SourceRecoveryTests
         Assert.Equal((FailureReason.GuestAtDestination, GuestOwner.Destination), (failure.Reason, failure.Owner));
         Assert.Contains("nobody resumed", failure.Message, StringComparison.Ordinal);
         Assert.Equal(0, guest.Resumed);
-        Assert.Throws<InvalidOperationException>(() => source.Resume(destination.LocalAddresses[0]));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => source.ResumeAsync(destination.LocalAddresses[0], Token));
         Assert.Throws<InvalidOperationException>(source.Pause);
         await destination.DisposeAsync().AsTask().WaitAsync(s_patience, Token); // a guest that is being fetched is given up in no other way
         await Assert.ThrowsAsync<MigrationException>(() => receiving.WaitAsync(s_patience, Token));
@@ -175,12 +175,12 @@ public sealed class SourceRecoveryTests
             {
                 if (FailsOnce)
                 {
-                    source.Resume(ChannelAddress.Parse($"{new string('a', 300)}:1"));
+                    _ = source.ResumeAsync(ChannelAddress.Parse($"{new string('a', 300)}:1"));
                     FailsOnce = false;
                 }
                 else if (address is not null)
                 {
-                    source.Resume(address);
+                    _ = source.ResumeAsync(address);
                 }
             }
             catch (InvalidOperationException)

@@ -74,7 +74,7 @@ public sealed class StuckPreemptTests
     {
         try
         {
-            source.Resume(address);
+            _ = source.ResumeAsync(address);
         }
         catch (InvalidOperationException)
         {

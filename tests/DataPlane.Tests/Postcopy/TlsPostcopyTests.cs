@@ -141,7 +141,7 @@ public sealed class TlsPostcopyTests : IDisposable
         }
 
         await Eventually.TrueAsync(() => destination.Refused[RefusalReason.PlainOnTls] == 1, "refused", Token); // it closes first
-        source.Resume(destination.LocalAddresses[0]);
+        await source.ResumeAsync(destination.LocalAddresses[0], Token);
         await sending.WaitAsync(s_limit, Token);
         Assert.Equal(1, (await receiving.WaitAsync(s_limit, Token)).Postcopy!.Recoveries);
         incoming.AssertWhole();

@@ -121,6 +121,7 @@ internal sealed class DestinationSession : IAsyncDisposable
         {
             _failure.Record(new OperationCanceledException());
             await _arrival.EndAsync().ConfigureAwait(false);
+            await _phases.DrainAsync().ConfigureAwait(false);
         }
     }
 

@@ -29,6 +29,9 @@ internal sealed class PhaseReporter(PhaseClock clock, ProgressMeter meter, ILogg
 
     public void Report() => meter.Report(sample);
 
+    /// <summary>Completes when the host has been told everything that was reported before.</summary>
+    public Task DrainAsync() => meter.DrainAsync();
+
     /// <summary>Reports at each interval until the result is disposed of. Returns null if nobody receives reports.</summary>
     public ITimer? ReportEvery(TimeSpan interval, TimeProvider time) =>
         meter.IsWanted ? time.CreateTimer(_ => Report(), null, interval, interval) : null;

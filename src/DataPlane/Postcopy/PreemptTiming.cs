@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane.Postcopy;
 
 /// <summary>
 /// When the preempt channel is opened (specification, 4-postcopy section 4.7.2). <see cref="Wire.QemuCompatibility.TakesPreemptAtSwitch"/>

@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane.Migration.Source;
 
 /// <summary>The host's request to switch to postcopy, which may come once, at any time and from any thread.</summary>
 internal sealed class PostcopySwitch

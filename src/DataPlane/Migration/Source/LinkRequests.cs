@@ -1,14 +1,14 @@
 using DataPlane.Transport;
 
-namespace DataPlane.Migration;
+namespace DataPlane.Migration.Source;
 
 /// <summary>
 /// Connects a migration with the host's calls about its link: the host resumes a migration that has lost it, or breaks it. Thread-safe.
 /// </summary>
 internal sealed class LinkRequests
 {
-    private readonly Lock _gate = new();
-    private TaskCompletionSource<ChannelAddress>? _waiting;
+    private readonly Lock _gate = new(); // guards every field below
+    private TaskCompletionSource<ResumeRequest>? _waiting;
     private Action? _breakLink;
     private Func<bool>? _mayBreak;
 
@@ -40,33 +40,41 @@ internal sealed class LinkRequests
         return breakLink is not null;
     }
 
-    /// <summary>Waits for the next address to which the host resumes the migration.</summary>
-    public Task<ChannelAddress> WaitAsync()
+    /// <summary>Waits for the next address to which the host resumes the migration. Whoever takes the request owes it an outcome.</summary>
+    public Task<ResumeRequest> WaitAsync()
     {
         lock (_gate)
         {
-            _waiting = new TaskCompletionSource<ChannelAddress>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiting = new TaskCompletionSource<ResumeRequest>(TaskCreationOptions.RunContinuationsAsynchronously);
             return _waiting.Task;
         }
     }
 
-    /// <summary>Gives <paramref name="address"/> to the migration that waits for it. Returns false if none waits.</summary>
-    public bool TryResume(ChannelAddress address)
+    /// <summary>Gives <paramref name="address"/> to the migration that waits for it. Returns null if none waits.</summary>
+    public ResumeRequest? TryResume(ChannelAddress address)
     {
         lock (_gate)
         {
-            var waiting = _waiting;
+            if (_waiting is not { } waiting)
+            {
+                return null;
+            }
+
+            var request = new ResumeRequest(address);
             _waiting = null;
-            return waiting is not null && waiting.TrySetResult(address);
+            waiting.SetResult(request);
+            return request;
         }
     }
 
-    /// <summary>Ends the wait for an address without one.</summary>
-    public void Leave()
+    /// <summary>Ends the wait for an address. Returns false if one has come at the last moment.</summary>
+    public bool TryLeave()
     {
         lock (_gate)
         {
+            var isWaiting = _waiting is not null;
             _waiting = null;
+            return isWaiting;
         }
     }
 }
