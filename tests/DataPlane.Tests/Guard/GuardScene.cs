@@ -2,7 +2,6 @@ using System.Net.Sockets;
 using DataPlane.Guard;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
-using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;
@@ -43,7 +42,7 @@ internal sealed class GuardScene : IAsyncDisposable
             UndecidedTimeout = undecided,
             DrainTimeout = TimeSpan.FromMilliseconds(500),
         };
-        Guard = new GuardedVm(change is null ? options : change(options), Time, NullLogger.Instance);
+        Guard = new GuardedVm(change is null ? options : change(options), timeProvider: Time);
     }
 
     internal GuardedVm Guard { get; }

@@ -112,7 +112,7 @@ public sealed class GuardShortageTests
         await scene.AcceptAsync();
         await scene.StateAsync(GuardState.Relaying);
         monitor.SayStatus(new string('x', 1 << 20));
-        for (var i = 0; i < GuardSession.MaxStatuses; i++)
+        for (var i = 0; i < QemuStatuses.MaxStatuses; i++)
         {
             monitor.SayStatus(i % 2 == 0 ? "active" : "setup");
         }
