@@ -103,9 +103,9 @@ public sealed class GuardedVm : IAsyncDisposable
 
             GuardLog.Prepared(_logger, _options.Name, _target.Version?.ToString() ?? "of unknown version", _target.Address.ToString(),
                 _target.Channels, _target.Preempt, _target.Tls);
-            var session = new GuardSession(_options, _target, _monitor, blocks, _time, _logger);
+            var session = GuardSessionParts.Assemble(_options, _target, _monitor, blocks, _time, _logger);
             _session = session;
-            await session.OpenAsync().ConfigureAwait(false);
+            await session.OpenAsync(_monitor).ConfigureAwait(false);
         }
         catch (Exception e) when (e is QmpException or TimeoutException or IOException)
         {

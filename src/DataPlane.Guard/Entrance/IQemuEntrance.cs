@@ -6,7 +6,7 @@ namespace DataPlane.Guard.Entrance;
 /// How the QEMU behind the guard gets its connections. Whoever judges channels, tells QEMU of a loss, or decides what an end means knows
 /// each channel as a <see cref="ChannelRelay"/>, and does not know by which way QEMU was given it.
 /// </summary>
-internal interface IQemuEntrance
+internal interface IQemuEntrance : IDisposable
 {
     /// <summary>Gives QEMU a held channel as its next connection.</summary>
     /// <param name="held">The channel, whose client has proved itself.</param>

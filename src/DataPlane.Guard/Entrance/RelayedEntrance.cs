@@ -8,7 +8,7 @@ using DataPlane.Transport;
 namespace DataPlane.Guard.Entrance;
 
 /// <summary>Gives QEMU each channel as a connection of the guard's own, to which the client's bytes are relayed.</summary>
-/// <param name="dialer">Connects to QEMU.</param>
+/// <param name="dialer">Connects to QEMU. The entrance disposes of it.</param>
 /// <param name="relays">The relays of the migration.</param>
 /// <param name="monitor">QEMU's monitor, which tells when a handshake is over; null where there is none.</param>
 /// <param name="handshakeTimeout">The longest time for the handshake of a TLS session.</param>
@@ -67,4 +67,6 @@ internal sealed class RelayedEntrance(
 
     public void Keep(TlsIntroduced session, RelayWatch? watch) => relays.JoinQemu(
         session.Relay, session.Qemu!, session.Bytes, watch?.Tap, watch?.Tail, watch?.Loss, session.Next);
+
+    public void Dispose() => dialer.Dispose();
 }

@@ -1,9 +1,7 @@
 using DataPlane.Admission;
 using DataPlane.Guard.Entrance;
-using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Relay;
-using DataPlane.Guard.ReturnPath;
 using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
@@ -19,116 +17,58 @@ namespace DataPlane.Guard.Session;
 ///                                                          Completed or Failed &lt;-- SHUT, QEMU gone
 /// </code>
 /// </summary>
-internal sealed class GuardSession : IAsyncDisposable
+/// <remarks><see cref="GuardSessionParts"/> puts the parts together. None of them knows the session.</remarks>
+internal sealed class GuardSession(
+    string name,
+    SessionState state,
+    SessionTasks tasks,
+    SessionEvents events,
+    QemuStatuses statuses,
+    CurrentLink current,
+    RelayEngine relays,
+    IQemuEntrance entrance,
+    PublicListener listener,
+    GuardChannels shown,
+    IMigrationChannels channels,
+    PreemptEnd preemptEnd,
+    PostcopyTurns postcopy,
+    MigrationOutcome outcome,
+    ILogger logger) : IAsyncDisposable
 {
-    private readonly string _name;
-    private readonly QemuMonitor? _monitor;
-    private readonly ILogger _logger;
-    private readonly SessionTasks _tasks = new();
-    private readonly SessionEvents _events;
-    private readonly SessionState _state;
-    private readonly QemuStatuses _statuses;
-    private readonly CurrentLink _current = new();
-    private readonly RelayEngine _relays;
-    private readonly QemuDialer _dialer;
-    private readonly PublicListener _listener;
-    private readonly GuardChannels _shown;
-    private readonly MigrationOutcome _outcome;
-    private readonly PostcopyTurns _postcopy;
-    private readonly PreemptEnd _preemptEnd;
-    private readonly IMigrationChannels _channels;
-
     private bool _isRetiring; // the session's loop alone uses it
 
-    /// <summary>Puts the parts together. Each gets what it needs, and none knows the session.</summary>
-    internal GuardSession(
-        GuardedVmOptions options, QemuTarget target, QemuMonitor? monitor, KnownBlocks blocks, TimeProvider time, ILogger logger)
+    internal GuardState State => state.Current;
+
+    internal string? Failure => state.Failure;
+
+    internal PublicListener Listener => listener;
+
+    /// <summary>Opens the public listeners.</summary>
+    /// <param name="monitor">QEMU's monitor, whose end is an event; null where there is none.</param>
+    /// <exception cref="IOException">An address cannot be listened on.</exception>
+    internal async ValueTask OpenAsync(QemuMonitor? monitor)
     {
-        _name = options.Name;
-        _monitor = monitor;
-        _logger = logger;
-        _events = new SessionEvents(_tasks, time);
-        _state = new SessionState(_name, time, logger);
-        _statuses = new QemuStatuses(_events, _name, logger);
-        _relays = new RelayEngine(RelayEngine.DefaultWorkers,
-            relay => _events.Post(new GuardEvent.RelayEnded(relay)), e => _events.Post(new GuardEvent.Broken(e)));
-        var loss = new LossTiming(_name, target, _state, _statuses, _current, _relays, _tasks, time, logger);
-        var requests = new PageRequests();
-        var host = new GuardAdmissionHost(requests, blocks, ForwardingOrder.NeedsPreemptEnd(target))
+        await listener.OpenAsync().ConfigureAwait(false);
+        if (monitor is not null)
         {
-            LinkIsLost = () => loss.LinkIsLost,
-        };
-        _listener = new PublicListener(options, target, host, time, logger);
-        _shown = new GuardChannels(_relays, options.Sockets.AcknowledgementTimeout, time);
-        _outcome = new MigrationOutcome(
-            options, _state, _current, monitor, _statuses, _relays, _shown, _listener, _events, logger);
-        _postcopy = new PostcopyTurns(target, _state, _current, host, requests, _relays, _listener, _outcome);
-        _preemptEnd = new PreemptEnd(options, target, _state, _current, host, _listener, _events, time);
-        _dialer = new QemuDialer(options, target, monitor, time, logger);
-        // All that follows gives QEMU its connections through this, whatever it is.
-        IQemuEntrance entrance = new RelayedEntrance(_dialer, _relays, monitor, options.TlsHandshakeTimeout, time);
-        _channels = target.Tls ? Tls() : Plain();
-
-        TlsChannels Tls()
-        {
-            var queue = new TlsQueue(options, target, entrance, _shown, _listener, _tasks, _events, time, logger);
-            return new TlsChannels(
-                monitor is not null, _state, _current, host, _statuses, _shown, queue, loss, _postcopy, _outcome);
-        }
-
-        PlainChannels Plain()
-        {
-            var links = new LinkOpener(
-                _name, _current, entrance, _shown, requests, host, _listener, loss, _preemptEnd, _events, logger);
-            var set = new ChannelSet(1 + target.Channels, options.UndecidedTimeout, time);
-            var forwarding = new SetForwarding(
-                _name, target, _state, host, _listener, links, entrance, _outcome, AskBlocksAgain, logger);
-            var assembly = new SetAssembly(options, set, forwarding, _shown, _listener, _events, logger);
-            var join = new PreemptJoin(_name, _current, _relays, requests, host, logger);
-            var recovery = new PlainRecovery(target, monitor is not null, _state, _current, host, _statuses, _relays, _shown, links,
-                entrance, _postcopy, _outcome, time);
-            return new PlainChannels(_state, _current, _listener, assembly, join, recovery, _postcopy, _outcome);
-        }
-
-        void AskBlocksAgain()
-        {
-            // Memory may have been plugged in since QEMU was asked first. Nobody waits for the answer.
-            if (target.Postcopy && monitor is not null)
-            {
-                _ = _tasks.Run(ending => monitor.AskBlocksAsync(blocks, ending));
-            }
-        }
-    }
-
-    internal GuardState State => _state.Current;
-
-    internal string? Failure => _state.Failure;
-
-    internal PublicListener Listener => _listener;
-
-    internal async ValueTask OpenAsync()
-    {
-        await _listener.OpenAsync().ConfigureAwait(false);
-        if (_monitor is not null)
-        {
-            _ = _tasks.Run(WatchMonitorAsync);
+            _ = tasks.Run(ending => WatchAsync(monitor, ending));
         }
     }
 
     /// <summary>Returns the channels, with rates over the time since the previous call. Any thread.</summary>
-    internal IReadOnlyList<GuardChannel> Channels() => _shown.Snapshot();
+    internal IReadOnlyList<GuardChannel> Channels() => shown.Snapshot();
 
     /// <summary>Takes a status of QEMU's migration, on the monitor's reader.</summary>
-    internal void ReportStatus(string status) => _statuses.Report(status);
+    internal void ReportStatus(string status) => statuses.Report(status);
 
     /// <summary>Ends the session as soon as no migration is under way. Any thread.</summary>
-    internal void Retire() => _events.Post(new GuardEvent.Retired());
+    internal void Retire() => events.Post(new GuardEvent.Retired());
 
     internal void Stop()
     {
-        if (!_state.IsOver)
+        if (!state.IsOver)
         {
-            _state.Enter(GuardState.Stopped);
+            state.Enter(GuardState.Stopped);
         }
     }
 
@@ -139,11 +79,11 @@ internal sealed class GuardSession : IAsyncDisposable
     {
         try
         {
-            var inbox = new SessionInbox(_events, _listener);
+            var inbox = new SessionInbox(events, listener.NextAsync);
             await using var ends = inbox.ConfigureAwait(false);
             while (await inbox.NextAsync(cancellationToken).ConfigureAwait(false) is { } next)
             {
-                if (_tasks.Ending.IsCancellationRequested)
+                if (tasks.Ending.IsCancellationRequested)
                 {
                     next.Drop();
                     break;
@@ -156,30 +96,30 @@ internal sealed class GuardSession : IAsyncDisposable
                 }
             }
         }
-        catch (Exception) when (_tasks.Ending.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        catch (Exception) when (tasks.Ending.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
             // The session was disposed of while an event was taken, and with it what that event needed.
         }
 
-        return _state.IsOver ? State : GuardState.Stopped;
+        return state.IsOver ? State : GuardState.Stopped;
     }
 
     public async ValueTask DisposeAsync()
     {
-        await _tasks.CancelAsync().ConfigureAwait(false);
-        await _listener.CloseForGoodAsync().ConfigureAwait(false);
-        _shown.Dispose();
-        _relays.Dispose();
-        await _listener.DisposeAsync().ConfigureAwait(false);
-        await _tasks.DisposeAsync().ConfigureAwait(false);
-        _dialer.Dispose();
-        _events.Close();
+        await tasks.CancelAsync().ConfigureAwait(false);
+        await listener.CloseForGoodAsync().ConfigureAwait(false);
+        shown.Dispose();
+        relays.Dispose();
+        await listener.DisposeAsync().ConfigureAwait(false);
+        await tasks.DisposeAsync().ConfigureAwait(false);
+        entrance.Dispose();
+        events.Close();
     }
 
-    private async Task WatchMonitorAsync(CancellationToken cancellationToken)
+    private async Task WatchAsync(QemuMonitor monitor, CancellationToken cancellationToken)
     {
-        await _monitor!.Ended.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _events.Post(new GuardEvent.MonitorEnded());
+        await monitor.Ended.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        events.Post(new GuardEvent.MonitorEnded());
     }
 
     /// <summary>
@@ -193,7 +133,7 @@ internal sealed class GuardSession : IAsyncDisposable
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            await _outcome.FailAsync(e).ConfigureAwait(false);
+            await outcome.FailAsync(e).ConfigureAwait(false);
         }
     }
 
@@ -205,11 +145,11 @@ internal sealed class GuardSession : IAsyncDisposable
                 await AdmitAsync(admitted.Channel, cancellationToken).ConfigureAwait(false);
                 break;
             case GuardEvent.Introduced or GuardEvent.HeldForLong:
-                await _channels.TakeAsync(next).ConfigureAwait(false);
+                await channels.TakeAsync(next).ConfigureAwait(false);
                 break;
             case GuardEvent.RelayEnded { Relay: var relay }:
-                GuardLog.RelayEnded(_logger, _name, relay.Name, relay.Peer, relay.Ending, MigrationOutcome.ErrorOf(relay));
-                await _channels.TakeEndAsync(relay).ConfigureAwait(false);
+                GuardLog.RelayEnded(logger, name, relay.Name, relay.Peer, relay.Ending, MigrationOutcome.ErrorOf(relay));
+                await channels.TakeEndAsync(relay).ConfigureAwait(false);
                 break;
             case GuardEvent.ReturnPathNews news:
                 await TakeNewsAsync(news.Type, news.Value).ConfigureAwait(false);
@@ -218,19 +158,19 @@ internal sealed class GuardSession : IAsyncDisposable
                 await TakeStatusAsync(status.Text).ConfigureAwait(false);
                 break;
             case GuardEvent.MainStreamEnded ended:
-                _preemptEnd.Take(ended);
+                preemptEnd.Take(ended);
                 break;
             case GuardEvent.MonitorEnded:
-                await _outcome.TakeMonitorEndAsync().ConfigureAwait(false);
+                await outcome.TakeMonitorEndAsync().ConfigureAwait(false);
                 break;
             case GuardEvent.TimeUp up:
-                await _outcome.TakeTimeUpAsync(up).ConfigureAwait(false);
+                await outcome.TakeTimeUpAsync(up).ConfigureAwait(false);
                 break;
             case GuardEvent.Retired:
                 _isRetiring = true;
                 break;
             case GuardEvent.Broken broken:
-                await _outcome.FailAsync(broken.Cause).ConfigureAwait(false);
+                await outcome.FailAsync(broken.Cause).ConfigureAwait(false);
                 break;
         }
     }
@@ -243,17 +183,17 @@ internal sealed class GuardSession : IAsyncDisposable
     {
         try
         {
-            if (!await _channels.AdmitAsync(channel, cancellationToken).ConfigureAwait(false))
+            if (!await channels.AdmitAsync(channel, cancellationToken).ConfigureAwait(false))
             {
-                GuardLog.Surplus(_logger, _name, channel.Kind, channel.Peer);
+                GuardLog.Surplus(logger, name, channel.Kind, channel.Peer);
                 channel.Dispose();
             }
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            GuardLog.NotTaken(_logger, _name, channel.Kind, channel.Peer, e.Message);
+            GuardLog.NotTaken(logger, name, channel.Kind, channel.Peer, e.Message);
             channel.Dispose();
-            await _channels.GiveUpAsync().ConfigureAwait(false);
+            await channels.GiveUpAsync().ConfigureAwait(false);
         }
     }
 
@@ -262,53 +202,53 @@ internal sealed class GuardSession : IAsyncDisposable
         switch (type)
         {
             case ReturnPathType.Shut:
-                _current.Link?.Shut = value;
+                current.Link?.Shut = value;
                 if (value == 0)
                 {
-                    await _outcome.CompleteAsync().ConfigureAwait(false);
+                    await outcome.CompleteAsync().ConfigureAwait(false);
                 }
 
                 break;
             case ReturnPathType.Pong when State == GuardState.Relaying:
             case ReturnPathType.RequestPages or ReturnPathType.RequestPagesWithName when State == GuardState.Relaying:
             case ReturnPathType.ResumeAck when State == GuardState.Recovering:
-                _postcopy.Begin();
+                postcopy.Begin();
                 break;
         }
     }
 
     private async ValueTask TakeStatusAsync(string status)
     {
-        if (await _channels.TakeStatusAsync(status).ConfigureAwait(false))
+        if (await channels.TakeStatusAsync(status).ConfigureAwait(false))
         {
             return;
         }
 
         if (status is "postcopy-active" or "postcopy-device" && State == GuardState.Relaying)
         {
-            _postcopy.Begin();
+            postcopy.Begin();
         }
         else
         {
-            await _outcome.TakeStatusAsync(status).ConfigureAwait(false);
+            await outcome.TakeStatusAsync(status).ConfigureAwait(false);
         }
     }
 
     /// <summary>Whether nothing more can come of this session. A guard that retires ends where no migration is under way.</summary>
     private bool IsOver()
     {
-        if (_isRetiring && State == GuardState.Waiting && _channels.IsIdle)
+        if (_isRetiring && State == GuardState.Waiting && channels.IsIdle)
         {
-            _state.Enter(GuardState.Stopped);
+            state.Enter(GuardState.Stopped);
             return true;
         }
 
-        if (!_state.IsOver)
+        if (!state.IsOver)
         {
             return false;
         }
 
-        _channels.DropWaiting();
-        return _relays.Relays == 0;
+        channels.DropWaiting();
+        return relays.Relays == 0;
     }
 }

@@ -103,7 +103,14 @@ internal sealed class MigrationOutcome(
     }
 
     /// <summary>Waits no longer for QEMU to say how the migration ended, because it is paused and goes on.</summary>
-    internal void ForgetVerdict() => _awaitsVerdict = false;
+    internal void ForgetVerdict()
+    {
+        if (_awaitsVerdict)
+        {
+            _awaitsVerdict = false;
+            _waits++; // the time limit of that wait must not end the link that follows
+        }
+    }
 
     internal async ValueTask TakeStatusAsync(string status)
     {

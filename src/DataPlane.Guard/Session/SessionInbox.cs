@@ -4,7 +4,11 @@ namespace DataPlane.Guard.Session;
 /// Gives the session's loop what comes next: an admitted channel, or an event. A channel goes first, so that a guard that is to retire does
 /// not overlook it; after a channel an event goes first, so that a flood of TLS sessions keeps no event waiting. Only the loop uses it.
 /// </summary>
-internal sealed class SessionInbox(SessionEvents events, PublicListener listener) : IAsyncDisposable
+/// <param name="events">The events.</param>
+/// <param name="nextChannel">
+/// Waits for the next channel (<see cref="PublicListener.NextAsync"/>). After anything but a channel it is not called again.
+/// </param>
+internal sealed class SessionInbox(SessionEvents events, Func<CancellationToken, Task<GuardEvent?>> nextChannel) : IAsyncDisposable
 {
     private readonly CancellationTokenSource _ending = new();
 
@@ -59,7 +63,7 @@ internal sealed class SessionInbox(SessionEvents events, PublicListener listener
             return null;
         }
 
-        _channel ??= listener.NextAsync(_ending.Token);
+        _channel ??= nextChannel(_ending.Token);
         if (!_channel.IsCompleted)
         {
             return null;

@@ -11,7 +11,7 @@ namespace DataPlane.Guard.Session;
 /// </summary>
 internal sealed class SetAssembly(
     GuardedVmOptions options,
-    ChannelSet set,
+    HeldSet set,
     SetForwarding forwarding,
     GuardChannels channels,
     PublicListener listener,

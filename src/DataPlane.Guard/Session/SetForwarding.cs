@@ -31,7 +31,7 @@ internal sealed class SetForwarding(
     ILogger logger)
 {
     /// <summary>Hands the channels over and empties the set, unless one of them has ended: the event of that end is on its way.</summary>
-    internal async ValueTask ForwardAsync(ChannelSet set, CancellationToken cancellationToken)
+    internal async ValueTask ForwardAsync(HeldSet set, CancellationToken cancellationToken)
     {
         foreach (var relay in set.Relays)
         {
@@ -62,7 +62,7 @@ internal sealed class SetForwarding(
         set.Clear();
     }
 
-    private async ValueTask ForwardEachAsync(ChannelSet set, CancellationToken cancellationToken)
+    private async ValueTask ForwardEachAsync(HeldSet set, CancellationToken cancellationToken)
     {
         var link = links.Begin(set.Main.Relay, out var watch);
         foreach (var step in ForwardingOrder.Steps(target, recovery: false))

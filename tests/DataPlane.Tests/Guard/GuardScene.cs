@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using DataPlane.Guard;
+using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;
@@ -84,6 +85,25 @@ internal sealed class GuardScene : IAsyncDisposable
         ScriptedPeer peer = new(await _qemu.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token));
         _peers.Add(peer);
         return peer;
+    }
+
+    /// <summary>A migration with a preempt channel begins and switches to postcopy. QEMU has read what main began with.</summary>
+    internal async Task<PostcopyEnds> SwitchAsync()
+    {
+        var ends = new PostcopyEnds(Knock(Opening.Main), await AcceptAsync(), await AcceptAsync());
+        await ends.Main.ReceiveAsync(Opening.Main.Length, Token);
+        ends.Main.Send(PostcopyEnds.Switchover);
+        await ends.Source.ReceiveAsync(PostcopyEnds.Switchover.Length, Token);
+        await StateAsync(GuardState.Postcopy);
+        return ends;
+    }
+
+    /// <summary>The source comes again. QEMU has read the command by which main begins, and has not said RESUME_ACK.</summary>
+    internal async Task<PostcopyEnds> RecoverAsync()
+    {
+        var ends = new PostcopyEnds(Knock(Opening.Recovery), await AcceptAsync(), await AcceptAsync());
+        await ends.Main.ReceiveAsync(Opening.Recovery.Length, Token);
+        return ends;
     }
 
     /// <summary>Whether QEMU has a connection that it has not accepted.</summary>

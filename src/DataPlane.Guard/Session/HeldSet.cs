@@ -11,7 +11,7 @@ namespace DataPlane.Guard.Session;
 /// <param name="expected">The number of channels of a complete set.</param>
 /// <param name="patience">The longest wait for the next channel of a set.</param>
 /// <param name="time">The clock of that wait.</param>
-internal sealed class ChannelSet(int expected, TimeSpan patience, TimeProvider time)
+internal sealed class HeldSet(int expected, TimeSpan patience, TimeProvider time)
 {
     private readonly Dictionary<ForwardingStep, HeldChannel> _held = [];
     private long _lastCame;
