@@ -1,10 +1,10 @@
-using System.Threading.Channels;
 using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Session;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Guard;
 
@@ -21,21 +21,24 @@ public sealed class GuardedVm : IAsyncDisposable
     private readonly GuardedVmOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly Channel<GuardEvent> _events = System.Threading.Channels.Channel.CreateUnbounded<GuardEvent>();
-    private QemuMonitor? _monitor;
-    private QemuTarget? _target;
     private readonly CancellationTokenSource _retiring = new();
+    private QemuMonitor? _monitor;
+    private volatile QemuTarget? _target;
     private volatile GuardSession? _session;
     private int _disposed;
 
     /// <summary>Creates a guard. Nothing is opened before <see cref="StartAsync"/>.</summary>
+    /// <param name="options">The VM, and what may connect to it.</param>
+    /// <param name="logger">Takes log events 3200 to 3299, and 3100 to 3199 of the admission; null for none.</param>
+    /// <param name="timeProvider">The clock; null for the system's.</param>
     /// <exception cref="ArgumentException">An option is wrong; the message says which.</exception>
-    public GuardedVm(GuardedVmOptions options, TimeProvider timeProvider, ILogger logger)
+    public GuardedVm(GuardedVmOptions options, ILogger<GuardedVm>? logger = null, TimeProvider? timeProvider = null)
     {
+        ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         _options = options;
-        _time = timeProvider;
-        _logger = logger;
+        _logger = logger ?? NullLogger<GuardedVm>.Instance;
+        _time = timeProvider ?? TimeProvider.System;
     }
 
     /// <summary>
@@ -100,9 +103,9 @@ public sealed class GuardedVm : IAsyncDisposable
 
             GuardLog.Prepared(_logger, _options.Name, _target.Version?.ToString() ?? "of unknown version", _target.Address.ToString(),
                 _target.Channels, _target.Preempt, _target.Tls);
-            var session = new GuardSession(_options, _target, _monitor, blocks, _events, _time, _logger);
+            var session = GuardSessionParts.Assemble(_options, _target, _monitor, blocks, _time, _logger);
             _session = session;
-            session.Open();
+            await session.OpenAsync(_monitor).ConfigureAwait(false);
         }
         catch (Exception e) when (e is QmpException or TimeoutException or IOException)
         {

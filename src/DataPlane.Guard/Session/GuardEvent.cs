@@ -1,23 +1,44 @@
 using DataPlane.Admission;
+using DataPlane.Guard.Entrance;
 using DataPlane.Guard.Relay;
 using DataPlane.Wire;
 
 namespace DataPlane.Guard.Session;
 
-/// <summary>An event that moves a guarded migration on. Events are taken one at a time, in the order in which they happened.</summary>
+/// <summary>
+/// An event that moves a guarded migration on. Events are taken one at a time. The number of each kind that can wait at once has a limit,
+/// so that neither strangers nor a QEMU that its guest has taken over can fill the memory with them:
+/// <code>
+/// Admitted          waits in the admission, which has a limit        Status            MaxStatuses in all
+/// RelayEnded        one for each relay                               MainStreamEnded   one at a time (MainStreamEnd.Heard)
+/// Introduced        one at a time                                    HeldForLong       one for each set
+/// ReturnPathNews    one of each kind for each link (FirstNews)       others            a few
+/// </code>
+/// </summary>
 internal abstract record GuardEvent
 {
+    /// <summary>Closes what the event owns, because nobody will take it.</summary>
+    internal virtual void Drop()
+    {
+    }
+
     /// <summary>A connection has proved to be a channel.</summary>
     /// <param name="Channel">The channel; whoever handles the event owns it.</param>
-    internal sealed record Admitted(AdmittedChannel Channel) : GuardEvent;
+    internal sealed record Admitted(AdmittedChannel Channel) : GuardEvent
+    {
+        internal override void Drop() => Channel.Dispose();
+    }
 
     /// <summary>A relay is over.</summary>
     internal sealed record RelayEnded(ChannelRelay Relay) : GuardEvent;
 
     /// <summary>The handshake of a TLS session with QEMU is over, or has failed.</summary>
-    internal sealed record Introduced(TlsIntroduced Session) : GuardEvent;
+    internal sealed record Introduced(TlsIntroduced Session) : GuardEvent
+    {
+        internal override void Drop() => Session.Drop();
+    }
 
-    /// <summary>A message of the return path has passed. Of each kind only the first of a connection is reported.</summary>
+    /// <summary>A message of the return path has passed. Of each kind only the first of a link is reported.</summary>
     internal sealed record ReturnPathNews(ReturnPathType Type, uint Value) : GuardEvent;
 
     /// <summary>QEMU has reported the status of its migration.</summary>

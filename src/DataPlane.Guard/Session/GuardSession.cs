@@ -1,16 +1,14 @@
-using System.Threading.Channels;
 using DataPlane.Admission;
-using DataPlane.Guard.Order;
+using DataPlane.Guard.Entrance;
 using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Relay;
-using DataPlane.Guard.ReturnPath;
 using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Guard.Session;
 
 /// <summary>
-/// The session of one guarded migration: it takes events one at a time and decides what follows.
+/// The session of one guarded migration: it takes events one at a time and gives each to the part whose business it is.
 /// <code>
 /// Waiting --(main and all multifd are there: forwarded in one go)--> Relaying --(return path)--> Postcopy
 ///    ^  '--(one of them went: QEMU untouched, all anew)                    |                          |  ^
@@ -19,69 +17,58 @@ namespace DataPlane.Guard.Session;
 ///                                                          Completed or Failed &lt;-- SHUT, QEMU gone
 /// </code>
 /// </summary>
-internal sealed partial class GuardSession : IAsyncDisposable
+/// <remarks><see cref="GuardSessionParts"/> puts the parts together. None of them knows the session.</remarks>
+internal sealed class GuardSession(
+    string name,
+    SessionState state,
+    SessionTasks tasks,
+    SessionEvents events,
+    QemuStatuses statuses,
+    CurrentLink current,
+    RelayEngine relays,
+    IQemuEntrance entrance,
+    PublicListener listener,
+    GuardChannels shown,
+    IMigrationChannels channels,
+    PreemptEnd preemptEnd,
+    PostcopyTurns postcopy,
+    MigrationOutcome outcome,
+    ILogger logger) : IAsyncDisposable
 {
-    private readonly GuardedVmOptions _options;
-    private readonly QemuTarget _target;
-    private readonly QemuMonitor? _monitor;
-    private readonly TimeProvider _time;
-    private readonly ILogger _logger;
-    private readonly Channel<GuardEvent> _events;
-    private readonly PageRequests _requests = new();
-    private readonly KnownBlocks _blockList;
-    private readonly GuardAdmissionHost _host;
-    private readonly PublicListener _listener;
-    private readonly RelayEngine _relays;
-    private readonly TlsSessions _sessions;
-    private readonly RefusalThrottle _keptOut;
-    private readonly CancellationTokenSource _ending = new();
+    private bool _isRetiring; // the session's loop alone uses it
 
-    private volatile int _state = (int)GuardState.Waiting;
-    private volatile string? _failure;
-    private int _waits;
-    private bool _isOver;
-    private bool _isRetiring;
+    internal GuardState State => state.Current;
 
-    internal GuardSession(
-        GuardedVmOptions options,
-        QemuTarget target,
-        QemuMonitor? monitor,
-        KnownBlocks blockList,
-        Channel<GuardEvent> events,
-        TimeProvider time,
-        ILogger logger)
+    internal string? Failure => state.Failure;
+
+    internal PublicListener Listener => listener;
+
+    /// <summary>Opens the public listeners.</summary>
+    /// <param name="monitor">QEMU's monitor, whose end is an event; null where there is none.</param>
+    /// <exception cref="IOException">An address cannot be listened on.</exception>
+    internal async ValueTask OpenAsync(QemuMonitor? monitor)
     {
-        _options = options;
-        _target = target;
-        _monitor = monitor;
-        _events = events;
-        _time = time;
-        _logger = logger;
-        _sessions = new TlsSessions(target, options.AnyPeer);
-        _keptOut = new RefusalThrottle(time);
-        _blockList = blockList;
-        _host = new GuardAdmissionHost(_requests, blockList, ForwardingOrder.NeedsPreemptEnd(target))
+        await listener.OpenAsync().ConfigureAwait(false);
+        if (monitor is not null)
         {
-            LinkIsLost = () => WouldPause && _main is { } main
-                && (main.IsLosing || main.State is GuardChannelState.HalfClosed or GuardChannelState.Closed),
-        };
-        _listener = new PublicListener(options, target, _host, events.Writer, time, logger);
-        _relays = new RelayEngine(RelayEngine.DefaultWorkers,
-            relay => Post(new GuardEvent.RelayEnded(relay)), e => Post(new GuardEvent.Broken(e)));
+            _ = tasks.Run(ending => WatchAsync(monitor, ending));
+        }
     }
 
-    internal GuardState State => (GuardState)_state;
+    /// <summary>Returns the channels, with rates over the time since the previous call. Any thread.</summary>
+    internal IReadOnlyList<GuardChannel> Channels() => shown.Snapshot();
 
-    internal string? Failure => _failure;
+    /// <summary>Takes a status of QEMU's migration, on the monitor's reader.</summary>
+    internal void ReportStatus(string status) => statuses.Report(status);
 
-    internal PublicListener Listener => _listener;
+    /// <summary>Ends the session as soon as no migration is under way. Any thread.</summary>
+    internal void Retire() => events.Post(new GuardEvent.Retired());
 
-    internal void Open()
+    internal void Stop()
     {
-        _listener.Open();
-        if (_monitor is not null)
+        if (!state.IsOver)
         {
-            _ = WatchAsync(_monitor);
+            state.Enter(GuardState.Stopped);
         }
     }
 
@@ -92,21 +79,47 @@ internal sealed partial class GuardSession : IAsyncDisposable
     {
         try
         {
-            while (!_isOver && await _events.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false)
-                && !_ending.IsCancellationRequested)
+            var inbox = new SessionInbox(events, listener.NextAsync);
+            await using var ends = inbox.ConfigureAwait(false);
+            while (await inbox.NextAsync(cancellationToken).ConfigureAwait(false) is { } next)
             {
-                if (_events.Reader.TryRead(out var next))
+                if (tasks.Ending.IsCancellationRequested)
                 {
-                    await TakeOrFailAsync(next, cancellationToken).ConfigureAwait(false);
+                    next.Drop();
+                    break;
+                }
+
+                await TakeOrFailAsync(next, cancellationToken).ConfigureAwait(false);
+                if (IsOver())
+                {
+                    break;
                 }
             }
         }
-        catch (Exception) when (_ending.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        catch (Exception) when (tasks.Ending.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
             // The session was disposed of while an event was taken, and with it what that event needed.
         }
 
-        return State is GuardState.Completed or GuardState.Failed ? State : GuardState.Stopped;
+        return state.IsOver ? State : GuardState.Stopped;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await tasks.CancelAsync().ConfigureAwait(false);
+        await listener.CloseForGoodAsync().ConfigureAwait(false);
+        shown.Dispose();
+        relays.Dispose();
+        await listener.DisposeAsync().ConfigureAwait(false);
+        await tasks.DisposeAsync().ConfigureAwait(false);
+        entrance.Dispose();
+        events.Close();
+    }
+
+    private async Task WatchAsync(QemuMonitor monitor, CancellationToken cancellationToken)
+    {
+        await monitor.Ended.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        events.Post(new GuardEvent.MonitorEnded());
     }
 
     /// <summary>
@@ -120,61 +133,23 @@ internal sealed partial class GuardSession : IAsyncDisposable
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            await FailAsync(Describe(e)).ConfigureAwait(false);
-        }
-
-        FinishIfOver();
-    }
-
-    /// <summary>Ends the session as soon as no migration is under way. Any thread.</summary>
-    internal void Retire() => Post(new GuardEvent.Retired());
-
-    internal void Stop()
-    {
-        if (State is not (GuardState.Completed or GuardState.Failed))
-        {
-            Enter(GuardState.Stopped);
+            await outcome.FailAsync(e).ConfigureAwait(false);
         }
     }
 
-    public async ValueTask DisposeAsync()
+    private async ValueTask TakeAsync(GuardEvent next, CancellationToken cancellationToken)
     {
-        await _ending.CancelAsync().ConfigureAwait(false);
-        await _listener.CloseForGoodAsync().ConfigureAwait(false);
-        _liveness?.Dispose();
-        _relays.Dispose();
-        await _listener.DisposeAsync().ConfigureAwait(false);
-        await _introduction.ConfigureAwait(false);
-        _events.Writer.TryComplete();
-        while (_events.Reader.TryRead(out var left))
-        {
-            (left as GuardEvent.Admitted)?.Channel.Dispose();
-            (left as GuardEvent.Introduced)?.Session.Qemu?.Abort();
-        }
-
-        _ending.Dispose();
-    }
-
-    private void Post(GuardEvent @event) => _events.Writer.TryWrite(@event);
-
-    private async Task WatchAsync(QemuMonitor monitor)
-    {
-        await monitor.Ended.ConfigureAwait(false);
-        Post(new GuardEvent.MonitorEnded());
-    }
-
-    private async ValueTask TakeAsync(GuardEvent @event, CancellationToken cancellationToken)
-    {
-        switch (@event)
+        switch (next)
         {
             case GuardEvent.Admitted admitted:
-                await AdmitAsync(admitted, cancellationToken).ConfigureAwait(false);
+                await AdmitAsync(admitted.Channel, cancellationToken).ConfigureAwait(false);
                 break;
-            case GuardEvent.RelayEnded ended:
-                await TakeEndAsync(ended.Relay).ConfigureAwait(false);
+            case GuardEvent.Introduced or GuardEvent.HeldForLong:
+                await channels.TakeAsync(next).ConfigureAwait(false);
                 break;
-            case GuardEvent.Introduced introduced:
-                await TakeIntroducedAsync(introduced.Session, cancellationToken).ConfigureAwait(false);
+            case GuardEvent.RelayEnded { Relay: var relay }:
+                GuardLog.RelayEnded(logger, name, relay.Name, relay.Peer, relay.Ending, MigrationOutcome.ErrorOf(relay));
+                await channels.TakeEndAsync(relay).ConfigureAwait(false);
                 break;
             case GuardEvent.ReturnPathNews news:
                 await TakeNewsAsync(news.Type, news.Value).ConfigureAwait(false);
@@ -183,75 +158,42 @@ internal sealed partial class GuardSession : IAsyncDisposable
                 await TakeStatusAsync(status.Text).ConfigureAwait(false);
                 break;
             case GuardEvent.MainStreamEnded ended:
-                TakeMainStreamEnd(ended);
-                break;
-            case GuardEvent.HeldForLong held:
-                TakeHeldForLong(held);
+                preemptEnd.Take(ended);
                 break;
             case GuardEvent.MonitorEnded:
-                await TakeMonitorEndAsync().ConfigureAwait(false);
+                await outcome.TakeMonitorEndAsync().ConfigureAwait(false);
                 break;
-            case GuardEvent.TimeUp up when up.Wait == _waits:
-                await TakeTimeUpAsync().ConfigureAwait(false);
+            case GuardEvent.TimeUp up:
+                await outcome.TakeTimeUpAsync(up).ConfigureAwait(false);
                 break;
             case GuardEvent.Retired:
                 _isRetiring = true;
                 break;
             case GuardEvent.Broken broken:
-                await FailAsync(Describe(broken.Cause)).ConfigureAwait(false);
+                await outcome.FailAsync(broken.Cause).ConfigureAwait(false);
                 break;
         }
     }
 
-    private static string Describe(Exception cause) => cause is QmpException ? cause.Message : $"the guard broke: {cause.Message}";
-
-    private void FinishIfOver()
-    {
-        // Channels are admitted by events too, so none can come in between.
-        if (_isRetiring && State == GuardState.Waiting && _held.Count == 0 && _introduced is null)
-        {
-            Enter(GuardState.Stopped);
-            _isOver = true;
-        }
-
-        if (State is GuardState.Completed or GuardState.Failed)
-        {
-            DropWaiting();
-        }
-
-        if (State is GuardState.Completed or GuardState.Failed && _relays.Relays == 0)
-        {
-            _isOver = true;
-        }
-    }
-
-    private void Enter(GuardState state)
-    {
-        if (State == state)
-        {
-            return;
-        }
-
-        GuardLog.StateChanged(_logger, _options.Name, State, state);
-        _state = (int)state;
-    }
-
-    /// <summary>Posts <see cref="GuardEvent.TimeUp"/> after a while; only the last such wait counts.</summary>
-    private void Wait(TimeSpan delay)
-    {
-        _ = PostLaterAsync(new GuardEvent.TimeUp(++_waits), delay);
-    }
-
-    private async Task PostLaterAsync(GuardEvent @event, TimeSpan delay)
+    /// <summary>
+    /// Takes an admitted channel. One that cannot be served, because the guard has no descriptors, no memory or no thread, or has a fault,
+    /// costs at most the attempt that it belongs to.
+    /// </summary>
+    private async ValueTask AdmitAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
         try
         {
-            await Task.Delay(delay, _time, _ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            Post(@event);
+            if (!await channels.AdmitAsync(channel, cancellationToken).ConfigureAwait(false))
+            {
+                GuardLog.Surplus(logger, name, channel.Kind, channel.Peer);
+                channel.Dispose();
+            }
         }
-        catch (Exception e)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            Post(new GuardEvent.Broken(e)); // without a timer, whatever waits for this event would wait for ever
+            GuardLog.NotTaken(logger, name, channel.Kind, channel.Peer, e.Message);
+            channel.Dispose();
+            await channels.GiveUpAsync().ConfigureAwait(false);
         }
     }
 
@@ -260,26 +202,53 @@ internal sealed partial class GuardSession : IAsyncDisposable
         switch (type)
         {
             case ReturnPathType.Shut:
-                _shut = value;
+                current.Link?.Shut = value;
                 if (value == 0)
                 {
-                    await CompleteAsync().ConfigureAwait(false);
+                    await outcome.CompleteAsync().ConfigureAwait(false);
                 }
 
                 break;
             case ReturnPathType.Pong when State == GuardState.Relaying:
             case ReturnPathType.RequestPages or ReturnPathType.RequestPagesWithName when State == GuardState.Relaying:
             case ReturnPathType.ResumeAck when State == GuardState.Recovering:
-                EnterPostcopy();
+                postcopy.Begin();
                 break;
         }
     }
 
-    private void EnterPostcopy()
+    private async ValueTask TakeStatusAsync(string status)
     {
-        Volatile.Write(ref _postcopySince, _time.GetTimestamp());
-        _host.IsPostcopy = true; // before anybody can see the state and act on it
-        Enter(GuardState.Postcopy);
-        _listener.Recheck();
+        if (await channels.TakeStatusAsync(status).ConfigureAwait(false))
+        {
+            return;
+        }
+
+        if (status is "postcopy-active" or "postcopy-device" && State == GuardState.Relaying)
+        {
+            postcopy.Begin();
+        }
+        else
+        {
+            await outcome.TakeStatusAsync(status).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Whether nothing more can come of this session. A guard that retires ends where no migration is under way.</summary>
+    private bool IsOver()
+    {
+        if (_isRetiring && State == GuardState.Waiting && channels.IsIdle)
+        {
+            state.Enter(GuardState.Stopped);
+            return true;
+        }
+
+        if (!state.IsOver)
+        {
+            return false;
+        }
+
+        channels.DropWaiting();
+        return relays.Relays == 0;
     }
 }

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Transport;
@@ -9,28 +8,24 @@ namespace DataPlane.Guard.Session;
 
 /// <summary>
 /// The public listeners. All places of channels can be freed for another attempt of the source; the addresses stay open, and the counts of
-/// refusals go on.
+/// refusals go on. Thread-safe.
 /// </summary>
 internal sealed class PublicListener(
-    GuardedVmOptions options,
-    QemuTarget target,
-    GuardAdmissionHost host,
-    ChannelWriter<GuardEvent> events,
-    TimeProvider time,
-    ILogger logger)
-    : IAsyncDisposable
+    GuardedVmOptions options, QemuTarget target, GuardAdmissionHost host, TimeProvider time, ILogger logger) : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly TlsBridgeUpgrade? _tls = options.Tls is null ? null : new TlsBridgeUpgrade(options.Tls, time);
-    private readonly Dictionary<RefusalReason, long> _refusedBefore = Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L);
-    private IReadOnlyList<ChannelAddress> _addresses = options.Listen;
-    private ChannelAdmission? _admission;
-    private Task _pump = Task.CompletedTask;
-    private bool _isDisposed;
+
+    /// <summary>What admission has not counted, and what it had counted when it was closed. Guarded by the gate.</summary>
+    private readonly Dictionary<RefusalReason, long> _refused = Enum.GetValues<RefusalReason>().ToDictionary(r => r, _ => 0L);
+
+    private volatile IReadOnlyList<ChannelAddress> _addresses = options.Listen;
+    private volatile ChannelAdmission? _admission; // null before it is opened, and after it is closed
+    private bool _isDisposed; // guarded by the gate
 
     internal IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
 
-    /// <summary>The number of the current set of channels. A channel of an earlier set comes too late.</summary>
+    /// <summary>The number of the current set of channels. A channel of an earlier set comes too late. Only the session's loop asks.</summary>
     internal int Epoch { get; private set; }
 
     internal IReadOnlyList<UndecidedInfo> Undecided
@@ -44,48 +39,55 @@ internal sealed class PublicListener(
         }
     }
 
-    /// <summary>
-    /// Whether an undecided connection may still become any channel by what it sends: one from <paramref name="peer"/>, or from anywhere if
-    /// that is <see langword="null"/>.
-    /// </summary>
-    internal bool HasOpen(PeerGroup? peer)
-    {
-        lock (_gate)
-        {
-            return _admission?.HasOpen(peer) ?? false;
-        }
-    }
-
-    /// <summary>The number of refused connections by reason, over all openings.</summary>
+    /// <summary>The number of refused connections by reason.</summary>
     internal IReadOnlyDictionary<RefusalReason, long> Refused
     {
         get
         {
             lock (_gate)
             {
-                return _refusedBefore.ToDictionary(r => r.Key, r => r.Value + (_admission?.Refused[r.Key] ?? 0));
+                return _refused.ToDictionary(r => r.Key, r => r.Value + (_admission?.Refused[r.Key] ?? 0));
             }
         }
     }
 
     /// <exception cref="IOException">An address cannot be listened on.</exception>
-    internal void Open()
+    internal async ValueTask OpenAsync()
     {
-        var admission = ChannelAdmission.Listen(_addresses,
+        var admission = ChannelAdmission.Listen(options.Listen,
             options.AdmissionOptions(target) with { Upgrade = _tls }, options.Sockets, time, logger, host);
         lock (_gate)
         {
-            if (_isDisposed)
+            if (!_isDisposed)
             {
-                _ = admission.DisposeAsync().AsTask();
+                _addresses = admission.LocalAddresses;
+                _admission = admission;
                 return;
             }
-
-            _admission = admission;
-            _addresses = admission.LocalAddresses;
         }
 
-        _pump = PumpAsync(admission);
+        await admission.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Waits for the next channel. What ends the admission is <see cref="GuardEvent.Broken"/> if it has failed, and null if the listeners
+    /// are closed or the wait was cancelled.
+    /// </summary>
+    internal async Task<GuardEvent?> NextAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return _admission is { } open
+                ? new GuardEvent.Admitted(await open.AcceptAsync(cancellationToken).ConfigureAwait(false)) : null;
+        }
+        catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
+        {
+            return null;
+        }
+        catch (Exception e)
+        {
+            return new GuardEvent.Broken(e);
+        }
     }
 
     /// <summary>Closes the listeners and refuses whatever is undecided.</summary>
@@ -103,13 +105,24 @@ internal sealed class PublicListener(
         }
 
         await admission.DisposeAsync().ConfigureAwait(false);
-        await _pump.ConfigureAwait(false);
         lock (_gate)
         {
             foreach ((var reason, var count) in admission.Refused)
             {
-                _refusedBefore[reason] += count;
+                _refused[reason] += count;
             }
+        }
+    }
+
+    /// <summary>
+    /// Whether an undecided connection may still become any channel by what it sends: one from <paramref name="peer"/>, or from anywhere if
+    /// that is <see langword="null"/>.
+    /// </summary>
+    internal bool HasOpen(PeerGroup? peer)
+    {
+        lock (_gate)
+        {
+            return _admission?.HasOpen(peer) ?? false;
         }
     }
 
@@ -118,7 +131,7 @@ internal sealed class PublicListener(
     {
         lock (_gate)
         {
-            _refusedBefore[reason]++;
+            _refused[reason]++;
         }
     }
 
@@ -158,28 +171,5 @@ internal sealed class PublicListener(
 
         await _tls.DrainAsync(options.DrainTimeout).ConfigureAwait(false);
         await _tls.DisposeAsync().ConfigureAwait(false);
-    }
-
-    private async Task PumpAsync(ChannelAdmission admission)
-    {
-        try
-        {
-            while (true)
-            {
-                var channel = await admission.AcceptAsync(CancellationToken.None).ConfigureAwait(false);
-                if (!events.TryWrite(new GuardEvent.Admitted(channel)))
-                {
-                    channel.Dispose();
-                }
-            }
-        }
-        catch (ObjectDisposedException)
-        {
-            // The admission was closed.
-        }
-        catch (Exception e)
-        {
-            events.TryWrite(new GuardEvent.Broken(e));
-        }
     }
 }

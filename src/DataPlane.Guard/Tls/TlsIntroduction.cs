@@ -11,7 +11,7 @@ namespace DataPlane.Guard.Tls;
 /// The handshake is over when QEMU's monitor answers a question that was asked after the client had begun to encrypt. Without a monitor it
 /// counts as over when it looks so.
 /// </remarks>
-internal sealed class TlsIntroduction : IDisposable
+internal sealed class TlsIntroduction : IAsyncDisposable
 {
     private readonly SafeSocketHandle _client;
     private readonly SafeSocketHandle _qemu;
@@ -23,7 +23,8 @@ internal sealed class TlsIntroduction : IDisposable
     private readonly CancellationTokenSource _limit;
     private readonly CancellationTokenSource _end;
     private readonly CancellationTokenRegistration _onEnd;
-    private bool _hasAsked;
+    private Thread? _thread;
+    private Task? _question;
     private volatile bool _isPast;
 
     /// <param name="client">The session's client, whose ClientHello has been read.</param>
@@ -56,8 +57,44 @@ internal sealed class TlsIntroduction : IDisposable
     /// <summary>The bytes of the client that were read and that QEMU has not taken.</summary>
     internal ReadOnlyMemory<byte> Leftover => _forward.Pending;
 
-    /// <summary>Runs the handshake, and blocks its thread until that is over in whatever way. The sockets do not block.</summary>
-    internal IntroductionResult Run()
+    /// <summary>Runs the handshake on a thread of its own, which completes the task when it is over in whatever way. Call it once.</summary>
+    internal Task<IntroductionResult> RunAsync()
+    {
+        var result = new TaskCompletionSource<IntroductionResult>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                result.SetResult(Run());
+            }
+            catch (Exception e)
+            {
+                result.SetException(e); // the session ends alone
+            }
+        })
+        { Name = "dp-introduction", IsBackground = true };
+        thread.Start();
+        _thread = thread;
+        return result.Task;
+    }
+
+    /// <summary>Cuts a handshake that is not over, and waits for the thread and for the question to the monitor.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _end.CancelAsync().ConfigureAwait(false);
+        _thread?.Join(); // after RunAsync has completed this does not wait: the thread has run its last statement
+        if (_question is not null)
+        {
+            await _question.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        await _onEnd.DisposeAsync().ConfigureAwait(false);
+        _end.Dispose();
+        _limit.Dispose();
+        _wake.Dispose();
+    }
+
+    private IntroductionResult Run()
     {
         try
         {
@@ -99,30 +136,15 @@ internal sealed class TlsIntroduction : IDisposable
         }
     }
 
-    public void Dispose()
-    {
-        _onEnd.Dispose();
-        _end.Cancel(); // a question to the monitor may be open
-        _end.Dispose();
-        _limit.Dispose();
-        _wake.Dispose();
-    }
-
     private void Ask()
     {
-        if (_hasAsked || !(_isTurning is null ? _watch.LooksOver && _forward.Pending.IsEmpty : _watch.MayBeOver))
-        {
-            return;
-        }
-
-        _hasAsked = true;
         if (_isTurning is null)
         {
-            _isPast = true;
+            _isPast |= _watch.LooksOver && _forward.Pending.IsEmpty;
         }
-        else
+        else if (_watch.MayBeOver)
         {
-            _ = AskAsync(_isTurning, _end.Token);
+            _question ??= AskAsync(_isTurning, _end.Token);
         }
     }
 

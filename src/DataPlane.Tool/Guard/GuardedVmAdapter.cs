@@ -17,13 +17,13 @@ internal sealed class GuardedVmAdapter : IGuardedVm
     private readonly GuardedVm _vm;
 
     /// <exception cref="TlsCredentialsException">The settings name credentials that cannot be used.</exception>
-    public GuardedVmAdapter(VmSettings settings, TimeProvider time, ILogger logger)
+    public GuardedVmAdapter(VmSettings settings, TimeProvider time, ILogger<GuardedVm> logger)
     {
         _settings = settings;
         _credentials = settings.Tls.Load();
         try
         {
-            _vm = new GuardedVm(Translate(settings) with { Tls = _credentials }, time, logger);
+            _vm = new GuardedVm(Translate(settings) with { Tls = _credentials }, logger, time);
         }
         catch
         {

@@ -19,8 +19,14 @@ namespace DataPlane.Admission;
 /// </remarks>
 public sealed class ChannelAdmission : IAsyncDisposable
 {
+    /// <summary>
+    /// The most channels that wait to be taken; one that comes beyond it is reset. A migration has at most 257 and each recovery 2. Only TLS
+    /// sessions that are passed through can be more, and strangers decide how many of those they open.
+    /// </summary>
+    private const int MaxUntaken = 1024;
+
     private readonly Channel<AdmittedChannel> _admitted =
-        System.Threading.Channels.Channel.CreateUnbounded<AdmittedChannel>(new UnboundedChannelOptions { SingleWriter = true });
+        System.Threading.Channels.Channel.CreateBounded<AdmittedChannel>(new BoundedChannelOptions(MaxUntaken) { SingleWriter = true });
 
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly AdmissionCounters _counters = new();
@@ -218,7 +224,13 @@ public sealed class ChannelAdmission : IAsyncDisposable
         _ended.SetResult();
     }
 
-    private void Deliver(AdmittedChannel channel) => _admitted.Writer.TryWrite(channel);
+    private void Deliver(AdmittedChannel channel)
+    {
+        if (!_admitted.Writer.TryWrite(channel))
+        {
+            channel.Dispose();
+        }
+    }
 
     private void Report(RefusalReason reason, string peer, string? detail)
     {

@@ -10,7 +10,7 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task Halves_of_proofs_do_not_cost_the_source_at_the_same_address_its_silent_main_channel()
     {
-        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 9, MaxUndecidedPerPeer = 9 });
+        await using var door = Small(0, 9);
         await CrowdAsync(door, 6, "127.0.0.2", "127.0.0.3");
         var oldest = door.Knock(Opening.Main.AsSpan(0, 2));
         await door.BytesAsync(oldest, 2);
@@ -19,16 +19,14 @@ public sealed class CrowdedDoorTests
 
         var main = door.Knock(); // its address has most now, and nobody else there is silent
 
-        await door.RefusedAsync(RefusalReason.Evicted, 1);
-        Assert.Equal(Name(oldest), door.Refusals.Single().Peer);
-        main.Send(Opening.Main);
-        Assert.Equal(Name(main), (await door.TakeAsync()).Peer);
+        await EvictedAsync(door, oldest);
+        await TakenAsync(door, main, Opening.Main);
     }
 
     [Fact]
     public async Task Silent_strangers_do_not_cost_the_source_at_the_same_address_a_channel_that_has_begun_to_speak()
     {
-        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 6, MaxUndecidedPerPeer = 6 });
+        await using var door = Small(0, 6);
         var main = door.Knock(Opening.Main.AsSpan(0, 8));
         await door.BytesAsync(main, 8);
         for (var i = 0; i < 20; i++)
@@ -37,14 +35,13 @@ public sealed class CrowdedDoorTests
         }
 
         await door.RefusedAsync(RefusalReason.Evicted, 15);
-        main.Send(Opening.Main.AsSpan(8));
-        Assert.Equal(Name(main), (await door.TakeAsync()).Peer);
+        await TakenAsync(door, main, Opening.Main[8..]);
     }
 
     [Fact]
     public async Task Many_addresses_with_one_connection_each_do_not_drive_out_a_source_that_has_all_of_its_own()
     {
-        await using var door = Door.Open(Door.Expect(2) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        await using var door = Small(2, 10);
         var first = door.KnockFrom("127.0.1.1");
         await door.UndecidedAsync(1);
         var main = door.Knock();
@@ -56,16 +53,14 @@ public sealed class CrowdedDoorTests
 
         door.KnockFrom("127.0.1.7");
 
-        await door.RefusedAsync(RefusalReason.Evicted, 1);
-        Assert.Equal(Name(first), door.Refusals.Single().Peer);
-        main.Send(Opening.Main);
-        Assert.Equal(Name(main), (await door.TakeAsync()).Peer);
+        await EvictedAsync(door, first);
+        await TakenAsync(door, main, Opening.Main);
     }
 
     [Fact]
     public async Task What_has_come_from_a_connection_counts_before_it_goes()
     {
-        await using var door = Door.Open(Door.Expect(0) with { MaxUndecided = 5, MaxUndecidedPerPeer = 5 });
+        await using var door = Small(0, 5);
         var main = door.Knock();
         await door.UndecidedAsync(1);
         await CrowdAsync(door, 3, "127.0.0.2", "127.0.0.3", "127.0.0.4");
@@ -84,7 +79,7 @@ public sealed class CrowdedDoorTests
     [Fact]
     public async Task An_address_that_has_brought_a_multifd_channel_keeps_its_silent_main_channel()
     {
-        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        await using var door = Small(1, 10);
         var main = door.Knock();
         await door.UndecidedAsync(1);
         door.Knock(Opening.Multifd(0));
@@ -94,16 +89,14 @@ public sealed class CrowdedDoorTests
 
         door.KnockFrom("127.0.0.7");
 
-        await door.RefusedAsync(RefusalReason.Evicted, 1);
-        Assert.StartsWith("127.0.0.2:", door.Refusals.Single().Peer, StringComparison.Ordinal);
-        main.Send(Opening.Main);
-        Assert.Equal(Name(main), (await door.TakeAsync()).Peer);
+        Assert.StartsWith("127.0.0.2:", await EvictedAsync(door), StringComparison.Ordinal);
+        await TakenAsync(door, main, Opening.Main);
     }
 
     [Fact]
     public async Task Whoever_has_brought_a_channel_and_fills_more_than_half_of_the_room_pays_like_any_other()
     {
-        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        await using var door = Small(1, 10);
         door.KnockFrom("127.0.0.2", Opening.Multifd(0));
         await door.TakeAsync();
         await CrowdAsync(door, 9, "127.0.0.2");
@@ -112,16 +105,14 @@ public sealed class CrowdedDoorTests
 
         door.KnockFrom("127.0.0.2");
 
-        await door.RefusedAsync(RefusalReason.Evicted, 1);
-        Assert.StartsWith("127.0.0.2:", door.Refusals.Single().Peer, StringComparison.Ordinal);
-        main.Send(Opening.Main);
-        Assert.Equal(Name(main), (await door.TakeAsync()).Peer);
+        Assert.StartsWith("127.0.0.2:", await EvictedAsync(door), StringComparison.Ordinal);
+        await TakenAsync(door, main, Opening.Main);
     }
 
     [Fact]
     public async Task An_address_of_a_set_that_was_given_up_pays_like_any_other()
     {
-        await using var door = Door.Open(Door.Expect(1) with { MaxUndecided = 10, MaxUndecidedPerPeer = 10 });
+        await using var door = Small(1, 10);
         var oldest = door.Knock();
         await door.UndecidedAsync(1);
         door.Knock(Opening.Multifd(0));
@@ -132,8 +123,7 @@ public sealed class CrowdedDoorTests
 
         door.KnockFrom("127.0.0.7", Opening.Main.AsSpan(0, 1)); // a decision by the new facts
 
-        await door.RefusedAsync(RefusalReason.Evicted, 1);
-        Assert.Equal(Name(oldest), door.Refusals.Single().Peer);
+        await EvictedAsync(door, oldest);
     }
 
     [Fact]
@@ -145,8 +135,7 @@ public sealed class CrowdedDoorTests
         await door.UndecidedAsync(1);
         await CrowdAsync(door, 3, "127.0.0.1");
         var newest = door.Knock();
-        await door.RefusedAsync(RefusalReason.Evicted, 1);
-        Assert.Equal(Name(main), door.Refusals.Single().Peer);
+        await EvictedAsync(door, main);
         Assert.False(log.Has(3114));
 
         newest.Finish(); // room for the next, whose bytes may come a moment after it
@@ -172,6 +161,26 @@ public sealed class CrowdedDoorTests
         await door.RefusedAsync(RefusalReason.Evicted, 2 + RefusalThrottle.Burst);
         Assert.Equal(told + RefusalThrottle.Burst, log.Count(3102));
     }
+
+    /// <summary>A door with so many places, all of which one address may take.</summary>
+    private static Door Small(int channels, int places) =>
+        Door.Open(Door.Expect(channels) with { MaxUndecided = places, MaxUndecidedPerPeer = places });
+
+    /// <summary>A connection says what was left to say, and is the next channel.</summary>
+    private static async Task TakenAsync(Door door, ScriptedPeer peer, byte[] rest)
+    {
+        peer.Send(rest);
+        Assert.Equal(Name(peer), (await door.TakeAsync()).Peer);
+    }
+
+    /// <summary>One connection alone has been refused, for want of room; returns its address.</summary>
+    private static async Task<string> EvictedAsync(Door door)
+    {
+        await door.RefusedAsync(RefusalReason.Evicted, 1);
+        return door.Refusals.Single().Peer;
+    }
+
+    private static async Task EvictedAsync(Door door, ScriptedPeer peer) => Assert.Equal(Name(peer), await EvictedAsync(door));
 
     /// <summary>So many silent ones, from the addresses in turn.</summary>
     private static async Task CrowdAsync(Door door, int count, params string[] addresses)

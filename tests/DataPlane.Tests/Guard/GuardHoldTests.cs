@@ -9,8 +9,6 @@ namespace DataPlane.Tests.Guard;
 /// <summary>Channels that close before the others of their migration are there, and a recovery that nobody asked for.</summary>
 public sealed class GuardHoldTests
 {
-    private static readonly byte[] s_switchover = [0, 2, 0, 4, 0, 0, 0, 2];
-
     // Longer than what admission reads of any connection: the rest stays in the socket.
     private static readonly byte[] s_wholeStream = [.. Opening.Main, .. new byte[1000]];
 
@@ -80,7 +78,7 @@ public sealed class GuardHoldTests
             var source = scene.Knock(Opening.Main);
             scene.Knock(Opening.Multifd(0));
             var main = await scene.AcceptAsync();
-            main.Send(s_switchover);
+            main.Send(PostcopyEnds.Switchover);
             await scene.StateAsync(GuardState.Postcopy);
             source.Send(MainStreamEndTests.Bytes);
             await main.ReceiveAsync(Opening.Main.Length + MainStreamEndTests.Bytes.Length, Token);
@@ -103,7 +101,7 @@ public sealed class GuardHoldTests
         await using var scene = await GuardScene.OpenAsync(monitor: monitor);
         var source = scene.Knock(Opening.Main);
         var main = await scene.AcceptAsync();
-        main.Send(s_switchover);
+        main.Send(PostcopyEnds.Switchover);
         await scene.StateAsync(GuardState.Postcopy);
         source.Reset();
         await main.ReadToEndAsync(Token);
@@ -128,7 +126,7 @@ public sealed class GuardHoldTests
         var preempt = await scene.AcceptAsync();
         var early = scene.Knock(Opening.Recovery);
         await early.ReadToEndAsync(Token); // nothing can be paused before postcopy
-        main.Send(s_switchover);
+        main.Send(PostcopyEnds.Switchover);
         await scene.StateAsync(GuardState.Postcopy);
 
         scene.Knock(Opening.Recovery);

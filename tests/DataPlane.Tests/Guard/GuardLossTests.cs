@@ -9,10 +9,6 @@ namespace DataPlane.Tests.Guard;
 /// <summary>A QEMU that hears of a lost link before its preempt thread reads the preempt channel dies of it.</summary>
 public sealed class GuardLossTests
 {
-    private static readonly byte[] s_request = [0, 3, 0, 19, 0, 0, 0, 0, 0x01, 0x23, 0x40, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
-    private static readonly byte[] s_resumed = [0, 6, 0, 4, 0, 0, 0, 1];
-    private static readonly byte[] s_page = [.. Opening.Record(0x1234000, Opening.PageFlag, "pc.ram"), .. new byte[4096]];
-
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Theory]
@@ -21,16 +17,16 @@ public sealed class GuardLossTests
     public async Task QEMU_hears_of_a_loss_when_it_has_read_from_its_preempt_channel(bool reset)
     {
         await using var scene = await GuardScene.OpenAsync(preempt: true);
-        (var source, var main, var preempt) = await SwitchAsync(scene);
+        var ends = await scene.SwitchAsync();
 
-        Lose(source, reset);
+        ends.Lose(reset);
 
-        Assert.False(main.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
+        Assert.False(ends.Main.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
         Assert.Equal(GuardState.Postcopy, scene.Guard.Snapshot().State);
-        Assert.Equal([0], await preempt.ReceiveAsync(1, Token));
-        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
-        main.Socket.Dispose();
-        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
+        await ends.GetsAsync([0]);
+        Assert.Empty((await ends.Main.ReadToEndAsync(Token)).Bytes);
+        ends.Main.Socket.Dispose();
+        Assert.Empty((await ends.Preempt.ReadToEndAsync(Token)).Bytes);
         await scene.StateAsync(GuardState.Paused);
     }
 
@@ -38,41 +34,37 @@ public sealed class GuardLossTests
     public async Task A_page_that_QEMU_has_read_shows_it_too_and_nothing_is_added()
     {
         await using var scene = await GuardScene.OpenAsync(preempt: true);
-        (var source, var main, var preempt) = await SwitchAsync(scene);
-        main.Send(s_request);
-        await source.ReceiveAsync(s_request.Length, Token);
-        scene.Knock(s_page);
-        Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));
+        var ends = await scene.SwitchAsync();
+        await ends.AskAsync(UrgentPage.First);
+        scene.Knock(UrgentPage.First.Record);
+        await ends.GetsAsync(UrgentPage.First.Record);
 
-        Lose(source, reset: true);
+        ends.Lose(reset: true);
 
-        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
-        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
+        Assert.Empty((await ends.Main.ReadToEndAsync(Token)).Bytes);
+        Assert.Empty((await ends.Preempt.ReadToEndAsync(Token)).Bytes);
     }
 
     [Fact]
     public async Task Nobody_joins_a_channel_whose_link_is_lost_and_a_page_that_comes_then_is_of_the_next_link()
     {
         await using var scene = await GuardScene.OpenAsync(preempt: true);
-        (var source, var main, var preempt) = await SwitchAsync(scene);
-        main.Send(s_request);
-        await source.ReceiveAsync(s_request.Length, Token);
+        var lost = await scene.SwitchAsync();
+        await lost.AskAsync(UrgentPage.First);
 
-        Lose(source, reset: false);
-        Assert.True(preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
-        scene.Knock(s_page);
-        source = scene.Knock(Opening.Recovery);
+        lost.Lose(reset: false);
+        Assert.True(lost.Preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
+        scene.Knock(UrgentPage.First.Record);
+        var source = scene.Knock(Opening.Recovery);
         await Eventually.TrueAsync(() => scene.Guard.Snapshot() is { Undecided: 2, Candidates: 0 }, "both are held", Token);
 
-        Assert.Equal([0], await preempt.ReceiveAsync(1, Token));
-        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
-        main.Socket.Dispose();
-        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
-        main = await scene.AcceptAsync();
-        preempt = await scene.AcceptAsync();
-        main.Send(s_request);
-        await source.ReceiveAsync(s_request.Length, Token);
-        Assert.Equal(s_page, await preempt.ReceiveAsync(s_page.Length, Token));
+        await lost.GetsAsync([0]);
+        Assert.Empty((await lost.Main.ReadToEndAsync(Token)).Bytes);
+        lost.Main.Socket.Dispose();
+        Assert.Empty((await lost.Preempt.ReadToEndAsync(Token)).Bytes);
+        var ends = new PostcopyEnds(source, await scene.AcceptAsync(), await scene.AcceptAsync());
+        await ends.AskAsync(UrgentPage.First);
+        await ends.GetsAsync(UrgentPage.First.Record);
     }
 
     [Theory]
@@ -81,88 +73,50 @@ public sealed class GuardLossTests
     public async Task In_a_recovery_it_waits_too(bool reset)
     {
         await using var scene = await GuardScene.OpenAsync(preempt: true);
-        (var source, var main, var preempt) = await PauseAsync(scene);
+        var lost = await scene.SwitchAsync();
+        lost.Lose(reset: true);
+        await lost.GetsAsync([0]);
+        await lost.Main.ReadToEndAsync(Token);
+        await scene.StateAsync(GuardState.Paused);
+        var ends = await scene.RecoverAsync();
+        await scene.StateAsync(GuardState.Recovering);
 
-        Lose(source, reset);
+        ends.Lose(reset);
 
-        Assert.False(main.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
-        Assert.Equal([0], await preempt.ReceiveAsync(1, Token));
-        Assert.Empty((await main.ReadToEndAsync(Token)).Bytes);
+        Assert.False(ends.Main.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
+        await ends.GetsAsync([0]);
+        Assert.Empty((await ends.Main.ReadToEndAsync(Token)).Bytes);
     }
 
     [Fact]
     public async Task The_preempt_channel_of_the_next_link_gets_nothing_of_the_lost_one()
     {
         await using var scene = await GuardScene.OpenAsync(preempt: true);
-        (var source, var main, var preempt) = await SwitchAsync(scene);
-        Lose(source, reset: false);
-        Assert.True(preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
-        main.Socket.Dispose(); // an operator pauses QEMU, whose preempt thread has read nothing yet
+        var lost = await scene.SwitchAsync();
+        lost.Lose(reset: false);
+        Assert.True(lost.Preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
+        lost.Main.Socket.Dispose(); // an operator pauses QEMU, whose preempt thread has read nothing yet
         await scene.StateAsync(GuardState.Paused);
 
-        source = scene.Knock(Opening.Recovery);
-        main = await scene.AcceptAsync();
-        await main.ReceiveAsync(Opening.Recovery.Length, Token);
-        var next = await scene.AcceptAsync();
-        main.Send(s_resumed).Send(s_request);
-        await source.ReceiveAsync(s_resumed.Length + s_request.Length, Token);
-        Assert.False(next.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
-        scene.Knock(s_page);
-        Assert.Equal(s_page, await next.ReceiveAsync(s_page.Length, Token));
+        var ends = await scene.RecoverAsync();
+        ends.Main.Send(PostcopyEnds.Resumed);
+        Assert.Equal(PostcopyEnds.Resumed, await ends.Source.ReceiveAsync(PostcopyEnds.Resumed.Length, Token));
+        await ends.AskAsync(UrgentPage.First);
+        Assert.False(ends.Preempt.Socket.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectRead));
+        scene.Knock(UrgentPage.First.Record);
+        await ends.GetsAsync(UrgentPage.First.Record);
     }
 
     [Fact]
     public async Task Before_the_switch_QEMU_hears_of_it_at_once()
     {
         await using var scene = await GuardScene.OpenAsync(preempt: true);
-        var source = scene.Knock(Opening.Main);
-        var main = await scene.AcceptAsync();
-        var preempt = await scene.AcceptAsync();
+        var ends = new PostcopyEnds(scene.Knock(Opening.Main), await scene.AcceptAsync(), await scene.AcceptAsync());
 
-        Lose(source, reset: true);
+        ends.Lose(reset: true);
 
-        Assert.Equal(Opening.Main, (await main.ReadToEndAsync(Token)).Bytes);
-        Assert.Empty((await preempt.ReadToEndAsync(Token)).Bytes);
+        Assert.Equal(Opening.Main, (await ends.Main.ReadToEndAsync(Token)).Bytes);
+        Assert.Empty((await ends.Preempt.ReadToEndAsync(Token)).Bytes);
         Assert.Equal(GuardState.Failed, await scene.EndAsync());
-    }
-
-    private static void Lose(ScriptedPeer source, bool reset)
-    {
-        if (reset)
-        {
-            source.Reset();
-        }
-        else
-        {
-            source.Finish();
-        }
-    }
-
-    /// <summary>A link that is lost, and the one of its recovery, which has not said RESUME.</summary>
-    private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> PauseAsync(GuardScene scene)
-    {
-        (var source, var main, var preempt) = await SwitchAsync(scene);
-        Lose(source, reset: true);
-        await preempt.ReceiveAsync(1, Token);
-        await main.ReadToEndAsync(Token);
-        await scene.StateAsync(GuardState.Paused);
-        source = scene.Knock(Opening.Recovery);
-        main = await scene.AcceptAsync();
-        await main.ReceiveAsync(Opening.Recovery.Length, Token);
-        preempt = await scene.AcceptAsync();
-        await scene.StateAsync(GuardState.Recovering);
-        return (source, main, preempt);
-    }
-
-    private static async Task<(ScriptedPeer Source, ScriptedPeer Main, ScriptedPeer Preempt)> SwitchAsync(GuardScene scene)
-    {
-        var source = scene.Knock(Opening.Main);
-        var main = await scene.AcceptAsync();
-        var preempt = await scene.AcceptAsync();
-        await main.ReceiveAsync(Opening.Main.Length, Token);
-        main.Send([0, 2, 0, 4, 0, 0, 0, 2]);
-        await source.ReceiveAsync(8, Token);
-        await scene.StateAsync(GuardState.Postcopy);
-        return (source, main, preempt);
     }
 }

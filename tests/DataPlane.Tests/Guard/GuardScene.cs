@@ -1,8 +1,8 @@
 using System.Net.Sockets;
 using DataPlane.Guard;
+using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
-using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;
@@ -43,7 +43,7 @@ internal sealed class GuardScene : IAsyncDisposable
             UndecidedTimeout = undecided,
             DrainTimeout = TimeSpan.FromMilliseconds(500),
         };
-        Guard = new GuardedVm(change is null ? options : change(options), Time, NullLogger.Instance);
+        Guard = new GuardedVm(change is null ? options : change(options), timeProvider: Time);
     }
 
     internal GuardedVm Guard { get; }
@@ -85,6 +85,25 @@ internal sealed class GuardScene : IAsyncDisposable
         ScriptedPeer peer = new(await _qemu.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token));
         _peers.Add(peer);
         return peer;
+    }
+
+    /// <summary>A migration with a preempt channel begins and switches to postcopy. QEMU has read what main began with.</summary>
+    internal async Task<PostcopyEnds> SwitchAsync()
+    {
+        var ends = new PostcopyEnds(Knock(Opening.Main), await AcceptAsync(), await AcceptAsync());
+        await ends.Main.ReceiveAsync(Opening.Main.Length, Token);
+        ends.Main.Send(PostcopyEnds.Switchover);
+        await ends.Source.ReceiveAsync(PostcopyEnds.Switchover.Length, Token);
+        await StateAsync(GuardState.Postcopy);
+        return ends;
+    }
+
+    /// <summary>The source comes again. QEMU has read the command by which main begins, and has not said RESUME_ACK.</summary>
+    internal async Task<PostcopyEnds> RecoverAsync()
+    {
+        var ends = new PostcopyEnds(Knock(Opening.Recovery), await AcceptAsync(), await AcceptAsync());
+        await ends.Main.ReceiveAsync(Opening.Recovery.Length, Token);
+        return ends;
     }
 
     /// <summary>Whether QEMU has a connection that it has not accepted.</summary>

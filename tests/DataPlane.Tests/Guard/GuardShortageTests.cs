@@ -17,7 +17,6 @@ public sealed class GuardShortageTests
     private static readonly TimeSpan s_dial = TimeSpan.FromSeconds(61);
     private static readonly TimeSpan s_handshake = TimeSpan.FromSeconds(62);
     private static readonly TimeSpan s_drain = TimeSpan.FromSeconds(63);
-    private static readonly byte[] s_switchover = [0, 2, 0, 4, 0, 0, 0, 2];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -72,7 +71,7 @@ public sealed class GuardShortageTests
         await using var scene = await OpenAsync();
         var source = scene.Knock(Opening.Main);
         var main = await scene.AcceptAsync();
-        main.Send(s_switchover);
+        main.Send(PostcopyEnds.Switchover);
         await scene.StateAsync(GuardState.Postcopy);
         source.Reset();
         await main.ReadToEndAsync(Token);
@@ -112,7 +111,7 @@ public sealed class GuardShortageTests
         await scene.AcceptAsync();
         await scene.StateAsync(GuardState.Relaying);
         monitor.SayStatus(new string('x', 1 << 20));
-        for (var i = 0; i < GuardSession.MaxStatuses; i++)
+        for (var i = 0; i < QemuStatuses.MaxStatuses; i++)
         {
             monitor.SayStatus(i % 2 == 0 ? "active" : "setup");
         }

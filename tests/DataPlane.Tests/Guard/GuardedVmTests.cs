@@ -8,10 +8,7 @@ namespace DataPlane.Tests.Guard;
 
 public sealed class GuardedVmTests
 {
-    private static readonly byte[] s_request = [0, 3, 0, 19, 0, 0, 0, 0, 0x01, 0x23, 0x40, 0, 0, 0, 0x10, 0, 6, .. "pc.ram"u8];
-    private static readonly byte[] s_switchover = [0, 2, 0, 4, 0, 0, 0, 2];
     private static readonly byte[] s_success = [0, 1, 0, 4, 0, 0, 0, 0];
-    private static readonly byte[] s_resumed = [0, 6, 0, 4, 0, 0, 0, 1];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -77,8 +74,8 @@ public sealed class GuardedVmTests
         var preempt = await scene.AcceptAsync();
         var liar = scene.Knock();
 
-        main.Send(s_request);
-        Assert.Equal(s_request, await source.ReceiveAsync(s_request.Length, Token));
+        main.Send(UrgentPage.First.Request);
+        Assert.Equal(UrgentPage.First.Request, await source.ReceiveAsync(UrgentPage.First.Request.Length, Token));
         liar.Send(Opening.Record(0x1235000, Opening.PageFlag, "pc.ram"));
         await liar.ReadToEndAsync(Token);
         byte[] page = [.. Opening.Record(0x1234000, Opening.PageFlag, "pc.ram"), .. new byte[4096]];
@@ -98,7 +95,7 @@ public sealed class GuardedVmTests
         var source = scene.Knock(Opening.Main);
         var main = await scene.AcceptAsync();
         var preempt = await scene.AcceptAsync();
-        main.Send(s_switchover);
+        main.Send(PostcopyEnds.Switchover);
         await scene.StateAsync(GuardState.Postcopy);
 
         source.Reset();
@@ -114,8 +111,8 @@ public sealed class GuardedVmTests
         Assert.Equal(Opening.Recovery, await main.ReceiveAsync(Opening.Recovery.Length, Token));
         preempt = await scene.AcceptAsync();
         Assert.Equal(GuardState.Recovering, scene.Guard.Snapshot().State);
-        main.Send(s_resumed).Send(s_request);
-        await again.ReceiveAsync(s_resumed.Length + s_request.Length, Token);
+        main.Send(PostcopyEnds.Resumed).Send(UrgentPage.First.Request);
+        await again.ReceiveAsync(PostcopyEnds.Resumed.Length + UrgentPage.First.Request.Length, Token);
         await scene.StateAsync(GuardState.Postcopy);
         byte[] page = [.. Opening.Record(0x1234000, Opening.ZeroFlag, "pc.ram"), 0];
         scene.Knock(page);

@@ -161,6 +161,42 @@ public sealed class TlsPassThroughTests : IDisposable
         Assert.Equal(GuardState.Completed, await scene.EndAsync());
     }
 
+    [Fact]
+    public async Task The_wait_for_QEMU_to_say_what_the_end_of_a_lost_link_means_does_not_end_the_next_link()
+    {
+        var limit = TimeSpan.FromMilliseconds(4321);
+        using var monitor = Monitor();
+        await using var scene = await OpenAsync(monitor, limit: limit);
+        var isWaiting = false;
+        var first = ComeAsync(scene);
+        var qemu = await scene.AcceptAsync();
+        using (var main = await ShakeHandsAsync(qemu, _authority.Folder))
+        using (var source = await first)
+        {
+            await scene.StateAsync(GuardState.Relaying);
+            monitor.SayStatus("postcopy-active");
+            await scene.StateAsync(GuardState.Postcopy);
+            scene.Time.Lacks = length =>
+            {
+                isWaiting |= length == limit;
+                return null;
+            };
+        }
+
+        qemu.Dispose();
+        await Eventually.TrueAsync(() => isWaiting, "the guard waits for QEMU's status", Token);
+        monitor.SayStatus("postcopy-paused");
+        await scene.StateAsync(GuardState.Paused);
+        var second = ComeAsync(scene);
+        using var again = await AcceptAsync(scene);
+        using var recovered = await second;
+        await scene.StateAsync(GuardState.Recovering);
+
+        await Task.Delay(limit, Token);
+
+        Assert.Equal(GuardState.Recovering, scene.Guard.Snapshot().State);
+    }
+
     public void Dispose() => _authority.Dispose();
 
     /// <summary>TLS 1.3, AES-256-GCM: as QEMU says it.</summary>
@@ -180,7 +216,8 @@ public sealed class TlsPassThroughTests : IDisposable
         return monitor;
     }
 
-    private static Task<GuardScene> OpenAsync(FakeMonitor? monitor, int channels = 0, TimeSpan? handshake = null)
+    private static Task<GuardScene> OpenAsync(
+        FakeMonitor? monitor, int channels = 0, TimeSpan? handshake = null, TimeSpan? limit = null)
     {
         if (monitor is not null && channels > 0)
         {
@@ -191,6 +228,7 @@ public sealed class TlsPassThroughTests : IDisposable
         {
             TlsPassThrough = monitor is null,
             TlsHandshakeTimeout = handshake ?? TimeSpan.FromMinutes(1),
+            MonitorTimeout = limit ?? options.MonitorTimeout,
         });
     }
 

@@ -1,3 +1,4 @@
+using DataPlane.Guard;
 using DataPlane.Images;
 using DataPlane.Migration;
 using PublicApiGenerator;
@@ -13,6 +14,7 @@ public sealed class PublicApiTests
     [Theory]
     [InlineData(typeof(MigrationSource))]
     [InlineData(typeof(MappedRamGuest))]
+    [InlineData(typeof(GuardedVm))]
     public void The_public_surface_is_the_recorded_one(Type member)
     {
         var assembly = member.Assembly;

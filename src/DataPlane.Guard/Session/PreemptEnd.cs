@@ -1,4 +1,4 @@
-using DataPlane.Guard.Relay;
+using DataPlane.Guard.Order;
 
 namespace DataPlane.Guard.Session;
 
@@ -11,34 +11,35 @@ namespace DataPlane.Guard.Session;
 /// crossed with them on main)             or after UndecidedTimeout
 /// </code>
 /// </summary>
-internal sealed partial class GuardSession
+internal sealed class PreemptEnd(
+    GuardedVmOptions options,
+    QemuTarget target,
+    SessionState state,
+    CurrentLink current,
+    GuardAdmissionHost host,
+    PublicListener listener,
+    SessionEvents events,
+    TimeProvider time)
 {
     private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(250);
 
-    private volatile MainStreamEnd? _mainEnd;
-
-    private MainStreamEnd? NewMainEnd()
+    /// <summary>Returns what sees the end of a new link's main stream; null in front of a QEMU that needs no end.</summary>
+    internal MainStreamEnd? BeginLink()
     {
-        _mainEnd = _target.Preempt && _host.TakesLoneEnd
-            ? new MainStreamEnd(PostEnd) : null;
-        _host.MainEnd = _mainEnd;
-        _host.AwaitsPages = true;
-        return _mainEnd;
+        var end = target.Preempt && host.TakesLoneEnd ? new MainStreamEnd(sighted => events.Post(SeenNow(sighted))) : null;
+        host.MainEnd = end;
+        host.AwaitsPages = true;
+        return end;
     }
-
-    private void PostEnd(MainStreamEnd end) => Post(SeenNow(end));
-
-    private GuardEvent.MainStreamEnded SeenNow(MainStreamEnd end) => new(end, end.Sightings, _time.GetTimestamp());
 
     /// <summary>
     /// Takes the news that the main stream has ended, and looks for a lone end that may be passed on. However often the end is seen, there
     /// is one such event: it is posted again after a while, and a newer sighting replaces its own.
     /// </summary>
-    private void TakeMainStreamEnd(GuardEvent.MainStreamEnded ended)
+    internal void Take(GuardEvent.MainStreamEnded ended)
     {
         var end = ended.End;
-        if (end != _mainEnd || _preempt is not { Client: null, Ending: RelayEnding.None }
-            || State is not (GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering))
+        if (current.Link is not { UnusedPreempt: not null } link || link.MainEnd != end || !state.IsUnderWay)
         {
             end.Heard();
             return;
@@ -56,13 +57,15 @@ internal sealed partial class GuardSession
             ended = SeenNow(end);
         }
 
-        var isLate = _time.GetElapsedTime(ended.At) >= _options.UndecidedTimeout;
-        _host.AwaitsPages = !isLate && PagesMayCome();
-        _listener.Recheck();
-        _ = PostLaterAsync(ended, s_lookAgain);
+        var isLate = time.GetElapsedTime(ended.At) >= options.UndecidedTimeout;
+        host.AwaitsPages = !isLate && PagesMayCome(link);
+        listener.Recheck();
+        events.PostLater(ended, s_lookAgain);
     }
 
+    private GuardEvent.MainStreamEnded SeenNow(MainStreamEnd end) => new(end, end.Sightings, time.GetTimestamp());
+
     /// <summary>Whether a connection that may be the preempt channel has not shown yet what it is.</summary>
-    private bool PagesMayCome() =>
-        _options.AnyPeer ? _listener.HasOpen(null) : _main?.PeerGroup is { } source && _listener.HasOpen(source);
+    private bool PagesMayCome(GuardedLink link) =>
+        options.AnyPeer ? listener.HasOpen(null) : link.Main.PeerGroup is { } source && listener.HasOpen(source);
 }
