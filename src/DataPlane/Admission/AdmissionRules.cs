@@ -28,7 +28,7 @@ namespace DataPlane.Admission;
 /// anything else, at its first wrong byte Garbage
 /// </code>
 /// </summary>
-internal static partial class AdmissionRules
+internal static class AdmissionRules
 {
     /// <summary>
     /// The number of bytes that may be read of any connection: the size of a multifd channel's init packet. The packets after it must stay
@@ -37,6 +37,8 @@ internal static partial class AdmissionRules
     /// </summary>
     internal const int FirstRead = MultifdInit.Size;
 
+    private const byte MainStart = 0x51;
+    private const byte RecoveryStart = 0x08;
     private const int VersionEnd = 8;
     private const int UuidStart = 8;
     private const int UuidEnd = 24;
@@ -58,26 +60,28 @@ internal static partial class AdmissionRules
             new(IdEnd, RefusalReason.IdRange, e => e.Opening[IdEnd - 1] >= e.Facts.MultifdChannels),
             new(IdEnd, RefusalReason.IdTaken, e => e.Facts.IsTaken(e.Opening[IdEnd - 1]))),
 
-        new("recovery command", [0x08, 0x00, 0x0A], RecoveryLength, ProveRecovery,
+        new("recovery command", [RecoveryStart, 0x00, 0x0A], RecoveryOpening.Length, RecoveryOpening.Prove,
             new(3, RefusalReason.Unexpected, e =>
                 !e.Facts.Host.IsPaused && (!e.Facts.Host.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
             new(3, RefusalReason.SecondMain, e => e.Facts.Host.IsPaused && e.Facts.HasMain),
-            new(RecoveryNameStart, RefusalReason.BadRecovery, e => !IsRecoveryLengthRight(e.Opening))),
+            new(RecoveryOpening.NameStart, RefusalReason.BadRecovery, e => !RecoveryOpening.IsLengthRight(e.Opening))),
 
-        new("page record", [0x00], RecordLength, ProveRecord,
+        new("page record", [0x00], RecordOpening.Length, RecordOpening.Prove,
             new(1, RefusalReason.Unexpected, e => !e.Facts.ExpectsPreempt),
             new(1, RefusalReason.LostCandidacy, e =>
                 e.Facts.HasPreempt && (!e.Facts.Host.MayBePaused || e.Facts.IsForeign(e.PeerGroup))),
             new(1, RefusalReason.ForeignPeer, e => e.Facts.IsForeign(e.PeerGroup)),
-            new(RamRecordHeader.MinSize, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt && IsEnd(e.Opening)),
-            new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !IsFirstRecord(e.Opening)),
-            new(RecordNameStart, RefusalReason.BadPreempt, e => !IsEnd(e.Opening) && e.Opening[RecordNameStart - 1] == 0)),
+            new(RamRecordHeader.MinSize, RefusalReason.LostCandidacy, e => e.Facts.HasPreempt && RecordOpening.IsEnd(e.Opening)),
+            new(RamRecordHeader.MinSize, RefusalReason.BadPreempt, e => !RecordOpening.IsFirst(e.Opening)),
+            new(RecordOpening.NameStart, RefusalReason.BadPreempt, e =>
+                !RecordOpening.IsEnd(e.Opening) && e.Opening[RecordOpening.NameStart - 1] == 0)),
 
-        new("TLS handshake", [TlsHandshake, 0x03], HelloLength, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
+        new("TLS handshake", [HelloOpening.Handshake, 0x03], HelloOpening.Length, _ => AdmissionVerdict.Admit(ChannelKind.Tls),
             new(2, RefusalReason.TlsOnPlain, e => !e.IsTls),
-            new(HelloHeaderSize, RefusalReason.Garbage, e => !IsHelloLengthRight(e.Opening)),
-            new(HelloHeaderSize + 1, RefusalReason.Garbage, e => e.Opening[HelloHeaderSize] != ClientHello),
-            new(HelloHeaderSize + MinHello, RefusalReason.Garbage, e => !IsWholeHello(e.Opening))),
+            new(HelloOpening.HeaderSize, RefusalReason.Garbage, e => !HelloOpening.IsLengthRight(e.Opening)),
+            new(HelloOpening.HeaderSize + 1, RefusalReason.Garbage, e =>
+                e.Opening[HelloOpening.HeaderSize] != HelloOpening.ClientHello),
+            new(HelloOpening.HeaderSize + HelloOpening.MinHello, RefusalReason.Garbage, e => !HelloOpening.IsWhole(e.Opening))),
     ];
 
     internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, PeerGroup peerGroup, AdmissionFacts facts, bool isInside = false)
@@ -93,7 +97,7 @@ internal static partial class AdmissionRules
             return AdmissionVerdict.Refuse(RefusalReason.Garbage);
         }
 
-        if (isTls && opening[0] != TlsHandshake)
+        if (isTls && opening[0] != HelloOpening.Handshake)
         {
             return AdmissionVerdict.Refuse(RefusalReason.PlainOnTls);
         }
@@ -105,6 +109,26 @@ internal static partial class AdmissionRules
     /// <summary>How many bytes may be read of a connection while it is undecided.</summary>
     internal static int ReadLimit(ReadOnlySpan<byte> opening) =>
         opening.IsEmpty || Find(opening[0]) is not { } rule ? FirstRead : Math.Max(FirstRead, rule.Whole(opening));
+
+    internal static bool IsMain(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == MainStart;
+
+    internal static bool IsRecovery(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == RecoveryStart;
+
+    internal static bool IsRecord(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == 0;
+
+    /// <summary>Whether a connection has sent a lone end: the end of a preempt channel, and nothing before it.</summary>
+    internal static bool IsLoneEnd(ReadOnlySpan<byte> opening) =>
+        opening.Length >= RamRecordHeader.MinSize && IsRecord(opening) && RecordOpening.IsEnd(opening);
+
+    private static int MainLength(ReadOnlySpan<byte> opening)
+    {
+        _ = MainOpening.TryMeasure(opening, out var needed);
+        return needed;
+    }
+
+    /// <summary>Holds a main channel beside one that may still be given up, until the host has decided about that one.</summary>
+    private static AdmissionVerdict ProveMain(Evidence evidence) =>
+        evidence.Facts.HasMain ? AdmissionVerdict.Held : AdmissionVerdict.Admit(ChannelKind.Main);
 
     /// <summary>Finds the only row that can fit: the signatures differ from one another in their first byte.</summary>
     private static AdmissionRule? Find(byte first)
