@@ -26,14 +26,17 @@ internal sealed class RelayPipe : IDisposable
     /// <summary>The number of bytes in the pipe.</summary>
     internal long Count { get; private set; }
 
-    /// <summary>Creates a pipe; returns null where there are no descriptors or no memory for one.</summary>
-    internal static unsafe RelayPipe? TryCreate()
+    /// <summary>Whether the system had descriptors and memory for the pipe; if not, it can only be dropped.</summary>
+    internal bool IsOpen => !_read.IsInvalid;
+
+    /// <summary>Creates a pipe, which is not open where the system has no descriptors or no memory for one.</summary>
+    internal static unsafe RelayPipe Create()
     {
         var descriptors = stackalloc int[2];
         // SAFETY: two numbers are written.
         if (SpliceCalls.CreatePipe(descriptors, SpliceCalls.CloseOnExec | SpliceCalls.NonBlocking) != 0)
         {
-            return null;
+            return new RelayPipe(new SafeFileHandle(), new SafeFileHandle());
         }
 
         var pipe = new RelayPipe(
