@@ -63,3 +63,28 @@ public interface IAdmissionHost
     /// <param name="blockName">The RAM block's name, 1 to 255 bytes, as on the wire.</param>
     bool MayBeBlock(ReadOnlySpan<byte> blockName) => true;
 }
+
+/// <summary>How a host judges the first page record on a connection (<see cref="IAdmissionHost.Judge"/>).</summary>
+public enum PreemptVerdict
+{
+    /// <summary>The host cannot judge it yet, for example because the RAM blocks are unknown: the connection is held.</summary>
+    NotYet,
+
+    /// <summary>There is no such block or page, or nobody has asked for it: this is not the preempt channel.</summary>
+    Refuse,
+
+    /// <summary>The page was asked for and has not come: this is the preempt channel.</summary>
+    Requested,
+}
+
+/// <summary>The host of a migration that cannot be paused and asks for no page.</summary>
+internal sealed class NoHost : IAdmissionHost
+{
+    internal static NoHost Instance { get; } = new();
+
+    public bool IsPaused => false;
+
+    public bool LoneEndIsPlausible => false;
+
+    public PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset) => PreemptVerdict.NotYet;
+}

@@ -253,14 +253,6 @@ public sealed class PageBitmap
         }
     }
 
-    /// <summary>Makes this bitmap equal to <paramref name="other"/>, which must be of the same size.</summary>
-    /// <exception cref="ArgumentException">The sizes differ.</exception>
-    public void CopyFrom(PageBitmap other)
-    {
-        CheckSameSize(other);
-        other._words.CopyTo(_words, 0);
-    }
-
     private static ulong Bit(long page) => 1UL << (int)page; // The shift uses only the low six bits of its count.
 
     private bool TrySplit(long first, long count, out WordRange range)

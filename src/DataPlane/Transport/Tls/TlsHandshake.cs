@@ -148,3 +148,6 @@ internal static unsafe class TlsHandshake
             : $"the connection was lost in the TLS handshake; perhaps the peer expects none: {Errno.Describe(errno)}");
     }
 }
+
+/// <summary>The connection ended in the handshake, and nothing shows why.</summary>
+internal sealed class TlsLostException(string message) : AuthenticationException(message);

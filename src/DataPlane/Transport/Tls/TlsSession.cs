@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;
@@ -69,9 +68,6 @@ internal sealed unsafe class TlsSession : IDisposable
 
     /// <summary>Whether this end sends close_notify last. Only a source does so, and only on its multifd channels.</summary>
     internal bool SendsCloseNotify { get; set; }
-
-    /// <summary>The version of TLS, such as "TLSv1.3".</summary>
-    internal string Version => Marshal.PtrToStringUTF8((nint)OpenSsl.Version(_session)) ?? "";
 
     /// <summary>Whether bytes of an unfinished record are here, so that an end of the connection now is inside a record.</summary>
     internal bool HoldsPiece
@@ -322,4 +318,23 @@ internal sealed unsafe class TlsSession : IDisposable
                 return TlsResult.Failed;
         }
     }
+}
+
+/// <summary>The result of a call into a <see cref="TlsSession"/>.</summary>
+internal enum TlsResult
+{
+    /// <summary>The call did what was asked.</summary>
+    Done,
+
+    /// <summary>The call needs more bytes from the socket.</summary>
+    NeedsInput,
+
+    /// <summary>The outgoing bytes must be sent first.</summary>
+    NeedsOutput,
+
+    /// <summary>The peer has sent close_notify, so nothing follows.</summary>
+    Ended,
+
+    /// <summary>The session is broken; <see cref="TlsSession.Failure"/> has the reason, unless the session was disposed of.</summary>
+    Failed,
 }
