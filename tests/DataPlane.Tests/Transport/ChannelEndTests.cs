@@ -86,7 +86,7 @@ public sealed class ChannelEndTests
         Task reading = pair.Channel.Input.ReadAsync(Token).AsTask();
         pair.Channel.Abort();
         var e = await Assert.ThrowsAsync<ChannelException>(() => reading.WaitAsync(s_long, Token));
-        Assert.Equal((ChannelEnd.Aborted, "test"), (e.End, e.Channel));
+        Assert.Equal((ChannelEnd.Aborted, "main"), (e.End, e.Channel));
     }
 
     [Theory]
@@ -182,7 +182,7 @@ public sealed class ChannelEndTests
         {
             const int MessagePeek = 2;
             byte b;
-            return Libc.Receive(channel.Handle, &b, 1, MessagePeek | Libc.MessageDontWait);
+            return SocketCalls.Receive(channel.Handle, &b, 1, MessagePeek | SocketCalls.MessageDontWait);
         }
     }
 }

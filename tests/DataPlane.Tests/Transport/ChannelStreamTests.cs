@@ -48,7 +48,7 @@ public sealed class ChannelStreamTests
         pair.Peer.Send(1);
         var result = await pair.Channel.Input.ReadAsync(Token);
         pair.Channel.Output.Write(new byte[] { 1 });
-        Assert.Equal(["test input", "test output"], pair.Pool.OutstandingOwners.Order());
+        Assert.Equal(["main input", "main output"], pair.Pool.OutstandingOwners.Order());
         pair.Channel.Input.AdvanceTo(result.Buffer.Start);
         await pair.Channel.DisposeAsync();
         Assert.Equal(0, pair.Pool.OutstandingBlocks);
