@@ -287,3 +287,21 @@ internal sealed class MappedRamReader
 /// <param name="MaxRamBytes">Largest sum of all RAM blocks, in bytes.</param>
 /// <param name="MaxDeviceStateBytes">Largest device state with its description, in bytes. It is read into memory.</param>
 internal readonly record struct MappedRamLimits(long MaxRamBytes, int MaxDeviceStateBytes = DeviceStateSplitter.DefaultMaxBytes);
+
+/// <summary>
+/// What a mapped-ram file holds, except for pages and bitmaps, which are still in the file. Everything has been checked against the length
+/// of the file.
+/// </summary>
+internal sealed record MappedRamImageInfo
+{
+    public required ConfigurationSection Configuration { get; init; }
+
+    public required uint RamSectionId { get; init; }
+
+    /// <summary>The RAM blocks in the order of the file. Their areas do not overlap.</summary>
+    public required IReadOnlyList<MappedRamBlock> Blocks { get; init; }
+
+    public required long TotalRamBytes { get; init; }
+
+    public required DeviceState State { get; init; }
+}

@@ -249,7 +249,8 @@ public sealed class MultifdPacketReaderTests
         Assert.Equal(1000 * (8192 + 6 + 0x101000), sum);
     }
 
-    private static bool Read(ReadOnlySpan<byte> source, out string? error) => MultifdPacketReader.TryRead(source, MultifdFlags.None, out _, out error);
+    private static bool Read(ReadOnlySpan<byte> source, out string? error) =>
+        MultifdPacketReader.TryRead(source, MultifdFlags.None, out _, out error);
 
     private static void SetField(byte[] header, int offset, uint value) =>
         BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(offset), value);
