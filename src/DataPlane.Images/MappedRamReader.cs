@@ -9,34 +9,23 @@ namespace DataPlane.Images;
 /// Reads everything in a mapped-ram file except pages and bitmaps. <see cref="MappedRamLayout"/> shows the order; files of QEMU also hold
 /// commands and empty PART sections. Everything is compared with the length of the file and its other parts before it is used.
 /// </summary>
-internal sealed partial class MappedRamReader
+internal sealed class MappedRamReader
 {
-    /// <summary>
-    /// Number of bytes looked at for one element, which is more than any configuration or section header has. Early sections need more.
-    /// </summary>
-    private const int ElementBytes = 32 << 10;
-
     private const int FirstStateBytes = 1 << 20;
     private const uint RamVersion = 4;
 
-    private readonly ImageBytes _image;
+    private readonly ImageCursor _cursor;
     private readonly MappedRamLimits _limits;
     private readonly List<EarlySection> _early = [];
-    private readonly List<MappedRamBlock> _blocks = [];
-    private readonly List<(long Start, long End)> _ranges = [];
-    private byte[] _buffer = new byte[ElementBytes];
-    private long _position;
-    private string? _error;
     private ConfigurationSection? _configuration;
     private uint _ramSectionId;
-    private long _totalBytes;
+    private MappedRamBlockReader? _blocks;
     private DeviceState? _state;
 
     private MappedRamReader(ImageBytes image, MappedRamLimits limits, long baseOffset)
     {
-        _image = image;
+        _cursor = new ImageCursor(image, baseOffset);
         _limits = limits;
-        _position = baseOffset;
     }
 
     /// <summary>Reads an image. Returns false if it is damaged, incomplete or not in this format.</summary>
@@ -53,13 +42,13 @@ internal sealed partial class MappedRamReader
         var reader = new MappedRamReader(image, limits, baseOffset);
         var complete = reader.ReadHead(baseOffset) && reader.ReadUntilRam() && reader.ReadBlocks(baseOffset)
             && reader.ReadUntilDevices() && reader.ReadDevices();
-        error = complete ? null : $"at {reader._position:X}: {reader._error}";
+        error = complete ? null : $"at {reader._cursor.Position:X}: {reader._cursor.Error}";
         info = !complete ? null : new MappedRamImageInfo
         {
             Configuration = reader._configuration!,
             RamSectionId = reader._ramSectionId,
-            Blocks = reader._blocks,
-            TotalRamBytes = reader._totalBytes,
+            Blocks = reader._blocks!.Blocks,
+            TotalRamBytes = reader._blocks.TotalBytes,
             State = reader._state!,
         };
         return complete;
@@ -67,34 +56,35 @@ internal sealed partial class MappedRamReader
 
     private bool ReadHead(long baseOffset)
     {
-        if (baseOffset < 0 || baseOffset > _image.Length)
+        if (baseOffset < 0 || baseOffset > _cursor.Length)
         {
-            return Fail($"the image would begin beyond the end of the file ({_image.Length:X})");
+            return _cursor.Fail($"the image would begin beyond the end of the file ({_cursor.Length:X})");
         }
 
-        if (!StreamHeader.TryRead(Look(StreamHeader.Size), out var error))
+        if (!StreamHeader.TryRead(_cursor.Look(StreamHeader.Size), out var error))
         {
-            return Fail(error);
+            return _cursor.Fail(error);
         }
 
-        _position += StreamHeader.Size;
-        var status = ConfigurationSection.Parse(Look(ElementBytes), out _configuration, out var consumed, out error);
-        if (!Move(status, consumed, error))
+        _cursor.Position += StreamHeader.Size;
+        var status = ConfigurationSection.Parse(_cursor.Look(ImageCursor.ElementBytes), out _configuration, out var consumed, out error);
+        if (!_cursor.Move(status, consumed, error))
         {
             return false;
         }
 
-        return _configuration!.IsMappedRam || Fail("this is a saved stream, not a mapped-ram file: the configuration lacks mapped-ram");
+        return _configuration!.IsMappedRam
+            || _cursor.Fail("this is a saved stream, not a mapped-ram file: the configuration lacks mapped-ram");
     }
 
     private bool ReadUntilRam()
     {
         while (true)
         {
-            var next = Look(ElementBytes);
+            var next = _cursor.Look(ImageCursor.ElementBytes);
             if (next.IsEmpty)
             {
-                return Move(OperationStatus.NeedMoreData, 0, null);
+                return _cursor.Move(OperationStatus.NeedMoreData, 0, null);
             }
 
             switch ((SectionType)next[0])
@@ -126,12 +116,18 @@ internal sealed partial class MappedRamReader
             && !(header.Type == SectionType.Start && header.Name.SequenceEqual("ram"u8) && header.Instance == 0
                 && header.Version == RamVersion))
         {
-            return Fail(
+            return _cursor.Fail(
                 $"{header.Type} section {WireName.Quote(header.Name)} version {header.Version}, not the START of ram version {RamVersion}");
         }
 
         _ramSectionId = header.Id;
-        return Move(status, consumed, error);
+        return _cursor.Move(status, consumed, error);
+    }
+
+    private bool ReadBlocks(long baseOffset)
+    {
+        _blocks = new MappedRamBlockReader(_cursor, _limits.MaxRamBytes, _configuration!.IgnoresShared);
+        return _blocks.TryRead(baseOffset);
     }
 
     /// <summary>
@@ -149,11 +145,11 @@ internal sealed partial class MappedRamReader
         var earlyBefore = _early.Count;
         while (true)
         {
-            var next = Look(1);
+            var next = _cursor.Look(1);
             SectionType? type = next.IsEmpty ? null : (SectionType)next[0];
             if (type == SectionType.Full)
             {
-                firstFull ??= _position;
+                firstFull ??= _cursor.Position;
             }
 
             var read = type switch
@@ -161,12 +157,12 @@ internal sealed partial class MappedRamReader
                 SectionType.Full => ReadEarly(),
                 SectionType.Command => SkipCommand(),
                 SectionType.EndOfFile => firstFull is null,
-                null => Move(OperationStatus.NeedMoreData, 0, null),
+                null => _cursor.Move(OperationStatus.NeedMoreData, 0, null),
                 _ => ReadEmptySection(),
             };
             if (!read && firstFull is { } devices)
             {
-                _position = devices;
+                _cursor.Position = devices;
                 _early.RemoveRange(earlyBefore, _early.Count - earlyBefore);
                 return true;
             }
@@ -183,29 +179,29 @@ internal sealed partial class MappedRamReader
         // The search for the end of each section reads a megabyte.
         if (_early.Count == WireLimits.MaxEarlySections)
         {
-            return Fail($"more than {WireLimits.MaxEarlySections} device sections among those of RAM");
+            return _cursor.Fail($"more than {WireLimits.MaxEarlySections} device sections among those of RAM");
         }
 
         var status =
-            EarlySection.Parse(Look(EarlySection.MaxSize + 1), out var section, out var consumed, out var error);
+            EarlySection.Parse(_cursor.Look(EarlySection.MaxSize + 1), out var section, out var consumed, out var error);
         if (status == OperationStatus.Done)
         {
             _early.Add(section!);
         }
 
-        return Move(status, consumed, error);
+        return _cursor.Move(status, consumed, error);
     }
 
     private bool ReadEmptySection()
     {
         var status =
-            SectionHeader.Parse(Look(SectionHeader.MaxSize), out var header, out var consumed, out var error);
+            SectionHeader.Parse(_cursor.Look(SectionHeader.MaxSize), out var header, out var consumed, out var error);
         if (status == OperationStatus.Done && (header.Type == SectionType.Start || header.Id != _ramSectionId))
         {
-            return Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
+            return _cursor.Fail($"{header.Type} of section {header.Id}, only ram ({_ramSectionId}) is supported");
         }
 
-        return Move(status, consumed, error) && ReadEmptyBody();
+        return _cursor.Move(status, consumed, error) && ReadEmptyBody();
     }
 
     /// <summary>
@@ -214,47 +210,47 @@ internal sealed partial class MappedRamReader
     private bool ReadEmptyBody()
     {
         var status =
-            RamRecordHeader.Parse(Look(RamRecordHeader.MaxSize), out var record, out var consumed, out var error);
+            RamRecordHeader.Parse(_cursor.Look(RamRecordHeader.MaxSize), out var record, out var consumed, out var error);
         if (status == OperationStatus.Done && record.Kind != RamFlags.EndOfSection)
         {
-            return Fail($"a {record.Flags} record in a mapped-ram file");
+            return _cursor.Fail($"a {record.Flags} record in a mapped-ram file");
         }
 
-        if (!Move(status, consumed, error))
+        if (!_cursor.Move(status, consumed, error))
         {
             return false;
         }
 
-        var footer = Look(SectionFooter.Size);
+        var footer = _cursor.Look(SectionFooter.Size);
         if (footer.Length < SectionFooter.Size)
         {
-            return Move(OperationStatus.NeedMoreData, 0, null);
+            return _cursor.Move(OperationStatus.NeedMoreData, 0, null);
         }
 
         var ends = SectionFooter.TryRead(footer, _ramSectionId, out error);
-        return Move(ends ? OperationStatus.Done : OperationStatus.InvalidData, SectionFooter.Size, error);
+        return _cursor.Move(ends ? OperationStatus.Done : OperationStatus.InvalidData, SectionFooter.Size, error);
     }
 
     private bool SkipCommand()
     {
-        var source = Look(CommandHeader.Size);
+        var source = _cursor.Look(CommandHeader.Size);
         if (source.Length < CommandHeader.Size)
         {
-            return Move(OperationStatus.NeedMoreData, 0, null);
+            return _cursor.Move(OperationStatus.NeedMoreData, 0, null);
         }
 
         if (!CommandHeader.TryRead(source, out var command, out var error))
         {
-            return Fail(error);
+            return _cursor.Fail(error);
         }
 
         if (command.Type == CommandType.Packaged)
         {
-            return Fail("a package of postcopy in a mapped-ram file");
+            return _cursor.Fail("a package of postcopy in a mapped-ram file");
         }
 
         var size = CommandHeader.Size + command.Length;
-        return Move(size > _image.Length - _position ? OperationStatus.NeedMoreData : OperationStatus.Done, size, null);
+        return _cursor.Move(size > _cursor.Length - _cursor.Position ? OperationStatus.NeedMoreData : OperationStatus.Done, size, null);
     }
 
     /// <summary>
@@ -263,60 +259,49 @@ internal sealed partial class MappedRamReader
     private bool ReadDevices()
     {
         var splitter = new DeviceStateSplitter(_limits.MaxDeviceStateBytes, _early);
-        var rest = _image.Length - _position;
+        var rest = _cursor.Length - _cursor.Position;
         long size = FirstStateBytes;
         while (true)
         {
             // One byte over the limit lets the splitter see that there is too much.
             var wanted = Math.Min(size, Math.Min(rest, _limits.MaxDeviceStateBytes + 1L));
-            var bytes = Look((int)Math.Min(wanted, Array.MaxLength));
+            var bytes = _cursor.Look((int)Math.Min(wanted, Array.MaxLength));
             var status =
                 splitter.TryFinish(bytes, endOfStream: bytes.Length == rest, out var consumed, out _state, out var error);
             if (status != OperationStatus.NeedMoreData)
             {
-                return Move(status, consumed, error);
+                return _cursor.Move(status, consumed, error);
             }
 
             if (bytes.Length < wanted)
             {
-                return Fail("the file became shorter while it was read");
+                return _cursor.Fail("the file became shorter while it was read");
             }
 
             size *= 2;
         }
     }
+}
 
-    /// <summary>Returns up to <paramref name="count"/> bytes from the position on, which are valid until the next call.</summary>
-    private ReadOnlySpan<byte> Look(int count)
-    {
-        var available = (int)Math.Clamp(_image.Length - _position, 0, count);
-        if (_buffer.Length < available)
-        {
-            _buffer = new byte[available];
-        }
+/// <summary>Limits of what a file may announce.</summary>
+/// <param name="MaxRamBytes">Largest sum of all RAM blocks, in bytes.</param>
+/// <param name="MaxDeviceStateBytes">Largest device state with its description, in bytes. It is read into memory.</param>
+internal readonly record struct MappedRamLimits(long MaxRamBytes, int MaxDeviceStateBytes = DeviceStateSplitter.DefaultMaxBytes);
 
-        return _buffer.AsSpan(0, _image.Read(_position, _buffer.AsSpan(0, available)));
-    }
+/// <summary>
+/// What a mapped-ram file holds, except for pages and bitmaps, which are still in the file. Everything has been checked against the length
+/// of the file.
+/// </summary>
+internal sealed record MappedRamImageInfo
+{
+    public required ConfigurationSection Configuration { get; init; }
 
-    private bool Move(OperationStatus status, int consumed, string? error)
-    {
-        if (status == OperationStatus.NeedMoreData)
-        {
-            return Fail($"the file ends ({_image.Length:X} bytes) before the image does");
-        }
+    public required uint RamSectionId { get; init; }
 
-        if (status != OperationStatus.Done)
-        {
-            return Fail(error);
-        }
+    /// <summary>The RAM blocks in the order of the file. Their areas do not overlap.</summary>
+    public required IReadOnlyList<MappedRamBlock> Blocks { get; init; }
 
-        _position += consumed;
-        return true;
-    }
+    public required long TotalRamBytes { get; init; }
 
-    private bool Fail(string? error)
-    {
-        _error = error;
-        return false;
-    }
+    public required DeviceState State { get; init; }
 }

@@ -1,5 +1,6 @@
 using DataPlane.Admission;
 using DataPlane.Transport;
+using Microsoft.Extensions.ObjectPool;
 
 namespace DataPlane.Guard.Relay;
 
@@ -90,7 +91,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     };
 
     /// <summary>Begins the relay with both ends in place. The bytes of <paramref name="first"/> go to QEMU before all others.</summary>
-    internal void Begin(PipePool pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
+    internal void Begin(ObjectPool<RelayPipe> pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
     {
         _forward = new SplicedDirection(Client!, Qemu!, pipes, first, tail) { MayFinish = _mayTellOfLoss };
         _backward = lane?.Direction ?? new SplicedDirection(Qemu!, Client!, pipes, default);
@@ -249,4 +250,23 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
             End(RelayEnding.QemuLost, 0);
         }
     }
+}
+
+/// <summary>Why a relay is over.</summary>
+internal enum RelayEnding
+{
+    /// <summary>The relay is not over.</summary>
+    None,
+
+    /// <summary>Both sides finished in order.</summary>
+    Closed,
+
+    /// <summary>The client vanished, or broke the connection.</summary>
+    ClientLost,
+
+    /// <summary>QEMU closed with bytes of the client unread, or died.</summary>
+    QemuLost,
+
+    /// <summary>The guard ended the relay.</summary>
+    Aborted,
 }

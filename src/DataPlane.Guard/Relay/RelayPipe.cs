@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
+using Microsoft.Extensions.ObjectPool;
 using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Guard.Relay;
@@ -26,14 +27,17 @@ internal sealed class RelayPipe : IDisposable
     /// <summary>The number of bytes in the pipe.</summary>
     internal long Count { get; private set; }
 
-    /// <summary>Creates a pipe; returns null where there are no descriptors or no memory for one.</summary>
-    internal static unsafe RelayPipe? TryCreate()
+    /// <summary>Whether the system had descriptors and memory for the pipe; if not, it can only be dropped.</summary>
+    internal bool IsOpen => !_read.IsInvalid;
+
+    /// <summary>Creates a pipe, which is not open where the system has no descriptors or no memory for one.</summary>
+    internal static unsafe RelayPipe Create()
     {
         var descriptors = stackalloc int[2];
         // SAFETY: two numbers are written.
         if (SpliceCalls.CreatePipe(descriptors, SpliceCalls.CloseOnExec | SpliceCalls.NonBlocking) != 0)
         {
-            return null;
+            return new RelayPipe(new SafeFileHandle(), new SafeFileHandle());
         }
 
         var pipe = new RelayPipe(
@@ -84,4 +88,20 @@ internal sealed class RelayPipe : IDisposable
         _read.Dispose();
         _write.Dispose();
     }
+}
+
+/// <summary>Which pipes are kept, empty, for the next direction that has bytes to move, so that an idle channel holds none.</summary>
+internal sealed class RelayPipePolicy : PooledObjectPolicy<RelayPipe>
+{
+    /// <summary>The most pipes that a pool keeps.</summary>
+    private const int Kept = 8;
+
+    /// <summary>Creates a pool; disposing of it closes the pipes that it keeps.</summary>
+    internal static ObjectPool<RelayPipe> CreatePool() =>
+        new DefaultObjectPoolProvider { MaximumRetained = Kept }.Create(new RelayPipePolicy());
+
+    public override RelayPipe Create() => RelayPipe.Create();
+
+    /// <summary>A pipe that still holds bytes of a lost channel is not kept, which closes it.</summary>
+    public override bool Return(RelayPipe obj) => obj is { IsOpen: true, Count: 0 };
 }

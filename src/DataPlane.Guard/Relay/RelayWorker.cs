@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using DataPlane.Linux;
+using Microsoft.Extensions.ObjectPool;
 
 namespace DataPlane.Guard.Relay;
 
@@ -49,7 +50,7 @@ internal sealed class RelayWorker : IDisposable
     }
 
     /// <summary>The pipes of this worker's relays.</summary>
-    internal PipePool Pipes { get; } = new(kept: 8);
+    internal ObjectPool<RelayPipe> Pipes { get; } = RelayPipePolicy.CreatePool();
 
     /// <summary>The number of relays that have not ended. Any thread.</summary>
     internal int Relays => Volatile.Read(ref _relays);
@@ -162,7 +163,7 @@ internal sealed class RelayWorker : IDisposable
         _stopping = true;
         _wake.Signal();
         _thread.Join();
-        Pipes.Dispose();
+        (Pipes as IDisposable)?.Dispose();
         _sockets.Dispose();
         _wake.Dispose();
     }

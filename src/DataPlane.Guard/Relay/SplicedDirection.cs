@@ -1,3 +1,5 @@
+using Microsoft.Extensions.ObjectPool;
+
 namespace DataPlane.Guard.Relay;
 
 /// <summary>
@@ -5,7 +7,8 @@ namespace DataPlane.Guard.Relay;
 /// <see cref="IStreamTail"/> must see the end of the stream, the last few bytes of each piece are read.
 /// </summary>
 internal sealed class SplicedDirection(
-    RelayEnd from, RelayEnd to, PipePool pipes, ReadOnlyMemory<byte> first, IStreamTail? tail = null) : RelayDirection(from, to)
+    RelayEnd from, RelayEnd to, ObjectPool<RelayPipe> pipes, ReadOnlyMemory<byte> first, IStreamTail? tail = null)
+    : RelayDirection(from, to)
 {
     private const int CopyBytes = 64 << 10;
 
@@ -20,7 +23,11 @@ internal sealed class SplicedDirection(
 
     protected override nint Take()
     {
-        _pipe ??= pipes.TryRent();
+        if (_pipe is null && pipes.Get() is { IsOpen: true } pipe)
+        {
+            _pipe = pipe;
+        }
+
         return _pipe is null ? TakeCopy() : _pipe.Fill(From.Channel.Handle);
     }
 
@@ -69,4 +76,16 @@ internal sealed class SplicedDirection(
 
         (_pipe, _copy) = (null, null);
     }
+}
+
+/// <summary>
+/// Sees the last bytes of each piece that is relayed, before the receiver can. It runs on the relay's thread and must not wait or throw.
+/// </summary>
+internal interface IStreamTail
+{
+    /// <summary>The largest number of bytes that it wants to see of each piece.</summary>
+    int Length { get; }
+
+    /// <param name="last">The last bytes of a piece; the whole piece when it is shorter.</param>
+    void Take(ReadOnlySpan<byte> last);
 }

@@ -37,3 +37,11 @@ internal sealed class TappedDirection(RelayEnd from, RelayEnd to, IRelayTap tap)
         return written;
     }
 }
+
+/// <summary>
+/// Sees the bytes of one direction, in order, before the receiver can. It runs on the relay's thread and must not wait or throw.
+/// </summary>
+internal interface IRelayTap
+{
+    void Take(ReadOnlySpan<byte> bytes);
+}

@@ -74,3 +74,11 @@ internal sealed class TlsRecordReader
         IsBroken = _header[0] is < TlsRecordType.Change or > TlsRecordType.Data || _header[1] != 3 || Length > MaxLength;
     }
 }
+
+/// <summary>The types of TLS records that tell how far a handshake is.</summary>
+internal static class TlsRecordType
+{
+    internal const byte Change = 20;
+    internal const byte Handshake = 22;
+    internal const byte Data = 23;
+}

@@ -23,13 +23,6 @@ internal sealed class CompressionOptions
     public static ToolOption<Choice<CompressionMethod>?> Demanded() => Options.Choice<CompressionMethod>(
         "--compression", "accept only pages that are compressed so (default: whatever the source does)");
 
-    public static CompressionOptions AddTo(Command command)
-    {
-        var options = new CompressionOptions();
-        options.AddOptionsTo(command);
-        return options;
-    }
-
     public void AddOptionsTo(Command command)
     {
         command.Options.Add(_method);

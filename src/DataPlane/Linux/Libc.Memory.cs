@@ -31,8 +31,6 @@ internal static unsafe partial class Libc
     internal const int AdviceNoHugePage = 15;
     internal const int AdvicePopulateWrite = 23;
 
-    internal const int SyncMemoryWait = 4;
-
     internal const uint MemfdCloseOnExec = 1;
 
     /// <summary>MFD_HUGETLB with a size of 2 MiB.</summary>
@@ -70,9 +68,6 @@ internal static unsafe partial class Libc
     /// <param name="pages">Receives a byte for each page of the machine, whose lowest bit is set when the page is in memory.</param>
     [LibraryImport("libc", EntryPoint = "mincore", SetLastError = true)]
     internal static partial int FindPages(nint address, nuint length, byte* pages);
-
-    [LibraryImport("libc", EntryPoint = "msync", SetLastError = true)]
-    internal static partial int SyncMemory(nint address, nuint length, int flags);
 
     [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int CreateMemoryFile(string name, uint flags);

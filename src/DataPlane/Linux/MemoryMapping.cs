@@ -119,15 +119,6 @@ internal sealed class MemoryMapping : IDisposable
         }
     }
 
-    /// <summary>Returns when the pages of a mapped file are on the disk.</summary>
-    internal void Sync()
-    {
-        if (Libc.SyncMemory(_address, (nuint)Length, Libc.SyncMemoryWait) != 0)
-        {
-            LinuxException.ThrowLast("msync");
-        }
-    }
-
     public void Dispose()
     {
         var address = Interlocked.Exchange(ref _address, 0);

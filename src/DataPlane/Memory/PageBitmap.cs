@@ -11,7 +11,7 @@ namespace DataPlane.Memory;
 /// Not thread-safe, except that any number of threads may use the members named ...Atomic at the same time. Concurrent readers then see
 /// each word either before or after a change.
 /// </remarks>
-public sealed partial class PageBitmap
+public sealed class PageBitmap
 {
     /// <summary>Largest number of pages that one bitmap can hold.</summary>
     public const long MaxPages = int.MaxValue / 2 * 64L;
@@ -188,6 +188,38 @@ public sealed partial class PageBitmap
         return moved;
     }
 
+    /// <summary>
+    /// Finds the next run of set bits at or after <paramref name="from"/>. To visit all runs, go on from <c>first + count</c>: a run longer
+    /// than <paramref name="maxPages"/> then comes in pieces. Allocates nothing.
+    /// </summary>
+    /// <param name="from">Page at which the search begins: 0 to <see cref="PageCount"/>.</param>
+    /// <param name="maxPages">Longest run to report, in pages; at least 1.</param>
+    /// <param name="first">First page of the run; <see cref="PageCount"/> if there is none.</param>
+    /// <param name="count">Pages in the run; 0 if there is none.</param>
+    /// <returns>True if a run was found; false if no bit is set from <paramref name="from"/> on.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="from"/> or <paramref name="maxPages"/> is out of its range.
+    /// </exception>
+    public bool TryFindSetRun(long from, long maxPages, out long first, out long count)
+    {
+        if ((ulong)from > (ulong)PageCount)
+        {
+            ThrowRange(from, 0);
+        }
+
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxPages, 1);
+
+        first = WordSearch.FirstSet(_words, from);
+        if (first < 0)
+        {
+            (first, count) = (PageCount, 0);
+            return false;
+        }
+
+        count = WordSearch.FirstClear(_words, first, first + Math.Min(maxPages, PageCount - first)) - first;
+        return true;
+    }
+
     /// <summary>Number of set bits.</summary>
     public long CountSet()
     {
@@ -211,12 +243,14 @@ public sealed partial class PageBitmap
         }
     }
 
-    /// <summary>Makes this bitmap equal to <paramref name="other"/>, which must be of the same size.</summary>
-    /// <exception cref="ArgumentException">The sizes differ.</exception>
-    public void CopyFrom(PageBitmap other)
+    /// <summary>Clears every bit that is set in <paramref name="other"/>, which must be of the same size.</summary>
+    internal void ExceptWith(PageBitmap other)
     {
         CheckSameSize(other);
-        other._words.CopyTo(_words, 0);
+        for (var i = 0; i < _words.Length; i++)
+        {
+            _words[i] &= ~other._words[i];
+        }
     }
 
     private static ulong Bit(long page) => 1UL << (int)page; // The shift uses only the low six bits of its count.
@@ -230,16 +264,6 @@ public sealed partial class PageBitmap
 
         range = new WordRange(first, first + count - 1);
         return count != 0;
-    }
-
-    /// <summary>Clears every bit that is set in <paramref name="other"/>, which must be of the same size.</summary>
-    internal void ExceptWith(PageBitmap other)
-    {
-        CheckSameSize(other);
-        for (var i = 0; i < _words.Length; i++)
-        {
-            _words[i] &= ~other._words[i];
-        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -16,7 +16,7 @@ namespace DataPlane.Postcopy;
 /// <para>The memory is given back in only two ways: by <see cref="Release"/> if nothing is missing or nobody will ever run on it, else by
 /// <see cref="Poison()"/>. Just closing the userfaultfd would let the guest read zeros for missing pages.</para>
 /// </remarks>
-internal sealed partial class UserfaultPageStore : IPageStore
+internal sealed class UserfaultPageStore : IPageStore
 {
     /// <summary>
     /// The userfaultfds of memory whose missing pages could not be made unreadable. Without a reference the garbage collector would close
@@ -28,11 +28,11 @@ internal sealed partial class UserfaultPageStore : IPageStore
     private const ulong NeededCalls = (1UL << Userfaultfd.CopyNumber) | (1UL << Userfaultfd.WakeNumber);
 
     private readonly ReceivedPages _pages;
-    private readonly PageLedger _ledger;
     private readonly BlockAddresses _addresses;
-    private Userfaultfd? _faults;
-
+    private readonly MissingRanges _missing;
+    private readonly PageDropper _dropper;
     private readonly UserfaultFeatures _wanted;
+    private Userfaultfd? _faults;
 
     /// <param name="pages">The record of the pages that have arrived, and the memory.</param>
     /// <param name="ledger">The record of the pages that are here and of those that are asked for.</param>
@@ -41,11 +41,9 @@ internal sealed partial class UserfaultPageStore : IPageStore
     {
         _wanted = wanted;
         _pages = pages;
-        _ledger = ledger;
         _addresses = new BlockAddresses(pages.Memory);
-        _prepared = new bool[pages.Memory.Blocks.Count];
-        _isPrivate = new bool[pages.Memory.Blocks.Count];
-        _dropped = new GuestPageSet(pages.Memory);
+        _missing = new MissingRanges(pages, ledger);
+        _dropper = new PageDropper(pages, _missing);
     }
 
     /// <summary>The userfaultfd from which faults are read. It exists from the first <see cref="Drop"/> or <see cref="Arm"/> on.</summary>
@@ -73,19 +71,23 @@ internal sealed partial class UserfaultPageStore : IPageStore
     }
 
     /// <summary>
+    /// Drops the contents of pages that the source will send again. May be called before <see cref="Arm"/>, while the guest still runs at
+    /// its source. All memory is registered first: a touch in between would otherwise get a page of zeros, which would never count as
+    /// missing.
+    /// </summary>
+    public void Drop(RamBlock block, long firstPage, long pageCount)
+    {
+        EnsureRegistered();
+        _dropper.Drop(block, firstPage, pageCount);
+    }
+
+    /// <summary>
     /// Drops the contents of all pages that have not been received, and registers all memory unless <see cref="Drop"/> has done so. From
     /// now on each touch of a missing page is a fault, which somebody must read from <see cref="Faults"/>.
     /// </summary>
     public void Arm()
     {
-        foreach (var block in _pages.Memory.BlockSpan)
-        {
-            Prepare(block);
-            DropMissing(block);
-        }
-
-        _dropper.Flush();
-
+        _dropper.DropMissing();
         EnsureRegistered();
     }
 
@@ -194,7 +196,7 @@ internal sealed partial class UserfaultPageStore : IPageStore
         var teardown = new Teardown();
         foreach (var block in _pages.Memory.Blocks)
         {
-            teardown.Run(() => close(faults, block, action => ForEachMissing(block, action)));
+            teardown.Run(() => close(faults, block, action => _missing.ForEach(block, action)));
         }
 
         if (teardown.Failure is not null)
@@ -246,6 +248,19 @@ internal sealed partial class UserfaultPageStore : IPageStore
         {
             throw new IOException($"RAM block '{block.Name}' cannot be completed page by page: the kernel offers the calls {calls:x} only");
         }
+    }
+
+    /// <summary>Whether a host page is present; always true for 4 KiB pages, and where the kernel does not tell.</summary>
+    private static unsafe bool IsThere(RamBlock block, long offset)
+    {
+        if (block.HostPageSize == TargetPage.Size)
+        {
+            return true;
+        }
+
+        byte page;
+        // SAFETY: the call asks about one 4 KiB page, at the first byte of a huge page, and its answer is one byte.
+        return Libc.FindPages(block.Address + (nint)offset, TargetPage.Size, &page) != 0 || (page & 1) != 0;
     }
 
     /// <summary>

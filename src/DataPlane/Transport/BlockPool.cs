@@ -3,9 +3,8 @@ using System.Buffers;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// Pinned blocks of one size for headers, streams and handshakes. The pool is bounded: beyond <see cref="MaxBytes"/> renting throws,
-/// because the use of memory must never follow what a peer sends. Once the blocks exist, renting and returning allocate nothing.
-/// Thread-safe.
+/// Pinned blocks of one size for headers, streams and handshakes. The pool is bounded: beyond that, renting throws, because the use of
+/// memory must never follow what a peer sends. Once the blocks exist, renting and returning allocate nothing. Thread-safe.
 /// </summary>
 /// <remarks>An ObjectPool has no such bound: it creates what it does not have, and does not know who holds what.</remarks>
 internal sealed class BlockPool : MemoryPool<byte>
@@ -25,13 +24,10 @@ internal sealed class BlockPool : MemoryPool<byte>
         ArgumentOutOfRangeException.ThrowIfLessThan(blockBytes, 256);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxBytes, blockBytes);
         BlockBytes = blockBytes;
-        MaxBytes = maxBytes;
         _maxBlocks = checked((int)(maxBytes / blockBytes));
     }
 
     internal int BlockBytes { get; }
-
-    internal long MaxBytes { get; }
 
     /// <summary>The size of a block; renting more throws. The readers and writers of System.IO.Pipelines respect it.</summary>
     public override int MaxBufferSize => BlockBytes;

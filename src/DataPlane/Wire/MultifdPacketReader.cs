@@ -54,10 +54,6 @@ internal readonly ref struct MultifdPacketReader
         (BinaryPrimitives.ReadUInt32BigEndian(header[NormalPagesOffset..]) | BinaryPrimitives.ReadUInt32BigEndian(
             header[ZeroPagesOffset..])) != 0;
 
-    /// <summary>Reads a header of a migration without compression.</summary>
-    public static bool TryRead(ReadOnlySpan<byte> header, out MultifdPacketReader packet, out string? error) =>
-        TryRead(header, MultifdFlags.None, out packet, out error);
-
     /// <summary>Reads and checks a header of a migration with a given compression method.</summary>
     /// <param name="header">The <see cref="HeaderSize"/> bytes; may be shorter only to name a device-state packet in the error.</param>
     /// <param name="method">The compression bits that every packet with pages must carry.</param>

@@ -5,7 +5,7 @@ namespace DataPlane.Wire;
 
 /// <summary>
 /// Fills a multifd header in one pass over the pages, before it is known how many of them are zero: zero pages collect at the far end of
-/// the offset table and move after the normal ones in <see cref="Finish()"/>. Unused bytes are 0, as QEMU 9.2 and later send them.
+/// the offset table and move after the normal ones in <see cref="Finish"/>. Unused bytes are 0, as QEMU 9.2 and later send them.
 /// </summary>
 internal ref struct MultifdPacketWriter
 {
@@ -54,9 +54,6 @@ internal ref struct MultifdPacketWriter
         ThrowIfFull();
         WriteOffset(PagesPerPacket - ++_zeroPages, offset);
     }
-
-    /// <summary>Completes the header of plain pages; returns the bytes of payload that must follow.</summary>
-    public readonly int Finish() => Finish(NormalPages * WireLimits.PageSize);
 
     /// <summary>Completes the header; <paramref name="payloadBytes"/> follow it.</summary>
     public readonly int Finish(int payloadBytes)

@@ -11,13 +11,7 @@ internal sealed class RamBlockList
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly List<RamBlockEntry> _entries = [];
 
-    private RamBlockList(long totalBytes)
-    {
-        TotalBytes = totalBytes;
-        RemainingBytes = totalBytes;
-    }
-
-    public long TotalBytes { get; }
+    private RamBlockList(long totalBytes) => RemainingBytes = totalBytes;
 
     public long RemainingBytes { get; private set; }
 

@@ -39,17 +39,6 @@ internal ref struct WireReader(ReadOnlySpan<byte> source)
         return true;
     }
 
-    public bool TryRead(out ushort value)
-    {
-        if (!BinaryPrimitives.TryReadUInt16BigEndian(_source[Position..], out value))
-        {
-            return false;
-        }
-
-        Position += sizeof(ushort);
-        return true;
-    }
-
     public bool TryRead(out uint value)
     {
         if (!BinaryPrimitives.TryReadUInt32BigEndian(_source[Position..], out value))

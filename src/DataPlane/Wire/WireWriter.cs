@@ -11,12 +11,6 @@ internal ref struct WireWriter(Span<byte> destination)
 
     public void Write(byte value) => _destination[Written++] = value;
 
-    public void Write(ushort value)
-    {
-        BinaryPrimitives.WriteUInt16BigEndian(_destination[Written..], value);
-        Written += sizeof(ushort);
-    }
-
     public void Write(uint value)
     {
         BinaryPrimitives.WriteUInt32BigEndian(_destination[Written..], value);

@@ -19,7 +19,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
     private MultifdReceiver? _receiver;
     private int _runs;
 
-    public string Reads => $"a multifd channel on a socket pair, {MethodName}: packets with pages (MultifdReceiveChannel)";
+    public string Reads => $"a multifd channel on a socket pair, {MethodName}: packets with pages (MultifdPacketReceiver)";
 
     // What a Unix socket holds while nobody reads.
     public int MaxInputBytes => 96 << 10;
@@ -54,7 +54,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
         var channel = new Channel(one, ChannelId.Multifd(0), "fuzzer", _pool);
         try
         {
-            Receive(new MultifdReceiveChannel(0, receiver, _pool), channel, input.Length / MultifdPacket.HeaderSize);
+            Receive(new MultifdPacketReceiver(0, receiver), channel, input.Length / MultifdPacket.HeaderSize);
             Oracle.Holds(_guest.CountUnreported(pages) == 0);
             return pages.Count() > 0;
         }
@@ -77,7 +77,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
     }
 
     /// <summary>Receives all packets and the end, which may be asked for again and again.</summary>
-    private void Receive(MultifdReceiveChannel receiver, Channel channel, int mostPackets)
+    private void Receive(MultifdPacketReceiver receiver, Channel channel, int mostPackets)
     {
         using var block = _pool.RentBlock("multifd 0");
         for (var packets = 0; packets <= mostPackets; packets++)

@@ -27,7 +27,6 @@ public sealed class MemoryLayoutTests
         ("MADV_HUGEPAGE", null, Libc.AdviceHugePage, 14),
         ("MADV_NOHUGEPAGE", null, Libc.AdviceNoHugePage, 15),
         ("MADV_POPULATE_WRITE", "MADV_POPULATE_WRITE", Libc.AdvicePopulateWrite, 23),
-        ("MS_SYNC", null, Libc.SyncMemoryWait, 4),
         ("MFD_CLOEXEC", null, Libc.MemfdCloseOnExec, 1),
         ("MFD_HUGETLB | MFD_HUGE_2MB", "MFD_HUGE_2MB", Libc.MemfdHugePages, 0x54000004),
         ("O_RDONLY", null, Libc.OpenReadOnly, 0),

@@ -35,7 +35,6 @@ public sealed class MemoryAllocationTests : IDisposable
             pages.ClearRangeAtomic(1100, 2);
             pages.UnionWith(other);
             pages.TakeAtomic(other);
-            pages.CopyFrom(other);
             long found = 0;
             for (long from = 0; pages.TryFindSetRun(from, 128, out var first, out var count); from = first + count)
             {

@@ -58,7 +58,7 @@ internal sealed class RawSource(ChannelAddress destination) : IDisposable
             packet.AddNormal(offset);
         }
 
-        packet.Finish();
+        packet.Finish(packet.NormalPages * 4096);
     });
 
     /// <summary>Reads until the destination ends the connection; what it said on the way.</summary>

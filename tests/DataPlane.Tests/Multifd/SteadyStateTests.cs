@@ -57,7 +57,7 @@ public sealed class SteadyStateTests
         Assert.InRange(sent.AllocatedBytes, 0, Packets - FirstPackets - 1);
         Assert.InRange(received.AllocatedBytes, 0, Packets - FirstPackets - 1);
         Assert.Equal(Packets, sent.Calls);
-        Assert.Equal(Packets * 2, received.Calls); // header and payload of a packet come apart: see MultifdReceiveChannel
+        Assert.Equal(Packets * 2, received.Calls); // header and payload of a packet come apart: see MultifdPacketReceiver
     }
 
     [Theory]
@@ -124,7 +124,7 @@ public sealed class SteadyStateTests
     private static (long AllocatedBytes, long Calls, ReceivedPages Pages) ReceiveAll(Channel channel, BlockPool pool, GuestMemory memory)
     {
         var owner = new MultifdReceiver(0, pool) { Pages = new ReceivedPages(memory) };
-        var receiver = new MultifdReceiveChannel(0, owner, pool);
+        var receiver = new MultifdPacketReceiver(0, owner);
         using var header = pool.RentBlock("test");
         for (var packet = 0; packet < FirstPackets; packet++)
         {

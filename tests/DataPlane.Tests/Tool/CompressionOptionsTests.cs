@@ -40,14 +40,15 @@ public sealed class CompressionOptionsTests
     public void What_nobody_has_is_refused_with_what_there_is(string line, string words)
     {
         var command = new Command("send");
-        CompressionOptions.AddTo(command);
+        new CompressionOptions().AddOptionsTo(command);
         Assert.Contains(command.Parse(line).Errors, error => error.Message.Contains(words, StringComparison.Ordinal));
     }
 
     private static CompressionSettings Read(string line, int channels)
     {
         var command = new Command("send");
-        var options = CompressionOptions.AddTo(command);
+        var options = new CompressionOptions();
+        options.AddOptionsTo(command);
         var parsed = command.Parse(line);
         Assert.Empty(parsed.Errors);
         return options.Read(parsed, channels);

@@ -182,7 +182,7 @@ public sealed class ChannelEndTests
         {
             const int MessagePeek = 2;
             byte b;
-            return Libc.Receive(channel.Handle, &b, 1, MessagePeek | Libc.MessageDontWait);
+            return SocketCalls.Receive(channel.Handle, &b, 1, MessagePeek | SocketCalls.MessageDontWait);
         }
     }
 }

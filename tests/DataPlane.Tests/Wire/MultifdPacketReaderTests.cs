@@ -27,7 +27,7 @@ public sealed class MultifdPacketReaderTests
     public void Data_packet_of_the_documentation_is_read()
     {
         Assert.Equal(1344, MultifdPacket.HeaderSize);
-        Assert.True(MultifdPacketReader.TryRead(Data, out var packet, out var error), error);
+        Assert.True(MultifdPacketReader.TryRead(Data, MultifdFlags.None, out var packet, out var error), error);
         Assert.False(packet.IsSync);
         Assert.Equal((2, 1, 3), (packet.NormalPages, packet.ZeroPages, packet.PageCount));
         Assert.Equal(8192, packet.PayloadBytes);
@@ -40,7 +40,7 @@ public sealed class MultifdPacketReaderTests
     [Fact]
     public void Offsets_behind_the_pages_are_not_readable()
     {
-        Assert.True(MultifdPacketReader.TryRead(Data, out var packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(Data, MultifdFlags.None, out var packet, out _));
         var refused = false;
         try
         {
@@ -72,7 +72,7 @@ public sealed class MultifdPacketReaderTests
         SetField(stale, MultifdPacket.ZeroPagesOffset, 0);
         SetField(stale, MultifdPacket.PayloadBytesOffset, 0xFFFFFFFF);
         SetField(stale, MultifdPacket.FlagsOffset, 1 | 4);
-        Assert.True(MultifdPacketReader.TryRead(stale, out var packet, out var error), error);
+        Assert.True(MultifdPacketReader.TryRead(stale, MultifdFlags.None, out var packet, out var error), error);
         Assert.Equal(0, packet.PayloadBytes);
         Assert.True(packet.TryCheckOffsets(0, out _));
     }
@@ -82,7 +82,7 @@ public sealed class MultifdPacketReaderTests
     {
         byte[] bytes = [.. Data];
         SetField(bytes, MultifdPacket.FlagsOffset, 1);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(bytes, MultifdFlags.None, out var packet, out _));
         Assert.True(packet.IsSync);
         Assert.Equal(8192, packet.PayloadBytes);
     }
@@ -134,7 +134,7 @@ public sealed class MultifdPacketReaderTests
         SetField(bytes, MultifdPacket.NormalPagesOffset, 0);
         CodecAssert.Refuses(bytes, Read, "zero pages announces 8192 bytes");
         SetField(bytes, MultifdPacket.PayloadBytesOffset, 0);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(bytes, MultifdFlags.None, out var packet, out _));
         Assert.Equal((0, 1, 0), (packet.NormalPages, packet.ZeroPages, packet.PayloadBytes));
     }
 
@@ -178,7 +178,7 @@ public sealed class MultifdPacketReaderTests
     [InlineData(long.MaxValue, true)]
     public void Offsets_must_lie_in_the_block(long blockLength, bool legal)
     {
-        Assert.True(MultifdPacketReader.TryRead(Data, out var packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(Data, MultifdFlags.None, out var packet, out _));
         Assert.Equal(legal, packet.TryCheckOffsets(blockLength, out var error));
         Assert.Equal(legal, error is null);
     }
@@ -194,7 +194,7 @@ public sealed class MultifdPacketReaderTests
     {
         byte[] bytes = [.. Data];
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(MultifdPacket.OffsetsOffset + 8 * index), offset);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(bytes, MultifdFlags.None, out var packet, out _));
         Assert.False(packet.TryCheckOffsets(0x102000, out var error));
         Assert.Contains($"page offset {offset:X} is not a page of RAM block 'pc.ram' with 102000 bytes", error, StringComparison.Ordinal);
     }
@@ -204,7 +204,7 @@ public sealed class MultifdPacketReaderTests
     {
         byte[] bytes = [.. Data];
         bytes.AsSpan(MultifdPacket.OffsetsOffset + 3 * 8).Fill(0xFF);
-        Assert.True(MultifdPacketReader.TryRead(bytes, out var packet, out _));
+        Assert.True(MultifdPacketReader.TryRead(bytes, MultifdFlags.None, out var packet, out _));
         Assert.True(packet.TryCheckOffsets(0x102000, out _));
     }
 
@@ -212,7 +212,7 @@ public sealed class MultifdPacketReaderTests
     public void Anything_may_arrive_and_what_is_accepted_stays_in_bounds() =>
         CodecAssert.Damaged([Data, Sync, s_deviceState]).Sample(bytes =>
         {
-            var read = MultifdPacketReader.TryRead(bytes, out var packet, out var error);
+            var read = MultifdPacketReader.TryRead(bytes, MultifdFlags.None, out var packet, out var error);
             if (read != (error is null))
             {
                 return false;
@@ -240,7 +240,7 @@ public sealed class MultifdPacketReaderTests
         long sum = 0;
         for (var i = 0; i < 1000; i++)
         {
-            MultifdPacketReader.TryRead(Data, out var packet, out _);
+            MultifdPacketReader.TryRead(Data, MultifdFlags.None, out var packet, out _);
             packet.TryCheckOffsets(0x102000, out _);
             sum += packet.PayloadBytes + packet.BlockName.Length + packet.Offset(1);
         }
@@ -249,7 +249,8 @@ public sealed class MultifdPacketReaderTests
         Assert.Equal(1000 * (8192 + 6 + 0x101000), sum);
     }
 
-    private static bool Read(ReadOnlySpan<byte> source, out string? error) => MultifdPacketReader.TryRead(source, out _, out error);
+    private static bool Read(ReadOnlySpan<byte> source, out string? error) =>
+        MultifdPacketReader.TryRead(source, MultifdFlags.None, out _, out error);
 
     private static void SetField(byte[] header, int offset, uint value) =>
         BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(offset), value);

@@ -17,7 +17,7 @@ public sealed class MultifdPacketWriterTests
         writer.AddZero(0x5000);
         writer.AddNormal(0x101000);
         Assert.Equal((2, 1, 125), (writer.NormalPages, writer.ZeroPages, writer.FreePages));
-        Assert.Equal(8192, writer.Finish());
+        Assert.Equal(8192, writer.Finish(writer.NormalPages * 4096));
         Assert.Equal(MultifdPacketReaderTests.Data, header[..MultifdPacket.HeaderSize]);
         Assert.All(header[MultifdPacket.HeaderSize..], b => Assert.Equal(0xCC, b));
     }
@@ -56,8 +56,8 @@ public sealed class MultifdPacketWriterTests
                 Add(ref writer, page * 4096, zero);
             }
 
-            var payload = writer.Finish();
-            if (!MultifdPacketReader.TryRead(header, out var packet, out _) || !packet.TryCheckOffsets(1L << 33, out _))
+            var payload = writer.Finish(writer.NormalPages * 4096);
+            if (!MultifdPacketReader.TryRead(header, MultifdFlags.None, out var packet, out _) || !packet.TryCheckOffsets(1L << 33, out _))
             {
                 return false;
             }
@@ -104,7 +104,7 @@ public sealed class MultifdPacketWriterTests
     [InlineData(0)]
     [InlineData(256)]
     public void A_name_that_does_not_fit_is_refused(int length) =>
-        Assert.Throws<ArgumentException>(() => MultifdPacketWriter.Begin(Dirty(), new byte[length], 0).Finish());
+        Assert.Throws<ArgumentException>(() => MultifdPacketWriter.Begin(Dirty(), new byte[length], 0).Finish(0));
 
     [Fact]
     public void Writing_allocates_nothing()
@@ -121,7 +121,7 @@ public sealed class MultifdPacketWriterTests
             }
 
             writer.AddZero(0x5000);
-            sum += writer.Finish();
+            sum += writer.Finish(writer.NormalPages * 4096);
         }
 
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);

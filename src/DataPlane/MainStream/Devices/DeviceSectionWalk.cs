@@ -9,7 +9,7 @@ namespace DataPlane.MainStream.Devices;
 /// Divides the bytes between RAM and the VM description into the sections that the description lists. Every section must be there with its
 /// name, instance and footer, and nothing may be left over.
 /// </summary>
-internal static partial class DeviceSectionWalk
+internal static class DeviceSectionWalk
 {
     /// <summary>Divides the bytes by the sizes that the description gives.</summary>
     public static bool TryBySizes(

@@ -1,3 +1,6 @@
+using System.Text;
+using DataPlane.Wire;
+
 namespace DataPlane.MainStream.Devices;
 
 /// <summary>
@@ -7,8 +10,10 @@ namespace DataPlane.MainStream.Devices;
 /// <remarks>
 /// The state of a VM that is not QEMU's is put into one section with <see cref="Wrap"/>, and <see cref="Unwrap"/> returns it.
 /// </remarks>
-public sealed partial class DeviceState
+public sealed class DeviceState
 {
+    private const uint WrappedVersion = 1;
+
     internal DeviceState(
         ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections, ReadOnlyMemory<byte> description,
         IReadOnlyList<DeviceSection> devices)
@@ -24,7 +29,7 @@ public sealed partial class DeviceState
     /// that a saved copy can be read like any other.
     /// </summary>
     internal static DeviceState FromPackage(ReadOnlyMemory<byte> earlySections, ReadOnlyMemory<byte> sections) =>
-        DeviceSectionWalk.TryByFooters(sections.Span, out var devices)
+        DeviceFooterWalk.TryByFooters(sections.Span, out var devices)
             ? new DeviceState(earlySections, sections, DeviceDescription.Write(devices), devices)
             : new DeviceState(earlySections, sections, "{}"u8.ToArray(), []);
 
@@ -71,6 +76,41 @@ public sealed partial class DeviceState
         return new DeviceState(EarlySections, sections, Description, Devices);
     }
 
+    /// <summary>Puts a VM's own device state into one section, and describes it so that any receiver can tell where it ends.</summary>
+    /// <param name="name">
+    /// Name of the section: 1 to 255 bytes of UTF-8 without control characters. QEMU would look for a device of this name.
+    /// </param>
+    /// <param name="body">The state, which is copied.</param>
+    /// <exception cref="ArgumentException"><paramref name="name"/> is not a name of this kind.</exception>
+    public static DeviceState Wrap(string name, ReadOnlyMemory<byte> body)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        var utf8Name = Encoding.UTF8.GetBytes(name);
+        if (utf8Name.Length > WireLimits.MaxNameLength || !WireName.TryDecode(utf8Name, out _))
+        {
+            throw new ArgumentException($"A section's name is text of 1 to {WireLimits.MaxNameLength} bytes.", nameof(name));
+        }
+
+        var header = new byte[SectionHeader.MaxSize];
+        var headerSize = SectionHeader.Write(header, SectionType.Full, id: 0, utf8Name, instance: 0, WrappedVersion);
+        var sections = new byte[checked(headerSize + body.Length + SectionFooter.Size)];
+        header.AsSpan(0, headerSize).CopyTo(sections);
+        body.Span.CopyTo(sections.AsSpan(headerSize));
+        SectionFooter.Write(sections.AsSpan(headerSize + body.Length), id: 0);
+        return new DeviceState(
+            default, sections, Describe(name, body.Length), [new DeviceSection(name, 0, WrappedVersion, headerSize, body.Length)]);
+    }
+
+    /// <summary>Returns the body of the section <paramref name="name"/> with instance 0, without copying it.</summary>
+    /// <exception cref="KeyNotFoundException">There is no such section.</exception>
+    public ReadOnlyMemory<byte> Unwrap(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return Find(name) is { } device
+            ? Body(device)
+            : throw new KeyNotFoundException($"The device state has no section '{name}' among its {Devices.Count} sections.");
+    }
+
     private ReadOnlyMemory<byte> Body(DeviceSection device) => Sections.Slice(device.Offset, device.Length);
 
     private DeviceSection? FindGlobalState() => Find(GlobalState.DeviceName);
@@ -87,4 +127,14 @@ public sealed partial class DeviceState
 
         return null;
     }
+
+    private static byte[] Describe(string name, int size) => DeviceDescription.Write([new DeviceSection(name, 0, WrappedVersion, 0, size)]);
 }
+
+/// <summary>Where the state of one device lies in <see cref="DeviceState.Sections"/>.</summary>
+/// <param name="Name">Name of the device; for a PCI device it includes the path, as in <c>0000:00:1f.2/ich9_ahci</c>.</param>
+/// <param name="Instance">Number that distinguishes devices of the same name.</param>
+/// <param name="Version">Version of the device's own format.</param>
+/// <param name="Offset">Offset of the first byte of the body, which follows the section's header.</param>
+/// <param name="Length">Length of the body in bytes, without the section's footer.</param>
+public readonly record struct DeviceSection(string Name, uint Instance, uint Version, int Offset, int Length);

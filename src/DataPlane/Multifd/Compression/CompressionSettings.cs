@@ -25,8 +25,6 @@ internal readonly record struct CompressionSettings(CompressionMethod Method, in
 
     public const int DefaultZstdLevel = 1;
 
-    public static CompressionSettings None => default;
-
     /// <summary>The lowest and the highest level of a method; null if the method has no levels.</summary>
     public static (int Min, int Max)? LevelsOf(CompressionMethod method) => method switch
     {

@@ -160,9 +160,6 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Ssl, EntryPoint = "SSL_get_verify_result")]
     internal static partial nint VerifyResult(nint session);
 
-    [LibraryImport(Ssl, EntryPoint = "SSL_get_version")]
-    internal static partial byte* Version(nint session);
-
     [LibraryImport(Crypto, EntryPoint = "BIO_new_bio_pair")]
     internal static partial int NewBioPair(nint* first, nuint firstBytes, nint* second, nuint secondBytes);
 

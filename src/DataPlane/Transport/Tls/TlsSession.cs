@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;
@@ -69,8 +68,6 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>What broke the session; <see langword="null"/> when nothing did. Any thread may read it.</summary>
     internal string? Failure => _failure;
 
-    /// <summary>The version of TLS, such as "TLSv1.3".</summary>
-    internal string Version => Marshal.PtrToStringUTF8((nint)OpenSsl.Version(_session)) ?? "";
 
     /// <summary>Whether bytes of an unfinished record are here, so that an end of the connection now is inside a record.</summary>
     internal bool HoldsPiece

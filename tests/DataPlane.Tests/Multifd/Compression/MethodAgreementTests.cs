@@ -57,7 +57,7 @@ public sealed class MethodAgreementTests
             packet.AddNormal(page * 4096);
         }
 
-        packet.Finish();
+        packet.Finish(packet.NormalPages * 4096);
         return header;
     }
 }

@@ -4,25 +4,37 @@ using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 
-/// <content>Drops the contents of pages that have not been received: the kernel reports no fault for a page that is there.</content>
-internal sealed partial class UserfaultPageStore
+/// <summary>
+/// Drops the contents of pages that have not been received: the kernel reports no fault for a page that is there. Used by one thread at a
+/// time.
+/// </summary>
+/// <param name="pages">The record of the pages that have arrived.</param>
+/// <param name="missing">The ranges that have not been received.</param>
+internal sealed class PageDropper(ReceivedPages pages, MissingRanges missing)
 {
-    private readonly RangeDropper _dropper = new();
-    private readonly bool[] _prepared;
-    private readonly bool[] _isPrivate;
-    private readonly GuestPageSet _dropped;
+    private readonly RangeDropper _private = new();
+    private readonly bool[] _prepared = new bool[pages.Memory.Blocks.Count];
+    private readonly bool[] _isPrivate = new bool[pages.Memory.Blocks.Count];
+    private readonly GuestPageSet _dropped = new(pages.Memory);
 
-    /// <summary>
-    /// Drops the contents of pages that the source will send again. May be called before <see cref="Arm"/>, while the guest still runs at
-    /// its source. All memory is registered first: a touch in between would otherwise get a page of zeros, which would never count as
-    /// missing.
-    /// </summary>
+    /// <summary>Drops the contents of pages that the source will send again.</summary>
     public void Drop(RamBlock block, long firstPage, long pageCount)
     {
-        EnsureRegistered();
         Prepare(block);
         DropRange(block, firstPage << TargetPage.Shift, pageCount << TargetPage.Shift);
         _dropped[block].SetRange(firstPage, pageCount);
+    }
+
+    /// <summary>Drops all pages that are missing and have not been dropped before.</summary>
+    public void DropMissing()
+    {
+        foreach (var block in pages.Memory.BlockSpan)
+        {
+            Prepare(block);
+            DropMissing(block);
+        }
+
+        _private.Flush();
     }
 
     /// <summary>
@@ -39,11 +51,10 @@ internal sealed partial class UserfaultPageStore
         _prepared[block.Index] = true;
     }
 
-    /// <summary>Drops all pages of the block that are missing and have not been dropped before.</summary>
     private void DropMissing(RamBlock block)
     {
         var dropped = _dropped[block];
-        ForEachMissing(block, (offset, length) =>
+        missing.ForEach(block, (offset, length) =>
         {
             var (next, end) = (offset >> TargetPage.Shift, (offset + length) >> TargetPage.Shift);
             while (next < end)
@@ -69,37 +80,10 @@ internal sealed partial class UserfaultPageStore
         _isPrivate[block.Index] = _isPrivate[block.Index] || !TryRemove(block, offset, length);
         if (_isPrivate[block.Index])
         {
-            _dropper.Add(block.Address + (nint)offset, length);
+            _private.Add(block.Address + (nint)offset, length);
         }
 
-        _pages.RecordDropped(block, offset >> TargetPage.Shift, length >> TargetPage.Shift);
-    }
-
-    /// <summary>
-    /// Calls <paramref name="action"/> with offset and length, in bytes, of each range of host pages that have not been received.
-    /// </summary>
-    private void ForEachMissing(RamBlock block, Action<long, long> action)
-    {
-        var received = _pages.Received(block);
-        var unit = _ledger.PagesPerHostPage(block);
-        long from = 0;
-        while (from < block.PageCount)
-        {
-            if (!received.TryFindSetRun(from, block.PageCount, out var next, out var count))
-            {
-                next = block.PageCount;
-            }
-
-            // A host page that has come in part (zero pages before the switch) counts as received: the rest of it never had contents.
-            var begin = (from + unit - 1) & -unit;
-            var end = next == block.PageCount ? next : next & -unit;
-            if (end > begin)
-            {
-                action(begin << TargetPage.Shift, (end - begin) << TargetPage.Shift);
-            }
-
-            from = next == block.PageCount ? next : next + count;
-        }
+        pages.RecordDropped(block, offset >> TargetPage.Shift, length >> TargetPage.Shift);
     }
 
     /// <summary>
@@ -111,19 +95,6 @@ internal sealed partial class UserfaultPageStore
         var errno = Advise(block, offset, length, Libc.AdviceRemove);
         var isPrivate = errno == Errno.EINVAL || (errno == Errno.EACCES && block.HostPageSize != TargetPage.Size);
         return errno == 0 || isPrivate ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
-    }
-
-    /// <summary>Whether a host page is present; always true for 4 KiB pages, and where the kernel does not tell.</summary>
-    private static unsafe bool IsThere(RamBlock block, long offset)
-    {
-        if (block.HostPageSize == TargetPage.Size)
-        {
-            return true;
-        }
-
-        byte page;
-        // SAFETY: the call asks about one 4 KiB page, at the first byte of a huge page, and its answer is one byte.
-        return Libc.FindPages(block.Address + (nint)offset, TargetPage.Size, &page) != 0 || (page & 1) != 0;
     }
 
     private static int Advise(RamBlock block, long offset, long length, int advice)

@@ -3,8 +3,11 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream.Devices;
 
-/// <content>Divides the bytes without a description, which the package of postcopy does not have.</content>
-internal static partial class DeviceSectionWalk
+/// <summary>
+/// Divides device state into sections without a description, which the package of postcopy does not have; with one,
+/// <see cref="DeviceSectionWalk"/> does it.
+/// </summary>
+internal static class DeviceFooterWalk
 {
     /// <summary>
     /// Largest number of attempts to find the end of a section. If more are needed the sections stay unknown, so that hostile bytes cannot
