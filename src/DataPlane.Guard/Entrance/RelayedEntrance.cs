@@ -38,7 +38,7 @@ internal sealed class RelayedEntrance(
         var isIn = false;
         try
         {
-            if (!Libc.TrySetBlocking(qemu.Handle, false))
+            if (!SocketCalls.TrySetBlocking(qemu.Handle, false))
             {
                 LinuxException.ThrowLast("fcntl", qemu.Name);
             }

@@ -107,7 +107,7 @@ internal sealed class UndecidedConnection
         }
 
         // SAFETY: at most as many bytes are written as the room has.
-        var n = Libc.Receive(Socket, buffer, (nuint)room.Length, Libc.MessageDontWait);
+        var n = SocketCalls.Receive(Socket, buffer, (nuint)room.Length, SocketCalls.MessageDontWait);
         if (n < 0)
         {
             return Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR ? ReadOutcome.Nothing : ReadOutcome.Gone;

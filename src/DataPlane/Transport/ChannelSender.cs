@@ -39,14 +39,14 @@ internal abstract class ChannelSender(ChannelSocket socket)
     private protected unsafe nint SendOnce(ReadOnlySpan<IoVec> vectors, out int errno)
     {
         // Without a companion the kernel waits until it has taken everything, so that usually one call is enough.
-        var flags = Companion is null ? Libc.MessageNoSignal : Libc.MessageNoSignal | Libc.MessageDontWait;
+        var flags = Companion is null ? SocketCalls.MessageNoSignal : SocketCalls.MessageNoSignal | SocketCalls.MessageDontWait;
         try
         {
             // SAFETY: the vectors are fixed for the call; the caller vouches for the memory they name.
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                var done = Libc.SendMessage(socket.Handle, &message, flags);
+                var done = SocketCalls.SendMessage(socket.Handle, &message, flags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 Calls++;
                 return done;
@@ -59,5 +59,5 @@ internal abstract class ChannelSender(ChannelSocket socket)
         }
     }
 
-    private protected bool TryWaitAfter(int errno) => socket.TryWaitAfter(errno, Libc.PollOut, Companion);
+    private protected bool TryWaitAfter(int errno) => socket.TryWaitAfter(errno, PollCalls.PollOut, Companion);
 }

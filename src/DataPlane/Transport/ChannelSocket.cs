@@ -56,10 +56,10 @@ internal sealed class ChannelSocket : IDisposable
             // shutdown(2) must not come first: it sends FIN, and a peer that reads the FIN before the reset takes a torn stream for a
             // complete one. Disconnecting sends the reset itself. Where it is refused (Unix sockets, some kernels while a thread waits),
             // shutdown wakes the threads, and linger 0 turns the last close into the reset.
-            _ = Libc.TrySetLingerZero(Handle);
-            if (!Libc.TryDisconnect(Handle))
+            _ = SocketCalls.TrySetLingerZero(Handle);
+            if (!SocketCalls.TryDisconnect(Handle))
             {
-                _ = Libc.Shutdown(Handle, Libc.ShutdownBoth);
+                _ = SocketCalls.Shutdown(Handle, SocketCalls.ShutdownBoth);
             }
         }
         catch (ObjectDisposedException)
@@ -98,9 +98,9 @@ internal sealed class ChannelSocket : IDisposable
         {
             if (companion is null)
             {
-                _ = Libc.WaitFor(Handle, events, wake, Timeout.Infinite);
+                _ = PollCalls.WaitFor(Handle, events, wake, Timeout.Infinite);
             }
-            else if (!Libc.WaitToSend(Handle, companion.Handle))
+            else if (!PollCalls.WaitToSend(Handle, companion.Handle))
             {
                 Abort(new ChannelException(
                     FailureReason.PeerClosed, companion.Name, $"{companion.Name} was lost while bytes waited to be sent on {Name}"));

@@ -12,7 +12,7 @@ internal sealed class PlainReceiver(ChannelSocket socket) : ChannelReceiver(sock
     {
         while (!rest.IsEmpty)
         {
-            var done = ReceiveOnce(rest, Libc.MessageWaitAll, out var errno);
+            var done = ReceiveOnce(rest, SocketCalls.MessageWaitAll, out var errno);
             if (done > 0)
             {
                 total += done;
@@ -22,7 +22,7 @@ internal sealed class PlainReceiver(ChannelSocket socket) : ChannelReceiver(sock
             {
                 return Socket.Closed(total);
             }
-            else if (!Socket.TryWaitAfter(errno, Libc.PollIn))
+            else if (!Socket.TryWaitAfter(errno, PollCalls.PollIn))
             {
                 return Socket.Failed(total, errno);
             }
@@ -35,7 +35,7 @@ internal sealed class PlainReceiver(ChannelSocket socket) : ChannelReceiver(sock
     {
         for (var waited = false; ; waited = true)
         {
-            var done = ReceiveOnce(vectors, wake is null ? 0 : Libc.MessageDontWait, out var errno);
+            var done = ReceiveOnce(vectors, wake is null ? 0 : SocketCalls.MessageDontWait, out var errno);
             if (done > 0)
             {
                 return new TransferResult(done, ChannelEnd.None, 0);
@@ -51,7 +51,7 @@ internal sealed class PlainReceiver(ChannelSocket socket) : ChannelReceiver(sock
                 return default;
             }
 
-            if (!Socket.TryWaitAfter(errno, Libc.PollIn, wake: wake))
+            if (!Socket.TryWaitAfter(errno, PollCalls.PollIn, wake: wake))
             {
                 return Socket.Failed(0, errno);
             }
@@ -86,7 +86,7 @@ internal sealed class PlainReceiver(ChannelSocket socket) : ChannelReceiver(sock
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                var done = Libc.ReceiveMessage(Socket.Handle, &message, flags);
+                var done = SocketCalls.ReceiveMessage(Socket.Handle, &message, flags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 Calls++;
                 Bytes += Math.Max(done, 0);

@@ -110,7 +110,7 @@ public sealed class AdmissionRequestsTests : IDisposable
 
     private static AdmittedChannel MainChannel(BlockPool pool)
     {
-        var (one, other) = Libc.CreateSocketPair();
+        var (one, other) = SocketCalls.CreateSocketPair();
         other.Dispose();
         return new AdmittedChannel(one, null, pool, TimeProvider.System)
         {

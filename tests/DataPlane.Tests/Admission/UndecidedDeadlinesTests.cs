@@ -134,7 +134,7 @@ public sealed class UndecidedDeadlinesTests : IDisposable
 
     private UndecidedConnection Come(ReadOnlySpan<byte> bytes = default)
     {
-        var (near, far) = Libc.CreateSocketPair();
+        var (near, far) = SocketCalls.CreateSocketPair();
         _sockets.AddRange([near, far]);
         if (!bytes.IsEmpty)
         {

@@ -25,7 +25,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
 
         // What is decrypted on the way to the alert is dropped, because nobody waits for it any more.
         Span<byte> dropped = stackalloc byte[1024];
-        while (!Socket.IsAborted && session.Failure is null && ReceiveOnce(Libc.MessageDontWait, out _) > 0)
+        while (!Socket.IsAborted && session.Failure is null && ReceiveOnce(SocketCalls.MessageDontWait, out _) > 0)
         {
             while (session.Decrypt(dropped, out _) == TlsResult.Done)
             {
@@ -132,7 +132,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
                 }
                 else
                 {
-                    var count = ReceiveOnce(wake is null ? 0 : Libc.MessageDontWait, out var errno);
+                    var count = ReceiveOnce(wake is null ? 0 : SocketCalls.MessageDontWait, out var errno);
                     // QEMU ends channels without close_notify, so only an unfinished record makes an end an error.
                     if (count == 0)
                     {
@@ -147,7 +147,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
                     }
 
                     waited = count < 0;
-                    if (waited && !Socket.TryWaitAfter(errno, Libc.PollIn, wake: wake))
+                    if (waited && !Socket.TryWaitAfter(errno, PollCalls.PollIn, wake: wake))
                     {
                         return Socket.Failed(total, errno);
                     }
@@ -170,7 +170,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
         try
         {
             // SAFETY: at most as many bytes are written as the session has room for, and the caller holds its memory.
-            var count = Libc.Receive(Socket.Handle, (byte*)room.Address, room.Length, flags);
+            var count = SocketCalls.Receive(Socket.Handle, (byte*)room.Address, room.Length, flags);
             errno = count < 0 ? Marshal.GetLastPInvokeError() : 0;
             Calls++;
             if (count > 0)

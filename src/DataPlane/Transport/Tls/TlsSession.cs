@@ -68,7 +68,6 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>What broke the session; <see langword="null"/> when nothing did. Any thread may read it.</summary>
     internal string? Failure => _failure;
 
-
     /// <summary>Whether bytes of an unfinished record are here, so that an end of the connection now is inside a record.</summary>
     internal bool HoldsPiece
     {
