@@ -148,7 +148,7 @@ internal sealed class FileReplacement
     {
         try
         {
-            var old = LinuxFile.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlocking);
+            var old = LinuxFile.Open(path, FileCalls.OpenReadOnly | FileCalls.OpenNoFollow | FileCalls.OpenNonBlocking);
             _ = LinuxFile.TryLock(old);
             return old;
         }

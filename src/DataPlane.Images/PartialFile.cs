@@ -61,14 +61,14 @@ internal static partial class PartialFile
         var removed = 0;
         foreach (var path in Directory.EnumerateFiles(folder, ".*.partial").Where(static path => Names().IsMatch(Path.GetFileName(path))))
         {
-            if (!FileFacts.TryRead(path, out var facts) || facts.Kind != FileKind.File || facts.Owner != Libc.GetEffectiveUser())
+            if (!FileFacts.TryRead(path, out var facts) || facts.Kind != FileKind.File || facts.Owner != ProcessCalls.GetEffectiveUser())
             {
                 continue;
             }
 
             try
             {
-                using var file = LinuxFile.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlocking);
+                using var file = LinuxFile.Open(path, FileCalls.OpenReadOnly | FileCalls.OpenNoFollow | FileCalls.OpenNonBlocking);
                 if (!LinuxFile.TryLock(file))
                 {
                     continue;

@@ -16,12 +16,13 @@ internal sealed unsafe class GuardedGuest : IDisposable
     public GuardedGuest(params IReadOnlyList<(string Name, long Length)> blocks)
     {
         _length = (nuint)(blocks.Sum(block => block.Length + TargetPage.Size) + TargetPage.Size);
-        _area = Map(0, _length, Libc.ProtNone, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve);
+        _area = Map(0, _length, MemoryCalls.ProtNone, MemoryCalls.MapPrivate | MemoryCalls.MapAnonymous | MemoryCalls.MapNoReserve);
         var next = _area + TargetPage.Size;
         var wrapped = new List<RamBlock>();
         foreach ((var name, var length) in blocks)
         {
-            Map(next, (nuint)length, Libc.ProtRead | Libc.ProtWrite, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapFixed);
+            Map(next, (nuint)length, MemoryCalls.ProtRead | MemoryCalls.ProtWrite,
+                MemoryCalls.MapPrivate | MemoryCalls.MapAnonymous | MemoryCalls.MapFixed);
             wrapped.Add(RamBlock.Wrap(name, next, length, startsZeroed: true));
             next += (nint)length + TargetPage.Size;
         }
@@ -81,13 +82,13 @@ internal sealed unsafe class GuardedGuest : IDisposable
     public void Dispose()
     {
         Memory.Dispose();
-        _ = Libc.UnmapMemory(_area, _length);
+        _ = MemoryCalls.UnmapMemory(_area, _length);
     }
 
     private static nint Map(nint address, nuint length, int protection, int flags)
     {
-        var mapped = Libc.MapMemory(address, length, protection, flags, -1, 0);
-        if (mapped == Libc.MapFailed)
+        var mapped = MemoryCalls.MapMemory(address, length, protection, flags, -1, 0);
+        if (mapped == MemoryCalls.MapFailed)
         {
             LinuxException.ThrowLast("mmap", $"{length} bytes");
         }

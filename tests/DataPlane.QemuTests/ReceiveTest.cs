@@ -148,7 +148,7 @@ public abstract class ReceiveTest : QemuTest
         }
 
         // The runtime's own way of opening asks for a lock, which the command has.
-        using var file = LinuxFile.Open(path, Libc.OpenReadOnly);
+        using var file = LinuxFile.Open(path, FileCalls.OpenReadOnly);
         var chunk = new byte[1 << 20];
         var pages = 0;
         long offset = 0;

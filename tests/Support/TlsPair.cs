@@ -31,7 +31,7 @@ internal sealed class TlsPair : IAsyncDisposable
         var dialling = ChannelDialer.ConnectAsync(
             listener.LocalAddress, new ChannelOptions(), ChannelId.Multifd(0), 0, pool, cancellationToken,
             tls: new TlsDial(clientSide, "127.0.0.1", TimeSpan.FromSeconds(30)));
-        Libc.WaitFor(listener.Handle, Libc.PollIn, null, Timeout.Infinite);
+        PollCalls.WaitFor(listener.Handle, PollCalls.PollIn, null, Timeout.Infinite);
         _ = listener.TryAccept(out var accepted, out _);
         using var upgrade = new OpenSslUpgrade(serverSide);
         var upgraded = await upgrade.UpgradeAsync(

@@ -27,7 +27,7 @@ internal sealed class SocketPlace : IDisposable
     internal static SocketPlace Open(string path)
     {
         var full = Path.GetFullPath(path);
-        var folder = LinuxFile.Open(Path.GetDirectoryName(full) ?? "/", Libc.OpenPath | Libc.OpenDirectory);
+        var folder = LinuxFile.Open(Path.GetDirectoryName(full) ?? "/", FileCalls.OpenPath | FileCalls.OpenDirectory);
         return new SocketPlace(folder, Path.GetFileName(full));
     }
 
@@ -38,14 +38,14 @@ internal sealed class SocketPlace : IDisposable
     /// <exception cref="LinuxException">There is nothing, or it is not a socket.</exception>
     internal PinnedSocket Pin()
     {
-        var descriptor = Libc.OpenAt(_folder, _name, Libc.OpenPath | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0);
+        var descriptor = FileCalls.OpenAt(_folder, _name, FileCalls.OpenPath | FileCalls.OpenNoFollow | FileCalls.OpenCloseOnExec, 0);
         if (descriptor < 0)
         {
             throw new LinuxException("open", Marshal.GetLastPInvokeError(), _name);
         }
 
         var file = new SafeFileHandle(descriptor, ownsHandle: true);
-        if (Libc.FileTypeOf(file, "") == Libc.FileTypeSocket)
+        if (FileCalls.FileTypeOf(file, "") == FileCalls.FileTypeSocket)
         {
             return new PinnedSocket(file);
         }
@@ -56,7 +56,7 @@ internal sealed class SocketPlace : IDisposable
 
     /// <summary>Removes the socket. Returns false when there is nothing, or no socket, or the guard may not remove it.</summary>
     internal bool TryRemove() =>
-        Libc.FileTypeOf(_folder, _name) == Libc.FileTypeSocket && Libc.UnlinkAt(_folder, _name, 0) == 0;
+        FileCalls.FileTypeOf(_folder, _name) == FileCalls.FileTypeSocket && FileCalls.UnlinkAt(_folder, _name, 0) == 0;
 
     public void Dispose() => _folder.Dispose();
 }

@@ -11,7 +11,7 @@ internal sealed class RelayEnd
     internal RelayEnd(Channel channel)
     {
         Channel = channel;
-        if (!Libc.TrySetBlocking(channel.Handle, false))
+        if (!SocketCalls.TrySetBlocking(channel.Handle, false))
         {
             LinuxException.ThrowLast("fcntl", channel.Name);
         }
@@ -31,7 +31,8 @@ internal sealed class RelayEnd
     /// <summary>
     /// Whether the other side went without reading everything, which a Unix socket keeps as its error. False while the connection is open.
     /// </summary>
-    internal bool HasLostBytes => _isGone && Libc.GetSocketOption(Channel.Handle, Libc.LevelSocket, Libc.OptionError) != 0;
+    internal bool HasLostBytes =>
+        _isGone && SocketCalls.GetSocketOption(Channel.Handle, SocketCalls.LevelSocket, SocketCalls.OptionError) != 0;
 
     /// <summary>
     /// Whether the poll set has reported an error. It is kept here, because a socket reports its error only once: whoever asks next reads a
@@ -44,25 +45,25 @@ internal sealed class RelayEnd
 
     internal void Take(uint events)
     {
-        if ((events & (Libc.EpollIn | Libc.EpollReadHangUp | Libc.EpollHangUp | Libc.EpollError)) != 0)
+        if ((events & (EpollCalls.EpollIn | EpollCalls.EpollReadHangUp | EpollCalls.EpollHangUp | EpollCalls.EpollError)) != 0)
         {
             IsReadable = true;
         }
 
-        if ((events & (Libc.EpollOut | Libc.EpollHangUp | Libc.EpollError)) != 0)
+        if ((events & (EpollCalls.EpollOut | EpollCalls.EpollHangUp | EpollCalls.EpollError)) != 0)
         {
             IsWritable = true;
         }
 
-        if ((events & (Libc.EpollReadHangUp | Libc.EpollHangUp | Libc.EpollError)) != 0)
+        if ((events & (EpollCalls.EpollReadHangUp | EpollCalls.EpollHangUp | EpollCalls.EpollError)) != 0)
         {
             HasHungUp = true;
         }
 
-        _isGone |= (events & Libc.EpollHangUp) != 0;
-        IsBroken |= (events & Libc.EpollError) != 0;
+        _isGone |= (events & EpollCalls.EpollHangUp) != 0;
+        IsBroken |= (events & EpollCalls.EpollError) != 0;
     }
 
     /// <summary>Sends FIN after everything that was sent.</summary>
-    internal void Finish() => _ = Libc.Shutdown(Channel.Handle, SpliceCalls.ShutdownSend);
+    internal void Finish() => _ = SocketCalls.Shutdown(Channel.Handle, SpliceCalls.ShutdownSend);
 }

@@ -152,7 +152,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
             {
                 relay.Begin(worker.Pipes, first, new ReturnLane(relay, worker, urgent, tap), tail);
                 // What QEMU sends there concerns the lane's thread, not this one.
-                worker.Watch(relay, end, Libc.EpollOut);
+                worker.Watch(relay, end, EpollCalls.EpollOut);
             }
         });
     }

@@ -12,7 +12,7 @@ internal sealed class RelayWorker : IDisposable
 {
     private const ulong WakeKey = 0;
     private const int EventsPerTurn = 128;
-    private const uint BothDirections = Libc.EpollIn | Libc.EpollOut | Libc.EpollReadHangUp;
+    private const uint BothDirections = EpollCalls.EpollIn | EpollCalls.EpollOut | EpollCalls.EpollReadHangUp;
 
     private readonly EpollSet _sockets = new(EventsPerTurn);
     private readonly EventFd _wake = new();
@@ -86,7 +86,7 @@ internal sealed class RelayWorker : IDisposable
 
         try
         {
-            _sockets.Add(end.Channel.Handle, ++_lastKey, events | Libc.EpollEdge);
+            _sockets.Add(end.Channel.Handle, ++_lastKey, events | EpollCalls.EpollEdge);
         }
         catch (LinuxException e)
         {

@@ -44,8 +44,8 @@ internal sealed class ReturnLane : RelayJob
     {
         try
         {
-            Worker.Watch(this, _qemu, Libc.EpollIn | Libc.EpollReadHangUp);
-            Worker.Watch(this, _client, Libc.EpollOut);
+            Worker.Watch(this, _qemu, EpollCalls.EpollIn | EpollCalls.EpollReadHangUp);
+            Worker.Watch(this, _client, EpollCalls.EpollOut);
         }
         catch (ObjectDisposedException)
         {

@@ -13,7 +13,7 @@ internal static class SocketBytes
         // SAFETY: the bytes are fixed for the call, which reads no more than their length.
         fixed (byte* first = bytes)
         {
-            return SpliceCalls.Send(socket, first, (nuint)bytes.Length, Libc.MessageDontWait | Libc.MessageNoSignal);
+            return SpliceCalls.Send(socket, first, (nuint)bytes.Length, SocketCalls.MessageDontWait | SocketCalls.MessageNoSignal);
         }
     }
 
@@ -22,7 +22,7 @@ internal static class SocketBytes
         // SAFETY: the buffer is fixed for the call, which writes no more than its length.
         fixed (byte* first = buffer)
         {
-            return Libc.Receive(socket, first, (nuint)buffer.Length, Libc.MessageDontWait);
+            return SocketCalls.Receive(socket, first, (nuint)buffer.Length, SocketCalls.MessageDontWait);
         }
     }
 
@@ -42,6 +42,6 @@ internal static class SocketBytes
     {
         byte one;
         // SAFETY: at most one byte is written.
-        return Libc.Receive(socket, &one, 1, Libc.MessageDontWait | MessagePeek) > 0;
+        return SocketCalls.Receive(socket, &one, 1, SocketCalls.MessageDontWait | MessagePeek) > 0;
     }
 }

@@ -95,7 +95,7 @@ internal sealed partial class GuardSession
         try
         {
             var sent = SendOpening(qemu, session.Hello.Span);
-            if (!sent.Complete || !Linux.Libc.TrySetBlocking(qemu.Handle, false))
+            if (!sent.Complete || !Linux.SocketCalls.TrySetBlocking(qemu.Handle, false))
             {
                 throw ChannelException.From(sent, qemu, "handing its first bytes to QEMU");
             }

@@ -145,8 +145,8 @@ internal sealed class TlsIntroduction : IDisposable
             // end that was seen would be reported again and again.
             descriptors[0] = new PollFd(_forward.HasEnded ? -1 : (int)_client.DangerousGetHandle(), Interest(_forward, _backward));
             descriptors[1] = new PollFd((int)_qemu.DangerousGetHandle(), Interest(_backward, _forward));
-            descriptors[2] = new PollFd(_wake.Descriptor, Libc.PollIn);
-            _ = Libc.Poll(descriptors, 3, -1);
+            descriptors[2] = new PollFd(_wake.Descriptor, PollCalls.PollIn);
+            _ = PollCalls.Poll(descriptors, 3, -1);
             _wake.Reset();
         }
         finally
@@ -164,7 +164,7 @@ internal sealed class TlsIntroduction : IDisposable
     }
 
     private static short Interest(IntroductionFlow from, IntroductionFlow to) =>
-        (short)((from.Pending.IsEmpty ? Libc.PollIn : 0) | (to.Pending.IsEmpty ? 0 : Libc.PollOut));
+        (short)((from.Pending.IsEmpty ? PollCalls.PollIn : 0) | (to.Pending.IsEmpty ? 0 : PollCalls.PollOut));
 }
 
 /// <summary>The result of a session's handshake with QEMU.</summary>

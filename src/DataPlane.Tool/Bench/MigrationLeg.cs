@@ -25,9 +25,9 @@ internal sealed class MigrationLeg(BenchRequest request, ILogger<MigrationSource
     {
         var source = new MigrationSource(new WorkloadGuest(guest), request.SourceOptions(destination.Channels), logger);
         var address = ChannelAddress.Tcp(destination.Address.ToString(), destination.Port);
-        var cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
+        var cpuBefore = ResourceUsage.CpuTime(ProcessCalls.UsageOfProcess) - guest.CpuTime;
         var done = await source.MigrateAsync(address, new LegProgress(guest, report), cancellation).ConfigureAwait(false);
-        var cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
+        var cpu = ResourceUsage.CpuTime(ProcessCalls.UsageOfProcess) - guest.CpuTime - cpuBefore;
         return new MigrationSample
         {
             Seconds = done.Duration.TotalSeconds,

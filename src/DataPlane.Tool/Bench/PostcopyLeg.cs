@@ -40,9 +40,9 @@ internal sealed class PostcopyLeg(BenchRequest request, ILogger<MigrationSource>
         var source = new MigrationSource(new WorkloadGuest(guest), options, logger);
         source.SwitchToPostcopy();
         var address = ChannelAddress.Tcp(destination.Address.ToString(), destination.Port);
-        var cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
+        var cpuBefore = ResourceUsage.CpuTime(ProcessCalls.UsageOfProcess) - guest.CpuTime;
         var done = await source.MigrateAsync(address, new LegProgress(guest, report), cancellation).ConfigureAwait(false);
-        var cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
+        var cpu = ResourceUsage.CpuTime(ProcessCalls.UsageOfProcess) - guest.CpuTime - cpuBefore;
         return new PostcopySample
         {
             Seconds = done.Duration.TotalSeconds,

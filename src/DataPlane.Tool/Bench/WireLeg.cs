@@ -36,12 +36,12 @@ internal sealed class WireLeg(WireVariant variant, ChannelOptions channelOptions
             sender.Send(Variant, socket.SafeHandle, index, count);
             AwaitAcknowledgement(socket.SafeHandle);
         });
-        var cpuBefore = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime;
+        var cpuBefore = ResourceUsage.CpuTime(ProcessCalls.UsageOfProcess) - guest.CpuTime;
         var start = Stopwatch.GetTimestamp();
         threads.Start();
         await threads.WaitAsync(cancellation).ConfigureAwait(false);
         var elapsed = Stopwatch.GetElapsedTime(start);
-        var cpu = ResourceUsage.CpuTime(Libc.UsageOfProcess) - guest.CpuTime - cpuBefore;
+        var cpu = ResourceUsage.CpuTime(ProcessCalls.UsageOfProcess) - guest.CpuTime - cpuBefore;
         return new LegSample
         {
             Seconds = elapsed.TotalSeconds,

@@ -22,7 +22,7 @@ internal static class WireSocket
             fixed (IoVec* first = vectors)
             {
                 var message = new MsgHdr { Vectors = first, VectorCount = (nuint)vectors.Length };
-                var sent = Libc.SendMessage(socket, &message, Libc.MessageNoSignal);
+                var sent = SocketCalls.SendMessage(socket, &message, SocketCalls.MessageNoSignal);
                 if (sent < 0)
                 {
                     ThrowUnlessInterrupted("sendmsg");
@@ -43,7 +43,7 @@ internal static class WireSocket
             fixed (IoVec* first = vectors)
             {
                 var message = new MsgHdr { Vectors = first, VectorCount = (nuint)vectors.Length };
-                var received = Libc.ReceiveMessage(socket, &message, Libc.MessageWaitAll);
+                var received = SocketCalls.ReceiveMessage(socket, &message, SocketCalls.MessageWaitAll);
                 if (received == 0)
                 {
                     throw new IOException("the peer closed a wire connection early");

@@ -140,7 +140,7 @@ internal sealed class Workload : IDisposable
             }
 
             Volatile.Write(ref _pagesWritten, _pagesWritten + writes);
-            Volatile.Write(ref _cpuTicks, ResourceUsage.CpuTime(Libc.UsageOfThread).Ticks);
+            Volatile.Write(ref _cpuTicks, ResourceUsage.CpuTime(ProcessCalls.UsageOfThread).Ticks);
             return writes;
         }
     }

@@ -23,5 +23,5 @@ internal static class MemoryDumps
         arguments.Any(static word => word is "send" or "receive" or "guard") && environment(Variable) != "1";
 
     /// <summary>Forbids dumps of the whole process from now on. Has no effect where the kernel refuses.</summary>
-    public static void Forbid() => _ = Libc.ControlProcess(Libc.SetDumpable, 0, 0, 0, 0);
+    public static void Forbid() => _ = ProcessCalls.ControlProcess(ProcessCalls.SetDumpable, 0, 0, 0, 0);
 }

@@ -19,7 +19,7 @@ internal static class ControlPeer
     public static uint UserOf(Socket socket)
     {
         Span<int> credentials = stackalloc int[CredentialsBytes / sizeof(int)];
-        socket.GetRawSocketOption(Libc.LevelSocket, PeerCredentials, MemoryMarshal.AsBytes(credentials));
+        socket.GetRawSocketOption(SocketCalls.LevelSocket, PeerCredentials, MemoryMarshal.AsBytes(credentials));
         return (uint)credentials[1];
     }
 

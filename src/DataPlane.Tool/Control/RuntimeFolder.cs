@@ -13,7 +13,7 @@ internal static class RuntimeFolder
     private const UnixFileMode WritableForOthers = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
 
     /// <summary>Whether a user is root or this user; each of them can do to this process what it wants anyway.</summary>
-    public static bool IsTrusted(uint user) => user == 0 || user == Libc.GetEffectiveUser();
+    public static bool IsTrusted(uint user) => user == 0 || user == ProcessCalls.GetEffectiveUser();
 
     /// <summary>Whether the sockets in a folder can be trusted.</summary>
     /// <remarks>Root also trusts the folder of a service that runs as another user, where only root can have made that folder.</remarks>

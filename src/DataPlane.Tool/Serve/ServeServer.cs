@@ -50,7 +50,7 @@ internal sealed class ServeServer : IDisposable
         try
         {
             // The runtime's own option is not used: it lets a second serve take the same port, and each would get half of the clients.
-            _ = Libc.TrySetSocketOption(_listener.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
+            _ = SocketCalls.TrySetSocketOption(_listener.SafeHandle, SocketCalls.LevelSocket, SocketCalls.OptionReuseAddress, 1);
             if (address.Address.Equals(IPAddress.IPv6Any))
             {
                 _listener.DualMode = true;

@@ -114,7 +114,7 @@ public sealed class AdmittedChannel : IDisposable
                 return;
             }
 
-            _ = Linux.Libc.TrySetLingerZero(_socket);
+            _ = Linux.SocketCalls.TrySetLingerZero(_socket);
             _session?.Dispose();
             _socket.Dispose();
             _socket = null;

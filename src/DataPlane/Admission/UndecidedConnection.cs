@@ -104,7 +104,7 @@ internal sealed class UndecidedConnection
             return Take(TlsHandshake.TryRead(Session, Socket, buffer, room, out var inside), buffer, inside);
         }
 
-        var n = Libc.Receive(Socket, buffer, (nuint)room, Libc.MessageDontWait);
+        var n = SocketCalls.Receive(Socket, buffer, (nuint)room, SocketCalls.MessageDontWait);
         if (n < 0)
         {
             return Marshal.GetLastPInvokeError() is Errno.EAGAIN or Errno.EINTR ? ReadOutcome.Nothing : ReadOutcome.Gone;

@@ -29,7 +29,7 @@ internal sealed class DescriptorBudget
         const int NumberOfFiles = 7;
         var both = stackalloc ulong[2]; // struct rlimit: soft and hard
         // SAFETY: the kernel writes the two numbers.
-        return Libc.GetResourceLimit(NumberOfFiles, both) == 0 ? (long)Math.Min(both[0], long.MaxValue) : long.MaxValue;
+        return ProcessCalls.GetResourceLimit(NumberOfFiles, both) == 0 ? (long)Math.Min(both[0], long.MaxValue) : long.MaxValue;
     }
 
     private void Change(int shares, long reserve)

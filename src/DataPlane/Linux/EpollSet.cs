@@ -23,7 +23,7 @@ internal sealed class EpollSet : IDisposable
     /// <param name="capacity">The most events that one <see cref="Wait"/> brings.</param>
     internal EpollSet(int capacity)
     {
-        var descriptor = Libc.EpollCreate(Libc.EpollCloseOnExec);
+        var descriptor = EpollCalls.EpollCreate(EpollCalls.EpollCloseOnExec);
         if (descriptor < 0)
         {
             throw new LinuxException("epoll_create1", Marshal.GetLastPInvokeError());
@@ -36,16 +36,16 @@ internal sealed class EpollSet : IDisposable
 
     /// <summary>
     /// Watches <paramref name="descriptor"/> for <paramref name="events"/>, hang-up and error. It is reported as long as there is one, or
-    /// with <see cref="Libc.EpollEdge"/> once for each change. The caller keeps it open meanwhile.
+    /// with <see cref="EpollCalls.EpollEdge"/> once for each change. The caller keeps it open meanwhile.
     /// </summary>
     /// <returns>Whether it is in the set; if it is not, the last P/Invoke error has the reason.</returns>
-    internal unsafe bool TryAdd(int descriptor, ulong key, uint events = Libc.EpollIn)
+    internal unsafe bool TryAdd(int descriptor, ulong key, uint events = EpollCalls.EpollIn)
     {
         var epollEvent = stackalloc byte[16];
         // SAFETY: the buffer holds the larger of the two layouts.
         *(uint*)epollEvent = events;
         Unsafe.WriteUnaligned(epollEvent + s_dataOffset, key);
-        return Libc.EpollControl(_handle, Libc.EpollAdd, descriptor, epollEvent) == 0;
+        return EpollCalls.EpollControl(_handle, EpollCalls.EpollAdd, descriptor, epollEvent) == 0;
     }
 
     /// <inheritdoc cref="TryAdd(int, ulong, uint)"/>
@@ -53,7 +53,7 @@ internal sealed class EpollSet : IDisposable
 
     /// <summary>As <see cref="TryAdd(int, ulong, uint)"/>, for a descriptor that must be watched.</summary>
     /// <exception cref="LinuxException">The system refuses it.</exception>
-    internal void Add(int descriptor, ulong key, uint events = Libc.EpollIn)
+    internal void Add(int descriptor, ulong key, uint events = EpollCalls.EpollIn)
     {
         if (!TryAdd(descriptor, key, events))
         {
@@ -64,7 +64,7 @@ internal sealed class EpollSet : IDisposable
     /// <summary>Watches a socket that another thread may be about to close.</summary>
     /// <exception cref="ObjectDisposedException">The socket was closed meanwhile.</exception>
     /// <exception cref="LinuxException">The system refuses it.</exception>
-    internal void Add(SafeSocketHandle socket, ulong key, uint events = Libc.EpollIn)
+    internal void Add(SafeSocketHandle socket, ulong key, uint events = EpollCalls.EpollIn)
     {
         var held = false;
         try
@@ -89,7 +89,7 @@ internal sealed class EpollSet : IDisposable
     {
         var ignored = stackalloc byte[16];
         // SAFETY: the kernel does not read the event of a removal, but kernels before 2.6.9 require a pointer.
-        _ = Libc.EpollControl(_handle, Libc.EpollDelete, (int)socket.DangerousGetHandle(), ignored);
+        _ = EpollCalls.EpollControl(_handle, EpollCalls.EpollDelete, (int)socket.DangerousGetHandle(), ignored);
     }
 
     /// <summary>
@@ -101,7 +101,7 @@ internal sealed class EpollSet : IDisposable
         fixed (byte* events = _events)
         {
             // SAFETY: the array holds _capacity events, and no more than that are asked for.
-            var count = Libc.EpollWait(_handle, events, _capacity, timeoutMilliseconds);
+            var count = EpollCalls.EpollWait(_handle, events, _capacity, timeoutMilliseconds);
             if (count >= 0)
             {
                 return count;

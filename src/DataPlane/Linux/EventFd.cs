@@ -6,13 +6,16 @@ namespace DataPlane.Linux;
 /// <summary>
 /// Wakes a thread that waits in poll or epoll. <see cref="Signal"/> may be called by any thread, also after <see cref="Dispose"/>.
 /// </summary>
-internal sealed class EventFd : IDisposable
+internal sealed partial class EventFd : IDisposable
 {
+    internal const int CloseOnExec = 0x80000;
+    internal const int NonBlocking = 0x800;
+
     private readonly SafeFileHandle _handle;
 
     internal EventFd()
     {
-        var descriptor = Libc.CreateEventFd(0, Libc.EventFdCloseOnExec | Libc.EventFdNonBlocking);
+        var descriptor = Create(0, CloseOnExec | NonBlocking);
         if (descriptor < 0)
         {
             throw new LinuxException("eventfd", Marshal.GetLastPInvokeError());
@@ -31,7 +34,7 @@ internal sealed class EventFd : IDisposable
         {
             // SAFETY: eight bytes of the local are read. The call fails only when the counter is full, and then the event is signalled
             // already.
-            _ = Libc.WriteEventFd(_handle, &one, sizeof(ulong));
+            _ = Write(_handle, &one, sizeof(ulong));
         }
         catch (ObjectDisposedException)
         {
@@ -43,8 +46,17 @@ internal sealed class EventFd : IDisposable
     {
         ulong count;
         // SAFETY: eight bytes of the local are written. EAGAIN means that it was not signalled.
-        _ = Libc.ReadEventFd(_handle, &count, sizeof(ulong));
+        _ = Read(_handle, &count, sizeof(ulong));
     }
 
     public void Dispose() => _handle.Dispose();
+
+    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
+    private static partial int Create(uint initial, int flags);
+
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    private static unsafe partial nint Read(SafeFileHandle descriptor, ulong* value, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
+    private static unsafe partial nint Write(SafeFileHandle descriptor, ulong* value, nuint length);
 }

@@ -35,7 +35,7 @@ internal readonly record struct FileFacts(uint Owner, FileKind Kind, UnixFileMod
         var status = stackalloc byte[256];
         facts = default;
         // SAFETY: the kernel writes no more than the 256 bytes of struct statx.
-        if (Libc.FileStatus(Libc.CurrentDirectory, path, NoFollow, TypeModeAndOwner, status) != 0)
+        if (FileCalls.FileStatus(FileCalls.CurrentDirectory, path, NoFollow, TypeModeAndOwner, status) != 0)
         {
             return false;
         }

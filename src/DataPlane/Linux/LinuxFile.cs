@@ -7,16 +7,20 @@ namespace DataPlane.Linux;
 internal static class LinuxFile
 {
     /// <summary>Opens an existing file or device without the advisory lock that the BCL takes.</summary>
-    internal static SafeFileHandle Open(string path, int flags) => Own(Libc.Open(path, flags | Libc.OpenCloseOnExec, 0), "open", path);
+    internal static SafeFileHandle Open(string path, int flags) =>
+        Own(FileCalls.Open(path, flags | FileCalls.OpenCloseOnExec, 0), "open", path);
 
     /// <summary>Creates a file that must not exist yet, for reading and writing by its owner only.</summary>
-    internal static SafeFileHandle CreateNew(string path) =>
-        Own(Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCreate | Libc.OpenExclusive | Libc.OpenCloseOnExec, 0b110_000_000), "open", path);
+    internal static SafeFileHandle CreateNew(string path)
+    {
+        const int Flags = FileCalls.OpenReadWrite | FileCalls.OpenCreate | FileCalls.OpenExclusive | FileCalls.OpenCloseOnExec;
+        return Own(FileCalls.Open(path, Flags, 0b110_000_000), "open", path);
+    }
 
     /// <summary>Creates a file of <paramref name="length"/> bytes that exists in memory only and reads as zero.</summary>
     internal static SafeFileHandle CreateInMemory(string name, long length, uint flags = 0)
     {
-        var file = Own(Libc.CreateMemoryFile(name, Libc.MemfdCloseOnExec | flags), "memfd_create", name);
+        var file = Own(MemoryCalls.CreateMemoryFile(name, MemoryCalls.MemfdCloseOnExec | flags), "memfd_create", name);
         try
         {
             SetLength(file, length);
@@ -34,15 +38,15 @@ internal static class LinuxFile
     /// description, so it ends with the process that holds it, however that ends.
     /// </summary>
     /// <returns>False when somebody else holds the lock, or the file system has no locks.</returns>
-    internal static bool TryLock(SafeFileHandle file) => Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking) == 0;
+    internal static bool TryLock(SafeFileHandle file) => FileCalls.Lock(file, FileCalls.LockExclusive | FileCalls.LockNonBlocking) == 0;
 
-    internal static void Unlock(SafeFileHandle file) => _ = Libc.Lock(file, Libc.LockRelease);
+    internal static void Unlock(SafeFileHandle file) => _ = FileCalls.Lock(file, FileCalls.LockRelease);
 
     /// <summary>Exchanges the names of two files of one folder in one step, so that neither name is missing at any moment.</summary>
     /// <returns>False when the file system cannot do it, or one of the names does not exist.</returns>
     internal static bool TryExchange(string path, string other)
     {
-        if (Libc.Rename(Libc.CurrentDirectory, path, Libc.CurrentDirectory, other, Libc.RenameExchange) == 0)
+        if (FileCalls.Rename(FileCalls.CurrentDirectory, path, FileCalls.CurrentDirectory, other, FileCalls.RenameExchange) == 0)
         {
             return true;
         }
@@ -53,7 +57,7 @@ internal static class LinuxFile
 
     internal static void SetLength(SafeFileHandle file, long length)
     {
-        if (Libc.SetFileLength(file, length) != 0)
+        if (FileCalls.SetFileLength(file, length) != 0)
         {
             LinuxException.ThrowLast("ftruncate");
         }
@@ -75,7 +79,7 @@ internal static class LinuxFile
     /// <returns>False when the file system has no holes; the contents are unchanged then.</returns>
     internal static bool TryPunchHole(SafeFileHandle file, long offset, long length)
     {
-        var errno = RetryAllocate(file, Libc.AllocatePunchHole | Libc.AllocateKeepSize, offset, length);
+        var errno = RetryAllocate(file, FileCalls.AllocatePunchHole | FileCalls.AllocateKeepSize, offset, length);
         if (errno is not (0 or Errno.EOPNOTSUPP))
         {
             throw new LinuxException("fallocate", errno);
@@ -91,13 +95,13 @@ internal static class LinuxFile
     {
         while (start < end)
         {
-            var hole = Libc.Seek(file, start, Libc.SeekHole);
+            var hole = FileCalls.Seek(file, start, FileCalls.SeekHole);
             if (hole < 0 || hole >= end)
             {
                 yield break;
             }
             // Without data after it, the hole extends to the end of the file.
-            var data = Libc.Seek(file, hole, Libc.SeekData);
+            var data = FileCalls.Seek(file, hole, FileCalls.SeekData);
             var next = data < 0 || data > end ? end : data;
             yield return (hole, next);
             start = next;
@@ -107,7 +111,7 @@ internal static class LinuxFile
     /// <summary>Returns when the contents, and the metadata that is needed to read them, are on the disk.</summary>
     internal static void SyncData(SafeFileHandle file)
     {
-        if (Libc.SyncData(file) != 0)
+        if (FileCalls.SyncData(file) != 0)
         {
             LinuxException.ThrowLast("fdatasync");
         }
@@ -116,8 +120,8 @@ internal static class LinuxFile
     /// <summary>Makes a rename inside a directory durable.</summary>
     internal static void SyncDirectory(string path)
     {
-        using var directory = Open(path, Libc.OpenReadOnly | Libc.OpenDirectory);
-        if (Libc.Sync(directory) != 0)
+        using var directory = Open(path, FileCalls.OpenReadOnly | FileCalls.OpenDirectory);
+        if (FileCalls.Sync(directory) != 0)
         {
             LinuxException.ThrowLast("fsync", path);
         }
@@ -138,7 +142,7 @@ internal static class LinuxFile
     {
         while (true)
         {
-            var errno = Libc.Allocate(file, mode, offset, length) == 0 ? 0 : Marshal.GetLastPInvokeError();
+            var errno = FileCalls.Allocate(file, mode, offset, length) == 0 ? 0 : Marshal.GetLastPInvokeError();
             if (errno != Errno.EINTR)
             {
                 return errno;

@@ -46,8 +46,9 @@ internal sealed class MemoryMapping : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
         var before = offset % Environment.SystemPageSize;
-        var mapped = Libc.MapMemory(0, checked((nuint)(length + before)), Libc.ProtRead, Libc.MapShared, file, offset - before);
-        if (mapped == Libc.MapFailed)
+        var mapped = MemoryCalls.MapMemory(
+            0, checked((nuint)(length + before)), MemoryCalls.ProtRead, MemoryCalls.MapShared, file, offset - before);
+        if (mapped == MemoryCalls.MapFailed)
         {
             LinuxException.ThrowLast("mmap", $"{length} bytes");
         }
@@ -66,10 +67,10 @@ internal sealed class MemoryMapping : IDisposable
         {
             if (!shared)
             {
-                return Create(null, 0, length, HugePageSize, Libc.MapHugePages);
+                return Create(null, 0, length, HugePageSize, MemoryCalls.MapHugePages);
             }
 
-            using var file = LinuxFile.CreateInMemory("guest-ram", length, Libc.MemfdHugePages);
+            using var file = LinuxFile.CreateInMemory("guest-ram", length, MemoryCalls.MemfdHugePages);
             return Create(file, 0, length, HugePageSize);
         }
         catch (LinuxException few) when (few.Errno == Errno.ENOMEM)
@@ -82,7 +83,7 @@ internal sealed class MemoryMapping : IDisposable
     /// Asks for huge pages, or for none. This is advice only: a kernel without them returns EINVAL, and the memory works as it is.
     /// </summary>
     internal void PreferHugePages(bool huge)
-        => _ = Libc.Advise(_address, (nuint)Length, huge ? Libc.AdviceHugePage : Libc.AdviceNoHugePage);
+        => _ = MemoryCalls.Advise(_address, (nuint)Length, huge ? MemoryCalls.AdviceHugePage : MemoryCalls.AdviceNoHugePage);
 
     /// <summary>
     /// Allocates the pages of a range now, writable and with unchanged contents. The first touch of a page costs more than the network
@@ -91,7 +92,7 @@ internal sealed class MemoryMapping : IDisposable
     internal void Populate(long offset, long length)
     {
         CheckRange(offset, length);
-        while (Libc.Advise(_address + (nint)offset, (nuint)length, Libc.AdvicePopulateWrite) != 0)
+        while (MemoryCalls.Advise(_address + (nint)offset, (nuint)length, MemoryCalls.AdvicePopulateWrite) != 0)
         {
             var errno = Marshal.GetLastPInvokeError();
             if (errno == Errno.EINVAL)
@@ -124,7 +125,7 @@ internal sealed class MemoryMapping : IDisposable
         var address = Interlocked.Exchange(ref _address, 0);
         if (address != 0)
         {
-            _ = Libc.UnmapMemory(address, (nuint)Length);
+            _ = MemoryCalls.UnmapMemory(address, (nuint)Length);
         }
     }
 
@@ -133,22 +134,23 @@ internal sealed class MemoryMapping : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
         // Reserve more than needed, then map over the aligned part: mmap itself only promises page alignment.
         var reserved = checked(length + alignment);
-        var area = Libc.MapMemory(
-            0, (nuint)reserved, Libc.ProtNone, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve, -1, 0);
-        if (area == Libc.MapFailed)
+        var area = MemoryCalls.MapMemory(
+            0, (nuint)reserved, MemoryCalls.ProtNone, MemoryCalls.MapPrivate | MemoryCalls.MapAnonymous | MemoryCalls.MapNoReserve, -1, 0);
+        if (area == MemoryCalls.MapFailed)
         {
             ThrowMapFailed(length);
         }
 
         var start = alignment == 0 ? area : (nint)(((long)area + alignment - 1) & -alignment);
-        const int Access = Libc.ProtRead | Libc.ProtWrite;
+        const int Access = MemoryCalls.ProtRead | MemoryCalls.ProtWrite;
+        const int Anonymous = MemoryCalls.MapPrivate | MemoryCalls.MapAnonymous | MemoryCalls.MapFixed;
         var mapped = file is null
-            ? Libc.MapMemory(start, (nuint)length, Access, Libc.MapPrivate | Libc.MapAnonymous | Libc.MapFixed | extraFlags, -1, 0)
-            : Libc.MapMemory(start, (nuint)length, Access, Libc.MapShared | Libc.MapFixed, file, offset);
-        if (mapped == Libc.MapFailed)
+            ? MemoryCalls.MapMemory(start, (nuint)length, Access, Anonymous | extraFlags, -1, 0)
+            : MemoryCalls.MapMemory(start, (nuint)length, Access, MemoryCalls.MapShared | MemoryCalls.MapFixed, file, offset);
+        if (mapped == MemoryCalls.MapFailed)
         {
             var errno = Marshal.GetLastPInvokeError();
-            _ = Libc.UnmapMemory(area, (nuint)reserved);
+            _ = MemoryCalls.UnmapMemory(area, (nuint)reserved);
             throw new LinuxException("mmap", errno, $"{length} bytes");
         }
 
@@ -163,7 +165,7 @@ internal sealed class MemoryMapping : IDisposable
     {
         if (to > from)
         {
-            _ = Libc.UnmapMemory(from, (nuint)(to - from));
+            _ = MemoryCalls.UnmapMemory(from, (nuint)(to - from));
         }
     }
 

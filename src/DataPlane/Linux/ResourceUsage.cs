@@ -14,12 +14,12 @@ internal struct ResourceUsage
     /// <summary>
     /// The CPU time, in user mode and in the kernel, that the process, its ended children or the calling thread has used so far.
     /// </summary>
-    /// <param name="who"><see cref="Libc.UsageOfProcess"/> or <see cref="Libc.UsageOfThread"/>.</param>
+    /// <param name="who"><see cref="ProcessCalls.UsageOfProcess"/> or <see cref="ProcessCalls.UsageOfThread"/>.</param>
     internal static unsafe TimeSpan CpuTime(int who)
     {
         ResourceUsage usage;
         // SAFETY: the kernel writes exactly the 144 bytes of the local.
-        if (Libc.GetResourceUsage(who, &usage) != 0)
+        if (ProcessCalls.GetResourceUsage(who, &usage) != 0)
         {
             LinuxException.ThrowLast("getrusage");
         }

@@ -88,7 +88,7 @@ internal sealed class Userfaultfd : IDisposable
     {
         UserfaultRegister argument = new() { Start = (ulong)address, Length = (ulong)length, Mode = mode };
         // SAFETY: the kernel reads and writes exactly the local struct.
-        if (Libc.Control(_file, RegisterRequest, &argument) != 0)
+        if (FileCalls.Control(_file, RegisterRequest, &argument) != 0)
         {
             LinuxException.ThrowLast("ioctl(UFFDIO_REGISTER)");
         }
@@ -101,7 +101,7 @@ internal sealed class Userfaultfd : IDisposable
     {
         UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads exactly the local struct.
-        if (Libc.Control(_file, UnregisterRequest, &argument) != 0)
+        if (FileCalls.Control(_file, UnregisterRequest, &argument) != 0)
         {
             LinuxException.ThrowLast("ioctl(UFFDIO_UNREGISTER)");
         }
@@ -112,7 +112,7 @@ internal sealed class Userfaultfd : IDisposable
     {
         UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads exactly the local struct.
-        if (Libc.Control(_file, WakeRequest, &argument) != 0)
+        if (FileCalls.Control(_file, WakeRequest, &argument) != 0)
         {
             LinuxException.ThrowLast("ioctl(UFFDIO_WAKE)");
         }
@@ -126,7 +126,7 @@ internal sealed class Userfaultfd : IDisposable
     {
         UserfaultCopy argument = new() { Destination = (ulong)destination, Source = (ulong)source, Length = (ulong)length };
         // SAFETY: the kernel reads and writes the local struct, and reads length bytes that the caller vouches for.
-        var errno = Libc.Control(_file, CopyRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        var errno = FileCalls.Control(_file, CopyRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
         done = Math.Max(argument.Done, 0);
         return errno;
     }
@@ -139,7 +139,7 @@ internal sealed class Userfaultfd : IDisposable
     {
         UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads and writes exactly the local struct.
-        var errno = Libc.Control(_file, ZeroPageRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        var errno = FileCalls.Control(_file, ZeroPageRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
         done = Math.Max(argument.Done, 0);
         return errno;
     }
@@ -152,7 +152,7 @@ internal sealed class Userfaultfd : IDisposable
     {
         UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads and writes exactly the local struct.
-        var errno = Libc.Control(_file, PoisonRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        var errno = FileCalls.Control(_file, PoisonRequest, &argument) == 0 ? 0 : Marshal.GetLastPInvokeError();
         done = Math.Max(argument.Done, 0);
         return errno;
     }
@@ -163,7 +163,7 @@ internal sealed class Userfaultfd : IDisposable
         fixed (UserfaultMessage* first = messages)
         {
             // SAFETY: no more bytes are asked for than the span has.
-            var bytes = Libc.ReadFaults(_file, first, (nuint)(messages.Length * sizeof(UserfaultMessage)));
+            var bytes = UserfaultCalls.ReadFaults(_file, first, (nuint)(messages.Length * sizeof(UserfaultMessage)));
             if (bytes >= 0)
             {
                 return (int)bytes / sizeof(UserfaultMessage);
@@ -178,10 +178,10 @@ internal sealed class Userfaultfd : IDisposable
     internal unsafe bool WaitForFaults(EventFd wake)
     {
         var descriptors = stackalloc PollFd[2];
-        descriptors[0] = new PollFd(Descriptor, Libc.PollIn);
-        descriptors[1] = new PollFd(wake.Descriptor, Libc.PollIn);
+        descriptors[0] = new PollFd(Descriptor, PollCalls.PollIn);
+        descriptors[1] = new PollFd(wake.Descriptor, PollCalls.PollIn);
         // SAFETY: the array has two entries.
-        return Libc.Poll(descriptors, 2, -1) > 0 && descriptors[0].Returned != 0;
+        return PollCalls.Poll(descriptors, 2, -1) > 0 && descriptors[0].Returned != 0;
     }
 
     public void Dispose() => _file.Dispose();
@@ -189,7 +189,7 @@ internal sealed class Userfaultfd : IDisposable
     // Where the system call is filtered out (containers), the device may still be usable for those whom its permissions admit.
     private static SafeFileHandle OpenFile(int flags)
     {
-        var fd = (int)Libc.SystemCall(Libc.UserfaultfdCall, flags);
+        var fd = (int)UserfaultCalls.SystemCall(UserfaultCalls.UserfaultfdCall, flags);
         if (fd >= 0)
         {
             return new SafeFileHandle(fd, ownsHandle: true);
@@ -197,21 +197,21 @@ internal sealed class Userfaultfd : IDisposable
 
         var errno = Marshal.GetLastPInvokeError();
 
-        var device = Libc.Open("/dev/userfaultfd", Libc.OpenReadWrite | Libc.OpenCloseOnExec, 0);
+        var device = FileCalls.Open("/dev/userfaultfd", FileCalls.OpenReadWrite | FileCalls.OpenCloseOnExec, 0);
         if (device < 0)
         {
             throw new LinuxException("userfaultfd", errno);
         }
 
         using var deviceFile = new SafeFileHandle(device, ownsHandle: true);
-        return LinuxFile.Own(Libc.Control(deviceFile, NewRequest, flags), "ioctl(USERFAULTFD_IOC_NEW)", "/dev/userfaultfd");
+        return LinuxFile.Own(FileCalls.Control(deviceFile, NewRequest, flags), "ioctl(USERFAULTFD_IOC_NEW)", "/dev/userfaultfd");
     }
 
     private unsafe void Negotiate(UserfaultFeatures features)
     {
         UserfaultApi argument = new() { Api = UserfaultApi.Version, Features = (ulong)features };
         // SAFETY: the kernel reads and writes exactly the local struct.
-        if (Libc.Control(_file, ApiRequest, &argument) != 0)
+        if (FileCalls.Control(_file, ApiRequest, &argument) != 0)
         {
             LinuxException.ThrowLast("ioctl(UFFDIO_API)");
         }

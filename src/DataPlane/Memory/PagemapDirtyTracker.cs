@@ -70,7 +70,7 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
 
         try
         {
-            _pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
+            _pageMap = LinuxFile.Open("/proc/self/pagemap", FileCalls.OpenReadOnly);
             _userfaultfd = Userfaultfd.OpenForWriteTracking();
             foreach (var block in _memory.BlockSpan)
             {
@@ -182,7 +182,7 @@ public sealed class PagemapDirtyTracker : IDirtyTracker
                 ReturnMask = results.IsEmpty ? 0 : PageScan.IsWritten,
             };
             // SAFETY: the kernel writes at most VectorLength regions into the fixed span, and the local struct.
-            var count = Libc.Control(pageMap, PageScan.Request, &argument);
+            var count = FileCalls.Control(pageMap, PageScan.Request, &argument);
             if (count < 0)
             {
                 LinuxException.ThrowLast("ioctl(PAGEMAP_SCAN)");

@@ -61,7 +61,7 @@ internal static class MissingPageGuard
 
     private static void TakeProtection(RamBlock block, long offset, long length)
     {
-        if (Libc.ProtectMemory(block.Address + (nint)offset, (nuint)length, Libc.ProtNone) != 0)
+        if (MemoryCalls.ProtectMemory(block.Address + (nint)offset, (nuint)length, MemoryCalls.ProtNone) != 0)
         {
             throw new LinuxException("mprotect", Marshal.GetLastPInvokeError(), $"block '{block.Name}' at 0x{offset:x}");
         }

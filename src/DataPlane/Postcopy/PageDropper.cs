@@ -45,7 +45,7 @@ internal sealed class PageDropper(ReceivedPages pages, MissingRanges missing)
     {
         if (!_prepared[block.Index] && block.HostPageSize == TargetPage.Size)
         {
-            _ = Libc.Advise(block.Address, (nuint)block.Length, Libc.AdviceNoHugePage);
+            _ = MemoryCalls.Advise(block.Address, (nuint)block.Length, MemoryCalls.AdviceNoHugePage);
         }
 
         _prepared[block.Index] = true;
@@ -92,7 +92,7 @@ internal sealed class PageDropper(ReceivedPages pages, MissingRanges missing)
     /// </summary>
     private static bool TryRemove(RamBlock block, long offset, long length)
     {
-        var errno = Advise(block, offset, length, Libc.AdviceRemove);
+        var errno = Advise(block, offset, length, MemoryCalls.AdviceRemove);
         var isPrivate = errno == Errno.EINVAL || (errno == Errno.EACCES && block.HostPageSize != TargetPage.Size);
         return errno == 0 || isPrivate ? errno == 0 : throw new LinuxException("madvise(MADV_REMOVE)", errno, $"block '{block.Name}'");
     }
@@ -101,7 +101,7 @@ internal sealed class PageDropper(ReceivedPages pages, MissingRanges missing)
     {
         while (true)
         {
-            var errno = Libc.Advise(block.Address + (nint)offset, (nuint)length, advice) == 0 ? 0 : Marshal.GetLastPInvokeError();
+            var errno = MemoryCalls.Advise(block.Address + (nint)offset, (nuint)length, advice) == 0 ? 0 : Marshal.GetLastPInvokeError();
             if (errno is not (Errno.EINTR or Errno.EAGAIN))
             {
                 return errno;

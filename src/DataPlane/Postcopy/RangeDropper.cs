@@ -56,7 +56,8 @@ internal sealed class RangeDropper
     private unsafe Span<IoVec> DropTogether(Span<IoVec> ranges)
     {
         // The descriptor is opened for each call, because that costs next to nothing and no descriptor need be kept.
-        using var self = new SafeFileHandle(Libc.OpenProcess(Libc.OpenProcessCall, Environment.ProcessId, 0), ownsHandle: true);
+        using var self = new SafeFileHandle(
+            MemoryCalls.OpenProcess(MemoryCalls.OpenProcessCall, Environment.ProcessId, 0), ownsHandle: true);
         if (self.IsInvalid)
         {
             _oneByOne = true;
@@ -68,7 +69,8 @@ internal sealed class RangeDropper
         fixed (IoVec* first = ranges)
         {
             // SAFETY: the ranges are fixed for the call, and the caller vouches that nobody uses the memory they name.
-            done = Libc.AdviseProcess(Libc.AdviseProcessCall, self, first, (nuint)ranges.Length, Libc.AdviceDontNeed, 0);
+            done = MemoryCalls.AdviseProcess(
+                MemoryCalls.AdviseProcessCall, self, first, (nuint)ranges.Length, MemoryCalls.AdviceDontNeed, 0);
             errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
 
@@ -80,7 +82,7 @@ internal sealed class RangeDropper
 
     private static void DropOne(IoVec range)
     {
-        while (Libc.Advise(range.Address, range.Length, Libc.AdviceDontNeed) != 0)
+        while (MemoryCalls.Advise(range.Address, range.Length, MemoryCalls.AdviceDontNeed) != 0)
         {
             if (Marshal.GetLastPInvokeError() is var errno and not (Errno.EINTR or Errno.EAGAIN))
             {

@@ -260,7 +260,7 @@ internal sealed class UserfaultPageStore : IPageStore
 
         byte page;
         // SAFETY: the call asks about one 4 KiB page, at the first byte of a huge page, and its answer is one byte.
-        return Libc.FindPages(block.Address + (nint)offset, TargetPage.Size, &page) != 0 || (page & 1) != 0;
+        return MemoryCalls.FindPages(block.Address + (nint)offset, TargetPage.Size, &page) != 0 || (page & 1) != 0;
     }
 
     /// <summary>

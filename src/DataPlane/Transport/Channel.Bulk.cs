@@ -14,7 +14,7 @@ internal sealed partial class Channel
     /// </summary>
     internal Channel? SendsWith { get; set; }
 
-    private int SendFlags => SendsWith is null ? Libc.MessageNoSignal : Libc.MessageNoSignal | Libc.MessageDontWait;
+    private int SendFlags => SendsWith is null ? SocketCalls.MessageNoSignal : SocketCalls.MessageNoSignal | SocketCalls.MessageDontWait;
 
     private int _prependedTaken;
 
@@ -53,7 +53,7 @@ internal sealed partial class Channel
                 total += done;
                 rest = IoVec.Advance(rest, (nuint)done);
             }
-            else if (!TryWaitAfter(errno, Libc.PollOut))
+            else if (!TryWaitAfter(errno, PollCalls.PollOut))
             {
                 return Ended(total, errno);
             }
@@ -93,7 +93,7 @@ internal sealed partial class Channel
             {
                 return new TransferResult(total, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
             }
-            else if (!TryWaitAfter(errno, Libc.PollIn))
+            else if (!TryWaitAfter(errno, PollCalls.PollIn))
             {
                 return Ended(total, errno);
             }
@@ -133,7 +133,7 @@ internal sealed partial class Channel
                 return new TransferResult(0, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
             }
 
-            if (!TryWaitAfter(errno, Libc.PollIn))
+            if (!TryWaitAfter(errno, PollCalls.PollIn))
             {
                 return Ended(0, errno);
             }
@@ -148,7 +148,7 @@ internal sealed partial class Channel
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                var done = Libc.SendMessage(_handle, &message, SendFlags);
+                var done = SocketCalls.SendMessage(_handle, &message, SendFlags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 SendCalls++;
                 BytesSent += Math.Max(done, 0);
@@ -162,7 +162,7 @@ internal sealed partial class Channel
         }
     }
 
-    private unsafe nint ReceiveOnce(ReadOnlySpan<IoVec> vectors, out int errno, int flags = Libc.MessageWaitAll)
+    private unsafe nint ReceiveOnce(ReadOnlySpan<IoVec> vectors, out int errno, int flags = SocketCalls.MessageWaitAll)
     {
         try
         {
@@ -170,7 +170,7 @@ internal sealed partial class Channel
             fixed (IoVec* first = vectors)
             {
                 MsgHdr message = new() { Vectors = first, VectorCount = (nuint)Math.Min(vectors.Length, IoVec.MaxPerCall) };
-                var done = Libc.ReceiveMessage(_handle, &message, flags);
+                var done = SocketCalls.ReceiveMessage(_handle, &message, flags);
                 errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 ReceiveCalls++;
                 BytesReceived += Math.Max(done, 0);
@@ -202,11 +202,11 @@ internal sealed partial class Channel
 
         try
         {
-            if (events != Libc.PollOut || SendsWith is not { } companion)
+            if (events != PollCalls.PollOut || SendsWith is not { } companion)
             {
-                _ = Libc.WaitFor(_handle, events, null, Timeout.Infinite);
+                _ = PollCalls.WaitFor(_handle, events, null, Timeout.Infinite);
             }
-            else if (!Libc.WaitToSend(_handle, companion._handle))
+            else if (!PollCalls.WaitToSend(_handle, companion._handle))
             {
                 AbortWith(companion);
             }

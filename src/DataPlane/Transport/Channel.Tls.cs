@@ -107,7 +107,7 @@ internal sealed partial class Channel
                             : tls.HoldsPiece ? Ended(total, Errno.EPROTO) : new TransferResult(total, ChannelEnd.Closed, 0);
                     }
 
-                    if (count < 0 && !TryWaitAfter(errno, Libc.PollIn))
+                    if (count < 0 && !TryWaitAfter(errno, PollCalls.PollIn))
                     {
                         return Ended(total, errno);
                     }
@@ -134,14 +134,14 @@ internal sealed partial class Channel
             try
             {
                 // SAFETY: the caller holds the session's memory.
-                var done = Libc.SendMessage(_handle, &message, SendFlags);
+                var done = SocketCalls.SendMessage(_handle, &message, SendFlags);
                 var errno = done < 0 ? Marshal.GetLastPInvokeError() : 0;
                 SendCalls++;
                 if (done > 0)
                 {
                     tls.ConfirmOutgoing((int)done);
                 }
-                else if (!TryWaitAfter(errno, Libc.PollOut))
+                else if (!TryWaitAfter(errno, PollCalls.PollOut))
                 {
                     return errno;
                 }
@@ -161,7 +161,7 @@ internal sealed partial class Channel
         try
         {
             // SAFETY: at most as many bytes are written as the session has room for, and the caller holds its memory.
-            var count = Libc.Receive(_handle, (byte*)room.Address, room.Length, flags);
+            var count = SocketCalls.Receive(_handle, (byte*)room.Address, room.Length, flags);
             errno = count < 0 ? Marshal.GetLastPInvokeError() : 0;
             ReceiveCalls++;
             if (count > 0)
@@ -191,7 +191,7 @@ internal sealed partial class Channel
 
         var rest = stackalloc byte[1024];
         // SAFETY: at most 1024 bytes are written to the local. They are dropped, because nobody waits for them any more.
-        while (!IsAborted && tls.Failure is null && ReceiveIncoming(tls, Libc.MessageDontWait, out _) > 0)
+        while (!IsAborted && tls.Failure is null && ReceiveIncoming(tls, SocketCalls.MessageDontWait, out _) > 0)
         {
             while (tls.Decrypt((nint)rest, 1024, out _) == TlsResult.Done)
             {

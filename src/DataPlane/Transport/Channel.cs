@@ -161,10 +161,10 @@ internal sealed partial class Channel : IAsyncDisposable
             // shutdown(2) must not come first: it sends FIN, and a peer that reads the FIN before the reset takes a torn stream for a
             // complete one. Disconnecting sends the reset itself. Where it is refused (Unix sockets, some kernels while a thread waits),
             // shutdown wakes the threads, and linger 0 turns the last close into the reset.
-            _ = Libc.TrySetLingerZero(_handle);
-            if (!Libc.TryDisconnect(_handle))
+            _ = SocketCalls.TrySetLingerZero(_handle);
+            if (!SocketCalls.TryDisconnect(_handle))
             {
-                _ = Libc.Shutdown(_handle, Libc.ShutdownBoth);
+                _ = SocketCalls.Shutdown(_handle, SocketCalls.ShutdownBoth);
             }
         }
         catch (ObjectDisposedException)

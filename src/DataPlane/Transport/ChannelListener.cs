@@ -49,7 +49,7 @@ internal sealed class ChannelListener : IDisposable
             {
                 // Otherwise the port stays taken while connections of an earlier run are in TIME_WAIT. The runtime's option of that name
                 // must not be used: it sets SO_REUSEPORT too, and then two listeners share a port and each gets half of the channels.
-                _ = Libc.TrySetSocketOption(socket.SafeHandle, Libc.LevelSocket, Libc.OptionReuseAddress, 1);
+                _ = SocketCalls.TrySetSocketOption(socket.SafeHandle, SocketCalls.LevelSocket, SocketCalls.OptionReuseAddress, 1);
                 if (ip.AddressFamily == AddressFamily.InterNetworkV6)
                 {
                     socket.DualMode = ip.Address.Equals(IPAddress.IPv6Any);
@@ -63,7 +63,7 @@ internal sealed class ChannelListener : IDisposable
             SocketSetup.Apply(socket.SafeHandle, local.AddressFamily, options);
             socket.Bind(local);
             socket.Listen(options.ListenBacklog);
-            if (!Libc.TrySetBlocking(socket.SafeHandle, false))
+            if (!SocketCalls.TrySetBlocking(socket.SafeHandle, false))
             {
                 LinuxException.ThrowLast("fcntl");
             }
@@ -95,7 +95,7 @@ internal sealed class ChannelListener : IDisposable
         uint length = SocketSetup.MaxAddress;
         accepted = default;
         // SAFETY: the buffer has the length given, and the kernel writes no more than that.
-        var descriptor = Libc.Accept(Handle, raw, &length, Libc.SocketCloseOnExec);
+        var descriptor = SocketCalls.Accept(Handle, raw, &length, SocketCalls.SocketCloseOnExec);
         if (descriptor < 0)
         {
             errno = Marshal.GetLastPInvokeError();

@@ -31,7 +31,7 @@ internal sealed class ConnectAttempt : IDisposable
             }
 
             _errno = Checked(SocketSetup.Connect(_socket, remote));
-            if (_errno == Linux.Errno.EINPROGRESS && Libc.WaitFor(_socket, Libc.PollOut, null, 0))
+            if (_errno == Linux.Errno.EINPROGRESS && PollCalls.WaitFor(_socket, PollCalls.PollOut, null, 0))
             {
                 Finish();
             }
@@ -63,7 +63,7 @@ internal sealed class ConnectAttempt : IDisposable
                 Thread.Sleep(BacklogRetryMilliseconds);
                 _errno = SocketSetup.Connect(_socket, _remote);
             }
-            else if (Libc.WaitFor(_socket, Libc.PollOut, wake, Timeout.Infinite))
+            else if (PollCalls.WaitFor(_socket, PollCalls.PollOut, wake, Timeout.Infinite))
             {
                 Finish();
             }
@@ -73,7 +73,7 @@ internal sealed class ConnectAttempt : IDisposable
     /// <summary>Hands the connected socket over, in blocking mode.</summary>
     internal SafeSocketHandle Take()
     {
-        if (!Libc.TrySetBlocking(_socket, true))
+        if (!SocketCalls.TrySetBlocking(_socket, true))
         {
             LinuxException.ThrowLast("fcntl");
         }
@@ -93,7 +93,7 @@ internal sealed class ConnectAttempt : IDisposable
     private void Finish()
     {
         // The wake-up may have had another reason: a connect that is still under way returns EALREADY, one that is done EISCONN.
-        var pending = Libc.GetSocketOption(_socket, Libc.LevelSocket, Libc.OptionError);
+        var pending = SocketCalls.GetSocketOption(_socket, SocketCalls.LevelSocket, SocketCalls.OptionError);
         _errno = pending != 0 ? pending : Checked(SocketSetup.Connect(_socket, _remote));
     }
 

@@ -14,11 +14,12 @@ internal static class SocketSetup
     {
         var number = family switch
         {
-            AddressFamily.Unix => Libc.FamilyUnix,
-            AddressFamily.InterNetworkV6 => Libc.FamilyIPv6,
-            _ => Libc.FamilyIPv4,
+            AddressFamily.Unix => SocketCalls.FamilyUnix,
+            AddressFamily.InterNetworkV6 => SocketCalls.FamilyIPv6,
+            _ => SocketCalls.FamilyIPv4,
         };
-        var descriptor = Libc.Socket(number, Libc.SocketStream | Libc.SocketCloseOnExec | (blocking ? 0 : Libc.SocketNonBlocking), 0);
+        const int Type = SocketCalls.SocketStream | SocketCalls.SocketCloseOnExec;
+        var descriptor = SocketCalls.Socket(number, Type | (blocking ? 0 : SocketCalls.SocketNonBlocking), 0);
         if (descriptor < 0)
         {
             LinuxException.ThrowLast("socket");
@@ -35,12 +36,12 @@ internal static class SocketSetup
     {
         if (options.SendBufferBytes is { } send)
         {
-            Set(socket, Libc.LevelSocket, Libc.OptionSendBuffer, send, nameof(ChannelOptions.SendBufferBytes));
+            Set(socket, SocketCalls.LevelSocket, SocketCalls.OptionSendBuffer, send, nameof(ChannelOptions.SendBufferBytes));
         }
 
         if (options.ReceiveBufferBytes is { } receive)
         {
-            Set(socket, Libc.LevelSocket, Libc.OptionReceiveBuffer, receive, nameof(ChannelOptions.ReceiveBufferBytes));
+            Set(socket, SocketCalls.LevelSocket, SocketCalls.OptionReceiveBuffer, receive, nameof(ChannelOptions.ReceiveBufferBytes));
         }
 
         if (family == AddressFamily.Unix)
@@ -48,19 +49,20 @@ internal static class SocketSetup
             return;
         }
 
-        Set(socket, Libc.LevelTcp, Libc.TcpNoDelay, options.NoDelay ? 1 : 0, nameof(ChannelOptions.NoDelay));
+        Set(socket, SocketCalls.LevelTcp, SocketCalls.TcpNoDelay, options.NoDelay ? 1 : 0, nameof(ChannelOptions.NoDelay));
         if (options.KeepAliveTime is { } idle)
         {
-            Set(socket, Libc.LevelSocket, Libc.OptionKeepAlive, 1, nameof(ChannelOptions.KeepAliveTime));
-            Set(socket, Libc.LevelTcp, Libc.TcpKeepIdle, (int)idle.TotalSeconds, nameof(ChannelOptions.KeepAliveTime));
-            Set(socket, Libc.LevelTcp, Libc.TcpKeepInterval,
+            Set(socket, SocketCalls.LevelSocket, SocketCalls.OptionKeepAlive, 1, nameof(ChannelOptions.KeepAliveTime));
+            Set(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepIdle, (int)idle.TotalSeconds, nameof(ChannelOptions.KeepAliveTime));
+            Set(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepInterval,
                 (int)options.KeepAliveInterval.TotalSeconds, nameof(ChannelOptions.KeepAliveInterval));
-            Set(socket, Libc.LevelTcp, Libc.TcpKeepCount, options.KeepAliveProbes, nameof(ChannelOptions.KeepAliveProbes));
+            Set(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepCount, options.KeepAliveProbes, nameof(ChannelOptions.KeepAliveProbes));
         }
 
         if (options.UserTimeout is { } timeout)
         {
-            Set(socket, Libc.LevelTcp, Libc.TcpUserTimeout, (int)timeout.TotalMilliseconds, nameof(ChannelOptions.UserTimeout));
+            Set(socket, SocketCalls.LevelTcp, SocketCalls.TcpUserTimeout,
+                (int)timeout.TotalMilliseconds, nameof(ChannelOptions.UserTimeout));
         }
     }
 
@@ -95,18 +97,18 @@ internal static class SocketSetup
         var raw = stackalloc byte[MaxAddress];
         uint length = MaxAddress;
         // SAFETY: the buffer has the length given, and the kernel writes no more than that.
-        return Libc.GetSocketName(socket, raw, &length) == 0
+        return SocketCalls.GetSocketName(socket, raw, &length) == 0
             && remote.Equals(ReadEndPoint(new ReadOnlySpan<byte>(raw, (int)Math.Min(length, MaxAddress))));
     }
 
     /// <summary>The end point in a socket address that the kernel has filled in; null unless it is IPv4 or IPv6.</summary>
     internal static IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
     {
-        var family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)Libc.FamilyUnspecified;
+        var family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)SocketCalls.FamilyUnspecified;
         var pattern = family switch
         {
-            Libc.FamilyIPv4 => new IPEndPoint(IPAddress.Any, 0),
-            Libc.FamilyIPv6 => new IPEndPoint(IPAddress.IPv6Any, 0),
+            SocketCalls.FamilyIPv4 => new IPEndPoint(IPAddress.Any, 0),
+            SocketCalls.FamilyIPv6 => new IPEndPoint(IPAddress.IPv6Any, 0),
             _ => null,
         };
         if (pattern is null)
@@ -124,7 +126,7 @@ internal static class SocketSetup
     /// delay again; so this belongs after every read. Without effect on sockets other than TCP.
     /// </summary>
     internal static void AcknowledgeAtOnce(SafeSocketHandle socket) =>
-        _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpQuickAck, 1);
+        _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpQuickAck, 1);
 
     /// <summary>
     /// Whether anything that was sent, or more than one probe of the peer's closed window, waits for an acknowledgement, and how long ago
@@ -137,7 +139,7 @@ internal static class SocketSetup
         var info = stackalloc byte[LastAcknowledgement + sizeof(uint)];
         uint length = LastAcknowledgement + sizeof(uint);
         // SAFETY: the kernel writes no more than the length given.
-        var known = Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpInformation, info, &length) == 0
+        var known = SocketCalls.GetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpInformation, info, &length) == 0
             && length >= LastAcknowledgement + sizeof(uint);
         sinceLast = known ? TimeSpan.FromMilliseconds(*(uint*)(info + LastAcknowledgement)) : TimeSpan.Zero;
         // A single probe of a closed window may be lost, and the next one may come up to two minutes later.
@@ -151,10 +153,10 @@ internal static class SocketSetup
     /// </summary>
     internal static void Probe(SafeSocketHandle socket, TimeSpan limit)
     {
-        _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepIdle, 1)
-            && Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepInterval, 1)
-            && Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpUserTimeout, (int)limit.TotalMilliseconds)
-            && Libc.TrySetSocketOption(socket, Libc.LevelSocket, Libc.OptionKeepAlive, 1);
+        _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepIdle, 1)
+            && SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepInterval, 1)
+            && SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpUserTimeout, (int)limit.TotalMilliseconds)
+            && SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelSocket, SocketCalls.OptionKeepAlive, 1);
     }
 
     /// <summary>
@@ -162,7 +164,7 @@ internal static class SocketSetup
     /// Without effect on sockets other than TCP.
     /// </summary>
     internal static void LimitUnsent(SafeSocketHandle socket, int bytes) =>
-        _ = Libc.TrySetSocketOption(socket, Libc.LevelTcp, Libc.TcpNotSentLowWater, bytes);
+        _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpNotSentLowWater, bytes);
 
     private static unsafe int Call(SafeSocketHandle socket, EndPoint endPoint, bool connect)
     {
@@ -170,14 +172,14 @@ internal static class SocketSetup
         // SAFETY: the buffer is fixed for the call and Size bytes long.
         fixed (byte* raw = address.Buffer.Span)
         {
-            var result = connect ? Libc.Connect(socket, raw, (uint)address.Size) : Libc.Bind(socket, raw, (uint)address.Size);
+            var result = connect ? SocketCalls.Connect(socket, raw, (uint)address.Size) : SocketCalls.Bind(socket, raw, (uint)address.Size);
             return result == 0 ? 0 : Marshal.GetLastPInvokeError();
         }
     }
 
     private static void Set(SafeSocketHandle socket, int level, int option, int value, string name)
     {
-        if (!Libc.TrySetSocketOption(socket, level, option, value))
+        if (!SocketCalls.TrySetSocketOption(socket, level, option, value))
         {
             LinuxException.ThrowLast("setsockopt", name);
         }

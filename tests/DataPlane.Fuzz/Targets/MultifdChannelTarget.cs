@@ -45,7 +45,7 @@ internal sealed class MultifdChannelTarget(CompressionMethod method) : IFuzzTarg
         var pages = new ReceivedPages(_guest.Memory);
         var receiver = _receiver ??= MakeReceiver();
         receiver.Pages = pages;
-        (var one, var other) = Libc.CreateSocketPair();
+        (var one, var other) = SocketCalls.CreateSocketPair();
         using (var peer = new Socket(other))
         {
             peer.Send(input);

@@ -25,7 +25,7 @@ internal sealed class PostcopyPagesTarget : IFuzzTarget
     public PostcopyPagesTarget()
     {
         // The input stands before what is read from the connection; that is at its end.
-        (var one, var other) = Libc.CreateSocketPair();
+        (var one, var other) = SocketCalls.CreateSocketPair();
         other.Dispose();
         _ended = new Channel(one, ChannelId.Preempt, "fuzzer", _pool);
     }

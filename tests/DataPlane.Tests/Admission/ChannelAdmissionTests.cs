@@ -82,7 +82,7 @@ public sealed class ChannelAdmissionTests : IDisposable
         var second = await door.TakeAsync();
         foreach (var channel in new[] { first.Channel, second.Channel })
         {
-            Assert.Equal(0, Libc.SocketControl(channel.Handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
+            Assert.Equal(0, SocketCalls.SocketControl(channel.Handle, SocketCalls.ControlGetFlags, 0) & SocketCalls.FlagNonBlocking);
             Assert.DoesNotContain((int)channel.Handle.DangerousGetHandle(), Descriptors.EpollMembers());
         }
     }

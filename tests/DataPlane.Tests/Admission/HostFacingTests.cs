@@ -21,7 +21,7 @@ public sealed class HostFacingTests
         var admitted = await door.TakeAsync();
         Assert.Equal(Opening.Multifd(0), admitted.Consumed.ToArray());
         using var handle = admitted.TakeSocket();
-        Assert.Equal(0, Libc.SocketControl(handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
+        Assert.Equal(0, SocketCalls.SocketControl(handle, SocketCalls.ControlGetFlags, 0) & SocketCalls.FlagNonBlocking);
         Assert.DoesNotContain((int)handle.DangerousGetHandle(), Descriptors.EpollMembers());
         using Socket socket = new(handle);
         var rest = new byte[3];

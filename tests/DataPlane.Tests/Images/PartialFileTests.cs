@@ -44,7 +44,7 @@ public sealed class PartialFileTests : IDisposable
         List<SafeFileHandle> sweeper = [];
         var failure = Assert.ThrowsAny<IOException>(() => PartialFile.Create(path, 4096, file =>
         {
-            sweeper.Add(LinuxFile.Open(path, Libc.OpenReadOnly));
+            sweeper.Add(LinuxFile.Open(path, FileCalls.OpenReadOnly));
             Assert.True(LinuxFile.TryLock(sweeper[0]));
             return LinuxFile.TryLock(file);
         }));

@@ -16,15 +16,15 @@ public sealed class EpollSetTests
         using EpollSet levels = new(4);
         using EpollSet edges = new(4);
         levels.Add(level.Descriptor, Key);
-        edges.Add(edge.Descriptor, Key, Libc.EpollIn | Libc.EpollEdge);
+        edges.Add(edge.Descriptor, Key, EpollCalls.EpollIn | EpollCalls.EpollEdge);
         Assert.Equal((0, 0), (levels.Wait(0), edges.Wait(0)));
 
         level.Signal();
         edge.Signal();
 
         Assert.Equal((1, 1), (levels.Wait(0), edges.Wait(0)));
-        Assert.Equal((Key, Libc.EpollIn), levels.Event(0));
-        Assert.Equal((Key, Libc.EpollIn), edges.Event(0));
+        Assert.Equal((Key, EpollCalls.EpollIn), levels.Event(0));
+        Assert.Equal((Key, EpollCalls.EpollIn), edges.Event(0));
         Assert.Equal((1, 0), (levels.Wait(0), edges.Wait(0)));
         edge.Signal();
         Assert.Equal(1, edges.Wait(0));

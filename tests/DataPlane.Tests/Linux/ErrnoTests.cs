@@ -16,7 +16,7 @@ public sealed class ErrnoTests
     [Fact]
     public void A_failed_call_says_which_call_on_what_and_why()
     {
-        var e = Assert.Throws<LinuxException>(() => LinuxFile.Open("/does/not/exist", Libc.OpenReadOnly));
+        var e = Assert.Throws<LinuxException>(() => LinuxFile.Open("/does/not/exist", FileCalls.OpenReadOnly));
 
         Assert.Equal(("open", Errno.ENOENT), (e.Call, e.Errno));
         Assert.Equal("open failed for /does/not/exist: No such file or directory (2)", e.Message);

@@ -116,7 +116,7 @@ public sealed class MemoryMappingTests
     [Fact]
     public void A_file_that_cannot_be_mapped_leaves_nothing_behind()
     {
-        using var directory = LinuxFile.Open("/", Libc.OpenReadOnly);
+        using var directory = LinuxFile.Open("/", FileCalls.OpenReadOnly);
 
         var e = Assert.Throws<LinuxException>(() => MemoryMapping.OfFile(directory, 0, Page));
 
@@ -137,7 +137,7 @@ public sealed class MemoryMappingTests
     // Bit 63 of a page's entry in pagemap: the page is in memory.
     private static int PresentPages(MemoryMapping mapping)
     {
-        using var pageMap = LinuxFile.Open("/proc/self/pagemap", Libc.OpenReadOnly);
+        using var pageMap = LinuxFile.Open("/proc/self/pagemap", FileCalls.OpenReadOnly);
         var entries = new long[mapping.Length / Page];
         var bytes = RandomAccess.Read(pageMap, MemoryMarshal.AsBytes(entries.AsSpan()), mapping.Address / Page * sizeof(long));
         Assert.Equal(entries.Length * sizeof(long), bytes);

@@ -95,9 +95,9 @@ public sealed class ZeroPageRecordsTests
 
     private static unsafe bool CanTakeMore(ChannelPair pair)
     {
-        PollFd writable = new((int)pair.Channel.Handle.DangerousGetHandle(), Libc.PollOut);
+        PollFd writable = new((int)pair.Channel.Handle.DangerousGetHandle(), PollCalls.PollOut);
         // SAFETY: one entry, a local.
-        return Libc.Poll(&writable, 1, 0) == 1;
+        return PollCalls.Poll(&writable, 1, 0) == 1;
     }
 
     private static List<(string Block, long Offset)> Parse(ReadOnlySpan<byte> bytes)

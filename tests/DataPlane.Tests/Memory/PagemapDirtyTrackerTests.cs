@@ -94,8 +94,8 @@ public sealed class PagemapDirtyTrackerTests
         tracker.Start();
 
         // A whole huge page, whose page table goes with it, and one small page.
-        Assert.Equal(0, Libc.Advise(block.Address, HugePagePages * Page, Libc.AdviceDontNeed));
-        Assert.Equal(0, Libc.Advise(block.Address + 2 * HugePagePages * Page, Page, Libc.AdviceDontNeed));
+        Assert.Equal(0, MemoryCalls.Advise(block.Address, HugePagePages * Page, MemoryCalls.AdviceDontNeed));
+        Assert.Equal(0, MemoryCalls.Advise(block.Address + 2 * HugePagePages * Page, Page, MemoryCalls.AdviceDontNeed));
 
         var expected = Enumerable.Range(0, HugePagePages).Append(2 * HugePagePages).Select(page => (0, (long)page));
         Assert.Equal(expected, Collect(tracker, memory));

@@ -40,7 +40,7 @@ public sealed class ChannelDialerTests : IDisposable
 
         foreach (var end in new[] { channel, other })
         {
-            Assert.Equal(0, Libc.SocketControl(end.Handle, Libc.ControlGetFlags, 0) & Libc.FlagNonBlocking);
+            Assert.Equal(0, SocketCalls.SocketControl(end.Handle, SocketCalls.ControlGetFlags, 0) & SocketCalls.FlagNonBlocking);
             Assert.DoesNotContain((int)end.Handle.DangerousGetHandle(), Descriptors.EpollMembers());
         }
 
@@ -75,14 +75,15 @@ public sealed class ChannelDialerTests : IDisposable
 
         foreach (var socket in new[] { channel.Handle, other.Handle })
         {
-            Assert.Equal(2 * 64 * 1024, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionSendBuffer)); // the kernel doubles it
-            Assert.Equal(2 * 128 * 1024, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionReceiveBuffer));
-            Assert.Equal(1, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpNoDelay));
-            Assert.Equal(1, Libc.GetSocketOption(socket, Libc.LevelSocket, Libc.OptionKeepAlive));
-            Assert.Equal(11, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepIdle));
-            Assert.Equal(3, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepInterval));
-            Assert.Equal(7, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpKeepCount));
-            Assert.Equal(17_000, Libc.GetSocketOption(socket, Libc.LevelTcp, Libc.TcpUserTimeout));
+            // The kernel doubles the sizes of buffers.
+            Assert.Equal(2 * 64 * 1024, SocketCalls.GetSocketOption(socket, SocketCalls.LevelSocket, SocketCalls.OptionSendBuffer));
+            Assert.Equal(2 * 128 * 1024, SocketCalls.GetSocketOption(socket, SocketCalls.LevelSocket, SocketCalls.OptionReceiveBuffer));
+            Assert.Equal(1, SocketCalls.GetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpNoDelay));
+            Assert.Equal(1, SocketCalls.GetSocketOption(socket, SocketCalls.LevelSocket, SocketCalls.OptionKeepAlive));
+            Assert.Equal(11, SocketCalls.GetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepIdle));
+            Assert.Equal(3, SocketCalls.GetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepInterval));
+            Assert.Equal(7, SocketCalls.GetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepCount));
+            Assert.Equal(17_000, SocketCalls.GetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpUserTimeout));
         }
     }
 

@@ -64,7 +64,7 @@ internal sealed class TlsBridge : IAsyncDisposable
     /// <exception cref="LinuxException">No descriptors are left for the pair of sockets.</exception>
     internal static TlsBridge Begin(Stream tls, Socket outer, bool sendsCloseNotify, TimeProvider time, out SafeSocketHandle inner)
     {
-        (var own, inner) = Libc.CreateSocketPair();
+        (var own, inner) = SocketCalls.CreateSocketPair();
         return new TlsBridge(tls, outer, own, sendsCloseNotify, time);
     }
 
@@ -168,7 +168,7 @@ internal sealed class TlsBridge : IAsyncDisposable
         {
             try
             {
-                if (Libc.HasHungUp(_own.SafeHandle))
+                if (PollCalls.HasHungUp(_own.SafeHandle))
                 {
                     _outer.Dispose();
                 }

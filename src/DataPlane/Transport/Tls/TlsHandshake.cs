@@ -64,8 +64,8 @@ internal static unsafe class TlsHandshake
         using var registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
         for (var result = Advance(session, socket); result != TlsResult.Done; result = Advance(session, socket))
         {
-            var events = result == TlsResult.NeedsOutput ? Libc.PollOut : Libc.PollIn;
-            _ = Libc.WaitFor(socket, events, wake, Timeout.Infinite);
+            var events = result == TlsResult.NeedsOutput ? PollCalls.PollOut : PollCalls.PollIn;
+            _ = PollCalls.WaitFor(socket, events, wake, Timeout.Infinite);
             cancellationToken.ThrowIfCancellationRequested();
         }
     }
@@ -112,7 +112,7 @@ internal static unsafe class TlsHandshake
         {
             // SAFETY: the caller holds the session's memory.
             MsgHdr message = new() { Vectors = &piece, VectorCount = 1 };
-            var done = Libc.SendMessage(socket, &message, Libc.MessageNoSignal | Libc.MessageDontWait);
+            var done = SocketCalls.SendMessage(socket, &message, SocketCalls.MessageNoSignal | SocketCalls.MessageDontWait);
             if (done < 0)
             {
                 var errno = Marshal.GetLastPInvokeError();
@@ -130,7 +130,7 @@ internal static unsafe class TlsHandshake
     {
         var room = session.PeekIncoming();
         // SAFETY: at most as many bytes are written as the session has room for, and the caller holds its memory.
-        var done = Libc.Receive(socket, (byte*)room.Address, Math.Min(room.Length, (nuint)limit), Libc.MessageDontWait);
+        var done = SocketCalls.Receive(socket, (byte*)room.Address, Math.Min(room.Length, (nuint)limit), SocketCalls.MessageDontWait);
         if (done > 0)
         {
             session.ConfirmIncoming((int)done);

@@ -103,8 +103,8 @@ public sealed class RuntimeFolderTests : IDisposable
         await client.ConnectAsync(new UnixDomainSocketEndPoint(path), TestContext.Current.CancellationToken);
         using var accepted = await listener.AcceptAsync(TestContext.Current.CancellationToken);
 
-        Assert.Equal(Libc.GetEffectiveUser(), ControlPeer.UserOf(accepted));
-        Assert.Equal(Libc.GetEffectiveUser(), ControlPeer.UserOf(client));
+        Assert.Equal(ProcessCalls.GetEffectiveUser(), ControlPeer.UserOf(accepted));
+        Assert.Equal(ProcessCalls.GetEffectiveUser(), ControlPeer.UserOf(client));
     }
 
     private static void GiveAway(string path)

@@ -4,10 +4,10 @@ using Microsoft.Win32.SafeHandles;
 namespace DataPlane.Linux;
 
 /// <summary>
-/// System calls that the BCL does not offer. Every declaration keeps the error number: read it with
-/// <see cref="Marshal.GetLastPInvokeError"/> in the statement after the call.
+/// System calls on memory: mapping it, giving it back, advice about it.
+/// <see cref="Marshal.GetLastPInvokeError"/> has the reason of a failure, in the statement after the call.
 /// </summary>
-internal static unsafe partial class Libc
+internal static unsafe partial class MemoryCalls
 {
     internal const int ProtNone = 0;
     internal const int ProtRead = 1;
@@ -36,6 +36,12 @@ internal static unsafe partial class Libc
     /// <summary>MFD_HUGETLB with a size of 2 MiB.</summary>
     internal const uint MemfdHugePages = 4 | (21 << 26);
 
+    /// <summary>Number of the system call pidfd_open, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
+    internal const nint OpenProcessCall = 434;
+
+    /// <summary>Number of the system call process_madvise, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
+    internal const nint AdviseProcessCall = 440;
+
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     internal static partial nint MapMemory(nint address, nuint length, int protection, int flags, int fd, long offset);
 
@@ -51,12 +57,7 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
     internal static partial int Advise(nint address, nuint length, int advice);
 
-    /// <summary>Number of the system call pidfd_open, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
-    internal const nint OpenProcessCall = 434;
-    /// <summary>Number of the system call process_madvise, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
-    internal const nint AdviseProcessCall = 440;
-
-    // Variadic: see Libc.Tracking.cs.
+    // syscall is variadic: see FileCalls.Control.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     internal static partial nint OpenProcess(nint number, nint process, nint flags);
 

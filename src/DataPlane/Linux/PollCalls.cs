@@ -1,51 +1,23 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
-using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Linux;
 
-/// <summary>Waiting for descriptors: poll for one or two of them, epoll for many, eventfd to be woken by another thread.</summary>
-internal static unsafe partial class Libc
+/// <summary>
+/// Waiting for one or two descriptors by poll.
+/// <see cref="Marshal.GetLastPInvokeError"/> has the reason of a failure, in the statement after the call.
+/// </summary>
+internal static unsafe partial class PollCalls
 {
     internal const short PollIn = 1;
     internal const short PollOut = 4;
+    internal const short PollHangUp = 0x10;
 
     /// <summary>The peer has shut down its sending direction (POLLRDHUP).</summary>
     internal const short PollPeerEnded = 0x2000;
 
-    internal const int EpollCloseOnExec = 0x80000;
-    internal const int EpollAdd = 1;
-    internal const int EpollDelete = 2;
-    internal const uint EpollIn = 1;
-    internal const uint EpollOut = 4;
-    internal const uint EpollError = 8;
-    internal const uint EpollHangUp = 0x10;
-    internal const uint EpollReadHangUp = 0x2000;
-    internal const uint EpollEdge = 1u << 31;
-
-    internal const int EventFdCloseOnExec = 0x80000;
-    internal const int EventFdNonBlocking = 0x800;
-
     [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
     internal static partial int Poll(PollFd* descriptors, nuint count, int timeoutMilliseconds);
-
-    [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
-    internal static partial int EpollCreate(int flags);
-
-    [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
-    internal static partial int EpollControl(SafeFileHandle set, int operation, int descriptor, byte* epollEvent);
-
-    [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
-    internal static partial int EpollWait(SafeFileHandle set, byte* events, int capacity, int timeoutMilliseconds);
-
-    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
-    internal static partial int CreateEventFd(uint initial, int flags);
-
-    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
-    internal static partial nint ReadEventFd(SafeFileHandle descriptor, ulong* value, nuint length);
-
-    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
-    internal static partial nint WriteEventFd(SafeFileHandle descriptor, ulong* value, nuint length);
 
     /// <summary>
     /// Waits until <paramref name="socket"/> can take bytes, or the peer of <paramref name="companion"/> has ended its direction. Returns
@@ -92,6 +64,28 @@ internal static unsafe partial class Libc
             descriptors[0] = new PollFd((int)socket.DangerousGetHandle(), events);
             descriptors[1] = new PollFd(wake?.Descriptor ?? -1, PollIn); // the kernel ignores negative descriptors
             return Poll(descriptors, 2, timeoutMilliseconds) != 0;
+        }
+        finally
+        {
+            if (held)
+            {
+                socket.DangerousRelease();
+            }
+        }
+    }
+
+    /// <summary>
+    /// Whether both directions of a socket are over. The peer of a Unix socket that has only shut down its own direction has not hung up.
+    /// </summary>
+    internal static bool HasHungUp(SafeSocketHandle socket)
+    {
+        var held = false;
+        try
+        {
+            socket.DangerousAddRef(ref held);
+            var descriptor = new PollFd((int)socket.DangerousGetHandle(), 0);
+            // SAFETY: one entry is there, and the socket is held open for the call.
+            return Poll(&descriptor, 1, 0) > 0 && (descriptor.Returned & PollHangUp) != 0;
         }
         finally
         {

@@ -3,21 +3,19 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Linux;
 
-internal static unsafe partial class Libc
+/// <summary>
+/// System calls of userfaultfd, beside the ioctls of <see cref="Userfaultfd"/>.
+/// <see cref="Marshal.GetLastPInvokeError"/> has the reason of a failure, in the statement after the call.
+/// </summary>
+internal static unsafe partial class UserfaultCalls
 {
     /// <summary>Number of the system call userfaultfd, which libc does not wrap.</summary>
     internal static nint UserfaultfdCall => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 282 : 323;
 
-    // ioctl and syscall are variadic; pointers and integers travel in the same registers either way on Linux x64 and Arm64.
-    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
-    internal static partial int Control(SafeFileHandle file, nuint request, void* argument);
-
-    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
-    internal static partial int Control(SafeFileHandle file, nuint request, nint argument);
-
     [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
     internal static partial nint ReadFaults(SafeFileHandle userfaultfd, UserfaultMessage* messages, nuint length);
 
+    // syscall is variadic: see FileCalls.Control.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     internal static partial nint SystemCall(nint number, nint argument);
 }

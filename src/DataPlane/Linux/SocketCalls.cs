@@ -5,10 +5,10 @@ namespace DataPlane.Linux;
 
 /// <summary>
 /// Socket calls that the BCL does not offer: vectored transfer on native memory, accept without a managed socket, connect without the
-/// runtime's epoll thread. The marshaller holds a reference on the handle during each call, so a descriptor number is never reused while a
-/// thread is still inside a call on it.
+/// runtime's epoll thread, pairs of connected sockets. The marshaller holds a reference on the handle during each call, so a descriptor
+/// number is never reused while a thread is still inside a call on it.
 /// </summary>
-internal static unsafe partial class Libc
+internal static unsafe partial class SocketCalls
 {
     internal const int FamilyUnspecified = 0;
     internal const int FamilyUnix = 1;
@@ -125,4 +125,34 @@ internal static unsafe partial class Libc
         var wanted = blocking ? flags & ~FlagNonBlocking : flags | FlagNonBlocking;
         return wanted == flags || SocketControl(socket, ControlSetFlags, wanted) == 0;
     }
+
+    [LibraryImport("libc", EntryPoint = "socketpair", SetLastError = true)]
+    private static partial int SocketPair(int family, int type, int protocol, int* descriptors);
+
+    /// <summary>Creates two blocking stream sockets that are connected to each other.</summary>
+    /// <exception cref="LinuxException">No descriptors are left, or the system refused the call for another reason.</exception>
+    internal static (SafeSocketHandle One, SafeSocketHandle Other) CreateSocketPair()
+    {
+        var descriptors = stackalloc int[2];
+        // SAFETY: the kernel writes two descriptors into the room for two.
+        if (SocketPair(FamilyUnix, SocketStream | SocketCloseOnExec, 0, descriptors) != 0)
+        {
+            LinuxException.ThrowLast("socketpair");
+        }
+
+        return (new SafeSocketHandle(descriptors[0], ownsHandle: true), new SafeSocketHandle(descriptors[1], ownsHandle: true));
+    }
+}
+
+/// <summary><c>struct msghdr</c> of 64-bit Linux, 56 bytes. The padding after the two 32-bit members comes from the layout rules.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MsgHdr
+{
+    internal byte* Name;
+    internal uint NameLength;
+    internal IoVec* Vectors;
+    internal nuint VectorCount;
+    internal byte* Control;
+    internal nuint ControlLength;
+    internal int Flags;
 }
