@@ -23,8 +23,8 @@ internal interface IQemuEntrance : IDisposable
     Task<ChannelRelay> ReservePreemptAsync(CancellationToken cancellationToken);
 
     /// <summary>
-    /// Gives QEMU a TLS session on trial as its next connection, and completes when the handshake is over in whatever way. QEMU keeps only a
-    /// session that <see cref="Keep"/> is called with.
+    /// Gives QEMU a TLS session on trial as its next connection, and completes when the handshake is over in whatever way. QEMU keeps only
+    /// a session that <see cref="Keep"/> is called with.
     /// </summary>
     /// <param name="held">The session.</param>
     /// <param name="hello">The session's whole ClientHello.</param>
@@ -32,6 +32,8 @@ internal interface IQemuEntrance : IDisposable
     /// <exception cref="Transport.ChannelException">QEMU cannot be reached, or does not take the bytes.</exception>
     Task<TlsIntroduced> IntroduceAsync(ChannelRelay held, ReadOnlyMemory<byte> hello, CancellationToken cancellationToken);
 
-    /// <summary>Lets QEMU keep a session that has come through its handshake, and takes over what <paramref name="session"/> owns.</summary>
+    /// <summary>
+    /// Lets QEMU keep a session that has come through its handshake, and takes over what <paramref name="session"/> owns.
+    /// </summary>
     void Keep(TlsIntroduced session, RelayWatch? watch);
 }

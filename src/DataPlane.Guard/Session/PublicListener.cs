@@ -25,7 +25,9 @@ internal sealed class PublicListener(
 
     internal IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
 
-    /// <summary>The number of the current set of channels. A channel of an earlier set comes too late. Only the session's loop asks.</summary>
+    /// <summary>
+    /// The number of the current set of channels. A channel of an earlier set comes too late. Only the session's loop asks.
+    /// </summary>
     internal int Epoch { get; private set; }
 
     internal IReadOnlyList<UndecidedInfo> Undecided

@@ -43,7 +43,9 @@ internal sealed class SessionInbox(SessionEvents events, Func<CancellationToken,
         }
     }
 
-    /// <summary>Ends the wait for channels. One that has come meanwhile is dropped, as those are that nobody took from the admission.</summary>
+    /// <summary>
+    /// Ends the wait for channels. One that has come meanwhile is dropped, as those are that nobody took from the admission.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         await _ending.CancelAsync().ConfigureAwait(false);

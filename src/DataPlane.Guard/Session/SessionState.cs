@@ -2,7 +2,9 @@ using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Guard.Session;
 
-/// <summary>Where a guarded migration stands. The session's loop changes it, and so does the owner that stops it; any thread reads.</summary>
+/// <summary>
+/// Where a guarded migration stands. The session's loop changes it, and so does the owner that stops it; any thread reads.
+/// </summary>
 internal sealed class SessionState(string name, TimeProvider time, ILogger logger)
 {
     /// <summary>One object, so that no thread sees a state with the time or the failure of another.</summary>

@@ -17,7 +17,9 @@ internal sealed class SessionTasks : IAsyncDisposable
     /// <summary>Is cancelled when the session ends. It may be asked even after that.</summary>
     internal CancellationToken Ending { get; }
 
-    /// <summary>Runs <paramref name="work"/>, which must end soon after its token is cancelled. Its failure is the caller's to see.</summary>
+    /// <summary>
+    /// Runs <paramref name="work"/>, which must end soon after its token is cancelled. Its failure is the caller's to see.
+    /// </summary>
     internal Task Run(Func<CancellationToken, Task> work)
     {
         var task = work(Ending);

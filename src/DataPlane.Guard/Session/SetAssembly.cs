@@ -5,9 +5,9 @@ using Microsoft.Extensions.Logging;
 namespace DataPlane.Guard.Session;
 
 /// <summary>
-/// Holds channels until all of their migration are there. Before that nothing goes to QEMU: a source that gives up costs nothing then, while
-/// a QEMU that has had one of its channels must be started again. No source waits for an answer before all of its channels are connected.
-/// Only the session's loop uses it.
+/// Holds channels until all of their migration are there. Before that nothing goes to QEMU: a source that gives up costs nothing then,
+/// while a QEMU that has had one of its channels must be started again. No source waits for an answer before all of its channels are
+/// connected. Only the session's loop uses it.
 /// </summary>
 internal sealed class SetAssembly(
     GuardedVmOptions options,

@@ -48,7 +48,9 @@ internal sealed class TlsQueue(
         }
     }
 
-    /// <summary>Begins the handshake of the session whose turn it is, unless another is under way or QEMU has all that it expects.</summary>
+    /// <summary>
+    /// Begins the handshake of the session whose turn it is, unless another is under way or QEMU has all that it expects.
+    /// </summary>
     internal void IntroduceNext()
     {
         if (_introduced is not null || _sessions.IsComplete)

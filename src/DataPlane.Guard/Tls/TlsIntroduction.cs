@@ -57,7 +57,9 @@ internal sealed class TlsIntroduction : IAsyncDisposable
     /// <summary>The bytes of the client that were read and that QEMU has not taken.</summary>
     internal ReadOnlyMemory<byte> Leftover => _forward.Pending;
 
-    /// <summary>Runs the handshake on a thread of its own, which completes the task when it is over in whatever way. Call it once.</summary>
+    /// <summary>
+    /// Runs the handshake on a thread of its own, which completes the task when it is over in whatever way. Call it once.
+    /// </summary>
     internal Task<IntroductionResult> RunAsync()
     {
         var result = new TaskCompletionSource<IntroductionResult>(TaskCreationOptions.RunContinuationsAsynchronously);

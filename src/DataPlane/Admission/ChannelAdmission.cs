@@ -20,8 +20,8 @@ namespace DataPlane.Admission;
 public sealed class ChannelAdmission : IAsyncDisposable
 {
     /// <summary>
-    /// The most channels that wait to be taken; one that comes beyond it is reset. A migration has at most 257 and each recovery 2. Only TLS
-    /// sessions that are passed through can be more, and strangers decide how many of those they open.
+    /// The most channels that wait to be taken; one that comes beyond it is reset. A migration has at most 257 and each recovery 2. Only
+    /// TLS sessions that are passed through can be more, and strangers decide how many of those they open.
     /// </summary>
     private const int MaxUntaken = 1024;
 

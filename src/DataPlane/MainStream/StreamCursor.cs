@@ -210,7 +210,9 @@ internal sealed class StreamCursor(PipeReader input, ChannelId channel, StreamPl
         }
     }
 
-    /// <summary>Leaves everything that has not been consumed to the next reader of the pipe. The cursor must not be used after that.</summary>
+    /// <summary>
+    /// Leaves everything that has not been consumed to the next reader of the pipe. The cursor must not be used after that.
+    /// </summary>
     public void LeaveRest()
     {
         if (_reading)

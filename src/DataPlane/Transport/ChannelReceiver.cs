@@ -80,8 +80,8 @@ internal abstract class ChannelReceiver(ChannelSocket socket)
     private protected abstract TransferResult ReceiveAll(Span<IoVec> rest, long total);
 
     /// <summary>
-    /// Receives at least one byte from the socket, blocking until then, or until <paramref name="wake"/> is signalled: then there is neither
-    /// a byte nor an end.
+    /// Receives at least one byte from the socket, blocking until then, or until <paramref name="wake"/> is signalled: then there is
+    /// neither a byte nor an end.
     /// </summary>
     private protected abstract TransferResult ReceiveAny(Span<IoVec> vectors, EventFd? wake);
 

@@ -7,7 +7,9 @@ using Xunit;
 
 namespace DataPlane.Tests.Guard;
 
-/// <summary>What a session takes next: channels and events keep neither each other nor themselves waiting, and nothing is left over.</summary>
+/// <summary>
+/// What a session takes next: channels and events keep neither each other nor themselves waiting, and nothing is left over.
+/// </summary>
 public sealed class SessionInboxTests : IAsyncDisposable
 {
     private readonly Channel<GuardEvent?> _channels = System.Threading.Channels.Channel.CreateUnbounded<GuardEvent?>();

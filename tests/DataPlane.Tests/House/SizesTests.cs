@@ -20,14 +20,14 @@ public sealed partial class SizesTests
 
     private static readonly string[] s_tooLong =
     [
-        "AdmissionLoop", "Channel", "DestinationSession", "GuardSession", "Libc", "MainStreamReader", "PostcopyReceiver", "SourceSession",
+        "AdmissionLoop", "Channel", "DestinationSession", "GuardSession", "MainStreamReader", "PostcopyReceiver", "SourceSession",
     ];
 
     private static readonly string[] s_tooManyFields = ["Channel", "DestinationSession", "GuardSession", "SourceSession"];
 
     private static readonly string[] s_inSeveralFiles =
     [
-        "AdmissionLoop", "Channel", "DestinationSession", "GuardSession", "Libc", "MainStreamReader", "PostcopyReceiver", "RamSectionReader",
+        "AdmissionLoop", "Channel", "DestinationSession", "GuardSession", "MainStreamReader", "PostcopyReceiver", "RamSectionReader",
         "SourceSession",
     ];
 

@@ -190,7 +190,8 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
         PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20)
     {
         var options = new MainStreamOptions { Multifd = multifd, MaxRamBytes = maxRamBytes, MaxDeviceStateBytes = maxDeviceStateBytes };
-        var reader = new MainStreamReader(new StreamCursor(input, ChannelId.Main), new ReturnPathSender(new MessageOutbox(null!, Answer)), options, this);
+        var reader = new MainStreamReader(
+            new StreamCursor(input, ChannelId.Main), new ReturnPathSender(new MessageOutbox(null!, Answer)), options, this);
         Devices = await reader.ReadAsync(TestContext.Current.CancellationToken);
         return _answers.WrittenSpan.ToArray();
     }

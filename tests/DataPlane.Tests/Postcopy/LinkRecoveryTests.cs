@@ -76,8 +76,8 @@ public sealed class LinkRecoveryTests
             var arrivals = new PageArrivals(
                 new DirectPageStore(pages), new PageLedger(pages, static _ => TargetPage.Size), NullLogger.Instance);
             Recovery = new LinkRecovery(
-                static (_, _) => throw new InvalidOperationException("no connection is chosen"), new CurrentLink(), new PostcopyReturnPath(),
-                pages, arrivals, Events, pool, NullLogger.Instance, _stop.Token);
+                static _ => throw new InvalidOperationException("no connection is chosen"), new CurrentLink(), new PostcopyReturnPath(),
+                pages, arrivals, Events, NullLogger.Instance, _stop.Token);
             Pause = Recovery.RunAsync(new IOException("the link is lost"));
             Assert.True(Recovery.IsPaused);
         }

@@ -33,7 +33,8 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
         }
     }
 
-    private protected override TransferResult ReceiveAll(Span<IoVec> rest, long total) => Receive(rest, total, isOneRecordEnough: false, null);
+    private protected override TransferResult ReceiveAll(Span<IoVec> rest, long total) =>
+        Receive(rest, total, isOneRecordEnough: false, null);
 
     private protected override TransferResult ReceiveAny(Span<IoVec> vectors, EventFd? wake) =>
         Receive(vectors, 0, isOneRecordEnough: true, wake);
