@@ -45,7 +45,7 @@ public sealed record GuardedVmOptions
     public ChannelAddress? To { get; init; }
 
     /// <summary>The number of multifd channels, 0 to 255. Default 0: none. With <see cref="To"/> only; a monitor reports it.</summary>
-    public int Channels { get; init; }
+    public int MultifdChannels { get; init; }
 
     /// <summary>Whether QEMU expects a preempt channel. Default no. With <see cref="To"/> only; a monitor reports it.</summary>
     public bool Preempt { get; init; }
@@ -133,10 +133,10 @@ public sealed record GuardedVmOptions
             throw new ArgumentException($"{nameof(Incoming)} needs {nameof(Qmp)}: only a monitor can tell QEMU where to listen.");
         }
 
-        if (Qmp is not null && (Channels != 0 || Preempt || TlsPassThrough))
+        if (Qmp is not null && (MultifdChannels != 0 || Preempt || TlsPassThrough))
         {
             throw new ArgumentException(
-                $"{nameof(Channels)}, {nameof(Preempt)} and {nameof(TlsPassThrough)} belong to {nameof(To)}: a monitor tells them.");
+                $"{nameof(MultifdChannels)}, {nameof(Preempt)} and {nameof(TlsPassThrough)} belong to {nameof(To)}: a monitor tells them.");
         }
 
         Check(MonitorTimeout, nameof(MonitorTimeout));

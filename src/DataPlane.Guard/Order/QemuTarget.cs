@@ -35,7 +35,7 @@ internal sealed record QemuTarget
     internal static QemuTarget From(GuardedVmOptions options, ChannelAddress address) => new()
     {
         Address = address,
-        Channels = options.Channels,
+        Channels = options.MultifdChannels,
         Postcopy = options.Preempt,
         Preempt = options.Preempt,
         Uuid = options.Uuid,

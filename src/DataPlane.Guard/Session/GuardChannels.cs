@@ -12,12 +12,14 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
 {
     private readonly Lock _gate = new();
 
-    /// <summary>Guarded by the gate, as the two fields after it are.</summary>
+    /// <summary>The channels. The gate guards it, as it does the two fields after it.</summary>
     private readonly List<ChannelRelay> _shown = [];
 
     private readonly Dictionary<ChannelRelay, long> _bytesBefore = [];
     private long _shownAt;
-    private PeerLiveness? _liveness;
+
+    /// <summary>The watch, which begins with the first channel: a VM that waits costs no timer. The session's loop sets it.</summary>
+    private volatile PeerLiveness? _liveness;
 
     /// <summary>Holds a client that waits to be handed to QEMU, and adds its channel.</summary>
     internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)

@@ -9,7 +9,7 @@ internal sealed class SessionTasks : IAsyncDisposable
     private readonly CancellationTokenSource _ending = new();
     private readonly Lock _gate = new();
 
-    /// <summary>The tasks that have not ended. Guarded by the gate.</summary>
+    /// <summary>The tasks that have not ended. The gate guards it.</summary>
     private readonly HashSet<Task> _running = [];
 
     internal SessionTasks() => Ending = _ending.Token;

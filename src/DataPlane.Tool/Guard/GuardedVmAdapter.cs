@@ -75,7 +75,7 @@ internal sealed class GuardedVmAdapter : IGuardedVm
         Incoming = settings.Incoming,
         RuntimeFolder = RuntimeFolder(settings),
         To = settings.To,
-        Channels = settings.Channels,
+        MultifdChannels = settings.Channels,
         Preempt = settings.Preempt,
         Uuid = settings.Uuid,
         Allow = settings.Allow,

@@ -38,7 +38,7 @@ internal sealed class GuardScene : IAsyncDisposable
             To = monitor is null ? ChannelAddress.Unix(path) : null,
             Qmp = monitor?.Address,
             Incoming = monitor is null ? null : ChannelAddress.Unix(path),
-            Channels = monitor is null ? channels : 0,
+            MultifdChannels = monitor is null ? channels : 0,
             Preempt = monitor is null && preempt,
             UndecidedTimeout = undecided,
             DrainTimeout = TimeSpan.FromMilliseconds(500),
