@@ -170,6 +170,6 @@ internal sealed partial class Channel
             await _input.CompleteAsync().ConfigureAwait(false);
         }
 
-        _reader?.Complete();
+        _reader?.Abandon();
     }
 }
