@@ -78,16 +78,21 @@ internal sealed class MainStreamReader
     public DeviceState Read(CancellationToken cancellationToken)
     {
         _stream.Cancellation = cancellationToken;
-        ReadHeader();
-        DeviceState? packaged = null;
-        while (!ReadSection(ref packaged))
+        try
         {
-        }
+            ReadHeader();
+            DeviceState? packaged = null;
+            while (!ReadSection(ref packaged))
+            {
+            }
 
-        _events.OnRamComplete();
-        var devices = packaged ?? DeviceStateReader.Read(_stream, _options.MaxDeviceStateBytes, _early.Sections);
-        _stream.LeaveRest();
-        return devices;
+            _events.OnRamComplete();
+            return packaged ?? DeviceStateReader.Read(_stream, _options.MaxDeviceStateBytes, _early.Sections);
+        }
+        finally
+        {
+            _stream.LeaveRest();
+        }
     }
 
     private void ReadHeader()

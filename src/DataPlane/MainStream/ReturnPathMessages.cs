@@ -46,5 +46,9 @@ internal static class ReturnPathMessages
         {
             throw explained;
         }
+        finally
+        {
+            stream.LeaveRest();
+        }
     }
 }

@@ -211,7 +211,8 @@ internal sealed class StreamCursor(PipeReader input, ChannelId channel, StreamPl
     }
 
     /// <summary>
-    /// Leaves everything that has not been consumed to the next reader of the pipe. The cursor must not be used after that.
+    /// Leaves everything that has not been consumed to the next reader of the pipe, or to whoever closes it. To be called when the reading
+    /// ends, in whatever way; the cursor must not be used after that.
     /// </summary>
     public void LeaveRest()
     {
@@ -222,7 +223,7 @@ internal sealed class StreamCursor(PipeReader input, ChannelId channel, StreamPl
         }
     }
 
-    /// <summary>Gives up the pipe and what is buffered, after which nobody can read the channel in this way.</summary>
+    /// <summary>Gives up the pipe and what is buffered, after which nobody can read the channel in this way any more.</summary>
     public void Complete() => input.Complete();
 
     private string At(long position) => place switch

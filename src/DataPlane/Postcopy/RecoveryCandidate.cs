@@ -29,6 +29,18 @@ internal sealed class RecoveryCandidate(Channel main, ReceivedPages pages, Actio
     {
         var stream = PostcopyLink.OpenStream(main);
         _returnPath.Use(main);
+        try
+        {
+            AnswerToResume(stream);
+        }
+        finally
+        {
+            stream.LeaveRest();
+        }
+    }
+
+    private void AnswerToResume(StreamCursor stream)
+    {
         while (true)
         {
             stream.Fill(1, "a recovery");
@@ -49,7 +61,6 @@ internal sealed class RecoveryCandidate(Channel main, ReceivedPages pages, Actio
             stream.Advance(CommandHeader.Size + command.Length);
             if (isResume)
             {
-                stream.LeaveRest();
                 return;
             }
         }

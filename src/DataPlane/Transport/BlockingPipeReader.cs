@@ -11,7 +11,8 @@ namespace DataPlane.Transport;
 /// <remarks>
 /// <para>What a reader leaves is moved to the front of its block as long as it is small, so records rarely lie in two blocks. A reader that
 /// wants to see much at once gets more blocks.</para>
-/// <para>One thread reads. <see cref="CancelPendingRead"/> may be called from anywhere, also while the pipe is being completed.</para>
+/// <para>One thread reads, and the buffer is its own from the beginning of a read to <see cref="AdvanceTo(SequencePosition)"/>.
+/// <see cref="CancelPendingRead"/> and <see cref="Abandon"/> may be called from anywhere.</para>
 /// </remarks>
 internal sealed class BlockingPipeReader : PipeReader
 {
@@ -19,6 +20,7 @@ internal sealed class BlockingPipeReader : PipeReader
     private readonly BlockPool _pool;
     private readonly string _owner;
     private readonly EventFd? _wake;
+    private readonly Lock _gate = new();
     private Segment? _first;
     private Segment? _last;
     private Segment? _spare; // the last segment that was given up: a stream that needs two blocks now and then allocates none
@@ -26,7 +28,8 @@ internal sealed class BlockingPipeReader : PipeReader
     private int _end; // in the last segment
     private bool _hasUnseen; // whether there are bytes that the reader has not examined
     private bool _ended;
-    private bool _completed;
+    private bool _isLent; // guarded by the gate: whether the reading thread uses the blocks
+    private bool _isOver; // guarded by the gate: no read begins any more
     private int _cancelled;
 
     /// <param name="receive">Receives bytes.</param>
@@ -59,33 +62,118 @@ internal sealed class BlockingPipeReader : PipeReader
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        ReadResult result;
-        while (!TryRead(out result))
+        Lend();
+        try
         {
-            MakeRoom();
-            var last = _last!;
-            var count = _receive(new IoVec(last.Block.Address + _end, (nuint)(last.Block.Length - _end)), _wake, Doing);
-            if (count > 0)
+            ReadResult result;
+            while (!TryTake(out result))
             {
-                _end += count;
-                last.Fill(_end);
-                _hasUnseen = true;
+                Receive();
             }
 
-            _ended = count == 0;
+            return new ValueTask<ReadResult>(result);
         }
-
-        return new ValueTask<ReadResult>(result);
+        catch
+        {
+            TakeBack();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
     public override bool TryRead(out ReadResult result)
     {
-        if (_completed)
+        Lend();
+        if (TryTake(out result))
         {
-            throw new InvalidOperationException($"{_owner}: the reader was completed");
+            return true;
         }
 
+        TakeBack();
+        return false;
+    }
+
+    /// <inheritdoc/>
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+    /// <inheritdoc/>
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        if (consumed.GetObject() is Segment segment)
+        {
+            Consume(segment, consumed.GetInteger(), examined);
+        }
+
+        TakeBack();
+    }
+
+    /// <summary>Ends the read that waits now, or the next one. Thread-safe.</summary>
+    public override void CancelPendingRead()
+    {
+        Volatile.Write(ref _cancelled, 1);
+        _wake?.Signal();
+    }
+
+    /// <summary>Returns the blocks. To be called by the reading thread, or when nobody reads any more. Idempotent.</summary>
+    public override void Complete(Exception? exception = null)
+    {
+        lock (_gate)
+        {
+            _isOver = true;
+            _isLent = false;
+            Release();
+        }
+    }
+
+    /// <summary>
+    /// Returns the blocks as soon as the reading thread does not use them. It does not end a read, because whoever closes what is read from
+    /// does that. Idempotent, thread-safe.
+    /// </summary>
+    internal void Abandon()
+    {
+        lock (_gate)
+        {
+            _isOver = true;
+            if (!_isLent)
+            {
+                Release();
+            }
+        }
+    }
+
+    private void Lend()
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_isOver, this);
+            _isLent = true;
+        }
+    }
+
+    private void TakeBack()
+    {
+        lock (_gate)
+        {
+            _isLent = false;
+            if (_isOver)
+            {
+                Release();
+            }
+        }
+    }
+
+    private void Release()
+    {
+        while (_first is not null)
+        {
+            GiveUpFirst();
+        }
+
+        _wake?.Dispose();
+    }
+
+    private bool TryTake(out ReadResult result)
+    {
         var isCancelled = Interlocked.Exchange(ref _cancelled, 0) != 0;
         if (isCancelled)
         {
@@ -102,19 +190,25 @@ internal sealed class BlockingPipeReader : PipeReader
         return true;
     }
 
-    /// <inheritdoc/>
-    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
-
-    /// <inheritdoc/>
-    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    private void Receive()
     {
-        if (consumed.GetObject() is not Segment segment)
+        MakeRoom();
+        var last = _last!;
+        var count = _receive(new IoVec(last.Block.Address + _end, (nuint)(last.Block.Length - _end)), _wake, Doing);
+        if (count > 0)
         {
-            return; // of an empty buffer, before anything was received
+            _end += count;
+            last.Fill(_end);
+            _hasUnseen = true;
         }
 
+        _ended = count == 0;
+    }
+
+    private void Consume(Segment segment, int start, SequencePosition examined)
+    {
         _hasUnseen = examined.GetObject() != _last || examined.GetInteger() < _end;
-        _start = consumed.GetInteger();
+        _start = start;
         while (_first != segment)
         {
             GiveUpFirst();
@@ -131,30 +225,6 @@ internal sealed class BlockingPipeReader : PipeReader
             _start = _end = 0;
             _first!.Fill(0);
         }
-    }
-
-    /// <summary>Ends the read that waits now, or the next one. Thread-safe.</summary>
-    public override void CancelPendingRead()
-    {
-        Volatile.Write(ref _cancelled, 1);
-        _wake?.Signal();
-    }
-
-    /// <summary>Returns the blocks. To be called when nobody reads any more. Idempotent.</summary>
-    public override void Complete(Exception? exception = null)
-    {
-        if (_completed)
-        {
-            return;
-        }
-
-        _completed = true;
-        while (_first is not null)
-        {
-            GiveUpFirst();
-        }
-
-        _wake?.Dispose();
     }
 
     private ReadOnlySequence<byte> Buffered() =>

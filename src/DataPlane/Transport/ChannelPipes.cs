@@ -68,6 +68,6 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
             await _input.CompleteAsync().ConfigureAwait(false);
         }
 
-        _reader?.Complete();
+        _reader?.Abandon();
     }
 }

@@ -182,7 +182,16 @@ internal sealed class GuestReturn(
         var returnPath = new PostcopyReturnPath();
         returnPath.Use(main);
         returnPath.SendResumeAck();
-        ReadToEnd(PostcopyLink.OpenStream(main));
+        var stream = PostcopyLink.OpenStream(main);
+        try
+        {
+            ReadToEnd(stream);
+        }
+        finally
+        {
+            stream.LeaveRest();
+        }
+
         returnPath.SendShut(success: false);
     }
 
