@@ -52,7 +52,7 @@ internal sealed class Channel : IAsyncDisposable
         _session = session;
         _pool = pool;
         _time = time ?? TimeProvider.System;
-        _socket = new ChannelSocket(handle, Name);
+        _socket = new ChannelSocket(new Socket(handle), Name);
         if (session is null)
         {
             _receiver = new PlainReceiver(_socket);

@@ -13,13 +13,13 @@ internal sealed class ChannelSocket : IDisposable
     private int _aborted; // set once, by Interlocked
     private ChannelException? _abortCause; // set once, before anybody is woken
 
-    /// <param name="handle">A connected socket, owned by this object from now on.</param>
+    /// <param name="socket">A connected socket, owned by this object from now on.</param>
     /// <param name="name">The channel's name, for messages.</param>
-    internal ChannelSocket(SafeSocketHandle handle, string name)
+    internal ChannelSocket(Socket socket, string name)
     {
-        Handle = handle;
+        _socket = socket;
+        Handle = socket.SafeHandle;
         Name = name;
-        _socket = new Socket(handle);
     }
 
     internal SafeSocketHandle Handle { get; }

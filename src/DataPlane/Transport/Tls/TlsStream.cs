@@ -1,5 +1,7 @@
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Security.Authentication;
+using DataPlane.Linux;
 
 namespace DataPlane.Transport.Tls;
 
@@ -7,10 +9,23 @@ namespace DataPlane.Transport.Tls;
 /// The plain bytes of a TLS session as a stream over its socket, for code that does not work on channels. One reader and one writer at a
 /// time. The end of the connection without close_notify is an end of the stream, unless it comes inside a record.
 /// </summary>
-/// <param name="socket">The socket below the session; it belongs to the stream.</param>
-/// <param name="session">The session, with its handshake done; it belongs to the stream.</param>
-internal sealed class TlsStream(Socket socket, TlsSession session) : ConnectionStream
+internal sealed class TlsStream : ConnectionStream
 {
+    private readonly ChannelSocket _socket;
+    private readonly TlsSession _session;
+    private readonly TlsReceiver _receiver;
+    private readonly TlsSender _sender;
+
+    /// <param name="socket">The socket below the session; it belongs to the stream.</param>
+    /// <param name="session">The session, with its handshake done; it belongs to the stream.</param>
+    internal TlsStream(Socket socket, TlsSession session)
+    {
+        _socket = new ChannelSocket(socket, "tls");
+        _session = session;
+        _receiver = new TlsReceiver(_socket, session);
+        _sender = new TlsSender(_socket, session, _receiver);
+    }
+
     /// <summary>Does the handshake of a connection that has just been accepted or made, on a thread for that alone.</summary>
     /// <param name="socket">The socket, which belongs to the stream, and is closed on failure.</param>
     /// <param name="credentials">The credentials of either end.</param>
@@ -52,81 +67,30 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : ConnectionS
             return 0;
         }
 
-        session.Hold();
-        try
-        {
-            while (true)
-            {
-                var result = session.Decrypt(buffer.Span, out var done);
-                if (result is TlsResult.Done or TlsResult.Ended)
-                {
-                    return done;
-                }
-
-                if (result != TlsResult.NeedsInput)
-                {
-                    throw Broken("reading");
-                }
-
-                var count = await socket.ReceiveAsync(session.PeekIncomingMemory(), cancellationToken).ConfigureAwait(false);
-                if (count == 0)
-                {
-                    return session.HoldsPiece ? throw new IOException("the connection ended inside a TLS record") : 0;
-                }
-
-                session.ConfirmIncoming(count);
-            }
-        }
-        catch (SocketException e)
-        {
-            throw new IOException(e.Message, e);
-        }
-        finally
-        {
-            session.Release();
-        }
+        var result = await _receiver.ReceiveAsync(buffer, cancellationToken).ConfigureAwait(false);
+        return result.End is ChannelEnd.None or ChannelEnd.Closed ? (int)result.Bytes : throw Lost(result.Errno);
     }
 
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        session.Hold();
-        try
+        var result = await _sender.SendAsync(buffer, cancellationToken).ConfigureAwait(false);
+        if (!result.Complete)
         {
-            while (!buffer.IsEmpty)
-            {
-                var result = session.Encrypt(buffer.Span, out var done);
-                if (result is not (TlsResult.Done or TlsResult.NeedsOutput))
-                {
-                    throw Broken("writing");
-                }
-
-                buffer = buffer[done..];
-                if (result == TlsResult.NeedsOutput)
-                {
-                    await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
-                }
-            }
-
-            await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            session.Release();
+            throw Lost(result.Errno);
         }
     }
 
     /// <summary>Sends close_notify, once.</summary>
     internal async Task ShutdownAsync(CancellationToken cancellationToken = default)
     {
-        session.Hold();
         try
         {
-            session.AppendCloseNotify();
-            await SendOutgoingAsync(cancellationToken).ConfigureAwait(false);
+            _sender.EndWithCloseNotify();
+            await _sender.SendLastAsync(cancellationToken).ConfigureAwait(false);
         }
-        finally
+        catch (SocketException e)
         {
-            session.Release();
+            throw new IOException(e.Message, e);
         }
     }
 
@@ -134,27 +98,14 @@ internal sealed class TlsStream(Socket socket, TlsSession session) : ConnectionS
     {
         if (disposing)
         {
-            socket.Dispose();
-            session.Dispose();
+            _socket.Dispose();
+            _session.Dispose();
         }
 
         base.Dispose(disposing);
     }
 
-    private async ValueTask SendOutgoingAsync(CancellationToken cancellationToken)
-    {
-        try
-        {
-            while (session.PeekOwedMemory() is { IsEmpty: false } piece)
-            {
-                session.ConfirmOutgoing(await socket.SendAsync(piece, cancellationToken).ConfigureAwait(false));
-            }
-        }
-        catch (SocketException e)
-        {
-            throw new IOException(e.Message, e);
-        }
-    }
-
-    private IOException Broken(string doing) => new(session.Failure ?? $"the TLS session ended while {doing}");
+    private Exception Lost(int errno) => _session.Failure is { } failure ? new IOException(failure)
+        : errno == Errno.ECONNABORTED ? new ObjectDisposedException(nameof(TlsStream))
+        : new IOException(errno == Errno.EPROTO ? "the connection ended inside a TLS record" : Marshal.GetPInvokeErrorMessage(errno));
 }
