@@ -32,7 +32,7 @@ public sealed class RecoveryChoiceTests
         using var memory = Memory();
         List<Exception> told = [];
         await using var pair = await ChannelPair.ConnectAsync(Token);
-        var choice = new RecoveryChoice(new ReceivedPages(memory), pair.Pool, told.Add);
+        var choice = new RecoveryChoice(new ReceivedPages(memory), told.Add);
         Thread? hearing = null;
         choice.Add(pair.Channel, static () => { }, thread =>
         {
