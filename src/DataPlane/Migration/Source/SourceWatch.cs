@@ -60,7 +60,7 @@ internal sealed class SourceWatch : IDisposable
 
     /// <summary>Calls <paramref name="stalled"/> when nothing has moved for <paramref name="limit"/>; null for no limit.</summary>
     public StallWatch? Start(TimeSpan? limit, Action<ChannelException> stalled) =>
-        StallWatch.Start(_plan.Time, limit, Progress, () => stalled(Stalled(limit!.Value)));
+        limit is { } longest ? StallWatch.Start(_plan.Time, longest, Progress, () => stalled(Stalled(longest))) : null;
 
     /// <summary>Waits for what the destination has to say.</summary>
     /// <exception cref="ChannelException">It has not said it within <paramref name="limit"/>.</exception>
