@@ -42,7 +42,8 @@ internal sealed class ReturnPathSender(MessageOutbox outbox)
     /// </summary>
     /// <exception cref="ChannelException">The link is lost.</exception>
     public Task SendSwitchoverAckAsync(CancellationToken cancellationToken) => Task.Run(
-        () => Send(static (span, _) => ReturnPathWriter.WriteSwitchoverAck(span), 0, doing: null, cancellationToken), CancellationToken.None);
+        () => Send(static (span, _) => ReturnPathWriter.WriteSwitchoverAck(span), 0, doing: null, cancellationToken),
+        CancellationToken.None);
 
     /// <summary>Sends RESUME_ACK, after which a source that has recovered its link goes on.</summary>
     /// <exception cref="ChannelException">The link is lost.</exception>

@@ -3,7 +3,9 @@ using DataPlane.Wire;
 
 namespace DataPlane.MainStream;
 
-/// <summary>Which sections have started in a main stream, and under which ids. It refuses every section that does not belong there.</summary>
+/// <summary>
+/// Which sections have started in a main stream, and under which ids. It refuses every section that does not belong there.
+/// </summary>
 internal sealed class SectionIds(StreamCursor stream)
 {
     private uint? _ram;

@@ -190,7 +190,8 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
         PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20, bool isWhole = false)
     {
         var options = new MainStreamOptions { Multifd = multifd, MaxRamBytes = maxRamBytes, MaxDeviceStateBytes = maxDeviceStateBytes };
-        var reader = new MainStreamReader(new StreamCursor(input, ChannelId.Main), new ReturnPathSender(new MessageOutbox(null!, Answer)), options, this);
+        var reader = new MainStreamReader(
+            new StreamCursor(input, ChannelId.Main), new ReturnPathSender(new MessageOutbox(null!, Answer)), options, this);
         // What is whole needs no thread, of which some tests would start tens of thousands.
         Devices = isWhole ? reader.Read(TestContext.Current.CancellationToken)
             : await reader.ReadAsync(TestContext.Current.CancellationToken);

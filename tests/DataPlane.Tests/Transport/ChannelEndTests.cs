@@ -86,7 +86,7 @@ public sealed class ChannelEndTests
         Task reading = pair.Channel.Input.ReadAsync(Token).AsTask();
         pair.Channel.Abort();
         var e = await Assert.ThrowsAsync<ChannelException>(() => reading.WaitAsync(s_long, Token));
-        Assert.Equal((ChannelEnd.Aborted, "test"), (e.End, e.Channel));
+        Assert.Equal((ChannelEnd.Aborted, "main"), (e.End, e.Channel));
     }
 
     [Theory]
