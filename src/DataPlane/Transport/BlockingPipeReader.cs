@@ -9,6 +9,9 @@ namespace DataPlane.Transport;
 /// blocks of the pool, which the kernel fills directly.
 /// </summary>
 /// <remarks>
+/// <para>Compared with a pipe over the runtime's sockets, pages on main come 1.8 times as fast to an idle guest and 1.5 times to one that
+/// writes, for 0.32 s instead of 0.62 s of CPU per GiB (medians of 4 and 3 interleaved runs of <c>dataplane bench --channels 0</c> on 2
+/// cores).</para>
 /// <para>What a reader leaves is moved to the front of its block as long as it is small, so records rarely lie in two blocks. A reader that
 /// wants to see much at once gets more blocks.</para>
 /// <para>One thread reads, and the buffer is its own from the beginning of a read to <see cref="AdvanceTo(SequencePosition)"/>.

@@ -187,17 +187,19 @@ internal sealed class StreamRun : IMainStreamEvents, IDisposable
     public Func<int, Task>? OnMark { get; init; }
 
     public async Task<byte[]> ReadAsync(
-        PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20)
+        PipeReader input, bool multifd = false, long maxRamBytes = 1 << 20, int maxDeviceStateBytes = 1 << 20, bool isWhole = false)
     {
         var options = new MainStreamOptions { Multifd = multifd, MaxRamBytes = maxRamBytes, MaxDeviceStateBytes = maxDeviceStateBytes };
         var reader = new MainStreamReader(
             new StreamCursor(input, ChannelId.Main), new ReturnPathSender(new MessageOutbox(null!, Answer)), options, this);
-        Devices = await reader.ReadAsync(TestContext.Current.CancellationToken);
+        // What is whole needs no thread, of which some tests would start tens of thousands.
+        Devices = isWhole ? reader.Read(TestContext.Current.CancellationToken)
+            : await reader.ReadAsync(TestContext.Current.CancellationToken);
         return _answers.WrittenSpan.ToArray();
     }
 
     public Task<byte[]> ReadAsync(byte[] stream, bool multifd = false) =>
-        ReadAsync(PipeReader.Create(new ReadOnlySequence<byte>(stream)), multifd);
+        ReadAsync(PipeReader.Create(new ReadOnlySequence<byte>(stream)), multifd, isWhole: true);
 
     public byte[] Page(long page, string block = RecordedStream.Block)
     {
