@@ -1,5 +1,4 @@
 using System.Buffers;
-using DataPlane.Linux;
 using DataPlane.MainStream.Devices;
 using DataPlane.Transport;
 using DataPlane.Wire;
@@ -72,7 +71,7 @@ internal sealed class MainStreamReader
     /// </summary>
     /// <exception cref="ChannelException">The stream is broken, ends early, or uses a feature that is not supported.</exception>
     public Task<DeviceState> ReadAsync(CancellationToken cancellationToken) =>
-        NamedThread.RunAsync("dp-main", () => Read(cancellationToken));
+        OwnThread.RunAsync("dp-main", () => Read(cancellationToken));
 
     /// <summary>Does on the calling thread what <see cref="ReadAsync"/> does on its own.</summary>
     public DeviceState Read(CancellationToken cancellationToken)

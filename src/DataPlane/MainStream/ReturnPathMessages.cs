@@ -1,4 +1,3 @@
-using DataPlane.Linux;
 using DataPlane.Transport;
 using DataPlane.Wire;
 
@@ -15,7 +14,7 @@ internal static class ReturnPathMessages
     /// </summary>
     /// <exception cref="ChannelException">The return path ends without SHUT, or carries a message that is not legal.</exception>
     public static Task<uint> ReadToShutAsync(StreamCursor stream, IReturnPathListener listener) =>
-        NamedThread.RunAsync("dp-return-path", () => ReadToShut(stream, listener));
+        OwnThread.RunAsync("dp-return-path", () => ReadToShut(stream, listener));
 
     private static uint ReadToShut(StreamCursor stream, IReturnPathListener listener)
     {
