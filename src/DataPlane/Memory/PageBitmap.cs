@@ -14,7 +14,7 @@ namespace DataPlane.Memory;
 public sealed class PageBitmap
 {
     /// <summary>Largest number of pages that one bitmap can hold.</summary>
-    public const long MaxPages = int.MaxValue / 2 * 64L;
+    internal const long MaxPages = int.MaxValue / 2 * 64L;
 
     private const int WordBits = 64;
     private const int WordShift = 6;
@@ -53,7 +53,7 @@ public sealed class PageBitmap
     }
 
     /// <summary>The words of the bitmap, in which the bits from <see cref="PageCount"/> on are zero.</summary>
-    public ReadOnlySpan<ulong> Words => _words;
+    internal ReadOnlySpan<ulong> Words => _words;
 
     /// <summary>Whether the bit of a page is set.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The page is not in the bitmap.</exception>
@@ -135,7 +135,7 @@ public sealed class PageBitmap
     /// This is always a locked operation, even where the bits are set already. A plain read before it could overtake the caller's earlier
     /// write to the page, and if another thread took the old mark away in between, the new one would be lost.
     /// </remarks>
-    public void SetRangeAtomic(long first, long count)
+    internal void SetRangeAtomic(long first, long count)
     {
         if (!TrySplit(first, count, out var range))
         {
@@ -153,7 +153,7 @@ public sealed class PageBitmap
     /// atomically, but the range as a whole does not.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The range is not inside the bitmap.</exception>
-    public void ClearRangeAtomic(long first, long count)
+    internal void ClearRangeAtomic(long first, long count)
     {
         if (!TrySplit(first, count, out var range))
         {

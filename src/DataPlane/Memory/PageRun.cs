@@ -4,7 +4,7 @@ namespace DataPlane.Memory;
 /// <param name="Block">The block that contains the pages.</param>
 /// <param name="FirstPage">Number of the first page in the block.</param>
 /// <param name="PageCount">Number of pages.</param>
-public readonly record struct PageRun(RamBlock Block, long FirstPage, long PageCount)
+internal readonly record struct PageRun(RamBlock Block, long FirstPage, long PageCount)
 {
     /// <summary>Bytes from the start of the block to the first page.</summary>
     public long Offset => FirstPage << TargetPage.Shift;

@@ -15,7 +15,7 @@ public sealed class ReceivedPages
     private readonly GuestPageSet _holdingData;
 
     /// <summary>Creates an empty record for <paramref name="memory"/>.</summary>
-    public ReceivedPages(GuestMemory memory)
+    internal ReceivedPages(GuestMemory memory)
     {
         ArgumentNullException.ThrowIfNull(memory);
         Memory = memory;

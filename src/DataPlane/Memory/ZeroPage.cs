@@ -8,7 +8,7 @@ namespace DataPlane.Memory;
 /// Finds out whether pages are zero. Four vectors are combined with OR before each branch: a page in the first-level cache takes 10 ns with
 /// 512-bit vectors, and a page that starts with data is decided by the first step. Thread-safe; allocates nothing.
 /// </summary>
-public static class ZeroPage
+internal static class ZeroPage
 {
     /// <summary>
     /// Whether every byte is zero. Any length is allowed; with no bytes the result is true. Pages of <see cref="TargetPage.Size"/> bytes

@@ -222,7 +222,7 @@ public sealed class TlsCredentials : IDisposable
     /// The credentials need what the runtime's TLS cannot do: revocation lists, allowed names, shared keys, or other keys than RSA and
     /// ECDSA.
     /// </exception>
-    public SslServerAuthenticationOptions ServerOptions(SslProtocols protocols = SslProtocols.Tls12 | SslProtocols.Tls13)
+    internal SslServerAuthenticationOptions ServerOptions(SslProtocols protocols = SslProtocols.Tls12 | SslProtocols.Tls13)
     {
         Require(TlsEnd.Server);
         return new SslServerAuthenticationOptions
@@ -245,7 +245,7 @@ public sealed class TlsCredentials : IDisposable
     /// ECDSA.
     /// </exception>
     /// <exception cref="ArgumentException"><paramref name="host"/> is empty, or no name that a certificate can have.</exception>
-    public SslClientAuthenticationOptions ClientOptions(string host)
+    internal SslClientAuthenticationOptions ClientOptions(string host)
     {
         ArgumentException.ThrowIfNullOrEmpty(host);
         Require(TlsEnd.Client);
