@@ -5,8 +5,6 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using DataPlane.Admission;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.AdmissionLatency;

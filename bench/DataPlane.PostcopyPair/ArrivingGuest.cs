@@ -1,7 +1,3 @@
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
-
 namespace DataPlane.PostcopyPair;
 
 /// <summary>A destination that runs its guest at once: one thread that touches every page, or nothing at all.</summary>

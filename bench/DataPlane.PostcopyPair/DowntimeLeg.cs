@@ -1,6 +1,4 @@
 using System.Text.Json.Nodes;
-using DataPlane.Memory;
-using DataPlane.Migration;
 
 namespace DataPlane.PostcopyPair;
 

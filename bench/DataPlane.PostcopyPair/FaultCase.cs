@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.PostcopyPair;
 
 /// <summary>Under what a page is waited for.</summary>

@@ -1,6 +1,4 @@
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
-using DataPlane.Transport;
 
 namespace DataPlane.PostcopyPair;
 

@@ -1,6 +1,3 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
-
 namespace DataPlane.PostcopyPair;
 
 /// <summary>Page faults between two of ours: a thread touches pages at random, as fast as they come.</summary>

@@ -1,7 +1,4 @@
 using System.Runtime.InteropServices;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 
 namespace DataPlane.PostcopyPair;
 

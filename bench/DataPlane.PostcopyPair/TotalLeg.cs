@@ -1,6 +1,4 @@
 using System.Text.Json.Nodes;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.PostcopyPair;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using DataPlane.Memory;
 
 namespace DataPlane.PostcopyPair;
 

@@ -1,5 +1,3 @@
-using DataPlane.Admission;
-
 namespace DataPlane.Guard;
 
 /// <summary>The state of a channel between its client and QEMU.</summary>

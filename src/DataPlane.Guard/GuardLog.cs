@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Guard;

@@ -1,6 +1,3 @@
-using DataPlane.Admission;
-using DataPlane.Transport;
-
 namespace DataPlane.Guard;
 
 /// <summary>The state of a guarded VM at one moment. It is a copy and does not change.</summary>

@@ -1,8 +1,6 @@
-using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Session;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 

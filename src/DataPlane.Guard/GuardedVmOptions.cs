@@ -1,8 +1,5 @@
 using System.Net;
-using DataPlane.Admission;
 using DataPlane.Guard.Order;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.Guard;
 

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using DataPlane.Memory;
 using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Images;

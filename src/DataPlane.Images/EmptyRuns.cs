@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.Images;
 
 /// <summary>Enumerates the runs of pages that are not set in a bitmap.</summary>

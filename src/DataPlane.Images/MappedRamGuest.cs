@@ -1,7 +1,4 @@
 using DataPlane.Linux;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Wire;
 using Microsoft.Win32.SafeHandles;
 

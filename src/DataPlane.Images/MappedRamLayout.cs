@@ -1,5 +1,4 @@
 using System.Buffers;
-using DataPlane.MainStream.Devices;
 using DataPlane.Wire;
 
 namespace DataPlane.Images;

@@ -1,5 +1,4 @@
 using System.Globalization;
-using DataPlane.Multifd.Compression;
 using DataPlane.TestSupport;
 
 namespace DataPlane.FaultTests;

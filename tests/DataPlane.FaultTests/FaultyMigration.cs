@@ -1,6 +1,4 @@
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.FaultTests;

@@ -1,6 +1,4 @@
 using System.Collections.Concurrent;
-using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.TestSupport;
 using Xunit;
 

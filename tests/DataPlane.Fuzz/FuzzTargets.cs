@@ -1,5 +1,4 @@
 using DataPlane.Fuzz.Targets;
-using DataPlane.Multifd.Compression;
 
 namespace DataPlane.Fuzz;
 

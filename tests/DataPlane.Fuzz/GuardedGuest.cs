@@ -1,6 +1,5 @@
 using System.Globalization;
 using DataPlane.Linux;
-using DataPlane.Memory;
 
 namespace DataPlane.Fuzz;
 

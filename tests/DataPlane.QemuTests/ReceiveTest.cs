@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
 using DataPlane.Linux;
-using DataPlane.Memory;
 using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuTests;

@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using DataPlane.Migration;
-using DataPlane.Transport;
 
 namespace DataPlane.TestSupport;
 

@@ -1,6 +1,3 @@
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using Xunit;
 
 namespace DataPlane.TestSupport;

@@ -1,5 +1,4 @@
 using BenchmarkDotNet.Attributes;
-using DataPlane.Memory;
 
 namespace DataPlane.Benchmarks.Memory;
 

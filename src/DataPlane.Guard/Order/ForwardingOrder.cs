@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Wire;
 
 namespace DataPlane.Guard.Order;

@@ -1,5 +1,3 @@
-using DataPlane.Transport;
-
 namespace DataPlane.Guard.Order;
 
 /// <summary>The QEMU behind the guard, and what it expects.</summary>

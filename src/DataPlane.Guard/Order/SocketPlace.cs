@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
-using DataPlane.Transport;
 using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Guard.Order;

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using DataPlane.Guard.Order;
-using DataPlane.Transport;
 
 namespace DataPlane.Guard.Qmp;
 
@@ -143,7 +142,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     private static int Channels(JsonElement answer)
     {
         var channels = answer.GetProperty("multifd-channels").GetInt32();
-        return channels is > 0 and <= Admission.AdmissionOptions.MaxMultifdChannels ? channels
+        return channels is > 0 and <= AdmissionOptions.MaxMultifdChannels ? channels
             : throw new FormatException($"{channels} multifd channels");
     }
 

@@ -3,7 +3,6 @@ using System.Collections.Concurrent;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Text.Json;
-using DataPlane.Transport;
 
 namespace DataPlane.Guard.Qmp;
 

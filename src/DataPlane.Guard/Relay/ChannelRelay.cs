@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Transport;
 using Microsoft.Extensions.ObjectPool;
 

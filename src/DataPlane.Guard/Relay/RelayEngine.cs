@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Linux;
 using DataPlane.Transport;
 

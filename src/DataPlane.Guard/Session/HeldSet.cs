@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Relay;
 

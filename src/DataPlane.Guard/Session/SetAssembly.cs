@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Guard.Relay;
 using Microsoft.Extensions.Logging;
 

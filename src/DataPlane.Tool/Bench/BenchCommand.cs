@@ -1,10 +1,7 @@
 using System.CommandLine;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;

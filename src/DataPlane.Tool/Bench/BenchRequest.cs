@@ -1,7 +1,4 @@
-using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Bench;
 

@@ -5,7 +5,6 @@ using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
 using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Bench;
 

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Bench;
 

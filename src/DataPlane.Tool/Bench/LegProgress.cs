@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.Bench;

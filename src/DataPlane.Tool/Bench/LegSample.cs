@@ -1,5 +1,4 @@
 using System.Net;
-using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
 

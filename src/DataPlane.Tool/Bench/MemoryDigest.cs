@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using DataPlane.Memory;
 
 namespace DataPlane.Tool.Bench;
 

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using DataPlane.Memory;
 using DataPlane.Tool.CommandLine;
 using Microsoft.Win32.SafeHandles;
 

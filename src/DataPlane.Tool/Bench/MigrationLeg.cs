@@ -1,9 +1,5 @@
 using DataPlane.Linux;
-using DataPlane.Memory;
-using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Output;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;

@@ -1,9 +1,7 @@
 using DataPlane.Linux;
-using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Serve;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Bench;

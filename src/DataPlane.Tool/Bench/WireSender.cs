@@ -1,6 +1,5 @@
 using System.Net.Sockets;
 using DataPlane.Linux;
-using DataPlane.Memory;
 
 namespace DataPlane.Tool.Bench;
 

@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Bench;

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json.Nodes;
-using DataPlane.Transport;
 using DataPlane.Wire;
 
 namespace DataPlane.Tool.CommandLine;

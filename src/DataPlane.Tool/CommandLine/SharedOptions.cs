@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Net;
-using DataPlane.Transport;
 using DataPlane.Wire;
 
 namespace DataPlane.Tool.CommandLine;

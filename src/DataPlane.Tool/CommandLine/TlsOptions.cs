@@ -1,5 +1,4 @@
 using System.CommandLine;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.CommandLine;
 

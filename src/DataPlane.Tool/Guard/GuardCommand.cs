@@ -1,8 +1,6 @@
 using System.CommandLine;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Guard;
 

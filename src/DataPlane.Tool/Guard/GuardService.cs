@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using DataPlane.Guard;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Guard;

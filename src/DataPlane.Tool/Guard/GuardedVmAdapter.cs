@@ -1,7 +1,6 @@
 using System.Text.Json;
 using DataPlane.Guard;
 using DataPlane.Tool.Control;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Guard;

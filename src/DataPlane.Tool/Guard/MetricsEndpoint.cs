@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 

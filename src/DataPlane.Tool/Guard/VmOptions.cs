@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Guard;
 

@@ -1,5 +1,4 @@
 using System.Net;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Guard;
 

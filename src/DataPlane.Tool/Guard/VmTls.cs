@@ -1,5 +1,3 @@
-using DataPlane.Transport.Tls;
-
 namespace DataPlane.Tool.Guard;
 
 /// <summary>The TLS settings of a VM. The files are read when its guard begins, so that renewed ones count from then on.</summary>

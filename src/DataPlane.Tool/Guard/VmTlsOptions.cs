@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Guard;
 

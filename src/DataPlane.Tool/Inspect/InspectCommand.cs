@@ -1,6 +1,5 @@
 using System.CommandLine;
 using DataPlane.Images;
-using DataPlane.Memory;
 using DataPlane.Tool.CommandLine;
 
 namespace DataPlane.Tool.Inspect;

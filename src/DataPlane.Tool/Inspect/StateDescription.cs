@@ -1,5 +1,4 @@
 using System.Text.Json;
-using DataPlane.MainStream.Devices;
 
 namespace DataPlane.Tool.Inspect;
 

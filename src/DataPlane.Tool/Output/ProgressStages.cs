@@ -1,6 +1,3 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
-
 namespace DataPlane.Tool.Output;
 
 /// <summary>The moments of a migration that all commands show alike.</summary>

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Postcopy;
 

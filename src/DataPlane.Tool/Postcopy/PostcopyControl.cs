@@ -3,7 +3,6 @@ using System.Text.Json;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
 using DataPlane.Tool.Output;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Postcopy;
 

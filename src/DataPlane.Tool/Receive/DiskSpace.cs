@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.Tool.Receive;
 
 /// <summary>The limit of a VM's size where none was given: its memory is reserved on the disk as a whole.</summary>

@@ -1,12 +1,9 @@
 using System.CommandLine;
 using System.Net;
 using DataPlane.Images;
-using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.SavedVms;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Microsoft.Extensions.Logging;
 

@@ -1,4 +1,3 @@
-using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
 

@@ -1,5 +1,4 @@
 using DataPlane.Images;
-using DataPlane.Migration;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.SavedVms;
 

@@ -1,8 +1,6 @@
-using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Receive;
 

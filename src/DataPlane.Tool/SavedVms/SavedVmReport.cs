@@ -1,5 +1,3 @@
-using DataPlane.MainStream.Devices;
-using DataPlane.Migration;
 using DataPlane.Tool.Output;
 
 namespace DataPlane.Tool.SavedVms;

@@ -1,7 +1,4 @@
 using DataPlane.Guard.Qmp;
-using DataPlane.Memory;
-using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.Postcopy;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;

@@ -1,11 +1,8 @@
 using System.CommandLine;
 using System.Numerics;
 using DataPlane.Images;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
-using DataPlane.Transport;
 using DataPlane.Wire;
 
 namespace DataPlane.Tool.Send;

@@ -1,7 +1,5 @@
-using DataPlane.Migration;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Postcopy;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Send;
 

@@ -1,4 +1,3 @@
-using DataPlane.Migration;
 using DataPlane.Tool.Output;
 using DataPlane.Tool.Postcopy;
 using DataPlane.Tool.SavedVms;

@@ -1,7 +1,6 @@
 using System.Text.Json;
 using DataPlane.Guard.Qmp;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport;
 
 namespace DataPlane.Tool.Send;
 

@@ -1,5 +1,4 @@
 using System.Text.Json.Serialization;
-using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Output;
 

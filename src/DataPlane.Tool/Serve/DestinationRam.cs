@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Tool.Bench;
 
 namespace DataPlane.Tool.Serve;

@@ -1,5 +1,3 @@
-using DataPlane.Migration;
-
 namespace DataPlane.Tool.Serve;
 
 /// <summary>A migration's progress as one number that changes whenever something has come. Thread-safe.</summary>

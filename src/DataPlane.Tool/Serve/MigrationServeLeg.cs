@@ -1,10 +1,5 @@
 using System.Net;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tool.Bench;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;

@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
-using DataPlane.Memory;
 using DataPlane.Tool.Bench;
 
 namespace DataPlane.Tool.Serve;

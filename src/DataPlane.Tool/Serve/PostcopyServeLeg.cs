@@ -1,10 +1,6 @@
 using System.Net;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Postcopy;
 using DataPlane.Tool.Bench;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;

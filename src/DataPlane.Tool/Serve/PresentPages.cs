@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using DataPlane.Memory;
 using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Tool.Serve;

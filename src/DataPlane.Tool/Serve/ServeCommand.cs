@@ -2,11 +2,9 @@ using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
-using DataPlane.Migration;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Output;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Tool.Serve;

@@ -5,7 +5,6 @@ using DataPlane.Linux;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Control;
 using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.Tool.Serve;
 

@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Migration;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.CommandLine;

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using DataPlane.Linux;
-using DataPlane.Memory;
 using DataPlane.Tool.Bench;
 using DataPlane.Transport;
 

@@ -1,8 +1,9 @@
 using System.Net;
+using DataPlane.Admission;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
-namespace DataPlane.Admission;
+namespace DataPlane;
 
 /// <summary>What admission expects, and how much undecided connections may cost. Immutable; change it through <c>with</c>.</summary>
 public sealed record AdmissionOptions

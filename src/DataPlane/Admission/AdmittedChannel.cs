@@ -2,7 +2,7 @@ using System.Net.Sockets;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
-namespace DataPlane.Admission;
+namespace DataPlane;
 
 /// <summary>
 /// A connection that has proved which channel it is. The receiver owns it: take its socket with <see cref="TakeSocket"/>, or dispose of it.

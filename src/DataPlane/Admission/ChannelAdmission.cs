@@ -1,9 +1,9 @@
 using System.Threading.Channels;
+using DataPlane.Admission;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
-using ChannelOptions = DataPlane.Transport.ChannelOptions;
 
-namespace DataPlane.Admission;
+namespace DataPlane;
 
 /// <summary>
 /// The listener of a migration's destination: accepts connections on one or several listeners and finds out which channel each of them

@@ -1,4 +1,4 @@
-namespace DataPlane.Admission;
+namespace DataPlane;
 
 /// <summary>What a connection of a migration is for (docs/admission.md).</summary>
 public enum ChannelKind

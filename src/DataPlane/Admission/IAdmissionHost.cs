@@ -1,4 +1,4 @@
-namespace DataPlane.Admission;
+namespace DataPlane;
 
 /// <summary>
 /// Answers what admission cannot see itself: whether the migration is paused, and which pages have been asked for. A destination without
@@ -75,16 +75,4 @@ public enum PreemptVerdict
 
     /// <summary>The page was asked for and has not come: this is the preempt channel.</summary>
     Requested,
-}
-
-/// <summary>The host of a migration that cannot be paused and asks for no page.</summary>
-internal sealed class NoHost : IAdmissionHost
-{
-    internal static NoHost Instance { get; } = new();
-
-    public bool IsPaused => false;
-
-    public bool LoneEndIsPlausible => false;
-
-    public PreemptVerdict Judge(ReadOnlySpan<byte> blockName, long offset) => PreemptVerdict.NotYet;
 }

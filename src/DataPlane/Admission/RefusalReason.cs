@@ -1,4 +1,4 @@
-namespace DataPlane.Admission;
+namespace DataPlane;
 
 /// <summary>Why a connection was closed without becoming a channel. Such a connection never affects the migration itself.</summary>
 public enum RefusalReason

@@ -1,4 +1,4 @@
-namespace DataPlane.Admission;
+namespace DataPlane;
 
 /// <summary>How far an undecided connection has come.</summary>
 public enum UndecidedState

@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 

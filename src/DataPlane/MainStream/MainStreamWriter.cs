@@ -1,7 +1,5 @@
 using System.Buffers;
 using System.IO.Pipelines;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 

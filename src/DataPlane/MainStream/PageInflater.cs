@@ -1,5 +1,4 @@
 using System.IO.Compression;
-using DataPlane.Memory;
 
 namespace DataPlane.MainStream;
 

@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Wire;
 
 namespace DataPlane.MainStream;

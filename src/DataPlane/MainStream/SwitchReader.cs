@@ -1,6 +1,4 @@
 using System.Buffers.Binary;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 

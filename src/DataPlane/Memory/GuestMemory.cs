@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>All RAM blocks of one guest, in the order in which they are announced. Thread-safe except for <see cref="Dispose"/>.</summary>
 public sealed class GuestMemory : IDisposable

@@ -1,4 +1,4 @@
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>A set of target pages of one guest, with one <see cref="PageBitmap"/> per block. As thread-safe as these bitmaps.</summary>
 public sealed class GuestPageSet

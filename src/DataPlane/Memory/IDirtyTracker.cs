@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>Tracks which pages of a guest have been written.</summary>
 /// <remarks>

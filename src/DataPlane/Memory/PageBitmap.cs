@@ -1,7 +1,8 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using DataPlane.Memory;
 
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>
 /// A bitmap with one bit per page. Bit i is bit i % 64 of word i / 64, so on a little-endian machine the bytes are those of QEMU's

@@ -1,7 +1,8 @@
 using DataPlane.Linux;
+using DataPlane.Memory;
 using Microsoft.Win32.SafeHandles;
 
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>
 /// Tracks dirty pages with the kernel's help: userfaultfd write-protects them asynchronously, and PAGEMAP_SCAN reads and renews the

@@ -1,4 +1,4 @@
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>Options of <see cref="RamBlock.Allocate"/>. Any combination is valid.</summary>
 public sealed record RamAllocation

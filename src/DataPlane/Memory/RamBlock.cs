@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using DataPlane.Linux;
 
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>
 /// One named, contiguous part of guest memory ("pc.ram"). It never moves; its length is a multiple of <see cref="TargetPage.Size"/>.

@@ -1,4 +1,6 @@
-namespace DataPlane.Memory;
+using DataPlane.Memory;
+
+namespace DataPlane;
 
 /// <summary>
 /// Records what has arrived of one guest's memory: which pages came at all, and which of them hold data rather than zeros.

@@ -1,4 +1,4 @@
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>
 /// Tracks dirty pages that the writers themselves record: for guests that know what they write, and for kernels that do not support

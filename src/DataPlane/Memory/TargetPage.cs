@@ -1,4 +1,4 @@
-namespace DataPlane.Memory;
+namespace DataPlane;
 
 /// <summary>The unit in which guest memory is tracked and sent: QEMU's target page, which is 4 KiB for all supported guests.</summary>
 public static class TargetPage

@@ -1,5 +1,3 @@
-using DataPlane.Admission;
-
 namespace DataPlane.Migration;
 
 /// <summary>Describes, for people, the channels that a migration still waits for.</summary>

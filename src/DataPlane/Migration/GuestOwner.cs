@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>
 /// Which side of a migration has the guest, as far as the reporting side can know. The other side must not run the guest.

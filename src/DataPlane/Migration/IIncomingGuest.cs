@@ -1,7 +1,4 @@
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>What a host implements to take a guest in.</summary>
 /// <remarks>

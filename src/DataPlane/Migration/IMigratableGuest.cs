@@ -1,7 +1,4 @@
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>What a host implements to let a guest leave: its memory, a way to know what it writes, and a way to stop it.</summary>
 /// <remarks>One <see cref="MigrationSource"/> calls all members, never concurrently.</remarks>

@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <remarks>
 /// <para>The guest of such a source never leaves it. It stands still only while the snapshot begins, and runs on while its memory as of

@@ -1,11 +1,11 @@
-using DataPlane.Admission;
+using DataPlane.Migration;
 using DataPlane.Migration.Destination;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>
 /// Takes in one guest, from a QEMU source or from a <see cref="MigrationSource"/>: by precopy or postcopy, with or without multifd.

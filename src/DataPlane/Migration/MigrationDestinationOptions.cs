@@ -1,12 +1,9 @@
 using System.Net;
-using DataPlane.Admission;
 using DataPlane.Linux;
-using DataPlane.Multifd.Compression;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
+using DataPlane.Migration;
 using DataPlane.Wire;
 
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>What a destination expects and how much it accepts.</summary>
 public sealed record MigrationDestinationOptions
@@ -151,7 +148,7 @@ public sealed record MigrationDestinationOptions
                 nameof(SourceQemuVersion), SourceQemuVersion, $"{nameof(SourceQemuVersion)} must be {QemuCompatibility.Oldest} or later");
         }
 
-        OptionChecks.InRange(MaxRamBytes, Memory.TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
+        OptionChecks.InRange(MaxRamBytes, TargetPage.Size, long.MaxValue, nameof(MaxRamBytes));
         OptionChecks.InRange(MaxStagingBytes, 1 << 20, long.MaxValue, nameof(MaxStagingBytes));
         OptionChecks.InRange(MaxDeviceStateBytes, 1, 1 << 30, nameof(MaxDeviceStateBytes));
         OptionChecks.PositiveOrInfinite(StallTimeout, nameof(StallTimeout));

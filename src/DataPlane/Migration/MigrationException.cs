@@ -1,6 +1,6 @@
 using DataPlane.Transport;
 
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>Thrown when a migration has failed. It carries what happened, on which channel and in which phase.</summary>
 /// <remarks><see cref="Owner"/> tells where the guest is.</remarks>

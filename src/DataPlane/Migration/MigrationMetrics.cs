@@ -1,5 +1,4 @@
 using System.Diagnostics.Metrics;
-using DataPlane.Transport;
 
 namespace DataPlane.Migration;
 

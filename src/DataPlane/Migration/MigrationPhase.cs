@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>The phases of a migration. A migration may skip a phase but never goes back to one.</summary>
 public enum MigrationPhase

@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>
 /// The state of a migration under way. It is reported at every change of phase, at each progress interval of the options, and at a source

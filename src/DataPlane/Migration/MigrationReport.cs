@@ -1,4 +1,4 @@
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>What a completed migration was like.</summary>
 public sealed record MigrationReport
@@ -107,4 +107,4 @@ public sealed record PhaseDuration(MigrationPhase Phase, TimeSpan Duration);
 /// <param name="Id">The number of a multifd channel; 0 for the others.</param>
 /// <param name="Peer">The address of the other end.</param>
 /// <param name="Bytes">The bytes that went from source to destination.</param>
-public sealed record ChannelReport(Admission.ChannelKind Kind, int Id, string Peer, long Bytes);
+public sealed record ChannelReport(ChannelKind Kind, int Id, string Peer, long Bytes);

@@ -1,9 +1,8 @@
 using DataPlane.Migration.Source;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>
 /// Moves a guest from here to a destination while it runs: by precopy, over the main channel or over multifd channels, or by postcopy, in

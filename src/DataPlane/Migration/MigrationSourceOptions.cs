@@ -1,9 +1,8 @@
+using DataPlane.Migration;
 using DataPlane.Multifd.Compression;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using DataPlane.Wire;
 
-namespace DataPlane.Migration;
+namespace DataPlane;
 
 /// <summary>How a source sends its guest.</summary>
 public sealed record MigrationSourceOptions

@@ -1,5 +1,3 @@
-using DataPlane.Transport.Tls;
-
 namespace DataPlane.Migration;
 
 /// <summary>Checks of options; their exceptions name the option, its value and the allowed range.</summary>

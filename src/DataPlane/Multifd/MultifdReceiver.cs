@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 

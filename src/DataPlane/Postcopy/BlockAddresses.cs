@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.Postcopy;
 
 /// <summary>Finds the RAM block that an address of this process belongs to. Thread-safe.</summary>

@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.Postcopy;
 
 /// <summary>Writes pages into the memory of a guest that does not run here.</summary>

@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.Postcopy;
 
 /// <summary>Places whole host pages in guest memory. Any number of threads may place pages, but no two the same page.</summary>

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
-using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 

@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.Postcopy;
 
 /// <summary>The ranges of guest memory that have not been received, in whole host pages.</summary>

@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 using Microsoft.Extensions.Logging;

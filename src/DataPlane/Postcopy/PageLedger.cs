@@ -1,5 +1,4 @@
 using System.Numerics;
-using DataPlane.Memory;
 
 namespace DataPlane.Postcopy;
 

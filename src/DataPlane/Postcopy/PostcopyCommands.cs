@@ -1,5 +1,4 @@
 using System.Buffers;
-using DataPlane.Memory;
 using DataPlane.Wire;
 
 namespace DataPlane.Postcopy;

@@ -1,5 +1,4 @@
 using DataPlane.Linux;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 

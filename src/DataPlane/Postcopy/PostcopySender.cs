@@ -1,5 +1,4 @@
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 

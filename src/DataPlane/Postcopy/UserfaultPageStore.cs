@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using DataPlane.Linux;
-using DataPlane.Memory;
 using DataPlane.Transport;
 
 namespace DataPlane.Postcopy;

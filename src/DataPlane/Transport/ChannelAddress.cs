@@ -4,7 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
-namespace DataPlane.Transport;
+namespace DataPlane;
 
 /// <summary>
 /// Where channels connect to or listen: a TCP host and port, or the path of a Unix socket. Immutable and comparable by value.

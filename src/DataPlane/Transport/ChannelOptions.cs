@@ -1,6 +1,6 @@
 using System.Net;
 
-namespace DataPlane.Transport;
+namespace DataPlane;
 
 /// <summary>How the sockets of channels are set up. Immutable; change it through <c>with</c>.</summary>
 /// <remarks>The defaults leave buffer sizes to the kernel, which tunes them by itself and is hard to beat.</remarks>

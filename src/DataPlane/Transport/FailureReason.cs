@@ -1,4 +1,4 @@
-namespace DataPlane.Transport;
+namespace DataPlane;
 
 /// <summary>Why a channel, and with it a migration, ended without success.</summary>
 public enum FailureReason

@@ -1,8 +1,5 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.Postcopy;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.FaultTests.Postcopy;

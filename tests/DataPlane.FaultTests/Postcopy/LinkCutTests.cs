@@ -1,6 +1,5 @@
 using DataPlane.Tests.Postcopy;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.FaultTests.Postcopy;

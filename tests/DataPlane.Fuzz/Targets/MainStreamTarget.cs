@@ -1,7 +1,5 @@
 using System.Globalization;
 using DataPlane.MainStream;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 

@@ -1,5 +1,4 @@
 using DataPlane.Images;
-using DataPlane.MainStream.Devices;
 using DataPlane.Wire;
 
 namespace DataPlane.Fuzz.Targets;

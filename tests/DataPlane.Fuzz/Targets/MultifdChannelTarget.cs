@@ -1,8 +1,6 @@
 using System.Net.Sockets;
 using DataPlane.Linux;
-using DataPlane.Memory;
 using DataPlane.Multifd;
-using DataPlane.Multifd.Compression;
 using DataPlane.Transport;
 using DataPlane.Wire;
 

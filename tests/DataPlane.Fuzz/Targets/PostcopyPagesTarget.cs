@@ -1,5 +1,4 @@
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging.Abstractions;

@@ -1,10 +1,7 @@
 using DataPlane.Images;
 using DataPlane.Linux;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Live;
 

@@ -1,9 +1,5 @@
-using DataPlane.Admission;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Postcopy;
 using DataPlane.QemuTests.Harness;
-using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Live;
 

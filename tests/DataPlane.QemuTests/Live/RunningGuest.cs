@@ -1,9 +1,6 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using DataPlane.Linux;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.QemuTests.Live;

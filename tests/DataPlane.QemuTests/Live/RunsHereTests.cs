@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
 
 namespace DataPlane.QemuTests.Live;

@@ -1,8 +1,6 @@
 using System.Text.Json.Nodes;
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Postcopy;
 

@@ -2,12 +2,9 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using DataPlane.Images;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
 using DataPlane.QemuTests.Send;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Postcopy;
 

@@ -1,7 +1,5 @@
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Postcopy;
 

@@ -1,8 +1,5 @@
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.QemuTests.Postcopy;

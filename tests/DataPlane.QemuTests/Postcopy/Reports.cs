@@ -1,5 +1,3 @@
-using DataPlane.Migration;
-
 namespace DataPlane.QemuTests.Postcopy;
 
 /// <summary>Hands each report on at once, on the thread that makes it.</summary>

@@ -1,6 +1,5 @@
 using DataPlane.QemuTests.Harness;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Postcopy;
 

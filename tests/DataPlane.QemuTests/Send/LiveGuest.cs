@@ -1,7 +1,4 @@
 using DataPlane.Images;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 
 namespace DataPlane.QemuTests.Send;
 

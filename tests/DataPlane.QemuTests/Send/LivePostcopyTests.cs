@@ -1,10 +1,6 @@
 using DataPlane.Images;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 
 namespace DataPlane.QemuTests.Send;
 

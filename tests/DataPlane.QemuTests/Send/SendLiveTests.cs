@@ -1,8 +1,5 @@
 using DataPlane.Images;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.QemuTests.Harness;
-using DataPlane.Transport;
 
 namespace DataPlane.QemuTests.Send;
 

@@ -1,5 +1,4 @@
 using CsCheck;
-using DataPlane.Admission;
 using DataPlane.TestSupport;
 using Xunit;
 

@@ -1,8 +1,6 @@
 using System.Buffers;
-using DataPlane.Admission;
 using DataPlane.Linux;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 

@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
-using DataPlane.Admission;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Admission;
 using DataPlane.Linux;
 using DataPlane.TestSupport;
 using DataPlane.Transport;

@@ -1,5 +1,4 @@
 using System.Buffers;
-using DataPlane.Admission;
 using DataPlane.TestSupport;
 using Xunit;
 

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using DataPlane.Admission;
 using DataPlane.TestSupport;
 using Xunit;
 

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Text;
-using DataPlane.Admission;
 
 namespace DataPlane.Tests.Admission;
 

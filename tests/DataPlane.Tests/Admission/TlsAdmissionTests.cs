@@ -1,5 +1,4 @@
 using System.Security.Authentication;
-using DataPlane.Admission;
 using DataPlane.Tests.Guard;
 using DataPlane.TestSupport;
 using DataPlane.Transport.Tls;

@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using DataPlane.Admission;
 using DataPlane.Tests.Guard;
 using DataPlane.Tests.Transport.Tls;
 using DataPlane.TestSupport;

@@ -1,7 +1,3 @@
-using DataPlane.Migration;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
-
 namespace DataPlane.Tests.Embedding;
 
 /// <summary>

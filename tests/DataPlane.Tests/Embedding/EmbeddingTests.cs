@@ -1,5 +1,4 @@
 using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.House;
 using DataPlane.TestSupport;
 using Xunit;

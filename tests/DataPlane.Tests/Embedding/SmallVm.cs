@@ -1,7 +1,4 @@
 using System.Buffers.Binary;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 
 namespace DataPlane.Tests.Embedding;
 

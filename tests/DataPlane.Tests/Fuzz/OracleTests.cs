@@ -1,6 +1,5 @@
 using System.Buffers;
 using DataPlane.Fuzz;
-using DataPlane.Memory;
 using Xunit;
 
 namespace DataPlane.Tests.Fuzz;

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net.Sockets;
 using System.Text.Json;
-using DataPlane.Transport;
 
 namespace DataPlane.Tests.Guard;
 

@@ -1,6 +1,4 @@
-using DataPlane.Admission;
 using DataPlane.Guard.Order;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;

@@ -41,7 +41,7 @@ public sealed class GuardShortageTests
         using var main = await TlsPassThroughTests.ShakeHandsAsync(await scene.AcceptAsync(), authority.Folder);
         using var source = await next;
         await scene.StateAsync(GuardState.Relaying);
-        Assert.Equal(0, scene.Guard.Snapshot().Refused[DataPlane.Admission.RefusalReason.TlsHandshake]);
+        Assert.Equal(0, scene.Guard.Snapshot().Refused[RefusalReason.TlsHandshake]);
     }
 
     [Theory]

@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Guard;
 using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;

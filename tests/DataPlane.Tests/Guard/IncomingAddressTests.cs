@@ -1,6 +1,5 @@
 using DataPlane.Guard;
 using DataPlane.Guard.Qmp;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;

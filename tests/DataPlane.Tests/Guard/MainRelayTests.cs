@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net.Sockets;
 using System.Security.Cryptography;
-using DataPlane.Admission;
 using DataPlane.Guard;
 using DataPlane.Guard.Relay;
 using DataPlane.TestSupport;

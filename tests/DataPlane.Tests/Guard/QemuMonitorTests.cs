@@ -2,8 +2,6 @@ using System.Collections.Concurrent;
 using DataPlane.Guard;
 using DataPlane.Guard.Qmp;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
 

@@ -1,6 +1,5 @@
 using System.Net.Sockets;
 using System.Security.Cryptography;
-using DataPlane.Admission;
 using DataPlane.Guard;
 using DataPlane.Guard.Relay;
 using DataPlane.TestSupport;

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
-using DataPlane.Admission;
 using DataPlane.Guard.Relay;
 using DataPlane.TestSupport;
 using Xunit;

@@ -1,6 +1,5 @@
 using System.Net.Sockets;
 using System.Threading.Channels;
-using DataPlane.Admission;
 using DataPlane.Guard.Session;
 using DataPlane.Transport;
 using Xunit;

@@ -1,11 +1,9 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
-using DataPlane.Admission;
 using DataPlane.Guard;
 using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;
-using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;

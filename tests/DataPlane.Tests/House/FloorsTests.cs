@@ -7,10 +7,6 @@ namespace DataPlane.Tests.House;
 /// <summary>The table of docs/architecture.md says which room uses which, and the source agrees with it.</summary>
 public sealed partial class FloorsTests
 {
-    /// <summary>Rooms of the library proper: their types may also be named with the room (<c>Wire.MachineType</c>).</summary>
-    private static readonly HashSet<string> s_library =
-        ["Linux", "Memory", "Wire", "Transport", "Admission", "MainStream", "Multifd", "Postcopy", "Migration", "Images"];
-
     [Fact]
     public void The_table_names_every_use_of_every_room_and_no_other()
     {
@@ -67,27 +63,30 @@ public sealed partial class FloorsTests
 
     private static Dictionary<string, HashSet<string>> UsesInSource()
     {
-        var files = WorkTree.Files("src", "*.cs").Select(static path => (Room: RoomOf(NamespaceOf(path)), Path: path)).ToArray();
-        var types = files.Select(static file => $"{file.Room}.{TypeOf(file.Path)}").ToHashSet();
+        var files = WorkTree.Files("src", "*.cs").Select(static path => new SourceFile(RoomOf(FolderOf(path)), File.ReadAllText(path)))
+            .ToArray();
+        var shared = files.Where(static file => PublicNamespace().IsMatch(file.Text))
+            .SelectMany(static file => Declarations().Matches(file.Text).Select(match => (Type: match.Groups["type"].Value, file.Room)))
+            .ToDictionary(static declared => declared.Type, static declared => declared.Room);
         Dictionary<string, HashSet<string>> uses = [];
-        foreach (var (room, path) in files)
+        foreach (var (room, text) in files)
         {
             if (!uses.TryGetValue(room, out var used))
             {
                 uses[room] = used = [];
             }
 
-            var text = File.ReadAllText(path);
             foreach (Match match in Usings().Matches(text))
             {
                 used.Add(RoomOf(match.Groups["name"].Value));
             }
 
-            foreach (Match match in QualifiedNames().Matches(text))
+            var members = EnumMembers().Matches(text).Select(static match => match.Groups["name"].Value).ToHashSet();
+            foreach (Match match in Words().Matches(NoCode().Replace(text, "")))
             {
-                if (s_library.Contains(match.Groups["room"].Value) && types.Contains(match.Value))
+                if (shared.TryGetValue(match.Value, out var declaredIn) && !members.Contains(match.Value))
                 {
-                    used.Add(match.Groups["room"].Value);
+                    used.Add(declaredIn);
                 }
             }
 
@@ -97,8 +96,11 @@ public sealed partial class FloorsTests
         return uses;
     }
 
-    /// <summary>src/DataPlane.Guard/Relay/PipePool.cs is in <c>Guard.Relay</c>: folders and namespaces are the same.</summary>
-    private static string NamespaceOf(string path)
+    /// <summary>
+    /// src/DataPlane.Guard/Relay/RelayPipe.cs is in <c>Guard.Relay</c>. A namespace is the same, except that the public types of the library
+    /// are in <c>DataPlane</c>, wherever their file is.
+    /// </summary>
+    private static string FolderOf(string path)
     {
         var folder = Path.GetDirectoryName(Path.GetRelativePath(Path.Combine(WorkTree.Root, "src"), path))!;
         return folder.Replace(Path.DirectorySeparatorChar, '.')["DataPlane.".Length..];
@@ -111,14 +113,27 @@ public sealed partial class FloorsTests
         return parts is ["Guard" or "Tool", _, ..] ? $"{parts[0]}/{parts[1]}" : parts[0];
     }
 
-    /// <summary>Each type has a file of its name, perhaps several: <c>PageBitmap.cs</c>, <c>PageBitmap.Runs.cs</c>.</summary>
-    private static string TypeOf(string path) => Path.GetFileName(path).Split('.')[0];
-
     [GeneratedRegex(@"^\s*(?:global )?using (?:static )?(?:\w+ = )?DataPlane\.(?<name>[\w.]+);", RegexOptions.Multiline)]
     private static partial Regex Usings();
 
-    [GeneratedRegex(@"(?<![\w.])(?<room>[A-Z]\w*)\.[A-Z]\w*")]
-    private static partial Regex QualifiedNames();
+    [GeneratedRegex(@"^namespace DataPlane;", RegexOptions.Multiline)]
+    private static partial Regex PublicNamespace();
+
+    [GeneratedRegex(@"^public (?:[a-z]+ )*(?<type>[A-Z]\w*)", RegexOptions.Multiline)]
+    private static partial Regex Declarations();
+
+    /// <summary>A type's name that is not a member of something else.</summary>
+    [GeneratedRegex(@"(?<![\w.])[A-Z]\w*")]
+    private static partial Regex Words();
+
+    [GeneratedRegex(@"^    (?<name>[A-Z]\w*)(?: = .*)?,$", RegexOptions.Multiline)]
+    private static partial Regex EnumMembers();
+
+    /// <summary>Comments and strings.</summary>
+    [GeneratedRegex(@"//.*|\$?@?""(?:[^""\\\n]|\\.)*""")]
+    private static partial Regex NoCode();
+
+    private sealed record SourceFile(string Room, string Text);
 
     private sealed record Room(string Name, int Floor, string[] Uses);
 }

@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using DataPlane.Images;
-using DataPlane.Memory;
 using Xunit;
 
 namespace DataPlane.Tests.Images;

@@ -1,6 +1,5 @@
 using CsCheck;
 using DataPlane.Images;
-using DataPlane.Memory;
 using Xunit;
 
 namespace DataPlane.Tests.Images;

@@ -1,11 +1,7 @@
 using System.Security.Cryptography;
 using DataPlane.Images;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Images;

@@ -1,5 +1,4 @@
 using DataPlane.Images;
-using DataPlane.MainStream.Devices;
 using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Tests.Wire;
 using DataPlane.Wire;

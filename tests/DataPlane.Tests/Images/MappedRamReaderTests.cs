@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using CsCheck;
 using DataPlane.Images;
-using DataPlane.MainStream.Devices;
 using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Tests.Wire;
 using DataPlane.Wire;

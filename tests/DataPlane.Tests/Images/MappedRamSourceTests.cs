@@ -2,12 +2,9 @@ using System.Security.Cryptography;
 using CsCheck;
 using DataPlane.Images;
 using DataPlane.Linux;
-using DataPlane.MainStream.Devices;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Tests.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Images;

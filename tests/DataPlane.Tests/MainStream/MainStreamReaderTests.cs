@@ -1,6 +1,5 @@
 using System.IO.Pipelines;
 using CsCheck;
-using DataPlane.Memory;
 using DataPlane.Tests.MainStream.Devices;
 using DataPlane.Transport;
 using DataPlane.Wire;

@@ -1,6 +1,5 @@
 using DataPlane.Linux;
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;

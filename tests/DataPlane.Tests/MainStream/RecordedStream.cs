@@ -3,8 +3,6 @@ using System.IO.Compression;
 using System.IO.Pipelines;
 using DataPlane.Linux;
 using DataPlane.MainStream;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
 using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;

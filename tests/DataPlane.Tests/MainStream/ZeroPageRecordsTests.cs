@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using DataPlane.Linux;
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using DataPlane.Wire;

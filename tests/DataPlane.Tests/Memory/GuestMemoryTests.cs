@@ -1,5 +1,4 @@
 using System.Text;
-using DataPlane.Memory;
 using Xunit;
 
 namespace DataPlane.Tests.Memory;

@@ -1,5 +1,4 @@
 using DataPlane.Benchmarks.Memory;
-using DataPlane.Memory;
 using Xunit;
 
 namespace DataPlane.Tests.Memory;

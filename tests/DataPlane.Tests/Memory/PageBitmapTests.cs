@@ -1,5 +1,4 @@
 using CsCheck;
-using DataPlane.Memory;
 using Xunit;
 
 namespace DataPlane.Tests.Memory;

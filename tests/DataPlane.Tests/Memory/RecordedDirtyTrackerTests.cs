@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using Xunit;
 
 namespace DataPlane.Tests.Memory;

@@ -1,5 +1,4 @@
 using CsCheck;
-using DataPlane.Migration;
 using DataPlane.Migration.Custody;
 using DataPlane.TestSupport;
 using Xunit;

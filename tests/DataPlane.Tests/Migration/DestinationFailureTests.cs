@@ -1,10 +1,7 @@
 using System.Buffers.Binary;
 using System.Net.Sockets;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;

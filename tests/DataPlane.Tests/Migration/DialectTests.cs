@@ -1,7 +1,4 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 

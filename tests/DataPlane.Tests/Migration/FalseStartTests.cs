@@ -2,12 +2,8 @@ using System.Buffers;
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Admission;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -310,7 +306,7 @@ public sealed class FalseStartTests
         }
 
         public ValueTask CommitAsync(
-            DataPlane.MainStream.Devices.DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken) =>
+            DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken) =>
             inner.CommitAsync(devices, pages, cancellationToken);
 
         public ValueTask StartAsync(CancellationToken cancellationToken) => inner.StartAsync(cancellationToken);

@@ -1,6 +1,5 @@
 using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
 

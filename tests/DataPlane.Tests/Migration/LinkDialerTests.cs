@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Migration;
 using DataPlane.Migration.Source;
 using DataPlane.Transport;
 using Xunit;

@@ -1,11 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.Postcopy;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Migration;

@@ -1,9 +1,4 @@
-using DataPlane.Admission;
-using DataPlane.Memory;
-using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Migration;

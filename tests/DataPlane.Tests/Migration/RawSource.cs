@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using DataPlane.Tests.MainStream;
-using DataPlane.Transport;
 using DataPlane.Wire;
 
 namespace DataPlane.Tests.Migration;

@@ -1,9 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;

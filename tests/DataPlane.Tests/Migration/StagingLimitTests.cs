@@ -1,6 +1,3 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.Postcopy;
 using DataPlane.TestSupport;
 using DataPlane.Transport;

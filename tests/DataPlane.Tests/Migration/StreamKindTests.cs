@@ -1,8 +1,5 @@
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 
@@ -224,7 +221,7 @@ public sealed class StreamKindTests
             Inner.CreateMemoryAsync(machine, blocks, cancellationToken);
 
         public ValueTask CommitAsync(
-            DataPlane.MainStream.Devices.DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken) =>
+            DeviceState devices, ReceivedPages pages, CancellationToken cancellationToken) =>
             Inner.CommitAsync(devices, pages, cancellationToken);
 
         public ValueTask StartAsync(CancellationToken cancellationToken) => Inner.StartAsync(cancellationToken);

@@ -1,9 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Xunit;
 

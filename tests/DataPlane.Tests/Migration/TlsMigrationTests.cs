@@ -1,10 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Admission;
-using DataPlane.Migration;
 using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Xunit;
 

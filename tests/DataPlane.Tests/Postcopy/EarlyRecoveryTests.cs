@@ -1,6 +1,4 @@
 using System.Net.Sockets;
-using DataPlane.Admission;
-using DataPlane.Migration;
 using DataPlane.Tests.Admission;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;

@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Postcopy;
 using DataPlane.TestSupport;
 using Microsoft.Extensions.Time.Testing;

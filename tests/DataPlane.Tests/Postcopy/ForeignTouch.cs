@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using DataPlane.Memory;
 using Microsoft.Win32.SafeHandles;
 
 namespace DataPlane.Tests.Postcopy;

@@ -1,4 +1,3 @@
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
 using DataPlane.Wire;

@@ -1,7 +1,5 @@
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;

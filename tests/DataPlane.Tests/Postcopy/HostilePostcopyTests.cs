@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using DataPlane.Migration;
 using DataPlane.Tests.Admission;
 using DataPlane.Tests.MainStream;
 using DataPlane.Tests.Migration;

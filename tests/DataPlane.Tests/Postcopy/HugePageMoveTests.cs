@@ -1,9 +1,5 @@
-using DataPlane.Admission;
 using DataPlane.Linux;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Postcopy;

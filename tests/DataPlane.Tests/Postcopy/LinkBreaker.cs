@@ -1,6 +1,3 @@
-using DataPlane.Migration;
-using DataPlane.Transport;
-
 namespace DataPlane.Tests.Postcopy;
 
 /// <summary>

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
 using Xunit;
 

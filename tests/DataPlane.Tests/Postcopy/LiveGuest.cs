@@ -1,7 +1,4 @@
 using System.Collections.Concurrent;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Postcopy;
 using DataPlane.TestSupport;
 using Xunit;

@@ -1,8 +1,4 @@
-using DataPlane.Admission;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Postcopy;

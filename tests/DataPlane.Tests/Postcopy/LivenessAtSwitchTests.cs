@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Postcopy;

@@ -1,5 +1,4 @@
 using System.Buffers;
-using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Tests.Wire;
 using DataPlane.Wire;

@@ -1,9 +1,6 @@
 using System.Net.Sockets;
-using DataPlane.Admission;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 

@@ -1,9 +1,6 @@
 using DataPlane.Linux;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 

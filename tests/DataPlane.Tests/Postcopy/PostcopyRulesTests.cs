@@ -1,8 +1,4 @@
-using DataPlane.Admission;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 

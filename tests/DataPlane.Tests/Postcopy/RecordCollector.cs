@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Net.Sockets;
-using DataPlane.Memory;
 using DataPlane.Wire;
 using Xunit;
 

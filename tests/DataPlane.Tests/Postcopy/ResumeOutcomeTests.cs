@@ -1,8 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Postcopy;

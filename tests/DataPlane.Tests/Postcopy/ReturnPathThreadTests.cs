@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Tests.Wire;
 using DataPlane.TestSupport;

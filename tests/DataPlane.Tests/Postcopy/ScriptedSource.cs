@@ -1,12 +1,8 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Text;
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 

@@ -1,7 +1,5 @@
-using DataPlane.Migration;
 using DataPlane.Tests.Wire;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Postcopy;

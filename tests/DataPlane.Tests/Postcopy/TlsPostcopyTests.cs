@@ -1,9 +1,5 @@
-using DataPlane.Admission;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Xunit;
 

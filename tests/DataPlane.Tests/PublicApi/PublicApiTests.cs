@@ -1,6 +1,5 @@
 using DataPlane.Guard;
 using DataPlane.Images;
-using DataPlane.Migration;
 using PublicApiGenerator;
 using Xunit;
 

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using DataPlane.Tests.MainStream;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Wire;
 using Xunit;
 

@@ -1,13 +1,10 @@
 using System.Net;
 using System.Text.Json;
 using CsCheck;
-using DataPlane.Memory;
-using DataPlane.Migration;
 using DataPlane.Tests.Postcopy;
 using DataPlane.TestSupport;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Serve;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 

@@ -1,7 +1,4 @@
 using DataPlane.Guard.Qmp;
-using DataPlane.Memory;
-using DataPlane.Migration;
-using DataPlane.Multifd.Compression;
 using DataPlane.Tool.Send;
 using Xunit;
 

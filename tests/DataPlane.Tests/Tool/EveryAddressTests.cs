@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using DataPlane.Guard.Qmp;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Transport;
 using Xunit;

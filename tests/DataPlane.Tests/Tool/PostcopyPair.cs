@@ -1,6 +1,5 @@
 using System.Text.Json;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;

@@ -1,6 +1,5 @@
 using DataPlane.TestSupport;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;

@@ -1,11 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
-using DataPlane.Migration;
 using DataPlane.Tests.Migration;
 using DataPlane.TestSupport;
 using DataPlane.Tool.CommandLine;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;

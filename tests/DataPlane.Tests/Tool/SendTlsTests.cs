@@ -1,8 +1,5 @@
 using System.Text.Json;
-using DataPlane.Migration;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
-using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;

@@ -1,9 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Memory;
 using DataPlane.TestSupport;
 using DataPlane.Tool.Serve;
-using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
 

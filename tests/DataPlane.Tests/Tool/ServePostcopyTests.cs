@@ -1,11 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Migration;
 using DataPlane.Tests.Postcopy;
 using DataPlane.TestSupport;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Serve;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 

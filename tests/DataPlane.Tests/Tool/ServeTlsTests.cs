@@ -3,7 +3,6 @@ using System.Net;
 using System.Net.Sockets;
 using DataPlane.TestSupport;
 using DataPlane.Tool.Serve;
-using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;

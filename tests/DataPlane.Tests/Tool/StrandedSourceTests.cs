@@ -1,4 +1,3 @@
-using DataPlane.Migration;
 using DataPlane.Tests.Postcopy;
 using DataPlane.Tests.Tool.Guard;
 using DataPlane.TestSupport;

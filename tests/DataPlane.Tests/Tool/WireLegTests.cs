@@ -1,9 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using DataPlane.Memory;
 using DataPlane.Tool.Bench;
 using DataPlane.Tool.Serve;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool;

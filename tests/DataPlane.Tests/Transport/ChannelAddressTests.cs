@@ -1,5 +1,4 @@
 using CsCheck;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Transport;

@@ -1,4 +1,3 @@
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Transport;

@@ -3,7 +3,6 @@ using System.Text.Json;
 using DataPlane.Guard.Qmp;
 using DataPlane.MainStream;
 using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
 using DataPlane.Wire;
 using Xunit;
 

@@ -1,7 +1,8 @@
 using System.Text;
+using DataPlane.MainStream.Devices;
 using DataPlane.Wire;
 
-namespace DataPlane.MainStream.Devices;
+namespace DataPlane;
 
 /// <summary>
 /// The state of a VM's devices, which is sent after the RAM. Its bytes are opaque and kept exactly as the source sent them, together with

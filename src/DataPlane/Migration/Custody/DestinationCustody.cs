@@ -1,5 +1,3 @@
-using DataPlane.Memory;
-
 namespace DataPlane.Migration.Custody;
 
 /// <summary>

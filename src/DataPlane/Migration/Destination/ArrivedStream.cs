@@ -1,6 +1,3 @@
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
-
 namespace DataPlane.Migration.Destination;
 
 /// <summary>What there is when the main stream has been read to the end of precopy.</summary>

@@ -1,5 +1,3 @@
-using DataPlane.Admission;
-using DataPlane.Memory;
 using DataPlane.Postcopy;
 
 namespace DataPlane.Migration.Destination;

@@ -1,7 +1,6 @@
 using DataPlane.Migration.Custody;
 using DataPlane.Multifd;
 using DataPlane.Postcopy;
-using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane.Migration.Destination;

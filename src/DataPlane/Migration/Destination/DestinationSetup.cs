@@ -1,4 +1,3 @@
-using DataPlane.Admission;
 using DataPlane.Migration.Custody;
 using DataPlane.Transport;
 

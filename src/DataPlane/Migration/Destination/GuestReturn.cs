@@ -1,7 +1,5 @@
 using System.Buffers.Binary;
-using DataPlane.Admission;
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 using DataPlane.Wire;

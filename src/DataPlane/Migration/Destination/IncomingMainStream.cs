@@ -1,5 +1,4 @@
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Migration.Custody;
 using DataPlane.Multifd;
 using DataPlane.Transport;

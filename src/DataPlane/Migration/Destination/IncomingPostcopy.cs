@@ -1,6 +1,4 @@
-using DataPlane.Admission;
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Postcopy;
 using DataPlane.Transport;
 using Microsoft.Extensions.Logging;

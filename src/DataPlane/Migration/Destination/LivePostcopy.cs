@@ -1,4 +1,3 @@
-using DataPlane.MainStream.Devices;
 using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Transport;

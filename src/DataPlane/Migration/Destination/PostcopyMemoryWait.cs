@@ -1,6 +1,5 @@
 using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
-using DataPlane.Transport;
 
 namespace DataPlane.Migration.Destination;
 

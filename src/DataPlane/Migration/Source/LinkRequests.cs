@@ -1,5 +1,3 @@
-using DataPlane.Transport;
-
 namespace DataPlane.Migration.Source;
 
 /// <summary>

@@ -1,5 +1,3 @@
-using DataPlane.MainStream.Devices;
-using DataPlane.Memory;
 using DataPlane.Migration.Custody;
 using DataPlane.Postcopy;
 using DataPlane.Wire;

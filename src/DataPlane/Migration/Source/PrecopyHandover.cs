@@ -1,4 +1,3 @@
-using DataPlane.Memory;
 using DataPlane.Migration.Custody;
 using DataPlane.Transport;
 

@@ -1,5 +1,3 @@
-using DataPlane.Transport;
-
 namespace DataPlane.Migration.Source;
 
 /// <summary>The host's request to go on over a new link, and what has become of it. Thread-safe.</summary>

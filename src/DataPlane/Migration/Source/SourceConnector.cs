@@ -1,5 +1,4 @@
 using DataPlane.MainStream;
-using DataPlane.Memory;
 using DataPlane.Multifd;
 using DataPlane.Postcopy;
 using DataPlane.Transport;

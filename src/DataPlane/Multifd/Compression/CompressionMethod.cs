@@ -1,4 +1,4 @@
-namespace DataPlane.Multifd.Compression;
+namespace DataPlane;
 
 /// <summary>
 /// The method by which the pages on multifd channels are compressed. Both sides must use the same method, because the stream does not

@@ -3,7 +3,6 @@ using System.IO.Compression;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using DataPlane.Linux;
-using DataPlane.Memory;
 using DataPlane.Wire;
 
 namespace DataPlane.Multifd.Compression;

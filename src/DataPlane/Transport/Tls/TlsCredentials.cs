@@ -2,8 +2,9 @@ using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using DataPlane.Transport.Tls;
 
-namespace DataPlane.Transport.Tls;
+namespace DataPlane;
 
 /// <summary>
 /// What one end of a TLS session proves itself with, and whom it trusts: a certificate with its key and the authorities that must have

@@ -1,4 +1,4 @@
-namespace DataPlane.Transport.Tls;
+namespace DataPlane;
 
 /// <summary>
 /// The rules that decide which peers one end lets in, of those that the authorities have signed or that have a shared key. Immutable. The

@@ -1,5 +1,4 @@
 using System.Text;
-using DataPlane.MainStream.Devices;
 using DataPlane.Wire;
 using Xunit;
 

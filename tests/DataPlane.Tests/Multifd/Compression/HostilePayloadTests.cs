@@ -1,7 +1,5 @@
 using System.IO.Compression;
 using CsCheck;
-using DataPlane.Memory;
-using DataPlane.Multifd.Compression;
 using Xunit;
 
 namespace DataPlane.Tests.Multifd.Compression;

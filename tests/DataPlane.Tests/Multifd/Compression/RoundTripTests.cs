@@ -1,5 +1,4 @@
 using CsCheck;
-using DataPlane.Memory;
 using DataPlane.Multifd.Compression;
 using Xunit;
 

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using DataPlane.Memory;
 
 namespace DataPlane.Tests.Multifd.Compression;
 

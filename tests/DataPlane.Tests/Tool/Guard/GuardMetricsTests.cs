@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using DataPlane.Tool.CommandLine;
 using DataPlane.Tool.Guard;
-using DataPlane.Transport;
 using Xunit;
 
 namespace DataPlane.Tests.Tool.Guard;

@@ -5,7 +5,6 @@ using System.Security.Authentication;
 using System.Security.Cryptography;
 using DataPlane.Tests.Guard;
 using DataPlane.TestSupport;
-using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Xunit;
 

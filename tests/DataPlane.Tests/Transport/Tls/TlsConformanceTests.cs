@@ -1,5 +1,4 @@
 using DataPlane.TestSupport;
-using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Transport.Tls;

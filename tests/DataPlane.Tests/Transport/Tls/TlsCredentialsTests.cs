@@ -2,7 +2,6 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using DataPlane.TestSupport;
-using DataPlane.Transport.Tls;
 using Xunit;
 
 namespace DataPlane.Tests.Transport.Tls;
