@@ -7,27 +7,27 @@ internal static partial class GuardLog
 {
     [LoggerMessage(3200, LogLevel.Information,
         "{Name}: QEMU {Version} at {Address} expects {Channels} multifd channels, preempt {Preempt}, TLS {Tls}")]
-    internal static partial void Prepared(
+    public static partial void Prepared(
         ILogger logger, string name, string version, string address, int channels, bool preempt, bool tls);
 
     [LoggerMessage(3201, LogLevel.Information, "{Name}: {Channel} of {Peer} is there; it waits for the others of its migration")]
-    internal static partial void Held(ILogger logger, string name, string channel, string peer);
+    public static partial void Held(ILogger logger, string name, string channel, string peer);
 
     [LoggerMessage(3203, LogLevel.Information, "{Name}: all channels are handed to QEMU")]
-    internal static partial void HandedOver(ILogger logger, string name);
+    public static partial void HandedOver(ILogger logger, string name);
 
     [LoggerMessage(3204, LogLevel.Information, "{Name}: the preempt channel is that of {Peer}")]
-    internal static partial void PreemptFound(ILogger logger, string name, string peer);
+    public static partial void PreemptFound(ILogger logger, string name, string peer);
 
     [LoggerMessage(3205, LogLevel.Information, "{Name}: {Old} -> {New}")]
-    internal static partial void StateChanged(ILogger logger, string name, GuardState old, GuardState @new);
+    public static partial void StateChanged(ILogger logger, string name, GuardState old, GuardState @new);
 
     [LoggerMessage(3206, LogLevel.Information, "{Name}: {Channel} of {Peer} ended: {Ending} {Error}")]
-    internal static partial void RelayEnded(
+    public static partial void RelayEnded(
         ILogger logger, string name, string channel, string? peer, Relay.RelayEnding ending, string error);
 
     [LoggerMessage(3207, LogLevel.Warning, "{Name}: the return path is not understood from here on ({Error}); it is relayed all the same")]
-    internal static partial void ReturnPathLost(ILogger logger, string name, string error);
+    public static partial void ReturnPathLost(ILogger logger, string name, string error);
 
     [LoggerMessage(3223, LogLevel.Information,
         "{Name}: QEMU has sent a return path message of kind {Kind}, which is newer than this guard; it is relayed, as all of its kind")]
@@ -35,37 +35,37 @@ internal static partial class GuardLog
 
     [LoggerMessage(3224, LogLevel.Warning,
         "{Name}: the link is lost, and QEMU has not read its preempt channel for {Seconds} s; it is told all the same, and may die of it")]
-    internal static partial void PreemptUnread(ILogger logger, string name, double seconds);
+    public static partial void PreemptUnread(ILogger logger, string name, double seconds);
 
     [LoggerMessage(3208, LogLevel.Information, "{Name}: QEMU no longer listens at {Address}; it is told to again")]
-    internal static partial void ListensAgain(ILogger logger, string name, string address);
+    public static partial void ListensAgain(ILogger logger, string name, string address);
 
     [LoggerMessage(3209, LogLevel.Debug, "{Name}: QEMU's migration is {Status}")]
-    internal static partial void QemuStatus(ILogger logger, string name, string status);
+    public static partial void QemuStatus(ILogger logger, string name, string status);
 
     [LoggerMessage(3210, LogLevel.Warning, "{Name}: a {Kind} channel of {Peer} came where none can be used; it is closed")]
-    internal static partial void Surplus(ILogger logger, string name, ChannelKind kind, string peer);
+    public static partial void Surplus(ILogger logger, string name, ChannelKind kind, string peer);
 
     [LoggerMessage(3211, LogLevel.Error, "{Name}: the migration failed: {Reason}")]
-    internal static partial void Failed(ILogger logger, string name, string reason);
+    public static partial void Failed(ILogger logger, string name, string reason);
 
     [LoggerMessage(3212, LogLevel.Warning,
         "{Name}: QEMU does not say which RAM blocks it has: the block of a recovery command cannot be checked")]
-    internal static partial void BlocksUnknown(ILogger logger, string name);
+    public static partial void BlocksUnknown(ILogger logger, string name);
 
     [LoggerMessage(3214, LogLevel.Warning, "{Name}: {Warning}")]
-    internal static partial void KeyExposed(ILogger logger, string name, string warning);
+    public static partial void KeyExposed(ILogger logger, string name, string warning);
 
     [LoggerMessage(3220, LogLevel.Information, "{Name}: the TLS session of {Peer} is through its handshake; QEMU has {Sessions}")]
-    internal static partial void SessionLetIn(ILogger logger, string name, string? peer, int sessions);
+    public static partial void SessionLetIn(ILogger logger, string name, string? peer, int sessions);
 
     [LoggerMessage(3213, LogLevel.Error, "{Name}: the {Kind} channel of {Peer} cannot be served and is closed: {Error}")]
-    internal static partial void NotTaken(ILogger logger, string name, ChannelKind kind, string peer, string error);
+    public static partial void NotTaken(ILogger logger, string name, ChannelKind kind, string peer, string error);
 
     [LoggerMessage(3222, LogLevel.Information,
         "{Name}: {Count} TLS sessions more did not come through their handshakes, the last of {Peer}")]
-    internal static partial void SessionsKeptOut(ILogger logger, string name, long count, string peer);
+    public static partial void SessionsKeptOut(ILogger logger, string name, long count, string peer);
 
     [LoggerMessage(3221, LogLevel.Information, "{Name}: the TLS session of {Peer} did not come through its handshake: {Result}")]
-    internal static partial void SessionKeptOut(ILogger logger, string name, string? peer, Tls.IntroductionResult result);
+    public static partial void SessionKeptOut(ILogger logger, string name, string? peer, Tls.IntroductionResult result);
 }

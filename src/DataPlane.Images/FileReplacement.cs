@@ -33,7 +33,7 @@ internal sealed class FileReplacement
     /// Begins a replacement with given functions for exchanging two names and for deleting the old file. They are parameters for the
     /// tests.
     /// </summary>
-    internal static FileReplacement Begin(
+    public static FileReplacement Begin(
         string former, string path, Func<string, string, bool> tryExchange, Action<string> delete)
     {
         if (!FileFacts.TryRead(path, out _))
@@ -116,7 +116,7 @@ internal sealed class FileReplacement
     }
 
     /// <summary>Whether an exception says that the file system has refused a change.</summary>
-    internal static bool IsRefusal(Exception failure) => failure is IOException or UnauthorizedAccessException;
+    public static bool IsRefusal(Exception failure) => failure is IOException or UnauthorizedAccessException;
 
     /// <summary>
     /// Gives the old file the name of a partial file, which the next start sweeps if the file cannot be deleted now. Where names cannot be

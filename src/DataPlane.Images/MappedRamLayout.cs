@@ -129,7 +129,7 @@ internal sealed class MappedRamLayout
     private static long RoundUp(long value, long alignment) => checked(value + alignment - 1) & ~(alignment - 1);
 
     /// <summary>Bytes that are to be written at one offset of a file.</summary>
-    internal readonly record struct Piece(long Offset, ReadOnlyMemory<byte> Bytes);
+    public readonly record struct Piece(long Offset, ReadOnlyMemory<byte> Bytes);
 }
 
 /// <summary>What a mapped-ram file is made from besides pages and device state. All of it is known before the first page.</summary>

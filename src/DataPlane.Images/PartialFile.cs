@@ -26,7 +26,7 @@ internal static partial class PartialFile
     public static SafeFileHandle Create(string path, long length) => Create(path, length, LinuxFile.TryLock);
 
     /// <summary>Creates a partial file with a given function for locking it, which is a parameter for the tests.</summary>
-    internal static SafeFileHandle Create(string path, long length, Func<SafeFileHandle, bool> tryLock)
+    public static SafeFileHandle Create(string path, long length, Func<SafeFileHandle, bool> tryLock)
     {
         var file = LinuxFile.CreateNew(path);
         try
@@ -117,7 +117,7 @@ internal static partial class PartialFile
     /// <param name="path">Name of the file, for the error message.</param>
     /// <param name="length">Length in bytes.</param>
     /// <param name="reserve">fallocate; a parameter for the tests.</param>
-    internal static void Reserve(SafeFileHandle file, string path, long length, Action<SafeFileHandle, long, long> reserve)
+    public static void Reserve(SafeFileHandle file, string path, long length, Action<SafeFileHandle, long, long> reserve)
     {
         try
         {

@@ -27,7 +27,7 @@ internal sealed class QemuDialer(
     /// <param name="isRecovery">Whether a QEMU that does not listen is told to.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="ChannelException">QEMU cannot be reached, or does not take the bytes.</exception>
-    internal async Task<Channel> DialAsync(
+    public async Task<Channel> DialAsync(
         ChannelId channel, ReadOnlyMemory<byte> opening, bool isBulk, bool isRecovery, CancellationToken cancellationToken)
     {
         ChannelOptions sockets = new()

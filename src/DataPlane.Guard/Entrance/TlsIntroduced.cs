@@ -10,17 +10,17 @@ namespace DataPlane.Guard.Entrance;
 internal sealed record TlsIntroduced(ChannelRelay Relay, IntroductionResult Result)
 {
     /// <summary>The session's connection to QEMU if it was let in, else null. Whoever handles the outcome owns it.</summary>
-    internal Channel? Qemu { get; init; }
+    public Channel? Qemu { get; init; }
 
     /// <summary>The number of the client's bytes that QEMU has had.</summary>
-    internal long Bytes { get; init; }
+    public long Bytes { get; init; }
 
     /// <summary>The client's bytes that were read and that QEMU gets next.</summary>
-    internal ReadOnlyMemory<byte> Next { get; init; }
+    public ReadOnlyMemory<byte> Next { get; init; }
 
     /// <summary>Why QEMU could not be reached; null when it was.</summary>
-    internal string? Error { get; init; }
+    public string? Error { get; init; }
 
     /// <summary>Closes the connection to QEMU, because nobody handles the outcome any more.</summary>
-    internal void Drop() => Qemu?.Abort();
+    public void Drop() => Qemu?.Abort();
 }

@@ -22,7 +22,7 @@ internal readonly record struct ForwardingStep(ChannelKind Kind, int Id);
 internal static class ForwardingOrder
 {
     /// <summary>Returns all connections of a migration, or of its recovery, in which multifd channels are not opened again.</summary>
-    internal static IEnumerable<ForwardingStep> Steps(QemuTarget target, bool recovery)
+    public static IEnumerable<ForwardingStep> Steps(QemuTarget target, bool recovery)
     {
         yield return new ForwardingStep(ChannelKind.Main, 0);
         for (var id = 0; id < target.Channels && !recovery; id++)
@@ -40,10 +40,10 @@ internal static class ForwardingOrder
     /// Whether QEMU ends a migration only after the end of its preempt channel. Other versions must not be sent that end, because it may
     /// come from a stranger.
     /// </summary>
-    internal static bool NeedsPreemptEnd(QemuTarget target) => KnownOf(target).NeedsPreemptEnd;
+    public static bool NeedsPreemptEnd(QemuTarget target) => KnownOf(target).NeedsPreemptEnd;
 
     /// <summary>Returns why a guard cannot serve this QEMU with these settings; null when it can.</summary>
-    internal static string? WhyNot(QemuTarget target)
+    public static string? WhyNot(QemuTarget target)
     {
         return target is { Postcopy: true, Channels: > 0 } && !KnownOf(target).TakesPostcopyBesideMultifd
             ? $"QEMU {target.Version} cannot do postcopy beside multifd: the guest would be lost at the end; "

@@ -4,33 +4,33 @@ namespace DataPlane.Guard.Order;
 internal sealed record QemuTarget
 {
     /// <summary>The address on which QEMU listens.</summary>
-    internal required ChannelAddress Address { get; init; }
+    public required ChannelAddress Address { get; init; }
 
     /// <summary>The place of QEMU's Unix socket; null without a monitor, and for TCP. The owner of the target disposes of it.</summary>
-    internal SocketPlace? Place { get; init; }
+    public SocketPlace? Place { get; init; }
 
     /// <summary>
     /// Whether this guard, and none before it, had QEMU listen there: what is left of the socket is the guard's to remove then.
     /// </summary>
-    internal bool IsToldByUs { get; init; }
+    public bool IsToldByUs { get; init; }
 
     /// <summary>QEMU's version; null without a monitor.</summary>
-    internal Version? Version { get; init; }
+    public Version? Version { get; init; }
 
     /// <summary>The number of multifd channels; 0 for none.</summary>
-    internal int Channels { get; init; }
+    public int Channels { get; init; }
 
-    internal bool Postcopy { get; init; }
+    public bool Postcopy { get; init; }
 
-    internal bool Preempt { get; init; }
+    public bool Preempt { get; init; }
 
     /// <summary>The UUID of the VM, which every multifd channel carries; null when it is not known.</summary>
-    internal Guid? Uuid { get; init; }
+    public Guid? Uuid { get; init; }
 
     /// <summary>Whether all channels are TLS sessions that end in QEMU.</summary>
-    internal bool Tls { get; init; }
+    public bool Tls { get; init; }
 
-    internal static QemuTarget From(GuardedVmOptions options, ChannelAddress address) => new()
+    public static QemuTarget From(GuardedVmOptions options, ChannelAddress address) => new()
     {
         Address = address,
         Channels = options.MultifdChannels,

@@ -23,7 +23,7 @@ internal sealed class SocketPlace : IDisposable
 
     /// <param name="path">The path of the socket. The socket need not exist yet, but its folder must.</param>
     /// <exception cref="LinuxException">The folder cannot be opened.</exception>
-    internal static SocketPlace Open(string path)
+    public static SocketPlace Open(string path)
     {
         var full = Path.GetFullPath(path);
         var folder = LinuxFile.Open(Path.GetDirectoryName(full) ?? "/", FileCalls.OpenPath | FileCalls.OpenDirectory);
@@ -35,7 +35,7 @@ internal sealed class SocketPlace : IDisposable
     /// meanwhile.
     /// </summary>
     /// <exception cref="LinuxException">There is nothing, or it is not a socket.</exception>
-    internal PinnedSocket Pin()
+    public PinnedSocket Pin()
     {
         var descriptor = FileCalls.OpenAt(_folder, _name, FileCalls.OpenPath | FileCalls.OpenNoFollow | FileCalls.OpenCloseOnExec, 0);
         if (descriptor < 0)
@@ -54,7 +54,7 @@ internal sealed class SocketPlace : IDisposable
     }
 
     /// <summary>Removes the socket. Returns false when there is nothing, or no socket, or the guard may not remove it.</summary>
-    internal bool TryRemove() =>
+    public bool TryRemove() =>
         FileCalls.FileTypeOf(_folder, _name) == FileCalls.FileTypeSocket && FileCalls.UnlinkAt(_folder, _name, 0) == 0;
 
     public void Dispose() => _folder.Dispose();
@@ -64,7 +64,7 @@ internal sealed class SocketPlace : IDisposable
 internal sealed class PinnedSocket(SafeFileHandle file) : IDisposable
 {
     /// <summary>An address that leads to the socket by its descriptor, so that no name is looked up.</summary>
-    internal ChannelAddress Address { get; } =
+    public ChannelAddress Address { get; } =
         ChannelAddress.Unix(string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{file.DangerousGetHandle()}"));
 
     public void Dispose() => file.Dispose();

@@ -21,7 +21,7 @@ internal static class IncomingAddress
     /// process chooses the same, so that a guard that is started again finds it.
     /// </summary>
     /// <exception cref="QmpException">Every path would be too long.</exception>
-    internal static ChannelAddress Choose(GuardedVmOptions options)
+    public static ChannelAddress Choose(GuardedVmOptions options)
     {
         if (options.Incoming is { } wanted)
         {
@@ -50,10 +50,10 @@ internal static class IncomingAddress
     }
 
     /// <summary>Whether the address has no port yet, so that the guard must find a free one.</summary>
-    internal static bool NeedsPort(ChannelAddress address) => address is { IsUnix: false, Port: 0 };
+    public static bool NeedsPort(ChannelAddress address) => address is { IsUnix: false, Port: 0 };
 
     /// <summary>Returns addresses to try. Each port was free a moment ago, but another process may take it before QEMU does.</summary>
-    internal static IEnumerable<ChannelAddress> WithFreePort(ChannelAddress address)
+    public static IEnumerable<ChannelAddress> WithFreePort(ChannelAddress address)
     {
         for (var i = 0; i < FreePortAttempts; i++)
         {
@@ -64,7 +64,7 @@ internal static class IncomingAddress
     /// <summary>Whether QEMU reports that it listens where the guard would tell it to.</summary>
     /// <param name="expected">The address that the guard would tell it.</param>
     /// <param name="said">One address in the answer to <c>query-migrate</c>.</param>
-    internal static bool IsThere(ChannelAddress expected, JsonElement said)
+    public static bool IsThere(ChannelAddress expected, JsonElement said)
     {
         var type = QmpText.Of(said, "type");
         if (expected.IsUnix)
@@ -78,7 +78,7 @@ internal static class IncomingAddress
     }
 
     /// <summary>Returns an address that QEMU reports as text to show: every character that could drive a terminal is escaped.</summary>
-    internal static string Describe(JsonElement said)
+    public static string Describe(JsonElement said)
     {
         var text = QmpText.Of(said, "type") switch
         {

@@ -7,16 +7,16 @@ internal sealed class KnownBlocks
 {
     private volatile Dictionary<string, long> _lengths = [];
 
-    internal bool IsKnown => _lengths.Count > 0;
+    public bool IsKnown => _lengths.Count > 0;
 
-    internal bool MayHave(ReadOnlySpan<byte> name, long offset)
+    public bool MayHave(ReadOnlySpan<byte> name, long offset)
     {
         var lengths = _lengths;
         return lengths.Count == 0 || (lengths.TryGetValue(Encoding.UTF8.GetString(name), out var length) && offset < length);
     }
 
     /// <summary>Takes QEMU's table (<see cref="RamBlockTable"/>). A table without a row that can be read changes nothing.</summary>
-    internal void Take(string table)
+    public void Take(string table)
     {
         Dictionary<string, long> lengths = [];
         foreach (var row in RamBlockTable.Parse(table))

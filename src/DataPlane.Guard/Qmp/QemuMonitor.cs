@@ -16,7 +16,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     }
 
     /// <summary>A task that completes when QEMU, or its monitor, is gone.</summary>
-    internal Task Ended => _client.Ended;
+    public Task Ended => _client.Ended;
 
     /// <summary>Connects to the monitor.</summary>
     /// <param name="options">The options tell where the monitor is and how long it may take.</param>
@@ -25,7 +25,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// <param name="cancellationToken">Cancels the attempt.</param>
     /// <exception cref="QmpException">There is no monitor, or it sends no usable greeting.</exception>
     /// <exception cref="TimeoutException">The monitor does not answer in time.</exception>
-    internal static async Task<QemuMonitor> ConnectAsync(
+    public static async Task<QemuMonitor> ConnectAsync(
         GuardedVmOptions options, TimeProvider time, Action<string> statusChanged, CancellationToken cancellationToken)
     {
         var client = await QmpClient.ConnectAsync(options.Qmp!, options.MonitorTimeout, time, (name, data) =>
@@ -41,7 +41,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// <summary>Asks QEMU what it expects, and makes it listen where only the guard connects.</summary>
     /// <exception cref="QmpException">QEMU cannot receive a migration; the message tells why.</exception>
     /// <exception cref="TimeoutException">The monitor does not answer in time.</exception>
-    internal async Task<QemuTarget> PrepareAsync(CancellationToken cancellationToken)
+    public async Task<QemuTarget> PrepareAsync(CancellationToken cancellationToken)
     {
         var address = IncomingAddress.Choose(_options);
         var capabilities = Read("query-migrate-capabilities",
@@ -90,7 +90,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// Asks QEMU which RAM blocks it has, and leaves <paramref name="blocks"/> as it is when no answer comes in time. Ask while the guest
     /// is elsewhere: the monitor of a QEMU that runs the guest may stand still.
     /// </summary>
-    internal async Task AskBlocksAsync(KnownBlocks blocks, CancellationToken cancellationToken)
+    public async Task AskBlocksAsync(KnownBlocks blocks, CancellationToken cancellationToken)
     {
         try
         {
@@ -106,7 +106,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     }
 
     /// <summary>Waits for an answer that only QEMU's main loop gives. Returns false when none has come in time, or none can come.</summary>
-    internal async Task<bool> IsTurningAsync(CancellationToken cancellationToken)
+    public async Task<bool> IsTurningAsync(CancellationToken cancellationToken)
     {
         try
         {
@@ -124,7 +124,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// </summary>
     /// <exception cref="QmpException">QEMU refused the command, or is gone.</exception>
     /// <exception cref="TimeoutException">The monitor does not answer in time.</exception>
-    internal async Task RecoverAsync(ChannelAddress address, CancellationToken cancellationToken) =>
+    public async Task RecoverAsync(ChannelAddress address, CancellationToken cancellationToken) =>
         await _client.ExecuteAsync("migrate-recover", json => json.WriteString("uri", UriOf(address)),
             _options.MonitorTimeout, cancellationToken, outOfBand: _client.HasOutOfBand).ConfigureAwait(false);
 
@@ -133,7 +133,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     private static string UriOf(ChannelAddress address) => address.IsUnix ? address.ToString() : $"tcp:{address}";
 
     /// <summary>Returns the capabilities that are on.</summary>
-    internal static HashSet<string> Capabilities(JsonElement answer) =>
+    public static HashSet<string> Capabilities(JsonElement answer) =>
     [
         .. answer.EnumerateArray().Where(static entry => entry.GetProperty("state").GetBoolean())
             .Select(static entry => entry.GetProperty("capability").GetString() ?? ""),
@@ -150,7 +150,7 @@ internal sealed class QemuMonitor : IAsyncDisposable
     /// Reads an answer of QEMU, which is less trusted than the guard: an answer that is not of the documented form ends in a
     /// <see cref="QmpException"/>.
     /// </summary>
-    internal static T Read<T>(string command, JsonElement answer, Func<JsonElement, T> read)
+    public static T Read<T>(string command, JsonElement answer, Func<JsonElement, T> read)
     {
         try
         {

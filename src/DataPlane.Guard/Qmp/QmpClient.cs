@@ -35,13 +35,13 @@ internal sealed class QmpClient : IAsyncDisposable
     }
 
     /// <summary>The version in QEMU's greeting.</summary>
-    internal Version Version { get; private set; } = new();
+    public Version Version { get; private set; } = new();
 
     /// <summary>Whether commands may be sent out of band: those are answered even while the monitor answers no others.</summary>
-    internal bool HasOutOfBand { get; private set; }
+    public bool HasOutOfBand { get; private set; }
 
     /// <summary>A task that completes, without failing, when the session is over.</summary>
-    internal Task Ended => _pump;
+    public Task Ended => _pump;
 
     /// <summary>Connects, reads the greeting and leaves the negotiation mode.</summary>
     /// <param name="address">The monitor's socket.</param>
@@ -50,7 +50,7 @@ internal sealed class QmpClient : IAsyncDisposable
     /// <param name="onEvent">Called with the name and the data of each event, on the session's reader: it must not wait.</param>
     /// <param name="cancellationToken">Cancels the attempt.</param>
     /// <exception cref="QmpException">There is no monitor, or it sends no usable greeting.</exception>
-    internal static async Task<QmpClient> ConnectAsync(
+    public static async Task<QmpClient> ConnectAsync(
         ChannelAddress address,
         TimeSpan timeout,
         TimeProvider time,
@@ -83,7 +83,7 @@ internal sealed class QmpClient : IAsyncDisposable
     /// </param>
     /// <exception cref="QmpException">QEMU refused the command, or is gone.</exception>
     /// <exception cref="TimeoutException">No answer has come in time.</exception>
-    internal async Task<JsonElement> ExecuteAsync(
+    public async Task<JsonElement> ExecuteAsync(
         string command, Action<Utf8JsonWriter>? arguments, TimeSpan timeout, CancellationToken cancellationToken, bool outOfBand = false)
     {
         var id = Interlocked.Increment(ref _lastId);

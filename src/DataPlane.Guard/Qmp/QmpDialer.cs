@@ -8,7 +8,7 @@ namespace DataPlane.Guard.Qmp;
 internal static class QmpDialer
 {
     /// <exception cref="QmpException">Nobody listens there, or the connection does not come about in time.</exception>
-    internal static async Task<Socket> ConnectAsync(
+    public static async Task<Socket> ConnectAsync(
         ChannelAddress address, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {
         try

@@ -11,7 +11,7 @@ namespace DataPlane.Guard.Qmp;
 internal readonly record struct QmpMessage(QmpMessageKind Kind, string Event, int Id, JsonElement Body)
 {
     /// <exception cref="QmpException">The line is not what a monitor writes.</exception>
-    internal static QmpMessage Read(ReadOnlySequence<byte> line)
+    public static QmpMessage Read(ReadOnlySequence<byte> line)
     {
         try
         {

@@ -11,15 +11,15 @@ internal static class QmpText
     /// <summary>
     /// The largest number of characters that is taken of a member: they come out in messages. Socket paths and host names are shorter.
     /// </summary>
-    internal const int MaxLength = 256;
+    public const int MaxLength = 256;
 
     /// <summary>Returns at most <see cref="MaxLength"/> characters of a member's text; null when it is missing or not a string.</summary>
-    internal static string? Of(JsonElement said, string name) =>
+    public static string? Of(JsonElement said, string name) =>
         said.ValueKind == JsonValueKind.Object && said.TryGetProperty(name, out var value) && Whole(value) is { } text
             ? Cut(text) : null;
 
     /// <summary>Returns a text that is long by its nature as a whole; only the limit of the monitor's line bounds it.</summary>
-    internal static string? Whole(JsonElement value)
+    public static string? Whole(JsonElement value)
     {
         if (value.ValueKind != JsonValueKind.String)
         {
@@ -37,6 +37,6 @@ internal static class QmpText
     }
 
     /// <summary>Returns at most <see cref="MaxLength"/> characters of a text, and never half a surrogate pair at the end.</summary>
-    internal static string Cut(string text) => text.Length <= MaxLength ? text
+    public static string Cut(string text) => text.Length <= MaxLength ? text
         : text[..(char.IsHighSurrogate(text[MaxLength - 1]) ? MaxLength - 1 : MaxLength)];
 }

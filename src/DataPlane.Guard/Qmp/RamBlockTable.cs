@@ -23,7 +23,7 @@ internal static class RamBlockTable
 
     private const int MaxBlocks = 4096;
 
-    internal static IReadOnlyList<RamBlockRow> Parse(string table)
+    public static IReadOnlyList<RamBlockRow> Parse(string table)
     {
         List<RamBlockRow> rows = [];
         foreach (var line in table.AsSpan().EnumerateLines())

@@ -26,61 +26,61 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     private (RelayEnding Ending, int Errno) _loss;
     private Func<bool>? _mayTellOfLoss;
 
-    internal ChannelKind Kind { get; } = kind;
+    public ChannelKind Kind { get; } = kind;
 
-    internal int Id { get; } = id;
+    public int Id { get; } = id;
 
-    internal ChannelId ChannelId { get; } = channel;
+    public ChannelId ChannelId { get; } = channel;
 
-    internal string Name { get; } = channel.ToString();
+    public string Name { get; } = channel.ToString();
 
-    internal RelayEnd? Client { get; private set; }
+    public RelayEnd? Client { get; private set; }
 
-    internal RelayEnd? Qemu { get; private set; }
+    public RelayEnd? Qemu { get; private set; }
 
     /// <summary>The client's address; null while there is no client.</summary>
-    internal string? Peer => Client?.Channel.Peer;
+    public string? Peer => Client?.Channel.Peer;
 
     /// <summary>The client's address without its port; null while there is no client.</summary>
-    internal PeerGroup? PeerGroup => Client?.Channel.PeerGroup;
+    public PeerGroup? PeerGroup => Client?.Channel.PeerGroup;
 
-    internal RelayEnding Ending => (RelayEnding)_ending;
+    public RelayEnding Ending => (RelayEnding)_ending;
 
-    internal int Errno { get; private set; }
+    public int Errno { get; private set; }
 
-    internal GuardChannelState State => (GuardChannelState)_state;
+    public GuardChannelState State => (GuardChannelState)_state;
 
     /// <summary>Bytes from the client that QEMU's socket has taken.</summary>
-    internal long ClientBytes => Volatile.Read(ref _clientBytes) + (_forward?.Bytes ?? 0);
+    public long ClientBytes => Volatile.Read(ref _clientBytes) + (_forward?.Bytes ?? 0);
 
     /// <summary>Bytes from QEMU that the client's socket has taken.</summary>
-    internal long QemuBytes => _backward?.Bytes ?? 0;
+    public long QemuBytes => _backward?.Bytes ?? 0;
 
     /// <summary>The direction from QEMU where another worker runs it; null otherwise.</summary>
-    internal ReturnLane? ReturnLane { get; private set; }
+    public ReturnLane? ReturnLane { get; private set; }
 
-    internal override bool IsOver => Ending != RelayEnding.None;
+    public override bool IsOver => Ending != RelayEnding.None;
 
     /// <summary>Whether the client has ended or is lost, and QEMU has not been told yet. Any thread.</summary>
-    internal bool IsLosing => _isLosing && !IsOver;
+    public bool IsLosing => _isLosing && !IsOver;
 
     /// <summary>Whether QEMU has been sent a byte in the place of the client, which cannot join any more.</summary>
-    internal bool IsSpent { get; private set; }
+    public bool IsSpent { get; private set; }
 
     /// <summary>Notes that the other end is under way: whatever the client sent before it closed is delivered. Any thread.</summary>
-    internal void Claim() => _isClaimed = true;
+    public void Claim() => _isClaimed = true;
 
     /// <summary>Counts the first bytes that were handed to QEMU before the relay began.</summary>
-    internal void CountFirst(long bytes) => Volatile.Write(ref _clientBytes, bytes);
+    public void CountFirst(long bytes) => Volatile.Write(ref _clientBytes, bytes);
 
-    internal void SetClient(Channel channel) => Client = new RelayEnd(channel);
+    public void SetClient(Channel channel) => Client = new RelayEnd(channel);
 
-    internal void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
+    public void SetQemu(Channel channel) => Qemu = new RelayEnd(channel);
 
     /// <summary>
     /// Has QEMU told of the client's end or loss only when <paramref name="loss"/> permits it. Call it before <see cref="Begin"/>.
     /// </summary>
-    internal void Hold(LossNotice loss, Action again) => _mayTellOfLoss = () =>
+    public void Hold(LossNotice loss, Action again) => _mayTellOfLoss = () =>
     {
         // Where QEMU has closed the channel itself, there is nothing left to tell it. This is set before anything is prepared: who sees
         // what the preparation does must see why.
@@ -90,7 +90,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     };
 
     /// <summary>Begins the relay with both ends in place. The bytes of <paramref name="first"/> go to QEMU before all others.</summary>
-    internal void Begin(ObjectPool<RelayPipe> pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
+    public void Begin(ObjectPool<RelayPipe> pipes, ReadOnlyMemory<byte> first, ReturnLane? lane, IStreamTail? tail)
     {
         _forward = new SplicedDirection(Client!, Qemu!, pipes, first, tail) { MayFinish = _mayTellOfLoss };
         _backward = lane?.Direction ?? new SplicedDirection(Qemu!, Client!, pipes, default);
@@ -99,10 +99,10 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
         lane?.Start();
     }
 
-    internal override void Fail(int errno) => End(RelayEnding.Aborted, errno);
+    public override void Fail(int errno) => End(RelayEnding.Aborted, errno);
 
     /// <summary>Runs one turn in each direction; returns true when there is more to do at once.</summary>
-    internal override bool Run()
+    public override bool Run()
     {
         if (IsOver)
         {
@@ -151,7 +151,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     /// Whether QEMU has read a byte of this channel. If nothing was sent and there is no client, QEMU is sent the first byte of a record,
     /// as any lost link may leave behind: QEMU throws it away with the link.
     /// </summary>
-    internal bool IsReadByQemu()
+    public bool IsReadByQemu()
     {
         if (IsOver || Qemu is null)
         {
@@ -167,7 +167,7 @@ internal sealed class ChannelRelay(ChannelKind kind, int id, ChannelId channel) 
     }
 
     /// <summary>Ends the relay and closes both sockets. The client is reset unless both sides have finished in order.</summary>
-    internal void End(RelayEnding ending, int errno)
+    public void End(RelayEnding ending, int errno)
     {
         if (IsOver)
         {

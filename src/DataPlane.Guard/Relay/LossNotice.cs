@@ -7,7 +7,7 @@ internal sealed class LossNotice(Func<Task> prepare)
     private Task? _prepared;
 
     /// <summary>Whether QEMU may be told now. If not, <paramref name="again"/> is called when it may be, on any thread.</summary>
-    internal bool MayBeGiven(Action again)
+    public bool MayBeGiven(Action again)
     {
         if (_prepared is null)
         {

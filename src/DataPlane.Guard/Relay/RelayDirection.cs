@@ -9,23 +9,23 @@ namespace DataPlane.Guard.Relay;
 internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
 {
     /// <summary>The largest number of bytes per turn, so that a channel that never pauses does not keep its neighbours waiting.</summary>
-    internal const long BytesPerTurn = 4 << 20;
+    public const long BytesPerTurn = 4 << 20;
 
     private long _bytes;
     private bool _sourceEnded;
     private volatile bool _isOver;
 
     /// <summary>The number of bytes that the target has taken. Any thread.</summary>
-    internal long Bytes => Volatile.Read(ref _bytes);
+    public long Bytes => Volatile.Read(ref _bytes);
 
     /// <summary>Whether this direction has ended in order. Any thread.</summary>
-    internal bool IsOver => _isOver;
+    public bool IsOver => _isOver;
 
     /// <summary>The system's error number of a loss.</summary>
-    internal int Errno { get; private set; }
+    public int Errno { get; private set; }
 
     /// <summary>Tells whether the target may learn of the source's end now; null permits it.</summary>
-    internal Func<bool>? MayFinish { get; init; }
+    public Func<bool>? MayFinish { get; init; }
 
     protected RelayEnd From { get; } = from;
 
@@ -33,7 +33,7 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
 
     protected abstract bool HasPending { get; }
 
-    internal PumpResult Pump()
+    public PumpResult Pump()
     {
         if (IsOver)
         {
@@ -99,10 +99,10 @@ internal abstract class RelayDirection(RelayEnd from, RelayEnd to)
     }
 
     /// <summary>Counts bytes that the target has taken.</summary>
-    internal void Count(long bytes) => Volatile.Write(ref _bytes, _bytes + bytes);
+    public void Count(long bytes) => Volatile.Write(ref _bytes, _bytes + bytes);
 
     /// <summary>Gives back the resources of this direction when the relay ends.</summary>
-    internal abstract void Release();
+    public abstract void Release();
 
     /// <summary>Reads once into the pending bytes, which are empty now; returns what recv(2) returns.</summary>
     protected abstract nint Take();

@@ -8,7 +8,7 @@ internal sealed class RelayEnd
 {
     private bool _isGone;
 
-    internal RelayEnd(Channel channel)
+    public RelayEnd(Channel channel)
     {
         Channel = channel;
         if (!SocketCalls.TrySetBlocking(channel.Handle, false))
@@ -17,33 +17,33 @@ internal sealed class RelayEnd
         }
     }
 
-    internal Channel Channel { get; }
+    public Channel Channel { get; }
 
     /// <summary>Whether reading may bring something: true until a call fails with EAGAIN.</summary>
-    internal bool IsReadable { get; set; } = true;
+    public bool IsReadable { get; set; } = true;
 
     /// <summary>Whether writing may take something: true until a call fails with EAGAIN.</summary>
-    internal bool IsWritable { get; set; } = true;
+    public bool IsWritable { get; set; } = true;
 
     /// <summary>Whether the other side has ended its direction, or the connection. Bytes may still wait to be read.</summary>
-    internal bool HasHungUp { get; private set; }
+    public bool HasHungUp { get; private set; }
 
     /// <summary>
     /// Whether the other side went without reading everything, which a Unix socket keeps as its error. False while the connection is open.
     /// </summary>
-    internal bool HasLostBytes =>
+    public bool HasLostBytes =>
         _isGone && SocketCalls.GetSocketOption(Channel.Handle, SocketCalls.LevelSocket, SocketCalls.OptionError) != 0;
 
     /// <summary>
     /// Whether the poll set has reported an error. It is kept here, because a socket reports its error only once: whoever asks next reads a
     /// plain end.
     /// </summary>
-    internal bool IsBroken { get; private set; }
+    public bool IsBroken { get; private set; }
 
     /// <summary>Whether bytes wait to be read, on a connection that is not broken.</summary>
-    internal bool HasUnread => !IsBroken && SocketBytes.HasAny(Channel.Handle);
+    public bool HasUnread => !IsBroken && SocketBytes.HasAny(Channel.Handle);
 
-    internal void Take(uint events)
+    public void Take(uint events)
     {
         if ((events & (EpollCalls.EpollIn | EpollCalls.EpollReadHangUp | EpollCalls.EpollHangUp | EpollCalls.EpollError)) != 0)
         {
@@ -65,5 +65,5 @@ internal sealed class RelayEnd
     }
 
     /// <summary>Sends FIN after everything that was sent.</summary>
-    internal void Finish() => _ = SocketCalls.Shutdown(Channel.Handle, SpliceCalls.ShutdownSend);
+    public void Finish() => _ = SocketCalls.Shutdown(Channel.Handle, SpliceCalls.ShutdownSend);
 }

@@ -21,13 +21,13 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     private bool _disposed;
 
     /// <summary>The default number of threads: enough to keep pace with QEMU and the source, few enough to leave them the cores.</summary>
-    internal static int DefaultWorkers => Math.Clamp(Environment.ProcessorCount, 2, 4);
+    public static int DefaultWorkers => Math.Clamp(Environment.ProcessorCount, 2, 4);
 
     /// <summary>The number of relays that have not ended.</summary>
-    internal int Relays => _workers.Sum(w => w?.Relays ?? 0);
+    public int Relays => _workers.Sum(w => w?.Relays ?? 0);
 
     /// <summary>Creates a relay that watches a client, which must wait before it is joined.</summary>
-    internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)
+    public ChannelRelay Hold(ChannelKind kind, int id, Channel client)
     {
         var relay = new ChannelRelay(kind, id, client.Id);
         var worker = WorkerFor(relay, client);
@@ -38,7 +38,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     }
 
     /// <summary>Creates a relay that watches a channel to QEMU, which has no client yet.</summary>
-    internal ChannelRelay Reserve(ChannelKind kind, int id, Channel qemu)
+    public ChannelRelay Reserve(ChannelKind kind, int id, Channel qemu)
     {
         var relay = new ChannelRelay(kind, id, qemu.Id);
         var worker = WorkerFor(relay, qemu);
@@ -52,7 +52,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     /// Joins a held client with its connection to QEMU, which has had the client's first bytes already and gets <paramref name="next"/>
     /// after them.
     /// </summary>
-    internal void JoinQemu(
+    public void JoinQemu(
         ChannelRelay relay,
         Channel qemu,
         long firstBytes,
@@ -68,7 +68,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
         }, next, tap, tail, loss);
 
     /// <summary>Joins a reserved channel with its client, whose first bytes have been read from it already.</summary>
-    internal void JoinClient(ChannelRelay relay, Channel client, ReadOnlyMemory<byte> first) =>
+    public void JoinClient(ChannelRelay relay, Channel client, ReadOnlyMemory<byte> first) =>
         Join(relay, client, () =>
         {
             relay.SetClient(client);
@@ -79,7 +79,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     /// Whether QEMU has read a byte of this channel, whose link is being lost with <paramref name="main"/>; false once main is over. A
     /// channel without a client cannot be joined after this. Only a Unix socket shows what has been read.
     /// </summary>
-    internal Task<bool> IsReadAsync(ChannelRelay relay, ChannelRelay main)
+    public Task<bool> IsReadAsync(ChannelRelay relay, ChannelRelay main)
     {
         var read = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
         WorkerFor(relay).Post(() => read.SetResult(!main.IsOver && relay.IsReadByQemu()));
@@ -87,7 +87,7 @@ internal sealed class RelayEngine(int workers, Action<ChannelRelay> ended, Actio
     }
 
     /// <summary>Ends a relay: the client is reset, and QEMU sees a plain end.</summary>
-    internal void Abort(ChannelRelay relay)
+    public void Abort(ChannelRelay relay)
     {
         var worker = WorkerFor(relay);
         worker.Post(() =>

@@ -4,14 +4,14 @@ namespace DataPlane.Guard.Relay;
 internal abstract class RelayJob
 {
     /// <summary>Whether the job is in its worker's queue of jobs with something to do.</summary>
-    internal bool IsQueued { get; set; }
+    public bool IsQueued { get; set; }
 
     /// <summary>Whether there is nothing more to do.</summary>
-    internal abstract bool IsOver { get; }
+    public abstract bool IsOver { get; }
 
     /// <summary>Ends this job, and no other, because a system call for it has failed.</summary>
-    internal abstract void Fail(int errno);
+    public abstract void Fail(int errno);
 
     /// <summary>Runs one turn; returns true when there is more to do at once.</summary>
-    internal abstract bool Run();
+    public abstract bool Run();
 }

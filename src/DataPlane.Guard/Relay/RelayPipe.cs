@@ -13,7 +13,7 @@ internal sealed class RelayPipe : IDisposable
     /// calls of 1 MiB on main, a page request that came meanwhile waited 0.3 ms longer (p50). Throughput is the same with 256 KiB, and
     /// lower with 128 KiB.
     /// </summary>
-    internal const int WantedBytes = 256 << 10;
+    public const int WantedBytes = 256 << 10;
 
     private readonly SafeFileHandle _read;
     private readonly SafeFileHandle _write;
@@ -25,13 +25,13 @@ internal sealed class RelayPipe : IDisposable
     }
 
     /// <summary>The number of bytes in the pipe.</summary>
-    internal long Count { get; private set; }
+    public long Count { get; private set; }
 
     /// <summary>Whether the system had descriptors and memory for the pipe; if not, it can only be dropped.</summary>
-    internal bool IsOpen => !_read.IsInvalid;
+    public bool IsOpen => !_read.IsInvalid;
 
     /// <summary>Creates a pipe, which is not open where the system has no descriptors or no memory for one.</summary>
-    internal static unsafe RelayPipe Create()
+    public static unsafe RelayPipe Create()
     {
         var descriptors = stackalloc int[2];
         // SAFETY: two numbers are written.
@@ -51,7 +51,7 @@ internal sealed class RelayPipe : IDisposable
     /// Takes what is in the socket. Returns what splice(2) returns: the bytes, 0 at the end, or -1 with the reason in the last P/Invoke
     /// error.
     /// </summary>
-    internal nint Fill(System.Net.Sockets.SafeSocketHandle from)
+    public nint Fill(System.Net.Sockets.SafeSocketHandle from)
     {
         var n = SpliceCalls.Splice(from, 0, _write, 0, WantedBytes, SpliceCalls.MoveNonBlocking);
         Count += Math.Max(n, 0);
@@ -59,7 +59,7 @@ internal sealed class RelayPipe : IDisposable
     }
 
     /// <summary>Gives the socket what fits, all but the last <paramref name="kept"/> bytes; returns what splice(2) returns.</summary>
-    internal nint Drain(System.Net.Sockets.SafeSocketHandle to, int kept = 0)
+    public nint Drain(System.Net.Sockets.SafeSocketHandle to, int kept = 0)
     {
         var n = SpliceCalls.Splice(_read, 0, to, 0, (nuint)(Count - kept), SpliceCalls.MoveNonBlocking);
         Count -= Math.Max(n, 0);
@@ -67,7 +67,7 @@ internal sealed class RelayPipe : IDisposable
     }
 
     /// <summary>Takes all bytes out of the pipe.</summary>
-    internal unsafe byte[] Empty()
+    public unsafe byte[] Empty()
     {
         var bytes = new byte[Count];
         // SAFETY: the array is fixed for the call, which writes no more than its length.
@@ -97,7 +97,7 @@ internal sealed class RelayPipePolicy : PooledObjectPolicy<RelayPipe>
     private const int Kept = 8;
 
     /// <summary>Creates a pool; disposing of it closes the pipes that it keeps.</summary>
-    internal static ObjectPool<RelayPipe> CreatePool() =>
+    public static ObjectPool<RelayPipe> CreatePool() =>
         new DefaultObjectPoolProvider { MaximumRetained = Kept }.Create(new RelayPipePolicy());
 
     public override RelayPipe Create() => RelayPipe.Create();

@@ -31,7 +31,7 @@ internal sealed class RelayWorker : IDisposable
     /// <param name="name">The name of the thread.</param>
     /// <param name="ended">Called with each relay that is over, on a worker's thread: it must not wait.</param>
     /// <param name="failed">Called with a failure of the worker itself, which ends all of its relays.</param>
-    internal RelayWorker(string name, Action<ChannelRelay> ended, Action<Exception> failed)
+    public RelayWorker(string name, Action<ChannelRelay> ended, Action<Exception> failed)
     {
         _ended = ended;
         _failed = failed;
@@ -50,16 +50,16 @@ internal sealed class RelayWorker : IDisposable
     }
 
     /// <summary>The pipes of this worker's relays.</summary>
-    internal ObjectPool<RelayPipe> Pipes { get; } = RelayPipePolicy.CreatePool();
+    public ObjectPool<RelayPipe> Pipes { get; } = RelayPipePolicy.CreatePool();
 
     /// <summary>The number of relays that have not ended. Any thread.</summary>
-    internal int Relays => Volatile.Read(ref _relays);
+    public int Relays => Volatile.Read(ref _relays);
 
     /// <summary>
     /// Runs <paramref name="request"/> on the worker's thread, soon. When that thread has ended, the caller's thread runs it: a relay that
     /// comes then ends at once instead of staying for ever.
     /// </summary>
-    internal void Post(Action request)
+    public void Post(Action request)
     {
         _requests.Enqueue(request);
         if (_hasEnded)
@@ -76,7 +76,7 @@ internal sealed class RelayWorker : IDisposable
     /// Watches an end of <paramref name="job"/> from now on: every change is reported once, and the job must then use the socket until
     /// EAGAIN. Call it on the worker's thread.
     /// </summary>
-    internal void Watch(RelayJob job, RelayEnd end, uint events = BothDirections)
+    public void Watch(RelayJob job, RelayEnd end, uint events = BothDirections)
     {
         if (_hasEnded)
         {
@@ -114,7 +114,7 @@ internal sealed class RelayWorker : IDisposable
     }
 
     /// <summary>Queues <paramref name="job"/> for its next turn. Call it on the worker's thread.</summary>
-    internal void Enqueue(RelayJob job)
+    public void Enqueue(RelayJob job)
     {
         if (job.IsQueued)
         {
@@ -126,10 +126,10 @@ internal sealed class RelayWorker : IDisposable
     }
 
     /// <summary>Counts one more relay that will end here. Any thread.</summary>
-    internal void Adopt() => Interlocked.Increment(ref _relays);
+    public void Adopt() => Interlocked.Increment(ref _relays);
 
     /// <summary>Removes a job that is over, for whatever reason. Call it on the worker's thread.</summary>
-    internal void Forget(RelayJob job)
+    public void Forget(RelayJob job)
     {
         // The sockets of the job are closed, which took them out of the poll set; late events of the same turn find no entry.
         foreach (var key in _ends.Where(e => e.Value.Job == job).Select(e => e.Key).ToList())

@@ -20,7 +20,7 @@ internal sealed class ReturnLane : RelayJob
     /// <param name="home">The worker of the relay.</param>
     /// <param name="worker">The worker of this direction, which is another one.</param>
     /// <param name="tap">Sees the bytes.</param>
-    internal ReturnLane(ChannelRelay relay, RelayWorker home, RelayWorker worker, IRelayTap tap)
+    public ReturnLane(ChannelRelay relay, RelayWorker home, RelayWorker worker, IRelayTap tap)
     {
         _relay = relay;
         _home = home;
@@ -31,16 +31,16 @@ internal sealed class ReturnLane : RelayJob
         Direction = new TappedDirection(_qemu, _client, tap);
     }
 
-    internal RelayWorker Worker { get; }
+    public RelayWorker Worker { get; }
 
-    internal RelayDirection Direction { get; }
+    public RelayDirection Direction { get; }
 
     /// <summary>How this direction ended; <see cref="PumpResult.Waiting"/> until then. Any thread.</summary>
-    internal PumpResult Result => (PumpResult)_result;
+    public PumpResult Result => (PumpResult)_result;
 
-    internal override bool IsOver => Result != PumpResult.Waiting || _relay.Ending != RelayEnding.None;
+    public override bool IsOver => Result != PumpResult.Waiting || _relay.Ending != RelayEnding.None;
 
-    internal void Start() => Worker.Post(() =>
+    public void Start() => Worker.Post(() =>
     {
         try
         {
@@ -54,20 +54,20 @@ internal sealed class ReturnLane : RelayJob
     });
 
     /// <summary>Ends the lane, and with it the relay, as if QEMU were lost.</summary>
-    internal override void Fail(int errno)
+    public override void Fail(int errno)
     {
         _result = (int)PumpResult.SourceLost;
         _home.Post(() => _home.Enqueue(_relay));
     }
 
     /// <summary>Ends the lane after a loss: what QEMU has sent is delivered first, as far as that is still possible.</summary>
-    internal void Finish()
+    public void Finish()
     {
         _isLast = true;
         Worker.Post(() => Worker.Enqueue(this));
     }
 
-    internal override bool Run()
+    public override bool Run()
     {
         if (IsOver)
         {

@@ -8,7 +8,7 @@ internal static class SocketBytes
 {
     private const int MessagePeek = 0x02;
 
-    internal static unsafe nint Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes)
+    public static unsafe nint Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes)
     {
         // SAFETY: the bytes are fixed for the call, which reads no more than their length.
         fixed (byte* first = bytes)
@@ -17,7 +17,7 @@ internal static class SocketBytes
         }
     }
 
-    internal static unsafe nint Receive(SafeSocketHandle socket, Span<byte> buffer)
+    public static unsafe nint Receive(SafeSocketHandle socket, Span<byte> buffer)
     {
         // SAFETY: the buffer is fixed for the call, which writes no more than its length.
         fixed (byte* first = buffer)
@@ -30,7 +30,7 @@ internal static class SocketBytes
     /// Returns the number of bytes that were sent on a Unix socket and that the other side has not read, or more, because the kernel counts
     /// its bookkeeping too. 0 is exact.
     /// </summary>
-    internal static unsafe long UnreadAtMost(SafeSocketHandle socket)
+    public static unsafe long UnreadAtMost(SafeSocketHandle socket)
     {
         int unread;
         // SAFETY: the kernel writes one int.
@@ -38,7 +38,7 @@ internal static class SocketBytes
     }
 
     /// <summary>Whether there is a byte to read; it stays in the socket.</summary>
-    internal static unsafe bool HasAny(SafeSocketHandle socket)
+    public static unsafe bool HasAny(SafeSocketHandle socket)
     {
         byte one;
         // SAFETY: at most one byte is written.

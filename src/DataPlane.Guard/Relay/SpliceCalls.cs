@@ -7,36 +7,36 @@ namespace DataPlane.Guard.Relay;
 /// <summary>The system calls that move bytes from socket to socket inside the kernel, by way of a pipe.</summary>
 internal static unsafe partial class SpliceCalls
 {
-    internal const int CloseOnExec = 0x80000;
-    internal const int NonBlocking = 0x800;
+    public const int CloseOnExec = 0x80000;
+    public const int NonBlocking = 0x800;
 
-    internal const int SetPipeSize = 1031;
+    public const int SetPipeSize = 1031;
 
-    internal const uint MoveNonBlocking = 1 | 2; // SPLICE_F_MOVE | SPLICE_F_NONBLOCK
+    public const uint MoveNonBlocking = 1 | 2; // SPLICE_F_MOVE | SPLICE_F_NONBLOCK
 
-    internal const int ShutdownSend = 1;
+    public const int ShutdownSend = 1;
 
-    internal const nuint UnreadBytes = 0x5411; // SIOCOUTQ
+    public const nuint UnreadBytes = 0x5411; // SIOCOUTQ
 
     [LibraryImport("libc", EntryPoint = "pipe2", SetLastError = true)]
-    internal static partial int CreatePipe(int* descriptors, int flags);
+    public static partial int CreatePipe(int* descriptors, int flags);
 
     // Variadic in C; correct for integer arguments on Linux x64 and Arm64, where both conventions use the same registers.
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
-    internal static partial int FileControl(SafeFileHandle file, int command, int argument);
+    public static partial int FileControl(SafeFileHandle file, int command, int argument);
 
     [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
-    internal static partial int Control(SafeSocketHandle socket, nuint request, int* argument);
+    public static partial int Control(SafeSocketHandle socket, nuint request, int* argument);
 
     [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
-    internal static partial nint Splice(SafeSocketHandle from, nint noOffset, SafeFileHandle to, nint noOffset2, nuint length, uint flags);
+    public static partial nint Splice(SafeSocketHandle from, nint noOffset, SafeFileHandle to, nint noOffset2, nuint length, uint flags);
 
     [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
-    internal static partial nint Splice(SafeFileHandle from, nint noOffset, SafeSocketHandle to, nint noOffset2, nuint length, uint flags);
+    public static partial nint Splice(SafeFileHandle from, nint noOffset, SafeSocketHandle to, nint noOffset2, nuint length, uint flags);
 
     [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
-    internal static partial nint Read(SafeFileHandle from, byte* bytes, nuint length);
+    public static partial nint Read(SafeFileHandle from, byte* bytes, nuint length);
 
     [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
-    internal static partial nint Send(SafeSocketHandle socket, byte* bytes, nuint length, int flags);
+    public static partial nint Send(SafeSocketHandle socket, byte* bytes, nuint length, int flags);
 }

@@ -19,7 +19,7 @@ internal sealed class SplicedDirection(
 
     protected override bool HasPending => !_first.IsEmpty || _pipe is { Count: > 0 };
 
-    internal override void Release() => Idle();
+    public override void Release() => Idle();
 
     protected override nint Take()
     {

@@ -12,7 +12,7 @@ internal sealed class TappedDirection(RelayEnd from, RelayEnd to, IRelayTap tap)
 
     protected override bool HasPending => _start < _end;
 
-    internal override void Release()
+    public override void Release()
     {
     }
 

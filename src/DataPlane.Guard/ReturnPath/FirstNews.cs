@@ -10,11 +10,11 @@ namespace DataPlane.Guard.ReturnPath;
 internal sealed class FirstNews(Action<ReturnPathType, uint> news)
 {
     /// <summary>The number of the first PONG that belongs to the switchover.</summary>
-    internal const uint PostcopyDiscards = 2;
+    public const uint PostcopyDiscards = 2;
 
     private uint _told;
 
-    internal void Take(ReturnPathType type, uint value)
+    public void Take(ReturnPathType type, uint value)
     {
         var matters = type is ReturnPathType.Shut or ReturnPathType.ResumeAck or ReturnPathType.RequestPages
             or ReturnPathType.RequestPagesWithName || (type == ReturnPathType.Pong && value >= PostcopyDiscards);

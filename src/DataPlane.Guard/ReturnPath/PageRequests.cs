@@ -9,7 +9,7 @@ internal sealed class PageRequests
     /// The largest number of requests that are kept. A vCPU waits for one page at a time, so real numbers are far below it; it only bounds
     /// what a faulty QEMU costs.
     /// </summary>
-    internal const int MaxRequests = 1 << 16;
+    public const int MaxRequests = 1 << 16;
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, HashSet<(long Start, long Length)>> _blocks = [];
@@ -17,7 +17,7 @@ internal sealed class PageRequests
     private HashSet<(long Start, long Length)>? _current;
     private int _count;
 
-    internal int Count
+    public int Count
     {
         get
         {
@@ -29,7 +29,7 @@ internal sealed class PageRequests
     }
 
     /// <summary>Names the block to which the following requests without a name belong.</summary>
-    internal void Select(ReadOnlySpan<byte> blockName)
+    public void Select(ReadOnlySpan<byte> blockName)
     {
         lock (_gate)
         {
@@ -41,7 +41,7 @@ internal sealed class PageRequests
         }
     }
 
-    internal void Add(long start, long length)
+    public void Add(long start, long length)
     {
         lock (_gate)
         {
@@ -56,7 +56,7 @@ internal sealed class PageRequests
     }
 
     /// <summary>Whether a page at <paramref name="offset"/> of the block has been asked for.</summary>
-    internal bool Contains(ReadOnlySpan<byte> blockName, long offset)
+    public bool Contains(ReadOnlySpan<byte> blockName, long offset)
     {
         lock (_gate)
         {
@@ -66,7 +66,7 @@ internal sealed class PageRequests
     }
 
     /// <summary>Forgets the requests. The current block stays, because QEMU names it only once.</summary>
-    internal void Clear()
+    public void Clear()
     {
         lock (_gate)
         {

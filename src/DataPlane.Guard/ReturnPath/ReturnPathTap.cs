@@ -27,21 +27,21 @@ internal sealed class ReturnPathTap(
     private volatile bool _hasShut;
 
     /// <summary>The reason why the return path is not understood any more; null while it is.</summary>
-    internal string? Error { get; private set; }
+    public string? Error { get; private set; }
 
-    internal bool IsLost => Error is not null;
+    public bool IsLost => Error is not null;
 
     /// <summary>
     /// The number of messages whose kind is newer than this guard. Each has its length in the same place as all others, so the guard goes
     /// on after it.
     /// </summary>
-    internal long UnknownMessages { get; private set; }
+    public long UnknownMessages { get; private set; }
 
     /// <summary>Whether page requests are ignored, because the preempt channel has been found.</summary>
-    internal volatile bool IgnoresRequests;
+    public volatile bool IgnoresRequests;
 
     /// <summary>Whether QEMU has sent SHUT. Any thread.</summary>
-    internal bool HasShut => _hasShut;
+    public bool HasShut => _hasShut;
 
     public void Take(ReadOnlySpan<byte> bytes)
     {

@@ -8,12 +8,12 @@ internal sealed class CurrentLink
     private volatile GuardedLink? _link;
 
     /// <summary>The link; null before the first one, and where a recovery must bring the next one.</summary>
-    internal GuardedLink? Link
+    public GuardedLink? Link
     {
         get => _link;
         set => _link = value;
     }
 
     /// <summary>Whether this is the main channel of the link.</summary>
-    internal bool IsMain(ChannelRelay relay) => _link is { } link && link.Main == relay;
+    public bool IsMain(ChannelRelay relay) => _link is { } link && link.Main == relay;
 }

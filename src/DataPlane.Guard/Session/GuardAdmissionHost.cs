@@ -34,10 +34,10 @@ internal sealed class GuardAdmissionHost(PageRequests requests, KnownBlocks bloc
     /// <summary>Whether QEMU has ever run the guest or been about to: its link may be lost at any time.</summary>
     public bool MayBePaused => _mayBePaused;
 
-    internal bool TakesLoneEnd => takesLoneEnd;
+    public bool TakesLoneEnd => takesLoneEnd;
 
     /// <summary>Whether QEMU runs the guest, or is about to, and asks for its pages. It is false again during a pause.</summary>
-    internal bool IsPostcopy
+    public bool IsPostcopy
     {
         get => _isPostcopy;
         set
@@ -48,7 +48,7 @@ internal sealed class GuardAdmissionHost(PageRequests requests, KnownBlocks bloc
     }
 
     /// <summary>Whether the return path cannot be understood, so that a well-formed page record must do as a proof.</summary>
-    internal bool IsBlind
+    public bool IsBlind
     {
         get => _isBlind;
         set => _isBlind = value;
@@ -58,7 +58,7 @@ internal sealed class GuardAdmissionHost(PageRequests requests, KnownBlocks bloc
     /// Whether the first page of the preempt channel may answer a request of the lost link: a QEMU source remembers those requests, and may
     /// answer one before the QEMU here has repeated it. So a page of a block that QEMU has is held until its request passes.
     /// </summary>
-    internal bool MayAnswerLostLink
+    public bool MayAnswerLostLink
     {
         get => _mayAnswerLostLink;
         set => _mayAnswerLostLink = value;
@@ -68,16 +68,16 @@ internal sealed class GuardAdmissionHost(PageRequests requests, KnownBlocks bloc
     /// Whether the link is lost and the migration not paused yet, because QEMU is still to be told. A page that comes now is of the next
     /// link: one that joined the old preempt channel would be lost with it, and its source's recovery too.
     /// </summary>
-    internal Func<bool> LinkIsLost { get; init; } = static () => false;
+    public Func<bool> LinkIsLost { get; init; } = static () => false;
 
     /// <summary>Sees whether the main stream has ended; <see langword="null"/> where that does not matter.</summary>
-    internal MainStreamEnd? MainEnd
+    public MainStreamEnd? MainEnd
     {
         set => _mainEnd = value;
     }
 
     /// <summary>Whether a page that was asked for may still come. The value does not matter while no request is open.</summary>
-    internal bool AwaitsPages
+    public bool AwaitsPages
     {
         set => _awaitsPages = value;
     }

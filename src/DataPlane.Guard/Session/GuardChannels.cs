@@ -21,7 +21,7 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
     private volatile PeerLiveness? _liveness;
 
     /// <summary>Holds a client that waits to be handed to QEMU, and adds its channel.</summary>
-    internal ChannelRelay Hold(ChannelKind kind, int id, Channel client)
+    public ChannelRelay Hold(ChannelKind kind, int id, Channel client)
     {
         var channel = relays.Hold(kind, id, client);
         Add(channel);
@@ -29,7 +29,7 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
     }
 
     /// <summary>Adds a channel, in the place of an earlier one of the same kind and number.</summary>
-    internal void Add(ChannelRelay channel)
+    public void Add(ChannelRelay channel)
     {
         lock (_gate)
         {
@@ -45,7 +45,7 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
     }
 
     /// <summary>Removes a channel that no snapshot needs to show any more.</summary>
-    internal void Remove(ChannelRelay channel)
+    public void Remove(ChannelRelay channel)
     {
         lock (_gate)
         {
@@ -54,14 +54,14 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
     }
 
     /// <summary>Ends a channel that has come to nothing, and removes it.</summary>
-    internal void Drop(ChannelRelay channel)
+    public void Drop(ChannelRelay channel)
     {
         relays.Abort(channel);
         Remove(channel);
     }
 
     /// <summary>Ends all channels. They stay in the snapshots.</summary>
-    internal void AbortAll()
+    public void AbortAll()
     {
         foreach (var channel in Shown())
         {
@@ -70,7 +70,7 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
     }
 
     /// <summary>Returns the channels, with rates over the time since the previous call.</summary>
-    internal IReadOnlyList<GuardChannel> Snapshot()
+    public IReadOnlyList<GuardChannel> Snapshot()
     {
         lock (_gate)
         {

@@ -17,47 +17,47 @@ namespace DataPlane.Guard.Session;
 internal abstract record GuardEvent
 {
     /// <summary>Closes what the event owns, because nobody will take it.</summary>
-    internal virtual void Drop()
+    public virtual void Drop()
     {
     }
 
     /// <summary>A connection has proved to be a channel.</summary>
     /// <param name="Channel">The channel; whoever handles the event owns it.</param>
-    internal sealed record Admitted(AdmittedChannel Channel) : GuardEvent
+    public sealed record Admitted(AdmittedChannel Channel) : GuardEvent
     {
-        internal override void Drop() => Channel.Dispose();
+        public override void Drop() => Channel.Dispose();
     }
 
     /// <summary>A relay is over.</summary>
-    internal sealed record RelayEnded(ChannelRelay Relay) : GuardEvent;
+    public sealed record RelayEnded(ChannelRelay Relay) : GuardEvent;
 
     /// <summary>The handshake of a TLS session with QEMU is over, or has failed.</summary>
-    internal sealed record Introduced(TlsIntroduced Session) : GuardEvent
+    public sealed record Introduced(TlsIntroduced Session) : GuardEvent
     {
-        internal override void Drop() => Session.Drop();
+        public override void Drop() => Session.Drop();
     }
 
     /// <summary>A message of the return path has passed. Of each kind only the first of a link is reported.</summary>
-    internal sealed record ReturnPathNews(ReturnPathType Type, uint Value) : GuardEvent;
+    public sealed record ReturnPathNews(ReturnPathType Type, uint Value) : GuardEvent;
 
     /// <summary>QEMU has reported the status of its migration.</summary>
-    internal sealed record Status(string Text) : GuardEvent;
+    public sealed record Status(string Text) : GuardEvent;
 
     /// <summary>The main stream seems to have ended at the time <c>At</c>, a timestamp of the clock.</summary>
-    internal sealed record MainStreamEnded(MainStreamEnd End, int Sighting, long At) : GuardEvent;
+    public sealed record MainStreamEnded(MainStreamEnd End, int Sighting, long At) : GuardEvent;
 
     /// <summary>A set that is not complete may have waited long enough for its other channels.</summary>
-    internal sealed record HeldForLong(int Set) : GuardEvent;
+    public sealed record HeldForLong(int Set) : GuardEvent;
 
     /// <summary>QEMU, or its monitor, is gone.</summary>
-    internal sealed record MonitorEnded : GuardEvent;
+    public sealed record MonitorEnded : GuardEvent;
 
     /// <summary>The guard is to end as soon as no migration is under way.</summary>
-    internal sealed record Retired : GuardEvent;
+    public sealed record Retired : GuardEvent;
 
     /// <summary>A wait is over.</summary>
-    internal sealed record TimeUp(int Wait) : GuardEvent;
+    public sealed record TimeUp(int Wait) : GuardEvent;
 
     /// <summary>Something has broken that ends the migration: a part of the guard, or the limit of what QEMU may send.</summary>
-    internal sealed record Broken(Exception Cause) : GuardEvent;
+    public sealed record Broken(Exception Cause) : GuardEvent;
 }

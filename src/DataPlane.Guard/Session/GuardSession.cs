@@ -36,16 +36,16 @@ internal sealed class GuardSession(
 {
     private bool _isRetiring; // the session's loop alone uses it
 
-    internal GuardState State => state.Current;
+    public GuardState State => state.Current;
 
-    internal string? Failure => state.Failure;
+    public string? Failure => state.Failure;
 
-    internal PublicListener Listener => listener;
+    public PublicListener Listener => listener;
 
     /// <summary>Opens the public listeners.</summary>
     /// <param name="monitor">QEMU's monitor, whose end is an event; null where there is none.</param>
     /// <exception cref="IOException">An address cannot be listened on.</exception>
-    internal async ValueTask OpenAsync(QemuMonitor? monitor)
+    public async ValueTask OpenAsync(QemuMonitor? monitor)
     {
         await listener.OpenAsync().ConfigureAwait(false);
         if (monitor is not null)
@@ -55,15 +55,15 @@ internal sealed class GuardSession(
     }
 
     /// <summary>Returns the channels, with rates over the time since the previous call. Any thread.</summary>
-    internal IReadOnlyList<GuardChannel> Channels() => shown.Snapshot();
+    public IReadOnlyList<GuardChannel> Channels() => shown.Snapshot();
 
     /// <summary>Takes a status of QEMU's migration, on the monitor's reader.</summary>
-    internal void ReportStatus(string status) => statuses.Report(status);
+    public void ReportStatus(string status) => statuses.Report(status);
 
     /// <summary>Ends the session as soon as no migration is under way. Any thread.</summary>
-    internal void Retire() => events.Post(new GuardEvent.Retired());
+    public void Retire() => events.Post(new GuardEvent.Retired());
 
-    internal void Stop()
+    public void Stop()
     {
         if (!state.IsOver)
         {
@@ -74,7 +74,7 @@ internal sealed class GuardSession(
     /// <summary>
     /// Takes events until the migration has ended and nothing of it is left, or until the session is disposed of.
     /// </summary>
-    internal async Task<GuardState> RunAsync(CancellationToken cancellationToken)
+    public async Task<GuardState> RunAsync(CancellationToken cancellationToken)
     {
         try
         {

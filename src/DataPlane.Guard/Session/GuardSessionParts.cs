@@ -10,7 +10,7 @@ namespace DataPlane.Guard.Session;
 /// <summary>Puts the parts of a session together. Each gets exactly what it needs.</summary>
 internal static class GuardSessionParts
 {
-    internal static GuardSession Assemble(
+    public static GuardSession Assemble(
         GuardedVmOptions options, QemuTarget target, QemuMonitor? monitor, KnownBlocks blocks, TimeProvider time, ILogger logger)
     {
         // What happens, and where the migration stands.

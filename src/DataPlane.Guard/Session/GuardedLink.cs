@@ -15,31 +15,31 @@ internal sealed class GuardedLink(ChannelRelay main, ReturnPathTap? tap, MainStr
 {
     private volatile ChannelRelay? _preempt;
 
-    internal ChannelRelay Main => main;
+    public ChannelRelay Main => main;
 
-    internal MainStreamEnd? MainEnd => end;
+    public MainStreamEnd? MainEnd => end;
 
     /// <summary>The preempt channel; null before it is open to QEMU, and after a pause.</summary>
-    internal ChannelRelay? Preempt
+    public ChannelRelay? Preempt
     {
         get => _preempt;
         set => _preempt = value;
     }
 
     /// <summary>The preempt channel that is open to QEMU and waits for its client; null where none waits.</summary>
-    internal ChannelRelay? UnusedPreempt => _preempt is { Client: null, Ending: RelayEnding.None } unused ? unused : null;
+    public ChannelRelay? UnusedPreempt => _preempt is { Client: null, Ending: RelayEnding.None } unused ? unused : null;
 
     /// <summary>The value of QEMU's SHUT; null before it has come. Only the session's loop uses it.</summary>
-    internal uint? Shut { get; set; }
+    public uint? Shut { get; set; }
 
     /// <summary>Whether everything has been sent, or QEMU has said that the migration is over: a loss pauses nothing any more.</summary>
-    internal bool IsAtItsEnd => tap is { HasShut: true } || end is { HasCome: true };
+    public bool IsAtItsEnd => tap is { HasShut: true } || end is { HasCome: true };
 
     /// <summary>Whether the main channel has ended or is lost, be it that QEMU has not been told yet.</summary>
-    internal bool HasLostMain => main.IsLosing || main.State is GuardChannelState.HalfClosed or GuardChannelState.Closed;
+    public bool HasLostMain => main.IsLosing || main.State is GuardChannelState.HalfClosed or GuardChannelState.Closed;
 
     /// <summary>Ignores page requests from now on, because the preempt channel has its client.</summary>
-    internal void IgnoreRequests()
+    public void IgnoreRequests()
     {
         if (tap is not null)
         {
@@ -48,7 +48,7 @@ internal sealed class GuardedLink(ChannelRelay main, ReturnPathTap? tap, MainStr
     }
 
     /// <summary>Takes the preempt channel away, so that no client joins it any more.</summary>
-    internal ChannelRelay? TakePreempt()
+    public ChannelRelay? TakePreempt()
     {
         var preempt = _preempt;
         _preempt = null;

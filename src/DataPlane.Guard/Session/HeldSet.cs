@@ -16,23 +16,23 @@ internal sealed class HeldSet(int expected, TimeSpan patience, TimeProvider time
     private long _lastCame;
 
     /// <summary>The number of the set: one more with each first channel.</summary>
-    internal int Number { get; private set; }
+    public int Number { get; private set; }
 
-    internal int Count => _held.Count;
+    public int Count => _held.Count;
 
-    internal int Expected => expected;
+    public int Expected => expected;
 
-    internal bool IsComplete => _held.Count == expected;
+    public bool IsComplete => _held.Count == expected;
 
-    internal IEnumerable<ChannelRelay> Relays => _held.Values.Select(static held => held.Relay);
+    public IEnumerable<ChannelRelay> Relays => _held.Values.Select(static held => held.Relay);
 
-    internal HeldChannel Main => this[new ForwardingStep(ChannelKind.Main, 0)];
+    public HeldChannel Main => this[new ForwardingStep(ChannelKind.Main, 0)];
 
-    internal HeldChannel this[ForwardingStep step] => _held[step];
+    public HeldChannel this[ForwardingStep step] => _held[step];
 
     /// <summary>Adds a channel, which gives the others more time: the next one may be in its handshake.</summary>
     /// <returns>Whether it is the first of its set.</returns>
-    internal bool Add(ChannelRelay relay, ReadOnlyMemory<byte> opening)
+    public bool Add(ChannelRelay relay, ReadOnlyMemory<byte> opening)
     {
         _held.Add(StepOf(relay), new HeldChannel(relay, opening));
         _lastCame = time.GetTimestamp();
@@ -45,12 +45,12 @@ internal sealed class HeldSet(int expected, TimeSpan patience, TimeProvider time
         return true;
     }
 
-    internal bool Has(ChannelRelay relay) => _held.TryGetValue(StepOf(relay), out var held) && held.Relay == relay;
+    public bool Has(ChannelRelay relay) => _held.TryGetValue(StepOf(relay), out var held) && held.Relay == relay;
 
     /// <summary>
     /// Returns how long this set may still wait for its next channel, which is nothing when its time is up; null when it waits no more.
     /// </summary>
-    internal TimeSpan? TimeLeft(int number)
+    public TimeSpan? TimeLeft(int number)
     {
         if (number != Number || _held.Count == 0)
         {
@@ -61,12 +61,12 @@ internal sealed class HeldSet(int expected, TimeSpan patience, TimeProvider time
         return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 
-    internal void Clear() => _held.Clear();
+    public void Clear() => _held.Clear();
 
     private static ForwardingStep StepOf(ChannelRelay relay) => new(relay.Kind, relay.Id);
 
     /// <summary>A channel that waits for the others of its set.</summary>
     /// <param name="Relay">The channel.</param>
     /// <param name="Opening">The bytes that were read from its client.</param>
-    internal sealed record HeldChannel(ChannelRelay Relay, ReadOnlyMemory<byte> Opening);
+    public sealed record HeldChannel(ChannelRelay Relay, ReadOnlyMemory<byte> Opening);
 }

@@ -20,7 +20,7 @@ internal sealed class LinkOpener(
     ILogger logger)
 {
     /// <summary>Begins the next link with its main channel, which QEMU has not had yet.</summary>
-    internal GuardedLink Begin(ChannelRelay main, out RelayWatch watch)
+    public GuardedLink Begin(ChannelRelay main, out RelayWatch watch)
     {
         var first = new FirstNews((type, value) => events.Post(new GuardEvent.ReturnPathNews(type, value)));
         var tap = new ReturnPathTap(
@@ -34,7 +34,7 @@ internal sealed class LinkOpener(
 
     /// <summary>Opens the preempt channel to QEMU, which needs the connection but no bytes on it; its client joins it later.</summary>
     /// <exception cref="Transport.ChannelException">QEMU cannot be reached.</exception>
-    internal async ValueTask OpenPreemptAsync(GuardedLink link, CancellationToken cancellationToken)
+    public async ValueTask OpenPreemptAsync(GuardedLink link, CancellationToken cancellationToken)
     {
         var preempt = await entrance.ReservePreemptAsync(cancellationToken).ConfigureAwait(false);
         link.Preempt = preempt;

@@ -43,10 +43,10 @@ internal sealed class LossTiming(
     /// <summary>
     /// Whether the link is lost and the migration not paused yet, because QEMU is still to be told or the session still to hear of it.
     /// </summary>
-    internal bool LinkIsLost => current.Link is { HasLostMain: true } link && WouldPause(link);
+    public bool LinkIsLost => current.Link is { HasLostMain: true } link && WouldPause(link);
 
     /// <summary>Returns what holds the loss of a link's main channel back; null where QEMU may be told at once.</summary>
-    internal LossNotice? NoticeFor(GuardedLink link) =>
+    public LossNotice? NoticeFor(GuardedLink link) =>
         target.Preempt ? new LossNotice(() => tasks.Run(ending => AwaitPreemptReadAsync(link, ending))) : null;
 
     /// <summary>

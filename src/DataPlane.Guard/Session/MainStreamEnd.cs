@@ -31,10 +31,10 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
     public int Length => _last.Length;
 
     /// <summary>Whether the last bytes were the end of the stream. Any thread.</summary>
-    internal bool HasCome => _hasCome;
+    public bool HasCome => _hasCome;
 
     /// <summary>How often the end has been seen. Any thread.</summary>
-    internal int Sightings => _sightings;
+    public int Sightings => _sightings;
 
     public void Take(ReadOnlySpan<byte> last)
     {
@@ -54,10 +54,10 @@ internal sealed class MainStreamEnd(Action<MainStreamEnd> come) : IStreamTail
     }
 
     /// <summary>Notes that the last report has been handled, so that the next sighting is reported again. Any thread.</summary>
-    internal void Heard() => Interlocked.Exchange(ref _isTold, 0);
+    public void Heard() => Interlocked.Exchange(ref _isTold, 0);
 
     /// <summary>Reports an end that was seen before the previous report had been handled. Any thread.</summary>
-    internal void TellIfMissed()
+    public void TellIfMissed()
     {
         if (_hasCome && Interlocked.Exchange(ref _isTold, 1) == 0)
         {

@@ -26,16 +26,16 @@ internal sealed class MigrationOutcome(
     private string QemuGone =>
         state.Current is GuardState.Waiting or GuardState.Relaying ? "QEMU is gone" : "QEMU is gone, and the guest with it";
 
-    internal static string Describe(ChannelRelay relay) => relay.Ending switch
+    public static string Describe(ChannelRelay relay) => relay.Ending switch
     {
         RelayEnding.ClientLost => $"the source's {relay.Name} channel was lost{(relay.Errno == 0 ? "" : $": {ErrorOf(relay)}")}",
         RelayEnding.QemuLost => $"QEMU closed the {relay.Name} channel before its end",
         _ => $"the {relay.Name} channel ended before QEMU said that it has everything",
     };
 
-    internal static string ErrorOf(ChannelRelay relay) => relay.Errno == 0 ? "" : Errno.Describe(relay.Errno);
+    public static string ErrorOf(ChannelRelay relay) => relay.Errno == 0 ? "" : Errno.Describe(relay.Errno);
 
-    internal async ValueTask CompleteAsync()
+    public async ValueTask CompleteAsync()
     {
         if (state.IsOver)
         {
@@ -53,7 +53,7 @@ internal sealed class MigrationOutcome(
         await listener.CloseAsync().ConfigureAwait(false);
     }
 
-    internal async ValueTask FailAsync(string reason)
+    public async ValueTask FailAsync(string reason)
     {
         if (state.IsOver || state.Current == GuardState.Stopped)
         {
@@ -67,11 +67,11 @@ internal sealed class MigrationOutcome(
         await listener.CloseAsync().ConfigureAwait(false);
     }
 
-    internal ValueTask FailAsync(Exception cause) =>
+    public ValueTask FailAsync(Exception cause) =>
         FailAsync(cause is QmpException ? cause.Message : $"the guard broke: {cause.Message}");
 
     /// <summary>Ends the migration if QEMU is gone, as far as its monitor shows. Returns whether it was.</summary>
-    internal async ValueTask<bool> FailIfQemuIsGoneAsync()
+    public async ValueTask<bool> FailIfQemuIsGoneAsync()
     {
         if (monitor is not { Ended.IsCompleted: true })
         {
@@ -85,7 +85,7 @@ internal sealed class MigrationOutcome(
     /// <summary>
     /// Finds out how the migration ended. Without a return path QEMU sends nothing at the end of the stream, so only its monitor knows.
     /// </summary>
-    internal async ValueTask AwaitVerdictAsync()
+    public async ValueTask AwaitVerdictAsync()
     {
         if (monitor is null || statuses.Latest == "completed")
         {
@@ -103,7 +103,7 @@ internal sealed class MigrationOutcome(
     }
 
     /// <summary>Waits no longer for QEMU to say how the migration ended, because it is paused and goes on.</summary>
-    internal void ForgetVerdict()
+    public void ForgetVerdict()
     {
         if (_awaitsVerdict)
         {
@@ -112,7 +112,7 @@ internal sealed class MigrationOutcome(
         }
     }
 
-    internal async ValueTask TakeStatusAsync(string status)
+    public async ValueTask TakeStatusAsync(string status)
     {
         if (_awaitsVerdict && status == "completed")
         {
@@ -124,7 +124,7 @@ internal sealed class MigrationOutcome(
         }
     }
 
-    internal async ValueTask TakeMonitorEndAsync()
+    public async ValueTask TakeMonitorEndAsync()
     {
         if (state.Current is GuardState.Waiting or GuardState.Paused || _awaitsVerdict)
         {
@@ -136,7 +136,7 @@ internal sealed class MigrationOutcome(
         }
     }
 
-    internal async ValueTask TakeTimeUpAsync(GuardEvent.TimeUp up)
+    public async ValueTask TakeTimeUpAsync(GuardEvent.TimeUp up)
     {
         if (up.Wait != _waits)
         {

@@ -31,7 +31,7 @@ internal sealed class PlainRecovery(
     private static readonly TimeSpan s_blindNotice = TimeSpan.FromSeconds(1);
 
     /// <summary>Begins the next link with a main channel that begins with a recovery command.</summary>
-    internal async ValueTask RecoverAsync(AdmittedChannel channel, CancellationToken cancellationToken)
+    public async ValueTask RecoverAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
         await AwaitPauseAsync(cancellationToken).ConfigureAwait(false);
         statuses.BeginLink();
@@ -56,7 +56,7 @@ internal sealed class PlainRecovery(
     }
 
     /// <summary>Gives up a recovery. QEMU pauses again when the main channel that it may have had is closed.</summary>
-    internal async ValueTask GiveUpAsync()
+    public async ValueTask GiveUpAsync()
     {
         if (current.Link is { } link)
         {

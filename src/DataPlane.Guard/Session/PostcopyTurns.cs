@@ -19,7 +19,7 @@ internal sealed class PostcopyTurns(
     MigrationOutcome outcome)
 {
     /// <summary>Notes that QEMU runs the guest, or is about to, or that it has all it needs to go on after a pause.</summary>
-    internal void Begin()
+    public void Begin()
     {
         host.IsPostcopy = true;
         state.Enter(GuardState.Postcopy);
@@ -29,7 +29,7 @@ internal sealed class PostcopyTurns(
     /// <summary>
     /// Pauses the migration: the guest is at QEMU and waits for its pages, so its source may come again, and nobody else may.
     /// </summary>
-    internal async ValueTask PauseAsync()
+    public async ValueTask PauseAsync()
     {
         if (await outcome.FailIfQemuIsGoneAsync().ConfigureAwait(false))
         {

@@ -24,7 +24,7 @@ internal sealed class PreemptEnd(
     private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(250);
 
     /// <summary>Returns what sees the end of a new link's main stream; null in front of a QEMU that needs no end.</summary>
-    internal MainStreamEnd? BeginLink()
+    public MainStreamEnd? BeginLink()
     {
         var end = target.Preempt && host.TakesLoneEnd ? new MainStreamEnd(sighted => events.Post(SeenNow(sighted))) : null;
         host.MainEnd = end;
@@ -36,7 +36,7 @@ internal sealed class PreemptEnd(
     /// Takes the news that the main stream has ended, and looks for a lone end that may be passed on. However often the end is seen, there
     /// is one such event: it is posted again after a while, and a newer sighting replaces its own.
     /// </summary>
-    internal void Take(GuardEvent.MainStreamEnded ended)
+    public void Take(GuardEvent.MainStreamEnded ended)
     {
         var end = ended.End;
         if (current.Link is not { UnusedPreempt: not null } link || link.MainEnd != end || !state.IsUnderWay)

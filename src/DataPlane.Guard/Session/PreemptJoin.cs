@@ -9,7 +9,7 @@ internal sealed class PreemptJoin(
     string name, CurrentLink current, RelayEngine relays, PageRequests requests, GuardAdmissionHost host, ILogger logger)
 {
     /// <summary>Joins the client. Returns false where no preempt channel waits for one.</summary>
-    internal bool TryJoin(AdmittedChannel client)
+    public bool TryJoin(AdmittedChannel client)
     {
         if (current.Link is not { UnusedPreempt: { } preempt } link)
         {

@@ -22,14 +22,14 @@ internal sealed class PublicListener(
     private volatile ChannelAdmission? _admission; // null before it is opened, and after it is closed
     private bool _isDisposed; // guarded by the gate
 
-    internal IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
+    public IReadOnlyList<ChannelAddress> LocalAddresses => _addresses;
 
     /// <summary>
     /// The number of the current set of channels. A channel of an earlier set comes too late. Only the session's loop asks.
     /// </summary>
-    internal int Epoch { get; private set; }
+    public int Epoch { get; private set; }
 
-    internal IReadOnlyList<UndecidedInfo> Undecided
+    public IReadOnlyList<UndecidedInfo> Undecided
     {
         get
         {
@@ -41,7 +41,7 @@ internal sealed class PublicListener(
     }
 
     /// <summary>The number of refused connections by reason.</summary>
-    internal IReadOnlyDictionary<RefusalReason, long> Refused
+    public IReadOnlyDictionary<RefusalReason, long> Refused
     {
         get
         {
@@ -53,7 +53,7 @@ internal sealed class PublicListener(
     }
 
     /// <exception cref="IOException">An address cannot be listened on.</exception>
-    internal async ValueTask OpenAsync()
+    public async ValueTask OpenAsync()
     {
         var admission = ChannelAdmission.Listen(options.Listen,
             options.AdmissionOptions(target) with { Upgrade = _tls }, options.Sockets, time, logger, host);
@@ -74,7 +74,7 @@ internal sealed class PublicListener(
     /// Waits for the next channel. What ends the admission is <see cref="GuardEvent.Broken"/> if it has failed, and null if the listeners
     /// are closed or the wait was cancelled.
     /// </summary>
-    internal async Task<GuardEvent?> NextAsync(CancellationToken cancellationToken)
+    public async Task<GuardEvent?> NextAsync(CancellationToken cancellationToken)
     {
         try
         {
@@ -92,7 +92,7 @@ internal sealed class PublicListener(
     }
 
     /// <summary>Closes the listeners and refuses whatever is undecided.</summary>
-    internal async ValueTask CloseAsync()
+    public async ValueTask CloseAsync()
     {
         ChannelAdmission? admission;
         lock (_gate)
@@ -119,7 +119,7 @@ internal sealed class PublicListener(
     /// Whether an undecided connection may still become any channel by what it sends: one from <paramref name="peer"/>, or from anywhere if
     /// that is <see langword="null"/>.
     /// </summary>
-    internal bool HasOpen(PeerGroup? peer)
+    public bool HasOpen(PeerGroup? peer)
     {
         lock (_gate)
         {
@@ -128,7 +128,7 @@ internal sealed class PublicListener(
     }
 
     /// <summary>Counts a connection that was refused after it had been admitted.</summary>
-    internal void CountRefused(RefusalReason reason)
+    public void CountRefused(RefusalReason reason)
     {
         lock (_gate)
         {
@@ -137,19 +137,19 @@ internal sealed class PublicListener(
     }
 
     /// <summary>Reports a set of channels that was admitted and came to nothing.</summary>
-    internal void NoteFalseStart(string peer, string why) => _admission?.NoteFalseStart(peer, why);
+    public void NoteFalseStart(string peer, string why) => _admission?.NoteFalseStart(peer, why);
 
     /// <summary>Frees all places for another attempt of the source. Undecided connections stay undecided.</summary>
-    internal void StartAnew() => Epoch = _admission?.StartAnew() ?? Epoch;
+    public void StartAnew() => Epoch = _admission?.StartAnew() ?? Epoch;
 
     /// <summary>Frees the places of main and preempt for the recovery of the paused migration.</summary>
-    internal void ExpectRecovery() => _admission?.ExpectRecovery();
+    public void ExpectRecovery() => _admission?.ExpectRecovery();
 
     /// <summary>Has the connections judged again whose proof could not be judged before.</summary>
-    internal void Recheck() => _admission?.Recheck();
+    public void Recheck() => _admission?.Recheck();
 
     /// <summary>Closes the listeners and keeps them closed.</summary>
-    internal ValueTask CloseForGoodAsync()
+    public ValueTask CloseForGoodAsync()
     {
         lock (_gate)
         {

@@ -10,9 +10,9 @@ internal sealed class QemuStatuses(SessionEvents events, string name, ILogger lo
     /// The number of <c>MIGRATION</c> events at which the migration is given up. A migration has a dozen, and each recovery four more.
     /// Thousands come only from a QEMU that its guest has taken over, and each costs a line of the log, and memory until it is handled.
     /// </summary>
-    internal const int MaxStatuses = 10_000;
+    public const int MaxStatuses = 10_000;
 
-    internal const string Paused = "postcopy-paused";
+    public const string Paused = "postcopy-paused";
 
     /// <summary>The longest status in characters that is taken. The longest of QEMU's own has 21.</summary>
     private const int MaxStatusLength = 64;
@@ -22,18 +22,18 @@ internal sealed class QemuStatuses(SessionEvents events, string name, ILogger lo
     private volatile TaskCompletionSource _paused = NewSignal();
 
     /// <summary>The latest status; null before the first.</summary>
-    internal string? Latest => _latest;
+    public string? Latest => _latest;
 
     /// <summary>Whether QEMU says that it is in postcopy, running or paused.</summary>
-    internal bool IsInPostcopy => _latest is { } status && status.StartsWith("postcopy-", StringComparison.Ordinal);
+    public bool IsInPostcopy => _latest is { } status && status.StartsWith("postcopy-", StringComparison.Ordinal);
 
     /// <summary>A task that completes when QEMU has noticed that its present link is lost.</summary>
-    internal Task HasPaused => _paused.Task;
+    public Task HasPaused => _paused.Task;
 
     /// <summary>
     /// Takes a status. It is called on the monitor's reader: a recovery waits for a status, which must not wait for the recovery.
     /// </summary>
-    internal void Report(string status)
+    public void Report(string status)
     {
         if (++_said == MaxStatuses)
         {
@@ -56,7 +56,7 @@ internal sealed class QemuStatuses(SessionEvents events, string name, ILogger lo
     }
 
     /// <summary>Notes that QEMU is given a new link: what it has said of a pause was about the one before.</summary>
-    internal void BeginLink() => _paused = NewSignal();
+    public void BeginLink() => _paused = NewSignal();
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

@@ -11,7 +11,7 @@ internal sealed class SessionEvents(SessionTasks tasks, TimeProvider time)
     private readonly Channel<GuardEvent> _waiting = System.Threading.Channels.Channel.CreateUnbounded<GuardEvent>();
 
     /// <summary>Adds an event. Once the session has ended it is dropped.</summary>
-    internal void Post(GuardEvent next)
+    public void Post(GuardEvent next)
     {
         if (!_waiting.Writer.TryWrite(next))
         {
@@ -20,7 +20,7 @@ internal sealed class SessionEvents(SessionTasks tasks, TimeProvider time)
     }
 
     /// <summary>Adds an event after a while.</summary>
-    internal void PostLater(GuardEvent next, TimeSpan delay) => _ = tasks.Run(async ending =>
+    public void PostLater(GuardEvent next, TimeSpan delay) => _ = tasks.Run(async ending =>
     {
         try
         {
@@ -34,13 +34,13 @@ internal sealed class SessionEvents(SessionTasks tasks, TimeProvider time)
     });
 
     /// <summary>Takes the next event; null where none waits.</summary>
-    internal GuardEvent? TryTake() => _waiting.Reader.TryRead(out var next) ? next : null;
+    public GuardEvent? TryTake() => _waiting.Reader.TryRead(out var next) ? next : null;
 
     /// <summary>Waits until an event is there. Returns false when none will come any more.</summary>
-    internal Task<bool> WaitAsync() => _waiting.Reader.WaitToReadAsync().AsTask();
+    public Task<bool> WaitAsync() => _waiting.Reader.WaitToReadAsync().AsTask();
 
     /// <summary>Drops the events that wait, and all that are posted from now on.</summary>
-    internal void Close()
+    public void Close()
     {
         _waiting.Writer.TryComplete();
         while (TryTake() is { } left)

@@ -21,7 +21,7 @@ internal sealed class SessionInbox(SessionEvents events, Func<CancellationToken,
 
     /// <summary>Returns what comes next; null when nothing will come any more.</summary>
     /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
-    internal async ValueTask<GuardEvent?> NextAsync(CancellationToken cancellationToken)
+    public async ValueTask<GuardEvent?> NextAsync(CancellationToken cancellationToken)
     {
         while (true)
         {

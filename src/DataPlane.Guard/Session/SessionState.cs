@@ -10,22 +10,22 @@ internal sealed class SessionState(string name, TimeProvider time, ILogger logge
     /// <summary>One object, so that no thread sees a state with the time or the failure of another.</summary>
     private volatile Standing _standing = new(GuardState.Waiting, 0, null);
 
-    internal GuardState Current => _standing.State;
+    public GuardState Current => _standing.State;
 
     /// <summary>The reason of the failure; null unless the migration has failed.</summary>
-    internal string? Failure => _standing.Failure;
+    public string? Failure => _standing.Failure;
 
     /// <summary>Whether QEMU has been given the channels, and the link is not known to be lost.</summary>
-    internal bool IsUnderWay => Current is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering;
+    public bool IsUnderWay => Current is GuardState.Relaying or GuardState.Postcopy or GuardState.Recovering;
 
     /// <summary>Whether the migration has ended, well or not.</summary>
-    internal bool IsOver => Current is GuardState.Completed or GuardState.Failed;
+    public bool IsOver => Current is GuardState.Completed or GuardState.Failed;
 
     /// <summary>Returns how long the migration has been in this state; null where it is in another.</summary>
-    internal TimeSpan? TimeIn(GuardState state) =>
+    public TimeSpan? TimeIn(GuardState state) =>
         _standing is { } standing && standing.State == state ? time.GetElapsedTime(standing.Since) : null;
 
-    internal void Enter(GuardState state, string? failure = null)
+    public void Enter(GuardState state, string? failure = null)
     {
         var old = Current;
         if (old == state)

@@ -12,15 +12,15 @@ internal sealed class SessionTasks : IAsyncDisposable
     /// <summary>The tasks that have not ended. The gate guards it.</summary>
     private readonly HashSet<Task> _running = [];
 
-    internal SessionTasks() => Ending = _ending.Token;
+    public SessionTasks() => Ending = _ending.Token;
 
     /// <summary>Is cancelled when the session ends. It may be asked even after that.</summary>
-    internal CancellationToken Ending { get; }
+    public CancellationToken Ending { get; }
 
     /// <summary>
     /// Runs <paramref name="work"/>, which must end soon after its token is cancelled. Its failure is the caller's to see.
     /// </summary>
-    internal Task Run(Func<CancellationToken, Task> work)
+    public Task Run(Func<CancellationToken, Task> work)
     {
         var task = work(Ending);
         if (!task.IsCompleted)
@@ -38,7 +38,7 @@ internal sealed class SessionTasks : IAsyncDisposable
     }
 
     /// <summary>Cancels the tasks, and does not wait for them: some end only when the relays have.</summary>
-    internal Task CancelAsync() => _ending.CancelAsync();
+    public Task CancelAsync() => _ending.CancelAsync();
 
     public async ValueTask DisposeAsync()
     {

@@ -17,10 +17,10 @@ internal sealed class SetAssembly(
     SessionEvents events,
     ILogger logger)
 {
-    internal bool IsEmpty => set.Count == 0;
+    public bool IsEmpty => set.Count == 0;
 
     /// <summary>Adds a channel, and hands the set to QEMU when it is complete.</summary>
-    internal async ValueTask HoldAsync(AdmittedChannel channel, CancellationToken cancellationToken)
+    public async ValueTask HoldAsync(AdmittedChannel channel, CancellationToken cancellationToken)
     {
         var relay = channels.Hold(channel.Kind, channel.Id, channel.Channel);
         var isFirst = set.Add(relay, channel.Consumed);
@@ -37,7 +37,7 @@ internal sealed class SetAssembly(
     }
 
     /// <summary>Gives up a set whose channels have not come for too long.</summary>
-    internal void Take(GuardEvent.HeldForLong held)
+    public void Take(GuardEvent.HeldForLong held)
     {
         if (set.TimeLeft(held.Set) is not { } left)
         {
@@ -55,7 +55,7 @@ internal sealed class SetAssembly(
     }
 
     /// <summary>Gives up the set if this channel, which has ended, is one of it. Returns whether it is.</summary>
-    internal bool GiveUpWith(ChannelRelay relay)
+    public bool GiveUpWith(ChannelRelay relay)
     {
         if (!set.Has(relay))
         {
@@ -67,7 +67,7 @@ internal sealed class SetAssembly(
     }
 
     /// <summary>Closes the channels of the set, which QEMU never knew of. The next set may come.</summary>
-    internal void StartAnew()
+    public void StartAnew()
     {
         listener.StartAnew();
         foreach (var relay in set.Relays)

@@ -30,7 +30,7 @@ internal sealed class SetForwarding(
     ILogger logger)
 {
     /// <summary>Hands the channels over and empties the set, unless one of them has ended: the event of that end is on its way.</summary>
-    internal async ValueTask ForwardAsync(HeldSet set, CancellationToken cancellationToken)
+    public async ValueTask ForwardAsync(HeldSet set, CancellationToken cancellationToken)
     {
         foreach (var relay in set.Relays)
         {

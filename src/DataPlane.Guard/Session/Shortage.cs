@@ -7,7 +7,7 @@ namespace DataPlane.Guard.Session;
 internal static class Shortage
 {
     /// <summary>Whether the system had no descriptor or no memory left for a call; it may have both a moment later.</summary>
-    internal static bool Is(Exception e) =>
+    public static bool Is(Exception e) =>
         e is OutOfMemoryException || ErrnoOf(e) is Errno.EMFILE or Errno.ENFILE or Errno.ENOBUFS or Errno.ENOMEM;
 
     private static int ErrnoOf(Exception e) => e switch

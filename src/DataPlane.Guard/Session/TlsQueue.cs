@@ -28,19 +28,19 @@ internal sealed class TlsQueue(
     private TlsSessions.Waiting? _introduced;
 
     /// <summary>Whether no session is in its handshake with QEMU.</summary>
-    internal bool IsIdle => _introduced is null;
+    public bool IsIdle => _introduced is null;
 
     /// <summary>Whether QEMU has none of the sessions that it expects.</summary>
-    internal bool IsEmpty => _sessions.Count == 0;
+    public bool IsEmpty => _sessions.Count == 0;
 
-    internal bool MayCome(PeerGroup address) => _sessions.MayCome(address);
+    public bool MayCome(PeerGroup address) => _sessions.MayCome(address);
 
-    internal bool IsOwn(PeerGroup address) => _sessions.IsOwn(address);
+    public bool IsOwn(PeerGroup address) => _sessions.IsOwn(address);
 
-    internal void ExpectRecovery() => _sessions.ExpectRecovery();
+    public void ExpectRecovery() => _sessions.ExpectRecovery();
 
     /// <summary>Adds a session that waits for its turn.</summary>
-    internal void Add(TlsSessions.Waiting session)
+    public void Add(TlsSessions.Waiting session)
     {
         if (_sessions.Add(session) is { } last)
         {
@@ -51,7 +51,7 @@ internal sealed class TlsQueue(
     /// <summary>
     /// Begins the handshake of the session whose turn it is, unless another is under way or QEMU has all that it expects.
     /// </summary>
-    internal void IntroduceNext()
+    public void IntroduceNext()
     {
         if (_introduced is not null || _sessions.IsComplete)
         {
@@ -67,7 +67,7 @@ internal sealed class TlsQueue(
     }
 
     /// <summary>Takes note that the handshake is over, and returns the session.</summary>
-    internal TlsSessions.Waiting EndIntroduction()
+    public TlsSessions.Waiting EndIntroduction()
     {
         var session = _introduced!;
         _introduced = null;
@@ -75,7 +75,7 @@ internal sealed class TlsQueue(
     }
 
     /// <summary>Counts a session that has come through its handshake, and lets QEMU keep it.</summary>
-    internal void LetIn(TlsSessions.Waiting session, TlsIntroduced introduced, RelayWatch? watch)
+    public void LetIn(TlsSessions.Waiting session, TlsIntroduced introduced, RelayWatch? watch)
     {
         _sessions.LetIn(session.Relay, session.Address);
         entrance.Keep(introduced, watch);
@@ -83,7 +83,7 @@ internal sealed class TlsQueue(
     }
 
     /// <summary>Drops the sessions that wait and can no longer belong to the migration, after one was let in.</summary>
-    internal void DropSurplus()
+    public void DropSurplus()
     {
         foreach (var surplus in _sessions.TakeSurplus())
         {
@@ -97,7 +97,7 @@ internal sealed class TlsQueue(
     }
 
     /// <summary>Drops a session that has not come through its handshake.</summary>
-    internal void KeepOut(TlsSessions.Waiting session, IntroductionResult result)
+    public void KeepOut(TlsSessions.Waiting session, IntroductionResult result)
     {
         if (result != IntroductionResult.NotServed)
         {
@@ -108,7 +108,7 @@ internal sealed class TlsQueue(
     }
 
     /// <summary>Forgets a session that has ended. Returns false where its introduction will find out what that end means.</summary>
-    internal bool Forget(ChannelRelay relay)
+    public bool Forget(ChannelRelay relay)
     {
         if (relay == _introduced?.Relay)
         {
@@ -125,7 +125,7 @@ internal sealed class TlsQueue(
     }
 
     /// <summary>Drops the sessions that wait.</summary>
-    internal void DropWaiting()
+    public void DropWaiting()
     {
         while (_sessions.TakeNext() is { } waiting)
         {

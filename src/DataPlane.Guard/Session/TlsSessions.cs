@@ -16,10 +16,10 @@ namespace DataPlane.Guard.Session;
 internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
 {
     /// <summary>The largest number of sessions that wait; beyond it, the one whose turn would come last is dropped.</summary>
-    internal const int MaxWaiting = 256;
+    public const int MaxWaiting = 256;
 
     /// <summary>The most addresses that are known to have failed. Strangers decide from how many addresses they come.</summary>
-    internal const int MaxFailed = 1 << 16;
+    public const int MaxFailed = 1 << 16;
 
     private readonly List<Waiting> _waiting = [];
     private readonly List<ChannelRelay> _in = [];
@@ -29,21 +29,21 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     private int _expected = 1 + target.Channels + (target.Preempt ? 1 : 0);
 
     /// <summary>A session whose whole ClientHello has been read.</summary>
-    internal sealed record Waiting(ChannelRelay Relay, ReadOnlyMemory<byte> Hello, PeerGroup Address);
+    public sealed record Waiting(ChannelRelay Relay, ReadOnlyMemory<byte> Hello, PeerGroup Address);
 
     /// <summary>Whether QEMU has as many sessions as it expects.</summary>
-    internal bool IsComplete => _in.Count >= _expected;
+    public bool IsComplete => _in.Count >= _expected;
 
-    internal int Count => _in.Count;
+    public int Count => _in.Count;
 
     /// <summary>Whether a session of this address may still be one of the migration.</summary>
-    internal bool MayCome(PeerGroup address) => !IsComplete && (_address is null || anyPeer || address == _address);
+    public bool MayCome(PeerGroup address) => !IsComplete && (_address is null || anyPeer || address == _address);
 
     /// <summary>Whether this is the address of the first session that was let in.</summary>
-    internal bool IsOwn(PeerGroup address) => address == _address;
+    public bool IsOwn(PeerGroup address) => address == _address;
 
     /// <summary>Adds a session that waits. Returns the session that must go because too many wait, or null.</summary>
-    internal ChannelRelay? Add(Waiting session)
+    public ChannelRelay? Add(Waiting session)
     {
         _waiting.Add(session);
         if (_waiting.Count <= MaxWaiting)
@@ -57,7 +57,7 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     }
 
     /// <summary>Takes the session whose turn it is; null when none waits.</summary>
-    internal Waiting? TakeNext()
+    public Waiting? TakeNext()
     {
         var next = _waiting.MinBy(w => Rank(w.Address)); // the oldest among equals
         if (next is not null)
@@ -69,14 +69,14 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     }
 
     /// <summary>Takes all waiting sessions that can no longer belong to the migration.</summary>
-    internal List<ChannelRelay> TakeSurplus()
+    public List<ChannelRelay> TakeSurplus()
     {
         var surplus = _waiting.FindAll(w => !MayCome(w.Address));
         _waiting.RemoveAll(surplus.Contains);
         return [.. surplus.Select(w => w.Relay)];
     }
 
-    internal void LetIn(ChannelRelay relay, PeerGroup address)
+    public void LetIn(ChannelRelay relay, PeerGroup address)
     {
         _in.Add(relay);
         _address ??= address;
@@ -86,7 +86,7 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     /// Ranks an address after the others because one of its handshakes has failed. When there are too many such addresses, half of them are
     /// forgotten: those that have not failed for the longest time.
     /// </summary>
-    internal void Blame(PeerGroup address)
+    public void Blame(PeerGroup address)
     {
         var failures = FailuresOf(address) + 1;
         if (_failed.Count >= MaxFailed / 2 && !_failed.ContainsKey(address))
@@ -99,14 +99,14 @@ internal sealed class TlsSessions(QemuTarget target, bool anyPeer)
     }
 
     /// <summary>Removes a session that is over, whether it was let in or waited.</summary>
-    internal void Remove(ChannelRelay relay)
+    public void Remove(ChannelRelay relay)
     {
         _in.Remove(relay);
         _waiting.RemoveAll(w => w.Relay == relay);
     }
 
     /// <summary>Expects main and preempt anew, from any address; multifd channels do not count any more.</summary>
-    internal void ExpectRecovery()
+    public void ExpectRecovery()
     {
         _in.Clear();
         _address = null;

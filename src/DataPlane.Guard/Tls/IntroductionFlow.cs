@@ -15,21 +15,21 @@ internal sealed class IntroductionFlow(SafeSocketHandle from, SafeSocketHandle t
     private int _start;
     private int _end;
 
-    internal delegate void Watch(ReadOnlySpan<byte> bytes);
+    public delegate void Watch(ReadOnlySpan<byte> bytes);
 
     /// <summary>The number of bytes that were handed on.</summary>
-    internal long Bytes { get; private set; }
+    public long Bytes { get; private set; }
 
-    internal ReadOnlyMemory<byte> Pending => _buffer.AsMemory(_start.._end);
+    public ReadOnlyMemory<byte> Pending => _buffer.AsMemory(_start.._end);
 
     /// <summary>Whether the sender has finished, or is lost.</summary>
-    internal bool HasEnded { get; private set; }
+    public bool HasEnded { get; private set; }
 
     /// <summary>Whether the receiver is lost and takes no more.</summary>
-    internal bool IsStuck { get; private set; }
+    public bool IsStuck { get; private set; }
 
     /// <summary>Moves bytes once, without waiting; returns true when something moved.</summary>
-    internal bool Pump()
+    public bool Pump()
     {
         if (IsStuck || (_start == _end && !TryRead()))
         {

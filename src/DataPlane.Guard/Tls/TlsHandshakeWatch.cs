@@ -21,15 +21,15 @@ internal sealed class TlsHandshakeWatch
     /// Whether the client has begun to encrypt, so that its last message may have passed. The records do not show which one is the last,
     /// and a client that wants to deceive may cut them as it likes.
     /// </summary>
-    internal bool MayBeOver { get; private set; }
+    public bool MayBeOver { get; private set; }
 
     /// <summary>Whether the records look as when an honest client and its server have ended the handshake.</summary>
-    internal bool LooksOver { get; private set; }
+    public bool LooksOver { get; private set; }
 
     /// <summary>Whether bytes have passed that are not TLS.</summary>
-    internal bool IsBroken { get; private set; }
+    public bool IsBroken { get; private set; }
 
-    internal void TakeClient(ReadOnlySpan<byte> bytes)
+    public void TakeClient(ReadOnlySpan<byte> bytes)
     {
         while (_client.TryRead(ref bytes))
         {
@@ -39,7 +39,7 @@ internal sealed class TlsHandshakeWatch
         IsBroken |= _client.IsBroken;
     }
 
-    internal void TakeServer(ReadOnlySpan<byte> bytes)
+    public void TakeServer(ReadOnlySpan<byte> bytes)
     {
         while (_server.TryRead(ref bytes))
         {

@@ -33,7 +33,7 @@ internal sealed class TlsIntroduction : IAsyncDisposable
     /// <param name="limit">The time limit of the whole handshake.</param>
     /// <param name="time">The clock of the limit.</param>
     /// <param name="cancellationToken">Cuts the handshake.</param>
-    internal TlsIntroduction(
+    public TlsIntroduction(
         SafeSocketHandle client,
         SafeSocketHandle qemu,
         Func<CancellationToken, Task<bool>>? isTurning,
@@ -52,15 +52,15 @@ internal sealed class TlsIntroduction : IAsyncDisposable
     }
 
     /// <summary>The number of the client's bytes that QEMU's socket has taken, without the ClientHello.</summary>
-    internal long ClientBytes => _forward.Bytes;
+    public long ClientBytes => _forward.Bytes;
 
     /// <summary>The bytes of the client that were read and that QEMU has not taken.</summary>
-    internal ReadOnlyMemory<byte> Leftover => _forward.Pending;
+    public ReadOnlyMemory<byte> Leftover => _forward.Pending;
 
     /// <summary>
     /// Runs the handshake on a thread of its own, which completes the task when it is over in whatever way. Call it once.
     /// </summary>
-    internal Task<IntroductionResult> RunAsync()
+    public Task<IntroductionResult> RunAsync()
     {
         var result = new TaskCompletionSource<IntroductionResult>(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() =>

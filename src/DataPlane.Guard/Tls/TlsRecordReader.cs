@@ -17,19 +17,19 @@ internal sealed class TlsRecordReader
     private int _kept;
     private int _left;
 
-    internal byte Type => _header[0];
+    public byte Type => _header[0];
 
     /// <summary>The number of bytes in the record after its header.</summary>
-    internal int Length { get; private set; }
+    public int Length { get; private set; }
 
     /// <summary>The record's first bytes; all of them where it is small.</summary>
-    internal ReadOnlySpan<byte> Head => _head.AsSpan(0, _kept);
+    public ReadOnlySpan<byte> Head => _head.AsSpan(0, _kept);
 
     /// <summary>Whether bytes came that are not a record: nothing more is read.</summary>
-    internal bool IsBroken { get; private set; }
+    public bool IsBroken { get; private set; }
 
     /// <summary>Takes bytes up to the end of a record; returns true when the end has come.</summary>
-    internal bool TryRead(ref ReadOnlySpan<byte> bytes)
+    public bool TryRead(ref ReadOnlySpan<byte> bytes)
     {
         while (!IsBroken && !bytes.IsEmpty)
         {
@@ -78,7 +78,7 @@ internal sealed class TlsRecordReader
 /// <summary>The types of TLS records that tell how far a handshake is.</summary>
 internal static class TlsRecordType
 {
-    internal const byte Change = 20;
-    internal const byte Handshake = 22;
-    internal const byte Data = 23;
+    public const byte Change = 20;
+    public const byte Handshake = 22;
+    public const byte Data = 23;
 }

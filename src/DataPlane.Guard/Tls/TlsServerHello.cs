@@ -13,7 +13,7 @@ internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
     private const int Tag = 16;
 
     /// <summary>The length in bytes of an encrypted record that holds only the Finished message of TLS 1.3.</summary>
-    internal int FinishedRecord => Suite switch
+    public int FinishedRecord => Suite switch
     {
         0x1302 => Head + 48 + Tag, // the only suite with SHA-384
         0x1305 => Head + 32 + (Tag / 2), // CCM_8
@@ -21,7 +21,7 @@ internal sealed record TlsServerHello(bool IsTls13, ushort Suite)
     };
 
     /// <summary>Reads a ServerHello; returns null when the message is none.</summary>
-    internal static TlsServerHello? Parse(ReadOnlySpan<byte> message)
+    public static TlsServerHello? Parse(ReadOnlySpan<byte> message)
     {
         const byte ServerHello = 2;
         if (message.Length <= SessionIdAt || message[0] != ServerHello)

@@ -43,7 +43,7 @@ internal static class GuardConfig
         }
     }
 
-    internal static IReadOnlyList<VmSettings> Parse(string path, IReadOnlyList<string> lines)
+    public static IReadOnlyList<VmSettings> Parse(string path, IReadOnlyList<string> lines)
     {
         var vms = new List<VmSettings>();
         foreach (var section in Split(path, lines))

@@ -27,7 +27,7 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
         }
     }
 
-    internal static string Describe(ProgressSample sample)
+    public static string Describe(ProgressSample sample)
     {
         var line = new StringBuilder(sample.Stage);
         if (sample.Round is { } round)
@@ -64,11 +64,11 @@ internal sealed class LineDisplay(TextWriter error, TimeProvider time, TimeSpan 
     }
 
     /// <summary>The part that is done, in whole percent. The sample must have both numbers of bytes.</summary>
-    internal static int Percent(ProgressSample sample) =>
+    public static int Percent(ProgressSample sample) =>
         (int)Math.Floor(100.0 * Math.Clamp(sample.DoneBytes!.Value, 0, sample.TotalBytes!.Value) / sample.TotalBytes.Value);
 
     /// <summary>How long the rest takes at the present rate; null where that is not known.</summary>
-    internal static string? TimeLeft(ProgressSample sample) =>
+    public static string? TimeLeft(ProgressSample sample) =>
         sample is { DoneBytes: { } done and > 0, TotalBytes: { } total, BytesPerSecond: { } rate and > 0 } && done < total
             ? Human.About((total - done) / rate) : null;
 

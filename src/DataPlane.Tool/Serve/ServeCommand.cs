@@ -121,7 +121,7 @@ internal sealed class ServeCommand
     /// The end point to listen on: the first address of a host name, which <paramref name="resolve"/> finds (a parameter for the tests).
     /// </summary>
     /// <exception cref="CommandException">There is no such end point.</exception>
-    internal static async Task<IPEndPoint> ResolveAsync(
+    public static async Task<IPEndPoint> ResolveAsync(
         ChannelAddress address, Func<string, CancellationToken, Task<IPAddress[]>> resolve, CancellationToken cancellation)
     {
         if (address.IsUnix)

@@ -15,7 +15,7 @@ internal sealed class AdmissionClock : IDisposable
     private long _turn;
     private volatile bool _hasFired; // set by the timer's callback, on any thread
 
-    internal AdmissionClock(TimeProvider time, EventFd wake)
+    public AdmissionClock(TimeProvider time, EventFd wake)
     {
         _time = time;
         _wake = wake;
@@ -23,22 +23,22 @@ internal sealed class AdmissionClock : IDisposable
             static clock => ((AdmissionClock)clock!).Fire(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    internal long Now => _time.GetTimestamp();
+    public long Now => _time.GetTimestamp();
 
     /// <summary>The time since the poll that has brought what the thread works on.</summary>
-    internal TimeSpan SinceTurn => _time.GetElapsedTime(_turn);
+    public TimeSpan SinceTurn => _time.GetElapsedTime(_turn);
 
     /// <summary>Notes that a poll has just returned.</summary>
-    internal void BeginTurn() => _turn = Now;
+    public void BeginTurn() => _turn = Now;
 
-    internal long After(TimeSpan delay) => Now + (long)(delay.TotalSeconds * _time.TimestampFrequency);
+    public long After(TimeSpan delay) => Now + (long)(delay.TotalSeconds * _time.TimestampFrequency);
 
     /// <summary>
     /// Wakes the thread at <paramref name="due"/>, a timestamp of the clock; <see cref="long.MaxValue"/> means never. A timer that is set
     /// for an earlier time is left alone: it costs one idle turn, and resetting it whenever the connection with the earliest deadline
     /// leaves would cost more.
     /// </summary>
-    internal void WakeAt(long due)
+    public void WakeAt(long due)
     {
         // Only the callback shows that the timer has fired. The system's timers go by a coarser clock than timestamps do and may fire some
         // milliseconds early, so a timer that is due later than now may have fired already.

@@ -9,7 +9,7 @@ namespace DataPlane.Admission;
 /// </summary>
 internal sealed class AdmissionCounters
 {
-    internal const string MeterName = "DataPlane.Admission";
+    public const string MeterName = "DataPlane.Admission";
 
     private static readonly Meter s_meter = new(MeterName);
     private static readonly Counter<long> s_admitted =
@@ -28,20 +28,20 @@ internal sealed class AdmissionCounters
     private long _admitted;
     private int _undecided;
 
-    internal long Admitted => Volatile.Read(ref _admitted);
+    public long Admitted => Volatile.Read(ref _admitted);
 
-    internal int Undecided => Volatile.Read(ref _undecided);
+    public int Undecided => Volatile.Read(ref _undecided);
 
-    internal IReadOnlyDictionary<RefusalReason, long> Refused =>
+    public IReadOnlyDictionary<RefusalReason, long> Refused =>
         Enum.GetValues<RefusalReason>().ToDictionary(reason => reason, reason => Volatile.Read(ref _refused[(int)reason]));
 
-    internal void Arrived(int undecided)
+    public void Arrived(int undecided)
     {
         s_undecided.Add(1);
         Volatile.Write(ref _undecided, undecided);
     }
 
-    internal void Admit(ChannelKind kind, TimeSpan decision, int undecided)
+    public void Admit(ChannelKind kind, TimeSpan decision, int undecided)
     {
         s_undecided.Add(-1);
         TagList tags = new() { { "kind", kind.ToString() } };
@@ -51,7 +51,7 @@ internal sealed class AdmissionCounters
         Volatile.Write(ref _admitted, _admitted + 1);
     }
 
-    internal void Refuse(RefusalReason reason, int undecided)
+    public void Refuse(RefusalReason reason, int undecided)
     {
         s_undecided.Add(-1);
         Volatile.Write(ref _undecided, undecided);
@@ -59,7 +59,7 @@ internal sealed class AdmissionCounters
     }
 
     /// <summary>Counts a refusal of something that had been admitted and is not undecided any more.</summary>
-    internal void RefuseAdmitted(RefusalReason reason)
+    public void RefuseAdmitted(RefusalReason reason)
     {
         s_refused.Add(1, new TagList { { "reason", reason.ToString() } });
         Volatile.Write(ref _refused[(int)reason], _refused[(int)reason] + 1);

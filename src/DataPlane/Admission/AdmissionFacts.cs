@@ -17,61 +17,61 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
     private int _multifd;
     private PeerGroup? _mainPeer;
 
-    internal IAdmissionHost Host => host;
+    public IAdmissionHost Host => host;
 
-    internal int MultifdChannels => options.MultifdChannels;
+    public int MultifdChannels => options.MultifdChannels;
 
-    internal bool ExpectsPreempt => options.Preempt;
+    public bool ExpectsPreempt => options.Preempt;
 
-    internal bool ExpectsTls => options.TlsPassThrough || options.Upgrade is not null;
+    public bool ExpectsTls => options.TlsPassThrough || options.Upgrade is not null;
 
-    internal bool HasMain => _mainPeer is not null;
+    public bool HasMain => _mainPeer is not null;
 
-    internal bool HasPreempt { get; private set; }
+    public bool HasPreempt { get; private set; }
 
     /// <summary>
     /// The number of the current set of channels: how often <see cref="AdmissionRequests.StartAnew"/> had been called when it began.
     /// </summary>
-    internal int Epoch { get; private set; }
+    public int Epoch { get; private set; }
 
     /// <summary>
     /// Whether the migration has been paused since this set began. Then multifd channels and main channels with the magic are refused.
     /// </summary>
-    internal bool IsRecovery { get; private set; }
+    public bool IsRecovery { get; private set; }
 
     /// <summary>
     /// The VM's UUID: as configured, else that of the first multifd channel admitted, else <see langword="null"/>. Any thread may read it.
     /// </summary>
-    internal Guid? Uuid => (Guid?)_uuid;
+    public Guid? Uuid => (Guid?)_uuid;
 
-    internal bool IsTaken(int id) => _taken[id];
+    public bool IsTaken(int id) => _taken[id];
 
     /// <summary>
     /// Whether a channel of this set (after a loss: of the new link) has come from this address. The other channels of the source come from
     /// there as well, and a main channel is silent until its multifd channels are connected.
     /// </summary>
-    internal bool IsOfMigration(PeerGroup peerGroup) => _peers.Contains(peerGroup);
+    public bool IsOfMigration(PeerGroup peerGroup) => _peers.Contains(peerGroup);
 
     /// <summary>
     /// Whether a connection of this peer cannot be the preempt channel, whatever it sends, because main has come from another address.
     /// </summary>
-    internal bool IsForeign(PeerGroup peerGroup) => HasMain && !options.AnyPeer && _mainPeer != peerGroup;
+    public bool IsForeign(PeerGroup peerGroup) => HasMain && !options.AnyPeer && _mainPeer != peerGroup;
 
     /// <summary>
     /// Whether only the preempt channel is missing and may come from this peer. A silent connection then has no deadline, because a preempt
     /// channel may never have anything to send.
     /// </summary>
-    internal bool AwaitsPreemptFrom(PeerGroup peerGroup) =>
+    public bool AwaitsPreemptFrom(PeerGroup peerGroup) =>
         options.Preempt && !HasPreempt && HasMain && (IsRecovery || _multifd == options.MultifdChannels) && !IsForeign(peerGroup);
 
-    internal void AddMain(PeerGroup peerGroup, bool recovered)
+    public void AddMain(PeerGroup peerGroup, bool recovered)
     {
         _mainPeer = peerGroup;
         _peers.Add(peerGroup);
         IsRecovery |= recovered;
     }
 
-    internal void AddMultifd(int id, Guid uuid, PeerGroup peerGroup)
+    public void AddMultifd(int id, Guid uuid, PeerGroup peerGroup)
     {
         _peers.Add(peerGroup);
         _taken[id] = true;
@@ -79,14 +79,14 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
         _uuid ??= uuid;
     }
 
-    internal void AddPreempt(PeerGroup peerGroup)
+    public void AddPreempt(PeerGroup peerGroup)
     {
         _peers.Add(peerGroup);
         HasPreempt = true;
     }
 
     /// <summary>Frees all places for another set of channels.</summary>
-    internal void BeginAnew(int epoch)
+    public void BeginAnew(int epoch)
     {
         Epoch = epoch;
         _mainPeer = null;
@@ -99,7 +99,7 @@ internal sealed class AdmissionFacts(AdmissionOptions options, IAdmissionHost ho
     }
 
     /// <summary>Frees the places of main and preempt.</summary>
-    internal void BeginRecovery()
+    public void BeginRecovery()
     {
         _mainPeer = null;
         _peers.Clear(); // the source may have another address now, and in an earlier pause anyone who named a RAM block was admitted

@@ -22,10 +22,10 @@ internal sealed class AdmissionGate(
     private long _evictionsToldUntil = long.MinValue;
 
     /// <summary>Takes over each admitted channel. It must not wait.</summary>
-    internal required Action<AdmittedChannel> Deliver { get; init; }
+    public required Action<AdmittedChannel> Deliver { get; init; }
 
     /// <summary>Admits a connection that is polled no more.</summary>
-    internal void Admit(UndecidedConnection connection, ChannelKind kind, AdmissionVerdict verdict)
+    public void Admit(UndecidedConnection connection, ChannelKind kind, AdmissionVerdict verdict)
     {
         var admitted = new AdmittedChannel(connection.Socket, connection.Session, pool, time)
         {

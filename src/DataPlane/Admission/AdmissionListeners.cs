@@ -18,12 +18,12 @@ internal sealed class AdmissionListeners(ChannelListener[] listeners, EpollSet e
     private bool _isShort;
 
     /// <summary>Takes over each accepted connection.</summary>
-    internal required Action<AcceptedSocket> Accepted { get; init; }
+    public required Action<AcceptedSocket> Accepted { get; init; }
 
     /// <summary>The time at which resting listeners are watched again; <see cref="long.MaxValue"/> while none rests.</summary>
-    internal long ResumeAt { get; private set; } = long.MaxValue;
+    public long ResumeAt { get; private set; } = long.MaxValue;
 
-    internal void Watch()
+    public void Watch()
     {
         for (var i = 0; i < listeners.Length; i++)
         {
@@ -32,10 +32,10 @@ internal sealed class AdmissionListeners(ChannelListener[] listeners, EpollSet e
     }
 
     /// <summary>Whether a key of the poll set is that of a listener.</summary>
-    internal bool Owns(ulong key) => key <= (ulong)listeners.Length;
+    public bool Owns(ulong key) => key <= (ulong)listeners.Length;
 
     /// <summary>Accepts what waits at the listener with this key.</summary>
-    internal void Accept(ulong key)
+    public void Accept(ulong key)
     {
         if (ResumeAt != long.MaxValue)
         {
@@ -66,7 +66,7 @@ internal sealed class AdmissionListeners(ChannelListener[] listeners, EpollSet e
     }
 
     /// <summary>Watches the listeners again when they have rested long enough.</summary>
-    internal void ResumeIfDue(long now)
+    public void ResumeIfDue(long now)
     {
         if (ResumeAt > now)
         {

@@ -6,52 +6,52 @@ namespace DataPlane.Admission;
 internal static partial class AdmissionLog
 {
     [LoggerMessage(3100, LogLevel.Information, "Listening on {Address}")]
-    internal static partial void Listening(ILogger logger, string address);
+    public static partial void Listening(ILogger logger, string address);
 
     [LoggerMessage(3101, LogLevel.Information,
         "Admitted {Channel} from {Peer} {Decision} after its deciding byte; {Undecided} connections undecided")]
-    internal static partial void Admitted(ILogger logger, string channel, string peer, TimeSpan decision, int undecided);
+    public static partial void Admitted(ILogger logger, string channel, string peer, TimeSpan decision, int undecided);
 
     [LoggerMessage(3102, LogLevel.Information, "Refused a connection from {Peer} after {Bytes} bytes: {Reason}{Detail}")]
-    internal static partial void Refused(ILogger logger, string peer, int bytes, RefusalReason reason, string detail);
+    public static partial void Refused(ILogger logger, string peer, int bytes, RefusalReason reason, string detail);
 
     [LoggerMessage(3103, LogLevel.Warning, "Cannot accept on {Address}: {Error}. New connections wait; they are tried again every {Delay}")]
-    internal static partial void BackingOff(ILogger logger, string address, string error, TimeSpan delay);
+    public static partial void BackingOff(ILogger logger, string address, string error, TimeSpan delay);
 
     [LoggerMessage(3104, LogLevel.Information, "A connection to {Address} failed before it was accepted: {Error}")]
-    internal static partial void LostBeforeAccept(ILogger logger, string address, string error);
+    public static partial void LostBeforeAccept(ILogger logger, string address, string error);
 
     [LoggerMessage(3105, LogLevel.Error, "Admission stopped by a failure")]
-    internal static partial void Failed(ILogger logger, Exception exception);
+    public static partial void Failed(ILogger logger, Exception exception);
 
     [LoggerMessage(3106, LogLevel.Error, "A handler of refusals threw")]
-    internal static partial void HandlerThrew(ILogger logger, Exception exception);
+    public static partial void HandlerThrew(ILogger logger, Exception exception);
 
     [LoggerMessage(3107, LogLevel.Error, "The admission host threw; the connection from {Peer} is held")]
-    internal static partial void ContextThrew(ILogger logger, string peer, Exception exception);
+    public static partial void ContextThrew(ILogger logger, string peer, Exception exception);
 
     [LoggerMessage(3108, LogLevel.Information, "A recovery is expected; main and preempt channels are let in again")]
-    internal static partial void RecoveryExpected(ILogger logger);
+    public static partial void RecoveryExpected(ILogger logger);
 
     [LoggerMessage(3110, LogLevel.Information, "Refused {Count} connections more, the last of them from {Peer}: {Reason}")]
-    internal static partial void RefusedMore(ILogger logger, long count, string peer, RefusalReason reason);
+    public static partial void RefusedMore(ILogger logger, long count, string peer, RefusalReason reason);
 
     [LoggerMessage(3111, LogLevel.Warning,
         "RLIMIT_NOFILE leaves room for {Undecided} undecided connections where {Wanted} may be; "
             + "the descriptors of the migration are set aside")]
-    internal static partial void FewDescriptors(ILogger logger, int undecided, int wanted);
+    public static partial void FewDescriptors(ILogger logger, int undecided, int wanted);
 
     [LoggerMessage(3112, LogLevel.Debug, "All places are free again, for another set of channels")]
-    internal static partial void StartedAnew(ILogger logger);
+    public static partial void StartedAnew(ILogger logger);
 
     [LoggerMessage(3113, LogLevel.Information, "Gave up what began as a migration from {Peer}: {Detail}")]
-    internal static partial void FalseStart(ILogger logger, string peer, string detail);
+    public static partial void FalseStart(ILogger logger, string peer, string detail);
 
     [LoggerMessage(3114, LogLevel.Warning,
         "For want of room {Count} undecided connections of {Address} were given up, the last of them that of {Last}; {Channel} has come "
         + "from there now, so a channel of this migration may have been among them")]
-    internal static partial void EvictedBefore(ILogger logger, long count, string address, string last, string channel);
+    public static partial void EvictedBefore(ILogger logger, long count, string address, string last, string channel);
 
     [LoggerMessage(3109, LogLevel.Debug, "The TLS handshake of {Peer} failed: {Error}")]
-    internal static partial void UpgradeFailed(ILogger logger, string peer, string error);
+    public static partial void UpgradeFailed(ILogger logger, string peer, string error);
 }

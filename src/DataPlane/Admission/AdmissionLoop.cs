@@ -51,7 +51,7 @@ internal sealed class AdmissionLoop : IDisposable
     /// <param name="logger">The log.</param>
     /// <param name="deliver">Takes over each admitted channel. It is called on the admission thread and must not wait.</param>
     /// <param name="report">Reports each refusal: reason, peer and detail. It is called on the admission thread and must not wait.</param>
-    internal AdmissionLoop(
+    public AdmissionLoop(
         ChannelListener[] listeners,
         AdmissionOptions options,
         AdmissionFacts facts,
@@ -83,18 +83,18 @@ internal sealed class AdmissionLoop : IDisposable
     }
 
     /// <summary>What other threads may ask for.</summary>
-    internal AdmissionRequests Requests { get; }
+    public AdmissionRequests Requests { get; }
 
     /// <summary>Whether an undecided connection from this peer, or anywhere, is not held. Any thread may call it.</summary>
-    internal bool HasOpen(PeerGroup? peer) => _undecided.HasOpen(peer);
+    public bool HasOpen(PeerGroup? peer) => _undecided.HasOpen(peer);
 
     /// <summary>Describes all undecided connections. Any thread may call it.</summary>
-    internal List<UndecidedInfo> Snapshot() => _undecided.Snapshot(_time);
+    public List<UndecidedInfo> Snapshot() => _undecided.Snapshot(_time);
 
     /// <summary>
     /// Runs until it is asked to stop. Returns the failure that has ended it earlier, else <see langword="null"/>.
     /// </summary>
-    internal Exception? Run()
+    public Exception? Run()
     {
         try
         {

@@ -21,23 +21,23 @@ internal sealed class AdmissionRequests(EventFd wake)
     private volatile bool _isStopping;
 
     /// <summary>Whether <see cref="Stop"/> was called.</summary>
-    internal bool IsStopping => _isStopping;
+    public bool IsStopping => _isStopping;
 
     /// <summary>How often <see cref="ExpectRecovery"/> was called.</summary>
-    internal int Recoveries => Volatile.Read(ref _recoveries);
+    public int Recoveries => Volatile.Read(ref _recoveries);
 
     /// <summary>How often <see cref="StartAnew"/> was called: the number of the set of channels that the host wants.</summary>
-    internal int Epoch => Volatile.Read(ref _epoch);
+    public int Epoch => Volatile.Read(ref _epoch);
 
     /// <summary>Ends the admission thread.</summary>
-    internal void Stop()
+    public void Stop()
     {
         _isStopping = true;
         wake.Signal();
     }
 
     /// <summary>Frees the places of main and preempt for every byte that comes after its return.</summary>
-    internal void ExpectRecovery()
+    public void ExpectRecovery()
     {
         _ = Interlocked.Exchange(ref _confirmed, null); // the link of that main channel is lost
         Interlocked.Increment(ref _recoveries);
@@ -45,7 +45,7 @@ internal sealed class AdmissionRequests(EventFd wake)
     }
 
     /// <summary>Frees all places for every byte that comes after its return, and returns the epoch of the new set.</summary>
-    internal int StartAnew()
+    public int StartAnew()
     {
         var epoch = Interlocked.Increment(ref _epoch);
         _ = Interlocked.Exchange(ref _recheck, 1);
@@ -54,21 +54,21 @@ internal sealed class AdmissionRequests(EventFd wake)
     }
 
     /// <summary>Has a false start counted, logged and reported.</summary>
-    internal void NoteFalseStart(string peer, string detail)
+    public void NoteFalseStart(string peer, string detail)
     {
         _falseStarts.Enqueue(new FalseStart(peer, detail));
         wake.Signal();
     }
 
     /// <summary>Gives main's place to a recovered main channel, unless its set has been given up.</summary>
-    internal void ConfirmMain(AdmittedChannel main)
+    public void ConfirmMain(AdmittedChannel main)
     {
         _ = Interlocked.Exchange(ref _confirmed, main);
         wake.Signal();
     }
 
     /// <summary>Has the held connections judged again.</summary>
-    internal void Recheck()
+    public void Recheck()
     {
         if (Interlocked.Exchange(ref _recheck, 1) == 0)
         {
@@ -77,13 +77,13 @@ internal sealed class AdmissionRequests(EventFd wake)
     }
 
     /// <summary>Takes the next false start that nobody has taken.</summary>
-    internal bool TryTakeFalseStart(out FalseStart start) => _falseStarts.TryDequeue(out start);
+    public bool TryTakeFalseStart(out FalseStart start) => _falseStarts.TryDequeue(out start);
 
     /// <summary>Takes the main channel that was confirmed last; null if there is none that nobody has taken.</summary>
-    internal AdmittedChannel? TakeConfirmed() => Interlocked.Exchange(ref _confirmed, null);
+    public AdmittedChannel? TakeConfirmed() => Interlocked.Exchange(ref _confirmed, null);
 
     /// <summary>Whether the held connections are to be judged again; false until that is asked for once more.</summary>
-    internal bool TakeRecheck() => Interlocked.Exchange(ref _recheck, 0) != 0;
+    public bool TakeRecheck() => Interlocked.Exchange(ref _recheck, 0) != 0;
 }
 
 /// <summary>What was admitted as main channel or as a set, and turned out to be no migration.</summary>

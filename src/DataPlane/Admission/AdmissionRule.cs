@@ -9,13 +9,13 @@ namespace DataPlane.Admission;
 /// <param name="isTls">Whether the connection must be TLS.</param>
 internal readonly ref struct Evidence(ReadOnlySpan<byte> opening, PeerGroup peerGroup, AdmissionFacts facts, bool isTls)
 {
-    internal ReadOnlySpan<byte> Opening { get; } = opening;
+    public ReadOnlySpan<byte> Opening { get; } = opening;
 
-    internal PeerGroup PeerGroup { get; } = peerGroup;
+    public PeerGroup PeerGroup { get; } = peerGroup;
 
-    internal AdmissionFacts Facts { get; } = facts;
+    public AdmissionFacts Facts { get; } = facts;
 
-    internal bool IsTls { get; } = isTls;
+    public bool IsTls { get; } = isTls;
 }
 
 /// <summary>Whether a connection fails a check. It is called only when the bytes that the check asks for are there.</summary>
@@ -47,10 +47,10 @@ internal sealed record AdmissionCheck(int Bytes, RefusalReason Reason, FailsChec
 /// one by one or all at once.</param>
 internal sealed record AdmissionRule(string Name, byte[] Signature, WholeLength Whole, Proof Proof, params AdmissionCheck[] Checks)
 {
-    internal bool MayBegin(ReadOnlySpan<byte> opening) =>
+    public bool MayBegin(ReadOnlySpan<byte> opening) =>
         Signature.AsSpan().StartsWith(opening[..Math.Min(opening.Length, Signature.Length)]);
 
-    internal AdmissionVerdict Judge(Evidence evidence)
+    public AdmissionVerdict Judge(Evidence evidence)
     {
         var bytes = evidence.Opening.Length;
         foreach (var check in Checks)
@@ -77,13 +77,13 @@ internal sealed record AdmissionRule(string Name, byte[] Signature, WholeLength 
 internal readonly record struct AdmissionVerdict(
     ChannelKind? Admitted, RefusalReason? Refused, bool IsRecovered, bool IsHeld, bool IsOneOfSeveral = false)
 {
-    internal static AdmissionVerdict Undecided => default;
+    public static AdmissionVerdict Undecided => default;
 
     /// <summary>The verdict on a connection that no further byte can decide: the host must know more first.</summary>
-    internal static AdmissionVerdict Held => new(null, null, false, true);
+    public static AdmissionVerdict Held => new(null, null, false, true);
 
-    internal static AdmissionVerdict Admit(ChannelKind kind, bool recovered = false, bool isOneOfSeveral = false) =>
+    public static AdmissionVerdict Admit(ChannelKind kind, bool recovered = false, bool isOneOfSeveral = false) =>
         new(kind, null, recovered, false, isOneOfSeveral);
 
-    internal static AdmissionVerdict Refuse(RefusalReason reason) => new(null, reason, false, false);
+    public static AdmissionVerdict Refuse(RefusalReason reason) => new(null, reason, false, false);
 }

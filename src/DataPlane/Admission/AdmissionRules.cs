@@ -35,14 +35,14 @@ internal static class AdmissionRules
     /// in the socket, to be received straight into guest memory. More bytes are read only where the proof of a row is longer, and no more
     /// than that proof.
     /// </summary>
-    internal const int FirstRead = MultifdInit.Size;
+    public const int FirstRead = MultifdInit.Size;
 
     private const int VersionEnd = 8;
     private const int UuidStart = 8;
     private const int UuidEnd = 24;
     private const int IdEnd = 25;
 
-    internal static readonly AdmissionRule[] Table =
+    public static readonly AdmissionRule[] Table =
     [
         new("main channel", [MainOpening.First, 0x45, 0x56, 0x4D], MainOpening.Measure, MainOpening.Prove,
             Version(5, 0x00), Version(6, 0x00), Version(7, 0x00), Version(VersionEnd, 0x03),
@@ -81,7 +81,7 @@ internal static class AdmissionRules
             new(HelloOpening.HeaderSize + HelloOpening.MinSize, RefusalReason.Garbage, e => !HelloOpening.IsWhole(e.Opening))),
     ];
 
-    internal static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, PeerGroup peerGroup, AdmissionFacts facts, bool isInside = false)
+    public static AdmissionVerdict Judge(ReadOnlySpan<byte> opening, PeerGroup peerGroup, AdmissionFacts facts, bool isInside = false)
     {
         var isTls = facts.ExpectsTls && !isInside;
         if (opening.IsEmpty)
@@ -104,7 +104,7 @@ internal static class AdmissionRules
     }
 
     /// <summary>How many bytes may be read of a connection while it is undecided.</summary>
-    internal static int ReadLimit(ReadOnlySpan<byte> opening) =>
+    public static int ReadLimit(ReadOnlySpan<byte> opening) =>
         opening.IsEmpty || Find(opening[0]) is not { } rule ? FirstRead : Math.Max(FirstRead, rule.Whole(opening));
 
     /// <summary>Finds the only row that can fit: the signatures differ from one another in their first byte.</summary>

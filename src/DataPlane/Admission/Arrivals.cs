@@ -27,7 +27,7 @@ internal sealed class Arrivals(
     private ulong _nextKey = firstKey;
 
     /// <summary>Takes a connection that was accepted.</summary>
-    internal void Take(AcceptedSocket accepted)
+    public void Take(AcceptedSocket accepted)
     {
         var connection = new UndecidedConnection(_nextKey++, accepted, clock.Now);
         undecided.Add(connection, deadlines.OfSilence);
@@ -46,7 +46,7 @@ internal sealed class Arrivals(
     /// Takes the results of handshakes that have ended: each replaces a connection by the one inside TLS, which is as silent and undecided
     /// as a new one.
     /// </summary>
-    internal void TakeUpgraded()
+    public void TakeUpgraded()
     {
         while (handshakes.TryTake(out var end))
         {

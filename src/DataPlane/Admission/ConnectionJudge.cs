@@ -22,7 +22,7 @@ internal sealed class ConnectionJudge(
     ILogger logger)
 {
     /// <summary>Reads what is there, without waiting, and judges it until the connection is decided or has sent no more.</summary>
-    internal void Read(UndecidedConnection connection)
+    public void Read(UndecidedConnection connection)
     {
         ReadOutcome outcome;
         do
@@ -54,7 +54,7 @@ internal sealed class ConnectionJudge(
     /// Judges the connections again that began with a page record, a recovery command or the magic of main, because the facts or the host's
     /// answers have changed.
     /// </summary>
-    internal void DecideRecords()
+    public void DecideRecords()
     {
         if (!undecided.HasRecords)
         {

@@ -9,16 +9,16 @@ internal sealed class DeadlineHeap
     private readonly List<UndecidedConnection> _items = [];
 
     /// <summary>The connection with the earliest deadline; <see langword="null"/> if there is none.</summary>
-    internal UndecidedConnection? First => _items.Count == 0 ? null : _items[0];
+    public UndecidedConnection? First => _items.Count == 0 ? null : _items[0];
 
-    internal void Add(UndecidedConnection connection)
+    public void Add(UndecidedConnection connection)
     {
         connection.HeapIndex = _items.Count;
         _items.Add(connection);
         Up(connection.HeapIndex);
     }
 
-    internal void Remove(UndecidedConnection connection)
+    public void Remove(UndecidedConnection connection)
     {
         var at = connection.HeapIndex;
         var last = _items[^1];
@@ -32,7 +32,7 @@ internal sealed class DeadlineHeap
         Move(at);
     }
 
-    internal void Change(UndecidedConnection connection, long deadline)
+    public void Change(UndecidedConnection connection, long deadline)
     {
         connection.Deadline = deadline;
         Move(connection.HeapIndex);

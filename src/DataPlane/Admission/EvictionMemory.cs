@@ -13,12 +13,12 @@ internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
     /// <summary>
     /// The most addresses remembered, because strangers decide from how many addresses they connect. One more replaces the oldest.
     /// </summary>
-    internal const int MostAddresses = 256;
+    public const int MostAddresses = 256;
 
     private readonly Dictionary<PeerGroup, LinkedListNode<Entry>> _byAddress = [];
     private readonly LinkedList<Entry> _oldestFirst = [];
 
-    internal void Note(PeerGroup address, string peer)
+    public void Note(PeerGroup address, string peer)
     {
         if (!_byAddress.TryGetValue(address, out var node))
         {
@@ -40,7 +40,7 @@ internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
     /// Returns how many connections of an address were given up since the last call for it, and the peer of the last of them, and forgets
     /// the address. The number is 0 when the last loss is too long ago.
     /// </summary>
-    internal (long Count, string Last) Take(PeerGroup address)
+    public (long Count, string Last) Take(PeerGroup address)
     {
         if (!_byAddress.TryGetValue(address, out var node))
         {
@@ -59,12 +59,12 @@ internal sealed class EvictionMemory(TimeProvider time, TimeSpan kept)
 
     private sealed class Entry(PeerGroup address)
     {
-        internal PeerGroup Address { get; } = address;
+        public PeerGroup Address { get; } = address;
 
-        internal long Count { get; set; }
+        public long Count { get; set; }
 
-        internal string Last { get; set; } = "";
+        public string Last { get; set; } = "";
 
-        internal long At { get; set; }
+        public long At { get; set; }
     }
 }

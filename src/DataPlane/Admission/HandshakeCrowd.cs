@@ -8,9 +8,9 @@ internal sealed class HandshakeCrowd
     private readonly Dictionary<PeerGroup, LinkedList<UndecidedConnection>> _byPeer = [];
     private readonly Dictionary<UndecidedConnection, LinkedListNode<UndecidedConnection>> _nodes = [];
 
-    internal int Count => _nodes.Count;
+    public int Count => _nodes.Count;
 
-    internal void Add(UndecidedConnection connection)
+    public void Add(UndecidedConnection connection)
     {
         if (!_byPeer.TryGetValue(connection.PeerGroup, out var own))
         {
@@ -21,7 +21,7 @@ internal sealed class HandshakeCrowd
     }
 
     /// <summary>Removes a connection if its handshake is under way; otherwise does nothing.</summary>
-    internal void Remove(UndecidedConnection connection)
+    public void Remove(UndecidedConnection connection)
     {
         if (!_nodes.Remove(connection, out var node))
         {
@@ -46,7 +46,7 @@ internal sealed class HandshakeCrowd
     /// <param name="limit">How many handshakes may be under way.</param>
     /// <param name="need">The number of channels of one migration, which may all come at once from one address.</param>
     /// <param name="facts">Knows the addresses of the migration.</param>
-    internal UndecidedConnection? VictimBeyond(int limit, int need, AdmissionFacts facts)
+    public UndecidedConnection? VictimBeyond(int limit, int need, AdmissionFacts facts)
     {
         if (Count <= limit)
         {

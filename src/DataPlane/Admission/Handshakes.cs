@@ -19,7 +19,7 @@ internal sealed class Handshakes(AdmissionOptions options, AdmissionFacts facts,
     /// Counts a connection among those whose handshakes are under way. A handshake costs memory and work that a silent connection does not
     /// cost, so the number is limited: returns the connection that must go, which may be this one, or null.
     /// </summary>
-    internal UndecidedConnection? Add(UndecidedConnection connection)
+    public UndecidedConnection? Add(UndecidedConnection connection)
     {
         connection.Upgrading = new CancellationTokenSource();
         _underWay.Add(connection);
@@ -27,18 +27,18 @@ internal sealed class Handshakes(AdmissionOptions options, AdmissionFacts facts,
     }
 
     /// <summary>Starts the handshake of a connection that was added.</summary>
-    internal void Start(UndecidedConnection connection, IChannelUpgrade upgrade) =>
+    public void Start(UndecidedConnection connection, IChannelUpgrade upgrade) =>
         _ = RunAsync(connection, upgrade, connection.Upgrading!.Token);
 
     /// <summary>Cancels the handshake of a connection that is refused, if one is under way.</summary>
-    internal void Cancel(UndecidedConnection connection)
+    public void Cancel(UndecidedConnection connection)
     {
         _underWay.Remove(connection);
         connection.Upgrading?.Cancel();
     }
 
     /// <summary>Forgets a handshake that is done.</summary>
-    internal void Complete(UndecidedConnection connection)
+    public void Complete(UndecidedConnection connection)
     {
         _underWay.Remove(connection);
         connection.Upgrading?.Dispose();
@@ -47,7 +47,7 @@ internal sealed class Handshakes(AdmissionOptions options, AdmissionFacts facts,
     /// <summary>
     /// Takes the next handshake that has ended. Its connection may have been refused meanwhile; whoever takes the result owns it.
     /// </summary>
-    internal bool TryTake(out HandshakeEnd end)
+    public bool TryTake(out HandshakeEnd end)
     {
         lock (_gate)
         {
@@ -56,7 +56,7 @@ internal sealed class Handshakes(AdmissionOptions options, AdmissionFacts facts,
     }
 
     /// <summary>Closes what finished handshakes have left; results that come later are closed at once.</summary>
-    internal void Close()
+    public void Close()
     {
         lock (_gate)
         {

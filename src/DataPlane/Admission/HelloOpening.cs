@@ -12,23 +12,23 @@ namespace DataPlane.Admission;
 /// </summary>
 internal static class HelloOpening
 {
-    internal const byte Handshake = 0x16;
-    internal const int HeaderSize = 5;
-    internal const int MinSize = 4;
+    public const byte Handshake = 0x16;
+    public const int HeaderSize = 5;
+    public const int MinSize = 4;
 
     private const int LengthStart = 3;
     private const int MaxSize = 1 << 14; // the limit of every TLS record
     private const byte ClientHello = 1;
 
     /// <summary>The number of bytes that make the proof whole, as far as known.</summary>
-    internal static int Measure(ReadOnlySpan<byte> opening) =>
+    public static int Measure(ReadOnlySpan<byte> opening) =>
         opening.Length < HeaderSize ? HeaderSize : HeaderSize + LengthOf(opening);
 
-    internal static bool IsLengthRight(ReadOnlySpan<byte> opening) => LengthOf(opening) is >= MinSize and <= MaxSize;
+    public static bool IsLengthRight(ReadOnlySpan<byte> opening) => LengthOf(opening) is >= MinSize and <= MaxSize;
 
-    internal static bool IsClientHello(ReadOnlySpan<byte> opening) => opening[HeaderSize] == ClientHello;
+    public static bool IsClientHello(ReadOnlySpan<byte> opening) => opening[HeaderSize] == ClientHello;
 
-    internal static bool IsWhole(ReadOnlySpan<byte> opening) =>
+    public static bool IsWhole(ReadOnlySpan<byte> opening) =>
         (opening[HeaderSize + 1] << 16) + BinaryPrimitives.ReadUInt16BigEndian(opening[(HeaderSize + 2)..]) == LengthOf(opening) - MinSize;
 
     private static int LengthOf(ReadOnlySpan<byte> opening) => BinaryPrimitives.ReadUInt16BigEndian(opening[LengthStart..]);

@@ -20,9 +20,9 @@ namespace DataPlane.Admission;
 internal static class MainOpening
 {
     /// <summary>The length of the longest proof, and so the most bytes of a main channel that an undecided connection can hold.</summary>
-    internal const int MaxSize = SubsectionStart + WireLimits.MaxMachineNameLength + SubsectionHead + WireLimits.MaxNameLength;
+    public const int MaxSize = SubsectionStart + WireLimits.MaxMachineNameLength + SubsectionHead + WireLimits.MaxNameLength;
 
-    internal const byte First = 0x51;
+    public const byte First = 0x51;
 
     private const int NameStart = StreamHeader.Size + 1 + sizeof(uint);
     private const int SubsectionStart = NameStart;
@@ -34,23 +34,23 @@ internal static class MainOpening
     private const int MaxCommandLength = 16;
 
     /// <summary>Whether what has come so far is the beginning of a main channel and of no other.</summary>
-    internal static bool MayBe(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == First;
+    public static bool MayBe(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == First;
 
     /// <summary>The number of bytes that make the proof whole, as far as known.</summary>
-    internal static int Measure(ReadOnlySpan<byte> opening)
+    public static int Measure(ReadOnlySpan<byte> opening)
     {
         _ = TryMeasure(opening, out var needed);
         return needed;
     }
 
     /// <summary>Holds a main channel beside one that may still be given up, until the host has decided about that one.</summary>
-    internal static AdmissionVerdict Prove(Evidence evidence) =>
+    public static AdmissionVerdict Prove(Evidence evidence) =>
         evidence.Facts.HasMain ? AdmissionVerdict.Held : AdmissionVerdict.Admit(ChannelKind.Main);
 
     /// <summary>Whether the bytes so far can begin a main channel.</summary>
     /// <param name="opening">The first bytes; those of the header have been checked.</param>
     /// <param name="needed">The number of bytes that make the proof whole, as far as known: it may grow until that many are there.</param>
-    internal static bool TryMeasure(ReadOnlySpan<byte> opening, out int needed)
+    public static bool TryMeasure(ReadOnlySpan<byte> opening, out int needed)
     {
         needed = StreamHeader.Size + 1;
         if (opening.Length < needed)

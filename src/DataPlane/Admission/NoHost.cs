@@ -3,7 +3,7 @@ namespace DataPlane.Admission;
 /// <summary>The host of a migration that cannot be paused and asks for no page.</summary>
 internal sealed class NoHost : IAdmissionHost
 {
-    internal static NoHost Instance { get; } = new();
+    public static NoHost Instance { get; } = new();
 
     public bool IsPaused => false;
 

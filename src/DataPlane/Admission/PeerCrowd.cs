@@ -11,21 +11,21 @@ internal sealed class PeerCrowd(PeerGroup peerGroup, int need)
     private readonly LinkedList<UndecidedConnection> _silent = [];
     private readonly LinkedList<UndecidedConnection> _speaking = [];
 
-    internal PeerGroup PeerGroup { get; } = peerGroup;
+    public PeerGroup PeerGroup { get; } = peerGroup;
 
-    internal int Count => _all.Count;
+    public int Count => _all.Count;
 
     /// <summary>
     /// How much the address crowds the others out. A source with all of its channels counts no more than an address with one connection:
     /// otherwise it would pay among many addresses that hold one connection each.
     /// </summary>
-    internal int Weight => Math.Max(Count, need);
+    public int Weight => Math.Max(Count, need);
 
     /// <summary>The timestamp until which silent connections of this address may wait at least, whatever their own deadlines are.</summary>
-    internal long SilentUntil { get; set; }
+    public long SilentUntil { get; set; }
 
     /// <summary>The key of the oldest connection of this address. Keys grow with each connection.</summary>
-    internal ulong Age => _all.First!.Value.Key;
+    public ulong Age => _all.First!.Value.Key;
 
     /// <summary>
     /// The connection that goes when this address must give one up; <see langword="null"/> only when it has none. Strangers at the source's
@@ -33,22 +33,22 @@ internal sealed class PeerCrowd(PeerGroup peerGroup, int need)
     /// kind that is more numerous pays, the oldest connection first, and as many silent connections as a source may have never pay while
     /// there are others.
     /// </summary>
-    internal UndecidedConnection? Victim =>
+    public UndecidedConnection? Victim =>
         (_speaking.Count > 0 && _silent.Count <= Math.Max(need, _speaking.Count) ? _speaking : _silent).First?.Value;
 
-    internal void Add(UndecidedConnection connection)
+    public void Add(UndecidedConnection connection)
     {
         _all.AddLast(connection.InCrowd);
         _silent.AddLast(connection.InKind);
     }
 
-    internal void Remove(UndecidedConnection connection)
+    public void Remove(UndecidedConnection connection)
     {
         _all.Remove(connection.InCrowd);
         connection.InKind.List!.Remove(connection.InKind);
     }
 
-    internal void BeginToSpeak(UndecidedConnection connection)
+    public void BeginToSpeak(UndecidedConnection connection)
     {
         _silent.Remove(connection.InKind);
         _speaking.AddLast(connection.InKind);
@@ -57,7 +57,7 @@ internal sealed class PeerCrowd(PeerGroup peerGroup, int need)
     /// <summary>
     /// Orders addresses by weight, the heaviest first; of equal ones, the one with the oldest connection comes first. None may be empty.
     /// </summary>
-    internal sealed class BySize : IComparer<PeerCrowd>
+    public sealed class BySize : IComparer<PeerCrowd>
     {
         public int Compare(PeerCrowd? x, PeerCrowd? y) =>
             x!.Weight != y!.Weight ? y.Weight.CompareTo(x.Weight) : x.Age.CompareTo(y.Age);

@@ -14,38 +14,38 @@ namespace DataPlane.Admission;
 /// </summary>
 internal static class RecordOpening
 {
-    internal const int NameStart = RamRecordHeader.MinSize + 1;
+    public const int NameStart = RamRecordHeader.MinSize + 1;
 
     private const byte First = 0;
 
     /// <summary>Whether what has come so far is the beginning of such a channel and of no other.</summary>
-    internal static bool MayBe(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == First;
+    public static bool MayBe(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == First;
 
     /// <summary>Whether a connection has sent a lone end: the end of a preempt channel, and nothing before it.</summary>
-    internal static bool IsLoneEnd(ReadOnlySpan<byte> opening) =>
+    public static bool IsLoneEnd(ReadOnlySpan<byte> opening) =>
         opening.Length >= RamRecordHeader.MinSize && MayBe(opening) && IsEnd(opening);
 
     /// <summary>The number of bytes that make the proof whole, as far as known.</summary>
-    internal static int Measure(ReadOnlySpan<byte> opening) =>
+    public static int Measure(ReadOnlySpan<byte> opening) =>
         opening.Length < RamRecordHeader.MinSize || IsEnd(opening) ? RamRecordHeader.MinSize
         : opening.Length < NameStart ? NameStart
         : NameStart + opening[NameStart - 1];
 
     /// <summary>Whether a head that is there as a whole is that of an end.</summary>
-    internal static bool IsEnd(ReadOnlySpan<byte> opening) => FlagsOf(opening) == RamFlags.EndOfSection;
+    public static bool IsEnd(ReadOnlySpan<byte> opening) => FlagsOf(opening) == RamFlags.EndOfSection;
 
     /// <summary>
     /// Whether a record can be the first of a preempt channel. There is no previous block that it could continue, and the channel carries
     /// neither lists nor compressed pages.
     /// </summary>
-    internal static bool IsFirstRecord(ReadOnlySpan<byte> opening) => FlagsOf(opening) switch
+    public static bool IsFirstRecord(ReadOnlySpan<byte> opening) => FlagsOf(opening) switch
     {
         RamFlags.Page or RamFlags.Zero => true,
         RamFlags.EndOfSection => BinaryPrimitives.ReadUInt64BigEndian(opening) == (ulong)RamFlags.EndOfSection,
         _ => false,
     };
 
-    internal static AdmissionVerdict Prove(Evidence evidence)
+    public static AdmissionVerdict Prove(Evidence evidence)
     {
         var facts = evidence.Facts;
         if (!facts.HasMain)

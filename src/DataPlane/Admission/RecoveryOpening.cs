@@ -11,23 +11,23 @@ namespace DataPlane.Admission;
 /// </summary>
 internal static class RecoveryOpening
 {
-    internal const int NameStart = CommandHeader.Size + 1;
+    public const int NameStart = CommandHeader.Size + 1;
 
     private const byte First = 0x08;
 
     /// <summary>Whether what has come so far is the beginning of such a channel and of no other.</summary>
-    internal static bool MayBe(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == First;
+    public static bool MayBe(ReadOnlySpan<byte> opening) => opening.Length > 0 && opening[0] == First;
 
     /// <summary>The number of bytes that make the proof whole, as far as known.</summary>
-    internal static int Measure(ReadOnlySpan<byte> opening) =>
+    public static int Measure(ReadOnlySpan<byte> opening) =>
         opening.Length < NameStart ? NameStart : NameStart + opening[NameStart - 1];
 
-    internal static bool IsLengthRight(ReadOnlySpan<byte> opening) =>
+    public static bool IsLengthRight(ReadOnlySpan<byte> opening) =>
         opening[NameStart - 1] > 0
         && CommandHeader.TryRead(opening, out var command, out _)
         && command.Length == 1 + opening[NameStart - 1];
 
-    internal static AdmissionVerdict Prove(Evidence evidence)
+    public static AdmissionVerdict Prove(Evidence evidence)
     {
         var host = evidence.Facts.Host;
         if (!host.MayBeBlock(evidence.Opening[NameStart..Measure(evidence.Opening)]))

@@ -7,9 +7,9 @@ namespace DataPlane.Admission;
 /// </summary>
 internal sealed class RefusalThrottle(TimeProvider time)
 {
-    internal const int Burst = 8;
+    public const int Burst = 8;
 
-    internal static readonly TimeSpan Window = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan Window = TimeSpan.FromSeconds(10);
 
     private readonly Dictionary<RefusalReason, Slot> _slots = [];
 
@@ -17,10 +17,10 @@ internal sealed class RefusalThrottle(TimeProvider time)
     /// The time at which <see cref="TakeLeftOut"/> has something to return, as a timestamp of the clock; <see cref="long.MaxValue"/> if it
     /// has nothing.
     /// </summary>
-    internal long Due { get; private set; } = long.MaxValue;
+    public long Due { get; private set; } = long.MaxValue;
 
     /// <summary>Whether this refusal is logged; otherwise it is counted.</summary>
-    internal bool TryPass(RefusalReason reason, string peer)
+    public bool TryPass(RefusalReason reason, string peer)
     {
         var now = time.GetTimestamp();
         if (!_slots.TryGetValue(reason, out var slot))
@@ -47,7 +47,7 @@ internal sealed class RefusalThrottle(TimeProvider time)
     }
 
     /// <summary>Takes the counts of the windows that are over, or of all windows if <paramref name="all"/> is set.</summary>
-    internal List<(RefusalReason Reason, long Count, string LastPeer)> TakeLeftOut(bool all = false)
+    public List<(RefusalReason Reason, long Count, string LastPeer)> TakeLeftOut(bool all = false)
     {
         List<(RefusalReason, long, string)> taken = [];
         if (!all && Due > time.GetTimestamp())
@@ -79,12 +79,12 @@ internal sealed class RefusalThrottle(TimeProvider time)
 
     private sealed class Slot
     {
-        internal long Until { get; set; } = long.MinValue;
+        public long Until { get; set; } = long.MinValue;
 
-        internal int Passed { get; set; }
+        public int Passed { get; set; }
 
-        internal long LeftOut { get; set; }
+        public long LeftOut { get; set; }
 
-        internal string LastPeer { get; set; } = "";
+        public string LastPeer { get; set; } = "";
     }
 }

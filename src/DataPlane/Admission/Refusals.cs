@@ -20,12 +20,12 @@ internal sealed class Refusals(
     private readonly RefusalThrottle _ofStrangers = new(time);
 
     /// <summary>Reports each refusal: reason, peer and detail. It must not wait.</summary>
-    internal required Action<RefusalReason, string, string?> Report { get; init; }
+    public required Action<RefusalReason, string, string?> Report { get; init; }
 
     /// <summary>The time at which <see cref="LogLeftOut"/> has something to log; <see cref="long.MaxValue"/> if it has nothing.</summary>
-    internal long LogDue => Math.Min(_ofStrangers.Due, _ofMigration.Due);
+    public long LogDue => Math.Min(_ofStrangers.Due, _ofMigration.Due);
 
-    internal void Refuse(UndecidedConnection connection, RefusalReason reason, string? detail = null)
+    public void Refuse(UndecidedConnection connection, RefusalReason reason, string? detail = null)
     {
         if (reason == RefusalReason.Evicted)
         {
@@ -47,7 +47,7 @@ internal sealed class Refusals(
     }
 
     /// <summary>Counts, logs and reports what was admitted and turned out to be no migration.</summary>
-    internal void NoteFalseStart(FalseStart start)
+    public void NoteFalseStart(FalseStart start)
     {
         counters.RefuseAdmitted(RefusalReason.FalseStart);
         if (_ofStrangers.TryPass(RefusalReason.FalseStart, start.Peer))
@@ -59,7 +59,7 @@ internal sealed class Refusals(
     }
 
     /// <summary>Logs how many refusals were not logged one by one, where that is due, or everywhere.</summary>
-    internal void LogLeftOut(bool all)
+    public void LogLeftOut(bool all)
     {
         ReadOnlySpan<RefusalThrottle> throttles = [_ofStrangers, _ofMigration];
         foreach (var throttle in throttles)

@@ -14,7 +14,7 @@ internal sealed class RequestedChanges(
     /// Begins the new set or the recovery that was asked for. It is called before each decision, so that bytes which come after the host's
     /// call are judged by the new facts.
     /// </summary>
-    internal void FreePlaces()
+    public void FreePlaces()
     {
         if (requests.Epoch is var epoch && epoch != facts.Epoch)
         {
@@ -34,7 +34,7 @@ internal sealed class RequestedChanges(
         }
     }
 
-    internal void CountFalseStarts()
+    public void CountFalseStarts()
     {
         while (requests.TryTakeFalseStart(out var start))
         {
@@ -43,7 +43,7 @@ internal sealed class RequestedChanges(
     }
 
     /// <summary>Gives main's place to the recovered main channel that the host has chosen; returns whether there was one.</summary>
-    internal bool TryConfirmMain()
+    public bool TryConfirmMain()
     {
         if (requests.TakeConfirmed() is not { } main || main.Epoch != facts.Epoch)
         {

@@ -18,7 +18,7 @@ internal sealed class UndecidedConnection
     private int _count;
     private int _shown;
 
-    internal UndecidedConnection(ulong key, AcceptedSocket accepted, long now)
+    public UndecidedConnection(ulong key, AcceptedSocket accepted, long now)
     {
         Accepted = now;
         Key = key;
@@ -30,71 +30,71 @@ internal sealed class UndecidedConnection
     }
 
     /// <summary>Identifies the connection in the poll set. Unlike the number of a descriptor, a key is never used again.</summary>
-    internal ulong Key { get; }
+    public ulong Key { get; }
 
     /// <summary>The time at which the connection was accepted, as a timestamp of the admission's clock.</summary>
-    internal long Accepted { get; }
+    public long Accepted { get; }
 
-    internal SafeSocketHandle Socket { get; }
+    public SafeSocketHandle Socket { get; }
 
-    internal PeerAddress Address { get; }
+    public PeerAddress Address { get; }
 
     /// <summary>The address as text, for messages and status views.</summary>
-    internal string Peer { get; }
+    public string Peer { get; }
 
-    internal PeerGroup PeerGroup => Address.Group;
+    public PeerGroup PeerGroup => Address.Group;
 
     /// <summary>The deadline, as a timestamp of the admission's clock; <see cref="long.MaxValue"/> if there is none.</summary>
-    internal long Deadline { get; set; }
+    public long Deadline { get; set; }
 
-    internal int HeapIndex { get; set; }
+    public int HeapIndex { get; set; }
 
     /// <summary>
     /// Whether the connection is in the poll set. It is not when its first bytes were there at accept and decided it, nor when it is held.
     /// </summary>
-    internal bool IsPolled { get; private set; }
+    public bool IsPolled { get; private set; }
 
     /// <summary>The connection's place among all connections of its address.</summary>
-    internal LinkedListNode<UndecidedConnection> InCrowd { get; }
+    public LinkedListNode<UndecidedConnection> InCrowd { get; }
 
     /// <summary>The connection's place among the silent connections of its address, or among those that have sent something.</summary>
-    internal LinkedListNode<UndecidedConnection> InKind { get; }
+    public LinkedListNode<UndecidedConnection> InKind { get; }
 
-    internal LinkedListNode<UndecidedConnection>? InRecords { get; set; }
+    public LinkedListNode<UndecidedConnection>? InRecords { get; set; }
 
-    internal bool IsSilent => _count == 0;
+    public bool IsSilent => _count == 0;
 
     /// <summary>
     /// Whether nothing more is read from the connection: the host must know more first, or a TLS handshake has the socket.
     /// </summary>
-    internal bool IsHeld { get; set; }
+    public bool IsHeld { get; set; }
 
     /// <summary>Cancels the TLS handshake that has the socket; <see langword="null"/> when none has.</summary>
-    internal CancellationTokenSource? Upgrading { get; set; }
+    public CancellationTokenSource? Upgrading { get; set; }
 
     /// <summary>Whether TLS has ended here already, so that the connection's bytes are those inside TLS.</summary>
-    internal bool IsInside { get; init; }
+    public bool IsInside { get; init; }
 
     /// <summary>The TLS session that the bytes are read through, where TLS ends here; else <see langword="null"/>.</summary>
-    internal TlsSession? Session { get; init; }
+    public TlsSession? Session { get; init; }
 
     /// <summary>
     /// How the connection ended inside TLS, as far as that is known; else <see langword="null"/>. QEMU checks the other side's certificate
     /// after the handshake, and closes without a message if it does not accept it.
     /// </summary>
-    internal string? TlsEnding => Session is null ? null
+    public string? TlsEnding => Session is null ? null
         : Session.Failure ?? (IsSilent ? "it closed right after the handshake, as a source does that does not accept our certificate"
             : null);
 
-    internal ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
+    public ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
 
-    internal ReadOnlyMemory<byte> Consumed => _opening.AsMemory(0, _count);
+    public ReadOnlyMemory<byte> Consumed => _opening.AsMemory(0, _count);
 
     /// <summary>
     /// Reads what is there, without waiting and no further than the rules allow (<see cref="AdmissionRules.ReadLimit"/>). Nothing is
     /// peeked: a peek at part of a magic would report the same bytes for ever.
     /// </summary>
-    internal unsafe ReadOutcome Read()
+    public unsafe ReadOutcome Read()
     {
         var buffer = stackalloc byte[ReadAtOnce];
         // SAFETY: the span is the buffer, or the beginning of it.
@@ -123,10 +123,10 @@ internal sealed class UndecidedConnection
     }
 
     /// <summary>Puts the connection into the poll set; returns false when the system has no memory for that.</summary>
-    internal bool TryPoll(EpollSet set) => IsPolled = set.TryAdd(Socket, Key);
+    public bool TryPoll(EpollSet set) => IsPolled = set.TryAdd(Socket, Key);
 
     /// <summary>Takes the connection out of the poll set, if it is in it.</summary>
-    internal void Unpoll(EpollSet set)
+    public void Unpoll(EpollSet set)
     {
         if (IsPolled)
         {
@@ -136,7 +136,7 @@ internal sealed class UndecidedConnection
         IsPolled = false;
     }
 
-    internal void Close()
+    public void Close()
     {
         Session?.Dispose();
         Socket.Dispose();
@@ -155,17 +155,17 @@ internal sealed class UndecidedConnection
     }
 
     /// <summary>Makes <see cref="Describe"/> show the bytes that have been read and judged.</summary>
-    internal void Show() => Volatile.Write(ref _shown, _count);
+    public void Show() => Volatile.Write(ref _shown, _count);
 
     /// <summary>Describes the connection for status views. Any thread may call it.</summary>
-    internal UndecidedInfo Describe(TimeProvider time)
+    public UndecidedInfo Describe(TimeProvider time)
     {
         var bytes = Volatile.Read(ref _shown);
         return new UndecidedInfo(Peer, StateWith(bytes), bytes, time.GetElapsedTime(Accepted));
     }
 
     /// <summary>Whether the connection has sent all that it must, and the host cannot judge it yet. Any thread may call it.</summary>
-    internal bool IsWaitingForHost() => StateWith(Volatile.Read(ref _shown)) == UndecidedState.Held;
+    public bool IsWaitingForHost() => StateWith(Volatile.Read(ref _shown)) == UndecidedState.Held;
 
     private UndecidedState StateWith(int shown) =>
         shown > 0 ? IsHeld && Upgrading is null ? UndecidedState.Held : UndecidedState.Speaking

@@ -16,21 +16,21 @@ internal sealed class UndecidedDeadlines(UndecidedSet undecided, AdmissionFacts 
     private static readonly TimeSpan s_besidePreempt = TimeSpan.FromSeconds(3);
 
     /// <summary>The deadline of a connection that has just begun to be silent.</summary>
-    internal long OfSilence => clock.After(options.UndecidedTimeout);
+    public long OfSilence => clock.After(options.UndecidedTimeout);
 
     /// <summary>Notes that the first bytes of a connection have come, and gives it the time for its proof.</summary>
-    internal void BeginToSpeak(UndecidedConnection connection) =>
+    public void BeginToSpeak(UndecidedConnection connection) =>
         undecided.BeginToSpeak(connection, clock.After(options.IncompleteTimeout));
 
     /// <summary>Gives a connection the time for its TLS handshake.</summary>
-    internal void BeginHandshake(UndecidedConnection connection) =>
+    public void BeginHandshake(UndecidedConnection connection) =>
         undecided.Defer(connection, clock.After(options.HandshakeTimeout));
 
     /// <summary>
     /// Gives the host its time to judge a connection. A recovery is held twice as long: the host may need that time to find out that its
     /// link is dead. A main channel waits until the one before it is settled or given up, for which the host has a deadline.
     /// </summary>
-    internal void Hold(UndecidedConnection connection) =>
+    public void Hold(UndecidedConnection connection) =>
         undecided.Defer(connection, MainOpening.MayBe(connection.Opening) ? long.MaxValue
             : IsBesidePreempt(connection) ? connection.Deadline
             : clock.After(RecoveryOpening.MayBe(connection.Opening) ? 2 * options.UndecidedTimeout : options.IncompleteTimeout));
@@ -39,7 +39,7 @@ internal sealed class UndecidedDeadlines(UndecidedSet undecided, AdmissionFacts 
     /// Shortens the time of a connection that stays undecided, if it has sent a page record beside a preempt channel. Whether the record is
     /// whole or not, and however often it is judged, the time only becomes shorter.
     /// </summary>
-    internal void ShortenBesidePreempt(UndecidedConnection connection)
+    public void ShortenBesidePreempt(UndecidedConnection connection)
     {
         if (IsBesidePreempt(connection))
         {
@@ -48,16 +48,16 @@ internal sealed class UndecidedDeadlines(UndecidedSet undecided, AdmissionFacts 
     }
 
     /// <summary>Gives the silent connections of an address their time anew, because a channel has come from there.</summary>
-    internal void Rearm(PeerGroup peerGroup) => undecided.Rearm(peerGroup, OfSilence);
+    public void Rearm(PeerGroup peerGroup) => undecided.Rearm(peerGroup, OfSilence);
 
     /// <summary>Gives the connections without a deadline one, because nothing is left that they may wait for.</summary>
-    internal void EndCandidacies() => undecided.EndCandidacies(OfSilence);
+    public void EndCandidacies() => undecided.EndCandidacies(OfSilence);
 
     /// <summary>
     /// Gives page records the time until their main channel has come. A record that came before the host had noticed the loss may be of the
     /// new link, and waits for its main channel as any other.
     /// </summary>
-    internal void ExtendRecords()
+    public void ExtendRecords()
     {
         var due = clock.After(options.IncompleteTimeout);
         foreach (var connection in undecided.Records)
@@ -73,7 +73,7 @@ internal sealed class UndecidedDeadlines(UndecidedSet undecided, AdmissionFacts 
     /// Looks at a connection whose deadline is over. It gets another one if it may wait longer; else it is to be refused for the reason
     /// that is returned.
     /// </summary>
-    internal RefusalReason? Expire(UndecidedConnection connection, long now, out string? detail)
+    public RefusalReason? Expire(UndecidedConnection connection, long now, out string? detail)
     {
         detail = connection.Upgrading is null ? null : $"it was not over within {options.HandshakeTimeout.TotalSeconds:0.###} s";
         if (connection.IsHeld && RecordOpening.IsLoneEnd(connection.Opening) && facts.AwaitsPreemptFrom(connection.PeerGroup))

@@ -15,7 +15,7 @@ internal sealed class UndecidedRoom : IDisposable
     private readonly TimeProvider _time;
     private readonly DescriptorBudget.Share _descriptors;
 
-    internal UndecidedRoom(
+    public UndecidedRoom(
         UndecidedSet undecided, AdmissionFacts facts, AdmissionOptions options, Refusals refusals, TimeProvider time, ILogger logger)
     {
         _undecided = undecided;
@@ -38,11 +38,11 @@ internal sealed class UndecidedRoom : IDisposable
         Math.Max(_options.MultifdChannels + 2, _descriptors.ForStrangers / _options.DescriptorsPerUndecided));
 
     /// <summary>The connection that must go because <paramref name="newcomer"/> has come; null when there is room.</summary>
-    internal UndecidedConnection? VictimFor(UndecidedConnection newcomer) =>
+    public UndecidedConnection? VictimFor(UndecidedConnection newcomer) =>
         _undecided.VictimFor(newcomer.PeerGroup, _options, Limit, _facts);
 
     /// <summary>Refuses a connection for want of room.</summary>
-    internal void GiveUp(UndecidedConnection victim) => _refusals.Refuse(victim, RefusalReason.Evicted,
+    public void GiveUp(UndecidedConnection victim) => _refusals.Refuse(victim, RefusalReason.Evicted,
         $"no room: {_undecided.CountOf(victim.PeerGroup)} of its address were undecided where {_options.MaxUndecidedPerPeer} may be, "
         + $"{_undecided.Count} in all where {Limit} may be; it had come "
         + $"{_time.GetElapsedTime(victim.Accepted).TotalSeconds:0.###} s before");

@@ -17,25 +17,25 @@ internal sealed class UndecidedSet(int need)
     private readonly SortedSet<PeerCrowd> _bySize = new(new PeerCrowd.BySize());
     private readonly LinkedList<UndecidedConnection> _records = [];
 
-    internal int Count => _byKey.Count;
+    public int Count => _byKey.Count;
 
     /// <summary>The connection with the earliest deadline; <see langword="null"/> if there is none.</summary>
-    internal UndecidedConnection? First => _byDeadline.First;
+    public UndecidedConnection? First => _byDeadline.First;
 
     /// <summary>
     /// The connections that began with a page record, a recovery command or the magic of main: what other connections send or what the host
     /// learns may decide them. The latest comes first, because a source that recovers connects after the loss of its link, and a stranger
     /// may have connected earlier to wait for that.
     /// </summary>
-    internal UndecidedConnection[] Records => [.. _records];
+    public UndecidedConnection[] Records => [.. _records];
 
-    internal bool HasRecords => _records.Count > 0;
+    public bool HasRecords => _records.Count > 0;
 
-    internal bool TryGet(ulong key, [NotNullWhen(true)] out UndecidedConnection? connection) => _byKey.TryGetValue(key, out connection);
+    public bool TryGet(ulong key, [NotNullWhen(true)] out UndecidedConnection? connection) => _byKey.TryGetValue(key, out connection);
 
-    internal bool Contains(UndecidedConnection connection) => _byKey.ContainsKey(connection.Key);
+    public bool Contains(UndecidedConnection connection) => _byKey.ContainsKey(connection.Key);
 
-    internal void Add(UndecidedConnection connection, long deadline)
+    public void Add(UndecidedConnection connection, long deadline)
     {
         lock (_gate)
         {
@@ -57,7 +57,7 @@ internal sealed class UndecidedSet(int need)
         _bySize.Add(crowd);
     }
 
-    internal void Remove(UndecidedConnection connection)
+    public void Remove(UndecidedConnection connection)
     {
         lock (_gate)
         {
@@ -80,7 +80,7 @@ internal sealed class UndecidedSet(int need)
     }
 
     /// <summary>Notes that the first bytes of a connection have come, and sets the deadline for its proof.</summary>
-    internal void BeginToSpeak(UndecidedConnection connection, long deadline)
+    public void BeginToSpeak(UndecidedConnection connection, long deadline)
     {
         var crowd = _byPeer[connection.PeerGroup];
         _bySize.Remove(crowd);
@@ -95,12 +95,12 @@ internal sealed class UndecidedSet(int need)
     }
 
     /// <summary>Sets another deadline for a connection; <see cref="long.MaxValue"/> means none.</summary>
-    internal void Defer(UndecidedConnection connection, long deadline) => _byDeadline.Change(connection, deadline);
+    public void Defer(UndecidedConnection connection, long deadline) => _byDeadline.Change(connection, deadline);
 
     /// <summary>
     /// Lets the silent connections of a peer wait until <paramref name="deadline"/> at least; they notice when their own deadline ends.
     /// </summary>
-    internal void Rearm(PeerGroup peerGroup, long deadline)
+    public void Rearm(PeerGroup peerGroup, long deadline)
     {
         if (_byPeer.TryGetValue(peerGroup, out var crowd))
         {
@@ -108,12 +108,12 @@ internal sealed class UndecidedSet(int need)
         }
     }
 
-    internal long SilentUntil(UndecidedConnection connection) => _byPeer[connection.PeerGroup].SilentUntil;
+    public long SilentUntil(UndecidedConnection connection) => _byPeer[connection.PeerGroup].SilentUntil;
 
     /// <summary>
     /// Sets a deadline for the connections that have none, except for main channels: those wait for what becomes of the one before them.
     /// </summary>
-    internal void EndCandidacies(long deadline)
+    public void EndCandidacies(long deadline)
     {
         foreach (var connection in _byKey.Values)
         {
@@ -131,7 +131,7 @@ internal sealed class UndecidedSet(int need)
     /// Addresses that have brought channels of the migration pay only when there is no other, or when they hold more than half of the room:
     /// a stranger may have brought a channel, and strangers may share the source's address.
     /// </summary>
-    internal UndecidedConnection? VictimFor(PeerGroup peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
+    public UndecidedConnection? VictimFor(PeerGroup peerGroup, AdmissionOptions options, int maxUndecided, AdmissionFacts facts)
     {
         var own = _byPeer[peerGroup];
         if (own.Count > options.MaxUndecidedPerPeer)
@@ -162,13 +162,13 @@ internal sealed class UndecidedSet(int need)
         return _bySize.Min!.Victim;
     }
 
-    internal int CountOf(PeerGroup peerGroup) => _byPeer[peerGroup].Count;
+    public int CountOf(PeerGroup peerGroup) => _byPeer[peerGroup].Count;
 
     /// <summary>
     /// Whether a connection is there that may still become any channel by what it sends, so one that is not held: from
     /// <paramref name="peer"/>, or from anywhere if that is <see langword="null"/>. Any thread may call it.
     /// </summary>
-    internal bool HasOpen(PeerGroup? peer)
+    public bool HasOpen(PeerGroup? peer)
     {
         lock (_gate)
         {
@@ -185,7 +185,7 @@ internal sealed class UndecidedSet(int need)
     }
 
     /// <summary>Describes all undecided connections. Any thread may call it.</summary>
-    internal List<UndecidedInfo> Snapshot(TimeProvider time)
+    public List<UndecidedInfo> Snapshot(TimeProvider time)
     {
         lock (_gate)
         {

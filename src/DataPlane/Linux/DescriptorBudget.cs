@@ -8,7 +8,7 @@ namespace DataPlane.Linux;
 internal sealed class DescriptorBudget
 {
     /// <summary>Descriptors that are set aside for the process itself: runtime, libraries, logs, monitors, listeners, poll sets.</summary>
-    internal const long OfTheProcess = 256;
+    public const long OfTheProcess = 256;
 
     private readonly Func<long> _limit;
     private readonly Lock _gate = new();
@@ -17,12 +17,12 @@ internal sealed class DescriptorBudget
     private long _perShare;
 
     /// <param name="limit">Returns how many descriptors may be open; called whenever a share is opened or closed.</param>
-    internal DescriptorBudget(Func<long> limit) => _limit = limit;
+    public DescriptorBudget(Func<long> limit) => _limit = limit;
 
-    internal static DescriptorBudget Process { get; } = new(ReadLimit);
+    public static DescriptorBudget Process { get; } = new(ReadLimit);
 
     /// <summary>Opens a share for an admission loop whose migration needs <paramref name="reserve"/> descriptors.</summary>
-    internal Share Open(long reserve) => new(this, reserve);
+    public Share Open(long reserve) => new(this, reserve);
 
     private static unsafe long ReadLimit()
     {
@@ -46,13 +46,13 @@ internal sealed class DescriptorBudget
     }
 
     /// <summary>The share of one admission loop, which ends when this is disposed of.</summary>
-    internal sealed class Share : IDisposable
+    public sealed class Share : IDisposable
     {
         private readonly DescriptorBudget _budget;
         private readonly long _reserve;
         private int _isClosed;
 
-        internal Share(DescriptorBudget budget, long reserve)
+        public Share(DescriptorBudget budget, long reserve)
         {
             _budget = budget;
             _reserve = reserve;
@@ -60,7 +60,7 @@ internal sealed class DescriptorBudget
         }
 
         /// <summary>Descriptors that undecided connections of this share may have now; fewer while other shares are open.</summary>
-        internal long ForStrangers => Volatile.Read(ref _budget._perShare);
+        public long ForStrangers => Volatile.Read(ref _budget._perShare);
 
         public void Dispose()
         {

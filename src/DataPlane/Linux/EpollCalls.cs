@@ -9,22 +9,22 @@ namespace DataPlane.Linux;
 /// </summary>
 internal static unsafe partial class EpollCalls
 {
-    internal const int EpollCloseOnExec = 0x80000;
-    internal const int EpollAdd = 1;
-    internal const int EpollDelete = 2;
-    internal const uint EpollIn = 1;
-    internal const uint EpollOut = 4;
-    internal const uint EpollError = 8;
-    internal const uint EpollHangUp = 0x10;
-    internal const uint EpollReadHangUp = 0x2000;
-    internal const uint EpollEdge = 1u << 31;
+    public const int EpollCloseOnExec = 0x80000;
+    public const int EpollAdd = 1;
+    public const int EpollDelete = 2;
+    public const uint EpollIn = 1;
+    public const uint EpollOut = 4;
+    public const uint EpollError = 8;
+    public const uint EpollHangUp = 0x10;
+    public const uint EpollReadHangUp = 0x2000;
+    public const uint EpollEdge = 1u << 31;
 
     [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
-    internal static partial int EpollCreate(int flags);
+    public static partial int EpollCreate(int flags);
 
     [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
-    internal static partial int EpollControl(SafeFileHandle set, int operation, int descriptor, byte* epollEvent);
+    public static partial int EpollControl(SafeFileHandle set, int operation, int descriptor, byte* epollEvent);
 
     [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
-    internal static partial int EpollWait(SafeFileHandle set, byte* events, int capacity, int timeoutMilliseconds);
+    public static partial int EpollWait(SafeFileHandle set, byte* events, int capacity, int timeoutMilliseconds);
 }

@@ -12,7 +12,7 @@ namespace DataPlane.Linux;
 internal sealed class EpollSet : IDisposable
 {
     // struct epoll_event { uint32_t events; uint64_t data; } is packed on x86-64 and nowhere else.
-    internal static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
+    public static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
 
     private static readonly int s_dataOffset = EventSize - sizeof(ulong);
 
@@ -21,7 +21,7 @@ internal sealed class EpollSet : IDisposable
     private readonly int _capacity;
 
     /// <param name="capacity">The most events that one <see cref="Wait"/> brings.</param>
-    internal EpollSet(int capacity)
+    public EpollSet(int capacity)
     {
         var descriptor = EpollCalls.EpollCreate(EpollCalls.EpollCloseOnExec);
         if (descriptor < 0)
@@ -39,7 +39,7 @@ internal sealed class EpollSet : IDisposable
     /// with <see cref="EpollCalls.EpollEdge"/> once for each change. The caller keeps it open meanwhile.
     /// </summary>
     /// <returns>Whether it is in the set; if it is not, the last P/Invoke error has the reason.</returns>
-    internal unsafe bool TryAdd(int descriptor, ulong key, uint events = EpollCalls.EpollIn)
+    public unsafe bool TryAdd(int descriptor, ulong key, uint events = EpollCalls.EpollIn)
     {
         var epollEvent = stackalloc byte[16];
         // SAFETY: the buffer holds the larger of the two layouts.
@@ -49,11 +49,11 @@ internal sealed class EpollSet : IDisposable
     }
 
     /// <inheritdoc cref="TryAdd(int, ulong, uint)"/>
-    internal bool TryAdd(SafeSocketHandle socket, ulong key) => TryAdd((int)socket.DangerousGetHandle(), key);
+    public bool TryAdd(SafeSocketHandle socket, ulong key) => TryAdd((int)socket.DangerousGetHandle(), key);
 
     /// <summary>As <see cref="TryAdd(int, ulong, uint)"/>, for a descriptor that must be watched.</summary>
     /// <exception cref="LinuxException">The system refuses it.</exception>
-    internal void Add(int descriptor, ulong key, uint events = EpollCalls.EpollIn)
+    public void Add(int descriptor, ulong key, uint events = EpollCalls.EpollIn)
     {
         if (!TryAdd(descriptor, key, events))
         {
@@ -64,7 +64,7 @@ internal sealed class EpollSet : IDisposable
     /// <summary>Watches a socket that another thread may be about to close.</summary>
     /// <exception cref="ObjectDisposedException">The socket was closed meanwhile.</exception>
     /// <exception cref="LinuxException">The system refuses it.</exception>
-    internal void Add(SafeSocketHandle socket, ulong key, uint events = EpollCalls.EpollIn)
+    public void Add(SafeSocketHandle socket, ulong key, uint events = EpollCalls.EpollIn)
     {
         var held = false;
         try
@@ -85,7 +85,7 @@ internal sealed class EpollSet : IDisposable
     /// Removes a socket that is still open. This is needed before the socket is given away, because a registration lives as long as the
     /// socket.
     /// </summary>
-    internal unsafe void Remove(SafeSocketHandle socket)
+    public unsafe void Remove(SafeSocketHandle socket)
     {
         var ignored = stackalloc byte[16];
         // SAFETY: the kernel does not read the event of a removal, but kernels before 2.6.9 require a pointer.
@@ -96,7 +96,7 @@ internal sealed class EpollSet : IDisposable
     /// Waits for at least one event, without a time limit unless one is given. Returns the number of events, for <see cref="Event"/>; it is
     /// 0 when the time is over or a signal has interrupted the wait.
     /// </summary>
-    internal unsafe int Wait(int timeoutMilliseconds = Timeout.Infinite)
+    public unsafe int Wait(int timeoutMilliseconds = Timeout.Infinite)
     {
         fixed (byte* events = _events)
         {
@@ -113,7 +113,7 @@ internal sealed class EpollSet : IDisposable
     }
 
     /// <summary>Returns event <paramref name="index"/> of the last <see cref="Wait"/>.</summary>
-    internal (ulong Key, uint Events) Event(int index)
+    public (ulong Key, uint Events) Event(int index)
     {
         ReadOnlySpan<byte> entry = _events.AsSpan(index * EventSize, EventSize);
         return (Unsafe.ReadUnaligned<ulong>(in entry[s_dataOffset]), Unsafe.ReadUnaligned<uint>(in entry[0]));

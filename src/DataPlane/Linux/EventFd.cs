@@ -8,12 +8,12 @@ namespace DataPlane.Linux;
 /// </summary>
 internal sealed partial class EventFd : IDisposable
 {
-    internal const int CloseOnExec = 0x80000;
-    internal const int NonBlocking = 0x800;
+    public const int CloseOnExec = 0x80000;
+    public const int NonBlocking = 0x800;
 
     private readonly SafeFileHandle _handle;
 
-    internal EventFd()
+    public EventFd()
     {
         var descriptor = Create(0, CloseOnExec | NonBlocking);
         if (descriptor < 0)
@@ -25,9 +25,9 @@ internal sealed partial class EventFd : IDisposable
     }
 
     /// <summary>The descriptor for poll and epoll sets. The owner keeps this object alive while it is in one.</summary>
-    internal int Descriptor => (int)_handle.DangerousGetHandle();
+    public int Descriptor => (int)_handle.DangerousGetHandle();
 
-    internal unsafe void Signal()
+    public unsafe void Signal()
     {
         ulong one = 1;
         try
@@ -42,7 +42,7 @@ internal sealed partial class EventFd : IDisposable
         }
     }
 
-    internal unsafe void Reset()
+    public unsafe void Reset()
     {
         ulong count;
         // SAFETY: eight bytes of the local are written. EAGAIN means that it was not signalled.

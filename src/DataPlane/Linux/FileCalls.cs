@@ -9,74 +9,74 @@ namespace DataPlane.Linux;
 /// </summary>
 internal static unsafe partial class FileCalls
 {
-    internal const int OpenReadOnly = 0;
-    internal const int OpenReadWrite = 2;
-    internal const int OpenCreate = 0x40;
-    internal const int OpenExclusive = 0x80;
-    internal const int OpenCloseOnExec = 0x80000;
-    internal const int OpenNonBlocking = 0x800;
+    public const int OpenReadOnly = 0;
+    public const int OpenReadWrite = 2;
+    public const int OpenCreate = 0x40;
+    public const int OpenExclusive = 0x80;
+    public const int OpenCloseOnExec = 0x80000;
+    public const int OpenNonBlocking = 0x800;
 
     /// <summary>O_PATH: opens a file as a location only, for neither reading nor writing.</summary>
-    internal const int OpenPath = 0x200000;
+    public const int OpenPath = 0x200000;
 
-    internal const int AllocateKeepSize = 1;
-    internal const int AllocatePunchHole = 2;
+    public const int AllocateKeepSize = 1;
+    public const int AllocatePunchHole = 2;
 
-    internal const int SeekData = 3;
-    internal const int SeekHole = 4;
+    public const int SeekData = 3;
+    public const int SeekHole = 4;
 
-    internal const int LockExclusive = 2;
-    internal const int LockNonBlocking = 4;
-    internal const int LockRelease = 8;
+    public const int LockExclusive = 2;
+    public const int LockNonBlocking = 4;
+    public const int LockRelease = 8;
 
-    internal const int CurrentDirectory = -100;
-    internal const uint RenameExchange = 2;
+    public const int CurrentDirectory = -100;
+    public const uint RenameExchange = 2;
 
-    internal const int StatusOfLinks = 0x100; // AT_SYMLINK_NOFOLLOW
-    internal const int StatusOfDescriptor = 0x1000; // AT_EMPTY_PATH
+    public const int StatusOfLinks = 0x100; // AT_SYMLINK_NOFOLLOW
+    public const int StatusOfDescriptor = 0x1000; // AT_EMPTY_PATH
 
-    internal const int FileTypeMask = 0xF000;
-    internal const int FileTypeSocket = 0xC000;
+    public const int FileTypeMask = 0xF000;
+    public const int FileTypeSocket = 0xC000;
 
     // O_DIRECTORY is one of the few flags that differ between the architectures.
-    internal static int OpenDirectory => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x4000 : 0x10000;
+    public static int OpenDirectory => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x4000 : 0x10000;
 
     // O_NOFOLLOW differs between the architectures, as O_DIRECTORY does.
-    internal static int OpenNoFollow => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x8000 : 0x20000;
+    public static int OpenNoFollow => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x8000 : 0x20000;
 
     // open is variadic; integers travel in the same registers either way on Linux x64 and Arm64.
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int Open(string path, int flags, uint mode);
+    public static partial int Open(string path, int flags, uint mode);
 
     [LibraryImport("libc", EntryPoint = "ftruncate", SetLastError = true)]
-    internal static partial int SetFileLength(SafeFileHandle file, long length);
+    public static partial int SetFileLength(SafeFileHandle file, long length);
 
     [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
-    internal static partial long Seek(SafeFileHandle file, long offset, int whence);
+    public static partial long Seek(SafeFileHandle file, long offset, int whence);
 
     [LibraryImport("libc", EntryPoint = "fallocate", SetLastError = true)]
-    internal static partial int Allocate(SafeFileHandle file, int mode, long offset, long length);
+    public static partial int Allocate(SafeFileHandle file, int mode, long offset, long length);
 
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
-    internal static partial int SyncData(SafeFileHandle file);
+    public static partial int SyncData(SafeFileHandle file);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
-    internal static partial int Sync(SafeFileHandle file);
+    public static partial int Sync(SafeFileHandle file);
 
     [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
-    internal static partial int Lock(SafeFileHandle file, int operation);
+    public static partial int Lock(SafeFileHandle file, int operation);
 
     [LibraryImport("libc", EntryPoint = "renameat2", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int Rename(int oldDirectory, string oldPath, int newDirectory, string newPath, uint flags);
+    public static partial int Rename(int oldDirectory, string oldPath, int newDirectory, string newPath, uint flags);
 
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int FileStatus(int directory, string path, int flags, uint mask, byte* status);
+    public static partial int FileStatus(int directory, string path, int flags, uint mask, byte* status);
 
     [LibraryImport("libc", EntryPoint = "openat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int OpenAt(SafeFileHandle folder, string name, int flags, uint mode);
+    public static partial int OpenAt(SafeFileHandle folder, string name, int flags, uint mode);
 
     [LibraryImport("libc", EntryPoint = "unlinkat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int UnlinkAt(SafeFileHandle folder, string name, int flags);
+    public static partial int UnlinkAt(SafeFileHandle folder, string name, int flags);
 
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int FileStatusAt(SafeFileHandle folder, string name, int flags, uint mask, byte* status);
@@ -86,7 +86,7 @@ internal static unsafe partial class FileCalls
     /// </summary>
     /// <param name="folder">The folder; if <paramref name="name"/> is empty, the file itself.</param>
     /// <param name="name">A name without a slash, or an empty string.</param>
-    internal static int FileTypeOf(SafeFileHandle folder, string name)
+    public static int FileTypeOf(SafeFileHandle folder, string name)
     {
         const uint TypeMask = 1;
         const int ModeOffset = 28; // stx_mode of struct statx, which has the same 256-byte layout everywhere
@@ -98,8 +98,8 @@ internal static unsafe partial class FileCalls
 
     // ioctl is variadic; pointers and integers travel in the same registers either way on Linux x64 and Arm64.
     [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
-    internal static partial int Control(SafeFileHandle file, nuint request, void* argument);
+    public static partial int Control(SafeFileHandle file, nuint request, void* argument);
 
     [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
-    internal static partial int Control(SafeFileHandle file, nuint request, nint argument);
+    public static partial int Control(SafeFileHandle file, nuint request, nint argument);
 }

@@ -22,10 +22,10 @@ internal readonly record struct FileFacts(uint Owner, FileKind Kind, UnixFileMod
     /// <summary>
     /// Whether <paramref name="path"/> is a Unix socket. Connecting cannot tell, because a connection to a plain file is refused as well.
     /// </summary>
-    internal static bool IsSocket(string path) => TryRead(path, out var facts) && facts.Kind == FileKind.Socket;
+    public static bool IsSocket(string path) => TryRead(path, out var facts) && facts.Kind == FileKind.Socket;
 
     /// <returns>False when the name does not exist, or may not be looked at.</returns>
-    internal static unsafe bool TryRead(string path, out FileFacts facts)
+    public static unsafe bool TryRead(string path, out FileFacts facts)
     {
         const int NoFollow = 0x100;
         const uint TypeModeAndOwner = 0b1011;

@@ -6,23 +6,23 @@ namespace DataPlane.Linux;
 /// <summary>A system call failed. The message names the call and the reason.</summary>
 internal sealed class LinuxException : IOException
 {
-    internal LinuxException(string call, int errno, string? subject = null)
+    public LinuxException(string call, int errno, string? subject = null)
         : base($"{call} failed{(subject is null ? "" : $" for {subject}")}: {Linux.Errno.Describe(errno)}")
     {
         Call = call;
         Errno = errno;
     }
 
-    internal string Call { get; }
+    public string Call { get; }
 
-    internal int Errno { get; }
+    public int Errno { get; }
 
     /// <summary>
     /// Throws for the system call that this thread made last. Nothing may come between that call and this one: any other P/Invoke that
     /// keeps the error number, also inside <see cref="Console"/>, overwrites it.
     /// </summary>
     [DoesNotReturn]
-    internal static void ThrowLast(string call, string? subject = null)
+    public static void ThrowLast(string call, string? subject = null)
     {
         var errno = Marshal.GetLastPInvokeError();
         throw new LinuxException(call, errno, subject);

@@ -7,18 +7,18 @@ namespace DataPlane.Linux;
 internal static class LinuxFile
 {
     /// <summary>Opens an existing file or device without the advisory lock that the BCL takes.</summary>
-    internal static SafeFileHandle Open(string path, int flags) =>
+    public static SafeFileHandle Open(string path, int flags) =>
         Own(FileCalls.Open(path, flags | FileCalls.OpenCloseOnExec, 0), "open", path);
 
     /// <summary>Creates a file that must not exist yet, for reading and writing by its owner only.</summary>
-    internal static SafeFileHandle CreateNew(string path)
+    public static SafeFileHandle CreateNew(string path)
     {
         const int Flags = FileCalls.OpenReadWrite | FileCalls.OpenCreate | FileCalls.OpenExclusive | FileCalls.OpenCloseOnExec;
         return Own(FileCalls.Open(path, Flags, 0b110_000_000), "open", path);
     }
 
     /// <summary>Creates a file of <paramref name="length"/> bytes that exists in memory only and reads as zero.</summary>
-    internal static SafeFileHandle CreateInMemory(string name, long length, uint flags = 0)
+    public static SafeFileHandle CreateInMemory(string name, long length, uint flags = 0)
     {
         var file = Own(MemoryCalls.CreateMemoryFile(name, MemoryCalls.MemfdCloseOnExec | flags), "memfd_create", name);
         try
@@ -38,13 +38,13 @@ internal static class LinuxFile
     /// description, so it ends with the process that holds it, however that ends.
     /// </summary>
     /// <returns>False when somebody else holds the lock, or the file system has no locks.</returns>
-    internal static bool TryLock(SafeFileHandle file) => FileCalls.Lock(file, FileCalls.LockExclusive | FileCalls.LockNonBlocking) == 0;
+    public static bool TryLock(SafeFileHandle file) => FileCalls.Lock(file, FileCalls.LockExclusive | FileCalls.LockNonBlocking) == 0;
 
-    internal static void Unlock(SafeFileHandle file) => _ = FileCalls.Lock(file, FileCalls.LockRelease);
+    public static void Unlock(SafeFileHandle file) => _ = FileCalls.Lock(file, FileCalls.LockRelease);
 
     /// <summary>Exchanges the names of two files of one folder in one step, so that neither name is missing at any moment.</summary>
     /// <returns>False when the file system cannot do it, or one of the names does not exist.</returns>
-    internal static bool TryExchange(string path, string other)
+    public static bool TryExchange(string path, string other)
     {
         if (FileCalls.Rename(FileCalls.CurrentDirectory, path, FileCalls.CurrentDirectory, other, FileCalls.RenameExchange) == 0)
         {
@@ -55,7 +55,7 @@ internal static class LinuxFile
         return errno is Errno.EINVAL or Errno.ENOSYS or Errno.ENOENT ? false : throw new LinuxException("renameat2", errno);
     }
 
-    internal static void SetLength(SafeFileHandle file, long length)
+    public static void SetLength(SafeFileHandle file, long length)
     {
         if (FileCalls.SetFileLength(file, length) != 0)
         {
@@ -67,7 +67,7 @@ internal static class LinuxFile
     /// Reserves the blocks of a range and grows the file if need be. A mapped file without reserved space ends the process with SIGBUS when
     /// the disk is full; this call throws with ENOSPC instead.
     /// </summary>
-    internal static void Reserve(SafeFileHandle file, long offset, long length)
+    public static void Reserve(SafeFileHandle file, long offset, long length)
     {
         if (RetryAllocate(file, 0, offset, length) is var errno and not 0)
         {
@@ -77,7 +77,7 @@ internal static class LinuxFile
 
     /// <summary>Frees the blocks of a range, which reads as zero afterwards. The length of the file does not change.</summary>
     /// <returns>False when the file system has no holes; the contents are unchanged then.</returns>
-    internal static bool TryPunchHole(SafeFileHandle file, long offset, long length)
+    public static bool TryPunchHole(SafeFileHandle file, long offset, long length)
     {
         var errno = RetryAllocate(file, FileCalls.AllocatePunchHole | FileCalls.AllocateKeepSize, offset, length);
         if (errno is not (0 or Errno.EOPNOTSUPP))
@@ -91,7 +91,7 @@ internal static class LinuxFile
     /// <summary>
     /// The holes of a range, which read as zero and need not be read. There are none when the file system does not report them.
     /// </summary>
-    internal static IEnumerable<(long Start, long End)> Holes(SafeFileHandle file, long start, long end)
+    public static IEnumerable<(long Start, long End)> Holes(SafeFileHandle file, long start, long end)
     {
         while (start < end)
         {
@@ -109,7 +109,7 @@ internal static class LinuxFile
     }
 
     /// <summary>Returns when the contents, and the metadata that is needed to read them, are on the disk.</summary>
-    internal static void SyncData(SafeFileHandle file)
+    public static void SyncData(SafeFileHandle file)
     {
         if (FileCalls.SyncData(file) != 0)
         {
@@ -118,7 +118,7 @@ internal static class LinuxFile
     }
 
     /// <summary>Makes a rename inside a directory durable.</summary>
-    internal static void SyncDirectory(string path)
+    public static void SyncDirectory(string path)
     {
         using var directory = Open(path, FileCalls.OpenReadOnly | FileCalls.OpenDirectory);
         if (FileCalls.Sync(directory) != 0)
@@ -127,7 +127,7 @@ internal static class LinuxFile
         }
     }
 
-    internal static SafeFileHandle Own(int fd, string call, string? subject)
+    public static SafeFileHandle Own(int fd, string call, string? subject)
     {
         if (fd < 0)
         {

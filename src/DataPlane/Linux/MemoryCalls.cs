@@ -9,67 +9,67 @@ namespace DataPlane.Linux;
 /// </summary>
 internal static unsafe partial class MemoryCalls
 {
-    internal const int ProtNone = 0;
-    internal const int ProtRead = 1;
-    internal const int ProtWrite = 2;
+    public const int ProtNone = 0;
+    public const int ProtRead = 1;
+    public const int ProtWrite = 2;
 
-    internal const int MapShared = 0x01;
-    internal const int MapPrivate = 0x02;
-    internal const int MapFixed = 0x10;
-    internal const int MapAnonymous = 0x20;
-    internal const int MapNoReserve = 0x4000;
+    public const int MapShared = 0x01;
+    public const int MapPrivate = 0x02;
+    public const int MapFixed = 0x10;
+    public const int MapAnonymous = 0x20;
+    public const int MapNoReserve = 0x4000;
 
     /// <summary>MAP_HUGETLB with a size of 2 MiB.</summary>
-    internal const int MapHugePages = 0x40000 | (21 << 26);
+    public const int MapHugePages = 0x40000 | (21 << 26);
 
     /// <summary>The value that <see cref="MapMemory(nint, nuint, int, int, int, long)"/> returns on failure.</summary>
-    internal const nint MapFailed = -1;
+    public const nint MapFailed = -1;
 
-    internal const int AdviceDontNeed = 4;
-    internal const int AdviceRemove = 9;
-    internal const int AdviceHugePage = 14;
-    internal const int AdviceNoHugePage = 15;
-    internal const int AdvicePopulateWrite = 23;
+    public const int AdviceDontNeed = 4;
+    public const int AdviceRemove = 9;
+    public const int AdviceHugePage = 14;
+    public const int AdviceNoHugePage = 15;
+    public const int AdvicePopulateWrite = 23;
 
-    internal const uint MemfdCloseOnExec = 1;
+    public const uint MemfdCloseOnExec = 1;
 
     /// <summary>MFD_HUGETLB with a size of 2 MiB.</summary>
-    internal const uint MemfdHugePages = 4 | (21 << 26);
+    public const uint MemfdHugePages = 4 | (21 << 26);
 
     /// <summary>Number of the system call pidfd_open, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
-    internal const nint OpenProcessCall = 434;
+    public const nint OpenProcessCall = 434;
 
     /// <summary>Number of the system call process_madvise, which older versions of libc do not wrap; the same on x64 and Arm64.</summary>
-    internal const nint AdviseProcessCall = 440;
+    public const nint AdviseProcessCall = 440;
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
-    internal static partial nint MapMemory(nint address, nuint length, int protection, int flags, int fd, long offset);
+    public static partial nint MapMemory(nint address, nuint length, int protection, int flags, int fd, long offset);
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
-    internal static partial nint MapMemory(nint address, nuint length, int protection, int flags, SafeFileHandle file, long offset);
+    public static partial nint MapMemory(nint address, nuint length, int protection, int flags, SafeFileHandle file, long offset);
 
     [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
-    internal static partial int UnmapMemory(nint address, nuint length);
+    public static partial int UnmapMemory(nint address, nuint length);
 
     [LibraryImport("libc", EntryPoint = "mprotect", SetLastError = true)]
-    internal static partial int ProtectMemory(nint address, nuint length, int protection);
+    public static partial int ProtectMemory(nint address, nuint length, int protection);
 
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
-    internal static partial int Advise(nint address, nuint length, int advice);
+    public static partial int Advise(nint address, nuint length, int advice);
 
     // syscall is variadic: see FileCalls.Control.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
-    internal static partial nint OpenProcess(nint number, nint process, nint flags);
+    public static partial nint OpenProcess(nint number, nint process, nint flags);
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
-    internal static partial nint AdviseProcess(nint number, SafeFileHandle process, IoVec* ranges, nuint count, nint advice, nint flags);
+    public static partial nint AdviseProcess(nint number, SafeFileHandle process, IoVec* ranges, nuint count, nint advice, nint flags);
 
     /// <param name="address">First byte of a page.</param>
     /// <param name="length">Length in bytes.</param>
     /// <param name="pages">Receives a byte for each page of the machine, whose lowest bit is set when the page is in memory.</param>
     [LibraryImport("libc", EntryPoint = "mincore", SetLastError = true)]
-    internal static partial int FindPages(nint address, nuint length, byte* pages);
+    public static partial int FindPages(nint address, nuint length, byte* pages);
 
     [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int CreateMemoryFile(string name, uint flags);
+    public static partial int CreateMemoryFile(string name, uint flags);
 }

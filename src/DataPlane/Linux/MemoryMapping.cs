@@ -11,7 +11,7 @@ namespace DataPlane.Linux;
 internal sealed class MemoryMapping : IDisposable
 {
     /// <summary>A huge page of x64, and of Arm64 with 4 KiB pages.</summary>
-    internal const long HugePageSize = 2L << 20;
+    public const long HugePageSize = 2L << 20;
 
     private nint _address;
 
@@ -22,17 +22,17 @@ internal sealed class MemoryMapping : IDisposable
         Length = length;
     }
 
-    internal nint Address => _address;
+    public nint Address => _address;
 
-    internal long Length { get; }
+    public long Length { get; }
 
     /// <summary>Maps private memory that reads as zero.</summary>
     /// <param name="length">Length in bytes.</param>
     /// <param name="alignment">Alignment of the address, a power of two; 0 for whatever mmap gives.</param>
-    internal static MemoryMapping Anonymous(long length, long alignment = 0) => Create(null, 0, length, alignment);
+    public static MemoryMapping Anonymous(long length, long alignment = 0) => Create(null, 0, length, alignment);
 
     /// <summary>Maps a range of a file, shared with everyone who has the file open or mapped.</summary>
-    internal static MemoryMapping OfFile(SafeFileHandle file, long offset, long length, long alignment = 0)
+    public static MemoryMapping OfFile(SafeFileHandle file, long offset, long length, long alignment = 0)
         => Create(file, offset, length, alignment);
 
     /// <summary>
@@ -42,7 +42,7 @@ internal sealed class MemoryMapping : IDisposable
     /// <remarks>
     /// If the file becomes shorter meanwhile, what is missing faults: system calls fail with EFAULT, and a direct read ends the process.
     /// </remarks>
-    internal static MemoryMapping OfFileToRead(SafeFileHandle file, long offset, long length)
+    public static MemoryMapping OfFileToRead(SafeFileHandle file, long offset, long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
         var before = offset % Environment.SystemPageSize;
@@ -57,11 +57,11 @@ internal sealed class MemoryMapping : IDisposable
     }
 
     /// <summary>The address of the first byte that was asked for.</summary>
-    internal nint FirstByte { get; private init; }
+    public nint FirstByte { get; private init; }
 
     /// <summary>Maps memory of huge pages that the system has reserved.</summary>
     /// <exception cref="IOException">Too few reserved huge pages are left. It fails now and not at the first touch.</exception>
-    internal static MemoryMapping OfReservedHugePages(long length, bool shared)
+    public static MemoryMapping OfReservedHugePages(long length, bool shared)
     {
         try
         {
@@ -82,14 +82,14 @@ internal sealed class MemoryMapping : IDisposable
     /// <summary>
     /// Asks for huge pages, or for none. This is advice only: a kernel without them returns EINVAL, and the memory works as it is.
     /// </summary>
-    internal void PreferHugePages(bool huge)
+    public void PreferHugePages(bool huge)
         => _ = MemoryCalls.Advise(_address, (nuint)Length, huge ? MemoryCalls.AdviceHugePage : MemoryCalls.AdviceNoHugePage);
 
     /// <summary>
     /// Allocates the pages of a range now, writable and with unchanged contents. The first touch of a page costs more than the network
     /// (docs/memory.md). Several threads may do this at once for different ranges.
     /// </summary>
-    internal void Populate(long offset, long length)
+    public void Populate(long offset, long length)
     {
         CheckRange(offset, length);
         while (MemoryCalls.Advise(_address + (nint)offset, (nuint)length, MemoryCalls.AdvicePopulateWrite) != 0)
@@ -108,7 +108,7 @@ internal sealed class MemoryMapping : IDisposable
     }
 
     /// <summary>Writes one word of every page with the value that it has.</summary>
-    internal unsafe void Touch(long offset, long length)
+    public unsafe void Touch(long offset, long length)
     {
         CheckRange(offset, length);
         // SAFETY: the range lies in this mapping. The atomic OR with 0 leaves the word unchanged even if another thread writes it

@@ -6,41 +6,41 @@ namespace DataPlane.Linux;
 [StructLayout(LayoutKind.Sequential)]
 internal struct PageRegion
 {
-    internal ulong Start;
-    internal ulong End;
-    internal ulong Categories;
+    public ulong Start;
+    public ulong End;
+    public ulong Categories;
 }
 
 /// <summary>struct pm_scan_arg, the argument of the ioctl PAGEMAP_SCAN (Linux 6.7).</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct PageScanArgument
 {
-    internal ulong Size;
-    internal ulong Flags;
-    internal ulong Start;
-    internal ulong End;
-    internal ulong WalkEnd;
-    internal ulong Vector;
-    internal ulong VectorLength;
-    internal ulong MaxPages;
-    internal ulong CategoryInverted;
-    internal ulong CategoryMask;
-    internal ulong CategoryAnyOfMask;
-    internal ulong ReturnMask;
+    public ulong Size;
+    public ulong Flags;
+    public ulong Start;
+    public ulong End;
+    public ulong WalkEnd;
+    public ulong Vector;
+    public ulong VectorLength;
+    public ulong MaxPages;
+    public ulong CategoryInverted;
+    public ulong CategoryMask;
+    public ulong CategoryAnyOfMask;
+    public ulong ReturnMask;
 }
 
 /// <summary>Numbers that go with <see cref="PageScanArgument"/>.</summary>
 internal static class PageScan
 {
     /// <summary>The ioctl number of PAGEMAP_SCAN.</summary>
-    internal const uint Request = 0xC060_6610;
+    public const uint Request = 0xC060_6610;
 
     /// <summary>PM_SCAN_WP_MATCHING: protect what is reported, atomically with the report.</summary>
-    internal const ulong ProtectMatching = 1;
+    public const ulong ProtectMatching = 1;
 
     /// <summary>PM_SCAN_CHECK_WPASYNC: fail where the memory is not registered for asynchronous write protection.</summary>
-    internal const ulong RequireAsyncProtection = 2;
+    public const ulong RequireAsyncProtection = 2;
 
     /// <summary>PAGE_IS_WRITTEN: the page is not write-protected, so it was written after it was last protected.</summary>
-    internal const ulong IsWritten = 2;
+    public const ulong IsWritten = 2;
 }

@@ -9,21 +9,21 @@ namespace DataPlane.Linux;
 /// </summary>
 internal static unsafe partial class PollCalls
 {
-    internal const short PollIn = 1;
-    internal const short PollOut = 4;
-    internal const short PollHangUp = 0x10;
+    public const short PollIn = 1;
+    public const short PollOut = 4;
+    public const short PollHangUp = 0x10;
 
     /// <summary>The peer has shut down its sending direction (POLLRDHUP).</summary>
-    internal const short PollPeerEnded = 0x2000;
+    public const short PollPeerEnded = 0x2000;
 
     [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
-    internal static partial int Poll(PollFd* descriptors, nuint count, int timeoutMilliseconds);
+    public static partial int Poll(PollFd* descriptors, nuint count, int timeoutMilliseconds);
 
     /// <summary>
     /// Waits until <paramref name="socket"/> can take bytes, or the peer of <paramref name="companion"/> has ended its direction. Returns
     /// false in the second case.
     /// </summary>
-    internal static bool WaitToSend(SafeSocketHandle socket, SafeSocketHandle companion)
+    public static bool WaitToSend(SafeSocketHandle socket, SafeSocketHandle companion)
     {
         bool held = false, companionHeld = false;
         try
@@ -54,7 +54,7 @@ internal static unsafe partial class PollCalls
     /// <paramref name="wake"/>, if given, is signalled. Returns false when <paramref name="timeoutMilliseconds"/> have passed (-1: no
     /// limit). An interrupted wait counts as an event, because the caller then tries again in any case.
     /// </summary>
-    internal static bool WaitFor(SafeSocketHandle socket, short events, EventFd? wake, int timeoutMilliseconds)
+    public static bool WaitFor(SafeSocketHandle socket, short events, EventFd? wake, int timeoutMilliseconds)
     {
         var held = false;
         try
@@ -77,7 +77,7 @@ internal static unsafe partial class PollCalls
     /// <summary>
     /// Whether both directions of a socket are over. The peer of a Unix socket that has only shut down its own direction has not hung up.
     /// </summary>
-    internal static bool HasHungUp(SafeSocketHandle socket)
+    public static bool HasHungUp(SafeSocketHandle socket)
     {
         var held = false;
         try
@@ -101,7 +101,7 @@ internal static unsafe partial class PollCalls
 [StructLayout(LayoutKind.Sequential)]
 internal struct PollFd(int descriptor, short events)
 {
-    internal int Descriptor = descriptor;
-    internal short Events = events;
-    internal short Returned;
+    public int Descriptor = descriptor;
+    public short Events = events;
+    public short Returned;
 }

@@ -8,25 +8,25 @@ namespace DataPlane.Linux;
 /// </summary>
 internal static unsafe partial class ProcessCalls
 {
-    internal const int SetDumpable = 4; // PR_SET_DUMPABLE
+    public const int SetDumpable = 4; // PR_SET_DUMPABLE
 
-    internal const int UsageOfProcess = 0;
-    internal const int UsageOfThread = 1;
+    public const int UsageOfProcess = 0;
+    public const int UsageOfThread = 1;
 
     /// <summary>
     /// The operations that are used here return small numbers. -1 means failure, and the last P/Invoke error has the reason.
     /// </summary>
     [LibraryImport("libc", EntryPoint = "prctl", SetLastError = true)]
-    internal static partial int ControlProcess(int operation, nuint value, nuint third, nuint fourth, nuint fifth);
+    public static partial int ControlProcess(int operation, nuint value, nuint third, nuint fourth, nuint fifth);
 
     /// <param name="resource">RLIMIT_*.</param>
     /// <param name="limit">Gets the soft limit and the hard one, 64 bits each.</param>
     [LibraryImport("libc", EntryPoint = "getrlimit", SetLastError = true)]
-    internal static partial int GetResourceLimit(int resource, ulong* limit);
+    public static partial int GetResourceLimit(int resource, ulong* limit);
 
     [LibraryImport("libc", EntryPoint = "getrusage", SetLastError = true)]
-    internal static partial int GetResourceUsage(int who, ResourceUsage* usage);
+    public static partial int GetResourceUsage(int who, ResourceUsage* usage);
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
-    internal static partial uint GetEffectiveUser();
+    public static partial uint GetEffectiveUser();
 }

@@ -20,7 +20,7 @@ internal sealed class ReadableWaiter : IDisposable
     private volatile bool _stopping;
 
     /// <param name="name">Name of the thread.</param>
-    internal ReadableWaiter(string name)
+    public ReadableWaiter(string name)
     {
         try
         {
@@ -43,7 +43,7 @@ internal sealed class ReadableWaiter : IDisposable
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="LinuxException">The socket cannot be watched.</exception>
     /// <exception cref="ObjectDisposedException">The waiter, or the socket, was disposed of.</exception>
-    internal async Task WaitAsync(SafeSocketHandle socket, CancellationToken cancellationToken)
+    public async Task WaitAsync(SafeSocketHandle socket, CancellationToken cancellationToken)
     {
         var key = Interlocked.Increment(ref _lastKey);
         Waiting waiting = new(socket);
@@ -127,15 +127,15 @@ internal sealed class ReadableWaiter : IDisposable
     /// <summary>One wait, which holds a reference on its socket so that the descriptor stays open.</summary>
     private sealed class Waiting
     {
-        internal Waiting(SafeSocketHandle socket)
+        public Waiting(SafeSocketHandle socket)
         {
             var isHeld = false;
             socket.DangerousAddRef(ref isHeld);
             Socket = socket;
         }
 
-        internal SafeSocketHandle Socket { get; }
+        public SafeSocketHandle Socket { get; }
 
-        internal TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -6,16 +6,16 @@ namespace DataPlane.Linux;
 [StructLayout(LayoutKind.Sequential, Size = 144)]
 internal struct ResourceUsage
 {
-    internal long UserSeconds;
-    internal long UserMicroseconds;
-    internal long SystemSeconds;
-    internal long SystemMicroseconds;
+    public long UserSeconds;
+    public long UserMicroseconds;
+    public long SystemSeconds;
+    public long SystemMicroseconds;
 
     /// <summary>
     /// The CPU time, in user mode and in the kernel, that the process, its ended children or the calling thread has used so far.
     /// </summary>
     /// <param name="who"><see cref="ProcessCalls.UsageOfProcess"/> or <see cref="ProcessCalls.UsageOfThread"/>.</param>
-    internal static unsafe TimeSpan CpuTime(int who)
+    public static unsafe TimeSpan CpuTime(int who)
     {
         ResourceUsage usage;
         // SAFETY: the kernel writes exactly the 144 bytes of the local.

@@ -10,12 +10,12 @@ namespace DataPlane.Linux;
 internal static unsafe partial class UserfaultCalls
 {
     /// <summary>Number of the system call userfaultfd, which libc does not wrap.</summary>
-    internal static nint UserfaultfdCall => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 282 : 323;
+    public static nint UserfaultfdCall => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 282 : 323;
 
     [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
-    internal static partial nint ReadFaults(SafeFileHandle userfaultfd, UserfaultMessage* messages, nuint length);
+    public static partial nint ReadFaults(SafeFileHandle userfaultfd, UserfaultMessage* messages, nuint length);
 
     // syscall is variadic: see FileCalls.Control.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
-    internal static partial nint SystemCall(nint number, nint argument);
+    public static partial nint SystemCall(nint number, nint argument);
 }

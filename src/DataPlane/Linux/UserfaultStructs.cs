@@ -6,74 +6,74 @@ namespace DataPlane.Linux;
 [StructLayout(LayoutKind.Sequential)]
 internal struct UserfaultApi
 {
-    internal const ulong Version = 0xAA;
+    public const ulong Version = 0xAA;
 
-    internal ulong Api;
-    internal ulong Features;
-    internal ulong Ioctls;
+    public ulong Api;
+    public ulong Features;
+    public ulong Ioctls;
 }
 
 /// <summary>struct uffdio_register.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct UserfaultRegister
 {
-    internal const ulong ModeMissing = 1;
-    internal const ulong ModeWriteProtect = 2;
+    public const ulong ModeMissing = 1;
+    public const ulong ModeWriteProtect = 2;
 
-    internal ulong Start;
-    internal ulong Length;
-    internal ulong Mode;
-    internal ulong Ioctls;
+    public ulong Start;
+    public ulong Length;
+    public ulong Mode;
+    public ulong Ioctls;
 }
 
 /// <summary>struct uffdio_range.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct UserfaultRange
 {
-    internal ulong Start;
-    internal ulong Length;
+    public ulong Start;
+    public ulong Length;
 }
 
 /// <summary>struct uffdio_copy.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct UserfaultCopy
 {
-    internal ulong Destination;
-    internal ulong Source;
-    internal ulong Length;
-    internal ulong Mode;
+    public ulong Destination;
+    public ulong Source;
+    public ulong Length;
+    public ulong Mode;
 
     /// <summary>Set by the kernel: the number of bytes done, or a negative error number.</summary>
-    internal long Done;
+    public long Done;
 }
 
 /// <summary>struct uffdio_zeropage and struct uffdio_poison, which are laid out alike.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct UserfaultFill
 {
-    internal ulong Start;
-    internal ulong Length;
-    internal ulong Mode;
+    public ulong Start;
+    public ulong Length;
+    public ulong Mode;
 
     /// <summary>Set by the kernel: the number of bytes done, or a negative error number.</summary>
-    internal long Done;
+    public long Done;
 }
 
 /// <summary>struct uffd_msg, with the fields of a page fault.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 32)]
 internal struct UserfaultMessage
 {
-    internal const byte PageFault = 0x12;
+    public const byte PageFault = 0x12;
 
     [FieldOffset(0)]
-    internal byte Event;
+    public byte Event;
 
     [FieldOffset(8)]
-    internal ulong Flags;
+    public ulong Flags;
 
     /// <summary>The address of the page that was touched, rounded down to a page of this machine.</summary>
     [FieldOffset(16)]
-    internal ulong Address;
+    public ulong Address;
 }
 
 /// <summary>The features (UFFD_FEATURE_*) that a userfaultfd is asked for when it is opened.</summary>

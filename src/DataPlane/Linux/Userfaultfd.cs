@@ -9,38 +9,38 @@ namespace DataPlane.Linux;
 /// </summary>
 internal sealed class Userfaultfd : IDisposable
 {
-    internal const uint ApiRequest = 0xC018_AA3F;
-    internal const uint RegisterRequest = 0xC020_AA00;
-    internal const uint UnregisterRequest = 0x8010_AA01;
-    internal const uint WakeRequest = 0x8010_AA02;
-    internal const uint CopyRequest = 0xC028_AA03;
-    internal const uint ZeroPageRequest = 0xC020_AA04;
-    internal const uint PoisonRequest = 0xC020_AA08;
-    internal const uint NewRequest = 0xAA00;
+    public const uint ApiRequest = 0xC018_AA3F;
+    public const uint RegisterRequest = 0xC020_AA00;
+    public const uint UnregisterRequest = 0x8010_AA01;
+    public const uint WakeRequest = 0x8010_AA02;
+    public const uint CopyRequest = 0xC028_AA03;
+    public const uint ZeroPageRequest = 0xC020_AA04;
+    public const uint PoisonRequest = 0xC020_AA08;
+    public const uint NewRequest = 0xAA00;
 
-    internal const int WakeNumber = 2;
-    internal const int CopyNumber = 3;
+    public const int WakeNumber = 2;
+    public const int CopyNumber = 3;
 
-    internal const int UserModeOnly = 1;
-    internal const int CloseOnExec = 0x80000;
-    internal const int NonBlocking = 0x800;
+    public const int UserModeOnly = 1;
+    public const int CloseOnExec = 0x80000;
+    public const int NonBlocking = 0x800;
 
     private readonly SafeFileHandle _file;
 
     private Userfaultfd(SafeFileHandle file) => _file = file;
 
     /// <summary>The features that were asked for; the kernel has granted all of them.</summary>
-    internal UserfaultFeatures Features { get; private set; }
+    public UserfaultFeatures Features { get; private set; }
 
     /// <summary>The descriptor for a poll set beside an <see cref="EventFd"/>; readable when there are faults.</summary>
-    internal int Descriptor => (int)_file.DangerousGetHandle();
+    public int Descriptor => (int)_file.DangerousGetHandle();
 
     /// <summary>
     /// Opens a userfaultfd for asynchronous write protection. Its mode is user-mode-only, which the kernel grants every user. That mode
     /// leaves out only faults of the kernel that somebody has to handle; here the kernel handles all faults by itself, also those inside
     /// system calls.
     /// </summary>
-    internal static Userfaultfd OpenForWriteTracking()
+    public static Userfaultfd OpenForWriteTracking()
         => Open(
             UserModeOnly,
             UserfaultFeatures.WriteProtectAsync | UserfaultFeatures.WriteProtectUnpopulated | UserfaultFeatures.WriteProtectShared);
@@ -51,7 +51,7 @@ internal sealed class Userfaultfd : IDisposable
     /// if the kernel has it.
     /// </summary>
     /// <param name="wanted">The optional features that the kernel is asked for; a test leaves out those that older kernels lack.</param>
-    internal static Userfaultfd OpenForMissingPages(UserfaultFeatures wanted = UserfaultFeatures.Poison)
+    public static Userfaultfd OpenForMissingPages(UserfaultFeatures wanted = UserfaultFeatures.Poison)
     {
         const UserfaultFeatures Needed = UserfaultFeatures.MissingShared | UserfaultFeatures.MissingHuge;
         try
@@ -64,7 +64,7 @@ internal sealed class Userfaultfd : IDisposable
         }
     }
 
-    internal static Userfaultfd Open(int flags, UserfaultFeatures features)
+    public static Userfaultfd Open(int flags, UserfaultFeatures features)
     {
         var result = new Userfaultfd(OpenFile(flags | CloseOnExec | NonBlocking));
         try
@@ -84,7 +84,7 @@ internal sealed class Userfaultfd : IDisposable
     /// Registers a range for <paramref name="mode"/>, one of the constants of <see cref="UserfaultRegister"/>. Returns the set of ioctls
     /// that work on the range, a bit for each number.
     /// </summary>
-    internal unsafe ulong Register(nint address, long length, ulong mode)
+    public unsafe ulong Register(nint address, long length, ulong mode)
     {
         UserfaultRegister argument = new() { Start = (ulong)address, Length = (ulong)length, Mode = mode };
         // SAFETY: the kernel reads and writes exactly the local struct.
@@ -97,7 +97,7 @@ internal sealed class Userfaultfd : IDisposable
     }
 
     /// <summary>Unregisters a range: threads that wait for pages of it continue, and pages that are still missing read as zero.</summary>
-    internal unsafe void Unregister(nint address, long length)
+    public unsafe void Unregister(nint address, long length)
     {
         UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads exactly the local struct.
@@ -108,7 +108,7 @@ internal sealed class Userfaultfd : IDisposable
     }
 
     /// <summary>Wakes the threads that wait for pages of a range, whether the pages are there or not.</summary>
-    internal unsafe void Wake(nint address, long length)
+    public unsafe void Wake(nint address, long length)
     {
         UserfaultRange argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads exactly the local struct.
@@ -122,7 +122,7 @@ internal sealed class Userfaultfd : IDisposable
     /// Places copies of pages and wakes the threads that wait for them. Returns 0 or the error number; <paramref name="done"/> bytes have
     /// been placed in either case.
     /// </summary>
-    internal unsafe int Copy(nint destination, nint source, long length, out long done)
+    public unsafe int Copy(nint destination, nint source, long length, out long done)
     {
         UserfaultCopy argument = new() { Destination = (ulong)destination, Source = (ulong)source, Length = (ulong)length };
         // SAFETY: the kernel reads and writes the local struct, and reads length bytes that the caller vouches for.
@@ -135,7 +135,7 @@ internal sealed class Userfaultfd : IDisposable
     /// Places pages of zeros and wakes the threads that wait for them; huge page memory refuses it. Returns 0 or the error number;
     /// <paramref name="done"/> bytes have been placed in either case.
     /// </summary>
-    internal unsafe int ZeroPages(nint address, long length, out long done)
+    public unsafe int ZeroPages(nint address, long length, out long done)
     {
         UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads and writes exactly the local struct.
@@ -148,7 +148,7 @@ internal sealed class Userfaultfd : IDisposable
     /// Makes missing pages unreadable for good (Linux 6.6 and later): a thread that touches one gets SIGBUS, a system call EFAULT. Returns
     /// 0 or the error number; <paramref name="done"/> bytes have been marked in either case.
     /// </summary>
-    internal unsafe int Poison(nint address, long length, out long done)
+    public unsafe int Poison(nint address, long length, out long done)
     {
         UserfaultFill argument = new() { Start = (ulong)address, Length = (ulong)length };
         // SAFETY: the kernel reads and writes exactly the local struct.
@@ -158,7 +158,7 @@ internal sealed class Userfaultfd : IDisposable
     }
 
     /// <summary>Reads the pending faults and returns their number, 0 when there is none.</summary>
-    internal unsafe int ReadFaults(Span<UserfaultMessage> messages)
+    public unsafe int ReadFaults(Span<UserfaultMessage> messages)
     {
         fixed (UserfaultMessage* first = messages)
         {
@@ -175,7 +175,7 @@ internal sealed class Userfaultfd : IDisposable
     }
 
     /// <summary>Waits until there are faults or <paramref name="wake"/> is signalled. Returns false when there are no faults.</summary>
-    internal unsafe bool WaitForFaults(EventFd wake)
+    public unsafe bool WaitForFaults(EventFd wake)
     {
         var descriptors = stackalloc PollFd[2];
         descriptors[0] = new PollFd(Descriptor, PollCalls.PollIn);

@@ -15,7 +15,7 @@ internal sealed class MainStreamWriter(PipeWriter output, string channel)
     /// The id that binds the sections of ram together. It may be any from 1 on; 0 would hit the wrong state in QEMU
     /// (2-main-stream section 1.3). No other section has the highest id.
     /// </summary>
-    internal const uint RamSection = 0x7FFFFFFF;
+    public const uint RamSection = 0x7FFFFFFF;
 
     public void WriteHeader(ConfigurationSection configuration)
     {

@@ -171,5 +171,5 @@ internal sealed class MessageOutbox(Channel channel, MessageOutbox.SendCall? sen
 
     private static byte[] Allocate(int size) => GC.AllocateUninitializedArray<byte>(size, pinned: true);
 
-    internal delegate TransferResult SendCall(Span<IoVec> vectors);
+    public delegate TransferResult SendCall(Span<IoVec> vectors);
 }

@@ -29,7 +29,7 @@ internal sealed class StreamCursor(PipeReader input, ChannelId channel, StreamPl
     /// <summary>
     /// A parser of this namespace's records: it says whether the bytes are a record, need more after them, or are wrong, and takes nothing.
     /// </summary>
-    internal delegate OperationStatus Parser<T>(ReadOnlySpan<byte> source, out T record, out int consumed, out string? error)
+    public delegate OperationStatus Parser<T>(ReadOnlySpan<byte> source, out T record, out int consumed, out string? error)
         where T : allows ref struct;
 
     public ChannelId Channel { get; } = channel;

@@ -5,7 +5,7 @@ namespace DataPlane.Memory;
 /// <summary>Explains in a text for people why the kernel does not track writes for this user.</summary>
 internal static class TrackingSupport
 {
-    internal static string Explain(string call, int errno, Version kernel) => (call, errno) switch
+    public static string Explain(string call, int errno, Version kernel) => (call, errno) switch
     {
         ("userfaultfd", Errno.ENOSYS)
             => "this kernel has no userfaultfd",

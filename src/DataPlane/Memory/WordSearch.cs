@@ -10,7 +10,7 @@ internal static class WordSearch
     private const int WordShift = 6;
 
     /// <summary>Returns the first set bit at or after <paramref name="from"/>, or -1 if there is none.</summary>
-    internal static long FirstSet(ReadOnlySpan<ulong> words, long from)
+    public static long FirstSet(ReadOnlySpan<ulong> words, long from)
     {
         var index = (int)(from >> WordShift);
         if (index == words.Length)
@@ -36,7 +36,7 @@ internal static class WordSearch
     /// <summary>
     /// Returns the first clear bit after the set bit <paramref name="from"/>, or <paramref name="end"/> if there is none before it.
     /// </summary>
-    internal static long FirstClear(ReadOnlySpan<ulong> words, long from, long end)
+    public static long FirstClear(ReadOnlySpan<ulong> words, long from, long end)
     {
         var index = (int)(from >> WordShift);
         var clear = ~words[index] & (ulong.MaxValue << (int)from);

@@ -32,14 +32,14 @@ internal static class ZeroPage
     /// Reads the first word alone before anything else. Most pages of data are decided by it, with one cache line fetched instead of four
     /// (3.7 instead of 7.4 ms per GiB of data pages).
     /// </remarks>
-    internal static unsafe bool IsZero(byte* page)
+    public static unsafe bool IsZero(byte* page)
         // SAFETY: the caller guarantees that the 4096 bytes can be read.
         => Unsafe.ReadUnaligned<ulong>(page) == 0 && IsZero(new ReadOnlySpan<byte>(page, TargetPage.Size));
 
-    internal static bool IsZeroPortable(ReadOnlySpan<byte> bytes) => !bytes.ContainsAnyExcept((byte)0);
+    public static bool IsZeroPortable(ReadOnlySpan<byte> bytes) => !bytes.ContainsAnyExcept((byte)0);
 
     // The two paths below read exactly TargetPage.Size bytes; callers outside tests have checked the length and the hardware.
-    internal static bool IsZero512(ref byte page)
+    public static bool IsZero512(ref byte page)
     {
         const int Step = 4 * 64;
         for (nuint at = 0; at < TargetPage.Size; at += Step)
@@ -54,7 +54,7 @@ internal static class ZeroPage
         return true;
     }
 
-    internal static bool IsZero256(ref byte page)
+    public static bool IsZero256(ref byte page)
     {
         const int Step = 4 * 32;
         for (nuint at = 0; at < TargetPage.Size; at += Step)

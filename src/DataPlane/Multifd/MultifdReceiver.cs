@@ -98,7 +98,7 @@ internal sealed class MultifdReceiver
         await Task.WhenAll(_channels.Select(static channel => channel.Stopped)).ConfigureAwait(false);
     }
 
-    internal void ReportFailure(ChannelException failure)
+    public void ReportFailure(ChannelException failure)
     {
         if (_failed.TrySetResult(failure))
         {

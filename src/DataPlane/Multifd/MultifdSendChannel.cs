@@ -144,7 +144,7 @@ internal sealed class MultifdSendChannel
         }
     }
 
-    internal void SendPages(PageBatch batch, PooledBlock headerBlock)
+    public void SendPages(PageBatch batch, PooledBlock headerBlock)
     {
         Span<IoVec> vectors = stackalloc IoVec[1 + MultifdPacket.PagesPerPacket + PayloadCompressor.ExtraVectors];
         Span<long> onMain = stackalloc long[MultifdPacket.PagesPerPacket];
@@ -214,7 +214,7 @@ internal sealed class MultifdSendChannel
     /// Sends a SYNC packet, always without pages: destinations of QEMU 9.2.0 lose the pages of a SYNC packet (specification, 3-multifd
     /// section 3.4).
     /// </summary>
-    internal void SendSync(PooledBlock headerBlock)
+    public void SendSync(PooledBlock headerBlock)
     {
         MultifdPacketWriter.WriteSync(headerBlock.Span, _packetNumbers.Next());
         Span<IoVec> vectors = [new IoVec(headerBlock.Address, MultifdPacket.HeaderSize)];

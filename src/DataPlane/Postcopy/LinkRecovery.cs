@@ -48,7 +48,7 @@ internal sealed class LinkRecovery(
     public void Attach(Channel main, Action chosen) => Attach(main, chosen, static thread => thread.Start());
 
     /// <summary>Does the same with a thread that <paramref name="start"/> starts; for tests.</summary>
-    internal void Attach(Channel main, Action chosen, Action<Thread> start)
+    public void Attach(Channel main, Action chosen, Action<Thread> start)
     {
         RecoveryChoice? choice;
         lock (_gate)

@@ -9,7 +9,7 @@ internal static class MissingPageSupport
     private const string Sysctl = "/proc/sys/vm/unprivileged_userfaultfd";
 
     /// <summary>Returns what keeps this process from handling missing pages, or null if it may. Asks the kernel.</summary>
-    internal static string? FindObstacle()
+    public static string? FindObstacle()
     {
         try
         {
@@ -27,7 +27,7 @@ internal static class MissingPageSupport
     /// <param name="errno">The error of the call.</param>
     /// <param name="sysctl">The value of vm.unprivileged_userfaultfd; null if it cannot be read.</param>
     /// <param name="isFiltered">Whether a filter (seccomp) checks the system calls of this process.</param>
-    internal static string Explain(string call, int errno, string? sysctl, bool isFiltered) => (call, errno) switch
+    public static string Explain(string call, int errno, string? sysctl, bool isFiltered) => (call, errno) switch
     {
         ("userfaultfd", Errno.EPERM or Errno.EACCES) when sysctl == "0" && !isFiltered =>
             "userfaultfd is not permitted to this user: vm.unprivileged_userfaultfd is 0. Either root (CAP_SYS_PTRACE), "

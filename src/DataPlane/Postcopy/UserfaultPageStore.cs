@@ -22,7 +22,7 @@ internal sealed class UserfaultPageStore : IPageStore
     /// them, and every blocked reader would go on with zeros: a guest that computes with zeros is worse than one that stands still.
     /// Tests take theirs out and close them.
     /// </summary>
-    internal static ConcurrentBag<Userfaultfd> KeptForEver { get; } = [];
+    public static ConcurrentBag<Userfaultfd> KeptForEver { get; } = [];
 
     private const ulong NeededCalls = (1UL << Userfaultfd.CopyNumber) | (1UL << Userfaultfd.WakeNumber);
 
@@ -185,7 +185,7 @@ internal sealed class UserfaultPageStore : IPageStore
     /// <summary>
     /// Does what <see cref="Poison()"/> does, but closes the missing pages of each block by <paramref name="close"/>; for tests.
     /// </summary>
-    internal void Poison(Action<Userfaultfd, RamBlock, Action<Action<long, long>>> close)
+    public void Poison(Action<Userfaultfd, RamBlock, Action<Action<long, long>>> close)
     {
         if (_faults is not { } faults)
         {

@@ -6,13 +6,13 @@ namespace DataPlane.Transport;
 internal static class AddressOrder
 {
     /// <summary>The most addresses of a name that are tried; what a resolver returns beyond them is left out.</summary>
-    internal const int MaxAddresses = 32;
+    public const int MaxAddresses = 32;
 
     /// <summary>
     /// Keeps the resolver's order within each address family and alternates between the families, beginning with that of the first address.
     /// So a network that drops the packets of one family costs one attempt only, however many addresses that family has.
     /// </summary>
-    internal static IReadOnlyList<IPAddress> Interleave(IEnumerable<IPAddress> resolved)
+    public static IReadOnlyList<IPAddress> Interleave(IEnumerable<IPAddress> resolved)
     {
         IPAddress[] all = [.. resolved.Distinct()];
         if (all.Length == 0)

@@ -9,8 +9,8 @@ namespace DataPlane.Transport;
 /// <remarks>An ObjectPool has no such bound: it creates what it does not have, and does not know who holds what.</remarks>
 internal sealed class BlockPool : MemoryPool<byte>
 {
-    internal const int DefaultBlockBytes = 64 * 1024;
-    internal const long DefaultMaxBytes = 64L * 1024 * 1024;
+    public const int DefaultBlockBytes = 64 * 1024;
+    public const long DefaultMaxBytes = 64L * 1024 * 1024;
 
     private readonly Lock _lock = new();
     private readonly List<PooledBlock> _blocks = [];
@@ -19,7 +19,7 @@ internal sealed class BlockPool : MemoryPool<byte>
     private int _outstanding;
     private bool _disposed;
 
-    internal BlockPool(long maxBytes = DefaultMaxBytes, int blockBytes = DefaultBlockBytes)
+    public BlockPool(long maxBytes = DefaultMaxBytes, int blockBytes = DefaultBlockBytes)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(blockBytes, 256);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxBytes, blockBytes);
@@ -27,12 +27,12 @@ internal sealed class BlockPool : MemoryPool<byte>
         _maxBlocks = checked((int)(maxBytes / blockBytes));
     }
 
-    internal int BlockBytes { get; }
+    public int BlockBytes { get; }
 
     /// <summary>The size of a block; renting more throws. The readers and writers of System.IO.Pipelines respect it.</summary>
     public override int MaxBufferSize => BlockBytes;
 
-    internal long OutstandingBlocks
+    public long OutstandingBlocks
     {
         get
         {
@@ -44,7 +44,7 @@ internal sealed class BlockPool : MemoryPool<byte>
     }
 
     /// <summary>The holders of the blocks that are rented now, once per block. For leak checks and error messages; allocates.</summary>
-    internal IReadOnlyList<string> OutstandingOwners
+    public IReadOnlyList<string> OutstandingOwners
     {
         get
         {
@@ -57,7 +57,7 @@ internal sealed class BlockPool : MemoryPool<byte>
 
     /// <summary>Rents a block; <paramref name="owner"/> names the holder in leak reports.</summary>
     /// <exception cref="InvalidOperationException">The pool's bound is reached; the message lists the holders.</exception>
-    internal PooledBlock RentBlock(string owner)
+    public PooledBlock RentBlock(string owner)
     {
         lock (_lock)
         {
@@ -91,9 +91,9 @@ internal sealed class BlockPool : MemoryPool<byte>
     /// A view of this pool that rents in the name of <paramref name="owner"/>, for code that takes a <see cref="MemoryPool{T}"/>. Disposing
     /// of the view does nothing.
     /// </summary>
-    internal MemoryPool<byte> For(string owner) => new OwnerView(this, owner);
+    public MemoryPool<byte> For(string owner) => new OwnerView(this, owner);
 
-    internal void Return(PooledBlock block)
+    public void Return(PooledBlock block)
     {
         lock (_lock)
         {

@@ -42,7 +42,7 @@ internal sealed class BlockingPipeReader : PipeReader
     /// Whether <see cref="CancelPendingRead"/> ends a read that waits. This needs a descriptor, and one more system call for each wait.
     /// Otherwise only the end of what is received from does.
     /// </param>
-    internal BlockingPipeReader(ReceiveCall receive, BlockPool pool, string owner, bool cancellable = false)
+    public BlockingPipeReader(ReceiveCall receive, BlockPool pool, string owner, bool cancellable = false)
     {
         _receive = receive;
         _pool = pool;
@@ -55,10 +55,10 @@ internal sealed class BlockingPipeReader : PipeReader
     /// <param name="wake">Ends the wait when it is signalled; null if nothing does.</param>
     /// <param name="doing">What is being done, for the message of a failure; null for none.</param>
     /// <returns>The number of bytes; 0 at the end of the stream, and a negative number after a wait that was ended.</returns>
-    internal delegate int ReceiveCall(IoVec room, EventFd? wake, string? doing);
+    public delegate int ReceiveCall(IoVec room, EventFd? wake, string? doing);
 
     /// <summary>What is being read, for the message when the connection is lost, such as "reading pages"; null for none.</summary>
-    internal string? Doing { get; set; }
+    public string? Doing { get; set; }
 
     /// <inheritdoc/>
     /// <exception cref="ChannelException">The connection was lost.</exception>
@@ -132,7 +132,7 @@ internal sealed class BlockingPipeReader : PipeReader
     /// Returns the blocks as soon as the reading thread does not use them. It does not end a read, because whoever closes what is read from
     /// does that. Idempotent, thread-safe.
     /// </summary>
-    internal void Abandon()
+    public void Abandon()
     {
         lock (_gate)
         {

@@ -43,7 +43,7 @@ internal sealed class Channel : IAsyncDisposable
     /// <param name="session">
     /// The TLS session of the channel, with its handshake done; null for a plain channel. The channel owns it from now on.
     /// </param>
-    internal Channel(
+    public Channel(
         SafeSocketHandle handle, ChannelId id, string peer, BlockPool pool, TimeProvider? time = null, TlsSession? session = null)
     {
         Id = id;
@@ -69,51 +69,51 @@ internal sealed class Channel : IAsyncDisposable
         _pipes = new ChannelPipes(_stream, pool, Name);
     }
 
-    internal ChannelId Id { get; }
+    public ChannelId Id { get; }
 
     /// <summary>The name for messages, such as "main" or "multifd 3".</summary>
-    internal string Name { get; }
+    public string Name { get; }
 
-    internal string Peer { get; }
+    public string Peer { get; }
 
     /// <summary>Whom the connection comes from; <see langword="null"/> for a channel that was dialled.</summary>
-    internal PeerGroup? PeerGroup { get; init; }
+    public PeerGroup? PeerGroup { get; init; }
 
     /// <summary>The socket, for options and figures that only the kernel knows; not for moving bytes.</summary>
-    internal SafeSocketHandle Handle => _socket.Handle;
+    public SafeSocketHandle Handle => _socket.Handle;
 
     /// <summary>
     /// Bytes that the kernel has taken from this side; inside TLS, the plain bytes that were encrypted, so that figures compare with those
     /// of a plain channel. One thread writes it, any may read it.
     /// </summary>
-    internal long BytesSent => _sender.Bytes;
+    public long BytesSent => _sender.Bytes;
 
     /// <summary>
     /// Bytes that were received; inside TLS, the plain bytes. Prepended bytes count when they are delivered. One thread writes it, any may
     /// read it.
     /// </summary>
-    internal long BytesReceived => _receiver.Bytes;
+    public long BytesReceived => _receiver.Bytes;
 
     /// <summary>System calls made for sending: each sendmsg, or one per write of the stream.</summary>
-    internal long SendCalls => _sender.Calls;
+    public long SendCalls => _sender.Calls;
 
     /// <summary>System calls made for receiving: each recvmsg, or one per read of the stream.</summary>
-    internal long ReceiveCalls => _receiver.Calls;
+    public long ReceiveCalls => _receiver.Calls;
 
     /// <summary>Whether <see cref="Abort"/> was called.</summary>
-    internal bool IsAborted => _socket.IsAborted;
+    public bool IsAborted => _socket.IsAborted;
 
     /// <summary>The cause that <see cref="Abort"/> was given; null where it was given none, or has not been called.</summary>
-    internal ChannelException? AbortCause => _socket.AbortCause;
+    public ChannelException? AbortCause => _socket.AbortCause;
 
     /// <summary>What broke the TLS session; <see langword="null"/> when nothing did, or the channel is plain.</summary>
-    internal string? TlsFailure => _session?.Failure;
+    public string? TlsFailure => _session?.Failure;
 
     /// <summary>
     /// A channel without which sending on this one has no purpose. A <see cref="Send"/> that has to wait watches it too, and aborts this
     /// channel when the other has ended. With null, the default, a send waits for its own peer only.
     /// </summary>
-    internal Channel? SendsWith
+    public Channel? SendsWith
     {
         get;
         set
@@ -127,13 +127,13 @@ internal sealed class Channel : IAsyncDisposable
     /// The channel as a stream to read, on blocks of the pool. Its first use makes the socket non-blocking and registers it with the
     /// runtime's epoll thread for good. Reading throws <see cref="ChannelException"/> unless the peer has closed in order.
     /// </summary>
-    internal PipeReader Input => _pipes.Input;
+    public PipeReader Input => _pipes.Input;
 
     /// <summary>
     /// The channel as a stream to write, on blocks of the pool; nothing is sent before a flush. Its first use makes the socket non-blocking
     /// and registers it with the runtime's epoll thread for good.
     /// </summary>
-    internal PipeWriter Output => _pipes.Output;
+    public PipeWriter Output => _pipes.Output;
 
     /// <summary>
     /// The channel as a stream that the reading thread fills itself, on blocks of the pool. It stays the same, with what it has buffered,
@@ -142,45 +142,45 @@ internal sealed class Channel : IAsyncDisposable
     /// </summary>
     /// <param name="cancellable">Whether a read that waits can be cancelled; the first call decides.</param>
     /// <param name="doing">What is read from now on, for the message when the connection is lost.</param>
-    internal BlockingPipeReader OpenReader(bool cancellable = false, string? doing = null) =>
+    public BlockingPipeReader OpenReader(bool cancellable = false, string? doing = null) =>
         _pipes.OpenReader(FillReader, cancellable, doing);
 
     /// <summary>
     /// Takes bytes that were read from the socket before it became this channel; they are delivered first, whichever way the channel is
     /// read. To be called before the first read.
     /// </summary>
-    internal void Prepend(ReadOnlySpan<byte> consumed) => _receiver.Prepend(consumed);
+    public void Prepend(ReadOnlySpan<byte> consumed) => _receiver.Prepend(consumed);
 
     /// <summary>
     /// Adds bytes to <see cref="BytesReceived"/> that were read from the socket before it became this channel, and are not delivered again.
     /// </summary>
-    internal void CountConsumed(int bytes) => _receiver.CountConsumed(bytes);
+    public void CountConsumed(int bytes) => _receiver.CountConsumed(bytes);
 
     /// <summary>
     /// Sends all of <paramref name="vectors"/> straight from the memory that they point to, and blocks the calling thread until then.
     /// Usually this is one system call. The vectors are changed in place.
     /// </summary>
-    internal TransferResult Send(Span<IoVec> vectors) => _sender.Send(vectors);
+    public TransferResult Send(Span<IoVec> vectors) => _sender.Send(vectors);
 
     /// <summary>
     /// Fills all of <paramref name="vectors"/>, straight into the memory that they point to, and blocks the calling thread until then.
     /// Usually this is one system call, however slowly the bytes come. <see cref="ChannelEnd.Closed"/> without a byte is an end at a
     /// boundary; with some bytes it is a torn record. The vectors are changed in place.
     /// </summary>
-    internal TransferResult Receive(Span<IoVec> vectors) => _receiver.Receive(vectors);
+    public TransferResult Receive(Span<IoVec> vectors) => _receiver.Receive(vectors);
 
     /// <summary>
     /// Receives the bytes that are there, inside TLS at most one record, and blocks the calling thread until there is at least one.
     /// <see cref="ChannelEnd.Closed"/> without a byte is the end of the stream. With <paramref name="wake"/>, a wait ends when that is
     /// signalled: then there is neither a byte nor an end.
     /// </summary>
-    internal TransferResult ReceiveSome(IoVec vector, EventFd? wake = null) => _receiver.ReceiveSome(vector, wake);
+    public TransferResult ReceiveSome(IoVec vector, EventFd? wake = null) => _receiver.ReceiveSome(vector, wake);
 
     /// <summary>
     /// Makes <see cref="CloseAsync"/> send close_notify before FIN. Only a source does so, and only on its multifd channels. Without effect
     /// on a plain channel.
     /// </summary>
-    internal void EndWithCloseNotify() => _sender.EndWithCloseNotify();
+    public void EndWithCloseNotify() => _sender.EndWithCloseNotify();
 
     /// <summary>
     /// Closes in order: flushes <see cref="Output"/>, sends FIN (after close_notify where that is wanted), and reads and drops whatever the
@@ -189,7 +189,7 @@ internal sealed class Channel : IAsyncDisposable
     /// </summary>
     /// <param name="drain">Longest time for all of it. Zero neither flushes nor waits for the peer.</param>
     /// <param name="cancellationToken">Ends the waiting, not the closing: the socket is closed in any case, and nothing is thrown.</param>
-    internal async ValueTask<bool> CloseAsync(TimeSpan drain, CancellationToken cancellationToken)
+    public async ValueTask<bool> CloseAsync(TimeSpan drain, CancellationToken cancellationToken)
     {
         if (Interlocked.Exchange(ref _closed, 1) != 0)
         {
@@ -244,23 +244,23 @@ internal sealed class Channel : IAsyncDisposable
     /// What everybody is told who uses the channel now or later; without it, they are told that this side has closed it. Only the first
     /// call counts.
     /// </param>
-    internal void Abort(ChannelException? cause = null) => _socket.Abort(cause);
+    public void Abort(ChannelException? cause = null) => _socket.Abort(cause);
 
     /// <summary>
     /// Makes the kernel check whether the peer still holds the connection (<see cref="SocketSetup.Probe"/>). Thread-safe.
     /// </summary>
-    internal void Probe(TimeSpan limit) => _socket.Probe(limit);
+    public void Probe(TimeSpan limit) => _socket.Probe(limit);
 
     /// <summary>
     /// Whether something that was sent waits for an acknowledgement by the peer's kernel, and how long ago the last one came
     /// (<see cref="SocketSetup.AwaitsAcknowledgement"/>). Thread-safe.
     /// </summary>
-    internal bool AwaitsAcknowledgement(out TimeSpan sinceLast) => _socket.AwaitsAcknowledgement(out sinceLast);
+    public bool AwaitsAcknowledgement(out TimeSpan sinceLast) => _socket.AwaitsAcknowledgement(out sinceLast);
 
     /// <summary>
     /// The exception for a transfer that did not complete. <paramref name="doing"/> is what was being done; null if it goes without saying.
     /// </summary>
-    internal ChannelException Failed(TransferResult result, string? doing) =>
+    public ChannelException Failed(TransferResult result, string? doing) =>
         doing is null ? _stream.Lost(result) : ChannelException.From(result, this, doing);
 
     private int FillReader(IoVec room, EventFd? wake, string? doing)

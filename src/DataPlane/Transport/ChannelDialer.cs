@@ -27,7 +27,7 @@ internal static class ChannelDialer
     /// <exception cref="ChannelException">
     /// No address could be reached, or the handshake failed; the message names the address and the reason.
     /// </exception>
-    internal static async Task<Channel> ConnectAsync(
+    public static async Task<Channel> ConnectAsync(
         ChannelAddress address,
         ChannelOptions options,
         ChannelId id,
@@ -49,7 +49,7 @@ internal static class ChannelDialer
     /// Connects as <see cref="ConnectAsync"/> does, and returns the blocking socket before it becomes a channel, or something else that
     /// <paramref name="name"/> names in messages. The other parameters and the exceptions are those of <see cref="ConnectAsync"/>.
     /// </summary>
-    internal static async Task<SafeSocketHandle> ConnectSocketAsync(
+    public static async Task<SafeSocketHandle> ConnectSocketAsync(
         ChannelAddress address,
         ChannelOptions options,
         string name,

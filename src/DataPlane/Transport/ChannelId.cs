@@ -14,15 +14,15 @@ internal readonly record struct ChannelId
         _number = number;
     }
 
-    internal static ChannelId Main => new("main");
+    public static ChannelId Main => new("main");
 
-    internal static ChannelId Preempt => new("preempt");
+    public static ChannelId Preempt => new("preempt");
 
     /// <summary>A TLS session that is passed on unopened: only its two ends know which channel it is.</summary>
-    internal static ChannelId Tls => new("tls");
+    public static ChannelId Tls => new("tls");
 
     /// <summary>The multifd channel with this number, which is that of its init packet.</summary>
-    internal static ChannelId Multifd(int number) => new("multifd", number);
+    public static ChannelId Multifd(int number) => new("multifd", number);
 
     /// <summary>The name for messages: "main", "multifd 3", "preempt" or "tls".</summary>
     public override string ToString() =>

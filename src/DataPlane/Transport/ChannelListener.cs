@@ -25,20 +25,20 @@ internal sealed class ChannelListener : IDisposable
     }
 
     /// <summary>The address on which it listens, with the real port.</summary>
-    internal ChannelAddress LocalAddress { get; }
+    public ChannelAddress LocalAddress { get; }
 
-    internal SafeSocketHandle Handle { get; }
+    public SafeSocketHandle Handle { get; }
 
     /// <summary>
     /// Starts to listen. With a host name it listens on the first of its addresses, so that one port serves it; without a host on every
     /// address, of both families where the machine has both. A Unix socket on which nobody listens any more is replaced.
     /// </summary>
     /// <exception cref="ChannelException">It is not possible to listen on the address; the message has the reason.</exception>
-    internal static ChannelListener Listen(ChannelAddress address, ChannelOptions options) =>
+    public static ChannelListener Listen(ChannelAddress address, ChannelOptions options) =>
         Listen(address, options, Dns.GetHostAddresses);
 
     /// <summary>Listens with a given function for finding the addresses of a host name, which is a parameter for the tests.</summary>
-    internal static ChannelListener Listen(ChannelAddress address, ChannelOptions options, Func<string, IPAddress[]> resolve)
+    public static ChannelListener Listen(ChannelAddress address, ChannelOptions options, Func<string, IPAddress[]> resolve)
     {
         Socket? socket = null;
         try
@@ -89,7 +89,7 @@ internal sealed class ChannelListener : IDisposable
     /// Takes one waiting connection. With any outcome but <see cref="AcceptOutcome.Accepted"/>, <paramref name="errno"/> is the error
     /// number.
     /// </summary>
-    internal unsafe AcceptOutcome TryAccept(out AcceptedSocket accepted, out int errno)
+    public unsafe AcceptOutcome TryAccept(out AcceptedSocket accepted, out int errno)
     {
         var raw = stackalloc byte[SocketSetup.MaxAddress];
         uint length = SocketSetup.MaxAddress;

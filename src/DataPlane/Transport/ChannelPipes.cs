@@ -10,7 +10,7 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
     private PipeWriter? _output;
     private BlockingPipeReader? _reader;
 
-    internal PipeReader Input
+    public PipeReader Input
     {
         get
         {
@@ -22,7 +22,7 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
         }
     }
 
-    internal PipeWriter Output
+    public PipeWriter Output
     {
         get
         {
@@ -35,7 +35,7 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
     }
 
     /// <inheritdoc cref="Channel.OpenReader"/>
-    internal BlockingPipeReader OpenReader(BlockingPipeReader.ReceiveCall receive, bool cancellable, string? doing)
+    public BlockingPipeReader OpenReader(BlockingPipeReader.ReceiveCall receive, bool cancellable, string? doing)
     {
         lock (_gate)
         {
@@ -46,7 +46,7 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
     }
 
     /// <summary>Sends what was written and not flushed.</summary>
-    internal async ValueTask FlushAsync(CancellationToken cancellationToken)
+    public async ValueTask FlushAsync(CancellationToken cancellationToken)
     {
         if (_output is { UnflushedBytes: > 0 } output)
         {
@@ -55,7 +55,7 @@ internal sealed class ChannelPipes(ChannelStream stream, BlockPool pool, string 
     }
 
     /// <summary>Returns the blocks of both pipes, and drops what could not be flushed.</summary>
-    internal async ValueTask CompleteAsync()
+    public async ValueTask CompleteAsync()
     {
         // Completed with an error, so that the writer does not try to flush once more.
         if (_output is not null)

@@ -12,25 +12,25 @@ internal abstract class ChannelReceiver(ChannelSocket socket)
     private readonly FirstBytes _first = new();
 
     /// <summary>Bytes that were received; inside TLS, the plain bytes. Prepended bytes count when they are delivered.</summary>
-    internal long Bytes { get; private protected set; }
+    public long Bytes { get; private protected set; }
 
     /// <summary>System calls made: each recvmsg or recv, or one per read of the stream.</summary>
-    internal long Calls { get; private protected set; }
+    public long Calls { get; private protected set; }
 
     private protected ChannelSocket Socket => socket;
 
     /// <inheritdoc cref="Channel.Prepend"/>
-    internal void Prepend(ReadOnlySpan<byte> consumed)
+    public void Prepend(ReadOnlySpan<byte> consumed)
     {
         Debug.Assert(Bytes == 0, "prepended after reading began");
         _first.Prepend(consumed);
     }
 
     /// <inheritdoc cref="Channel.CountConsumed"/>
-    internal void CountConsumed(int bytes) => Bytes += bytes;
+    public void CountConsumed(int bytes) => Bytes += bytes;
 
     /// <inheritdoc cref="Channel.Receive"/>
-    internal TransferResult Receive(Span<IoVec> vectors)
+    public TransferResult Receive(Span<IoVec> vectors)
     {
         var taken = 0;
         var rest = IoVec.Advance(vectors, 0);
@@ -44,7 +44,7 @@ internal abstract class ChannelReceiver(ChannelSocket socket)
     }
 
     /// <inheritdoc cref="Channel.ReceiveSome"/>
-    internal TransferResult ReceiveSome(IoVec vector, EventFd? wake)
+    public TransferResult ReceiveSome(IoVec vector, EventFd? wake)
     {
         Span<IoVec> vectors = [vector];
         if (_first.IsEmpty)
@@ -61,7 +61,7 @@ internal abstract class ChannelReceiver(ChannelSocket socket)
     /// Receives the bytes that are there, for a stream, without blocking a thread. <see cref="ChannelEnd.Closed"/> is the stream's end.
     /// </summary>
     /// <exception cref="OperationCanceledException">Nothing has been lost.</exception>
-    internal ValueTask<TransferResult> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken)
+    public ValueTask<TransferResult> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         if (_first.IsEmpty)
         {

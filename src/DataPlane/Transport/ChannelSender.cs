@@ -10,30 +10,30 @@ namespace DataPlane.Transport;
 internal abstract class ChannelSender(ChannelSocket socket)
 {
     /// <summary>Bytes that the kernel has taken; inside TLS, the plain bytes that were encrypted.</summary>
-    internal long Bytes { get; private protected set; }
+    public long Bytes { get; private protected set; }
 
     /// <summary>System calls made: each sendmsg, or one per write of the stream.</summary>
-    internal long Calls { get; private protected set; }
+    public long Calls { get; private protected set; }
 
     /// <summary>The socket of <see cref="Channel.SendsWith"/>; null for none.</summary>
-    internal ChannelSocket? Companion { get; set; }
+    public ChannelSocket? Companion { get; set; }
 
     private protected ChannelSocket Socket => socket;
 
     /// <inheritdoc cref="Channel.Send"/>
-    internal abstract TransferResult Send(Span<IoVec> vectors);
+    public abstract TransferResult Send(Span<IoVec> vectors);
 
     /// <summary>Sends all of <paramref name="buffer"/> for a stream, without blocking a thread.</summary>
     /// <exception cref="OperationCanceledException">Nobody knows how many of the bytes have left.</exception>
-    internal abstract ValueTask<TransferResult> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken);
+    public abstract ValueTask<TransferResult> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken);
 
     /// <summary>Makes <see cref="SendLastAsync"/> send close_notify. Without effect outside TLS.</summary>
-    internal virtual void EndWithCloseNotify()
+    public virtual void EndWithCloseNotify()
     {
     }
 
     /// <summary>Sends what comes last before FIN.</summary>
-    internal virtual ValueTask SendLastAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
+    public virtual ValueTask SendLastAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
     /// <summary>Makes one system call; -1 with an error number is a failure.</summary>
     private protected unsafe nint SendOnce(ReadOnlySpan<IoVec> vectors, out int errno)

@@ -14,10 +14,10 @@ internal sealed class ChannelSet(int capacity)
     private ChannelException? _cause;
 
     /// <summary>A snapshot of the channels that are there now, in the order of their numbers; it never changes.</summary>
-    internal IReadOnlyList<Channel> Now => _now;
+    public IReadOnlyList<Channel> Now => _now;
 
     /// <summary>The channel with this number; null while it is not there.</summary>
-    internal Channel? this[int number]
+    public Channel? this[int number]
     {
         get
         {
@@ -29,7 +29,7 @@ internal sealed class ChannelSet(int capacity)
     }
 
     /// <summary>Adds <paramref name="channel"/>. After <see cref="Abort"/>, it is aborted at once.</summary>
-    internal void Add(int number, Channel channel)
+    public void Add(int number, Channel channel)
     {
         lock (_gate)
         {
@@ -49,7 +49,7 @@ internal sealed class ChannelSet(int capacity)
     /// between: a thread may be inside a call on any of them, and cannot notice the abort of another.
     /// </summary>
     /// <param name="cause">What everybody is told who uses one of them now or later; null for nothing. Only the first call counts.</param>
-    internal void Abort(ChannelException? cause = null)
+    public void Abort(ChannelException? cause = null)
     {
         Channel[] channels;
         lock (_gate)

@@ -15,34 +15,34 @@ internal sealed class ChannelSocket : IDisposable
 
     /// <param name="socket">A connected socket, owned by this object from now on.</param>
     /// <param name="name">The channel's name, for messages.</param>
-    internal ChannelSocket(Socket socket, string name)
+    public ChannelSocket(Socket socket, string name)
     {
         _socket = socket;
         Handle = socket.SafeHandle;
         Name = name;
     }
 
-    internal SafeSocketHandle Handle { get; }
+    public SafeSocketHandle Handle { get; }
 
-    internal string Name { get; }
+    public string Name { get; }
 
     /// <summary>Whether <see cref="Abort"/> was called.</summary>
-    internal bool IsAborted => Volatile.Read(ref _aborted) != 0;
+    public bool IsAborted => Volatile.Read(ref _aborted) != 0;
 
     /// <summary>The cause that <see cref="Abort"/> was given; null where it was given none, or has not been called.</summary>
-    internal ChannelException? AbortCause => Volatile.Read(ref _abortCause);
+    public ChannelException? AbortCause => Volatile.Read(ref _abortCause);
 
-    internal ValueTask<int> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken) =>
+    public ValueTask<int> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken) =>
         _socket.SendAsync(buffer, cancellationToken);
 
-    internal ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken) =>
+    public ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken) =>
         _socket.ReceiveAsync(buffer, cancellationToken);
 
     /// <summary>Sends FIN after everything that was sent.</summary>
-    internal void Finish() => _socket.Shutdown(SocketShutdown.Send);
+    public void Finish() => _socket.Shutdown(SocketShutdown.Send);
 
     /// <summary>Resets the connection at once (<see cref="Channel.Abort"/>). Only the first call counts.</summary>
-    internal void Abort(ChannelException? cause)
+    public void Abort(ChannelException? cause)
     {
         if (Interlocked.Exchange(ref _aborted, 1) != 0)
         {
@@ -82,7 +82,7 @@ internal sealed class ChannelSocket : IDisposable
     /// Another channel whose end also ends this wait, if one is given. Then this channel is aborted, because of that one.
     /// </param>
     /// <param name="wake">Ends a wait that has no companion, too, if one is given.</param>
-    internal bool TryWaitAfter(int errno, short events, ChannelSocket? companion = null, EventFd? wake = null)
+    public bool TryWaitAfter(int errno, short events, ChannelSocket? companion = null, EventFd? wake = null)
     {
         if (IsAborted || errno is not (Errno.EINTR or Errno.EAGAIN))
         {
@@ -115,14 +115,14 @@ internal sealed class ChannelSocket : IDisposable
     }
 
     /// <summary>The result of a transfer that an error has ended after <paramref name="moved"/> bytes.</summary>
-    internal TransferResult Failed(long moved, int errno) =>
+    public TransferResult Failed(long moved, int errno) =>
         new(moved, IsAborted ? ChannelEnd.Aborted : SocketErrors.Classify(errno), errno);
 
     /// <summary>The result of a transfer that has met the end of the stream after <paramref name="moved"/> bytes.</summary>
-    internal TransferResult Closed(long moved) => new(moved, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
+    public TransferResult Closed(long moved) => new(moved, IsAborted ? ChannelEnd.Aborted : ChannelEnd.Closed, 0);
 
     /// <summary>Makes the kernel check whether the peer still holds the connection (<see cref="SocketSetup.Probe"/>).</summary>
-    internal void Probe(TimeSpan limit)
+    public void Probe(TimeSpan limit)
     {
         try
         {
@@ -138,7 +138,7 @@ internal sealed class ChannelSocket : IDisposable
     /// Whether something that was sent waits for an acknowledgement by the peer's kernel, and how long ago the last one came
     /// (<see cref="SocketSetup.AwaitsAcknowledgement"/>).
     /// </summary>
-    internal bool AwaitsAcknowledgement(out TimeSpan sinceLast)
+    public bool AwaitsAcknowledgement(out TimeSpan sinceLast)
     {
         try
         {

@@ -38,7 +38,7 @@ internal sealed class ChannelStream(ChannelSocket socket, ChannelSender sender, 
     }
 
     /// <summary>The exception for a transfer that did not complete.</summary>
-    internal ChannelException Lost(TransferResult result) => socket.AbortCause is { } cause
+    public ChannelException Lost(TransferResult result) => socket.AbortCause is { } cause
         ? new ChannelException(cause.Reason, cause.Channel, cause.Message, cause)
         : socket.IsAborted ? new ChannelException(socket.Name, ChannelEnd.Aborted, 0, "aborted by this side")
         : session?.Failure is { } failure ? new ChannelException(FailureReason.TlsFailed, socket.Name, failure)

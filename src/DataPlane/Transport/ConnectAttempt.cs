@@ -18,7 +18,7 @@ internal sealed class ConnectAttempt : IDisposable
     private int _errno;
     private bool _taken;
 
-    internal ConnectAttempt(EndPoint remote, EndPoint? local, ChannelOptions options)
+    public ConnectAttempt(EndPoint remote, EndPoint? local, ChannelOptions options)
     {
         _remote = remote;
         _socket = SocketSetup.Create(remote.AddressFamily, blocking: false);
@@ -44,15 +44,15 @@ internal sealed class ConnectAttempt : IDisposable
     }
 
     /// <summary>Whether the attempt is over, with its result in <see cref="Errno"/>.</summary>
-    internal bool IsDecided => _errno is not (Linux.Errno.EINPROGRESS or Linux.Errno.EAGAIN or Linux.Errno.EINTR);
+    public bool IsDecided => _errno is not (Linux.Errno.EINPROGRESS or Linux.Errno.EAGAIN or Linux.Errno.EINTR);
 
     /// <summary>The error number of the attempt; 0 once it is connected.</summary>
-    internal int Errno => _errno;
+    public int Errno => _errno;
 
     /// <summary>
     /// Blocks until the attempt is decided or the token is cancelled; in that case <see cref="IsDecided"/> may still be false.
     /// </summary>
-    internal void Wait(CancellationToken cancellationToken)
+    public void Wait(CancellationToken cancellationToken)
     {
         using EventFd wake = new();
         using var registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
@@ -71,7 +71,7 @@ internal sealed class ConnectAttempt : IDisposable
     }
 
     /// <summary>Hands the connected socket over, in blocking mode.</summary>
-    internal SafeSocketHandle Take()
+    public SafeSocketHandle Take()
     {
         if (!SocketCalls.TrySetBlocking(_socket, true))
         {

@@ -15,7 +15,7 @@ namespace DataPlane.Transport;
 internal sealed class ConnectRace : IAsyncDisposable
 {
     /// <summary>The delay that RFC 8305 recommends.</summary>
-    internal static readonly TimeSpan AttemptDelay = TimeSpan.FromMilliseconds(250);
+    public static readonly TimeSpan AttemptDelay = TimeSpan.FromMilliseconds(250);
 
     private readonly IReadOnlyList<EndPoint> _remotes;
     private readonly Func<EndPoint, ConnectAttempt> _start;
@@ -29,7 +29,7 @@ internal sealed class ConnectRace : IAsyncDisposable
     /// <param name="start">Starts one attempt; a <see cref="LinuxException"/> counts as the failure of that end point alone.</param>
     /// <param name="time">Clock of the delay.</param>
     /// <param name="cancellationToken">Ends all attempts.</param>
-    internal ConnectRace(
+    public ConnectRace(
         IReadOnlyList<EndPoint> remotes, Func<EndPoint, ConnectAttempt> start, TimeProvider time, CancellationToken cancellationToken)
     {
         (_remotes, _start, _time) = (remotes, start, time);
@@ -37,12 +37,12 @@ internal sealed class ConnectRace : IAsyncDisposable
     }
 
     /// <summary>The end points that have failed so far, and those that have not answered yet.</summary>
-    internal IReadOnlyList<ConnectFailure> Failures =>
+    public IReadOnlyList<ConnectFailure> Failures =>
         [.. _failures, .. _running.Select(static one => new ConnectFailure(one.Remote, Errno.ETIMEDOUT, "no answer"))];
 
     /// <summary>Runs until one attempt has connected; returns null when all have failed.</summary>
     /// <exception cref="OperationCanceledException">The token was cancelled before an attempt had connected.</exception>
-    internal async Task<(EndPoint Remote, SafeSocketHandle Socket)?> RunAsync()
+    public async Task<(EndPoint Remote, SafeSocketHandle Socket)?> RunAsync()
     {
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using var end = _over.Token.Register(

@@ -11,13 +11,13 @@ internal sealed class FirstBytes
     private int _taken;
 
     /// <summary>Whether all of the bytes have been delivered, or there were none.</summary>
-    internal bool IsEmpty => _taken == _bytes.Length;
+    public bool IsEmpty => _taken == _bytes.Length;
 
     /// <summary>Puts more bytes before those that are here; to be called before the first of them is taken.</summary>
-    internal void Prepend(ReadOnlySpan<byte> bytes) => _bytes = [.. bytes, .. _bytes];
+    public void Prepend(ReadOnlySpan<byte> bytes) => _bytes = [.. bytes, .. _bytes];
 
     /// <summary>Delivers as many bytes as fit, and returns the rest of <paramref name="vectors"/>, which are changed in place.</summary>
-    internal Span<IoVec> Take(Span<IoVec> vectors, out int taken)
+    public Span<IoVec> Take(Span<IoVec> vectors, out int taken)
     {
         taken = 0;
         while (!vectors.IsEmpty && !IsEmpty)
@@ -31,7 +31,7 @@ internal sealed class FirstBytes
     }
 
     /// <summary>Delivers as many bytes as fit, and returns their number.</summary>
-    internal int Take(Span<byte> target)
+    public int Take(Span<byte> target)
     {
         var bytes = Math.Min(_bytes.Length - _taken, target.Length);
         _bytes.AsSpan(_taken, bytes).CopyTo(target);

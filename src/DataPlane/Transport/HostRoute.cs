@@ -13,12 +13,12 @@ internal sealed class HostRoute
     /// <summary>
     /// The end point at which <paramref name="address"/> is to be reached; null if no connection to its host has been made.
     /// </summary>
-    internal IPEndPoint? Find(ChannelAddress address) =>
+    public IPEndPoint? Find(ChannelAddress address) =>
         !address.IsUnix && _known is { } known && string.Equals(known.Host, address.Host, StringComparison.OrdinalIgnoreCase)
             ? new IPEndPoint(known.Address, address.Port) : null;
 
     /// <summary>Keeps the address at which the host has answered.</summary>
-    internal void Keep(ChannelAddress address, EndPoint reached)
+    public void Keep(ChannelAddress address, EndPoint reached)
     {
         if (reached is IPEndPoint ip)
         {

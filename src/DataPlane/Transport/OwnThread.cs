@@ -7,7 +7,7 @@ namespace DataPlane.Transport;
 internal static class OwnThread
 {
     /// <inheritdoc cref="RunAsync{T}"/>
-    internal static Task RunAsync(string name, Action work) => RunAsync(
+    public static Task RunAsync(string name, Action work) => RunAsync(
         name,
         () =>
         {
@@ -17,7 +17,7 @@ internal static class OwnThread
 
     /// <summary>Starts a thread with this name. The task has the result of <paramref name="work"/>, or its exception.</summary>
     /// <exception cref="OutOfMemoryException">The system gives no thread.</exception>
-    internal static Task<T> RunAsync<T>(string name, Func<T> work)
+    public static Task<T> RunAsync<T>(string name, Func<T> work)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() => Run(work, done)) { Name = name, IsBackground = true };

@@ -17,12 +17,12 @@ internal readonly record struct PeerAddress
     }
 
     /// <summary>What the other connections of the same peer have in common with this one.</summary>
-    internal PeerGroup Group { get; }
+    public PeerGroup Group { get; }
 
-    internal static PeerAddress Of(IPEndPoint endPoint) => new(PeerGroup.Of(endPoint.Address), endPoint.Port);
+    public static PeerAddress Of(IPEndPoint endPoint) => new(PeerGroup.Of(endPoint.Address), endPoint.Port);
 
     /// <summary>A peer that has no address, because it came to the listener of a Unix socket.</summary>
-    internal static PeerAddress Of(ChannelAddress listener) => new(PeerGroup.Of(listener), 0);
+    public static PeerAddress Of(ChannelAddress listener) => new(PeerGroup.Of(listener), 0);
 
     /// <summary>Address and port, an IPv6 address in brackets; or the listener.</summary>
     public override string ToString() =>

@@ -23,7 +23,7 @@ internal sealed class PeerDeadline : IDisposable
     /// <param name="limit">The longest wait; <see cref="Timeout.InfiniteTimeSpan"/> for none.</param>
     /// <param name="doing">What is being done, such as "sending the last byte"; the message puts "while" before it.</param>
     /// <param name="time">The clock.</param>
-    internal static PeerDeadline Start(Channel channel, TimeSpan limit, string doing, TimeProvider time) =>
+    public static PeerDeadline Start(Channel channel, TimeSpan limit, string doing, TimeProvider time) =>
         new(channel, limit, doing, time);
 
     public void Dispose() => _timer.Dispose();

@@ -17,16 +17,16 @@ internal readonly record struct PeerGroup
     }
 
     /// <summary>The peer's address, an IPv4 one never in its IPv6 form; <see langword="null"/> for Unix sockets.</summary>
-    internal IPAddress? Address { get; }
+    public IPAddress? Address { get; }
 
     /// <summary>
     /// All connections from an address. A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d, but users and their rules mean the IPv4
     /// address.
     /// </summary>
-    internal static PeerGroup Of(IPAddress address) => new(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address, null);
+    public static PeerGroup Of(IPAddress address) => new(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address, null);
 
     /// <summary>All connections to a listener that shows no addresses.</summary>
-    internal static PeerGroup Of(ChannelAddress listener) => new(null, listener);
+    public static PeerGroup Of(ChannelAddress listener) => new(null, listener);
 
     /// <summary>The address without brackets, or the listener.</summary>
     public override string ToString() => Address?.ToString() ?? _listener?.ToString() ?? "";

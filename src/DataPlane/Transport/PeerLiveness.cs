@@ -36,7 +36,7 @@ internal sealed class PeerLiveness : IDisposable
     /// <param name="channels">Returns the channels that there are now; called on any thread.</param>
     /// <param name="limit">Longest time without an acknowledgement.</param>
     /// <param name="time">The clock.</param>
-    internal static PeerLiveness? Start(Func<IEnumerable<Channel>> channels, TimeSpan? limit, TimeProvider time) =>
+    public static PeerLiveness? Start(Func<IEnumerable<Channel>> channels, TimeSpan? limit, TimeProvider time) =>
         limit is { } value ? new PeerLiveness(channels, value, time) : null;
 
     public void Dispose() => _timer.Dispose();

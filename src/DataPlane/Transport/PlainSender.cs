@@ -7,7 +7,7 @@ namespace DataPlane.Transport;
 /// <summary>Sends from the caller's memory straight to the socket.</summary>
 internal sealed class PlainSender(ChannelSocket socket) : ChannelSender(socket)
 {
-    internal override TransferResult Send(Span<IoVec> vectors)
+    public override TransferResult Send(Span<IoVec> vectors)
     {
         long total = 0;
         for (var rest = IoVec.Advance(vectors, 0); !rest.IsEmpty;)
@@ -29,7 +29,7 @@ internal sealed class PlainSender(ChannelSocket socket) : ChannelSender(socket)
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    internal override async ValueTask<TransferResult> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
+    public override async ValueTask<TransferResult> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
         try
         {

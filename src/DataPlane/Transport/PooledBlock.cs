@@ -14,7 +14,7 @@ internal sealed class PooledBlock : IMemoryOwner<byte>
     private readonly nint _address;
     private int _rented;
 
-    internal PooledBlock(BlockPool pool, int length)
+    public PooledBlock(BlockPool pool, int length)
     {
         _pool = pool;
         // The pinned heap never moves it, so its address can be given to system calls without a handle.
@@ -24,22 +24,22 @@ internal sealed class PooledBlock : IMemoryOwner<byte>
 
     public Memory<byte> Memory => MemoryMarshal.CreateFromPinnedArray(_array, 0, _array.Length);
 
-    internal Span<byte> Span => _array;
+    public Span<byte> Span => _array;
 
     /// <summary>The address of the block for system calls, valid while the block is rented.</summary>
-    internal nint Address => _address;
+    public nint Address => _address;
 
-    internal int Length => _array.Length;
+    public int Length => _array.Length;
 
     /// <summary>The name of the holder, for leak reports; of the last holder when the block is free.</summary>
-    internal string Owner { get; private set; } = "";
+    public string Owner { get; private set; } = "";
 
-    internal bool IsRented => Volatile.Read(ref _rented) != 0;
+    public bool IsRented => Volatile.Read(ref _rented) != 0;
 
     /// <summary>The next free block of the pool; guarded by the pool's lock.</summary>
-    internal PooledBlock? NextFree { get; set; }
+    public PooledBlock? NextFree { get; set; }
 
-    internal void Lend(string owner)
+    public void Lend(string owner)
     {
         Owner = owner;
         Volatile.Write(ref _rented, 1);

@@ -45,7 +45,7 @@ internal sealed class SendLimit(long bytesPerSecond, TimeProvider time, Cancella
     }
 
     /// <summary>Books the next turn for <paramref name="bytes"/> bytes, and returns how long it is until then.</summary>
-    internal TimeSpan Reserve(long bytes)
+    public TimeSpan Reserve(long bytes)
     {
         var duration = TimeSpan.FromSeconds((double)bytes / bytesPerSecond);
         lock (_gate)

@@ -24,7 +24,7 @@ internal enum AcceptOutcome
 /// <summary>Classifies the error numbers of sockets.</summary>
 internal static class SocketErrors
 {
-    internal static ChannelEnd Classify(int errno) => errno switch
+    public static ChannelEnd Classify(int errno) => errno switch
     {
         Errno.ECONNRESET or Errno.EPIPE => ChannelEnd.Reset,
         Errno.ETIMEDOUT => ChannelEnd.TimedOut,
@@ -36,7 +36,7 @@ internal static class SocketErrors
     /// Classifies an error of accept(2). On Linux that call also returns errors that are pending on the new connection, which concern only
     /// that one.
     /// </summary>
-    internal static AcceptOutcome ClassifyAccept(int errno) => errno switch
+    public static AcceptOutcome ClassifyAccept(int errno) => errno switch
     {
         Errno.EAGAIN => AcceptOutcome.Empty,
         Errno.EINTR or Errno.ECONNABORTED or Errno.EPERM or Errno.EPROTO or Errno.ENOPROTOOPT or Errno.EOPNOTSUPP or Errno.ETIMEDOUT

@@ -8,9 +8,9 @@ namespace DataPlane.Transport;
 /// <summary>Creates sockets outside the runtime's engine and turns <see cref="ChannelOptions"/> into socket options.</summary>
 internal static class SocketSetup
 {
-    internal const int MaxAddress = 128; // struct sockaddr_storage
+    public const int MaxAddress = 128; // struct sockaddr_storage
 
-    internal static SafeSocketHandle Create(AddressFamily family, bool blocking)
+    public static SafeSocketHandle Create(AddressFamily family, bool blocking)
     {
         var number = family switch
         {
@@ -32,7 +32,7 @@ internal static class SocketSetup
     /// Applies <paramref name="options"/> to a socket. On a listener it must be called before listen: then accepted sockets inherit all of
     /// them, and the buffers count for the window that is offered at connect.
     /// </summary>
-    internal static void Apply(SafeSocketHandle socket, AddressFamily family, ChannelOptions options)
+    public static void Apply(SafeSocketHandle socket, AddressFamily family, ChannelOptions options)
     {
         if (options.SendBufferBytes is { } send)
         {
@@ -66,7 +66,7 @@ internal static class SocketSetup
         }
     }
 
-    internal static void Bind(SafeSocketHandle socket, EndPoint local)
+    public static void Bind(SafeSocketHandle socket, EndPoint local)
     {
         if (Call(socket, local, connect: false) is var errno and not 0)
         {
@@ -75,14 +75,14 @@ internal static class SocketSetup
     }
 
     /// <summary>Starts or finishes a connect; returns the error number, 0 when it is connected.</summary>
-    internal static int Connect(SafeSocketHandle socket, EndPoint remote) => Call(socket, remote, connect: true);
+    public static int Connect(SafeSocketHandle socket, EndPoint remote) => Call(socket, remote, connect: true);
 
     /// <summary>
     /// Tries once to connect to the Unix socket at <paramref name="path"/>, and closes the connection. Returns the error number:
     /// ECONNREFUSED when nobody listens there, 0 or EAGAIN (the backlog is full) when somebody does. It never waits. A blocking connect
     /// would wait until a listener with a full backlog accepts a connection.
     /// </summary>
-    internal static int ProbeUnix(string path)
+    public static int ProbeUnix(string path)
     {
         using var probe = Create(AddressFamily.Unix, blocking: false);
         return Connect(probe, new UnixDomainSocketEndPoint(path));
@@ -92,7 +92,7 @@ internal static class SocketSetup
     /// Whether a socket is connected to itself. TCP allows this, and it happens when a free local port is dialled that lies in the range of
     /// ports for outgoing connections: with the usual migration ports, 49152 and up, once in some ten thousand tries.
     /// </summary>
-    internal static unsafe bool IsSelfConnected(SafeSocketHandle socket, EndPoint remote)
+    public static unsafe bool IsSelfConnected(SafeSocketHandle socket, EndPoint remote)
     {
         var raw = stackalloc byte[MaxAddress];
         uint length = MaxAddress;
@@ -102,7 +102,7 @@ internal static class SocketSetup
     }
 
     /// <summary>The end point in a socket address that the kernel has filled in; null unless it is IPv4 or IPv6.</summary>
-    internal static IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
+    public static IPEndPoint? ReadEndPoint(ReadOnlySpan<byte> raw)
     {
         var family = raw.Length >= 2 ? MemoryMarshal.Read<ushort>(raw) : (ushort)SocketCalls.FamilyUnspecified;
         var pattern = family switch
@@ -125,14 +125,14 @@ internal static class SocketSetup
     /// Sends the acknowledgement that the kernel may be holding back. The next ones are not delayed either, until the kernel decides to
     /// delay again; so this belongs after every read. Without effect on sockets other than TCP.
     /// </summary>
-    internal static void AcknowledgeAtOnce(SafeSocketHandle socket) =>
+    public static void AcknowledgeAtOnce(SafeSocketHandle socket) =>
         _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpQuickAck, 1);
 
     /// <summary>
     /// Whether anything that was sent, or more than one probe of the peer's closed window, waits for an acknowledgement, and how long ago
     /// the last one came. False on sockets other than TCP.
     /// </summary>
-    internal static unsafe bool AwaitsAcknowledgement(SafeSocketHandle socket, out TimeSpan sinceLast)
+    public static unsafe bool AwaitsAcknowledgement(SafeSocketHandle socket, out TimeSpan sinceLast)
     {
         // struct tcp_info, which only ever grows at its end: u8 tcpi_probes, u32 tcpi_unacked, u32 tcpi_last_ack_recv in milliseconds.
         const int Probes = 3, Unacknowledged = 24, LastAcknowledgement = 56;
@@ -151,7 +151,7 @@ internal static class SocketSetup
     /// answers nothing for <paramref name="limit"/>. The peer's program notices nothing. Without effect on sockets other than TCP, whose
     /// end is never lost.
     /// </summary>
-    internal static void Probe(SafeSocketHandle socket, TimeSpan limit)
+    public static void Probe(SafeSocketHandle socket, TimeSpan limit)
     {
         _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepIdle, 1)
             && SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpKeepInterval, 1)
@@ -163,7 +163,7 @@ internal static class SocketSetup
     /// Limits the bytes that wait in the kernel for the network to <paramref name="bytes"/>, so that what is sent later waits for fewer.
     /// Without effect on sockets other than TCP.
     /// </summary>
-    internal static void LimitUnsent(SafeSocketHandle socket, int bytes) =>
+    public static void LimitUnsent(SafeSocketHandle socket, int bytes) =>
         _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpNotSentLowWater, bytes);
 
     private static unsafe int Call(SafeSocketHandle socket, EndPoint endPoint, bool connect)

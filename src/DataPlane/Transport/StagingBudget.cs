@@ -15,7 +15,7 @@ internal sealed class StagingBudget(long limit)
     /// <param name="channel">Name of the channel, for the message.</param>
     /// <param name="what">What the bytes are for, such as "a host page".</param>
     /// <exception cref="ChannelException">The limit would be exceeded; nothing has changed.</exception>
-    internal void Change(ref long held, long now, string channel, string what)
+    public void Change(ref long held, long now, string channel, string what)
     {
         if (now == held)
         {

@@ -7,10 +7,10 @@ namespace DataPlane.Transport;
 internal sealed class Teardown
 {
     /// <summary>The exception of the first step that has failed; null when none has.</summary>
-    internal Exception? Failure { get; private set; }
+    public Exception? Failure { get; private set; }
 
     /// <summary>Runs a step, and keeps what it throws.</summary>
-    internal void Run(Action step)
+    public void Run(Action step)
     {
         try
         {
@@ -23,7 +23,7 @@ internal sealed class Teardown
     }
 
     /// <summary>Runs an asynchronous step, and keeps what it throws.</summary>
-    internal async Task RunAsync(Func<Task> step)
+    public async Task RunAsync(Func<Task> step)
     {
         try
         {
@@ -36,7 +36,7 @@ internal sealed class Teardown
     }
 
     /// <summary>Throws the first failure, if there is one; to be called after the last step.</summary>
-    internal void ThrowIfFailed()
+    public void ThrowIfFailed()
     {
         if (Failure is { } failure)
         {

@@ -8,7 +8,7 @@ namespace DataPlane.Transport;
 /// <param name="Errno">The system's error number; 0 where there was none.</param>
 internal readonly record struct TransferResult(long Bytes, ChannelEnd End, int Errno)
 {
-    internal bool Complete => End == ChannelEnd.None;
+    public bool Complete => End == ChannelEnd.None;
 }
 
 /// <summary>Why a channel can send or receive no more bytes.</summary>

@@ -1,9 +1,9 @@
 using DataPlane.Migration.Custody;
 using DataPlane.TestSupport;
 using Xunit;
+using static DataPlane.GuestOwner;
 using static DataPlane.Migration.Custody.DestinationEvent;
 using static DataPlane.Migration.Custody.DestinationVerdict;
-using static DataPlane.GuestOwner;
 
 namespace DataPlane.Tests.Migration;
 

@@ -14,13 +14,13 @@ internal sealed class OpenSslUpgrade : IChannelUpgrade
     private readonly TlsThreads _threads = new();
 
     /// <exception cref="TlsCredentialsException">OpenSSL does not take the credentials.</exception>
-    internal OpenSslUpgrade(TlsCredentials credentials) => _context = credentials.Context;
+    public OpenSslUpgrade(TlsCredentials credentials) => _context = credentials.Context;
 
     /// <summary>
     /// Creates this upgrade, or a <see cref="TlsBridgeUpgrade"/> where OpenSSL 3 is not available. The caller disposes of it.
     /// </summary>
     /// <exception cref="TlsCredentialsException">The TLS library of this system cannot do what the credentials ask for.</exception>
-    internal static IChannelUpgrade Create(TlsCredentials credentials, TimeProvider time) =>
+    public static IChannelUpgrade Create(TlsCredentials credentials, TimeProvider time) =>
         OpenSsl.IsAvailable ? new OpenSslUpgrade(credentials) : new TlsBridgeUpgrade(credentials, time);
 
     public Task<UpgradedConnection> UpgradeAsync(

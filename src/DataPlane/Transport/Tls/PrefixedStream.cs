@@ -12,7 +12,7 @@ internal sealed class PrefixedStream(Stream inner, ReadOnlyMemory<byte> prefix) 
     private byte[]? _buffer;
 
     /// <summary>From now on each read takes as much as fits a buffer of 128 KiB.</summary>
-    internal void ReadAhead() => _buffer = GC.AllocateUninitializedArray<byte>(AheadBytes);
+    public void ReadAhead() => _buffer = GC.AllocateUninitializedArray<byte>(AheadBytes);
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {

@@ -45,10 +45,10 @@ internal sealed class TlsBridge : IAsyncDisposable
     }
 
     /// <summary>Completes, without failing, when both directions are over and both sockets are closed.</summary>
-    internal Task Completion { get; }
+    public Task Completion { get; }
 
     /// <summary>What broke the session; <see langword="null"/> when nothing did.</summary>
-    internal string? Failure => _failure;
+    public string? Failure => _failure;
 
     /// <summary>Begins to move the bytes.</summary>
     /// <param name="tls">
@@ -62,7 +62,7 @@ internal sealed class TlsBridge : IAsyncDisposable
     /// <param name="time">Clock of the waits.</param>
     /// <param name="inner">The inner socket; whoever gets it owns it.</param>
     /// <exception cref="LinuxException">No descriptors are left for the pair of sockets.</exception>
-    internal static TlsBridge Begin(Stream tls, Socket outer, bool sendsCloseNotify, TimeProvider time, out SafeSocketHandle inner)
+    public static TlsBridge Begin(Stream tls, Socket outer, bool sendsCloseNotify, TimeProvider time, out SafeSocketHandle inner)
     {
         (var own, inner) = SocketCalls.CreateSocketPair();
         return new TlsBridge(tls, outer, own, sendsCloseNotify, time);

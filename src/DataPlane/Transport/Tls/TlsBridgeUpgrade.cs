@@ -21,7 +21,7 @@ internal sealed class TlsBridgeUpgrade : IChannelUpgrade, IAsyncDisposable
     private readonly ConcurrentDictionary<TlsBridge, byte> _bridges = new();
 
     /// <exception cref="TlsCredentialsException">The TLS library of this system cannot do what the credentials ask for.</exception>
-    internal TlsBridgeUpgrade(TlsCredentials credentials, TimeProvider time)
+    public TlsBridgeUpgrade(TlsCredentials credentials, TimeProvider time)
     {
         _time = time;
         if (OpenSsl.IsAvailable)
@@ -35,7 +35,7 @@ internal sealed class TlsBridgeUpgrade : IChannelUpgrade, IAsyncDisposable
     }
 
     /// <summary>The number of sessions that are not over.</summary>
-    internal int Count => _bridges.Count;
+    public int Count => _bridges.Count;
 
     public async Task<UpgradedConnection> UpgradeAsync(
         SafeSocketHandle socket, string peer, ReadOnlyMemory<byte> consumed, CancellationToken cancellationToken)
@@ -60,7 +60,7 @@ internal sealed class TlsBridgeUpgrade : IChannelUpgrade, IAsyncDisposable
     }
 
     /// <summary>Waits until the sessions that are under way have ended, for <paramref name="limit"/> at most.</summary>
-    internal async Task DrainAsync(TimeSpan limit)
+    public async Task DrainAsync(TimeSpan limit)
     {
         var all = Task.WhenAll(_bridges.Keys.Select(b => b.Completion));
         await Task.WhenAny(all, Task.Delay(limit, _time)).ConfigureAwait(false);

@@ -17,7 +17,7 @@ internal sealed class TlsContext : IDisposable
     private nint _context;
 
     /// <exception cref="TlsCredentialsException">OpenSSL does not take the credentials; the message names the file.</exception>
-    internal TlsContext(TlsCredentials credentials)
+    public TlsContext(TlsCredentials credentials)
     {
         _end = credentials.End;
         _policy = credentials.Policy;
@@ -50,7 +50,7 @@ internal sealed class TlsContext : IDisposable
     /// <summary>Creates a session, whose handshake is still to come.</summary>
     /// <param name="host">For a client with certificates: the name or address that the server's certificate must carry.</param>
     /// <exception cref="TlsCredentialsException">OpenSSL cannot check that name.</exception>
-    internal TlsSession NewSession(string? host = null)
+    public TlsSession NewSession(string? host = null)
     {
         ObjectDisposedException.ThrowIf(_context == 0, this);
         var session = OpenSsl.NewSession(_context);

@@ -12,7 +12,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
 {
     /// <summary>The name that the server's certificate must carry: <paramref name="given"/>, or else the host of the address.</summary>
     /// <exception cref="ChannelException">The address is a Unix socket, which has no host, and no name was given.</exception>
-    internal static string HostOf(ChannelAddress address, string? given) => given is { Length: > 0 } ? given
+    public static string HostOf(ChannelAddress address, string? given) => given is { Length: > 0 } ? given
         : address.IsUnix ? throw new ChannelException(
             FailureReason.TlsFailed, ChannelId.Main, $"{address} has no host: the name in the destination's certificate must be given")
         : address.Host.Length == 0 ? "localhost" : address.Host;
@@ -21,7 +21,7 @@ internal sealed record TlsDial(TlsCredentials Credentials, string Host, TimeSpan
     /// Does the handshake on <paramref name="socket"/>, which belongs to the channel afterwards and is closed on failure.
     /// </summary>
     /// <exception cref="ChannelException">The handshake failed or took too long; the message has the reason.</exception>
-    internal async Task<Channel> SecureAsync(
+    public async Task<Channel> SecureAsync(
         SafeSocketHandle socket, ChannelId id, string peer, BlockPool pool, TimeProvider time, CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(Timeout, time);

@@ -36,7 +36,7 @@ internal static class TlsFailures
     /// <summary>Describes the first of this thread's errors in OpenSSL's queue, and empties the queue.</summary>
     /// <param name="session">The session that failed.</param>
     /// <param name="host">The host that a client wanted to reach; null for a server.</param>
-    internal static string Take(nint session, string? host)
+    public static string Take(nint session, string? host)
     {
         var first = OpenSsl.TakeError();
         OpenSsl.ClearErrors();

@@ -20,7 +20,7 @@ internal static class TlsFiles
     /// Reads certificates of authorities. One that has expired is harmless beside a good one, because nobody whom it has signed is let in;
     /// it is an error when none is valid now.
     /// </summary>
-    internal static X509Certificate2Collection ReadAuthorities(string path, TimeProvider time)
+    public static X509Certificate2Collection ReadAuthorities(string path, TimeProvider time)
     {
         var found = ReadCertificates(path);
         // QEMU refuses to start with such a file: a leaf as authority would accept nobody but itself.
@@ -41,7 +41,7 @@ internal static class TlsFiles
         return found;
     }
 
-    internal static (X509Certificate2 Certificate, X509Certificate2Collection Chain) ReadCertificate(
+    public static (X509Certificate2 Certificate, X509Certificate2Collection Chain) ReadCertificate(
         string path, string keyPath, TimeProvider time)
     {
         var chain = ReadCertificates(path);
@@ -56,7 +56,7 @@ internal static class TlsFiles
     }
 
     /// <summary>Reads every revocation list of a file, and returns their number, which is at least 1.</summary>
-    internal static int CountRevocations(string path)
+    public static int CountRevocations(string path)
     {
         ReadOnlySpan<char> text = ReadText(path);
         var count = 0;
@@ -82,7 +82,7 @@ internal static class TlsFiles
     }
 
     /// <summary>What is wrong with the permissions of a file of secrets; null when nothing is, or when that cannot be found out.</summary>
-    internal static string? FindExposure(string path)
+    public static string? FindExposure(string path)
     {
         try
         {
@@ -98,7 +98,7 @@ internal static class TlsFiles
     }
 
     /// <summary>Reads a text of <paramref name="maxBytes"/> bytes at most: a file of secrets or certificates is small.</summary>
-    internal static string ReadText(string path, int maxBytes = MaxFileBytes)
+    public static string ReadText(string path, int maxBytes = MaxFileBytes)
     {
         try
         {

@@ -10,14 +10,14 @@ internal sealed class TlsHandle : SafeHandleZeroOrMinusOneIsInvalid
 {
     /// <param name="session">The session, which owns its own end of the memory.</param>
     /// <param name="network">The network end of the memory.</param>
-    internal TlsHandle(nint session, nint network)
+    public TlsHandle(nint session, nint network)
         : base(ownsHandle: true)
     {
         Network = network;
         SetHandle(session);
     }
 
-    internal nint Network { get; }
+    public nint Network { get; }
 
     protected override bool ReleaseHandle()
     {

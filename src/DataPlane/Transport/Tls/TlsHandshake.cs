@@ -22,7 +22,7 @@ internal static unsafe class TlsHandshake
     /// <exception cref="AuthenticationException">
     /// The handshake failed; the message has the reason (<see cref="TlsLostException"/> where the connection has ended).
     /// </exception>
-    internal static TlsResult Advance(TlsSession session, SafeSocketHandle socket)
+    public static TlsResult Advance(TlsSession session, SafeSocketHandle socket)
     {
         session.Hold();
         try
@@ -58,7 +58,7 @@ internal static unsafe class TlsHandshake
     /// The handshake failed; the message has the reason (<see cref="TlsLostException"/> where the connection has ended).
     /// </exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    internal static void Run(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken)
+    public static void Run(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken)
     {
         using EventFd wake = new();
         using var registration = cancellationToken.Register(static state => ((EventFd)state!).Signal(), wake);
@@ -71,11 +71,11 @@ internal static unsafe class TlsHandshake
     }
 
     /// <summary>As <see cref="Run"/>, on a thread of its own.</summary>
-    internal static Task RunAsync(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken) =>
+    public static Task RunAsync(TlsSession session, SafeSocketHandle socket, CancellationToken cancellationToken) =>
         OwnThread.RunAsync("dp-tls-dial", () => Run(session, socket, cancellationToken));
 
     /// <summary>Reads plain bytes without waiting. Returns <see cref="ReadOutcome.Full"/> as long as more may be there.</summary>
-    internal static ReadOutcome TryRead(TlsSession session, SafeSocketHandle socket, Span<byte> target, out int count)
+    public static ReadOutcome TryRead(TlsSession session, SafeSocketHandle socket, Span<byte> target, out int count)
     {
         count = 0;
         session.Hold();

@@ -10,7 +10,7 @@ internal readonly record struct TlsHost
 {
     /// <param name="given">The name as the user or the address has it.</param>
     /// <exception cref="ArgumentException">The name is empty, or cannot stand in a certificate.</exception>
-    internal TlsHost(string given)
+    public TlsHost(string given)
     {
         ArgumentException.ThrowIfNullOrEmpty(given);
         var zone = given.IndexOf('%', StringComparison.Ordinal);
@@ -23,7 +23,7 @@ internal readonly record struct TlsHost
         }
     }
 
-    internal string Name { get; }
+    public string Name { get; }
 
-    internal bool IsAddress { get; }
+    public bool IsAddress { get; }
 }

@@ -14,7 +14,7 @@ internal static unsafe class TlsKeyExchange
     private static readonly ConcurrentDictionary<nint, TlsCredentials> s_byContext = new();
 
     /// <summary>Makes the handshakes of a context find the keys of <paramref name="credentials"/>, until <see cref="Detach"/>.</summary>
-    internal static void Attach(nint context, TlsCredentials credentials)
+    public static void Attach(nint context, TlsCredentials credentials)
     {
         s_byContext[context] = credentials;
         if (credentials.End == TlsEnd.Server)
@@ -27,7 +27,7 @@ internal static unsafe class TlsKeyExchange
         }
     }
 
-    internal static void Detach(nint context) => s_byContext.TryRemove(context, out _);
+    public static void Detach(nint context) => s_byContext.TryRemove(context, out _);
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static uint FindForServer(nint session, nint identity, byte* key, uint room)

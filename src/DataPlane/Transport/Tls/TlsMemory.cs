@@ -11,7 +11,7 @@ internal sealed unsafe class TlsMemory : MemoryManager<byte>
 {
     private IoVec _piece;
 
-    internal Memory<byte> Over(IoVec piece)
+    public Memory<byte> Over(IoVec piece)
     {
         _piece = piece;
         return Memory;

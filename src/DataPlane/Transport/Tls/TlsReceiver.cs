@@ -16,7 +16,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
     /// Reads the alert in which the peer may have given its reason, after sending has failed. Does nothing while another thread reads,
     /// because that thread finds the alert. The caller holds the session.
     /// </summary>
-    internal void ReadAlert()
+    public void ReadAlert()
     {
         if (Interlocked.Exchange(ref _isReading, 1) != 0)
         {

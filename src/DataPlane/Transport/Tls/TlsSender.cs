@@ -15,7 +15,7 @@ internal sealed class TlsSender(ChannelSocket socket, TlsSession session, TlsRec
 {
     private bool _sendsCloseNotify;
 
-    internal override TransferResult Send(Span<IoVec> vectors)
+    public override TransferResult Send(Span<IoVec> vectors)
     {
         if (!session.TryHold())
         {
@@ -53,7 +53,7 @@ internal sealed class TlsSender(ChannelSocket socket, TlsSession session, TlsRec
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    internal override async ValueTask<TransferResult> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
+    public override async ValueTask<TransferResult> SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
         if (!session.TryHold())
         {
@@ -96,9 +96,9 @@ internal sealed class TlsSender(ChannelSocket socket, TlsSession session, TlsRec
         }
     }
 
-    internal override void EndWithCloseNotify() => _sendsCloseNotify = true;
+    public override void EndWithCloseNotify() => _sendsCloseNotify = true;
 
-    internal override async ValueTask SendLastAsync(CancellationToken cancellationToken)
+    public override async ValueTask SendLastAsync(CancellationToken cancellationToken)
     {
         if (!_sendsCloseNotify)
         {

@@ -17,7 +17,7 @@ namespace DataPlane.Transport.Tls;
 internal sealed unsafe class TlsSession : IDisposable
 {
     /// <summary>Plain bytes of the largest record.</summary>
-    internal const int RecordBytes = 16 * 1024;
+    public const int RecordBytes = 16 * 1024;
 
     // Eight records were measured as the best: more per system call cost more in the cache than they saved in calls. The rest is room for
     // the answers to a peer's requests for new keys.
@@ -46,7 +46,7 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <param name="session">A new session of OpenSSL, owned by this object from now on.</param>
     /// <param name="host">The host that a client wants to reach; <see langword="null"/> for a server.</param>
     /// <param name="policy">The rules that decide which peers with a good certificate are let in; null where keys are shared.</param>
-    internal TlsSession(nint session, string? host, TlsPeerPolicy? policy = null)
+    public TlsSession(nint session, string? host, TlsPeerPolicy? policy = null)
     {
         nint near, far;
         // SAFETY: both are locals.
@@ -66,10 +66,10 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>What broke the session; <see langword="null"/> when nothing did. Any thread may read it.</summary>
-    internal string? Failure => _failure;
+    public string? Failure => _failure;
 
     /// <summary>Whether bytes of an unfinished record are here, so that an end of the connection now is inside a record.</summary>
-    internal bool HoldsPiece
+    public bool HoldsPiece
     {
         get
         {
@@ -85,14 +85,14 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <see cref="Release"/>.
     /// </summary>
     /// <exception cref="ObjectDisposedException">The session has been disposed of.</exception>
-    internal void Hold()
+    public void Hold()
     {
         var held = false;
         _handle.DangerousAddRef(ref held);
     }
 
     /// <summary>As <see cref="Hold"/>; returns false when the session has been disposed of, and then needs no release.</summary>
-    internal bool TryHold()
+    public bool TryHold()
     {
         try
         {
@@ -105,10 +105,10 @@ internal sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    internal void Release() => _handle.DangerousRelease();
+    public void Release() => _handle.DangerousRelease();
 
     /// <summary>Continues the handshake as far as the bytes that are here allow.</summary>
-    internal TlsResult Handshake()
+    public TlsResult Handshake()
     {
         lock (_gate)
         {
@@ -138,7 +138,7 @@ internal sealed unsafe class TlsSession : IDisposable
     /// Encrypts up to one record from <paramref name="data"/>. With <see cref="TlsResult.NeedsOutput"/> nothing was encrypted: the outgoing
     /// bytes must leave first.
     /// </summary>
-    internal TlsResult Encrypt(ReadOnlySpan<byte> data, out int done)
+    public TlsResult Encrypt(ReadOnlySpan<byte> data, out int done)
     {
         done = 0;
         var length = Math.Min(data.Length, RecordBytes);
@@ -171,7 +171,7 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>Decrypts up to one record to <paramref name="data"/>, as far as the bytes that are here allow.</summary>
-    internal TlsResult Decrypt(Span<byte> data, out int done)
+    public TlsResult Decrypt(Span<byte> data, out int done)
     {
         done = 0;
         lock (_gate)
@@ -202,7 +202,7 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>Appends close_notify to what was encrypted, once.</summary>
-    internal void AppendCloseNotify()
+    public void AppendCloseNotify()
     {
         lock (_gate)
         {
@@ -224,7 +224,7 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>
     /// The next bytes for the socket, which stay where they are until <see cref="ConfirmOutgoing"/>. Needs <see cref="Hold"/>.
     /// </summary>
-    internal IoVec PeekOutgoing()
+    public IoVec PeekOutgoing()
     {
         nint data;
         lock (_gate)
@@ -240,7 +240,7 @@ internal sealed unsafe class TlsSession : IDisposable
     /// peer has sent. Whoever waits until the last byte of a guest has left must not be told that it has not because of the alert. Needs
     /// <see cref="Hold"/>.
     /// </summary>
-    internal IoVec PeekOwed()
+    public IoVec PeekOwed()
     {
         lock (_gate)
         {
@@ -250,9 +250,9 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>As <see cref="PeekOwed"/>, for the runtime's sockets.</summary>
-    internal ReadOnlyMemory<byte> PeekOwedMemory() => _outgoing.Over(PeekOwed());
+    public ReadOnlyMemory<byte> PeekOwedMemory() => _outgoing.Over(PeekOwed());
 
-    internal void ConfirmOutgoing(int count)
+    public void ConfirmOutgoing(int count)
     {
         nint data;
         lock (_gate)
@@ -265,7 +265,7 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>
     /// The room for the next bytes from the socket; <see cref="ConfirmIncoming"/> tells how many came. Needs <see cref="Hold"/>.
     /// </summary>
-    internal IoVec PeekIncoming()
+    public IoVec PeekIncoming()
     {
         nint data;
         lock (_gate)
@@ -277,9 +277,9 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>As <see cref="PeekIncoming"/>, for the runtime's sockets.</summary>
-    internal Memory<byte> PeekIncomingMemory() => _incoming.Over(PeekIncoming());
+    public Memory<byte> PeekIncomingMemory() => _incoming.Over(PeekIncoming());
 
-    internal void ConfirmIncoming(int count)
+    public void ConfirmIncoming(int count)
     {
         nint data;
         lock (_gate)
@@ -291,7 +291,7 @@ internal sealed unsafe class TlsSession : IDisposable
 
     /// <summary>Takes bytes that were read from the socket before the session existed.</summary>
     /// <exception cref="InvalidOperationException">These are more bytes than the session has room for.</exception>
-    internal void Prepend(ReadOnlySpan<byte> consumed)
+    public void Prepend(ReadOnlySpan<byte> consumed)
     {
         Hold();
         try

@@ -9,7 +9,7 @@ namespace DataPlane.Transport.Tls;
 internal sealed class TlsSharedKeys
 {
     /// <summary>The user that QEMU takes where none is given.</summary>
-    internal const string DefaultUser = "qemu";
+    public const string DefaultUser = "qemu";
 
     private const int MaxFileBytes = 1 << 20;
     private const int MaxKeyBytes = 256; // PSK_MAX_PSK_LEN
@@ -19,12 +19,12 @@ internal sealed class TlsSharedKeys
 
     private TlsSharedKeys(string path) => Path = path;
 
-    internal string Path { get; }
+    public string Path { get; }
 
     /// <exception cref="TlsCredentialsException">
     /// The file cannot be read, or has a line that is no key; the message never contains a key.
     /// </exception>
-    internal static TlsSharedKeys Read(string path)
+    public static TlsSharedKeys Read(string path)
     {
         TlsSharedKeys keys = new(path);
         var number = 0;
@@ -54,7 +54,7 @@ internal sealed class TlsSharedKeys
     }
 
     /// <summary>The user's key; <see langword="null"/> when there is none.</summary>
-    internal byte[]? Find(string user) => _keys.GetValueOrDefault(user);
+    public byte[]? Find(string user) => _keys.GetValueOrDefault(user);
 
     private static byte[] ParseKey(string path, int number, string text)
     {

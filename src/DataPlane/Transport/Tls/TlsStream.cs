@@ -18,7 +18,7 @@ internal sealed class TlsStream : ConnectionStream
 
     /// <param name="socket">The socket below the session; it belongs to the stream.</param>
     /// <param name="session">The session, with its handshake done; it belongs to the stream.</param>
-    internal TlsStream(Socket socket, TlsSession session)
+    public TlsStream(Socket socket, TlsSession session)
     {
         _socket = new ChannelSocket(socket, "tls");
         _session = session;
@@ -35,7 +35,7 @@ internal sealed class TlsStream : ConnectionStream
     /// <param name="cancellationToken">Ends the handshake early.</param>
     /// <exception cref="AuthenticationException">The handshake failed or took too long; the message has the reason.</exception>
     /// <exception cref="TlsCredentialsException">OpenSSL cannot do what the credentials ask for.</exception>
-    internal static async Task<TlsStream> SecureAsync(
+    public static async Task<TlsStream> SecureAsync(
         Socket socket, TlsCredentials credentials, string? host, TimeSpan limit, TimeProvider time, CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(limit, time);
@@ -81,7 +81,7 @@ internal sealed class TlsStream : ConnectionStream
     }
 
     /// <summary>Sends close_notify, once.</summary>
-    internal async Task ShutdownAsync(CancellationToken cancellationToken = default)
+    public async Task ShutdownAsync(CancellationToken cancellationToken = default)
     {
         try
         {

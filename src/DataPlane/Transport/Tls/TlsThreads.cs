@@ -8,13 +8,13 @@ namespace DataPlane.Transport.Tls;
 /// </summary>
 internal sealed class TlsThreads : TaskScheduler, IDisposable
 {
-    internal const string Name = "dp-tls-hand";
-    internal const int Most = 4;
+    public const string Name = "dp-tls-hand";
+    public const int Most = 4;
 
     private readonly BlockingCollection<Task> _queue = [];
     private readonly Thread[] _threads;
 
-    internal TlsThreads()
+    public TlsThreads()
     {
         _threads = new Thread[Math.Clamp(Environment.ProcessorCount / 2, 1, Most)];
         for (var i = 0; i < _threads.Length; i++)

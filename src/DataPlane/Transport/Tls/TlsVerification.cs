@@ -11,17 +11,17 @@ namespace DataPlane.Transport.Tls;
 internal static unsafe class TlsVerification
 {
     /// <summary>X509_V_FLAG_PARTIAL_CHAIN: any authority of ours is trusted, root or not.</summary>
-    internal const nuint TrustGiven = 0x80000;
+    public const nuint TrustGiven = 0x80000;
 
     /// <summary>
     /// X509_V_FLAG_CRL_CHECK and X509_V_FLAG_CRL_CHECK_ALL: lists are looked for not only for the leaf, but for its authorities, too.
     /// </summary>
-    internal const nuint CheckRevocations = 0x4 | 0x8;
+    public const nuint CheckRevocations = 0x4 | 0x8;
 
     /// <summary>
     /// X509_PURPOSE_ANY: the extended key usage is not checked. Whether a signer is an authority is checked all the same.
     /// </summary>
-    internal const int AnyPurpose = 7;
+    public const int AnyPurpose = 7;
 
     private const int NoList = 3; // X509_V_ERR_UNABLE_TO_GET_CRL
     private const int NoIssuerOfList = 33; // X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER: of the list that would revoke a trusted authority
@@ -30,10 +30,10 @@ internal static unsafe class TlsVerification
     private const nuint Reversed = 1 << 20; // XN_FLAG_DN_REV
     private const int MaxNameBytes = 64 * 1024;
 
-    internal static delegate* unmanaged[Cdecl]<int, nint, int> Callback => &Judge;
+    public static delegate* unmanaged[Cdecl]<int, nint, int> Callback => &Judge;
 
     /// <summary>Why the name in the peer's certificate is not let in; null when it is. To be called after the handshake.</summary>
-    internal static string? FindFault(nint session, TlsPeerPolicy policy, string peer)
+    public static string? FindFault(nint session, TlsPeerPolicy policy, string peer)
     {
         if (policy.AllowedNames.Count == 0)
         {
