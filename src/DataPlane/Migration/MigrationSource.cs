@@ -83,7 +83,12 @@ public sealed class MigrationSource
         ArgumentNullException.ThrowIfNull(destination);
         var request = _linkRequests.TryResume(destination)
             ?? throw new InvalidOperationException("no migration waits for a new link");
-        return request.Outcome.WaitAsync(cancellationToken);
+        var told = request.Outcome.WaitAsync(cancellationToken);
+        // A host that drops the task finds the outcome in the progress, and must not be told again by TaskScheduler.UnobservedTaskException.
+        _ = told.ContinueWith(
+            static task => _ = task.Exception, CancellationToken.None,
+            TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        return told;
     }
 
     /// <summary>

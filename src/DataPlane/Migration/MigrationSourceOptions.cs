@@ -159,12 +159,7 @@ public sealed record MigrationSourceOptions
         }
 
         ValidateCompression();
-        if (RecoveryTimeout < TimeSpan.Zero)
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(RecoveryTimeout), RecoveryTimeout, $"{nameof(RecoveryTimeout)} must not be negative");
-        }
-
+        OptionChecks.NotNegative(RecoveryTimeout, nameof(RecoveryTimeout));
         OptionChecks.Positive(MaxDowntime, nameof(MaxDowntime));
         OptionChecks.Positive(CommitTimeout, nameof(CommitTimeout));
         OptionChecks.PositiveOrInfinite(StallTimeout, nameof(StallTimeout));

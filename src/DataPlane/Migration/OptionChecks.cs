@@ -3,6 +3,9 @@ namespace DataPlane.Migration;
 /// <summary>Checks of options; their exceptions name the option, its value and the allowed range.</summary>
 internal static class OptionChecks
 {
+    /// <summary>The longest time limit; the timers of the runtime take little more.</summary>
+    public static readonly TimeSpan LongestTime = TimeSpan.FromDays(49);
+
     public static void InRange(long value, long min, long max, string name)
     {
         if (value < min || value > max)
@@ -13,9 +16,20 @@ internal static class OptionChecks
 
     public static void Positive(TimeSpan value, string name)
     {
-        if (value <= TimeSpan.Zero)
+        if (value == TimeSpan.Zero)
         {
             throw new ArgumentOutOfRangeException(name, value, $"{name} must be greater than zero");
+        }
+
+        NotNegative(value, name);
+    }
+
+    public static void NotNegative(TimeSpan value, string name)
+    {
+        if (value < TimeSpan.Zero || value > LongestTime)
+        {
+            throw new ArgumentOutOfRangeException(
+                name, value, $"{name} must not be negative, and not longer than {LongestTime.TotalDays:0} days");
         }
     }
 

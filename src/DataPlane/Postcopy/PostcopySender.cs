@@ -116,7 +116,15 @@ internal sealed class PostcopySender : IReturnPathEvents, IAsyncDisposable
         if (preempt is not null)
         {
             preempt.SendsWith = main; // the thread that sends on preempt is the one that would notice the end of main
-            preemptPages = PageRecordSender.OnPreempt(preempt, _pool, holdingData);
+            try
+            {
+                preemptPages = PageRecordSender.OnPreempt(preempt, _pool, holdingData);
+            }
+            catch
+            {
+                mainPages.Dispose();
+                throw;
+            }
         }
 
         var early = preempt is not null && _options.Preempt == PreemptTiming.WithMain;

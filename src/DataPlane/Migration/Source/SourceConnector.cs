@@ -106,9 +106,11 @@ internal sealed class SourceConnector(
                 : Refused(main, shut));
             return shut;
         }
-        catch (ChannelException lost)
+        catch (Exception lost) when (lost is not OperationCanceledException)
         {
-            failure.CallOff(lost);
+            // A return path that this process cannot begin, for want of a descriptor or a thread, is none: nobody would hear the destination.
+            failure.CallOff(lost as ChannelException
+                ?? new ChannelException(FailureReason.LocalFailure, main.Id, $"the return path cannot be read: {lost.Message}", lost));
             throw;
         }
     }

@@ -80,11 +80,16 @@ internal sealed class SourceRecovery(
         {
             return await next.WaitAsync(plan.Options.RecoveryTimeout, plan.Time, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception ending) when (ending is TimeoutException or OperationCanceledException)
+        catch (Exception ending)
         {
             if (!requests.TryLeave())
             {
                 return await next.ConfigureAwait(false);
+            }
+
+            if (ending is not (TimeoutException or OperationCanceledException))
+            {
+                throw;
             }
 
             var limit = ending is TimeoutException ? $"within {plan.Options.RecoveryTimeout.TotalSeconds:0.###} s"
