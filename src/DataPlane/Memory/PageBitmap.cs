@@ -9,8 +9,8 @@ namespace DataPlane;
 /// mapped-ram bitmaps.
 /// </summary>
 /// <remarks>
-/// Not thread-safe, except that any number of threads may use the members named ...Atomic at the same time. Concurrent readers then see
-/// each word either before or after a change.
+/// Not thread-safe: while one thread changes a bitmap, no other may use it. Only the internal members named ...Atomic may be used by any
+/// number of threads at the same time; concurrent readers then see each word either before or after a change.
 /// </remarks>
 public sealed class PageBitmap
 {
@@ -24,7 +24,7 @@ public sealed class PageBitmap
     private readonly ulong[] _words;
 
     /// <summary>Creates a bitmap with all bits clear.</summary>
-    /// <param name="pageCount">Number of pages: 0 to <see cref="MaxPages"/>.</param>
+    /// <param name="pageCount">Number of pages: 0 to 68,719,476,672 (pages of 4 KiB: 256 TiB).</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="pageCount"/> is out of this range.</exception>
     public PageBitmap(long pageCount)
     {

@@ -2,7 +2,7 @@ namespace DataPlane;
 
 /// <summary>What a host implements to take a guest in.</summary>
 /// <remarks>
-/// One <see cref="MigrationDestination"/> makes these calls, one at a time, in this order: <see cref="CreateMemoryAsync"/>,
+/// One <see cref="MigrationDestination"/> makes these calls, on any thread, one at a time, in this order: <see cref="CreateMemoryAsync"/>,
 /// <see cref="CommitAsync"/>, <see cref="StartAsync"/>. If the migration fails before the guest is here, <see cref="AbandonAsync"/> is
 /// called once instead of the calls that are still to come, also if <see cref="CreateMemoryAsync"/> itself has failed.
 /// </remarks>

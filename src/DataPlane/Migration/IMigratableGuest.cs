@@ -1,7 +1,7 @@
 namespace DataPlane;
 
 /// <summary>What a host implements to let a guest leave: its memory, a way to know what it writes, and a way to stop it.</summary>
-/// <remarks>One <see cref="MigrationSource"/> calls all members, never concurrently.</remarks>
+/// <remarks>One <see cref="MigrationSource"/> calls all members, on any thread, never concurrently.</remarks>
 public interface IMigratableGuest
 {
     /// <summary>
@@ -47,19 +47,25 @@ public interface IMigratableGuest
     /// </summary>
     IDirtyTracker CreateDirtyTracker();
 
-    /// <summary>Stops the guest. When the task completes, nothing writes to its memory any more.</summary>
+    /// <summary>
+    /// Stops the guest. When the task completes, nothing writes to its memory any more. If this throws, the migration fails and calls
+    /// <see cref="ResumeAsync"/>.
+    /// </summary>
     /// <param name="cancellationToken">
     /// Cancelled when the migration is cancelled or fails; the migration then ends and calls <see cref="ResumeAsync"/>.
     /// </param>
     ValueTask PauseAsync(CancellationToken cancellationToken);
 
     /// <summary>
-    /// Lets the guest that <see cref="PauseAsync"/> has stopped run on, because the migration has failed or was cancelled before the
-    /// destination could take the guest over. Must not fail.
+    /// Lets the guest that <see cref="PauseAsync"/> was to stop run on, because the migration has failed or was cancelled before the
+    /// destination could take the guest over. Must not fail; if it does, the guest counts as standing still at its source.
     /// </summary>
     ValueTask ResumeAsync();
 
-    /// <summary>Saves the state of the stopped guest's devices in the form that the destination expects.</summary>
+    /// <summary>
+    /// Saves the state of the stopped guest's devices in the form that the destination expects. If this throws, the migration fails, and a
+    /// guest that was stopped for it runs on here.
+    /// </summary>
     /// <param name="cancellationToken">Cancelled when the migration is cancelled or fails.</param>
     ValueTask<DeviceState> SaveDeviceStateAsync(CancellationToken cancellationToken);
 }

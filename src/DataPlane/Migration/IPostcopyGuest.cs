@@ -24,7 +24,8 @@ public interface IPostcopyGuest : IIncomingGuest
     ValueTask LoadAsync(DeviceState devices, CancellationToken cancellationToken);
 
     /// <summary>
-    /// Called when the whole memory is here and has become ordinary memory again. The guest may have run for a long time by then.
+    /// Called when the whole memory is here and has become ordinary memory again. The guest may have run for a long time by then. If this
+    /// throws, the migration fails here, and the guest stays here.
     /// </summary>
     /// <param name="pages">The guest's memory, and which of its pages have arrived.</param>
     ValueTask CompleteAsync(ReceivedPages pages);

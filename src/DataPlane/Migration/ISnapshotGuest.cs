@@ -1,5 +1,9 @@
 namespace DataPlane;
 
+/// <summary>
+/// What a host implements to keep a background snapshot: a copy of a guest that runs on at its source (QEMU's capability
+/// <c>background-snapshot</c>).
+/// </summary>
 /// <remarks>
 /// <para>The guest of such a source never leaves it. It stands still only while the snapshot begins, and runs on while its memory as of
 /// that moment arrives, so a host that started what has arrived would run the guest twice. Therefore the migration fails unless the host
@@ -12,7 +16,7 @@ public interface ISnapshotGuest : IIncomingGuest
 {
     /// <summary>
     /// Keeps the snapshot, which is complete and which <see cref="IIncomingGuest.CommitAsync"/> has made durable. Its guest goes on at the
-    /// source.
+    /// source, also if this throws; the migration then fails with <see cref="FailureReason.HostFailed"/>.
     /// </summary>
     /// <param name="cancellationToken">Never cancelled.</param>
     ValueTask KeepAsync(CancellationToken cancellationToken);

@@ -5,7 +5,7 @@ using DataPlane.Wire;
 
 namespace DataPlane;
 
-/// <summary>What a destination expects and how much it accepts.</summary>
+/// <summary>What a destination expects and how much it accepts. Immutable; change it through <c>with</c>.</summary>
 public sealed record MigrationDestinationOptions
 {
     /// <summary>
@@ -96,8 +96,8 @@ public sealed record MigrationDestinationOptions
     public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
 
     /// <summary>
-    /// How long an accepted connection may take to show what it is. With <see cref="KeepsWaiting"/> it is also the time that a migration
-    /// may take from one channel to the next. Default 30 s.
+    /// How long an accepted connection may take to show what it is, 1 ms to 1 day. With <see cref="KeepsWaiting"/> it is also the time that
+    /// a migration may take from one channel to the next. Default 30 s.
     /// </summary>
     public TimeSpan UndecidedTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
@@ -107,7 +107,7 @@ public sealed record MigrationDestinationOptions
     /// </summary>
     public TlsCredentials? Tls { get; init; }
 
-    /// <summary>How long a connection may take for its TLS handshake. Default 10 s.</summary>
+    /// <summary>How long a connection may take for its TLS handshake, 1 ms to 1 day. Default 10 s.</summary>
     public TimeSpan TlsHandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>
@@ -119,7 +119,7 @@ public sealed record MigrationDestinationOptions
     /// <summary>How often progress is reported between changes of phase. Default 1 s.</summary>
     public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>The socket options of every channel.</summary>
+    /// <summary>The socket options of every channel. Default: those of a new <see cref="ChannelOptions"/>.</summary>
     public ChannelOptions Sockets { get; init; } = new();
 
     /// <summary>

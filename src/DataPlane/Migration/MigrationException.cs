@@ -6,7 +6,10 @@ namespace DataPlane;
 /// <remarks><see cref="Owner"/> tells where the guest is.</remarks>
 public sealed class MigrationException : Exception
 {
-    /// <summary>Creates the exception; channel and phase are appended to the message.</summary>
+    /// <summary>
+    /// Creates the exception, with <see cref="GuestOwner.Source"/> as its <see cref="Owner"/>; channel and phase are appended to the
+    /// message.
+    /// </summary>
     public MigrationException(FailureReason reason, MigrationPhase phase, string? channel, string message, Exception? innerException = null)
         : base(Describe(phase, channel, message), innerException)
     {

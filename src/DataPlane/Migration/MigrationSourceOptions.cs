@@ -4,7 +4,7 @@ using DataPlane.Wire;
 
 namespace DataPlane;
 
-/// <summary>How a source sends its guest.</summary>
+/// <summary>How a source sends its guest. Immutable; change it through <c>with</c>.</summary>
 public sealed record MigrationSourceOptions
 {
     /// <summary>
@@ -123,7 +123,7 @@ public sealed record MigrationSourceOptions
     /// <summary>How often progress is reported between changes of phase. Default 1 s.</summary>
     public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>The socket options of every channel.</summary>
+    /// <summary>The socket options of every channel. Default: those of a new <see cref="ChannelOptions"/>.</summary>
     public ChannelOptions Sockets { get; init; } = new();
 
     internal TimeSpan? EffectiveStallTimeout => OptionChecks.Limit(StallTimeout ?? TimeSpan.FromMinutes(2));

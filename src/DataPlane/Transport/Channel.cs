@@ -6,7 +6,7 @@ using DataPlane.Transport.Tls;
 namespace DataPlane.Transport;
 
 /// <summary>
-/// One connected socket of a migration, plain or inside TLS. Each direction is used in one of two ways and never in both: bulk
+/// One connected socket of a migration, plain or inside TLS. Each direction is used in one of two ways at a time: bulk
 /// (<see cref="Send"/>, <see cref="Receive"/>, <see cref="OpenReader"/>: blocking calls on native memory, for a thread of ours) or as a
 /// stream (<see cref="Input"/>, <see cref="Output"/>: async, through the runtime's epoll thread).
 /// </summary>

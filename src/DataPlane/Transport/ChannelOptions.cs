@@ -25,13 +25,13 @@ public sealed record ChannelOptions
     public bool NoDelay { get; init; } = true;
 
     /// <summary>
-    /// Silence after which the kernel probes the peer (keepalive); <see langword="null"/> sends no probes. Default 10 s. A peer that has
-    /// vanished is noticed after this time plus <see cref="KeepAliveProbes"/> times <see cref="KeepAliveInterval"/>, as long as none of our
-    /// bytes waits for an acknowledgement.
+    /// Silence after which the kernel probes the peer (keepalive), 1 s to 32767 s; <see langword="null"/> sends no probes. Default 10 s. A
+    /// peer that has vanished is noticed after this time plus <see cref="KeepAliveProbes"/> times <see cref="KeepAliveInterval"/>, as long
+    /// as none of our bytes waits for an acknowledgement.
     /// </summary>
     public TimeSpan? KeepAliveTime { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Time between two keepalive probes. Default 5 s.</summary>
+    /// <summary>Time between two keepalive probes, 1 s to 32767 s. Default 5 s.</summary>
     public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
@@ -41,9 +41,9 @@ public sealed record ChannelOptions
     public int KeepAliveProbes { get; init; } = 3;
 
     /// <summary>
-    /// Longest time that sent bytes, or a probe of the peer's closed window, may wait for the acknowledgement of its machine. After that
-    /// time the peer counts as vanished, and the channel ends. Default 20 s; <see langword="null"/> leaves the kernel's retransmission
-    /// limit (about 15 minutes).
+    /// Longest time that sent bytes, or a probe of the peer's closed window, may wait for the acknowledgement of its machine, 1 s to 1 day.
+    /// After that time the peer counts as vanished, and the channel ends. Default 20 s; <see langword="null"/> leaves the kernel's
+    /// retransmission limit (about 15 minutes).
     /// </summary>
     /// <remarks>
     /// A machine that is up acknowledges without its program, so a peer that does not read, or is stopped, does not count as vanished.
@@ -52,8 +52,8 @@ public sealed record ChannelOptions
     public TimeSpan? AcknowledgementTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
     /// <summary>
-    /// Longest time that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT); <see langword="null"/>, the default, leaves the kernel's
-    /// retransmission limit (about 15 minutes).
+    /// Longest time that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT), 1 ms to 1 day; <see langword="null"/>, the default, leaves
+    /// the kernel's retransmission limit (about 15 minutes).
     /// </summary>
     /// <remarks>
     /// To notice a vanished peer, use <see cref="AcknowledgementTimeout"/>. With this option, the kernel also ends a connection whose peer
@@ -69,15 +69,17 @@ public sealed record ChannelOptions
     public IReadOnlyList<IPAddress> LocalAddresses { get; init; } = [];
 
     /// <summary>
-    /// Longest time for one channel to connect, over all addresses of its host. They are tried concurrently: each attempt begins 250 ms
-    /// after the one before (RFC 8305), or as soon as that has failed. Default 30 s.
+    /// Longest time for one channel to connect, over all addresses of its host, at most 1 day. They are tried concurrently: each attempt
+    /// begins 250 ms after the one before (RFC 8305), or as soon as that has failed. Default 30 s.
     /// </summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Finds the addresses of a host name; the system's resolver by default.</summary>
     internal Func<string, CancellationToken, Task<IPAddress[]>> Resolve { get; init; } = Dns.GetHostAddressesAsync;
 
-    /// <summary>Connections that the kernel queues for a listener until they are accepted; it may cap this. Default 1024.</summary>
+    /// <summary>
+    /// Connections that the kernel queues for a listener until they are accepted, 1 to 65535; it may cap this. Default 1024.
+    /// </summary>
     public int ListenBacklog { get; init; } = 1024;
 
     /// <summary>Checks every value; call it once before use.</summary>
