@@ -254,6 +254,11 @@ internal sealed class RelayWorker : IDisposable
                 Fail(job, e.Errno);
                 continue;
             }
+            catch (ObjectDisposedException)
+            {
+                Fail(job, Errno.ECONNABORTED); // one of its sockets was closed elsewhere, which ends this relay and no other
+                continue;
+            }
 
             if (job.IsOver)
             {

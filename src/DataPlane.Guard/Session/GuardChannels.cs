@@ -24,7 +24,16 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
     public ChannelRelay Hold(ChannelKind kind, int id, Channel client)
     {
         var channel = relays.Hold(kind, id, client);
-        Add(channel);
+        try
+        {
+            Add(channel);
+        }
+        catch
+        {
+            Drop(channel);
+            throw;
+        }
+
         return channel;
     }
 
@@ -41,7 +50,8 @@ internal sealed class GuardChannels(RelayEngine relays, TimeSpan? acknowledgemen
             _shown.Add(channel);
         }
 
-        _liveness ??= PeerLiveness.Start(Ends, acknowledgementTimeout, time);
+        _liveness ??= PeerLiveness.Start(
+            Ends, acknowledgementTimeout, time, static (channel, _) => channel.Reset()); // the relay's thread finds the end
     }
 
     /// <summary>Removes a channel that no snapshot needs to show any more.</summary>

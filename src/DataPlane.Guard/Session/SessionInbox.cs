@@ -25,6 +25,7 @@ internal sealed class SessionInbox(SessionEvents events, Func<CancellationToken,
     {
         while (true)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             var next = _hasTakenChannel ? events.TryTake() : await TakeChannelAsync().ConfigureAwait(false);
             next ??= _hasTakenChannel ? await TakeChannelAsync().ConfigureAwait(false) : events.TryTake();
             if (next is not null)

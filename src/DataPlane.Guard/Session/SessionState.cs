@@ -7,6 +7,8 @@ namespace DataPlane.Guard.Session;
 /// </summary>
 internal sealed class SessionState(string name, TimeProvider time, ILogger logger)
 {
+    private readonly Lock _gate = new(); // one thread changes the state at a time
+
     /// <summary>One object, so that no thread sees a state with the time or the failure of another.</summary>
     private volatile Standing _standing = new(GuardState.Waiting, 0, null);
 
@@ -25,16 +27,22 @@ internal sealed class SessionState(string name, TimeProvider time, ILogger logge
     public TimeSpan? TimeIn(GuardState state) =>
         _standing is { } standing && standing.State == state ? time.GetElapsedTime(standing.Since) : null;
 
+    /// <summary>Enters a state. An end is final: whatever else the session has still to take changes nothing then.</summary>
     public void Enter(GuardState state, string? failure = null)
     {
-        var old = Current;
-        if (old == state)
+        GuardState old;
+        lock (_gate)
         {
-            return;
+            old = Current;
+            if (old == state || old is GuardState.Completed or GuardState.Failed or GuardState.Stopped)
+            {
+                return;
+            }
+
+            _standing = new Standing(state, time.GetTimestamp(), failure);
         }
 
         GuardLog.StateChanged(logger, name, old, state);
-        _standing = new Standing(state, time.GetTimestamp(), failure);
     }
 
     private sealed record Standing(GuardState State, long Since, string? Failure);

@@ -100,6 +100,13 @@ internal sealed class TlsChannels(
     private async ValueTask TakeIntroducedAsync(TlsIntroduced introduced)
     {
         var session = queue.EndIntroduction();
+        if (state.IsOver)
+        {
+            introduced.Drop();
+            queue.KeepOut(session, IntroductionResult.NotServed);
+            return;
+        }
+
         if (introduced.Result == IntroductionResult.LetIn)
         {
             await LetInAsync(session, introduced).ConfigureAwait(false);

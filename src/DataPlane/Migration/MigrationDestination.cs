@@ -3,7 +3,6 @@ using DataPlane.Migration.Destination;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane;
 
@@ -50,7 +49,7 @@ public sealed class MigrationDestination : IAsyncDisposable
         options.Validate();
         _guest = guest;
         _options = options;
-        _logger = logger ?? NullLogger<MigrationDestination>.Instance;
+        _logger = HostLogger.Of(logger);
         _time = timeProvider ?? TimeProvider.System;
         _host = new DestinationAdmissionHost(options.UndecidedTimeout) { MainIsSettled = !options.KeepsWaiting };
         var rules = new AdmissionOptions

@@ -1,6 +1,5 @@
 using DataPlane.Migration.Source;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane;
 
@@ -38,7 +37,7 @@ public sealed class MigrationSource
         options.Validate();
         _guest = guest;
         _options = options;
-        _logger = logger ?? NullLogger<MigrationSource>.Instance;
+        _logger = HostLogger.Of(logger);
         _time = timeProvider ?? TimeProvider.System;
     }
 

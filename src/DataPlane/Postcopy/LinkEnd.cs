@@ -52,11 +52,11 @@ internal sealed class LinkEnd(
     private async Task<Exception?> SettleAsync(PostcopyLink link, SourceTraits source)
     {
         var settled = ledger.SettledAsync();
-        while (!settled.IsCompleted && !link.HasPreempt && settings.MayHavePreempt())
+        while (!settled.IsCompleted && !link.Broken.IsCompleted && !link.HasPreempt && settings.MayHavePreempt())
         {
             // A candidate proves by such an answer that it is the preempt channel, or it is a stranger, which may stay silent for ever or
             // leave. Only without any candidate is it certain that nothing more comes.
-            await Task.WhenAny(settled, Task.Delay(s_lookAgain, stop)).ConfigureAwait(false);
+            await Task.WhenAny(settled, link.Broken, Task.Delay(s_lookAgain, stop)).ConfigureAwait(false);
             stop.ThrowIfCancellationRequested();
         }
 

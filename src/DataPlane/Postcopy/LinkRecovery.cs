@@ -73,19 +73,28 @@ internal sealed class LinkRecovery(
         while (true)
         {
             PostcopyLog.Paused(logger, arrivals.Ledger.CountMissing(), failure.Message);
-            using var choice = new RecoveryChoice(pages, events.OnRecoveryFailed);
-            var source = await WaitForSourceAsync(choice, failure).ConfigureAwait(false);
+            var choice = new RecoveryChoice(pages, events.OnRecoveryFailed);
             try
             {
-                return Resume(source);
+                var source = await WaitForSourceAsync(choice, failure).ConfigureAwait(false);
+                try
+                {
+                    return Resume(source);
+                }
+                catch (Exception failed)
+                {
+                    // Whatever the failure was, the guest is ours, and its memory may still come over another link.
+                    source.Main.Abort();
+                    link.Lose();
+                    returnPath.Use(null);
+                    failure = failed;
+                }
             }
-            catch (Exception failed)
+            finally
             {
-                // Whatever the failure was, the guest is ours, and its memory may still come over another link.
-                source.Main.Abort();
-                link.Lose();
-                returnPath.Use(null);
-                failure = failed;
+                // Not on this thread: a host that gives the migration up when it is told of a failed recovery does so on a thread of the
+                // choice, which runs on to here and would wait for itself.
+                await Task.Run(choice.Dispose, CancellationToken.None).ConfigureAwait(false);
             }
         }
     }
@@ -98,6 +107,19 @@ internal sealed class LinkRecovery(
             _isPaused = true;
             events.OnPaused(failure, isLost: true);
             return await choice.Chosen.WaitAsync(stop).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            choice.Close();
+            if (choice.Chosen.IsCompletedSuccessfully)
+            {
+                // It was chosen at the moment of giving up, so nobody else closes it.
+                var chosen = (await choice.Chosen.ConfigureAwait(false)).Main;
+                chosen.Abort();
+                await chosen.DisposeAsync().ConfigureAwait(false);
+            }
+
+            throw;
         }
         finally
         {

@@ -215,9 +215,20 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
     private PostcopyLink Begin(Channel main) =>
         _link.Begin(() => new PostcopyLink(main, _pages, _arrivals, ReturnPath, _ramSection));
 
+    /// <summary>
+    /// Whether a QEMU has sent everything and waits for SHUT. It would run the guest again if main ended instead, so no failure here may end
+    /// main: only the host may (specification, 4-postcopy section 4.8.5).
+    /// </summary>
+    private bool AwaitsShut => _end.SourceHasEnded && !Source.IsOurs;
+
     private void OnFaultFailed(Exception failure)
     {
         PostcopyLog.FaultFailed(_logger, failure);
+        if (AwaitsShut)
+        {
+            return;
+        }
+
         Break(failure is LinuxException
             ? new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure) : failure);
     }
@@ -229,6 +240,11 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
     private void OnPullFailed(Exception failure)
     {
         PostcopyLog.PullFailed(_logger, failure);
+        if (AwaitsShut)
+        {
+            return;
+        }
+
         Break(new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure));
     }
 

@@ -205,6 +205,11 @@ internal sealed class BlockingPipeReader : PipeReader
             _hasUnseen = true;
         }
 
+        else if (count < 0)
+        {
+            _wake?.Reset(); // the flag of a cancellation is set before its signal, so the next look sees it
+        }
+
         _ended = count == 0;
     }
 

@@ -247,6 +247,12 @@ internal sealed class Channel : IAsyncDisposable
     public void Abort(ChannelException? cause = null) => _socket.Abort(cause);
 
     /// <summary>
+    /// Resets the connection and leaves the socket open, for a channel that is relayed by epoll (<see cref="ChannelSocket.Reset"/>).
+    /// Thread-safe.
+    /// </summary>
+    public void Reset() => _socket.Reset();
+
+    /// <summary>
     /// Makes the kernel check whether the peer still holds the connection (<see cref="SocketSetup.Probe"/>). Thread-safe.
     /// </summary>
     public void Probe(TimeSpan limit) => _socket.Probe(limit);

@@ -41,16 +41,12 @@ internal sealed class ChannelSocket : IDisposable
     /// <summary>Sends FIN after everything that was sent.</summary>
     public void Finish() => _socket.Shutdown(SocketShutdown.Send);
 
-    /// <summary>Resets the connection at once (<see cref="Channel.Abort"/>). Only the first call counts.</summary>
-    public void Abort(ChannelException? cause)
+    /// <summary>
+    /// Resets the connection and leaves the socket open, for whoever watches it by epoll: a socket that is closed is in no epoll set any
+    /// more, so its end would go unnoticed there.
+    /// </summary>
+    public void Reset()
     {
-        if (Interlocked.Exchange(ref _aborted, 1) != 0)
-        {
-            return;
-        }
-
-        Volatile.Write(ref _abortCause, cause);
-
         try
         {
             // shutdown(2) must not come first: it sends FIN, and a peer that reads the FIN before the reset takes a torn stream for a
@@ -64,8 +60,20 @@ internal sealed class ChannelSocket : IDisposable
         }
         catch (ObjectDisposedException)
         {
+            // It is closed already.
+        }
+    }
+
+    /// <summary>Resets the connection at once (<see cref="Channel.Abort"/>). Only the first call counts.</summary>
+    public void Abort(ChannelException? cause)
+    {
+        if (Interlocked.Exchange(ref _aborted, 1) != 0)
+        {
             return;
         }
+
+        Volatile.Write(ref _abortCause, cause);
+        Reset();
 
         // The descriptor is closed when the last thread has left its call, so its number cannot be reused while one still uses it.
         _socket.Close(0);

@@ -18,13 +18,16 @@ internal sealed class PeerLiveness : IDisposable
     private readonly Func<IEnumerable<Channel>> _channels;
     private readonly TimeSpan _limit;
     private readonly TimeProvider _time;
+    private readonly Action<Channel, ChannelException> _onGone;
     private readonly Lock _gate = new();
     private readonly Dictionary<Channel, long> _waitingSince = [];
     private readonly ITimer _timer;
     private long _lastLook;
 
-    private PeerLiveness(Func<IEnumerable<Channel>> channels, TimeSpan limit, TimeProvider time)
+    private PeerLiveness(
+        Func<IEnumerable<Channel>> channels, TimeSpan limit, TimeProvider time, Action<Channel, ChannelException> onGone)
     {
+        _onGone = onGone;
         _channels = channels;
         _limit = limit;
         _time = time;
@@ -36,8 +39,11 @@ internal sealed class PeerLiveness : IDisposable
     /// <param name="channels">Returns the channels that there are now; called on any thread.</param>
     /// <param name="limit">Longest time without an acknowledgement.</param>
     /// <param name="time">The clock.</param>
-    public static PeerLiveness? Start(Func<IEnumerable<Channel>> channels, TimeSpan? limit, TimeProvider time) =>
-        limit is { } value ? new PeerLiveness(channels, value, time) : null;
+    /// <param name="onGone">Ends a channel whose peer is gone; null aborts it.</param>
+    public static PeerLiveness? Start(
+        Func<IEnumerable<Channel>> channels, TimeSpan? limit, TimeProvider time, Action<Channel, ChannelException>? onGone = null) =>
+        limit is { } value
+            ? new PeerLiveness(channels, value, time, onGone ?? (static (channel, cause) => channel.Abort(cause))) : null;
 
     public void Dispose() => _timer.Dispose();
 
@@ -82,7 +88,7 @@ internal sealed class PeerLiveness : IDisposable
         }
         else if (_time.GetElapsedTime(since, now) >= _limit)
         {
-            channel.Abort(new ChannelException(
+            _onGone(channel, new ChannelException(
                 FailureReason.Stalled, channel.Name,
                 $"the peer has acknowledged nothing for {_limit.TotalSeconds:0.###} s: it, or the network to it, is gone"));
         }

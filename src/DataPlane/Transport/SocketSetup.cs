@@ -125,8 +125,17 @@ internal static class SocketSetup
     /// Sends the acknowledgement that the kernel may be holding back. The next ones are not delayed either, until the kernel decides to
     /// delay again; so this belongs after every read. Without effect on sockets other than TCP.
     /// </summary>
-    public static void AcknowledgeAtOnce(SafeSocketHandle socket) =>
-        _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpQuickAck, 1);
+    public static void AcknowledgeAtOnce(SafeSocketHandle socket)
+    {
+        try
+        {
+            _ = SocketCalls.TrySetSocketOption(socket, SocketCalls.LevelTcp, SocketCalls.TcpQuickAck, 1);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The channel was aborted meanwhile. The next read says why.
+        }
+    }
 
     /// <summary>
     /// Whether anything that was sent, or more than one probe of the peer's closed window, waits for an acknowledgement, and how long ago

@@ -48,6 +48,16 @@ public sealed class RelayEngineTests : RelayScene
         await EndedAsync(relay, RelayEnding.Closed);
     }
 
+    /// <summary>A watch resets a client that has vanished. The relay must hear of it, as of a reset by the client itself.</summary>
+    [Fact]
+    public async Task A_client_that_is_reset_from_here_is_lost()
+    {
+        var relay = Join();
+        Client.Channel.Reset();
+        await EndedAsync(relay, RelayEnding.ClientLost);
+        Assert.NotEqual(PeerEnd.Closed, (await Qemu.Peer.ReadToEndAsync(Token)).End);
+    }
+
     [Fact]
     public async Task A_QEMU_that_does_not_read_stops_the_client_and_nothing_is_lost()
     {

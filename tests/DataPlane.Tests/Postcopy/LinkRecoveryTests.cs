@@ -52,6 +52,21 @@ public sealed class LinkRecoveryTests
         Assert.False(scene.Pause.IsCompleted);
     }
 
+    /// <summary>
+    /// A host that gives the migration up as it is told of a failed recovery does so on the thread of that recovery, which must not wait
+    /// for its own end then.
+    /// </summary>
+    [Fact]
+    public async Task The_host_may_give_up_when_it_is_told_of_a_failed_recovery()
+    {
+        await using var pair = await ChannelPair.ConnectAsync(Token);
+        await using var scene = new Scene(pair.Pool);
+        scene.Events.Failed = _ => scene.GiveUp();
+        scene.Recovery.Attach(pair.Channel, static () => { });
+        pair.Peer.Dispose();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => scene.Pause.WaitAsync(TimeSpan.FromSeconds(30), Token));
+    }
+
     [Fact]
     public async Task Without_a_pause_no_recovery_is_taken()
     {
@@ -86,6 +101,8 @@ public sealed class LinkRecoveryTests
         public LinkRecovery Recovery { get; }
 
         public Task<PostcopyLink> Pause { get; }
+
+        public void GiveUp() => _stop.Cancel();
 
         public async ValueTask DisposeAsync()
         {

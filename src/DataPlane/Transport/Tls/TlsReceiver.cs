@@ -10,20 +10,21 @@ namespace DataPlane.Transport.Tls;
 /// <param name="session">The channel's session, with its handshake done.</param>
 internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : ChannelReceiver(socket)
 {
-    private int _isReading; // set by whoever takes bytes from the socket, also by a sender that looks for an alert
+    private volatile bool _hasReader; // set before the first byte is taken for somebody, and for good
 
     /// <summary>
-    /// Reads the alert in which the peer may have given its reason, after sending has failed. Does nothing while another thread reads,
-    /// because that thread finds the alert. The caller holds the session.
+    /// Reads the alert in which the peer may have given its reason, after sending has failed on a channel from which nobody reads. Does
+    /// nothing where somebody has ever read: that reader finds the alert, and what it has still to read must not be dropped here. The caller
+    /// holds the session, and one thread sends.
     /// </summary>
     public void ReadAlert()
     {
-        if (Interlocked.Exchange(ref _isReading, 1) != 0)
+        if (_hasReader)
         {
             return;
         }
 
-        // What is decrypted on the way to the alert is dropped, because nobody waits for it any more.
+        // What is decrypted on the way to the alert is dropped, because nobody reads this direction.
         Span<byte> dropped = stackalloc byte[1024];
         while (!Socket.IsAborted && session.Failure is null && ReceiveOnce(SocketCalls.MessageDontWait, out _) > 0)
         {
@@ -47,7 +48,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
             return Socket.Failed(0, Errno.ECONNABORTED);
         }
 
-        Volatile.Write(ref _isReading, 1);
+        _hasReader = true;
         try
         {
             while (true)
@@ -89,7 +90,6 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
         }
         finally
         {
-            Volatile.Write(ref _isReading, 0);
             session.Release();
         }
     }
@@ -105,7 +105,7 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
             return Socket.Failed(total, Errno.ECONNABORTED);
         }
 
-        Volatile.Write(ref _isReading, 1);
+        _hasReader = true;
         try
         {
             var waited = false;
@@ -159,7 +159,6 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
         }
         finally
         {
-            Volatile.Write(ref _isReading, 0);
             session.Release();
         }
     }

@@ -55,6 +55,28 @@ public sealed class TlsChannelTests : IDisposable
         Assert.True(source.Span.SequenceEqual(target.Span[..100]));
     }
 
+    /// <summary>
+    /// A connection that is reset still gives what had arrived before. Whoever sends on it notices the reset first, and must not take those
+    /// bytes away from whoever reads.
+    /// </summary>
+    [Fact]
+    public async Task A_send_that_fails_drops_nothing_that_is_still_to_be_read()
+    {
+        const int Total = 100_000, First = 1000;
+        await using var pair = await TlsPair.ConnectAsync(_authority, Token);
+        using var source = new NativeBuffer(Total).Fill(1);
+        using NativeBuffer target = new(Total);
+        Assert.True(pair.Client.Send([source.Vector(0, Total)]).Complete);
+        Assert.True(pair.Server.Receive([target.Vector(0, First)]).Complete);
+
+        pair.Client.Abort();
+        await Eventually.TrueAsync(() => !pair.Server.Send([source.Vector(0, First)]).Complete, "the reset is noticed", Token);
+        var rest = pair.Server.Receive([target.Vector(First, Total - First)]);
+
+        Assert.Equal(new TransferResult(Total - First, ChannelEnd.None, 0), rest);
+        Assert.True(source.Span.SequenceEqual(target.Span));
+    }
+
     [Fact]
     public void Any_vectors_move_any_bytes()
     {
