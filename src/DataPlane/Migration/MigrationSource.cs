@@ -1,3 +1,4 @@
+using DataPlane.Migration;
 using DataPlane.Migration.Source;
 using Microsoft.Extensions.Logging;
 

@@ -7,21 +7,21 @@ public sealed class OptionLimitsTests
 {
     public static TheoryData<MigrationSourceOptions> Sources { get; } =
     [
-        new() { CommitTimeout = TimeSpan.MaxValue },
-        new() { RecoveryTimeout = TimeSpan.MaxValue },
-        new() { StallTimeout = TimeSpan.MaxValue },
-        new() { ProgressInterval = TimeSpan.MaxValue },
-        new() { TlsHandshakeTimeout = TimeSpan.MaxValue },
-        new() { CommitTimeout = TimeSpan.Zero },
-        new() { RecoveryTimeout = TimeSpan.FromSeconds(-1) },
+        new MigrationSourceOptions { CommitTimeout = TimeSpan.MaxValue },
+        new MigrationSourceOptions { RecoveryTimeout = TimeSpan.MaxValue },
+        new MigrationSourceOptions { StallTimeout = TimeSpan.MaxValue },
+        new MigrationSourceOptions { ProgressInterval = TimeSpan.MaxValue },
+        new MigrationSourceOptions { TlsHandshakeTimeout = TimeSpan.MaxValue },
+        new MigrationSourceOptions { CommitTimeout = TimeSpan.Zero },
+        new MigrationSourceOptions { RecoveryTimeout = TimeSpan.FromSeconds(-1) },
     ];
 
     public static TheoryData<MigrationDestinationOptions> Destinations { get; } =
     [
-        new() { CloseTimeout = TimeSpan.MaxValue },
-        new() { StallTimeout = TimeSpan.MaxValue },
-        new() { ProgressInterval = TimeSpan.MaxValue },
-        new() { UndecidedTimeout = TimeSpan.MaxValue },
+        new MigrationDestinationOptions { CloseTimeout = TimeSpan.MaxValue },
+        new MigrationDestinationOptions { StallTimeout = TimeSpan.MaxValue },
+        new MigrationDestinationOptions { ProgressInterval = TimeSpan.MaxValue },
+        new MigrationDestinationOptions { UndecidedTimeout = TimeSpan.MaxValue },
     ];
 
     [Theory]
