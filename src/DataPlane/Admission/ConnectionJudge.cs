@@ -21,6 +21,9 @@ internal sealed class ConnectionJudge(
     AdmissionGate gate,
     ILogger logger)
 {
+    // A source closes what it had before it comes again, and then keeps all channels until it has been told that its guest runs.
+    private const string OfLostLink = "its source had closed it before the recovery took it, as it does with the channels of a lost link";
+
     /// <summary>Reads what is there, without waiting, and judges it until the connection is decided or has sent no more.</summary>
     public void Read(UndecidedConnection connection)
     {
@@ -81,6 +84,10 @@ internal sealed class ConnectionJudge(
         else if (verdict.Admitted == ChannelKind.Tls && options.Upgrade is { } upgrade)
         {
             BeginHandshake(connection, upgrade);
+        }
+        else if (verdict.IsRecovered && connection.HasEnded)
+        {
+            refusals.Refuse(connection, RefusalReason.Closed, OfLostLink);
         }
         else if (verdict.Admitted is { } kind)
         {

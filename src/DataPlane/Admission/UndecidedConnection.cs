@@ -86,6 +86,11 @@ internal sealed class UndecidedConnection
         : Session.Failure ?? (IsSilent ? "it closed right after the handshake, as a source does that does not accept our certificate"
             : null);
 
+    /// <summary>
+    /// Whether the peer has ended the connection. Bytes that it sent before may still be in the socket, so reads do not show it yet.
+    /// </summary>
+    public bool HasEnded => PollCalls.HasPeerEnded(Socket);
+
     public ReadOnlySpan<byte> Opening => _opening.AsSpan(0, _count);
 
     public ReadOnlyMemory<byte> Consumed => _opening.AsMemory(0, _count);

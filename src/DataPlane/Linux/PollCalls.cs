@@ -11,6 +11,7 @@ internal static unsafe partial class PollCalls
 {
     public const short PollIn = 1;
     public const short PollOut = 4;
+    public const short PollError = 8;
     public const short PollHangUp = 0x10;
 
     /// <summary>The peer has shut down its sending direction (POLLRDHUP).</summary>
@@ -77,15 +78,23 @@ internal static unsafe partial class PollCalls
     /// <summary>
     /// Whether both directions of a socket are over. The peer of a Unix socket that has only shut down its own direction has not hung up.
     /// </summary>
-    public static bool HasHungUp(SafeSocketHandle socket)
+    public static bool HasHungUp(SafeSocketHandle socket) => Shows(socket, PollHangUp);
+
+    /// <summary>
+    /// Whether the peer of a socket has ended its direction, or the connection is lost. Bytes that came before may still be unread.
+    /// </summary>
+    public static bool HasPeerEnded(SafeSocketHandle socket) => Shows(socket, PollPeerEnded | PollHangUp | PollError);
+
+    /// <summary>Whether a socket shows one of <paramref name="events"/> at this moment.</summary>
+    private static bool Shows(SafeSocketHandle socket, int events)
     {
         var held = false;
         try
         {
             socket.DangerousAddRef(ref held);
-            var descriptor = new PollFd((int)socket.DangerousGetHandle(), 0);
+            var descriptor = new PollFd((int)socket.DangerousGetHandle(), (short)events);
             // SAFETY: one entry is there, and the socket is held open for the call.
-            return Poll(&descriptor, 1, 0) > 0 && (descriptor.Returned & PollHangUp) != 0;
+            return Poll(&descriptor, 1, 0) > 0 && (descriptor.Returned & events) != 0;
         }
         finally
         {

@@ -169,6 +169,48 @@ public sealed class RecoveryAdmissionTests
     }
 
     [Fact]
+    public async Task A_page_whose_source_has_closed_its_channel_is_of_the_lost_link_and_takes_no_place_in_the_next()
+    {
+        await using var door = Open(channels: 0);
+        await MainAndPreemptAsync(door);
+        _host.MayBePaused = true;
+        var lost = door.Knock(Opening.Record(Owed, Opening.PageFlag));
+        await door.HeldAsync(1);
+        lost.Socket.Dispose();
+        _host.Request(Owed);
+        door.Admission.ExpectRecovery();
+        _host.IsPaused = true;
+
+        door.Knock(Opening.Recovery);
+
+        Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
+        await door.RefusedAsync(RefusalReason.Closed, 1);
+        var owed = door.Knock(Opening.Record(Owed, Opening.PageFlag));
+        Assert.Equal(owed.Socket.LocalEndPoint!.ToString(), (await door.TakeAsync()).Peer);
+    }
+
+    [Fact]
+    public async Task A_recovery_whose_source_has_closed_it_gives_way_to_one_that_lives()
+    {
+        await using var door = Open(channels: 0);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        _host.MayBePaused = true;
+        var living = door.Knock(Opening.Recovery);
+        await door.HeldAsync(1);
+        var closed = door.Knock(Opening.Recovery);
+        await door.HeldAsync(2);
+        closed.Socket.Dispose();
+
+        door.Admission.ExpectRecovery();
+        _host.IsPaused = true;
+        door.Admission.Recheck();
+
+        Assert.Equal(living.Socket.LocalEndPoint!.ToString(), (await door.TakeAsync()).Peer);
+        await door.RefusedAsync(RefusalReason.Closed, 1);
+    }
+
+    [Fact]
     public async Task A_page_beside_a_preempt_channel_goes_after_three_seconds_from_its_first_byte_when_no_recovery_comes()
     {
         await using var door = Open(channels: 0);

@@ -67,6 +67,30 @@ public sealed class GuardLossTests
         await ends.GetsAsync(UrgentPage.First.Record);
     }
 
+    /// <summary>Its page had come too late for the lost link, and the source closed it with that link.</summary>
+    [Fact]
+    public async Task The_preempt_channel_of_a_lost_link_does_not_join_the_next_link()
+    {
+        await using var scene = await GuardScene.OpenAsync(preempt: true);
+        var lost = await scene.SwitchAsync();
+        await lost.AskAsync(UrgentPage.First);
+        lost.Lose(reset: false);
+        Assert.True(lost.Preempt.Socket.Poll(TimeSpan.FromMinutes(1), SelectMode.SelectRead));
+        var late = scene.Knock(UrgentPage.First.Record);
+        await Eventually.TrueAsync(() => scene.Guard.Snapshot() is { Undecided: 1, Candidates: 0 }, "the page is held", Token);
+        late.Socket.Dispose();
+        await lost.Main.ReadToEndAsync(Token);
+        lost.Main.Socket.Dispose();
+
+        var ends = await scene.RecoverAsync();
+        await ends.AskAsync(UrgentPage.First);
+        scene.Knock(UrgentPage.First.Record);
+
+        await ends.GetsAsync(UrgentPage.First.Record);
+        Assert.Equal(1, scene.Guard.Snapshot().Refused[RefusalReason.Closed]);
+        Assert.False(ends.Preempt.Socket.Poll(TimeSpan.Zero, SelectMode.SelectRead), "the link is whole");
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
