@@ -1,8 +1,8 @@
 using DataPlane.Guard.Order;
 using DataPlane.Guard.Qmp;
 using DataPlane.Guard.Session;
+using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DataPlane.Guard;
 
@@ -35,7 +35,7 @@ public sealed class GuardedVm : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         _options = options;
-        _logger = logger ?? NullLogger<GuardedVm>.Instance;
+        _logger = HostLogger.Of(logger);
         _time = timeProvider ?? TimeProvider.System;
     }
 

@@ -13,6 +13,9 @@ internal static class Options
 {
     private delegate bool Parser<T>(string text, out T value, out string? error);
 
+    /// <summary>The longest time of any option, which is what the library takes.</summary>
+    private static readonly Duration s_longestTime = new(TimeSpan.FromDays(49));
+
     public static ToolOption<ByteSize?> Size(string name, string description, ByteSize? whenMissing = null) =>
         Make(name, "SIZE", description, "_bytes", whenMissing, size => size.Bytes, (string text, out ByteSize value, out string? error) =>
             ByteSize.TryParse(text, out value, out error));
@@ -21,9 +24,10 @@ internal static class Options
         Make(name, "RATE", description, "_bytes_per_second", whenMissing, rate => rate.BytesPerSecond,
             (string text, out ByteRate value, out string? error) => ByteRate.TryParse(text, out value, out error));
 
-    public static ToolOption<Duration?> Time(string name, string description, Duration? whenMissing = null) =>
+    public static ToolOption<Duration?> Time(
+        string name, string description, Duration? whenMissing = null, Duration? longest = null) =>
         Make(name, "TIME", description, "_seconds", whenMissing, time => time.Value.TotalSeconds,
-            (string text, out Duration value, out string? error) => Duration.TryParse(text, out value, out error));
+            (string text, out Duration value, out string? error) => TryParse(text, longest ?? s_longestTime, out value, out error));
 
     /// <summary>
     /// Makes an option for a time that needs a unit: QEMU and virsh count this time in milliseconds, so a bare number is refused.
@@ -32,7 +36,7 @@ internal static class Options
         Make(name, "TIME", description, "_seconds", whenMissing, time => time.Value.TotalSeconds,
             (string text, out Duration value, out string? error) =>
             {
-                if (!Duration.TryParse(text, out value, out error))
+                if (!TryParse(text, s_longestTime, out value, out error))
                 {
                     return false;
                 }
@@ -45,6 +49,16 @@ internal static class Options
                 error = $"'{text}' has no unit: write {text}ms (milliseconds, as QEMU and virsh count it) or {text}s";
                 return false;
             });
+
+    private static bool TryParse(string text, Duration longest, out Duration value, out string? error)
+    {
+        if (Duration.TryParse(text, out value, out error) && value.Value > longest.Value)
+        {
+            error = $"'{text}' is too long: at most {longest.Value.TotalHours:0}h";
+        }
+
+        return error is null;
+    }
 
     /// <summary>Makes an option for a whole number from <paramref name="min"/> to <paramref name="max"/>, both included.</summary>
     public static ToolOption<int?> Number(string name, string description, int min, int max, int? whenMissing = null) =>

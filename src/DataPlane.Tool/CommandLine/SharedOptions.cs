@@ -59,8 +59,8 @@ internal static class SharedOptions
 
     public static ToolOption<Duration?> UndecidedTimeout() =>
         Options.Time("--undecided-timeout",
-            "longest time that a connection may stay undecided, and a migration without the next of its channels",
-            new Duration(TimeSpan.FromSeconds(30)));
+            "longest time that a connection may stay undecided, and a migration without the next of its channels, at most 24h",
+            new Duration(TimeSpan.FromSeconds(30)), longest: new Duration(TimeSpan.FromDays(1)));
 
     public static ToolOption<int?> Runs(int whenMissing) =>
         Options.Number("--runs", "measured runs; the median counts", 1, 10_000, whenMissing);

@@ -34,7 +34,8 @@ internal sealed class VmTlsOptions
         Options.Flag("--tls-pass-through", "QEMU has TLS credentials itself; with --to (with --qmp QEMU says so)");
 
     private readonly ToolOption<Duration?> _timeout =
-        Options.Time("--tls-handshake-timeout", "longest time that a TLS handshake may take", new Duration(TimeSpan.FromSeconds(5)));
+        Options.Time("--tls-handshake-timeout", "longest time that a TLS handshake may take, at most 24h",
+            new Duration(TimeSpan.FromSeconds(5)), longest: new Duration(TimeSpan.FromDays(1)));
 
     public IEnumerable<Option> All => [_folder, _certificate, _key, _authority, _revocations, _sharedKeys, _allow, _strict,
         _passThrough, _timeout];

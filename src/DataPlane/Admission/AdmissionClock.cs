@@ -54,16 +54,18 @@ internal sealed class AdmissionClock : IDisposable
         }
 
         _armedFor = due;
-        var now = Now;
-        if (due <= now)
+        if (due - Now is > 0 and var left)
         {
-            Fire();
-            return;
+            // A timer counts whole milliseconds, and rounding down would wake the thread before the deadline.
+            var milliseconds = left * 1000.0 / _time.TimestampFrequency;
+            _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(milliseconds)), Timeout.InfiniteTimeSpan);
         }
 
-        // A timer counts whole milliseconds, and rounding down would wake the thread before the deadline.
-        var milliseconds = (due - now) * 1000.0 / _time.TimestampFrequency;
-        _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(milliseconds)), Timeout.InfiniteTimeSpan);
+        // The thread may have stood still, or a test may have moved the clock, between the look at it and the setting of the timer.
+        if (due <= Now)
+        {
+            Fire();
+        }
     }
 
     public void Dispose() => _timer.Dispose();

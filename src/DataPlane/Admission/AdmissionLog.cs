@@ -28,7 +28,7 @@ internal static partial class AdmissionLog
     public static partial void HandlerThrew(ILogger logger, Exception exception);
 
     [LoggerMessage(3107, LogLevel.Error, "The admission host threw; the connection from {Peer} is held")]
-    public static partial void ContextThrew(ILogger logger, string peer, Exception exception);
+    public static partial void HostThrew(ILogger logger, string peer, Exception exception);
 
     [LoggerMessage(3108, LogLevel.Information, "A recovery is expected; main and preempt channels are let in again")]
     public static partial void RecoveryExpected(ILogger logger);
@@ -51,6 +51,9 @@ internal static partial class AdmissionLog
         "For want of room {Count} undecided connections of {Address} were given up, the last of them that of {Last}; {Channel} has come "
         + "from there now, so a channel of this migration may have been among them")]
     public static partial void EvictedBefore(ILogger logger, long count, string address, string last, string channel);
+
+    [LoggerMessage(3115, LogLevel.Warning, "{Channel} from {Peer} was reset: {Count} admitted channels wait for the host to take them")]
+    public static partial void TooManyUntaken(ILogger logger, string channel, string peer, int count);
 
     [LoggerMessage(3109, LogLevel.Debug, "The TLS handshake of {Peer} failed: {Error}")]
     public static partial void UpgradeFailed(ILogger logger, string peer, string error);

@@ -44,9 +44,9 @@ public sealed class ChannelAdmission : IAsyncDisposable
         IAdmissionHost host)
     {
         LocalAddresses = [.. listeners.Select(l => l.LocalAddress)];
-        _logger = logger;
+        _logger = HostLogger.Of(logger);
         _facts = new AdmissionFacts(options, host);
-        _loop = new AdmissionLoop(listeners, options, _facts, _counters, pool, time, logger, Deliver, Report);
+        _loop = new AdmissionLoop(listeners, options, _facts, _counters, pool, time, _logger, Deliver, Report);
         _thread = new Thread(Run) { Name = "dp-admission", IsBackground = true };
     }
 
@@ -228,6 +228,7 @@ public sealed class ChannelAdmission : IAsyncDisposable
     {
         if (!_admitted.Writer.TryWrite(channel))
         {
+            AdmissionLog.TooManyUntaken(_logger, channel.Name, channel.Peer, MaxUntaken);
             channel.Dispose();
         }
     }

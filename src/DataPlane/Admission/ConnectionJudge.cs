@@ -113,7 +113,7 @@ internal sealed class ConnectionJudge(
         catch (Exception e)
         {
             // An error of the host must not end admission for all connections.
-            AdmissionLog.ContextThrew(logger, connection.Peer, e);
+            AdmissionLog.HostThrew(logger, connection.Peer, e);
             return AdmissionVerdict.Held;
         }
     }
@@ -154,7 +154,7 @@ internal sealed class ConnectionJudge(
         }
         catch (Exception e)
         {
-            AdmissionLog.ContextThrew(logger, connection.Peer, e);
+            AdmissionLog.HostThrew(logger, connection.Peer, e);
         }
     }
 

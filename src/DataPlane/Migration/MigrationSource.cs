@@ -1,5 +1,5 @@
-using DataPlane.Migration;
 using DataPlane.Migration.Source;
+using DataPlane.Transport;
 using Microsoft.Extensions.Logging;
 
 namespace DataPlane;

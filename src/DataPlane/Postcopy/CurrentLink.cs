@@ -101,6 +101,24 @@ internal sealed class CurrentLink
     }
 
     /// <summary>
+    /// Breaks the link, but where a lost link is a pause only as long as the source has not sent everything: a QEMU waits for SHUT then.
+    /// </summary>
+    public void BreakBeforeEnd(Exception cause)
+    {
+        lock (_gate)
+        {
+            if (_outlivesLinks)
+            {
+                _link?.BreakBeforeEnd(cause);
+            }
+            else
+            {
+                _link?.Break(cause);
+            }
+        }
+    }
+
+    /// <summary>
     /// Breaks the link if that is a pause. Returns false, and does nothing, if the guest is still the source's.
     /// </summary>
     public bool TryPause(Exception cause)

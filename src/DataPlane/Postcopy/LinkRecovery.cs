@@ -87,6 +87,7 @@ internal sealed class LinkRecovery(
                     source.Main.Abort();
                     link.Lose();
                     returnPath.Use(null);
+                    await source.Main.DisposeAsync().ConfigureAwait(false); // nobody else has it yet
                     failure = failed;
                 }
             }

@@ -112,6 +112,22 @@ internal sealed class PostcopyLink : IAsyncDisposable
         _main.Abort();
     }
 
+    /// <summary>Does the same, unless the source has sent its last byte on main. Returns at once. Thread-safe.</summary>
+    public void BreakBeforeEnd(Exception cause)
+    {
+        lock (_gate)
+        {
+            if (_sourceHasEnded)
+            {
+                return;
+            }
+
+            _cause ??= cause;
+        }
+
+        Break(cause);
+    }
+
     /// <summary>
     /// Completes when no thread reads any more: from then on this link places no page. To be called after the source has ended the link, or
     /// after <see cref="Break"/>.

@@ -215,21 +215,10 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
     private PostcopyLink Begin(Channel main) =>
         _link.Begin(() => new PostcopyLink(main, _pages, _arrivals, ReturnPath, _ramSection));
 
-    /// <summary>
-    /// Whether a QEMU has sent everything and waits for SHUT. It would run the guest again if main ended instead, so no failure here may end
-    /// main: only the host may (specification, 4-postcopy section 4.8.5).
-    /// </summary>
-    private bool AwaitsShut => _end.SourceHasEnded && !Source.IsOurs;
-
     private void OnFaultFailed(Exception failure)
     {
         PostcopyLog.FaultFailed(_logger, failure);
-        if (AwaitsShut)
-        {
-            return;
-        }
-
-        Break(failure is LinuxException
+        GiveLinkUp(failure is LinuxException
             ? new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure) : failure);
     }
 
@@ -240,12 +229,23 @@ internal sealed class PostcopyReceiver : IAsyncDisposable
     private void OnPullFailed(Exception failure)
     {
         PostcopyLog.PullFailed(_logger, failure);
-        if (AwaitsShut)
-        {
-            return;
-        }
+        GiveLinkUp(new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure));
+    }
 
-        Break(new ChannelException(FailureReason.LocalFailure, ChannelId.Main, failure.Message, failure));
+    /// <summary>
+    /// Breaks the link because of a failure here. A QEMU that has been told that the guest is ours, has sent everything and waits for SHUT
+    /// would run the guest again if main ended instead, so then only the host may end it (specification, 4-postcopy section 4.8.5).
+    /// </summary>
+    private void GiveLinkUp(Exception cause)
+    {
+        if (Source.IsOurs)
+        {
+            Break(cause);
+        }
+        else
+        {
+            _link.BreakBeforeEnd(cause);
+        }
     }
 
     private static ChannelException ClosedByUs() => new(FailureReason.LocalFailure, ChannelId.Main, "closed by us");

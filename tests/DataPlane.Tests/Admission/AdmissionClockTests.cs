@@ -62,10 +62,26 @@ public sealed class AdmissionClockTests : IDisposable
 
         _clock.WakeAt(_clock.Now);
 
+        AssertWoken();
+        Assert.Equal(2, _timer.Set.Count);
+    }
+
+    [Fact]
+    public void A_clock_that_moves_on_while_the_timer_is_set_delays_nothing()
+    {
+        var due = _clock.After(TimeSpan.FromSeconds(4));
+        _timer.BeforeSet = () => _time.Now = due;
+
+        _clock.WakeAt(due);
+
+        AssertWoken();
+    }
+
+    private void AssertWoken()
+    {
         using var epoll = new EpollSet(1);
         Assert.True(epoll.TryAdd(_wake.Descriptor, 7));
         Assert.Equal(1, epoll.Wait());
-        Assert.Equal(2, _timer.Set.Count);
     }
 
     private sealed class HandTime(HandTimer timer) : TimeProvider
@@ -89,8 +105,11 @@ public sealed class AdmissionClockTests : IDisposable
 
         internal Action Fire { get; set; } = static () => { };
 
+        internal Action BeforeSet { get; set; } = static () => { };
+
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
+            BeforeSet();
             Set.Add(dueTime);
             return true;
         }

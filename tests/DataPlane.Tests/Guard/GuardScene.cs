@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using DataPlane.Guard;
 using DataPlane.Tests.Admission;
 using DataPlane.TestSupport;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace DataPlane.Tests.Guard;
@@ -20,7 +21,8 @@ internal sealed class GuardScene : IAsyncDisposable
         FakeMonitor? monitor,
         TimeSpan undecided,
         Func<GuardedVmOptions, GuardedVmOptions>? change,
-        bool listensAlready)
+        bool listensAlready,
+        ILogger<GuardedVm>? log)
     {
         var path = Incoming = Path.Combine(_folder, "qemu");
         _qemu.Bind(new UnixDomainSocketEndPoint(path));
@@ -42,7 +44,7 @@ internal sealed class GuardScene : IAsyncDisposable
             UndecidedTimeout = undecided,
             DrainTimeout = TimeSpan.FromMilliseconds(500),
         };
-        Guard = new GuardedVm(change is null ? options : change(options), timeProvider: Time);
+        Guard = new GuardedVm(change is null ? options : change(options), log, Time);
     }
 
     internal GuardedVm Guard { get; }
@@ -62,9 +64,10 @@ internal sealed class GuardScene : IAsyncDisposable
         FakeMonitor? monitor = null,
         TimeSpan? undecided = null,
         Func<GuardedVmOptions, GuardedVmOptions>? change = null,
-        bool listensAlready = true)
+        bool listensAlready = true,
+        ILogger<GuardedVm>? log = null)
     {
-        var scene = new GuardScene(channels, preempt, monitor, undecided ?? TimeSpan.FromSeconds(30), change, listensAlready);
+        var scene = new GuardScene(channels, preempt, monitor, undecided ?? TimeSpan.FromSeconds(30), change, listensAlready, log);
         await scene.Guard.StartAsync(Token);
         scene.Run = scene.Guard.RunAsync(scene._stop.Token);
         return scene;

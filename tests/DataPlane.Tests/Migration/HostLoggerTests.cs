@@ -1,3 +1,6 @@
+using DataPlane.Guard;
+using DataPlane.Tests.Admission;
+using DataPlane.Tests.Guard;
 using DataPlane.TestSupport;
 using Microsoft.Extensions.Logging;
 using Xunit;
@@ -25,6 +28,18 @@ public sealed class HostLoggerTests
 
         Assert.True(incoming.Started);
         incoming.AssertSameMemoryAs(guest.Memory);
+    }
+
+    [Fact]
+    public async Task A_log_that_throws_ends_no_guarded_migration()
+    {
+        await using var scene = await GuardScene.OpenAsync(log: new BrokenLog<GuardedVm>());
+
+        scene.Knock(Opening.Main);
+
+        var qemu = await scene.AcceptAsync();
+        Assert.Equal(Opening.Main, await qemu.ReceiveAsync(Opening.Main.Length, Token));
+        Assert.Equal(GuardState.Relaying, scene.Guard.Snapshot().State);
     }
 
     private sealed class BrokenLog<T> : ILogger<T>

@@ -25,6 +25,17 @@ public sealed class EveryOptionTests
         return rows;
     }
 
+    public static TheoryData<string, string> Times()
+    {
+        var rows = new TheoryData<string, string>();
+        foreach (var row in All().Where(row => Find(row.Data.Item1, row.Data.Item2).HelpName == "TIME"))
+        {
+            rows.Add(row);
+        }
+
+        return rows;
+    }
+
     private static void Add(Command command, string path, TheoryData<string, string> rows)
     {
         foreach (var option in command.Options.Where(static option => option is IRecordedOption))
@@ -70,6 +81,12 @@ public sealed class EveryOptionTests
 
         await RefusedAsync(path, [.. s_surplus, $"{name}=soon", name]);
     }
+
+    [Theory]
+    [MemberData(nameof(Times))]
+    public void A_time_that_no_timer_takes_is_refused(string path, string name) => Assert.Contains(
+        DataPlaneCommandLine.Build(s_console).Parse([.. path.Split(' '), name, "1177h"]).Errors,
+        error => error.Message.Contains("'1177h' is too long", StringComparison.Ordinal));
 
     [Theory]
     [MemberData(nameof(All))]

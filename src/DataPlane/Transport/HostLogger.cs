@@ -1,7 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace DataPlane.Migration;
+namespace DataPlane.Transport;
 
 /// <summary>
 /// The host's logger. A line that it cannot take is lost and nothing else: an exception of it would end a thread, and with it the process,
@@ -10,7 +10,12 @@ namespace DataPlane.Migration;
 internal sealed class HostLogger(ILogger target) : ILogger
 {
     /// <summary>Returns the logger for a host that may have given none.</summary>
-    public static ILogger Of(ILogger? target) => target is null ? NullLogger.Instance : new HostLogger(target);
+    public static ILogger Of(ILogger? target) => target switch
+    {
+        null => NullLogger.Instance,
+        HostLogger wrapped => wrapped,
+        _ => new HostLogger(target),
+    };
 
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull
