@@ -84,7 +84,7 @@ public sealed class MigrationSource
         var request = _linkRequests.TryResume(destination)
             ?? throw new InvalidOperationException("no migration waits for a new link");
         var told = request.Outcome.WaitAsync(cancellationToken);
-        // A host that drops the task finds the outcome in the progress, and must not be told again by TaskScheduler.UnobservedTaskException.
+        // A host that drops the task finds the outcome in the progress, and TaskScheduler.UnobservedTaskException must not tell it again.
         _ = told.ContinueWith(
             static task => _ = task.Exception, CancellationToken.None,
             TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);

@@ -97,8 +97,8 @@ public sealed partial class FloorsTests
     }
 
     /// <summary>
-    /// src/DataPlane.Guard/Relay/RelayPipe.cs is in <c>Guard.Relay</c>. A namespace is the same, except that the public types of the library
-    /// are in <c>DataPlane</c>, wherever their file is.
+    /// src/DataPlane.Guard/Relay/RelayPipe.cs is in <c>Guard.Relay</c>. A namespace is the same, except that the public types of the
+    /// library are in <c>DataPlane</c>, wherever their file is.
     /// </summary>
     private static string FolderOf(string path)
     {

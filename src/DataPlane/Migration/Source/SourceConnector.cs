@@ -108,7 +108,7 @@ internal sealed class SourceConnector(
         }
         catch (Exception lost) when (lost is not OperationCanceledException)
         {
-            // A return path that this process cannot begin, for want of a descriptor or a thread, is none: nobody would hear the destination.
+            // Where this process has no descriptor or no thread to begin a return path, nobody would hear the destination.
             failure.CallOff(lost as ChannelException
                 ?? new ChannelException(FailureReason.LocalFailure, main.Id, $"the return path cannot be read: {lost.Message}", lost));
             throw;

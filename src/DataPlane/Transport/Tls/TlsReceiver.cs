@@ -14,8 +14,8 @@ internal sealed class TlsReceiver(ChannelSocket socket, TlsSession session) : Ch
 
     /// <summary>
     /// Reads the alert in which the peer may have given its reason, after sending has failed on a channel from which nobody reads. Does
-    /// nothing where somebody has ever read: that reader finds the alert, and what it has still to read must not be dropped here. The caller
-    /// holds the session, and one thread sends.
+    /// nothing where somebody has ever read: that reader finds the alert, and what it has still to read must not be dropped here. The
+    /// caller holds the session, and one thread sends.
     /// </summary>
     public void ReadAlert()
     {
