@@ -187,6 +187,7 @@ public sealed class HugePageMemoryTests
     [InlineData(true)]
     public void A_page_for_which_the_system_has_none_left_is_no_page_that_was_there(bool shared)
     {
+        using var unused = ReservedHugePages.TakeUnused();
         using var scene = new HugePageScene(shared, arm: false);
         scene.Block.Span(0, PageCount * HugePage).Fill(7);
         using var content = new NativeBuffer(HugePage).Fill(3);
