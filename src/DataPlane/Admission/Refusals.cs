@@ -36,8 +36,8 @@ internal sealed class Refusals(
         // A handshake notices that only when its own thread runs. The socket is closed at once: descriptors that are no longer counted
         // would pile up as fast as strangers connect.
         handshakes.Cancel(connection);
+        counters.Refuse(reason, undecided.Count); // first, so that whoever sees the connection's end finds it counted
         connection.Close(); // which also takes it out of the poll set
-        counters.Refuse(reason, undecided.Count);
         if ((facts.IsOfMigration(connection.PeerGroup) ? _ofMigration : _ofStrangers).TryPass(reason, connection.Peer))
         {
             AdmissionLog.Refused(logger, connection.Peer, connection.Opening.Length, reason, detail is null ? "" : $" ({detail})");
