@@ -193,22 +193,6 @@ public sealed class ChannelDialerTests : IDisposable
         Assert.Equal(full.Address.ToString(), channel.Peer);
     }
 
-    [Fact]
-    public async Task Failed_dials_leave_no_descriptor_behind()
-    {
-        using var full = FullListener.On(new UnixDomainSocketEndPoint(_folder + "/s"));
-        var before = Descriptors.Count;
-        for (var i = 0; i < 20; i++)
-        {
-            await Assert.ThrowsAsync<ChannelException>(() => DialAsync(ChannelAddress.Unix(_folder + "/nobody"), new ChannelOptions()));
-            await Assert.ThrowsAsync<ChannelException>(
-                () => DialAsync(full.Address, new ChannelOptions { ConnectTimeout = TimeSpan.FromMilliseconds(1) }));
-        }
-
-        // Other tests of the process come and go meanwhile: only a leak per dial would show.
-        Assert.InRange(Descriptors.Count - before, int.MinValue, 19);
-    }
-
     private static void Exchange(Channel from, Channel to)
     {
         using var source = new NativeBuffer(100).Fill(1);
