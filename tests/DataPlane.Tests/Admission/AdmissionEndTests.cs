@@ -4,6 +4,7 @@ using DataPlane.Admission;
 using DataPlane.Tests.Support;
 using DataPlane.TestSupport;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
 namespace DataPlane.Tests.Admission;
@@ -47,15 +48,29 @@ public sealed partial class AdmissionEndTests
     }
 
     [Fact]
-    public async Task A_log_that_throws_ends_the_admission_and_not_the_process()
+    public async Task A_log_that_throws_ends_nothing()
     {
-        var door = Door.Open(Door.Expect(1), new BrokenLogger());
+        await using var door = Door.Open(Door.Expect(1), new BrokenLogger());
+
+        door.Knock(Opening.Http);
+        door.Knock(Opening.Main);
+
+        Assert.Equal(ChannelKind.Main, (await door.TakeAsync()).Kind);
+        await door.RefusedAsync(RefusalReason.Garbage, 1);
+    }
+
+    [Fact]
+    public async Task A_failure_that_nothing_foresees_ends_the_admission_and_not_the_process()
+    {
+        var admission = ChannelAdmission.Listen(
+            [ChannelAddress.Parse("127.0.0.1:0")], Door.Expect(1), new ChannelOptions(), new BrokenClock(), NullLogger.Instance);
+        using var peer = ScriptedPeer.Connect(admission.LocalAddresses[0]);
 
         var failure = await Assert.ThrowsAsync<IOException>(
-            () => door.Admission.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token));
+            () => admission.AcceptAsync(Token).AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token));
 
-        Assert.Equal("the log is broken", failure.InnerException!.Message);
-        await door.Admission.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token);
+        Assert.Equal("the clock is broken", failure.InnerException!.Message);
+        await admission.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromMinutes(1), Token);
     }
 
     [Fact]
@@ -164,6 +179,11 @@ public sealed partial class AdmissionEndTests
         private static partial int SetLimit(int resource, in Limit limit);
 
         private record struct Limit(ulong Soft, ulong Hard);
+    }
+
+    private sealed class BrokenClock : TimeProvider
+    {
+        public override long GetTimestamp() => throw new IOException("the clock is broken");
     }
 
     private sealed class BrokenLogger : ILogger
