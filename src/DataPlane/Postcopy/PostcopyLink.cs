@@ -112,7 +112,10 @@ internal sealed class PostcopyLink : IAsyncDisposable
         _main.Abort();
     }
 
-    /// <summary>Does the same, unless the source has sent its last byte on main. Returns at once. Thread-safe.</summary>
+    /// <summary>
+    /// Ends the link with <paramref name="cause"/>, unless the source has sent its last byte on main, or the link has ended with another
+    /// cause before. Returns at once. Thread-safe.
+    /// </summary>
     public void BreakBeforeEnd(Exception cause)
     {
         lock (_gate)

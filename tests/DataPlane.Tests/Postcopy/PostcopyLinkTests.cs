@@ -18,8 +18,7 @@ public sealed class PostcopyLinkTests
     public async Task A_failure_here_ends_no_link_whose_source_has_sent_everything()
     {
         await using var scene = await Scene.OpenAsync();
-        scene.Peer.Send((byte)SectionType.EndOfFile);
-        Assert.Null(await scene.Link.Ended.WaitAsync(Token));
+        await scene.EndSourceAsync();
 
         scene.Current.OutliveLinks();
         scene.Current.BreakBeforeEnd(s_failure);
@@ -32,8 +31,7 @@ public sealed class PostcopyLinkTests
     public async Task A_guest_that_is_still_the_sources_ends_with_the_failure()
     {
         await using var scene = await Scene.OpenAsync();
-        scene.Peer.Send((byte)SectionType.EndOfFile);
-        Assert.Null(await scene.Link.Ended.WaitAsync(Token));
+        await scene.EndSourceAsync();
 
         scene.Current.BreakBeforeEnd(s_failure);
 
@@ -74,9 +72,14 @@ public sealed class PostcopyLinkTests
 
         public Channel Main => _pair.Channel;
 
-        public ScriptedPeer Peer => _pair.Peer;
-
         public static async Task<Scene> OpenAsync() => new(await ChannelPair.ConnectAsync(Token));
+
+        /// <summary>The source sends the last byte of its stream, and the link has read it.</summary>
+        public async Task EndSourceAsync()
+        {
+            _pair.Peer.Send((byte)SectionType.EndOfFile);
+            Assert.Null(await Link.Ended.WaitAsync(Token));
+        }
 
         public async ValueTask DisposeAsync()
         {
