@@ -146,6 +146,7 @@ public sealed class ReceivePostcopyTests : ReceiveTest
         await PauseAsync(source, receive);
 
         receive.Interrupt(); // nothing but the end of the stream brings the guest back
+        await receive.WaitForStopAsync(Token); // a source that came before that might complete
         await source.ResumeMigrationAsync(receive.Uri, Token);
 
         var result = await receive.WaitAsync(Token);

@@ -19,6 +19,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     private readonly StrandedSource _stranded;
     private readonly PostcopyControl? _control;
     private readonly TimeSpan _limit;
+    private readonly CancellationTokenRegistration _stopped;
     private readonly Lock _gate = new();
     private CancellationTokenSource? _resumed; // without a timer it holds nothing to dispose of
     private bool _hasEnded;
@@ -36,6 +37,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         };
         _stranded = new StrandedSource(destination, Controlled, limit, context);
         _control = PostcopyControl.Open(told, Controlled, context);
+        _stopped = context.Stop.Register(OnStop);
     }
 
     public ControlledMigration Controlled { get; }
@@ -54,6 +56,16 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     {
         End();
         return !HasGivenUp && _stranded.MayExist(failure) ? _stranded : null;
+    }
+
+    /// <summary>Says why the command does not end at once, where it does not.</summary>
+    private void OnStop()
+    {
+        if (Controlled.Last is { Phase: MigrationPhase.Postcopy } last)
+        {
+            _context.Note($"told to stop: the source gets its guest back when it has {(last.IsPaused ? "come again and " : "")}sent the rest; "
+                + "a second Ctrl-C ends this at once, and the guest stands still there");
+        }
     }
 
     private void OnPaused(string reason, bool isAttempt)
@@ -122,6 +134,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await _stopped.DisposeAsync().ConfigureAwait(false);
         End();
         if (_control is not null)
         {

@@ -82,6 +82,10 @@ internal sealed class ReceiveProcess : IAsyncDisposable
 
     public void Interrupt() => _process.Signal(ChildProcess.Interrupt);
 
+    /// <summary>Waits until it has taken the Ctrl-C of a postcopy, which ends when the source has sent everything.</summary>
+    public Task WaitForStopAsync(CancellationToken token) => _process.Errors.WaitForAsync(
+        line => line.StartsWith("told to stop", StringComparison.Ordinal), "it was told to stop", token: token);
+
     /// <summary>Waits for its end.</summary>
     public async Task<ReceiveResult> WaitAsync(CancellationToken token)
     {

@@ -27,7 +27,7 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task The_limit_of_the_pause_in_which_it_failed_does_not_end_the_wait_for_the_source()
     {
         await using var source = new ScriptedSource();
-        await using var receive = Open(source);
+        await using var receive = Open(source, Token);
         var failure = await PauseAsync(source, receive);
         _time.Advance(TimeSpan.FromMinutes(4));
         var returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
@@ -45,7 +45,7 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task Somebody_from_elsewhere_is_warned_of_and_does_not_end_the_wait()
     {
         await using var source = new ScriptedSource();
-        await using var receive = Open(source);
+        await using var receive = Open(source, Token);
         var failure = await PauseAsync(source, receive);
         var returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
 
@@ -62,13 +62,41 @@ public sealed class StrandedSourceTests : IDisposable
     public async Task A_pause_that_lasted_too_long_leaves_nobody_to_wait_for()
     {
         await using var source = new ScriptedSource();
-        await using var receive = Open(source);
+        await using var receive = Open(source, Token);
         var failure = await PauseAsync(source, receive);
 
         _time.Advance(TimeSpan.FromMinutes(5));
 
         await Eventually.TrueAsync(() => receive.HasGivenUp, "the limit of the pause ends it", Token);
         Assert.Null(receive.StrandedBy(failure));
+    }
+
+    [Theory]
+    [InlineData(true, "told to stop: the source gets its guest back when it has come again and sent the rest;")]
+    [InlineData(false, "told to stop: the source gets its guest back when it has sent the rest;")]
+    public async Task A_stop_that_has_to_wait_says_what_for(bool isPaused, string said)
+    {
+        await using var source = new ScriptedSource();
+        using var stop = new CancellationTokenSource();
+        await using var receive = Open(source, stop.Token);
+        receive.Controlled.Report(Paused() with { IsPaused = isPaused });
+
+        await stop.CancelAsync();
+
+        Assert.Contains(said, _error.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_stop_in_precopy_needs_no_words()
+    {
+        await using var source = new ScriptedSource();
+        using var stop = new CancellationTokenSource();
+        await using var receive = Open(source, stop.Token);
+        receive.Controlled.Report(Paused() with { IsPaused = false, Phase = MigrationPhase.Precopy });
+
+        await stop.CancelAsync();
+
+        Assert.DoesNotContain("told to stop", _error.ToString(), StringComparison.Ordinal);
     }
 
     private static MigrationProgress Paused() => new()
@@ -89,12 +117,12 @@ public sealed class StrandedSourceTests : IDisposable
         return failure;
     }
 
-    private ReceivePostcopy Open(ScriptedSource source)
+    private ReceivePostcopy Open(ScriptedSource source, CancellationToken stop)
     {
         var error = TextWriter.Synchronized(_error);
         var console = new ToolConsole { Out = TextWriter.Null, Error = error, Time = _time };
         var context = new CommandContext(
-            console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, CancellationToken.None);
+            console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, stop);
         return new ReceivePostcopy(source.Destination, "vm", Path.Combine(_folder.Path, "control"), TimeSpan.FromMinutes(5), context);
     }
 }

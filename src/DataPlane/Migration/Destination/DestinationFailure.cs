@@ -127,27 +127,34 @@ internal sealed class DestinationFailure(
     private bool WouldDeafen =>
         stream.IsPostcopyAdvised && phases.Phase < MigrationPhase.DeviceState && !identity.Announced.ListensAfterShut;
 
-    /// <summary>Sends SHUT 1 where the source listens and the guest is still its own, and aborts main.</summary>
+    /// <summary>Sends SHUT 1 where the source listens and the guest is still its own, and aborts every main channel.</summary>
     private async Task ShutWithFailureAsync(FailureReason reason)
     {
+        if (stream.IsReturnPathOpen && MayTakeGuestBack(reason) && PresentMain is { } main)
+        {
+            try
+            {
+                await notice.SendShutAsync(success: false, main, ChannelClosing.ShutTimeout).ConfigureAwait(false);
+                HasGivenBack = await main.CloseAsync(ChannelClosing.ShutTimeout, CancellationToken.None).ConfigureAwait(false)
+                    && postcopy.Receiver is { SourceHasEnded: true };
+            }
+            catch (Exception lost) when (lost is IOException or OperationCanceledException)
+            {
+                // The source sees the end of the channel instead.
+            }
+        }
+
         foreach (var admitted in channels.OfKind(ChannelKind.Main))
         {
-            var main = admitted.Channel;
-            if (stream.IsReturnPathOpen && MayTakeGuestBack(reason))
-            {
-                try
-                {
-                    await notice.SendShutAsync(success: false, main, ChannelClosing.ShutTimeout).ConfigureAwait(false);
-                    var ended = await main.CloseAsync(ChannelClosing.ShutTimeout, CancellationToken.None).ConfigureAwait(false);
-                    HasGivenBack |= ended && postcopy.Receiver is { SourceHasEnded: true } receiver && receiver.Main == main;
-                }
-                catch (Exception lost) when (lost is IOException or OperationCanceledException)
-                {
-                    // The source sees the end of the channel instead.
-                }
-            }
-
-            main.Abort();
+            admitted.Channel.Abort();
         }
     }
+
+    /// <summary>
+    /// The main channel on which the source hears SHUT; null while a postcopy has no link. A migration that was recovered has taken one main
+    /// channel for every link, and the source closes after the first SHUT, so that a second one would only meet a closed connection.
+    /// </summary>
+    private Channel? PresentMain => postcopy.Listening is { } receiver
+        ? receiver.Main
+        : channels.OfKind(ChannelKind.Main).Select(static one => one.Channel).FirstOrDefault();
 }
