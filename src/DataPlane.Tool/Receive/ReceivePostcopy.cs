@@ -63,7 +63,8 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     {
         if (Controlled.Last is { Phase: MigrationPhase.Postcopy } last)
         {
-            _context.Note($"told to stop: the source gets its guest back when it has {(last.IsPaused ? "come again and " : "")}sent the rest; "
+            var until = last.IsPaused ? "come again and sent the rest" : "sent the rest";
+            _context.Note($"told to stop: the source gets its guest back when it has {until}; "
                 + "a second Ctrl-C ends this at once, and the guest stands still there");
         }
     }

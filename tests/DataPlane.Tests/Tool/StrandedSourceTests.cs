@@ -17,7 +17,10 @@ public sealed class StrandedSourceTests : IDisposable
 
     private readonly GuardTestFolder _folder = new();
     private readonly FakeTimeProvider _time = new();
-    private readonly StringWriter _error = new();
+    private readonly StringWriter _written = new();
+    private readonly TextWriter _error;
+
+    public StrandedSourceTests() => _error = TextWriter.Synchronized(_written);
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -38,7 +41,7 @@ public sealed class StrandedSourceTests : IDisposable
         Assert.False(receive.HasGivenUp);
         await GuestReturnTests.TakeBackAsync(source);
         Assert.True(await returning.WaitAsync(s_patience, Token));
-        Assert.Contains("the source at 127.0.0.1:", _error.ToString(), StringComparison.Ordinal);
+        Assert.Contains("the source at 127.0.0.1:", Said(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -50,10 +53,12 @@ public sealed class StrandedSourceTests : IDisposable
         var returning = receive.StrandedBy(failure)!.ReturnGuestAsync(failure);
 
         await GuestReturnTests.TakeBackAsync(source, from: "127.0.0.2");
+        await Eventually.TrueAsync(
+            () => Said().Contains("warning: 127.0.0.2:", StringComparison.Ordinal), "it is warned of while the wait goes on", Token);
         await GuestReturnTests.TakeBackAsync(source);
 
         Assert.True(await returning.WaitAsync(s_patience, Token));
-        var words = _error.ToString().Split('\n');
+        var words = Said().Split('\n');
         Assert.Single(words, static line => line.StartsWith("warning: 127.0.0.2:", StringComparison.Ordinal));
         Assert.Single(words, static line => line.StartsWith("the source at 127.0.0.1:", StringComparison.Ordinal));
     }
@@ -83,7 +88,7 @@ public sealed class StrandedSourceTests : IDisposable
 
         await stop.CancelAsync();
 
-        Assert.Contains(said, _error.ToString(), StringComparison.Ordinal);
+        Assert.Contains(said, Said(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -96,7 +101,7 @@ public sealed class StrandedSourceTests : IDisposable
 
         await stop.CancelAsync();
 
-        Assert.DoesNotContain("told to stop", _error.ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("told to stop", Said(), StringComparison.Ordinal);
     }
 
     private static MigrationProgress Paused() => new()
@@ -117,12 +122,20 @@ public sealed class StrandedSourceTests : IDisposable
         return failure;
     }
 
+    /// <summary>The text so far. A synchronized writer locks itself, and others may still write.</summary>
+    private string Said()
+    {
+        lock (_error)
+        {
+            return _written.ToString();
+        }
+    }
+
     private ReceivePostcopy Open(ScriptedSource source, CancellationToken stop)
     {
-        var error = TextWriter.Synchronized(_error);
-        var console = new ToolConsole { Out = TextWriter.Null, Error = error, Time = _time };
+        var console = new ToolConsole { Out = TextWriter.Null, Error = _error, Time = _time };
         var context = new CommandContext(
-            console, new OutputSettings(), new SilentDisplay(error), NullLoggerFactory.Instance, stop);
+            console, new OutputSettings(), new SilentDisplay(_error), NullLoggerFactory.Instance, stop);
         return new ReceivePostcopy(source.Destination, "vm", Path.Combine(_folder.Path, "control"), TimeSpan.FromMinutes(5), context);
     }
 }

@@ -151,8 +151,8 @@ internal sealed class DestinationFailure(
     }
 
     /// <summary>
-    /// The main channel on which the source hears SHUT; null while a postcopy has no link. A migration that was recovered has taken one main
-    /// channel for every link, and the source closes after the first SHUT, so that a second one would only meet a closed connection.
+    /// The main channel on which the source hears SHUT; null while a postcopy has no link. A migration that was recovered has taken one
+    /// main channel for every link, and the source closes after the first SHUT, so a second one would only meet a closed connection.
     /// </summary>
     private Channel? PresentMain => postcopy.Listening is { } receiver
         ? receiver.Main
