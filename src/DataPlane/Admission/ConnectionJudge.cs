@@ -75,8 +75,7 @@ internal sealed class ConnectionJudge(
 
     private void Decide(UndecidedConnection connection)
     {
-        changes.FreePlaces();
-        var verdict = Judge(connection);
+        var verdict = JudgeByPresentFacts(connection);
         if (verdict.Refused is { } reason)
         {
             refusals.Refuse(connection, reason);
@@ -102,6 +101,23 @@ internal sealed class ConnectionJudge(
 
             deadlines.ShortenBesidePreempt(connection);
         }
+    }
+
+    /// <summary>
+    /// Judges until no place was freed meanwhile. A host that pauses first frees main's place and then says that it is paused. Judged by the
+    /// second without the first, the source that comes again would be refused beside the main channel that it has lost.
+    /// </summary>
+    private AdmissionVerdict JudgeByPresentFacts(UndecidedConnection connection)
+    {
+        AdmissionVerdict verdict;
+        do
+        {
+            changes.FreePlaces();
+            verdict = Judge(connection);
+        }
+        while (changes.ArePending);
+
+        return verdict;
     }
 
     private AdmissionVerdict Judge(UndecidedConnection connection)

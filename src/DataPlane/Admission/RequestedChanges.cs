@@ -10,6 +10,9 @@ internal sealed class RequestedChanges(
 {
     private int _recoveries; // how many of the recoveries that were asked for have begun
 
+    /// <summary>Whether a new set or a recovery was asked for that has not begun.</summary>
+    public bool ArePending => requests.Epoch != facts.Epoch || requests.Recoveries != _recoveries;
+
     /// <summary>
     /// Begins the new set or the recovery that was asked for. It is called before each decision, so that bytes which come after the host's
     /// call are judged by the new facts.

@@ -61,6 +61,27 @@ public sealed class RecoveryAdmissionTests
         Assert.Equal(3 + 4, door.Admission.Admitted);
     }
 
+    /// <summary>A QEMU 7.2 that is refused once never comes again.</summary>
+    [Fact]
+    public async Task A_recovery_that_is_judged_while_the_host_notices_the_loss_is_not_refused()
+    {
+        await using var door = Open(channels: 0);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        _host.MayBePaused = true;
+        _host.OnMayBePaused = () =>
+        {
+            _host.OnMayBePaused = null;
+            door.Admission.ExpectRecovery();
+            _host.IsPaused = true;
+        };
+
+        door.Knock(Opening.Recovery);
+
+        Assert.True((await door.TakeAsync()).Recovered);
+        Assert.All(door.Admission.Refused, static entry => Assert.Equal(0, entry.Value));
+    }
+
     [Fact]
     public async Task A_paused_destination_that_is_met_for_the_first_time_can_be_recovered()
     {

@@ -26,7 +26,12 @@ internal sealed class ScriptedHost : IAdmissionHost
 
     public bool MayBePaused
     {
-        get => _mayBePaused;
+        get
+        {
+            OnMayBePaused?.Invoke();
+            return _mayBePaused;
+        }
+
         internal set => _mayBePaused = value;
     }
 
@@ -53,6 +58,9 @@ internal sealed class ScriptedHost : IAdmissionHost
     internal bool IsBroken { set => _broken = value; }
 
     internal bool CannotChoose { set => _cannotChoose = value; }
+
+    /// <summary>Called whenever it is asked whether it may be paused without knowing it.</summary>
+    internal Action? OnMayBePaused { get; set; }
 
     /// <summary>Called whenever it is asked whether there is a block.</summary>
     internal Action? OnBlock { get; set; }
