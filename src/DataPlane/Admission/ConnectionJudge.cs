@@ -104,8 +104,8 @@ internal sealed class ConnectionJudge(
     }
 
     /// <summary>
-    /// Judges until no place was freed meanwhile. A host that pauses first frees main's place and then says that it is paused. Judged by the
-    /// second without the first, the source that comes again would be refused beside the main channel that it has lost.
+    /// Judges until no place was freed meanwhile. A host that pauses first frees main's place and then says that it is paused. Judged by
+    /// the second without the first, the source that comes again would be refused beside the main channel that it has lost.
     /// </summary>
     private AdmissionVerdict JudgeByPresentFacts(UndecidedConnection connection)
     {
