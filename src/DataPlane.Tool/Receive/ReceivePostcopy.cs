@@ -12,7 +12,10 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     /// <summary>A warning about a QEMU from 10.2 on, whose link may have ended before it heard that its guest is here.</summary>
     private const string ForgottenBySource =
         ". It may not have heard that its guest is here: if 'query-migrate' there says failing or failed, the guest runs there and nobody "
-        + "will come, so end this with Ctrl-C twice";
+        + "will come, so end this with ";
+
+    /// <summary>How long a Ctrl-C may take without a word about it.</summary>
+    private static readonly TimeSpan s_untilExplained = TimeSpan.FromSeconds(2);
 
     private readonly MigrationDestination _destination;
     private readonly CommandContext _context;
@@ -20,9 +23,9 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     private readonly PostcopyControl? _control;
     private readonly TimeSpan _limit;
     private readonly CancellationTokenRegistration _stopped;
+    private readonly CancellationTokenSource _ended = new(); // without a timer it holds nothing to dispose of
     private readonly Lock _gate = new();
     private CancellationTokenSource? _resumed; // without a timer it holds nothing to dispose of
-    private bool _hasEnded;
 
     public ReceivePostcopy(MigrationDestination destination, string path, string? told, TimeSpan limit, CommandContext context)
     {
@@ -37,7 +40,7 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         };
         _stranded = new StrandedSource(destination, Controlled, limit, context);
         _control = PostcopyControl.Open(told, Controlled, context);
-        _stopped = context.Stop.Register(OnStop);
+        _stopped = context.Stop.Register(() => _ = ExplainAsync());
     }
 
     public ControlledMigration Controlled { get; }
@@ -58,26 +61,32 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
         return !HasGivenUp && _stranded.MayExist(failure) ? _stranded : null;
     }
 
-    /// <summary>Says why the command does not end at once, where it does not.</summary>
-    private void OnStop()
+    /// <summary>
+    /// Says why the command goes on after a Ctrl-C, if it still does after a moment: a fetch of which the source has heard ends only with
+    /// the source's stream.
+    /// </summary>
+    private async Task ExplainAsync()
     {
-        if (Controlled.Last is { Phase: MigrationPhase.Postcopy } last)
+        await Task.Delay(s_untilExplained, _context.Time, _ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (_ended.IsCancellationRequested || Controlled.Last is not { Phase: MigrationPhase.Postcopy } last)
         {
-            var until = last.IsPaused ? "come again and sent the rest" : "sent the rest";
-            _context.Note($"told to stop: the source gets its guest back when it has {until}; "
-                + "a second Ctrl-C ends this at once, and the guest stands still there");
+            return;
         }
+
+        var until = last.IsPaused ? "come again and sent the rest" : "sent the rest";
+        _context.Warn($"told to stop, and waiting on: no source takes its guest back before it has {until}" + (last.OwnershipUnknown
+            ? ForgottenBySource + "a second Ctrl-C" : "; a second Ctrl-C ends this at once, and leaves the source as it is"));
     }
 
     private void OnPaused(string reason, bool isAttempt)
     {
         _context.Warn($"the link is lost, paused: {reason}; waiting for the source to come again to {_destination.LocalAddresses[0]} "
             + "(QEMU: 'migrate -r', ours: 'dataplane postcopy resume'); after a Ctrl-C it gets its guest back when it has come"
-            + (Controlled.Last is { OwnershipUnknown: true } ? ForgottenBySource : ""));
+            + (Controlled.Last is { OwnershipUnknown: true } ? ForgottenBySource + "Ctrl-C twice" : ""));
         lock (_gate)
         {
             _resumed?.Cancel();
-            if (_hasEnded)
+            if (_ended.IsCancellationRequested)
             {
                 return;
             }
@@ -125,17 +134,13 @@ internal sealed class ReceivePostcopy : IAsyncDisposable
     /// <summary>Notes that the migration has ended: the present pause ends, and no other one begins.</summary>
     private void End()
     {
-        lock (_gate)
-        {
-            _hasEnded = true;
-        }
-
+        _ended.Cancel(); // before the look under the lock, so that a pause that begins now sees it or is ended
         EndPause();
     }
 
     public async ValueTask DisposeAsync()
     {
-        await _stopped.DisposeAsync().ConfigureAwait(false);
+        _stopped.Unregister();
         End();
         if (_control is not null)
         {

@@ -175,6 +175,7 @@ internal sealed class AdmissionLoop : IDisposable
     /// <summary>Looks after everything that is due, and sets the clock to what is due next.</summary>
     private void Expire()
     {
+        _changes.FreePlaces(); // a recovery that was asked for in this turn gives held connections more time
         var now = _clock.Now;
         while (_undecided.First is { } connection && connection.Deadline <= now)
         {

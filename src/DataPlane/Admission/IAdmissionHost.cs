@@ -6,7 +6,9 @@ namespace DataPlane;
 /// </summary>
 /// <remarks>
 /// Every member is called on the admission thread, at any time between listen and dispose, and must return at once. When an answer has
-/// changed, call <see cref="ChannelAdmission.Recheck"/>. An exception is logged, and the connection that was being judged is held.
+/// changed, call <see cref="ChannelAdmission.Recheck"/>. An exception is logged, and the connection that was being judged is held. A
+/// connection is judged anew when <see cref="ChannelAdmission.ExpectRecovery"/> or <see cref="ChannelAdmission.StartAnew"/> was called
+/// meanwhile, so a member that called one of them each time would hold all others up.
 /// </remarks>
 public interface IAdmissionHost
 {

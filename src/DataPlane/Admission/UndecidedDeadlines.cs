@@ -62,7 +62,7 @@ internal sealed class UndecidedDeadlines(UndecidedSet undecided, AdmissionFacts 
         var due = clock.After(options.IncompleteTimeout);
         foreach (var connection in undecided.Records)
         {
-            if (RecordOpening.MayBe(connection.Opening))
+            if (RecordOpening.MayBe(connection.Opening) || RecoveryOpening.MayBe(connection.Opening))
             {
                 undecided.Defer(connection, Math.Max(connection.Deadline, due));
             }

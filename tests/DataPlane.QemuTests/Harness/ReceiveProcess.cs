@@ -82,9 +82,9 @@ internal sealed class ReceiveProcess : IAsyncDisposable
 
     public void Interrupt() => _process.Signal(ChildProcess.Interrupt);
 
-    /// <summary>Waits until it has taken the Ctrl-C of a postcopy, which ends when the source has sent everything.</summary>
+    /// <summary>Waits until it has taken the Ctrl-C of a postcopy and goes on, as it says two seconds later.</summary>
     public Task WaitForStopAsync(CancellationToken token) => _process.Errors.WaitForAsync(
-        line => line.StartsWith("told to stop", StringComparison.Ordinal), "it was told to stop", token: token);
+        line => line.Contains("told to stop", StringComparison.Ordinal), "it was told to stop", token: token);
 
     /// <summary>Waits for its end.</summary>
     public async Task<ReceiveResult> WaitAsync(CancellationToken token)

@@ -127,6 +127,25 @@ public sealed class MainProofTests
     }
 
     [Fact]
+    public async Task One_that_is_judged_while_the_host_gives_the_first_up_takes_its_place()
+    {
+        ScriptedHost host = new();
+        await using var door = Door.Open(Two, host);
+        door.Knock(Opening.Main);
+        await door.TakeAsync();
+        host.OnMainIsSettled = () =>
+        {
+            host.OnMainIsSettled = null;
+            door.Admission.StartAnew();
+        };
+
+        door.Knock(Opening.Main);
+
+        Assert.Equal(1, (await door.TakeAsync()).Epoch);
+        Assert.Empty(door.Refusals);
+    }
+
+    [Fact]
     public async Task Once_the_first_is_settled_those_beside_it_are_second()
     {
         ScriptedHost host = new() { MainIsSettled = false };

@@ -43,7 +43,12 @@ internal sealed class ScriptedHost : IAdmissionHost
 
     public bool MainIsSettled
     {
-        get => _settled;
+        get
+        {
+            OnMainIsSettled?.Invoke();
+            return _settled;
+        }
+
         internal set => _settled = value;
     }
 
@@ -61,6 +66,9 @@ internal sealed class ScriptedHost : IAdmissionHost
 
     /// <summary>Called whenever it is asked whether it may be paused without knowing it.</summary>
     internal Action? OnMayBePaused { get; set; }
+
+    /// <summary>Called whenever it is asked whether the main channel stays.</summary>
+    internal Action? OnMainIsSettled { get; set; }
 
     /// <summary>Called whenever it is asked whether there is a block.</summary>
     internal Action? OnBlock { get; set; }

@@ -77,29 +77,41 @@ public sealed class StrandedSourceTests : IDisposable
     }
 
     [Theory]
-    [InlineData(true, "told to stop: the source gets its guest back when it has come again and sent the rest;")]
-    [InlineData(false, "told to stop: the source gets its guest back when it has sent the rest;")]
-    public async Task A_stop_that_has_to_wait_says_what_for(bool isPaused, string said)
+    [InlineData(true, false, "before it has come again and sent the rest; a second Ctrl-C ends this at once")]
+    [InlineData(false, false, "before it has sent the rest; a second Ctrl-C ends this at once")]
+    [InlineData(true, true, "nobody will come, so end this with a second Ctrl-C")]
+    public async Task A_stop_that_has_to_wait_says_what_for(bool isPaused, bool isUnknown, string said)
     {
         await using var source = new ScriptedSource();
         using var stop = new CancellationTokenSource();
         await using var receive = Open(source, stop.Token);
-        receive.Controlled.Report(Paused() with { IsPaused = isPaused });
+        receive.Controlled.Report(Paused() with { IsPaused = isPaused, OwnershipUnknown = isUnknown });
 
         await stop.CancelAsync();
+        Assert.DoesNotContain("told to stop", Said(), StringComparison.Ordinal);
+        _time.Advance(TimeSpan.FromSeconds(2));
 
+        await Eventually.TrueAsync(() => Said().Contains("told to stop", StringComparison.Ordinal), "it is said", Token);
         Assert.Contains(said, Said(), StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task A_stop_in_precopy_needs_no_words()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_stop_that_ends_the_command_needs_no_words(bool isPostcopy)
     {
         await using var source = new ScriptedSource();
         using var stop = new CancellationTokenSource();
         await using var receive = Open(source, stop.Token);
-        receive.Controlled.Report(Paused() with { IsPaused = false, Phase = MigrationPhase.Precopy });
+        receive.Controlled.Report(Paused() with { Phase = isPostcopy ? MigrationPhase.Postcopy : MigrationPhase.Precopy });
 
         await stop.CancelAsync();
+        if (isPostcopy)
+        {
+            await receive.DisposeAsync();
+        }
+
+        _time.Advance(TimeSpan.FromSeconds(2));
 
         Assert.DoesNotContain("told to stop", Said(), StringComparison.Ordinal);
     }

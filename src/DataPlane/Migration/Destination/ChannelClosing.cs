@@ -16,6 +16,11 @@ internal sealed class ChannelClosing(DestinationChannels channels, MultifdReceiv
     /// <summary>How long the source may take to hear SHUT, or to close main after its time is over.</summary>
     public static readonly TimeSpan ShutTimeout = TimeSpan.FromSeconds(2);
 
+    /// <summary>
+    /// How long a source that has sent everything may take to close after SHUT 1. Without its end nobody knows here that it has its guest.
+    /// </summary>
+    public static readonly TimeSpan GivenBackTimeout = TimeSpan.FromSeconds(10);
+
     /// <returns>Whether the source still held main open when the limit had passed.</returns>
     public async Task<bool> RunAsync(Channel main)
     {

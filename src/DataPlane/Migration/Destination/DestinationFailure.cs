@@ -135,8 +135,9 @@ internal sealed class DestinationFailure(
             try
             {
                 await notice.SendShutAsync(success: false, main, ChannelClosing.ShutTimeout).ConfigureAwait(false);
-                HasGivenBack = await main.CloseAsync(ChannelClosing.ShutTimeout, CancellationToken.None).ConfigureAwait(false)
-                    && postcopy.Receiver is { SourceHasEnded: true };
+                var hasEnded = postcopy.Receiver is { SourceHasEnded: true };
+                var limit = hasEnded ? ChannelClosing.GivenBackTimeout : ChannelClosing.ShutTimeout;
+                HasGivenBack = await main.CloseAsync(limit, CancellationToken.None).ConfigureAwait(false) && hasEnded;
             }
             catch (Exception lost) when (lost is IOException or OperationCanceledException)
             {

@@ -31,8 +31,6 @@ internal sealed class GuestReturn(
     /// <summary>How many other addresses are reported at most, because strangers decide how many there are.</summary>
     private const int MaxTold = 16;
 
-    private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
-
     private readonly ReceivedPages _everything = Everything(blocks);
 
     /// <summary>
@@ -130,7 +128,7 @@ internal sealed class GuestReturn(
 
             await GiveOnThreadAsync(channel).ConfigureAwait(false);
             // A source that has not closed may not have heard SHUT 1; it comes again in that case.
-            return await channel.CloseAsync(s_closeTimeout, CancellationToken.None).ConfigureAwait(false) ? admitted : null;
+            return await channel.CloseAsync(ChannelClosing.GivenBackTimeout, CancellationToken.None).ConfigureAwait(false) ? admitted : null;
         }
         catch (Exception failure) when (failure is IOException or InvalidOperationException or OperationCanceledException)
         {
