@@ -54,8 +54,8 @@ internal sealed class UndecidedDeadlines(UndecidedSet undecided, AdmissionFacts 
     public void EndCandidacies() => undecided.EndCandidacies(OfSilence);
 
     /// <summary>
-    /// Gives page records the time until their main channel has come. A record that came before the host had noticed the loss may be of the
-    /// new link, and waits for its main channel as any other.
+    /// Gives page records the time until their main channel has come, and recoveries the time until the host says that it is paused. A
+    /// record that came before the host had noticed the loss may be of the new link, and waits for its main channel as any other.
     /// </summary>
     public void ExtendRecords()
     {

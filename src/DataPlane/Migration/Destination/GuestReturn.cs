@@ -128,7 +128,8 @@ internal sealed class GuestReturn(
 
             await GiveOnThreadAsync(channel).ConfigureAwait(false);
             // A source that has not closed may not have heard SHUT 1; it comes again in that case.
-            return await channel.CloseAsync(ChannelClosing.GivenBackTimeout, CancellationToken.None).ConfigureAwait(false) ? admitted : null;
+            var hasClosed = await channel.CloseAsync(ChannelClosing.GivenBackTimeout, CancellationToken.None).ConfigureAwait(false);
+            return hasClosed ? admitted : null;
         }
         catch (Exception failure) when (failure is IOException or InvalidOperationException or OperationCanceledException)
         {
