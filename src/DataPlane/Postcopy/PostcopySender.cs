@@ -86,6 +86,9 @@ internal sealed class PostcopySender : IReturnPathEvents, IAsyncDisposable
     /// <summary>The number of pages that the background has still to send; null before the switch and while there is no link.</summary>
     public long? PagesLeft => _link?.Source.PagesLeft;
 
+    /// <summary>Whether the end of the stream has left on the present link.</summary>
+    public bool HasSentEverything => _link is { HasSentEverything: true };
+
     /// <summary>Whether the preempt channel is to be opened at this moment.</summary>
     public bool OpensPreempt(PreemptTiming now) => _options.Preempt == now;
 

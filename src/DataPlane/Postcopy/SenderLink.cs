@@ -5,9 +5,12 @@ namespace DataPlane.Postcopy;
 /// <param name="channels">The channels of the link; disposed of with this object.</param>
 internal sealed class SenderLink(PostcopySource source, PostcopyChannels channels) : IDisposable
 {
-    private Task _everythingSent = Task.CompletedTask; // used by the migration's own flow alone
+    private Task? _everythingSent; // used by the migration's own flow alone; null before it has begun
 
     public PostcopySource Source => source;
+
+    /// <summary>Whether the end of the stream has left.</summary>
+    public bool HasSentEverything => _everythingSent is { IsCompletedSuccessfully: true };
 
     /// <summary>What has been sent on this link so far. Any thread may read it.</summary>
     public SenderTotals Totals => new(
@@ -23,7 +26,7 @@ internal sealed class SenderLink(PostcopySource source, PostcopyChannels channel
     public async Task StopAsync()
     {
         source.Stop();
-        await _everythingSent.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await (_everythingSent ?? Task.CompletedTask).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     public void Dispose()

@@ -233,6 +233,23 @@ internal sealed class Channel : IAsyncDisposable
         return ended;
     }
 
+    /// <summary>
+    /// Waits until the peer has closed the connection, or is gone, and drops what it sends until then. This end stays open.
+    /// </summary>
+    /// <param name="limit">The longest wait.</param>
+    public async ValueTask OutlastPeerAsync(TimeSpan limit)
+    {
+        using var deadline = new CancellationTokenSource(limit, _time);
+        try
+        {
+            await DrainAsync(deadline.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is SocketException or ChannelException or ObjectDisposedException or OperationCanceledException)
+        {
+            // The peer is gone, the channel was aborted meanwhile, or the time is over.
+        }
+    }
+
     /// <summary>Closes without waiting for the peer. After <see cref="Abort"/> it only returns the blocks of the streams.</summary>
     public async ValueTask DisposeAsync() => _ = await CloseAsync(TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false);
 

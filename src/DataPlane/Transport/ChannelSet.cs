@@ -45,6 +45,25 @@ internal sealed class ChannelSet(int capacity)
     }
 
     /// <summary>
+    /// Takes the channel with this number out of the set, which <see cref="Abort"/> does not reach any more. Returns null if it is not
+    /// there, or the set was aborted.
+    /// </summary>
+    public Channel? Take(int number)
+    {
+        lock (_gate)
+        {
+            if (_aborted || _slots[number] is not { } channel)
+            {
+                return null;
+            }
+
+            _slots[number] = null;
+            _now = [.. _slots.OfType<Channel>()];
+            return channel;
+        }
+    }
+
+    /// <summary>
     /// Aborts all channels that are there, the one with the highest number first, and all that are added later. Nothing is awaited in
     /// between: a thread may be inside a call on any of them, and cannot notice the abort of another.
     /// </summary>

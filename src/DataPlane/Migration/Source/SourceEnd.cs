@@ -1,5 +1,6 @@
 using DataPlane.Linux;
 using DataPlane.Migration.Custody;
+using DataPlane.Postcopy;
 using DataPlane.Transport;
 using DataPlane.Transport.Tls;
 
@@ -10,13 +11,22 @@ namespace DataPlane.Migration.Source;
 /// the destination may have it.
 /// </summary>
 internal sealed class SourceEnd(
-    SourcePlan plan, SourceLinks links, IPageSender pages, SourceCustody custody, SourceFailure failure, PhaseClock clock)
+    SourcePlan plan,
+    SourceLinks links,
+    PostcopySender? sender,
+    IPageSender pages,
+    SourceCustody custody,
+    SourceFailure failure,
+    PhaseClock clock)
 {
     /// <summary>How long the destination may take to close its end of a channel.</summary>
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>How long the destination may still take to give its reason on main after a page channel has broken.</summary>
     private static readonly TimeSpan s_reasonTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long a destination that may have everything may take to close its preempt channel.</summary>
+    private static readonly TimeSpan s_preemptTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>Closes the channels as a source does after the destination's SHUT: main last.</summary>
     public async Task CloseAsync()
@@ -45,6 +55,11 @@ internal sealed class SourceEnd(
     public async Task<Exception> FailAsync(Exception why, PrecopyRounds? rounds, CancellationToken cancellationToken)
     {
         var phase = clock.Phase;
+        if (sender is { HasSentEverything: true })
+        {
+            links.SparePreempt();
+        }
+
         why = await WithReasonAsync(why).ConfigureAwait(false);
         failure.Record(why);
         var owner = custody.Owner;
@@ -53,6 +68,7 @@ internal sealed class SourceEnd(
         var cause = owner == GuestOwner.Source ? failure.Cause ?? why : why;
         var teardown = new Teardown();
         teardown.Run(links.Abort);
+        await teardown.RunAsync(() => links.CloseSparedAsync(s_preemptTimeout)).ConfigureAwait(false);
         await teardown.RunAsync(pages.StopAsync).ConfigureAwait(false);
         teardown.Run(() => rounds?.StopTracking());
         if (teardown.Failure is { } incomplete)

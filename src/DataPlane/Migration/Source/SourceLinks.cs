@@ -11,6 +11,7 @@ internal sealed class SourceLinks(int multifdChannels)
     private readonly Lock _gate = new(); // guards every field below
     private ChannelSet _channels = MigrationLink.NewSet();
     private MigrationLink? _current;
+    private Channel? _spared;
     private long _lostBytes;
 
     public ChannelSet Multifd { get; } = new(multifdChannels);
@@ -74,6 +75,41 @@ internal sealed class SourceLinks(int multifdChannels)
     {
         Multifd.Abort();
         Link.Abort();
+    }
+
+    /// <summary>
+    /// Keeps the preempt channel of a link on which everything was sent from the abort of that link. A QEMU 8.0 or later that has all of
+    /// it waits for its preempt thread to end. If the channel ends just then, that thread waits for a recovery instead, and QEMU hangs
+    /// with its guest for ever.
+    /// </summary>
+    public void SparePreempt()
+    {
+        lock (_gate)
+        {
+            if (_spared is null && _channels.Take(MigrationLink.PreemptNumber) is { } preempt)
+            {
+                _spared = preempt;
+                _lostBytes += preempt.BytesSent;
+            }
+        }
+    }
+
+    /// <summary>Closes the channel that <see cref="SparePreempt"/> has kept, if there is one.</summary>
+    /// <param name="limit">How long the destination may take to close its end before.</param>
+    public async Task CloseSparedAsync(TimeSpan limit)
+    {
+        Channel? preempt;
+        lock (_gate)
+        {
+            (preempt, _spared) = (_spared, null);
+        }
+
+        if (preempt is not null)
+        {
+            await preempt.OutlastPeerAsync(limit).ConfigureAwait(false);
+            preempt.Abort();
+            await preempt.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     /// <summary>Lets go of a link whose channels nobody uses any more. The multifd channels stay.</summary>

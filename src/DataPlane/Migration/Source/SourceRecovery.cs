@@ -112,6 +112,11 @@ internal sealed class SourceRecovery(
     /// <summary>Ends what is left of a link: after this no thread sends or reads on it.</summary>
     private async Task EndLinkAsync()
     {
+        if (sender.HasSentEverything)
+        {
+            links.SparePreempt();
+        }
+
         links.Link.Abort();
         if (links.Current is { } link)
         {
@@ -125,6 +130,7 @@ internal sealed class SourceRecovery(
     /// <summary>Makes one attempt at a new link. Cancelling the migration and <see cref="MigrationSource.Pause"/> end it at once.</summary>
     private async Task<MigrationLink> TryReconnectAsync(ChannelAddress address, CancellationToken cancellationToken)
     {
+        await links.CloseSparedAsync(TimeSpan.Zero).ConfigureAwait(false); // a destination that lets the source in has closed its end
         var channels = links.Link;
         using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try

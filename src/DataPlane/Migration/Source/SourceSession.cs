@@ -67,7 +67,7 @@ internal sealed class SourceSession : IAsyncDisposable
         using var cancelled = cancellationToken.Register(_failure.Cancel);
         using var watch = new SourceWatch(_plan, _links, _answers, _postcopy, _limit, _work, _failure);
         using var timer = StartReports();
-        var end = new SourceEnd(_plan, _links, _pages, _custody, _failure, _clock);
+        var end = new SourceEnd(_plan, _links, _postcopy, _pages, _custody, _failure, _clock);
         try
         {
             MigrationLog.Starting(
