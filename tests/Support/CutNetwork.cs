@@ -54,9 +54,9 @@ internal sealed partial class CutNetwork : IAsyncDisposable
     internal required Func<Task> PauseAsync { get; init; }
 
     /// <summary>
-    /// Whether the destination survives a cut of a link that has replaced a lost one, which may stand still at a byte meanwhile.
+    /// Whether the destination survives a cut in postcopy now; it is told whether the link stands still at a byte meanwhile.
     /// </summary>
-    internal Func<bool, bool> MayCutAgain { get; init; } = static _ => true;
+    internal Func<bool, bool> MayCut { get; init; } = static _ => true;
 
     /// <summary>Whether the source has found out.</summary>
     internal required Func<bool> SourceHasNoticed { get; init; }
@@ -136,7 +136,7 @@ internal sealed partial class CutNetwork : IAsyncDisposable
                 CutMoment.End => now.Phase >= MigrationPhase.Commit && now.RemainingPages == 0,
                 _ => false,
             };
-            if (isTime && _links.Count > 0 && (_generation == 0 || MayCutAgain(false)))
+            if (isTime && _links.Count > 0 && (IsFirstEnd || MayCut(false)))
             {
                 Fire(_armed!);
             }
@@ -148,6 +148,9 @@ internal sealed partial class CutNetwork : IAsyncDisposable
         await _proxy.DisposeAsync();
         await Task.WhenAll(_watching);
     }
+
+    /// <summary>Whether the armed cut comes at the end of the first link, where a preempt thread may be over already (7.2).</summary>
+    private bool IsFirstEnd => _generation == 0 && _armed is { Moment: CutMoment.End };
 
     private FaultPlan PlanFor(int index)
     {
@@ -191,7 +194,7 @@ internal sealed partial class CutNetwork : IAsyncDisposable
     {
         if (await Task.WhenAny(link.Stalled, link.Ended) == link.Stalled)
         {
-            while (cut.Moment == CutMoment.Recovery && !link.Ended.IsCompleted && !MayCutAgain(true))
+            while (cut.Moment == CutMoment.Recovery && !link.Ended.IsCompleted && !MayCut(true))
             {
                 await Task.Delay(10);
             }

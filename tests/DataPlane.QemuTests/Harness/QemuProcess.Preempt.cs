@@ -11,8 +11,8 @@ internal sealed partial class QemuProcess
     private static readonly string[] s_reads = ["0", "7", "45", "47", "271"]; // read, poll, recvfrom, recvmsg, ppoll
 
     /// <summary>
-    /// Whether a link can be lost after a recovery without killing a destination with preempt (7.2 to 11.1): when the thread reads its
-    /// channel. Between its wake-up, at the end of the recovery, and that QEMU would close the channel under it.
+    /// Whether a link can be lost without killing a destination with preempt (7.2 to 11.1): when the thread reads its channel. Between its
+    /// start at the switch, or its wake-up at the end of a recovery, and that QEMU would close the channel under it.
     /// </summary>
     public bool ReadsPreempt => Look(ThreadsOf(s_preemptThreads), s_reads.Contains);
 

@@ -64,7 +64,7 @@ public sealed class CutToQemuTests(SavedVms vms) : SendTest(vms)
                 }
             },
             // A preempt thread that does not read yet dies of it, and QEMU with it.
-            MayCutAgain = stands => !pair.Preempt || (stands ? machine.PreemptRests : machine.ReadsPreempt),
+            MayCut = stands => !pair.Preempt || (stands ? machine.PreemptRests : machine.ReadsPreempt),
             SourceHasNoticed = () => last is { IsPaused: true },
         };
         source = new MigrationSource(guest, Options(pair));
