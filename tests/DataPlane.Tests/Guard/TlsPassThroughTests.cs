@@ -233,11 +233,13 @@ public sealed class TlsPassThroughTests : IDisposable
     private Task<TlsKnock> ComeAsync(GuardScene scene, SslProtocols protocols = SslProtocols.Tls13) =>
         TlsKnock.ComeAsync(scene.Guard.LocalAddresses[0], _authority.Folder, protocols);
 
-    private async Task<SslStream> AcceptAsync(GuardScene scene) => await ShakeHandsAsync(await scene.AcceptAsync(), _authority.Folder);
+    /// <summary>QEMU accepts the next session, and closes its socket with the session.</summary>
+    private async Task<SslStream> AcceptAsync(GuardScene scene) =>
+        await ShakeHandsAsync(await scene.AcceptAsync(), _authority.Folder, ownsSocket: true);
 
-    internal static async Task<SslStream> ShakeHandsAsync(ScriptedPeer peer, string folder)
+    internal static async Task<SslStream> ShakeHandsAsync(ScriptedPeer peer, string folder, bool ownsSocket = false)
     {
-        var stream = new SslStream(new NetworkStream(peer.Socket));
+        var stream = new SslStream(new NetworkStream(peer.Socket, ownsSocket));
         using var credentials = TlsCredentials.FromFolder(folder, TlsEnd.Server);
         await stream.AuthenticateAsServerAsync(credentials.ServerOptions(), Token);
         return stream;
